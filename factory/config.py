@@ -1,0 +1,386 @@
+"""The run's configuration: every key, its meaning and default. Unknown keys are errors."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+BUNDLED_MODEL = "bundled:smollm2-135m-instruct"
+
+
+class Strict(BaseModel):
+    """Base of every configuration block: unknown keys are errors, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Run(Strict):
+    """The run as a whole."""
+
+    dir: str = "runs/sso"
+    """Run folder, relative to where the command is started."""
+    seed: int = 42
+    """Every draw (portion, feature, sampling, order of judging) derives from it."""
+    iterations: int = Field(3, ge=1)
+    """Rounds of generation and training; policy i makes iteration i+1."""
+
+
+class Prompts(Strict):
+    """Where prompts come from."""
+
+    paths: list[str] = Field(min_length=1)
+    """Files or folders: Parquet, JSONL, JSON, CSV, each also gzipped; .txt with a prompt per line; or a Hub dataset id."""
+    limit: int | None = Field(None, ge=1)
+    """Use at most this many, the same ones whatever the order of the file (lowest seeded hash first)."""
+    target_pairs: int | None = Field(None, ge=1)
+    """Draw further prompts until this many pairs pass the filters; null takes every prompt."""
+    license: str | None = None
+    """Licence of the prompts, for the dataset card."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_path(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = {"paths": [value]}
+        if isinstance(value, dict) and "path" in value and "paths" not in value:
+            value = {**{k: v for k, v in value.items() if k != "path"}, "paths": value["path"]}
+        if isinstance(value, dict) and isinstance(value.get("paths"), str):
+            value = {**value, "paths": [value["paths"]]}
+        return value
+
+
+class Policy(Strict):
+    """The model that is prompted, scored and trained."""
+
+    model: str = BUNDLED_MODEL
+    """Hub id, folder, or bundled:smollm2-135m-instruct."""
+    system_role: Literal["auto", "fold"] = "auto"
+    """fold: put the system message into the first user turn; auto: only where the chat template knows no system role."""
+    license: str | None = None
+    """Licence of the model, for the dataset card."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model. Off unless you say so here."""
+
+
+class Prices(Strict):
+    """What a million tokens cost, in your currency."""
+
+    prompt: float = Field(0.0, ge=0)
+    """Per million prompt tokens."""
+    completion: float = Field(0.0, ge=0)
+    """Per million completion tokens."""
+
+
+class TransformersEngine(Strict):
+    """transformers in this process, CPU or one GPU."""
+
+    kind: Literal["transformers"] = "transformers"
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """auto: float32 on CPU, bfloat16 on a GPU."""
+    batch_tokens: int = Field(16384, ge=1)
+    """Most tokens (padding and reply room included) in one batch."""
+
+
+class VllmEngine(Strict):
+    """vLLM, offline, in a process of its own."""
+
+    kind: Literal["vllm"] = "vllm"
+    dtype: str = "auto"
+    """As vLLM's dtype."""
+    tensor_parallel_size: int = Field(1, ge=1)
+    """GPUs one copy of the model is split over."""
+    pipeline_parallel_size: int = Field(1, ge=1)
+    """Stages the layers are split into."""
+    gpu_memory_utilization: float | None = Field(None, gt=0, le=1)
+    """Share of GPU memory vLLM may take; null is vLLM's default."""
+    max_model_len: int | None = Field(None, ge=1)
+    """Context length to reserve room for; null is the model's own."""
+    quantization: str | None = None
+    """As vLLM's quantization."""
+    lora: str | None = None
+    """Folder of a LoRA adapter to serve."""
+    enforce_eager: bool = False
+    """Skip CUDA graphs."""
+    per_request_seeds: bool | None = None
+    """Send each request its own seed; null: on a GPU yes, on the CPU build (which crashes on them) no."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments to vllm.EngineArgs, as they are."""
+
+
+class OpenaiEngine(Strict):
+    """Any OpenAI-compatible server. The key is read from OPENAI_API_KEY and written nowhere."""
+
+    kind: Literal["openai"] = "openai"
+    model: str | None = None
+    """Name the server knows the model by; null: the policy's or judge's name."""
+    base_url: str | None = None
+    """null: OPENAI_BASE_URL, or OpenAI itself."""
+    max_concurrency: int = Field(64, ge=1)
+    """Most requests in flight; the engine grows towards it while answers come and halves when told to slow down."""
+    timeout: float = Field(120.0, gt=0)
+    """Seconds to wait for one answer."""
+    max_retries: int = Field(8, ge=0)
+    """Tries after the first for a request that failed for a passing cause."""
+    requests_per_minute: int | None = Field(None, ge=1)
+    """Ceiling of your account."""
+    tokens_per_minute: int | None = Field(None, ge=1)
+    """Ceiling of your account."""
+    token_parameter: Literal["max_tokens", "max_completion_tokens"] = "max_completion_tokens"
+    """How the server calls the length limit; the other one is tried when it refuses this one."""
+    logprobs: bool = True
+    """Ask for identifier log-probabilities when judging; off by itself once the server refuses."""
+    seed: bool = True
+    """Send seeds; off by itself once the server refuses."""
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    """Further fields of the request body, as they are."""
+    batch: bool = False
+    """Use the Batch API (half price, answers within a day)."""
+    batch_poll_seconds: float = Field(30.0, gt=0)
+    """How often a batch is asked for its state."""
+    max_cost: float | None = Field(None, gt=0)
+    """Stop, keeping what has arrived, when this much money is spent."""
+    prices: Prices = Prices()
+    """For the money column and --dry-run."""
+    cache_dir: str | None = None
+    """Folder that keeps answers across runs; null keeps them in the run folder's journal alone."""
+
+
+class ScriptedEngine(Strict):
+    """Answers without a model: from a script, or made up from the request's own hash. For tests and dry runs."""
+
+    kind: Literal["scripted"] = "scripted"
+    script: str | None = None
+    """JSONL of {"text": …} in the order asked; the engine fails when it runs out. null: made-up answers without end."""
+    delay: float = Field(0.0, ge=0)
+    """Seconds each answer takes, to try out resuming."""
+
+
+class RayEngine(Strict):
+    """Ray Data over actors, each holding one of the other engines."""
+
+    kind: Literal["ray"] = "ray"
+    engine: Annotated[
+        TransformersEngine | VllmEngine | OpenaiEngine | ScriptedEngine, Field(discriminator="kind")
+    ] = TransformersEngine()
+    """The engine in each actor."""
+    address: str | None = None
+    """Cluster to join; null starts Ray on this machine."""
+    concurrency: int = Field(1, ge=1)
+    """Number of actors."""
+    num_gpus: float = Field(0, ge=0)
+    """GPUs per actor."""
+    num_cpus: float = Field(1, gt=0)
+    """CPUs per actor."""
+    block_size: int = Field(64, ge=1)
+    """Requests per block; a lost worker costs at most its block."""
+
+
+EngineBlock = Annotated[
+    TransformersEngine | VllmEngine | OpenaiEngine | ScriptedEngine | RayEngine, Field(discriminator="kind")
+]
+
+
+def _kind_alone(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+class Principles(Strict):
+    """Which contrastive principles steer the pairs."""
+
+    set: str = "sso"
+    """Name of a set in principles/, or the path of your own YAML."""
+    source: Literal["set", "generated"] = "set"
+    """generated: the policy writes the two principles for each prompt and feature; unreadable ones fall back to the set's."""
+
+
+class Sampling(Strict):
+    """How replies are sampled."""
+
+    temperature: float = Field(0.7, ge=0)
+    """0 is greedy."""
+    top_p: float = Field(0.8, gt=0, le=1)
+    """Nucleus mass."""
+    max_new_tokens: int = Field(2048, ge=1)
+    """Longest reply."""
+    samples_per_view: int = Field(1, ge=1)
+    """Replies drawn from each of x, x+ and x-; the i-th of each make the i-th pair."""
+
+
+class Lora(Strict):
+    """Train an adapter instead of the weights; the reference is the model with the adapter off."""
+
+    r: int = Field(16, ge=1)
+    """Rank."""
+    alpha: int = Field(32, ge=1)
+    """Scale numerator."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on the adapter's input."""
+    target_modules: str | list[str] = "all-linear"
+    """Which layers."""
+    merge: bool = True
+    """Save the policy with the adapter merged in; off keeps base and adapter apart."""
+
+
+METHODS = ("sso", "sso_no_w", "sso_no_g", "pbaa", "annotated", "none")
+
+
+class Training(Strict):
+    """SSO training (equations of the paper in factory/training)."""
+
+    method: Literal["sso", "sso_no_w", "sso_no_g", "pbaa", "annotated", "none"] = "sso"
+    """Preset: full loss; without W; without G; neither (pbaa, annotated). none: do not train."""
+    loss: Literal["ipo", "dpo", "hinge", "simpo"] = "ipo"
+    """Base loss L."""
+    beta: float = Field(0.2, gt=0)
+    """Strength of the base loss."""
+    gamma: float = Field(0.1, ge=0)
+    """Weight of G, eq. 1."""
+    alpha: float = Field(0.66, ge=0, le=1)
+    """Share of the chosen reply in W, eq. 5."""
+    steering: Literal["original", "naive"] = "original"
+    """G as eq. 3 (original: y° over y+ under the bad prompt) or eq. 2 (naive: y- over y+)."""
+    weight: Literal["w", "w_prime"] = "w"
+    """W as eq. 5 or W' as eq. 6."""
+    weight_gradient: bool = True
+    """Let W carry gradient; off makes it a mere number."""
+    weight_scope: Literal["all", "steering"] = "all"
+    """all: W weighs the whole loss, eq. 1; steering: G alone, as the authors' code does."""
+    simpo_margin: float = Field(0.5, ge=0)
+    """Target reward margin of SimPO (its gamma)."""
+    learning_rate: float = Field(5e-7, gt=0)
+    """Peak learning rate."""
+    lr_scheduler: str = "cosine"
+    """As transformers' lr_scheduler_type."""
+    warmup_ratio: float = Field(0.1, ge=0, le=1)
+    """Share of steps spent warming up."""
+    weight_decay: float = Field(0.0, ge=0)
+    """AdamW weight decay."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """Gradient clipping."""
+    batch_pairs: int = Field(128, ge=1)
+    """Pairs per optimiser step, over all processes."""
+    micro_batch_tokens: int = Field(8192, ge=1)
+    """Most tokens in one forward pass; pairs are grouped by length to fill it."""
+    epochs: int = Field(1, ge=1)
+    """Passes over an iteration's pairs."""
+    max_length: int | None = Field(None, ge=1)
+    """Longest prompt plus reply; longer pairs are left out and counted. null: the model's context."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Compute type: float32 weights, autocast to bfloat16 on a GPU under auto."""
+    layout: Literal["auto", "packed", "separate"] = "auto"
+    """packed: a prompt and its replies in one sequence; auto packs where the model allows it."""
+    logits_chunk: int = Field(1024, ge=1)
+    """Reply tokens whose vocabulary projection is held at once."""
+    gradient_checkpointing: bool = False
+    """Trade time for memory."""
+    lora: Lora | None = None
+    """Set to train an adapter."""
+    save_steps: int = Field(50, ge=1)
+    """Optimiser steps between checkpoints (for resuming)."""
+    report_to: list[str] = Field(default_factory=list)
+    """tensorboard, wandb: as transformers' report_to."""
+    trainer_options: dict[str, Any] = Field(default_factory=dict)
+    """Further transformers.TrainingArguments, as they are (fsdp, deepspeed, ...)."""
+
+
+class Judge(Strict):
+    """A judge: a model asked which of two replies is better, in both orders."""
+
+    name: str
+    """How it is called in tables; also its model's name when `model` is not given."""
+    model: str | None = None
+    """Hub id, folder, bundled:…, or the name an API knows."""
+    engine: EngineBlock | None = None
+    """null: the run's own engine for a local or Hub model, openai for any other name."""
+    template: str = "judge"
+    """Name of a template in principles/templates, or the path of your own."""
+    max_new_tokens: int = Field(16, ge=1)
+    """Room for the answer."""
+    temperature: float = Field(0.0, ge=0)
+    """0 is greedy."""
+    retries: int = Field(2, ge=0)
+    """Further tries for an answer that could not be read."""
+    frugal: bool = True
+    """Ask only what the rule of judge_agrees still needs; off asks both orders of every pair."""
+    full_share: float = Field(0.05, ge=0, le=1)
+    """Share of pairs judged in full whatever the rule needs, so that flip rates are known."""
+    license: str | None = None
+    """Licence or terms of the judge, for the dataset card."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = {"name": value}
+        if isinstance(value, dict):
+            value = dict(value)
+            if "name" not in value and "model" in value:
+                value["name"] = value["model"]
+            if "engine" in value:
+                value["engine"] = _kind_alone(value["engine"])
+            if "base_url" in value:
+                engine = value.get("engine") or {"kind": "openai"}
+                value["engine"] = {**engine, "base_url": value.pop("base_url")}
+        return value
+
+
+class Export(Strict):
+    """What leaves the run."""
+
+    formats: list[str] = Field(default_factory=lambda: ["rm"])
+    """Names in factory/exports: rm, dpo, sso, llamafactory, axolotl, pairs."""
+    test_share: float = Field(0.05, ge=0, lt=1)
+    """Share of prompts held out as the test split."""
+    shard_rows: int = Field(100_000, ge=1)
+    """Most rows in one Parquet file."""
+    license: str | None = None
+    """Licence of the dataset, for the card's front matter."""
+    push_to_hub: str | None = None
+    """USER/NAME to push to when the run is done."""
+    private: bool = False
+    """Make that repository private."""
+
+
+class Audit(Strict):
+    """The audit that closes a run, when a judge is given."""
+
+    judge: Judge | None = None
+    """A judge that neither generated nor filtered the pairs."""
+    sample: int | None = Field(500, ge=1)
+    """Pairs to judge, stratified by iteration and feature; null judges all."""
+    allow_self: bool = False
+    """Allow a judge that generated or filtered the pairs."""
+
+
+class Config(Strict):
+    """A whole run."""
+
+    run: Run = Run()
+    prompts: Prompts
+    policy: Policy = Policy()
+    engine: EngineBlock = TransformersEngine()
+    principles: Principles = Principles()
+    sampling: Sampling = Sampling()
+    training: Training = Training()
+    filters: list[dict[str, Any]] | None = None
+    """A list of {use: name, …}; null is the paper preset."""
+    judges: list[Judge] = Field(default_factory=list)
+    export: Export = Export()
+    audit: Audit = Audit()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "engine" in value:
+            value = {**value, "engine": _kind_alone(value["engine"])}
+        return value
+
+
+class FiltersConfig(Strict):
+    """FILTERS.yaml: what `sso-factory filter` applies."""
+
+    filters: list[dict[str, Any]]
+    """A list of {use: name, …}, in the order they are applied."""
+    judges: list[Judge] = Field(default_factory=list)
+    """Who votes, where a filter needs votes."""

@@ -1,0 +1,46 @@
+"""The error vocabulary: whatever goes wrong, the user reads one sentence and what to do about it."""
+
+
+class FactoryError(Exception):
+    """Anything the user can be told in one sentence; `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class ConfigError(FactoryError):
+    """A configuration or a command that cannot be carried out as written."""
+
+    exit_code = 2
+
+
+class InputError(FactoryError):
+    """A file or table that cannot be used; names the file and the row or column."""
+
+    exit_code = 2
+
+
+class MissingExtraError(FactoryError):
+    """An optional package is not installed; the sentence holds the pip line that brings it."""
+
+    exit_code = 2
+
+    def __init__(self, extra: str, package: str) -> None:
+        super().__init__(f"this needs the package {package}: pip install 'sso-factory[{extra}]'")
+
+
+class EngineError(FactoryError):
+    """An engine that cannot start or must stop: no model, no key, no quota, no server."""
+
+
+class StoreError(FactoryError):
+    """A run folder that cannot be used: held by another process, unwritable, from a newer version."""
+
+
+class TrainingError(FactoryError):
+    """Training that cannot start or go on."""
+
+
+class InterruptedRunError(FactoryError):
+    """The user stopped the run; what had arrived is on disk."""
+
+    exit_code = 130

@@ -1,0 +1,32 @@
+"""Content hashes: one canonical form for whatever is hashed, and the ids of prompts and pairs."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+Messages = Sequence[Mapping[str, str]]
+
+
+def digest(value: object) -> str:
+    """128-bit hash, as 32 hex digits, of the canonical JSON of `value` (sorted keys, no spaces, UTF-8)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def draw(*parts: object) -> int:
+    """A 63-bit number that depends on `parts` alone: the source of every seed, portion and coin."""
+    return int(digest(list(parts))[:16], 16) >> 1
+
+
+def _turns(prompt: Messages) -> list[list[str]]:
+    return [[turn["role"], turn["content"]] for turn in prompt]
+
+
+def prompt_id(prompt: Messages) -> str:
+    """Id of a prompt: the hash of its roles and contents, in order."""
+    return digest(_turns(prompt))
+
+
+def pair_id(prompt: Messages, chosen: str, rejected: str) -> str:
+    """Id of a pair: the hash of prompt, chosen and rejected."""
+    return digest([_turns(prompt), chosen, rejected])

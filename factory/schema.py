@@ -1,0 +1,168 @@
+"""Every table of the factory: column names, types and meaning, and the check made at each stage border."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import polars as pl
+
+from factory.errors import InputError
+
+MESSAGE = pl.Struct({"role": pl.String, "content": pl.String})
+MESSAGES = pl.List(MESSAGE)
+
+VIEWS = ("plain", "good", "bad")
+REPLIES = ("chosen", "rejected", "original")
+
+
+class Column(NamedTuple):
+    """One column: its type, what it means, and whether a null is allowed."""
+
+    dtype: pl.DataType
+    meaning: str
+    nullable: bool = True
+
+
+class Table(NamedTuple):
+    """A named set of columns. Tables may carry further columns of the user's; they survive to the end."""
+
+    name: str
+    columns: Mapping[str, Column]
+
+    @property
+    def dtypes(self) -> dict[str, pl.DataType]:
+        """Column name to polars type, in the table's order."""
+        return {name: column.dtype for name, column in self.columns.items()}
+
+    def empty(self) -> pl.DataFrame:
+        """The table without a row."""
+        return pl.DataFrame(schema=self.dtypes)
+
+
+def logp_column(reply: str, view: str) -> str:
+    """Name of the column that holds pi~ of `reply` under `view` (eq. 4)."""
+    return f"logp_{reply}_{view}"
+
+
+_TEXT, _INT, _FLOAT = pl.String(), pl.Int64(), pl.Float64()
+
+_PROMPT: dict[str, Column] = {
+    "prompt_id": Column(_TEXT, "128-bit content hash of the prompt", nullable=False),
+    "prompt": Column(MESSAGES, "the conversation up to the reply", nullable=False),
+}
+_ORIGIN: dict[str, Column] = {
+    "source": Column(_TEXT, "where the prompt or pair is from"),
+    "method": Column(_TEXT, "how the pair was made, such as sso or pbaa"),
+    "policy": Column(_TEXT, "the model that wrote the replies"),
+    "iteration": Column(_INT, "the iteration that made the pair, from 1"),
+}
+_FEATURE: dict[str, Column] = {
+    "feature": Column(_TEXT, "the feature whose principles were used"),
+    "feature_source": Column(_TEXT, "allocated: the policy chose it; fallback: drawn because its answer could not be read"),
+    "principle_source": Column(_TEXT, "set: from the principle set; generated: written by the policy for this prompt"),
+}
+_CONTRAST: dict[str, Column] = {
+    "system_good": Column(_TEXT, "system message of the chosen reply, x+"),
+    "system_bad": Column(_TEXT, "system message of the rejected reply, x-"),
+}
+
+PROMPTS = Table(
+    "prompts",
+    {
+        **_PROMPT,
+        "source": _ORIGIN["source"],
+        "portion": Column(_INT, "the iteration this prompt is for, from 1", nullable=False),
+    },
+)
+FEATURES = Table(
+    "features",
+    {
+        "prompt_id": _PROMPT["prompt_id"],
+        **{name: _FEATURE[name] for name in ("feature", "feature_source")},
+        "allocated": Column(pl.List(pl.String()), "the features the policy named, in its order"),
+        "raw": Column(_TEXT, "the policy's answer as it came"),
+        "error": Column(_TEXT, "why there is no answer"),
+    },
+)
+CONTRAST = Table("contrast", {"prompt_id": _PROMPT["prompt_id"], **_FEATURE, **_CONTRAST})
+PAIRS = Table(
+    "pairs",
+    {
+        "pair_id": Column(_TEXT, "128-bit content hash of prompt, chosen and rejected", nullable=False),
+        **_PROMPT,
+        "chosen": Column(_TEXT, "the preferred reply, y+", nullable=False),
+        "rejected": Column(_TEXT, "the other reply, y-", nullable=False),
+        "original": Column(_TEXT, "the reply to the prompt without a principle, y°"),
+        **_FEATURE,
+        **_CONTRAST,
+        **_ORIGIN,
+        **{f"finish_{reply}": Column(_TEXT, f"how the {reply} reply ended: stop or length") for reply in REPLIES},
+        **{f"tokens_{reply}": Column(_INT, f"length of the {reply} reply, tokens") for reply in REPLIES},
+    },
+)
+LOGPS: dict[str, Column] = {
+    logp_column(reply, view): Column(_FLOAT, f"mean log-probability per token of the {reply} reply, {view} view (eq. 4)")
+    for reply in REPLIES
+    for view in VIEWS
+}
+SCORES = Table("scores", {**PAIRS.columns, **LOGPS})
+JUDGMENTS = Table(
+    "judgments",
+    {
+        "pair_id": PAIRS.columns["pair_id"],
+        "judge": Column(_TEXT, "the judge's name", nullable=False),
+        "order": Column(_TEXT, "which reply was shown first: chosen_first or rejected_first", nullable=False),
+        "vote": Column(_TEXT, "chosen, rejected, or null where the answer could not be read"),
+        "p_chosen": Column(_FLOAT, "probability the judge gave to chosen, from its identifier log-probabilities"),
+        "raw": Column(_TEXT, "the judge's answer as it came"),
+        "prompt_tokens": Column(_INT, "tokens sent, retries included"),
+        "completion_tokens": Column(_INT, "tokens received, retries included"),
+        "cost": Column(_FLOAT, "money spent, in the currency of the configured prices"),
+        "error": Column(_TEXT, "why there is no answer"),
+    },
+)
+REJECTED = Table(
+    "rejected",
+    {
+        "filter": Column(_TEXT, "the stage or filter that rejected the row", nullable=False),
+        "reason": Column(_TEXT, "a short reason token", nullable=False),
+        "detail": Column(_TEXT, "what exactly, where a token is not enough"),
+    },
+)
+
+ORDERS = ("chosen_first", "rejected_first")
+
+
+class Split(NamedTuple):
+    """What a stage, reader or filter makes of its input: every row is in one of the two."""
+
+    kept: pl.DataFrame
+    rejected: pl.DataFrame
+    """The row as it came, with the REJECTED columns."""
+
+
+class LazySplit(NamedTuple):
+    """A Split that has not been computed, for tables larger than memory."""
+
+    kept: pl.LazyFrame
+    rejected: pl.LazyFrame
+
+
+def check(frame: pl.DataFrame | pl.LazyFrame, table: Table, where: str = "") -> None:
+    """Raise InputError unless `frame` has every column of `table` with its type and, on a DataFrame, no forbidden null."""
+    schema = frame.collect_schema()
+    place = where or table.name
+    for name, column in table.columns.items():
+        if name not in schema:
+            raise InputError(f"{place}: the column {name} is missing; it must hold {column.meaning}")
+        if schema[name] != column.dtype:
+            raise InputError(f"{place}: the column {name} is {schema[name]} and must be {column.dtype}")
+        if isinstance(frame, pl.DataFrame) and not column.nullable and frame[name].null_count():
+            raise InputError(f"{place}: the column {name} has {frame[name].null_count()} empty cells and may have none")
+
+
+def conform(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """`frame` with the table's columns first, in order; absent nullable ones become null, foreign ones follow."""
+    missing = [pl.lit(None, dtype=c.dtype).alias(n) for n, c in table.columns.items() if n not in frame.columns]
+    filled = frame.with_columns(missing)
+    known = [pl.col(name).cast(column.dtype) for name, column in table.columns.items()]
+    return filled.select(*known, *(name for name in frame.columns if name not in table.columns))
