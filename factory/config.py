@@ -1,16 +1,13 @@
 """The run's configuration: every key, its meaning and default. Unknown keys are errors."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from factory.engine_blocks import EngineBlock, TransformersEngine
+from factory.strict import Strict
 
 BUNDLED_MODEL = "bundled:smollm2-135m-instruct"
-
-
-class Strict(BaseModel):
-    """Base of every configuration block: unknown keys are errors, values do not change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Run(Strict):
@@ -28,7 +25,7 @@ class Prompts(Strict):
     """Where prompts come from."""
 
     paths: list[str] = Field(min_length=1)
-    """Files or folders: Parquet, JSONL, JSON, CSV, each also gzipped; .txt with a prompt per line; or a Hub dataset id."""
+    """Files or folders (Parquet, JSONL, JSON, CSV, each also gzipped; .txt: a prompt per line), or a Hub dataset id."""
     limit: int | None = Field(None, ge=1)
     """Use at most this many, the same ones whatever the order of the file (lowest seeded hash first)."""
     target_pairs: int | None = Field(None, ge=1)
@@ -54,131 +51,11 @@ class Policy(Strict):
     model: str = BUNDLED_MODEL
     """Hub id, folder, or bundled:smollm2-135m-instruct."""
     system_role: Literal["auto", "fold"] = "auto"
-    """fold: put the system message into the first user turn; auto: only where the chat template knows no system role."""
+    """fold: put system messages into the first user turn; auto: only where the chat template has no system role."""
     license: str | None = None
     """Licence of the model, for the dataset card."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Off unless you say so here."""
-
-
-class Prices(Strict):
-    """What a million tokens cost, in your currency."""
-
-    prompt: float = Field(0.0, ge=0)
-    """Per million prompt tokens."""
-    completion: float = Field(0.0, ge=0)
-    """Per million completion tokens."""
-
-
-class TransformersEngine(Strict):
-    """transformers in this process, CPU or one GPU."""
-
-    kind: Literal["transformers"] = "transformers"
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """auto: float32 on CPU, bfloat16 on a GPU."""
-    batch_tokens: int = Field(16384, ge=1)
-    """Most tokens (padding and reply room included) in one batch."""
-
-
-class VllmEngine(Strict):
-    """vLLM, offline, in a process of its own."""
-
-    kind: Literal["vllm"] = "vllm"
-    dtype: str = "auto"
-    """As vLLM's dtype."""
-    tensor_parallel_size: int = Field(1, ge=1)
-    """GPUs one copy of the model is split over."""
-    pipeline_parallel_size: int = Field(1, ge=1)
-    """Stages the layers are split into."""
-    gpu_memory_utilization: float | None = Field(None, gt=0, le=1)
-    """Share of GPU memory vLLM may take; null is vLLM's default."""
-    max_model_len: int | None = Field(None, ge=1)
-    """Context length to reserve room for; null is the model's own."""
-    quantization: str | None = None
-    """As vLLM's quantization."""
-    lora: str | None = None
-    """Folder of a LoRA adapter to serve."""
-    enforce_eager: bool = False
-    """Skip CUDA graphs."""
-    per_request_seeds: bool | None = None
-    """Send each request its own seed; null: on a GPU yes, on the CPU build (which crashes on them) no."""
-    options: dict[str, Any] = Field(default_factory=dict)
-    """Further arguments to vllm.EngineArgs, as they are."""
-
-
-class OpenaiEngine(Strict):
-    """Any OpenAI-compatible server. The key is read from OPENAI_API_KEY and written nowhere."""
-
-    kind: Literal["openai"] = "openai"
-    model: str | None = None
-    """Name the server knows the model by; null: the policy's or judge's name."""
-    base_url: str | None = None
-    """null: OPENAI_BASE_URL, or OpenAI itself."""
-    max_concurrency: int = Field(64, ge=1)
-    """Most requests in flight; the engine grows towards it while answers come and halves when told to slow down."""
-    timeout: float = Field(120.0, gt=0)
-    """Seconds to wait for one answer."""
-    max_retries: int = Field(8, ge=0)
-    """Tries after the first for a request that failed for a passing cause."""
-    requests_per_minute: int | None = Field(None, ge=1)
-    """Ceiling of your account."""
-    tokens_per_minute: int | None = Field(None, ge=1)
-    """Ceiling of your account."""
-    token_parameter: Literal["max_tokens", "max_completion_tokens"] = "max_completion_tokens"
-    """How the server calls the length limit; the other one is tried when it refuses this one."""
-    logprobs: bool = True
-    """Ask for identifier log-probabilities when judging; off by itself once the server refuses."""
-    seed: bool = True
-    """Send seeds; off by itself once the server refuses."""
-    extra_body: dict[str, Any] = Field(default_factory=dict)
-    """Further fields of the request body, as they are."""
-    batch: bool = False
-    """Use the Batch API (half price, answers within a day)."""
-    batch_poll_seconds: float = Field(30.0, gt=0)
-    """How often a batch is asked for its state."""
-    max_cost: float | None = Field(None, gt=0)
-    """Stop, keeping what has arrived, when this much money is spent."""
-    prices: Prices = Prices()
-    """For the money column and --dry-run."""
-    cache_dir: str | None = None
-    """Folder that keeps answers across runs; null keeps them in the run folder's journal alone."""
-
-
-class ScriptedEngine(Strict):
-    """Answers without a model: from a script, or made up from the request's own hash. For tests and dry runs."""
-
-    kind: Literal["scripted"] = "scripted"
-    script: str | None = None
-    """JSONL of {"text": …} in the order asked; the engine fails when it runs out. null: made-up answers without end."""
-    delay: float = Field(0.0, ge=0)
-    """Seconds each answer takes, to try out resuming."""
-
-
-class RayEngine(Strict):
-    """Ray Data over actors, each holding one of the other engines."""
-
-    kind: Literal["ray"] = "ray"
-    engine: Annotated[
-        TransformersEngine | VllmEngine | OpenaiEngine | ScriptedEngine, Field(discriminator="kind")
-    ] = TransformersEngine()
-    """The engine in each actor."""
-    address: str | None = None
-    """Cluster to join; null starts Ray on this machine."""
-    concurrency: int = Field(1, ge=1)
-    """Number of actors."""
-    num_gpus: float = Field(0, ge=0)
-    """GPUs per actor."""
-    num_cpus: float = Field(1, gt=0)
-    """CPUs per actor."""
-    block_size: int = Field(64, ge=1)
-    """Requests per block; a lost worker costs at most its block."""
-
-
-EngineBlock = Annotated[
-    TransformersEngine | VllmEngine | OpenaiEngine | ScriptedEngine | RayEngine, Field(discriminator="kind")
-]
 
 
 def _kind_alone(value: Any) -> Any:
@@ -191,7 +68,7 @@ class Principles(Strict):
     set: str = "sso"
     """Name of a set in principles/, or the path of your own YAML."""
     source: Literal["set", "generated"] = "set"
-    """generated: the policy writes the two principles for each prompt and feature; unreadable ones fall back to the set's."""
+    """generated: the policy writes both principles for each prompt; unreadable ones fall back to the set's."""
 
 
 class Sampling(Strict):

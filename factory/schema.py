@@ -57,7 +57,9 @@ _ORIGIN: dict[str, Column] = {
 }
 _FEATURE: dict[str, Column] = {
     "feature": Column(_TEXT, "the feature whose principles were used"),
-    "feature_source": Column(_TEXT, "allocated: the policy chose it; fallback: drawn because its answer could not be read"),
+    "feature_source": Column(
+        _TEXT, "allocated: the policy chose it; fallback: drawn because its answer could not be read"
+    ),
     "principle_source": Column(_TEXT, "set: from the principle set; generated: written by the policy for this prompt"),
 }
 _CONTRAST: dict[str, Column] = {
@@ -100,7 +102,9 @@ PAIRS = Table(
     },
 )
 LOGPS: dict[str, Column] = {
-    logp_column(reply, view): Column(_FLOAT, f"mean log-probability per token of the {reply} reply, {view} view (eq. 4)")
+    logp_column(reply, view): Column(
+        _FLOAT, f"mean log-probability per token of the {reply} reply, {view} view (eq. 4)"
+    )
     for reply in REPLIES
     for view in VIEWS
 }
@@ -148,7 +152,7 @@ class LazySplit(NamedTuple):
 
 
 def check(frame: pl.DataFrame | pl.LazyFrame, table: Table, where: str = "") -> None:
-    """Raise InputError unless `frame` has every column of `table` with its type and, on a DataFrame, no forbidden null."""
+    """Raise InputError unless `frame` has the columns of `table`, typed so, and (if in memory) no forbidden null."""
     schema = frame.collect_schema()
     place = where or table.name
     for name, column in table.columns.items():

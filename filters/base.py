@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from factory.config import Strict
+from factory.strict import Strict
 
 
 class Filter(Strict):

@@ -1,0 +1,152 @@
+"""The `engine:` block of a configuration: one class per engine, told apart by `kind`."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from factory.strict import Strict
+
+
+class Prices(Strict):
+    """What a million tokens cost, in your currency."""
+
+    prompt: float = Field(0.0, ge=0)
+    """Per million prompt tokens."""
+    completion: float = Field(0.0, ge=0)
+    """Per million completion tokens."""
+
+
+class EngineBase(Strict):
+    """What every engine block has."""
+
+    decides: ClassVar[tuple[str, ...]] = ("kind",)
+    """The fields that change what the engine answers; the others change how fast, and leave finished stages valid."""
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """The deciding fields with their values."""
+        return {name: getattr(self, name) for name in self.decides}
+
+
+class TransformersEngine(EngineBase):
+    """transformers in this process, CPU or one GPU."""
+
+    decides = ("kind", "dtype")
+
+    kind: Literal["transformers"] = "transformers"
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """auto: float32 on CPU, bfloat16 on a GPU."""
+    batch_tokens: int = Field(16384, ge=1)
+    """Most tokens (padding and reply room included) in one batch."""
+
+
+class VllmEngine(EngineBase):
+    """vLLM, offline, in a process of its own."""
+
+    decides = ("kind", "dtype", "quantization", "lora", "options")
+
+    kind: Literal["vllm"] = "vllm"
+    dtype: str = "auto"
+    """As vLLM's dtype."""
+    tensor_parallel_size: int = Field(1, ge=1)
+    """GPUs one copy of the model is split over."""
+    pipeline_parallel_size: int = Field(1, ge=1)
+    """Stages the layers are split into."""
+    gpu_memory_utilization: float | None = Field(None, gt=0, le=1)
+    """Share of GPU memory vLLM may take; null is vLLM's default."""
+    max_model_len: int | None = Field(None, ge=1)
+    """Context length to reserve room for; null is the model's own."""
+    quantization: str | None = None
+    """As vLLM's quantization."""
+    lora: str | None = None
+    """Folder of a LoRA adapter to serve."""
+    enforce_eager: bool = False
+    """Skip CUDA graphs."""
+    per_request_seeds: bool | None = None
+    """Send each request its own seed; null: on a GPU yes, on the CPU build (which crashes on them) no."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments to vllm.EngineArgs, as they are."""
+
+
+class OpenaiEngine(EngineBase):
+    """Any OpenAI-compatible server. The key is read from OPENAI_API_KEY and written nowhere."""
+
+    decides = ("kind", "model", "base_url", "extra_body")
+
+    kind: Literal["openai"] = "openai"
+    model: str | None = None
+    """Name the server knows the model by; null: the policy's or judge's name."""
+    base_url: str | None = None
+    """null: OPENAI_BASE_URL, or OpenAI itself."""
+    max_concurrency: int = Field(64, ge=1)
+    """Most requests in flight; the engine grows towards it while answers come and halves when told to slow down."""
+    timeout: float = Field(120.0, gt=0)
+    """Seconds to wait for one answer."""
+    max_retries: int = Field(8, ge=0)
+    """Tries after the first for a request that failed for a passing cause."""
+    requests_per_minute: int | None = Field(None, ge=1)
+    """Ceiling of your account."""
+    tokens_per_minute: int | None = Field(None, ge=1)
+    """Ceiling of your account."""
+    token_parameter: Literal["max_tokens", "max_completion_tokens"] = "max_completion_tokens"
+    """How the server calls the length limit; the other one is tried when it refuses this one."""
+    logprobs: bool = True
+    """Ask for identifier log-probabilities when judging; off by itself once the server refuses."""
+    seed: bool = True
+    """Send seeds; off by itself once the server refuses."""
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    """Further fields of the request body, as they are."""
+    batch: bool = False
+    """Use the Batch API (half price, answers within a day)."""
+    batch_poll_seconds: float = Field(30.0, gt=0)
+    """How often a batch is asked for its state."""
+    max_cost: float | None = Field(None, gt=0)
+    """Stop, keeping what has arrived, when this much money is spent."""
+    prices: Prices = Prices()
+    """For the money column and --dry-run."""
+    cache_dir: str | None = None
+    """Folder that keeps answers across runs; null keeps them in the run folder's journal alone."""
+
+
+class ScriptedEngine(EngineBase):
+    """Answers without a model: from a script, or made up from the request's own hash. For tests and dry runs."""
+
+    decides = ("kind", "script")
+
+    kind: Literal["scripted"] = "scripted"
+    script: str | None = None
+    """JSONL of {"text": …} in the order asked; the engine fails when it runs out. null: made-up answers without end."""
+    delay: float = Field(0.0, ge=0)
+    """Seconds each answer takes, to try out resuming."""
+
+
+class RayEngine(EngineBase):
+    """Ray Data over actors, each holding one of the other engines."""
+
+    kind: Literal["ray"] = "ray"
+    engine: Annotated[TransformersEngine | VllmEngine | OpenaiEngine | ScriptedEngine, Field(discriminator="kind")] = (
+        TransformersEngine()
+    )
+    """The engine in each actor."""
+    address: str | None = None
+    """Cluster to join; null starts Ray on this machine."""
+    concurrency: int = Field(1, ge=1)
+    """Number of actors."""
+    num_gpus: float = Field(0, ge=0)
+    """GPUs per actor."""
+    num_cpus: float = Field(1, gt=0)
+    """CPUs per actor."""
+    block_size: int = Field(64, ge=1)
+    """Requests per block; a lost worker costs at most its block."""
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """The inner engine's: Ray changes where the work is done, not what comes of it."""
+        return self.engine.fingerprint
+
+
+EngineBlock = Annotated[
+    TransformersEngine | VllmEngine | OpenaiEngine | ScriptedEngine | RayEngine, Field(discriminator="kind")
+]

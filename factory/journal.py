@@ -1,0 +1,185 @@
+"""An append-only journal of answers, and engines that answer from it: what was paid for is never asked again."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from factory.engines.base import Completion, Generator, Request, Score, Scorer, ScoreRequest
+from factory.identity import Messages
+from factory.progress import Progress
+
+
+class Journal:
+    """Records by key, one JSON line each, flushed as they land; only keys and offsets are held in memory.
+
+    A torn last line, left by a killed process, is cut off on opening; a garbage line is skipped and counted.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.skipped = 0
+        self._offsets: dict[bytes, int] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a+b")
+        self._read_index()
+
+    def _read_index(self) -> None:
+        self._file.seek(0)
+        offset = 0
+        for line in self._file:
+            if not line.endswith(b"\n"):
+                self._file.truncate(offset)
+                break
+            key = _key_of(line)
+            if key is None:
+                self.skipped += 1
+            else:
+                self._offsets[key] = offset
+            offset += len(line)
+        self._end = offset
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def __contains__(self, key: str) -> bool:
+        return bytes.fromhex(key) in self._offsets
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The record under `key`, or None."""
+        offset = self._offsets.get(bytes.fromhex(key))
+        if offset is None:
+            return None
+        self._file.seek(offset)
+        record: dict[str, Any] = json.loads(self._file.readline())["value"]
+        return record
+
+    def append(self, key: str, value: dict[str, Any]) -> None:
+        """Write the record and hand it to the operating system before returning, so that a kill cannot lose it."""
+        line = json.dumps({"key": key, "value": value}, separators=(",", ":")).encode() + b"\n"
+        self._file.seek(0, os.SEEK_END)
+        self._file.write(line)
+        self._file.flush()
+        self._offsets[bytes.fromhex(key)] = self._end
+        self._end += len(line)
+
+    def close(self) -> None:
+        """Sync to disk and close."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self.close()
+
+
+def _key_of(line: bytes) -> bytes | None:
+    try:
+        record = json.loads(line)
+        if isinstance(record["value"], dict):
+            return bytes.fromhex(record["key"])
+    except (ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
+_Q = TypeVar("_Q", Request, ScoreRequest)
+_A = TypeVar("_A", Completion, Score)
+
+
+def _answer(
+    journal: Journal,
+    requests: Sequence[_Q],
+    identity: str,
+    ask: Callable[[Sequence[_Q]], Iterator[_A]],
+    read: Callable[[dict[str, Any]], _A],
+    progress: Progress,
+) -> Iterator[_A]:
+    """Answers on disk first, then the engine's, each journaled before it is passed on. Failed ones are not kept."""
+    keys = {request.id: request.key(identity) for request in requests}
+    known = [request for request in requests if keys[request.id] in journal]
+    missing = [request for request in requests if keys[request.id] not in journal]
+    if known:
+        progress.say(f"  {len(known):,} of {len(requests):,} answers are in the journal")
+    for request in known:
+        yield read(journal.get(keys[request.id]) or {})
+    if not missing:
+        return
+    for answer in ask(missing):
+        if answer.error is None:
+            journal.append(keys[answer.id], asdict(answer))
+        yield answer
+
+
+class JournaledGenerator:
+    """A Generator whose answers are journaled and shown on the progress line."""
+
+    def __init__(self, engine: Generator, journal: Journal, progress: Progress, name: str) -> None:
+        self._engine, self._journal, self._progress, self._name = engine, journal, progress, name
+
+    @property
+    def identity(self) -> str:
+        """The engine's own."""
+        return self._engine.identity
+
+    @property
+    def context_length(self) -> int | None:
+        """The engine's own."""
+        return self._engine.context_length
+
+    def count_tokens(self, conversations: Sequence[Messages]) -> list[int]:
+        """The engine's own."""
+        return self._engine.count_tokens(conversations)
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """As the engine's, each answer asked for at most once."""
+        self._progress.start(self._name, len(requests), "requests")
+        try:
+            for answer in _answer(
+                self._journal, requests, self.identity, self._engine.generate, _completion, self._progress
+            ):
+                tokens = (answer.prompt_tokens or 0) + (answer.completion_tokens or 0)
+                self._progress.advance(1, tokens, answer.cost or 0.0)
+                yield answer
+        finally:
+            self._progress.finish()
+
+
+class JournaledScorer:
+    """A Scorer whose scores are journaled and shown on the progress line."""
+
+    def __init__(self, scorer: Scorer, journal: Journal, progress: Progress, name: str) -> None:
+        self._scorer, self._journal, self._progress, self._name = scorer, journal, progress, name
+
+    @property
+    def identity(self) -> str:
+        """The scorer's own."""
+        return self._scorer.identity
+
+    def score(self, requests: Sequence[ScoreRequest]) -> Iterator[Score]:
+        """As the scorer's, each score computed at most once."""
+        self._progress.start(self._name, len(requests), "prompts")
+        try:
+            for score in _answer(self._journal, requests, self.identity, self._scorer.score, _score, self._progress):
+                self._progress.advance(1, sum(count or 0 for count in score.tokens))
+                yield score
+        finally:
+            self._progress.finish()
+
+
+_COMPLETION_FIELDS = frozenset(field.name for field in fields(Completion))
+
+
+def _completion(record: dict[str, Any]) -> Completion:
+    return Completion(**{name: value for name, value in record.items() if name in _COMPLETION_FIELDS})
+
+
+def _score(record: dict[str, Any]) -> Score:
+    return Score(record["id"], tuple(record["logps"]), tuple(record["tokens"]), record.get("error"))

@@ -1,0 +1,298 @@
+"""The run folder: stages that are made once, journals, manifests written last, one process at a time."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from factory.errors import StoreError
+from factory.identity import digest
+from factory.journal import Journal
+from factory.progress import Progress
+from factory.schema import Split
+
+MANIFEST_VERSION = 1
+
+
+class Output(NamedTuple):
+    """A file a stage left behind, as its manifest knows it."""
+
+    size: int
+    mtime_ns: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A finished stage: where its files lie, and what it says of them."""
+
+    name: str
+    folder: Path
+    outputs: Mapping[str, Output]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the stage reports beside its files: counts, metrics."""
+
+    @property
+    def digest(self) -> str:
+        """Hash of the contents of all files: the fingerprint input of whatever reads them."""
+        return digest({name: output.digest for name, output in self.outputs.items()})
+
+    @property
+    def _leaf(self) -> str:
+        return self.name.rsplit("/", 1)[-1]
+
+    @property
+    def path(self) -> Path:
+        """The stage's table."""
+        return self.folder / f"{self._leaf}.parquet"
+
+    def scan(self) -> pl.LazyFrame:
+        """The table, lazily."""
+        return pl.scan_parquet(self.path)
+
+    def read(self) -> pl.DataFrame:
+        """The table."""
+        return pl.read_parquet(self.path)
+
+    @property
+    def rejected_path(self) -> Path | None:
+        """The rows the stage rejected, or None where it rejected none."""
+        name = f"{self._leaf}.rejected.parquet"
+        return self.folder / name if name in self.outputs else None
+
+
+class Workspace(NamedTuple):
+    """What a stage works with while it is being made."""
+
+    path: Path
+    """What is left in it becomes the stage's output. Kept across a kill, as long as the fingerprint stays."""
+    journal: Journal
+
+
+class StageReachedError(Exception):
+    """The stage that the run was to stop after is done."""
+
+
+class RunFolder:
+    """A folder of stages. Build one with `open_run`, which holds its lock."""
+
+    def __init__(self, root: Path, progress: Progress, until: str | None = None) -> None:
+        self.root, self.progress, self._until = root, progress, until
+
+    def table(self, name: str, inputs: Mapping[str, Any], build: Callable[[Journal], pl.DataFrame | Split]) -> Stage:
+        """A stage whose output is the table `{name}.parquet`, with `{name}.rejected.parquet` beside it if need be."""
+
+        def write(work: Workspace) -> dict[str, Any]:
+            made = build(work.journal)
+            split = made if isinstance(made, Split) else Split(made, pl.DataFrame())
+            leaf = name.rsplit("/", 1)[-1]
+            split.kept.write_parquet(work.path / f"{leaf}.parquet")
+            if len(split.rejected):
+                split.rejected.write_parquet(work.path / f"{leaf}.rejected.parquet")
+            return {"rows": len(split.kept), "rejected": len(split.rejected)}
+
+        return self.stage(name, inputs, write)
+
+    def stage(self, name: str, inputs: Mapping[str, Any], build: Callable[[Workspace], Mapping[str, Any]]) -> Stage:
+        """The stage `name`, reused when its manifest fits `inputs` and its files are as they were left, made otherwise.
+
+        `inputs` is all that changes the stage's data, as JSON values. `build` writes into its workspace and returns
+        facts for the manifest. Its files are moved up into the stage's folder, then the manifest is written.
+        """
+        fingerprint = digest(dict(inputs))
+        stage = self._reuse(name, inputs, fingerprint) or self._make(name, inputs, fingerprint, build)
+        if self._until and (name == self._until or name.endswith(f"/{self._until}")):
+            raise StageReachedError(name)
+        return stage
+
+    def _paths(self, name: str) -> tuple[Path, Path, Path, Path]:
+        folder, leaf = (self.root / name).parent, name.rsplit("/", 1)[-1]
+        return (
+            folder,
+            folder / f"{leaf}.manifest.json",
+            folder / f".{leaf}.partial",
+            folder / f"{leaf}.journal.jsonl",
+        )
+
+    def _reuse(self, name: str, inputs: Mapping[str, Any], fingerprint: str) -> Stage | None:
+        folder, manifest_path, _, _ = self._paths(name)
+        manifest = read_manifest(manifest_path)
+        if manifest is None:
+            return None
+        if manifest["fingerprint"] != fingerprint:
+            self.progress.say(f"{name}: made again, because {_changed(manifest['inputs'], inputs)} changed")
+            return None
+        outputs = {file: Output(*entry) for file, entry in manifest["outputs"].items()}
+        for file, output in outputs.items():
+            problem = _problem(folder / file, output)
+            if problem:
+                self.progress.say(f"{name}: made again, because {file} {problem}")
+                return None
+        self.progress.say(f"{name}: done before, reused")
+        return Stage(name, folder, outputs, manifest["facts"])
+
+    def _make(
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        fingerprint: str,
+        build: Callable[[Workspace], Mapping[str, Any]],
+    ) -> Stage:
+        folder, manifest_path, partial, journal_path = self._paths(name)
+        began = time.monotonic()
+        _prepare(partial, fingerprint)
+        with Journal(journal_path) as journal:
+            if journal.skipped:
+                self.progress.say(f"{name}: {journal.skipped} unreadable lines of the journal are left aside")
+            facts = dict(build(Workspace(partial, journal)))
+            empty = len(journal) == 0
+        if empty:
+            journal_path.unlink(missing_ok=True)
+        manifest_path.unlink(missing_ok=True)
+        outputs = _move_up(partial, folder)
+        write_json(
+            manifest_path,
+            {
+                "version": MANIFEST_VERSION,
+                "stage": name,
+                "fingerprint": fingerprint,
+                "inputs": dict(inputs),
+                "outputs": outputs,
+                "facts": facts,
+                "seconds": round(time.monotonic() - began, 2),
+            },
+        )
+        self.progress.say(f"{name}: {_summary(facts)} in {time.monotonic() - began:.1f} s")
+        return Stage(name, folder, outputs, facts)
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """The manifest at `path`, or None where there is none that can be read."""
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    if (
+        not isinstance(manifest, dict)
+        or not {"version", "fingerprint", "inputs", "outputs", "facts"} <= manifest.keys()
+    ):
+        return None
+    if manifest["version"] > MANIFEST_VERSION:
+        raise StoreError(f"{path} was written by a newer version of sso-factory; upgrade to go on with this run")
+    return manifest
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON to a temporary name, sync, and rename, so that the file is whole or absent."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text to a temporary name, sync, and rename, so that the file is whole or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+@contextmanager
+def open_run(root: Path, progress: Progress, until: str | None = None) -> Iterator[RunFolder]:
+    """Hold the lock of the run folder `root`, made if need be. StoreError when another process holds it."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = (root / ".lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{root}: the folder cannot be written ({error.strerror}); choose another one") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            raise StoreError(f"{root} is in use by {lock.read().strip()}; wait for it or stop it") from error
+        lock.seek(0)
+        lock.truncate()
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        lock.flush()
+        yield RunFolder(root, progress, until)
+
+
+def _prepare(partial: Path, fingerprint: str) -> None:
+    mark = partial / ".fingerprint"
+    if not (mark.is_file() and mark.read_text(encoding="utf-8") == fingerprint):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        mark.write_text(fingerprint, encoding="utf-8")
+
+
+def _move_up(partial: Path, folder: Path) -> dict[str, Output]:
+    """Move everything in `partial` into `folder`, synced, and list every file with its digest."""
+    (partial / ".fingerprint").unlink(missing_ok=True)
+    outputs: dict[str, Output] = {}
+    for path in sorted(p for p in partial.rglob("*") if p.is_file()):
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+        outputs[path.relative_to(partial).as_posix()] = _describe(path)
+    for entry in sorted(partial.iterdir()):
+        target = folder / entry.name
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target)
+        entry.replace(target)
+    partial.rmdir()
+    return outputs
+
+
+def _describe(path: Path) -> Output:
+    stat = path.stat()
+    return Output(stat.st_size, stat.st_mtime_ns, _file_digest(path))
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _problem(path: Path, output: Output) -> str | None:
+    """Why the file is not what the stage left, or None. Contents are hashed only when the time stamp differs."""
+    if not path.is_file():
+        return "is gone"
+    stat = path.stat()
+    if stat.st_size != output.size:
+        return "has another size"
+    if stat.st_mtime_ns != output.mtime_ns and _file_digest(path) != output.digest:
+        return "has other contents"
+    return None
+
+
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Names of the inputs that differ, dotted where they nest."""
+    plain = json.loads(json.dumps(new, default=str))
+    names = [name for name in sorted({*old, *plain}) if old.get(name) != plain.get(name)]
+    return ", ".join(_dotted(name, old.get(name), plain.get(name)) for name in names) or "its code"
+
+
+def _dotted(name: str, old: Any, new: Any) -> str:
+    if isinstance(old, dict) and isinstance(new, dict):
+        inner = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+        return ", ".join(f"{name}.{key}" for key in inner)
+    return name
+
+
+def _summary(facts: Mapping[str, Any]) -> str:
+    rows = facts.get("rows")
+    if rows is None:
+        return "done"
+    rejected = f", {facts['rejected']:,} rejected" if facts.get("rejected") else ""
+    return f"{rows:,} rows{rejected}"

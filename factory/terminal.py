@@ -1,0 +1,123 @@
+"""Progress as a person sees it: a live bar with rate and ETA on a terminal, a line every few seconds elsewhere."""
+
+import time
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.text import Text
+
+LINE_SECONDS = 5.0
+
+
+def describe_rate(done: float, seconds: float, unit: str, tokens: int, cost: float) -> str:
+    """`3.2 requests/s · 410 tokens/s · 0.42 spent`, leaving out what there is none of."""
+    parts = [f"{done / seconds:,.1f} {unit}/s" if seconds > 0 else f"0 {unit}/s"]
+    if tokens and seconds > 0:
+        parts.append(f"{tokens / seconds:,.0f} tokens/s")
+    if cost:
+        parts.append(f"{cost:,.2f} spent, {cost / max(done, 1):.4f} each")
+    return " · ".join(parts)
+
+
+def describe_seconds(seconds: float) -> str:
+    """`48s`, `3m10s`, `2h05m`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+class _RateColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        fields = task.fields
+        rate = describe_rate(task.completed, task.elapsed or 0.0, fields["unit"], fields["tokens"], fields["cost"])
+        return Text(rate, style="progress.data.speed")
+
+
+class LiveProgress:
+    """Bars on a terminal; finished steps become a line."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars: Bars | None = None
+        self._task: TaskID | None = None
+
+    def say(self, text: str) -> None:
+        """One line above the bar."""
+        self._console.print(text, markup=False, highlight=False)
+
+    def start(self, name: str, total: int, unit: str) -> None:
+        """Show a bar."""
+        self.finish()
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            _RateColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._bars.start()
+        self._task = self._bars.add_task(name, total=total, unit=unit, tokens=0, cost=0.0)
+
+    def advance(self, count: int = 1, tokens: int = 0, cost: float = 0.0) -> None:
+        """Move the bar."""
+        if self._bars is None or self._task is None:
+            return
+        fields = self._bars.tasks[0].fields
+        self._bars.update(self._task, advance=count, tokens=fields["tokens"] + tokens, cost=fields["cost"] + cost)
+
+    def finish(self) -> None:
+        """Take the bar away."""
+        if self._bars is not None:
+            self._bars.stop()
+        self._bars = self._task = None
+
+
+class LineProgress:
+    """A line every few seconds, for logs."""
+
+    def __init__(self, stream: TextIO, every: float = LINE_SECONDS) -> None:
+        self._stream, self._every = stream, every
+        self._name, self._total, self._unit = "", 0, ""
+        self._done, self._tokens, self._cost = 0, 0, 0.0
+        self._began = self._shown = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """The line as it is."""
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+    def start(self, name: str, total: int, unit: str) -> None:
+        """Begin to count."""
+        self._name, self._total, self._unit = name, total, unit
+        self._done, self._tokens, self._cost = 0, 0, 0.0
+        self._began = self._shown = time.monotonic()
+
+    def advance(self, count: int = 1, tokens: int = 0, cost: float = 0.0) -> None:
+        """Count, and write a line when it is time."""
+        self._done, self._tokens, self._cost = self._done + count, self._tokens + tokens, self._cost + cost
+        now = time.monotonic()
+        if now - self._shown < self._every:
+            return
+        self._shown = now
+        seconds = now - self._began
+        rate = describe_rate(self._done, seconds, self._unit, self._tokens, self._cost)
+        left = describe_seconds(seconds / max(self._done, 1) * (self._total - self._done))
+        self.say(f"  {self._name}: {self._done:,}/{self._total:,} · {rate} · ETA {left}")
+
+    def finish(self) -> None:
+        """Nothing to take away."""
+
+
+def for_stream(stream: TextIO) -> LiveProgress | LineProgress:
+    """Bars where the stream is a terminal, lines where it is not."""
+    if stream.isatty():
+        return LiveProgress(Console(file=stream))
+    return LineProgress(stream)
