@@ -1,0 +1,1 @@
+"""What generation, scoring and training share about a model: loading, chat templates, sequence layout."""

@@ -1,0 +1,175 @@
+"""Log-probabilities of replies: how prompts and replies are laid out as sequences, and how they are scored.
+
+A prompt with its replies is one packed sequence where the model allows it: the prompt is computed once, no reply sees
+another, and positions restart after the prompt. Three layouts give the same numbers:
+
+- flat: all items of a batch in one row without padding, with the attention of `factory.models.shared_prompt`;
+- masked: a row per item with a four-dimensional mask, for kernels that take one (eager);
+- separate: a row per reply, for models that are not plain softmax attention.
+
+Use: `plan = plan_for(model)` once; then for each group that `buckets` makes, `layout(items, plan.layout, pad_id)` gives
+the batch for `reply_logps(model, batch.to(device), plan, chunk)`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from factory.errors import ConfigError
+from factory.models.head import Head, find_head, token_logps
+from factory.models.layout import Batch, Encoded, Layout, buckets, layout
+from factory.models.shared_prompt import kernel
+
+__all__ = [
+    "Batch",
+    "Encoded",
+    "Layout",
+    "Plan",
+    "ReplyLogps",
+    "buckets",
+    "layout",
+    "plan_for",
+    "reply_logps",
+    "supports_packing",
+    "unwrapped",
+]
+
+_PROBE_ERRORS = (TypeError, ValueError, RuntimeError, LookupError, AttributeError, AssertionError)
+
+
+class ReplyLogps(NamedTuple):
+    """Summed log-probability of each reply, [R] float32, and its number of tokens, [R] int64."""
+
+    sums: Tensor
+    counts: Tensor
+
+
+class Plan(NamedTuple):
+    """What a model allows, found once by `plan_for`."""
+
+    layout: Layout
+    head: Head | None
+    """The vocabulary projection, to be applied to reply tokens only; None: the model's own logits for every token."""
+
+
+def reply_logps(model: Any, batch: Batch, plan: Plan, chunk: int = 1024) -> ReplyLogps:
+    """Log-probabilities of the replies of `batch`, differentiable; log-softmax in float32.
+
+    The vocabulary projection covers reply tokens only, `chunk` of them at a time: the logits of one chunk are kept for
+    the backward pass, others are computed again. `batch` must be on the model's device and laid out as `plan` says.
+    """
+    core = unwrapped(model)
+    with kernel(core, plan.layout == "flat"):
+        states = _run(core, batch).logits if plan.head is None else _run(core.base_model, batch).last_hidden_state
+    states = states.flatten(0, 1).index_select(0, batch.at)
+    logps = token_logps(states, batch.targets, plan.head, chunk)
+    sums = torch.zeros(len(batch.counts), device=logps.device).index_add(0, batch.owner, logps)
+    return ReplyLogps(sums, batch.counts)
+
+
+def _run(module: Any, batch: Batch) -> Any:
+    options: dict[str, Any] = {"attention_mask": batch.attention_mask, "use_cache": False}
+    if batch.attention_mask is not None and batch.attention_mask.dim() == 4:
+        # Eager attention adds the mask to its scores.
+        dtype = torch.get_autocast_dtype(batch.input_ids.device.type) if torch.is_autocast_enabled() else module.dtype
+        options["attention_mask"] = torch.zeros(batch.attention_mask.shape, dtype=dtype, device=batch.input_ids.device)
+        options["attention_mask"].masked_fill_(~batch.attention_mask, torch.finfo(dtype).min)
+    if batch.position_ids is not None:
+        options["position_ids"] = batch.position_ids
+    if batch.segments is not None:
+        options["segments"] = batch.segments
+    return module(input_ids=batch.input_ids, **options)
+
+
+def unwrapped(model: Any) -> Any:
+    """The transformers model inside a PEFT wrapper, adapters in place; any other model as it is."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def supports_packing(model: Any) -> bool:
+    """Whether a prompt and its replies can share one sequence of this model with the same log-probabilities."""
+    return plan_for(model).layout != "separate"
+
+
+def plan_for(model: Any, want: Literal["auto", "packed", "separate"] = "auto") -> Plan:
+    """Find the cheapest layout and head that agree with the model's own numbers, on a few tokens.
+
+    What the configuration says is tried on the model itself, so that an architecture nobody thought of falls back by
+    itself. Raises ConfigError when `want` is packed and the model cannot.
+    """
+    core = unwrapped(model)
+    with _quiet(core):
+        items = _probe_items(core)
+        full = _probe(core, items, Plan("separate", None))
+        head = find_head(core)
+        if head is not None and not _agrees(_probe(core, items, Plan("separate", head)), full, _tolerance(core) / 10):
+            head = None
+        for kind in () if want == "separate" else _candidates(core):
+            if _agrees(_probe(core, items, Plan(kind, head)), full, _tolerance(core)):
+                return Plan(kind, head)
+    if want == "packed":
+        raise ConfigError(
+            f"training.layout: {type(core).__name__} with {core.config._attn_implementation} attention cannot pack a "
+            "prompt with its replies; set it to auto or separate"
+        )
+    return Plan("separate", head)
+
+
+def _candidates(model: Any) -> tuple[Layout, ...]:
+    """Packed layouts worth trying. Windows are read off the configuration: a probe is shorter than they are."""
+    config = model.config.get_text_config()
+    kinds = getattr(config, "layer_types", None)
+    if kinds is not None and set(kinds) != {"full_attention"}:
+        return ()
+    if kinds is None and getattr(config, "sliding_window", None) is not None:
+        return ()
+    if getattr(config, "attention_chunk_size", None) is not None:
+        return ()
+    attention = model.config._attn_implementation
+    if attention == "eager" or not model._can_set_attn_implementation():
+        return ("masked",)
+    return ("flat", "masked") if attention == "sdpa" else ("flat",)
+
+
+@contextmanager
+def _quiet(model: Any) -> Iterator[None]:
+    """Evaluation mode without gradients."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
+
+
+def _probe_items(model: Any) -> list[Encoded]:
+    size = model.config.get_text_config().vocab_size
+    tokens = torch.randint(size, (25,), generator=torch.Generator().manual_seed(0)).tolist()
+    return [
+        Encoded(tokens[:5], (tokens[5:9], tokens[9:15])),
+        Encoded(tokens[15:18], (tokens[18:23], tokens[23:25])),
+    ]
+
+
+def _probe(model: Any, items: list[Encoded], plan: Plan) -> Tensor | None:
+    """Mean log-probabilities of the probe's replies, or None where the model cannot be run so."""
+    try:
+        sums, counts = reply_logps(model, layout(items, plan.layout).to(model.device), plan)
+    except _PROBE_ERRORS:
+        return None
+    return sums / counts
+
+
+def _tolerance(model: Any) -> float:
+    """Largest difference, in nats per token, that rounding alone explains."""
+    return 1e-4 if model.dtype in (torch.float32, torch.float64) else 5e-2
+
+
+def _agrees(found: Tensor | None, true: Tensor | None, tolerance: float) -> bool:
+    if found is None or true is None:
+        return False
+    return bool(((found - true).abs() <= tolerance).all())
