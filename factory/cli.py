@@ -1,0 +1,142 @@
+"""The command line: parses, calls one function, prints. No logic."""
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+import factory
+from factory import show
+from factory.errors import FactoryError, InterruptedRunError
+from factory.terminal import for_stream
+
+
+class _Main(click.Group):
+    """Turns every expected failure into one sentence and the right exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FactoryError as error:
+            code, sentence = error.exit_code, str(error)
+        except KeyboardInterrupt:
+            code, sentence = InterruptedRunError.exit_code, "stopped; the same command goes on from here"
+        except OSError as error:
+            code, sentence = 1, f"{error.filename or 'the disk'}: {error.strerror or error}"
+        click.echo(f"sso-factory: {sentence}", err=True)
+        raise SystemExit(code)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(factory.__version__, prog_name="sso-factory")
+def main() -> None:
+    """Make, filter, audit and export preference data by Self-Steering Optimization."""
+    signal.signal(signal.SIGTERM, _stop)
+
+
+_pairs = click.argument("pairs", nargs=-1, required=True)
+_out = click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
+_set = click.option("--set", "sets", multiple=True, metavar="KEY.PATH=VALUE", help="Override a key of the config.")
+_dry = click.option("--dry-run", is_flag=True, help="Say what would be done and what it would cost; do nothing.")
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--preset", default="quickstart", show_default=True, help="quickstart, paper or api.")
+def init(directory: Path, preset: str) -> None:
+    """Write a starting configuration and prompts into DIRECTORY."""
+    for path in factory.init(directory, preset):
+        click.echo(path)
+
+
+@main.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--run-dir", type=click.Path(path_type=Path), help="Run folder, instead of run.dir.")
+@_set
+@click.option("--until", metavar="STAGE", help="Stop after this stage (prompts, features, 2/triples, filter, ...).")
+@_dry
+def run(config: Path, run_dir: Path | None, sets: tuple[str, ...], until: str | None, dry_run: bool) -> None:
+    """Carry out CONFIG: generate, train, filter, export. The same command resumes a stopped run."""
+    settings = factory.load_config(config, sets)
+    progress = for_stream(sys.stderr)
+    if dry_run:
+        click.echo(show.plan(factory.plan(settings)))
+    else:
+        click.echo(show.outcome(factory.run(settings, run_dir, until=until, progress=progress)))
+
+
+@main.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+def status(run_dir: Path) -> None:
+    """Show which stages of RUN_DIR are done, and how far the others are."""
+    click.echo(show.status(factory.status(run_dir)))
+
+
+@main.command(name="filter")
+@_pairs
+@_out
+@click.option("--config", type=click.Path(path_type=Path), help="FILTERS.yaml; without it the paper preset.")
+@click.option("--judgments", type=click.Path(path_type=Path), help="Votes recorded earlier, as judgments.parquet.")
+@_dry
+def filter_(pairs: tuple[str, ...], out: Path, config: Path | None, judgments: Path | None, dry_run: bool) -> None:
+    """Filter PAIRS (files, folders, runs, Hub ids) into kept and rejected."""
+    funnel = factory.filter(
+        pairs, out, config=config, judgments=judgments, dry_run=dry_run, progress=for_stream(sys.stderr)
+    )
+    click.echo(show.funnel(funnel))
+
+
+@main.command()
+@_pairs
+@_out
+@click.option("--judge", default="gpt-4o", show_default=True, help="Model that judges.")
+@click.option("--base-url", help="OpenAI-compatible server; otherwise OPENAI_BASE_URL, or OpenAI itself.")
+@click.option("--sample", type=click.IntRange(min=1), help="Judge this many, stratified by iteration and feature.")
+@click.option("--gold", help="Column with the right answer (chosen or rejected, or 1/2) where there is one.")
+@click.option("--allow-self", is_flag=True, help="Allow a judge that generated or filtered the pairs.")
+@_dry
+def audit(pairs: tuple[str, ...], out: Path, judge: str, dry_run: bool, **options: Any) -> None:
+    """Measure the accuracy of PAIRS with a judge asked in both orders."""
+    result = factory.audit(pairs, judge=judge, out=out, dry_run=dry_run, progress=for_stream(sys.stderr), **options)
+    click.echo(show.audit(result))
+
+
+@main.command()
+@_pairs
+@click.option("--format", "fmt", required=True, help="rm, dpo, sso, llamafactory, axolotl or pairs.")
+@_out
+@click.option("--push-to-hub", metavar="USER/NAME", help="Push the folder to the Hub as well.")
+@click.option("--private", is_flag=True, help="Make the Hub repository private.")
+def export(pairs: tuple[str, ...], fmt: str, out: Path, push_to_hub: str | None, private: bool) -> None:
+    """Write PAIRS in the FORMAT that a trainer reads."""
+    for path in factory.export(pairs, fmt, out, push_to_hub=push_to_hub, private=private):
+        click.echo(path)
+
+
+@main.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="HTML file; RUN_DIR/report.html if left out.")
+def report(run_dir: Path, out: Path | None) -> None:
+    """Write the report of RUN_DIR as one HTML file."""
+    click.echo(factory.report(run_dir, out))
+
+
+@main.command()
+@_pairs
+@click.option("--policy", required=True, help="Model to train: Hub id, folder or bundled:smollm2-135m-instruct.")
+@_out
+@_set
+def train(pairs: tuple[str, ...], policy: str, out: Path, sets: tuple[str, ...]) -> None:
+    """Train POLICY on PAIRS; --set takes keys of the training block."""
+    click.echo(show.training(factory.train(pairs, policy, out, sets=sets, progress=for_stream(sys.stderr))))
+
+
+if __name__ == "__main__":
+    main()

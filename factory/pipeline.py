@@ -1,0 +1,89 @@
+"""THE LINE: prompts in, a filtered preference dataset out."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import factory
+from factory.config import Config
+from factory.load import load_config
+from factory.progress import Progress, Silent
+from factory.steps import Steps
+from factory.store import RunFolder, Stage, StageReachedError, open_run, write_json, write_text
+
+
+class Outcome(NamedTuple):
+    """Where a run's results lie; a stage that `until` left out is None."""
+
+    root: Path
+    filtered: Stage | None = None
+    exports: tuple[Stage, ...] = ()
+    audit: Stage | None = None
+    report: Path | None = None
+
+
+def the_line(steps: Steps) -> Outcome:
+    """The whole run, top to bottom. Every step is a stage on disk that is made once."""
+    policy = steps.first_policy()
+    prompts = steps.prompts(policy)
+    scored = []
+    for iteration in steps.iterations():
+        features = steps.features(prompts, policy, iteration)
+        contrast = steps.contrast(prompts, features, policy, iteration)
+        triples = steps.triples(prompts, contrast, policy, iteration)
+        scores = steps.scores(triples, policy, iteration)
+        policy = steps.train(scores, policy, iteration)
+        scored.append((triples, scores))
+    filtered = steps.filter(scored)
+    audit = steps.audit(filtered)
+    exports = steps.export(filtered, audit)
+    report = steps.report(filtered, audit)
+    return Outcome(steps.folder.root, filtered, exports, audit, report)
+
+
+def run(
+    config: Config | str | Path,
+    run_dir: str | Path | None = None,
+    *,
+    until: str | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Carry out a configuration in its run folder, reusing every stage whose inputs are unchanged.
+
+    `config` is a Config or the path of a YAML file; `run_dir` overrides `run.dir`; `until` names the stage to stop
+    after: `prompts`, `features`, …, or `2/triples` for that of the second iteration. Raises a FactoryError with one
+    sentence when the configuration, an input or an engine cannot be used; what is done stays done.
+    """
+    settings = config if isinstance(config, Config) else load_config(config)
+    shown = progress or Silent()
+    root = Path(run_dir or settings.run.dir)
+    with Steps.prepare(settings, shown) as prepare, open_run(root, shown, until) as folder:
+        steps = prepare(folder)
+        _write_head(folder, settings)
+        try:
+            return the_line(steps)
+        except StageReachedError as reached:
+            shown.say(f"stopped after {reached}, as asked")
+            return Outcome(root)
+
+
+def _write_head(folder: RunFolder, config: Config) -> None:
+    import yaml
+
+    resolved: dict[str, Any] = config.model_dump(mode="json")
+    write_text(folder.root / "config.yaml", yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
+    write_json(
+        folder.root / "run.json",
+        {"sso_factory": factory.__version__, "seed": config.run.seed, "versions": _versions(), "config": resolved},
+    )
+
+
+def _versions() -> dict[str, str]:
+    from importlib import metadata
+
+    found = {}
+    for package in ("polars", "datasets", "openai", "torch", "transformers", "vllm", "ray", "trl"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

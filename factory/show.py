@@ -1,0 +1,107 @@
+"""What the command line prints: results as text a person reads."""
+
+from collections.abc import Iterable, Sequence
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from factory.commands.plan import Plan
+    from factory.commands.status import StageStatus
+    from factory.pipeline import Outcome
+    from factory.stages.audit import AuditReport
+    from filters.funnel import Funnel
+
+_WIDTH = 100
+_SAMPLE_CHARS = 160
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> str:
+    """A plain table; the first column is aligned left, numbers right. Cells are text, never markup."""
+    made = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold", pad_edge=False)
+    listed = [list(row) for row in rows]
+    for position, header in enumerate(headers):
+        numeric = position > 0 and all(isinstance(row[position], int | float | None) for row in listed)
+        made.add_column(header, justify="right" if numeric else "left", overflow="fold")
+    for row in listed:
+        made.add_row(*(Text(_cell(value)) for value in row))
+    out = StringIO()
+    Console(file=out, width=_WIDTH, color_system=None).print(made)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def funnel(found: "Funnel") -> str:
+    """The funnel: a row per step with what it kept, rejected and why."""
+    rows: list[list[Any]] = [["input", found.input, None, ""]]
+    for step in found.steps:
+        reasons = ", ".join(f"{name} {count:,}" for name, count in sorted(step.reasons.items()))
+        rows.append([step.filter, step.kept, step.rejected, reasons])
+    return table(["step", "kept", "rejected", "reasons"], rows)
+
+
+def outcome(found: "Outcome") -> str:
+    """The end of a run: funnel, three sample pairs, and where everything lies."""
+    if found.filtered is None:
+        return f"The run folder is {found.root}"
+    kept = pl.read_parquet(found.filtered.folder / "kept.parquet")
+    parts = [funnel(found.funnel), *(_sample(row) for row in kept.head(3).iter_rows(named=True))]
+    places = [("kept pairs", found.filtered.folder / "kept.parquet")]
+    places += [("rejected pairs, with reasons", found.filtered.folder / "rejected.parquet")]
+    places += [(f"export {stage.name.rsplit('/', 1)[-1]}", found.root / stage.name) for stage in found.exports]
+    places += [("report", found.report)] if found.report else []
+    width = max(len(name) for name, _ in places)
+    parts.append("\n".join(f"{name:<{width}}  {path}" for name, path in places))
+    return "\n\n".join(parts)
+
+
+def _sample(row: dict[str, Any]) -> str:
+    lines = [
+        f"{row['feature'] or 'pair'} · iteration {row['iteration']} · {row['pair_id'][:8]}",
+        f"  prompt    {_short(row['prompt'][-1]['content'])}",
+        f"  chosen    {_short(row['chosen'])}",
+        f"  rejected  {_short(row['rejected'])}",
+    ]
+    return "\n".join(lines)
+
+
+def _short(text: str) -> str:
+    """One line of the text; control characters, which could steer the terminal, become spaces."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return line if len(line) <= _SAMPLE_CHARS else line[: _SAMPLE_CHARS - 1] + "…"
+
+
+def status(stages: Sequence["StageStatus"]) -> str:
+    """A row per stage."""
+    rows = [[stage.name, stage.state, stage.rows, stage.rejected, stage.journaled, stage.seconds] for stage in stages]
+    return table(["stage", "state", "rows", "rejected", "answers journaled", "seconds"], rows)
+
+
+def audit(found: "AuditReport") -> str:
+    """The headline numbers of an audit, or of its estimate."""
+    return table(["measure", "value"], [[name, value] for name, value in found.headline().items()])
+
+
+def plan(found: "Plan") -> str:
+    """Requests, tokens and money per stage, before anything is sent."""
+    rows = [
+        [stage.name, stage.requests, stage.prompt_tokens, stage.completion_tokens, stage.cost] for stage in found.stages
+    ]
+    return table(["stage", "requests", "prompt tokens", "completion tokens, at most", "cost, at most"], rows)
+
+
+def training(found: Any) -> str:
+    """Where the policy lies and how its training went."""
+    return table(["measure", "value"], [[name, value] for name, value in found.facts.items()])

@@ -1,0 +1,256 @@
+"""The steps of the line: for each stage what it reads, what changes its data, and the function that makes it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+import filters
+import principles
+from factory import training
+from factory.commands.audit import audit_into
+from factory.commands.export import export_into
+from factory.commands.filter import filter_into
+from factory.commands.report import report
+from factory.config import Config
+from factory.engines.base import ModelRef
+from factory.identity import draw
+from factory.journal import Journal
+from factory.panel import EngineRoom, judge_fingerprint, scorer_block
+from factory.readers import read_prompts
+from factory.schema import LazySplit, Split
+from factory.stages import prompts as prompt_stage
+from factory.stages.contrast import contrast
+from factory.stages.features import allocate
+from factory.stages.score import score
+from factory.stages.triples import triples
+from factory.store import RunFolder, Stage, Workspace
+
+_SAME_WEIGHTS = {"save_steps", "report_to", "logits_chunk"}
+"""Keys of the training block that change how training runs and not what comes of it."""
+
+
+class Policy(NamedTuple):
+    """A model of the line and what tables call it."""
+
+    model: ModelRef
+    label: str
+
+
+class Scored(NamedTuple):
+    """The two pair tables of an iteration."""
+
+    triples: Stage
+    scores: Stage
+
+
+class Steps:
+    """One method per stage, each returning it finished. For a stage done before, nothing is opened or computed."""
+
+    def __init__(self, config: Config, folder: RunFolder, room: EngineRoom) -> None:
+        self.config, self.folder, self._room = config, folder, room
+        self._filters = filters.build(config.filters)
+        self._principles = principles.load(config.principles.set)
+        self._seed = config.run.seed
+
+    def first_policy(self) -> Policy:
+        """The policy the line starts from."""
+        config = self.config.policy
+        fold = config.system_role == "fold"
+        return Policy(ModelRef(config.model, fold, config.trust_remote_code), config.model)
+
+    def prompts(self, policy: Policy) -> Stage:
+        """Every prompt with the iteration it is for; the unusable and the too long are set aside."""
+        config, run = self.config.prompts, self.config.run
+        found = read_prompts(config.paths)
+
+        def build(journal: Journal) -> Split:
+            planned = prompt_stage.prompts(found, config, self._seed, run.iterations)
+            generator = self._generator(policy, journal, "prompts")
+            fitting = prompt_stage.within_context(planned.kept, generator, self._principles, self.config.sampling)
+            rejected = pl.concat([planned.rejected, fitting.rejected], how="diagonal")
+            return Split(fitting.kept, rejected)
+
+        inputs = {
+            "prompts": found.digest,
+            "limit": config.limit,
+            "iterations": run.iterations,
+            "seed": self._seed,
+            "policy": policy.model.identity,
+            "max_new_tokens": self.config.sampling.max_new_tokens,
+            "principles": self._principles.digest,
+        }
+        return self.folder.table("prompts", inputs, build)
+
+    def features(self, prompts: Stage, policy: Policy, iteration: int) -> Stage:
+        """The feature of each prompt of the iteration, named by the policy and drawn."""
+
+        def build(journal: Journal) -> pl.DataFrame:
+            engine = self._generator(policy, journal, f"features {iteration}")
+            return allocate(_portion(prompts, iteration), engine, self._principles, self._seed, iteration)
+
+        inputs = {"prompts": prompts.digest, "principles": self._principles.digest, **self._asked(policy, iteration)}
+        return self.folder.table(f"iterations/{iteration}/features", inputs, build)
+
+    def contrast(self, prompts: Stage, features: Stage, policy: Policy, iteration: int) -> Stage:
+        """The two system messages of each prompt."""
+        config = self.config.principles
+
+        def build(journal: Journal) -> pl.DataFrame:
+            generated = config.source == "generated"
+            engine = self._generator(policy, journal, f"principles {iteration}") if generated else None
+            portion = _portion(prompts, iteration)
+            return contrast(portion, features.read(), self._principles, config, engine, self._seed, iteration)
+
+        inputs = {
+            "prompts": prompts.digest,
+            "features": features.digest,
+            "principles": self._principles.digest,
+            "source": config.source,
+            **self._asked(policy, iteration),
+        }
+        return self.folder.table(f"iterations/{iteration}/contrast", inputs, build)
+
+    def triples(self, prompts: Stage, contrast: Stage, policy: Policy, iteration: int) -> Stage:
+        """The three replies to each prompt, as pairs."""
+
+        def build(journal: Journal) -> Split:
+            engine = self._generator(policy, journal, f"replies {iteration}")
+            return triples(
+                _portion(prompts, iteration),
+                contrast.read(),
+                engine,
+                self.config.sampling,
+                seed=self._seed,
+                iteration=iteration,
+                method=self.config.training.method,
+                policy=policy.label,
+            )
+
+        inputs = {
+            "prompts": prompts.digest,
+            "contrast": contrast.digest,
+            "sampling": self.config.sampling.model_dump(mode="json"),
+            "method": self.config.training.method,
+            **self._asked(policy, iteration),
+        }
+        return self.folder.table(f"iterations/{iteration}/triples", inputs, build)
+
+    def scores(self, triples: Stage, policy: Policy, iteration: int) -> Stage:
+        """The log-probability of each reply under each view, by the policy that wrote them: training's reference."""
+        block = scorer_block(self.config.engine)
+
+        def build(journal: Journal) -> pl.DataFrame:
+            scorer = self._room.scorer(block, policy.model, journal, f"scores {iteration}")
+            return score(triples.read(), scorer)
+
+        inputs = {"triples": triples.digest, "policy": policy.model.identity, "engine": block.fingerprint}
+        return self.folder.table(f"iterations/{iteration}/scores", inputs, build)
+
+    def train(self, scores: Stage, policy: Policy, iteration: int) -> Policy:
+        """The next policy, trained on the iteration's pairs."""
+        config = self.config.training
+        if config.method == "none":
+            return policy
+
+        def build(work: Workspace) -> dict[str, Any]:
+            self._room.close()
+            return training.trainer(self.config.engine)(
+                scores.read(),
+                policy.model,
+                work.path,
+                config,
+                seed=draw(self._seed, "train", iteration),
+                iteration=iteration,
+                progress=self.folder.progress,
+            )
+
+        inputs = {
+            "scores": scores.digest,
+            "policy": policy.model.identity,
+            "training": config.model_dump(mode="json", exclude=_SAME_WEIGHTS),
+            "seed": self._seed,
+        }
+        stage = self.folder.stage(f"iterations/{iteration}/train", inputs, build)
+        trained = policy.model._replace(name=str(stage.folder / "policy"), fingerprint=stage.digest)
+        return Policy(trained, f"{self.config.policy.model}@{config.method}-{iteration}")
+
+    def filter(self, scored: Sequence[Scored]) -> Stage:
+        """What the filters keep of all iterations' pairs, judged where a filter needs votes."""
+        pairs = LazySplit(
+            pl.concat([made.scores.scan() for made in scored], how="diagonal"),
+            pl.concat([_rejected(made.triples) for made in scored], how="diagonal"),
+        )
+        judges = self.config.judges
+
+        def build(work: Workspace) -> dict[str, Any]:
+            return filter_into(work, pairs, self._filters, judges, self._room, self.config.engine, self._seed)
+
+        inputs = {
+            "scores": [made.scores.digest for made in scored],
+            "triples": [made.triples.digest for made in scored],
+            "filters": [step.model_dump(mode="json") | {"use": step.name} for step in self._filters],
+            "judges": [judge_fingerprint(judge, self.config.engine) for judge in judges],
+            "seed": self._seed,
+        }
+        return self.folder.stage("filtered/filter", inputs, build)
+
+    def audit(self, filtered: Stage) -> Stage | None:
+        """The accuracy of the kept pairs under a judge of its own, when one is configured."""
+        config = self.config.audit
+        judge = config.judge
+        if judge is None:
+            return None
+        pairs = pl.scan_parquet(filtered.folder / "kept.parquet")
+
+        def build(work: Workspace) -> dict[str, Any]:
+            return audit_into(work, pairs, judge, config, self._room, self.config, self._seed)
+
+        inputs = {
+            "kept": filtered.digest,
+            "judge": judge_fingerprint(judge, self.config.engine),
+            "sample": config.sample,
+            "seed": self._seed,
+        }
+        return self.folder.stage("audit/audit", inputs, build)
+
+    def export(self, filtered: Stage, audit: Stage | None) -> tuple[Stage, ...]:
+        """The kept pairs in each configured format, with card."""
+        config = self.config.export
+        kept = filtered.folder / "kept.parquet"
+        made = []
+        for name in config.formats:
+
+            def build(work: Workspace, name: str = name) -> dict[str, Any]:
+                return export_into(work, pl.scan_parquet(kept), name, config, self._seed, self.folder.root)
+
+            inputs = {
+                "kept": filtered.digest,
+                "audit": audit.digest if audit else None,
+                "config": config.model_dump(mode="json", exclude={"formats", "push_to_hub", "private"}),
+                "seed": self._seed,
+            }
+            made.append(self.folder.stage(f"exports/{name}", inputs, build))
+        return tuple(made)
+
+    def report(self, filtered: Stage, audit: Stage | None) -> Path:
+        """The run on one page."""
+        return report(self.folder.root)
+
+    def _generator(self, policy: Policy, journal: Journal, name: str) -> Any:
+        return self._room.generator(self.config.engine, policy.model, journal, name)
+
+    def _asked(self, policy: Policy, iteration: int) -> dict[str, Any]:
+        """What decides an answer of the policy beside the question."""
+        engine = self.config.engine.fingerprint
+        return {"policy": policy.model.identity, "engine": engine, "seed": self._seed, "iteration": iteration}
+
+
+def _portion(prompts: Stage, iteration: int) -> pl.DataFrame:
+    return prompts.read().filter(pl.col("portion") == iteration)
+
+
+def _rejected(stage: Stage) -> pl.LazyFrame:
+    path = stage.rejected_path
+    return pl.scan_parquet(path) if path else pl.LazyFrame()

@@ -1,0 +1,146 @@
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from factory.engines.base import Completion, Reply, Request, Score, ScoreRequest
+from factory.identity import Messages, digest
+from factory.journal import Journal, JournaledGenerator, JournaledScorer
+from factory.progress import Silent
+
+KEY, OTHER = digest("a"), digest("b")
+
+
+def test_what_is_appended_is_read_back_after_reopening(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j") as journal:
+        journal.append(KEY, {"text": "ünïcode \n ☃"})
+        assert journal.get(KEY) == {"text": "ünïcode \n ☃"}
+    with Journal(tmp_path / "j") as journal:
+        assert journal.get(KEY) == {"text": "ünïcode \n ☃"}
+        assert journal.get(OTHER) is None
+        assert len(journal) == 1
+
+
+def test_a_torn_last_line_is_cut_off_and_the_next_record_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    with Journal(path) as journal:
+        journal.append(KEY, {"n": 1})
+    with path.open("ab") as file:
+        file.write(b'{"key": "' + OTHER.encode()[:5])
+    with Journal(path) as journal:
+        assert len(journal) == 1
+        journal.append(OTHER, {"n": 2})
+    with Journal(path) as journal:
+        assert journal.get(KEY) == {"n": 1}
+        assert journal.get(OTHER) == {"n": 2}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\n",
+        b"garbage\n",
+        b"{}\n",
+        b'{"key": "zz", "value": {}}\n',
+        b'{"key": 3, "value": {}}\n',
+        b"\xff\x00\n",
+        b"[1]\n",
+    ],
+)
+def test_a_garbage_line_is_skipped_and_counted(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "j"
+    with Journal(path) as journal:
+        journal.append(KEY, {"n": 1})
+    path.write_bytes(line + path.read_bytes())
+    with Journal(path) as journal:
+        assert journal.skipped == 1
+        assert journal.get(KEY) == {"n": 1}
+
+
+def test_a_record_is_with_the_operating_system_when_append_returns(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from factory.journal import Journal\n"
+        f"journal = Journal(Path(sys.argv[1])); journal.append('{KEY}', {{'n': 1}})\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "j")], check=False, cwd=Path.cwd())
+    assert done.returncode == -signal.SIGKILL
+    with Journal(tmp_path / "j") as journal:
+        assert journal.get(KEY) == {"n": 1}
+
+
+class Counting:
+    """Answers with the request's id, fails what it is told to fail, and counts what it is asked."""
+
+    identity = "counting"
+    context_length = None
+
+    def __init__(self, failing: Sequence[str] = ()) -> None:
+        self.failing, self.asked = failing, []
+
+    def count_tokens(self, conversations: Sequence[Messages]) -> list[int]:
+        return [1 for _ in conversations]
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        for request in requests:
+            self.asked.append(request.id)
+            failed = request.id in self.failing
+            yield Completion(request.id, None if failed else f"to {request.id}", error="no" if failed else None)
+
+    def score(self, requests: Sequence[ScoreRequest]) -> Iterator[Score]:
+        for request in requests:
+            self.asked.append(request.id)
+            yield Score(request.id, tuple(-1.0 for _ in request.replies), tuple(3 for _ in request.replies))
+
+
+def ask(engine: Counting, path: Path, names: str) -> dict[str, Completion]:
+    requests = [Request(name, [{"role": "user", "content": name}], 8) for name in names]
+    with Journal(path) as journal:
+        answers = JournaledGenerator(engine, journal, Silent(), "test").generate(requests)
+        return {answer.id: answer for answer in answers}
+
+
+def test_an_answer_is_paid_for_once(tmp_path: Path) -> None:
+    engine = Counting()
+    first = ask(engine, tmp_path / "j", "ab")
+    second = ask(engine, tmp_path / "j", "abc")
+    assert engine.asked == ["a", "b", "c"]
+    assert second["a"] == first["a"]
+
+
+def test_a_failed_request_is_asked_again(tmp_path: Path) -> None:
+    engine = Counting(failing=["a"])
+    assert ask(engine, tmp_path / "j", "ab")["a"].error == "no"
+    engine.failing = []
+    assert ask(engine, tmp_path / "j", "ab")["a"].text == "to a"
+    assert engine.asked == ["a", "b", "a"]
+
+
+def test_another_engine_does_not_answer_from_the_journal(tmp_path: Path) -> None:
+    engine = Counting()
+    ask(engine, tmp_path / "j", "a")
+    engine.identity = "another"
+    ask(engine, tmp_path / "j", "a")
+    assert engine.asked == ["a", "a"]
+
+
+def test_scores_are_computed_once(tmp_path: Path) -> None:
+    engine = Counting()
+    request = ScoreRequest("s", [{"role": "user", "content": "hi"}], (Reply("x", True), Reply("y", False)))
+    for _ in range(2):
+        with Journal(tmp_path / "j") as journal:
+            (score,) = JournaledScorer(engine, journal, Silent(), "test").score([request])
+        assert score == Score("s", (-1.0, -1.0), (3, 3))
+    assert engine.asked == ["s"]
+
+
+def test_descriptors_are_closed(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(20):
+        with Journal(tmp_path / str(number)) as journal:
+            journal.append(KEY, {})
+    assert len(os.listdir("/proc/self/fd")) == before

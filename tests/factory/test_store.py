@@ -1,0 +1,178 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from factory.errors import StoreError
+from factory.identity import digest
+from factory.journal import Journal
+from factory.schema import Split
+from factory.store import RunFolder, Stage, StageReachedError, Workspace, open_run
+
+
+class Told:
+    """A Progress that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    def start(self, name: str, total: int, unit: str) -> None: ...
+
+    def advance(self, count: int = 1, tokens: int = 0, cost: float = 0.0) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+def table(value: int, calls: list[int]) -> Callable[[Journal], pl.DataFrame]:
+    def build(journal: Journal) -> pl.DataFrame:
+        calls.append(value)
+        return pl.DataFrame({"n": [value]})
+
+    return build
+
+
+def make(root: Path, inputs: dict[str, object], value: int, calls: list[int], told: Told | None = None) -> Stage:
+    with open_run(root, told or Told()) as folder:
+        return folder.table("iterations/1/numbers", inputs, table(value, calls))
+
+
+def test_a_stage_with_the_same_inputs_is_made_once(tmp_path: Path) -> None:
+    calls: list[int] = []
+    first = make(tmp_path, {"a": 1}, 7, calls)
+    second = make(tmp_path, {"a": 1}, 8, calls)
+    assert calls == [7]
+    assert second.read().to_dict(as_series=False) == {"n": [7]}
+    assert second.digest == first.digest
+    assert (tmp_path / "iterations/1/numbers.parquet").is_file()
+
+
+def test_a_changed_input_makes_it_again_and_is_named(tmp_path: Path) -> None:
+    calls: list[int] = []
+    told = Told()
+    make(tmp_path, {"sampling": {"temperature": 0.7, "top_p": 0.8}}, 7, calls)
+    make(tmp_path, {"sampling": {"temperature": 1.0, "top_p": 0.8}}, 8, calls, told)
+    assert calls == [7, 8]
+    assert told.lines[0] == "iterations/1/numbers: made again, because sampling.temperature changed"
+
+
+@pytest.mark.parametrize(
+    ("harm", "word"),
+    [
+        (lambda path: path.unlink(), "is gone"),
+        (lambda path: path.write_bytes(b"x"), "has another size"),
+        (lambda path: path.write_bytes(b"x" * path.stat().st_size), "has other contents"),
+    ],
+)
+def test_a_harmed_table_is_made_again(tmp_path: Path, harm: Callable[[Path], object], word: str) -> None:
+    calls: list[int] = []
+    told = Told()
+    stage = make(tmp_path, {}, 7, calls)
+    harm(stage.path)
+    assert make(tmp_path, {}, 7, calls, told).read()["n"].to_list() == [7]
+    assert calls == [7, 7]
+    assert word in told.lines[0]
+
+
+def test_a_touched_table_with_the_same_contents_is_reused(tmp_path: Path) -> None:
+    calls: list[int] = []
+    os.utime(make(tmp_path, {}, 7, calls).path, (1, 1))
+    make(tmp_path, {}, 7, calls)
+    assert calls == [7]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 1}'])
+def test_a_harmed_manifest_makes_the_stage_again(tmp_path: Path, text: str) -> None:
+    calls: list[int] = []
+    stage = make(tmp_path, {}, 7, calls)
+    (stage.folder / "numbers.manifest.json").write_text(text)
+    make(tmp_path, {}, 7, calls)
+    assert calls == [7, 7]
+
+
+def test_a_manifest_from_a_newer_version_stops_the_run(tmp_path: Path) -> None:
+    stage = make(tmp_path, {}, 7, [])
+    path = stage.folder / "numbers.manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "version": 99}))
+    with pytest.raises(StoreError, match="newer version"):
+        make(tmp_path, {}, 7, [])
+
+
+def test_rejected_rows_lie_beside_the_table(tmp_path: Path) -> None:
+    split = Split(pl.DataFrame({"n": [1]}), pl.DataFrame({"n": [2], "reason": ["odd"]}))
+    with open_run(tmp_path, Told()) as folder:
+        stage = folder.table("rows", {}, lambda journal: split)
+    assert stage.rejected_path is not None
+    assert pl.read_parquet(stage.rejected_path)["reason"].to_list() == ["odd"]
+    assert stage.facts == {"rows": 1, "rejected": 1}
+
+
+def test_what_a_killed_build_left_is_found_by_the_next_with_the_same_inputs_only(tmp_path: Path) -> None:
+    def half(work: Workspace) -> dict[str, object]:
+        (work.path / "checkpoint").write_text("half")
+        work.journal.append(digest("a"), {"n": 1})
+        raise KeyboardInterrupt
+
+    def whole(work: Workspace) -> dict[str, object]:
+        found = (work.path / "checkpoint").is_file()
+        return {"found": found, "answers": len(work.journal)}
+
+    with pytest.raises(KeyboardInterrupt), open_run(tmp_path, Told()) as folder:
+        folder.stage("s", {"a": 1}, half)
+    assert not (tmp_path / "s.manifest.json").exists()
+    with open_run(tmp_path, Told()) as folder:
+        assert folder.stage("s", {"a": 1}, whole).facts == {"found": True, "answers": 1}
+        assert folder.stage("s", {"a": 2}, whole).facts == {"found": False, "answers": 1}
+
+
+def test_a_folder_takes_the_place_of_the_former_one(tmp_path: Path) -> None:
+    def leave(name: str) -> Callable[[Workspace], dict[str, object]]:
+        def build(work: Workspace) -> dict[str, object]:
+            (work.path / "policy").mkdir()
+            (work.path / "policy" / name).write_text(name)
+            return {}
+
+        return build
+
+    with open_run(tmp_path, Told()) as folder:
+        folder.stage("train", {"a": 1}, leave("old"))
+        stage = folder.stage("train", {"a": 2}, leave("new"))
+    assert [path.name for path in (tmp_path / "policy").iterdir()] == ["new"]
+    assert list(stage.outputs) == ["policy/new"]
+
+
+def test_until_stops_after_the_stage(tmp_path: Path) -> None:
+    with open_run(tmp_path, Told(), until="1/numbers") as folder, pytest.raises(StageReachedError):
+        folder.table("iterations/1/numbers", {}, table(1, []))
+    assert (tmp_path / "iterations/1/numbers.manifest.json").is_file()
+
+
+def test_a_second_process_is_told_who_holds_the_run(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from factory.store import open_run; from factory.progress import Silent\n"
+        "with open_run(Path(sys.argv[1]), Silent()): pass"
+    )
+    with open_run(tmp_path, Told()):
+        done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert f"in use by process {os.getpid()}" in done.stderr
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 0
+
+
+def test_a_run_folder_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreError, match="cannot be written"), open_run(tmp_path / "file", Told()):
+        pass
+
+
+def test_no_temporary_file_is_left(tmp_path: Path) -> None:
+    make(tmp_path, {}, 7, [])
+    names = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
+    assert names == [".lock", "iterations/1/numbers.manifest.json", "iterations/1/numbers.parquet"]
+    assert isinstance(RunFolder, type)
