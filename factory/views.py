@@ -1,17 +1,36 @@
-"""The views of a prompt: x as it is, and x+ and x- with a principle as system message."""
+"""The three views of a prompt: as it is (x), under its good principle (x+), under its bad one (x-)."""
+
+from typing import NamedTuple
 
 from factory.identity import Messages
 
+Turns = list[dict[str, str]]
 
-def view_messages(prompt: Messages, system: str | None) -> list[dict[str, str]]:
-    """`prompt` with `system` put before its turns, under the prompt's own system message where it has one.
 
-    None gives the prompt as it is. Generation and training both build their views here, so that a reply is scored under
-    the very words it was written under.
+class Views(NamedTuple):
+    """The conversations under which replies are sampled and scored; a view without its system message is None."""
+
+    plain: Turns
+    good: Turns | None
+    bad: Turns | None
+
+
+def view_messages(prompt: Messages, system: str | None = None) -> Turns:
+    """`prompt` under one more system message; the prompt's own stays, above it, in the same single system turn.
+
+    A new list of `{"role", "content"}`; with `system` None it is the prompt itself, the plain view. Later turns are
+    kept as they are.
     """
     turns = [{"role": turn["role"], "content": turn["content"]} for turn in prompt]
     if system is None:
         return turns
     if turns and turns[0]["role"] == "system":
-        return [{"role": "system", "content": f"{turns[0]['content']}\n\n{system}"}, *turns[1:]]
+        own = turns[0]["content"]
+        return [{"role": "system", "content": f"{own}\n\n{system}" if own.strip() else system}, *turns[1:]]
     return [{"role": "system", "content": system}, *turns]
+
+
+def views(prompt: Messages, system_good: str | None, system_bad: str | None) -> Views:
+    """The three views of `prompt`; a pair without system messages, such as an annotated one, has the plain view alone."""
+    good, bad = (None if system is None else view_messages(prompt, system) for system in (system_good, system_bad))
+    return Views(view_messages(prompt), good, bad)

@@ -1,23 +1,40 @@
-"""Views of a prompt."""
+"""Views: the system message goes on top, a prompt's own stays above it, turns are kept, inputs are not changed."""
 
-from factory.views import view_messages
+from factory.views import Views, view_messages, views
 
-USER = {"role": "user", "content": "Hello"}
-
-
-def test_without_a_principle_the_prompt_stays_as_it_is():
-    assert view_messages([USER], None) == [USER]
+USER = {"role": "user", "content": "Why is the sky blue?"}
+OWN = {"role": "system", "content": "You are a pirate."}
 
 
-def test_a_principle_goes_before_the_turns():
-    turns = [USER, {"role": "assistant", "content": "Hi"}, {"role": "user", "content": "Why?"}]
-    assert view_messages(turns, "Be kind.") == [{"role": "system", "content": "Be kind."}, *turns]
+def test_plain_view_is_the_prompt_in_new_dicts():
+    prompt = [USER]
+    made = view_messages(prompt)
+    assert made == prompt
+    assert made[0] is not USER
 
 
-def test_the_prompts_own_system_message_is_kept_above_the_principle():
-    own = {"role": "system", "content": "You are a cook."}
-    assert view_messages([own, USER], "Be kind.") == [
-        {"role": "system", "content": "You are a cook.\n\nBe kind."},
-        USER,
-    ]
-    assert own["content"] == "You are a cook."
+def test_the_system_message_is_put_first():
+    assert view_messages([USER], "Be kind.") == [{"role": "system", "content": "Be kind."}, USER]
+
+
+def test_a_prompts_own_system_message_stays_above_in_one_turn():
+    made = view_messages([OWN, USER], "Be kind.")
+    assert made == [{"role": "system", "content": "You are a pirate.\n\nBe kind."}, USER]
+    assert OWN["content"] == "You are a pirate."
+
+
+def test_a_blank_system_message_is_replaced():
+    assert view_messages([{"role": "system", "content": " \n"}, USER], "Be kind.")[0]["content"] == "Be kind."
+
+
+def test_turns_are_kept_in_order():
+    turns = [USER, {"role": "assistant", "content": "Rayleigh."}, {"role": "user", "content": "Who?"}]
+    assert view_messages(turns, "Be kind.")[1:] == turns
+
+
+def test_views_are_named_and_absent_where_a_system_message_is_absent():
+    assert views([USER], None, None) == Views(plain=[USER], good=None, bad=None)
+    made = views([USER], "G", "B")
+    assert made.good is not None
+    assert made.bad is not None
+    assert (made.good[0]["content"], made.bad[0]["content"]) == ("G", "B")
