@@ -1,0 +1,91 @@
+"""Imports point down, and importing a package loads nothing heavy."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+FLOORS = (
+    ("factory.cli",),
+    ("factory.pipeline", "factory.show"),
+    ("factory.steps",),
+    ("factory.commands",),
+    ("factory.panel",),
+    ("factory.stages", "factory.training", "factory.exports"),
+    ("factory.engines", "factory.store", "factory.journal", "factory.readers", "factory.load", "factory.terminal"),
+    ("factory.models",),
+    ("filters", "principles", "factory.views"),
+    ("factory.schema", "factory.config", "factory.engine_blocks", "factory.strict", "factory.errors"),
+)
+GROUND = ("factory.identity", "factory.progress", "factory.yaml_file", "factory.engines.base", "factory")
+"""What every floor may import: the vocabulary."""
+
+HEAVY = ("torch", "transformers", "vllm", "openai", "datasets", "ray", "trl", "matplotlib", "pandas", "scipy")
+
+SOURCES = [path for folder in ("factory", "filters", "principles") for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def module(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def floor(name: str) -> int | None:
+    """Height of the longest listed prefix of a module name; the ground is the lowest."""
+    best, found = "", None
+    for height, members in enumerate(reversed((*FLOORS, GROUND))):
+        for member in members:
+            if (name == member or name.startswith(member + ".")) and len(member) > len(best):
+                best, found = member, height
+    return found
+
+
+def imports(path: Path) -> list[str]:
+    """Modules of ours that a file imports anywhere in it, type-checking blocks left out."""
+    found: list[str] = []
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            return
+        if isinstance(node, ast.ImportFrom) and node.module:
+            base = node.module
+            known = {module(source) for source in SOURCES}
+            for alias in node.names:
+                inner = f"{base}.{alias.name}"
+                found.append(inner if inner in known else base)
+        elif isinstance(node, ast.Import):
+            found.extend(alias.name for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text(encoding="utf-8")))
+    return [name for name in found if name.split(".")[0] in ("factory", "filters", "principles")]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module)
+def test_imports_point_down(path: Path) -> None:
+    here = floor(module(path))
+    assert here is not None, f"{module(path)} stands on no floor"
+    for name in imports(path):
+        there = floor(name)
+        assert there is not None
+        assert there <= here, f"{module(path)} imports {name}, which stands above it"
+
+
+@pytest.mark.parametrize("package", ["factory", "filters", "principles", "factory.cli"])
+def test_importing_loads_nothing_heavy(package: str) -> None:
+    code = f"import sys, {package}; print(*sorted({HEAVY!r} & sys.modules.keys()))".replace(
+        repr(HEAVY), repr(set(HEAVY))
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == []
+
+
+def test_files_and_functions_stay_small() -> None:
+    for path in SOURCES:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert len(lines) <= 300, f"{path} has {len(lines)} lines"
