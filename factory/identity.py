@@ -4,6 +4,9 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
+DEFAULT_SEED = 42
+"""The seed of a run or command that names none."""
+
 Messages = Sequence[Mapping[str, str]]
 
 

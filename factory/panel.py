@@ -1,15 +1,18 @@
 """Engines that are opened when first needed, each wrapped in the journal of the stage that uses it."""
 
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 from factory.config import Judge
 from factory.engine_blocks import EngineBlock, OpenaiEngine, ScriptedEngine, TransformersEngine
-from factory.engines import open_generator, open_scorer
-from factory.engines.base import Generator, ModelRef, Scorer
+from factory.engines import open_generator
+from factory.engines.base import Completion, ModelRef, Request, Score, ScoreRequest
+from factory.identity import Messages
 from factory.journal import Journal, JournaledGenerator, JournaledScorer
 from factory.progress import Progress
+from factory.stages.judge import PanelMember
 
 
 class EngineRoom:
@@ -19,7 +22,7 @@ class EngineRoom:
         self._progress = progress
         self._open = ExitStack()
         self._held: tuple[object, ...] = ()
-        self._engine: Generator | Scorer | None = None
+        self._engine: Any = None
 
     def __enter__(self) -> Self:
         return self
@@ -33,22 +36,58 @@ class EngineRoom:
         self._open, self._held, self._engine = ExitStack(), (), None
 
     def generator(self, block: EngineBlock, model: ModelRef, journal: Journal, name: str) -> JournaledGenerator:
-        """The generator for `model`, kept open until another engine is asked for; `name` shows on the progress line."""
-        if self._held != ("generator", block, model):
-            self.close()
-            self._progress.say(f"  loading {model.name} ({block.kind})")
-            engine: Generator = self._open.enter_context(open_generator(block, model))
-            self._held, self._engine = ("generator", block, model), engine
-        return JournaledGenerator(self._engine, journal, self._progress, name)  # type: ignore[arg-type]
+        """The generator for `model`, opened when first asked something; `name` shows on the progress line."""
+        return JournaledGenerator(_RoomGenerator(self, block, model), journal, self._progress, name)
 
     def scorer(self, block: EngineBlock, model: ModelRef, journal: Journal, name: str) -> JournaledScorer:
         """The scorer for `model`, likewise."""
-        if self._held != ("scorer", block, model):
+        return JournaledScorer(_RoomScorer(self, block, model), journal, self._progress, name)
+
+    def hold(self, block: EngineBlock, model: ModelRef) -> Any:
+        """The opened engine, kept until another one is asked for; one that scores does so on the same weights."""
+        if self._held != (block, model):
             self.close()
-            self._progress.say(f"  loading {model.name} for scoring")
-            scorer: Scorer = self._open.enter_context(open_scorer(block, model))
-            self._held, self._engine = ("scorer", block, model), scorer
-        return JournaledScorer(self._engine, journal, self._progress, name)  # type: ignore[arg-type]
+            self._progress.say(f"  opening {model.name} ({block.kind})")
+            self._engine = self._open.enter_context(open_generator(block, model))
+            self._held = (block, model)
+        return self._engine
+
+
+class _RoomGenerator(NamedTuple):
+    """A Generator that is opened when first used and gives way to the next one."""
+
+    room: EngineRoom
+    block: EngineBlock
+    model: ModelRef
+
+    @property
+    def identity(self) -> str:
+        return self.room.hold(self.block, self.model).identity
+
+    @property
+    def context_length(self) -> int | None:
+        return self.room.hold(self.block, self.model).context_length
+
+    def count_tokens(self, conversations: Sequence[Messages]) -> list[int]:
+        return self.room.hold(self.block, self.model).count_tokens(conversations)
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        return self.room.hold(self.block, self.model).generate(requests)
+
+
+class _RoomScorer(NamedTuple):
+    """A Scorer likewise."""
+
+    room: EngineRoom
+    block: EngineBlock
+    model: ModelRef
+
+    @property
+    def identity(self) -> str:
+        return self.room.hold(self.block, self.model).identity
+
+    def score(self, requests: Sequence[ScoreRequest]) -> Iterator[Score]:
+        return self.room.hold(self.block, self.model).score(requests)
 
 
 def judge_block(judge: Judge, run_engine: EngineBlock | None) -> EngineBlock:
@@ -81,3 +120,16 @@ def judge_fingerprint(judge: Judge, run_engine: EngineBlock | None) -> dict[str,
     """What decides a judge's votes."""
     block = judge_block(judge, run_engine)
     return {**judge.model_dump(mode="json", exclude={"engine", "license"}), "engine": block.fingerprint}
+
+
+def open_panel(
+    judges: Sequence[Judge], run_engine: EngineBlock | None, room: EngineRoom, journal: Journal
+) -> list[PanelMember]:
+    """The judges with their engines, each opened when its turn comes."""
+    return [
+        PanelMember(
+            judge,
+            room.generator(judge_block(judge, run_engine), ModelRef(judge_model(judge)), journal, f"judge {judge.name}"),
+        )
+        for judge in judges
+    ]

@@ -1,0 +1,82 @@
+"""Filters: which pairs count. One file per filter, named in FILTERS; pure polars, never a model.
+
+A filter reads columns and adds none. To add one: a file with a `Filter`, and a line here.
+"""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pkgutil import resolve_name
+from typing import Any
+
+from pydantic import ValidationError
+
+from factory.errors import ConfigError
+from filters.base import Filter
+
+FILTERS: dict[str, str] = {
+    "iteration": "filters.iteration:Iteration",
+    "duplicate": "filters.duplicate:Duplicate",
+    "length_gap": "filters.length_gap:LengthGap",
+    "decontaminate": "filters.decontaminate:Decontaminate",
+    "judge_agrees": "filters.judge_agrees:JudgeAgrees",
+    "length_balance": "filters.length_balance:LengthBalance",
+    "truncated": "filters.truncated:Truncated",
+    "refusal": "filters.refusal:Refusal",
+    "leak": "filters.leak:Leak",
+    "degenerate": "filters.degenerate:Degenerate",
+    "logprob_order": "filters.logprob_order:LogprobOrder",
+    "margin": "filters.margin:Margin",
+}
+
+
+def paper(judged: bool = True, benchmarks: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The paper's funnel, as blocks for `build`: without judge_agrees where nobody judges, decontaminated where files are given."""
+    blocks: list[dict[str, Any]] = [
+        {"use": "iteration", "keep": {"sso": [1, 2, 3], "*": [1, 2]}},
+        {"use": "duplicate"},
+        {"use": "length_gap"},
+    ]
+    blocks += [{"use": "decontaminate", "files": list(benchmarks)}] if benchmarks else []
+    blocks += [{"use": "judge_agrees"}] if judged else []
+    return [*blocks, {"use": "length_balance"}]
+
+
+PAPER: tuple[Mapping[str, Any], ...] = tuple(paper())
+"""The paper preset where there are judges."""
+
+
+def build(blocks: Sequence[Mapping[str, Any]]) -> tuple[Filter, ...]:
+    """The filters that `blocks` ({use: name, option: value, …}) describe, in order.
+
+    Raises ConfigError naming the block and, where a name is unknown, the names nearest to it.
+    """
+    return tuple(_one(block, f"filters[{position}]") for position, block in enumerate(blocks))
+
+
+def _one(block: Mapping[str, Any], where: str) -> Filter:
+    if not isinstance(block, Mapping) or not isinstance(block.get("use"), str):
+        raise ConfigError(f"{where}: a filter is written as {{use: name, …}} with a name of {', '.join(FILTERS)}")
+    name = block["use"]
+    if name not in FILTERS:
+        near = get_close_matches(name, FILTERS, n=3, cutoff=0.5)
+        known = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(FILTERS)}"
+        raise ConfigError(f"{where}: there is no filter {name!r}; {known}")
+    kind: type[Filter] = resolve_name(FILTERS[name])
+    options = {key: value for key, value in block.items() if key != "use"}
+    try:
+        return kind.model_validate(options)
+    except ValidationError as error:
+        raise ConfigError(f"{where} ({name}): {_sentence(error, kind)}") from None
+
+
+def _sentence(error: ValidationError, kind: type[Filter]) -> str:
+    """The first thing pydantic found, as one sentence."""
+    found = error.errors()[0]
+    key = ".".join(str(part) for part in found["loc"])
+    if found["type"] == "extra_forbidden":
+        options = ", ".join(kind.model_fields) or "none"
+        return f"there is no option {key!r}; its options are {options}"
+    if found["type"] == "missing":
+        return f"the option {key!r} must be given"
+    message = found["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message

@@ -5,26 +5,54 @@ all filters' measures are computed together in one streaming pass over the texts
 table of measures, among the rows that earlier filters kept, and so may look at other rows (duplicates, balance).
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import polars as pl
 
-from factory.strict import Strict
+from factory.config import Strict
+
+ROW = "row"
+"""Column of the narrow table that tells rows apart: pair ids may repeat in an input, row numbers do not."""
+
+KEPT = pl.lit(None, dtype=pl.String)
+"""The reason of a row that is kept."""
 
 
 class Filter(Strict):
     """One filter; its fields are its options in `{use: name, …}`."""
 
-    needs_votes: ClassVar[bool] = False
-    """True where `reason` reads the columns that `filters.votes` joins."""
+    name: ClassVar[str]
+    """What `use` calls it, and the `filter` column of what it rejects."""
+
+    @property
+    def needs_votes(self) -> bool:
+        """True where `reason` reads the columns that `filters.votes.join` adds."""
+        return False
 
     def measures(self) -> dict[str, pl.Expr]:
-        """Row-wise expressions over PAIRS columns that `reason` reads, by name; pair_id and prompt_id are always there."""
+        """Row-wise expressions over SCORES columns, by name; row, pair_id and prompt_id are always there."""
         raise NotImplementedError
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """`rows` (one per live pair) with a column `reason`: null keeps the pair, a short token drops it.
 
-        May also set `detail`, free text that says what exactly. Never changes the number of rows.
+        May also set `detail`, free text that says what exactly; on a kept row it is a flag. Never changes the number
+        of rows, and decides the same whatever their order.
         """
         raise NotImplementedError
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What decides this filter's outcome: its name, its options and the contents of the files it reads."""
+        return {"use": self.name, **self.model_dump(mode="json")}
+
+
+def first_of(*cases: tuple[pl.Expr, str]) -> pl.Expr:
+    """The token of the first condition that holds, null where none does; a null condition does not hold."""
+    return pl.coalesce(*(pl.when(condition).then(pl.lit(token)) for condition, token in cases), KEPT)
+
+
+def either_reply(chosen: pl.Expr, rejected: pl.Expr, token: str) -> pl.Expr:
+    """`both_<token>`, `chosen_<token>` or `rejected_<token>` for what is true of the replies, null for neither."""
+    return first_of(
+        (chosen & rejected, f"both_{token}"), (chosen, f"chosen_{token}"), (rejected, f"rejected_{token}")
+    )

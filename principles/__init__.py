@@ -1,0 +1,10 @@
+"""Contrastive principles and the prompt templates around them, as data files.
+
+`load("sso")` or `load("my/set.yaml")` gives a PrincipleSet, `template("judge")` or `template("my/judge.yaml")` a
+Template. docs/principles.md describes the format and how to write a set.
+"""
+
+from principles.rendering import Template, json_literal, template, template_of
+from principles.sets import Example, Feature, PrincipleSet, Side, load
+
+__all__ = ["Example", "Feature", "PrincipleSet", "Side", "Template", "json_literal", "load", "template", "template_of"]

@@ -19,9 +19,9 @@ FLOORS = (
     ("factory.engines", "factory.store", "factory.journal", "factory.readers", "factory.load", "factory.terminal"),
     ("factory.models",),
     ("filters", "principles", "factory.views"),
-    ("factory.schema", "factory.config", "factory.engine_blocks", "factory.strict", "factory.errors"),
+    ("factory.schema", "factory.config", "factory.engine_blocks", "factory.strict"),
 )
-GROUND = ("factory.identity", "factory.progress", "factory.yaml_file", "factory.engines.base", "factory")
+GROUND = ("factory.errors", "factory.identity", "factory.progress", "factory.yaml_file", "factory.engines.base", "factory")
 """What every floor may import: the vocabulary."""
 
 HEAVY = ("torch", "transformers", "vllm", "openai", "datasets", "ray", "trl", "matplotlib", "pandas", "scipy")
