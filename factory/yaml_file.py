@@ -1,0 +1,47 @@
+"""YAML as the factory reads it: plain values, no key twice, and an error that names file and line."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from factory.errors import InputError
+
+MOST_BYTES = 10_000_000
+"""No configuration or principle set is larger; a data file given by mistake is refused before it is parsed."""
+
+
+class _Strict(yaml.SafeLoader):
+    """SafeLoader (no Python objects) that takes no key twice, where YAML would silently let the last one win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            name = (key.tag, str(key.value))
+            if name in seen:
+                problem = f"the key {key.value} is there twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep=deep)
+
+
+def read_yaml(path: Path) -> Any:
+    """The values in a YAML file; InputError, naming file and line, when it cannot be read or holds a key twice."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise InputError(f"{path}: larger than {MOST_BYTES:,} bytes, so not a file of this kind; check the path")
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); check it") from error
+    try:
+        return yaml.load(text, Loader=_Strict)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{path}{line}: {error.problem or 'not YAML'}; correct the file") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: {str(error).splitlines()[0]}; correct the file") from error
+    except (RecursionError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read as YAML ({type(error).__name__}); correct the file") from error

@@ -1,0 +1,122 @@
+"""Prompt templates as data files: validated on load, filled in one pass, with data as JSON that cannot break out."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self
+
+from pydantic import Field, model_validator
+
+from factory.errors import InputError
+from factory.identity import digest
+from factory.strict import Strict
+from factory.views import Turns
+from principles.files import dotted, locate, validated
+
+_FOLDER = Path(__file__).parent / "templates"
+_PLACEHOLDER = re.compile(r"\{\{\s*([a-z_]+)\s*\}\}")
+_BRACES = re.compile(r"\{\{|\}\}")
+_UNSAFE = re.compile(
+    r"[<>\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]|\[(?=/?[A-Z_]+\])"
+)
+
+
+class Kind(NamedTuple):
+    """What a template of a kind must contain. Data values come from prompts and replies; they are put in as JSON."""
+
+    text: frozenset[str]
+    data: frozenset[str]
+
+
+KINDS = {
+    "features": Kind(frozenset({"features"}), frozenset({"prompt"})),
+    "contrast": Kind(frozenset({"principle"}), frozenset()),
+    "principles": Kind(frozenset({"feature", "meaning", "good", "bad"}), frozenset({"prompt"})),
+    "judge": Kind(frozenset({"first", "second"}), frozenset({"prompt", "first_reply", "second_reply"})),
+}
+
+
+class Turn(Strict):
+    """One message of a template."""
+
+    role: Literal["system", "user", "assistant"]
+    """Who speaks."""
+    content: str = Field(min_length=1)
+    """Text with placeholders such as {{prompt}}."""
+
+
+class Template(Strict):
+    """A conversation with placeholders. `KINDS` says which ones a kind has; each must be there, and no other."""
+
+    kind: Literal["features", "contrast", "principles", "judge"]
+    """What the template is for."""
+    description: str = ""
+    """For readers of the file."""
+    messages: tuple[Turn, ...] = Field(min_length=1)
+    """The conversation."""
+
+    @model_validator(mode="after")
+    def _placeholders(self) -> Self:
+        kind = KINDS[self.kind]
+        known, found = kind.text | kind.data, set[str]()
+        for number, turn in enumerate(self.messages, 1):
+            for name in _PLACEHOLDER.findall(turn.content):
+                if name not in known:
+                    raise ValueError(f"message {number} holds {{{{{name}}}}}; {self.kind} has {_listed(known)} alone")
+                found.add(name)
+            if _BRACES.search(_PLACEHOLDER.sub("", turn.content)):
+                raise ValueError(
+                    f"message {number} holds double braces that are not a placeholder such as {{{{prompt}}}}"
+                )
+        if known - found:
+            raise ValueError(f"no message holds {_listed(known - found)}, which {self.kind} must have")
+        if self.kind == "contrast" and [turn.role for turn in self.messages] != ["system"]:
+            raise ValueError("a contrast template is one system message, to be put above the prompt")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """Hash of all that decides what is sent."""
+        return digest([self.kind, [[turn.role, turn.content] for turn in self.messages]])
+
+    def render(self, **values: Any) -> Turns:
+        """The messages with every placeholder replaced, in one pass over the template's own text.
+
+        Values of data placeholders (strings, or messages) become JSON, see `json_literal`; the others are put in as
+        they are. Nothing inside a value is ever looked at again. TypeError when a value is missing or unknown.
+        """
+        kind = KINDS[self.kind]
+        if values.keys() != kind.text | kind.data:
+            raise TypeError(f"a {self.kind} template takes {_listed(kind.text | kind.data)}, and got {_listed(values)}")
+        written = {name: json_literal(value) if name in kind.data else str(value) for name, value in values.items()}
+        fill: Callable[[re.Match[str]], str] = lambda found: written[found[1]]  # noqa: E731
+        return [{"role": turn.role, "content": _PLACEHOLDER.sub(fill, turn.content)} for turn in self.messages]
+
+
+def json_literal(value: Any) -> str:
+    r"""`value` as JSON on one line that no frame, tokenizer or terminal takes for its own.
+
+    Beside what JSON escapes (quotes, backslashes, line ends), these are written as \uXXXX: < and >, the bracket of
+    markers such as [INST], control and direction characters, lone surrogates. `json.loads` gives back exactly `value`.
+    """
+    plain = json.dumps(value, ensure_ascii=False)
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", plain)
+
+
+def template(name_or_path: str | Path) -> Template:
+    """The template of that name in principles/templates, or of that file. InputError says what is wrong with it."""
+    path = locate(name_or_path, _FOLDER, "template")
+    return validated(path, Template, lambda loc, _: dotted(loc))
+
+
+def template_of(kind: str, name_or_path: str | Path) -> Template:
+    """`template`, which must be of `kind`: a judge must not be given a contrast template."""
+    found = template(name_or_path)
+    if found.kind != kind:
+        raise InputError(f"{name_or_path}: a template of kind {found.kind}, and one of kind {kind} is needed")
+    return found
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(sorted(names)) or "nothing"
