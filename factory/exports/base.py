@@ -1,0 +1,133 @@
+"""The contract of an export format: what a row is made of, which pairs it cannot hold, and which names are taken."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from factory.errors import InputError
+from factory.schema import MESSAGES, PAIRS, SCORES, check
+
+PROBLEM = "__problem"
+"""Column that holds why a pair cannot be written in a format; null where it can."""
+
+TEXTS = ("prompt", "chosen", "rejected", "original", "system_good", "system_bad")
+"""Columns that only a format which asks for them carries; all others follow into every format."""
+
+RESERVED = frozenset(
+    {"tools", "chat_template_kwargs", "messages", "margin", "question", "input", "instruction", "output", "history"}
+    | {"prompt", "completion", "label", "labels", "image", "images", "conversations", "system", "text", "extra"}
+    | {"prompt_ids", "chosen_ids", "rejected_ids", "chosen_input_ids", "rejected_input_ids", "input_ids"}
+    | {"attention_mask", "ref_chosen_logps", "ref_rejected_logps", "text_chosen", "text_rejected"}
+)
+"""Names that trainers and loaders read when they are there: TRL, OpenRLHF, rewardbench, LLaMA-Factory, axolotl."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One export format: its own columns as expressions over PAIRS, and which pairs it cannot hold."""
+
+    name: str
+    fields: Mapping[str, pl.Expr]
+    """The format's own columns, in order. The pair's other columns and the user's follow them."""
+    problem: pl.Expr
+    """Null where the pair can be written, else the reason it is left out."""
+    one_per_prompt: bool = False
+    """Keep one pair of each prompt: that of the latest iteration, then the smallest pair_id."""
+    json: bool = False
+    """One JSON array per split while a split fits one shard, as LLaMA-Factory's users know it; Parquet beyond."""
+
+
+class Columns(dict[str, str]):
+    """Columns that follow a format's own: name in the table to name in the export."""
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """Those of the user's that had to give way."""
+        return {name: new for name, new in self.items() if name != new}
+
+
+def message(role: str, content: pl.Expr) -> pl.Expr:
+    """A chat message with the role given and the content of an expression."""
+    return pl.struct(pl.lit(role).alias("role"), content.alias("content"))
+
+
+def first() -> pl.Expr:
+    """The first message of the prompt."""
+    return pl.col("prompt").list.first()
+
+
+def has_system() -> pl.Expr:
+    """Whether the prompt begins with a system message of its own."""
+    return first().struct.field("role").eq_missing("system")
+
+
+def system() -> pl.Expr:
+    """The prompt's own system message, or an empty string."""
+    return pl.when(has_system()).then(first().struct.field("content")).otherwise(pl.lit(""))
+
+
+def turns() -> pl.Expr:
+    """The prompt without its own system message."""
+    return pl.when(has_system()).then(pl.col("prompt").list.slice(1)).otherwise(pl.col("prompt"))
+
+
+def folded() -> pl.Expr:
+    """The prompt with its own system message put above the text of the first user turn, a blank line between."""
+    second = pl.col("prompt").list.get(1, null_on_oob=True).struct.field("content")
+    text = first().struct.field("content") + pl.lit("\n\n") + second
+    merged = pl.concat_list(message("user", text), pl.col("prompt").list.slice(2))
+    return pl.when(has_system()).then(merged).otherwise(pl.col("prompt"))
+
+
+def last_content() -> pl.Expr:
+    """The text of the prompt's last turn."""
+    return pl.col("prompt").list.last().struct.field("content")
+
+
+def not_alternating() -> pl.Expr:
+    """The reason for prompts whose turns, system message apart, are not user, assistant, …, user."""
+    roles = turns().list.eval(pl.element().struct.field("role")).list.join(",")
+    ok = roles.str.contains("^(user,assistant,)*user$")
+    return pl.when(ok.fill_null(value=False)).then(None).otherwise(pl.lit("turns do not alternate from user to user"))
+
+
+def not_for_reply() -> pl.Expr:
+    """The reason for prompts whose last turn leaves no room for a reply."""
+    ok = pl.col("prompt").list.last().struct.field("role").eq_missing("user")
+    return pl.when(ok).then(None).otherwise(pl.lit("the last turn is not the user's"))
+
+
+def no_problem() -> pl.Expr:
+    """For formats that hold every pair."""
+    return pl.lit(None, dtype=pl.String)
+
+
+def whole(pairs: pl.LazyFrame) -> pl.LazyFrame:
+    """`pairs` with every PAIRS column; raises InputError where one that may not be absent is."""
+    known = pairs.collect_schema()
+    if not {"prompt_id", "prompt", "chosen", "rejected", "pair_id"} <= set(known):
+        check(pairs, PAIRS, "export")
+    absent = [pl.lit(None, dtype=c.dtype).alias(n) for n, c in PAIRS.columns.items() if n not in known]
+    if known["prompt"] != MESSAGES:
+        raise InputError(
+            f"export: the column prompt is {known['prompt']} and must be {MESSAGES}; read the file with load_pairs"
+        )
+    casts = [pl.col(name).cast(pl.String) for name, kind in known.items() if kind in (pl.Categorical, pl.Enum)]
+    return pairs.with_columns(*absent, *casts)
+
+
+def followers(columns: Iterable[str], fields: Iterable[str]) -> Columns:
+    """The columns of a table that follow a format's own, the user's renamed where a name is taken."""
+    own, known, present = set(fields), set(SCORES.columns), list(columns)
+    out = Columns((name, name) for name in present if name in known and name not in own and name not in TEXTS)
+    used = own | known | RESERVED
+    for name in present:
+        if name in known:
+            continue
+        new = name
+        while new in used or (new != name and new in present):
+            new = f"extra_{new}"
+        used.add(new)
+        out[name] = new
+    return out

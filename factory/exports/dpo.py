@@ -1,0 +1,17 @@
+"""`dpo`: an explicit prompt with two replies, one pair per prompt."""
+
+import polars as pl
+
+from factory.exports.base import Format, message, not_for_reply
+
+FORMAT = Format(
+    name="dpo",
+    fields={
+        "prompt": pl.col("prompt"),
+        "chosen": pl.concat_list(message("assistant", pl.col("chosen"))),
+        "rejected": pl.concat_list(message("assistant", pl.col("rejected"))),
+    },
+    problem=not_for_reply(),
+    one_per_prompt=True,
+)
+"""`prompt`, `chosen` and `rejected` are message lists; the prompt's own system message stays."""

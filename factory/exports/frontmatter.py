@@ -1,0 +1,68 @@
+"""The YAML head of an export's README.md: which files are which split, and the column types where files do not say."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+import yaml
+
+MARK = "<!-- made by sso-factory -->"
+"""Tells a README.md that an export may replace from one that somebody wrote."""
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_LICENSE = re.compile(r"[a-z0-9][a-z0-9.\-]*")
+
+
+def size_category(rows: int) -> str:
+    """The Hub's name for a data set of so many rows."""
+    small = next((name for limit, name in _SIZES if rows < limit), None)
+    return small or ("1M<n<10M" if rows < 10_000_000 else "10M<n<100M" if rows < 100_000_000 else "100M<n<1B")
+
+
+def configs(patterns: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The `configs` entry: split name to glob of its files."""
+    files = [{"split": split, "path": pattern} for split, pattern in patterns.items()]
+    return [{"config_name": "default", "data_files": files}]
+
+
+def features(schema: pl.Schema) -> list[dict[str, Any]] | None:
+    """The `features` entry for JSON files, whose empty columns have no type; None where a type has no short name."""
+    columns = [(name, _feature(kind)) for name, kind in schema.items()]
+    return None if any(kind is None for _, kind in columns) else [{"name": n, **(kind or {})} for n, kind in columns]
+
+
+def _feature(kind: pl.DataType) -> dict[str, Any] | None:
+    if isinstance(kind, pl.List):
+        inner = _feature(kind.inner)  # type: ignore[arg-type]
+        if inner is None:
+            return None
+        return {"sequence": inner["dtype"] if set(inner) == {"dtype"} else inner}
+    names = {pl.String: "string", pl.Int64: "int64", pl.Float64: "float64", pl.Boolean: "bool"}
+    name = names.get(type(kind))
+    return {"dtype": name} if name else None
+
+
+def front_matter(values: Mapping[str, Any]) -> str:
+    """A README.md head between its two lines of dashes."""
+    body = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=1000)
+    return f"---\n{body}---\n"
+
+
+def metadata(
+    patterns: Mapping[str, str], rows: int, types: Sequence[Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """What the head of every export says, card or not."""
+    values: dict[str, Any] = {
+        "task_categories": ["text-generation"],
+        "tags": ["preference", "reward-model", "rlhf", "dpo", "synthetic", "sso-factory"],
+        "size_categories": [size_category(rows)],
+        "configs": configs(patterns),
+    }
+    return {**values, "dataset_info": {"features": list(types)}} if types else values
+
+
+def license_key(name: str | None) -> str | None:
+    """A licence as the Hub spells identifiers (`Apache-2.0` -> `apache-2.0`), or None where it is not one word."""
+    key = (name or "").strip().lower()
+    return key if _LICENSE.fullmatch(key) else None

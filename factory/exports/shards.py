@@ -1,0 +1,111 @@
+"""Files of at most so many rows: Parquet of plain strings and lists, or JSON arrays; bytes depend on rows alone."""
+
+import io
+from pathlib import Path
+from typing import IO, Protocol
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROW_GROUP = 2_000
+"""Rows in a Parquet row group: what a reader holds at least, and what fits 32-bit string offsets."""
+
+
+class Sink(Protocol):
+    """An open file of rows."""
+
+    def write(self, rows: pl.DataFrame) -> None:
+        """Append rows."""
+
+    def close(self) -> None:
+        """Finish the file."""
+
+
+def plain(kind: pa.DataType) -> pa.DataType:
+    """The Arrow type with 32-bit offsets, which is what Hub data sets are made of and concatenate with."""
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        return pa.binary()
+    if pa.types.is_large_list(kind) or pa.types.is_list(kind):
+        return pa.list_(plain(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(field.name, plain(field.type)) for field in kind])
+    return kind
+
+
+def arrow(rows: pl.DataFrame) -> pa.Table:
+    """`rows` as an Arrow table of plain types."""
+    table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+    return table.cast(pa.schema([pa.field(field.name, plain(field.type)) for field in table.schema]))
+
+
+class ParquetSink:
+    """One Parquet file, written a row group at a time."""
+
+    def __init__(self, path: Path, schema: pl.Schema) -> None:
+        self._buffer = pl.DataFrame(schema=schema)
+        self._writer = pq.ParquetWriter(path, arrow(self._buffer).schema, compression="zstd")
+
+    def write(self, rows: pl.DataFrame) -> None:
+        """Append rows; full row groups go to disk."""
+        self._buffer = pl.concat([self._buffer, rows])
+        while self._buffer.height >= ROW_GROUP:
+            self._writer.write_table(arrow(self._buffer.head(ROW_GROUP)), row_group_size=ROW_GROUP)
+            self._buffer = self._buffer.slice(ROW_GROUP)
+
+    def close(self) -> None:
+        """Write the last row group and the footer."""
+        if self._buffer.height:
+            self._writer.write_table(arrow(self._buffer), row_group_size=ROW_GROUP)
+        self._writer.close()
+
+
+class JsonSink:
+    """One JSON array, a row a line."""
+
+    def __init__(self, path: Path, schema: pl.Schema) -> None:
+        self._file: IO[bytes] = path.open("wb")
+        self._before = b"[\n"
+
+    def write(self, rows: pl.DataFrame) -> None:
+        """Append rows."""
+        lines = io.BytesIO()
+        rows.write_ndjson(lines)
+        for line in lines.getvalue().splitlines():
+            self._file.write(self._before + line)
+            self._before = b",\n"
+
+    def close(self) -> None:
+        """End the array."""
+        self._file.write(b"\n]\n")
+        self._file.close()
+
+
+class Shards:
+    """The files of one split, filled one after the other."""
+
+    def __init__(self, folder: Path, split: str, shard_rows: int, schema: pl.Schema, *, json: bool) -> None:
+        self._folder, self._split, self._size, self._schema = folder, split, shard_rows, schema
+        self._sink_type = JsonSink if json else ParquetSink
+        self._sink: Sink | None = None
+        self._room = 0
+        self.paths: list[Path] = []
+
+    def write(self, rows: pl.DataFrame) -> None:
+        """Append rows, opening files as they fill."""
+        while rows.height:
+            if self._sink is None or not self._room:
+                self.close()
+                self.paths.append(self._folder / f"{self._split}-{len(self.paths):05d}")
+                self._sink, self._room = self._sink_type(self.paths[-1], self._schema), self._size
+            part, rows = rows.head(self._room), rows.slice(self._room)
+            self._room -= part.height
+            self._sink.write(part)
+
+    def close(self) -> None:
+        """Finish the open file, if any."""
+        if self._sink is not None:
+            self._sink.close()
+        self._sink = None
