@@ -1,0 +1,252 @@
+"""What is written, where, and what load_dataset makes of it."""
+
+import json
+from pathlib import Path
+
+import datasets
+import polars as pl
+import pytest
+
+from factory.config import Export
+from factory.errors import ConfigError, InputError
+from factory.exports import EXPORTERS
+from factory.exports.base import RESERVED
+from factory.exports.plan import held_out
+from factory.exports.write import export
+from factory.progress import Silent
+from tests.pairs import SYSTEM, assistant, pair, pairs, table, user
+
+FEW = Export(test_share=0.25, shard_rows=1000)
+
+
+class Said(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@pytest.fixture(autouse=True)
+def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    datasets.disable_progress_bars()
+
+
+def loaded(folder: Path, cache: Path) -> datasets.DatasetDict:
+    return datasets.load_dataset(str(folder), cache_dir=str(cache))
+
+
+def rows(folder: Path, tmp_path: Path, split: str = "train") -> list[dict]:
+    return loaded(folder, tmp_path / "cache")[split].to_list()
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+class TestEveryFormat:
+    """Laws that hold for each format, also for one added later."""
+
+    def test_loads_with_both_splits_and_no_prompt_in_both(self, name: str, tmp_path: Path) -> None:
+        done = export(pairs(40), name, tmp_path / "out", FEW)
+        found = loaded(tmp_path / "out", tmp_path / "cache")
+        assert {split: len(part) for split, part in found.items()} == done.rows
+        assert set(done.rows) == {"train", "test"}
+        train, test = (set(found[split]["prompt_id"]) for split in ("train", "test"))
+        assert train
+        assert test
+        assert not train & test
+
+    def test_holds_out_the_same_prompts_in_every_format(self, name: str, tmp_path: Path) -> None:
+        frame = pairs(40)
+        export(frame, name, tmp_path / "out", FEW, seed=7)
+        test = {row["prompt_id"] for row in rows(tmp_path / "out", tmp_path, "test")}
+        assert test <= set(held_out(frame["prompt_id"], 0.25, 7))
+
+    def test_every_pair_is_written_left_out_or_set_aside(self, name: str, tmp_path: Path) -> None:
+        odd = table([pair([user("a"), user("b")], "x", "y"), pair([user("a"), assistant("b")], "x", "y")])
+        done = export(pl.concat([pairs(20), odd], how="diagonal"), name, tmp_path / "out", FEW)
+        assert sum(done.rows.values()) + sum(done.left_out.values()) + done.set_aside == 42
+
+    def test_gives_the_same_bytes_twice_and_from_a_lazy_frame(self, name: str, tmp_path: Path) -> None:
+        frame = pairs(30)
+        frame.write_parquet(tmp_path / "in.parquet")
+        for folder, source in (("a", frame), ("b", pl.scan_parquet(tmp_path / "in.parquet"))):
+            export(source, name, tmp_path / folder, Export(shard_rows=7))
+        a, b = ({p.relative_to(tmp_path / f): p.read_bytes() for p in (tmp_path / f).rglob("*.*")} for f in "ab")
+        assert len(a) > 4
+        assert a == b
+
+    def test_no_column_is_called_what_a_trainer_reads_by_accident(self, name: str, tmp_path: Path) -> None:
+        taken = {"margin": 0.5, "tools": "none", "messages": "m", "question": "q", "extra_margin": 1, "mine": "kept"}
+        said = Said()
+        done = export(pairs(10, **taken), name, tmp_path / "out", FEW, progress=said)
+        columns = set(rows(tmp_path / "out", tmp_path)[0])
+        assert {"extra_extra_margin", "extra_margin", "extra_tools", "extra_messages", "extra_question"} <= columns
+        assert "mine" in columns
+        assert columns & RESERVED <= {*{"prompt", "system", "input", "instruction", "history"}}
+        assert done.renamed["margin"] == "extra_extra_margin"
+        assert any("your column margin is written as extra_extra_margin" in line for line in said.lines)
+
+    def test_files_of_an_earlier_export_are_gone_and_others_stay(self, name: str, tmp_path: Path) -> None:
+        out = tmp_path / "out"
+        many = export(pairs(40), name, out, Export(shard_rows=5, test_share=0.25))
+        (out / "notes.txt").write_text("mine")
+        few = export(pairs(10), name, out, Export(test_share=0))
+        there = {path for path in out.rglob("*") if path.is_file()}
+        assert there == {*few.files, out / "notes.txt"}
+        assert len(many.files) > len(few.files)
+        assert len(rows(out, tmp_path)) == few.rows["train"]
+
+    def test_one_prompt_is_never_held_out(self, name: str, tmp_path: Path) -> None:
+        said = Said()
+        done = export(pairs(2).tail(2), name, tmp_path / "out", Export(test_share=0.999), progress=said)
+        assert set(done.rows) == {"train"}
+        assert any("too few prompts for a test split" in line for line in said.lines)
+        assert set(loaded(tmp_path / "out", tmp_path / "cache")) == {"train"}
+
+    def test_no_pairs_is_an_error_that_says_so(self, name: str, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="no pair to export"):
+            export(pairs(0 + 1).clear(), name, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+    def test_odd_texts_survive(self, name: str, tmp_path: Path) -> None:
+        odd = 'quote " back\\slash\nnew line\u2028 <|im_end|> ünïcödé \u0000 {{ x }}'
+        export(table([pair([user(odd)], odd + "a", odd + "b")]), name, tmp_path / "out")
+        row = rows(tmp_path / "out", tmp_path)[0]
+        chosen = row["chosen"] if isinstance(row["chosen"], str) else row["chosen"][-1]["content"]
+        assert chosen == odd + "a"
+
+
+def test_rm_rows(tmp_path: Path) -> None:
+    """Two conversations in full; the prompt's own system message stands above the first user turn."""
+    prompt = [SYSTEM, user("one"), assistant("two"), user("three")]
+    export(table([pair(prompt, "yes", "no", source="here", iteration=2)]), "rm", tmp_path / "out")
+    row = rows(tmp_path / "out", tmp_path)[0]
+    shared = [user("Answer in rhyme.\n\none"), assistant("two"), user("three")]
+    assert row["chosen"] == [*shared, assistant("yes")]
+    assert row["rejected"] == [*shared, assistant("no")]
+    assert (row["source"], row["iteration"]) == ("here", 2)
+    assert not {"prompt", "system", "original"} & set(row)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        [user("a"), user("b")],
+        [user("a"), assistant("b")],
+        [assistant("a"), user("b")],
+        [SYSTEM, SYSTEM, user("a")],
+        [user("a"), SYSTEM, user("b")],
+        [SYSTEM],
+    ],
+)
+def test_rm_leaves_out_what_cannot_alternate(prompt: list[dict[str, str]], tmp_path: Path) -> None:
+    done = export(table([pair([user("fine")], "x", "y"), pair(prompt, "x", "y")]), "rm", tmp_path / "out")
+    assert done.rows == {"train": 1}
+    assert done.left_out == {"turns do not alternate from user to user": 1}
+
+
+def test_dpo_keeps_the_pair_of_the_latest_iteration_then_the_smallest_id(tmp_path: Path) -> None:
+    prompt = [SYSTEM, user("q")]
+    made = [
+        pair(prompt, "c", "r", iteration=None),
+        *(pair(prompt, f"c{n}", "r", iteration=1 + n % 2, system_good="g") for n in range(6)),
+    ]
+    best = min(made[2::2], key=lambda row: row["pair_id"])
+    done = export(table(made), "dpo", tmp_path / "out", Export(test_share=0))
+    (row,) = rows(tmp_path / "out", tmp_path)
+    assert row["pair_id"] == best["pair_id"]
+    assert row["prompt"] == prompt
+    assert row["chosen"] == [assistant(best["chosen"])]
+    assert row["rejected"] == [assistant("r")]
+    assert done.set_aside == 6
+
+
+def test_sso_rows_keep_the_three_replies_and_both_system_messages(tmp_path: Path) -> None:
+    export(pairs(1, 1), "sso", tmp_path / "out")
+    (row,) = rows(tmp_path / "out", tmp_path)
+    expected = ("good 0 0", "bad 0 0", "plain", "be good", "be bad")
+    assert tuple(row[n] for n in ("chosen", "rejected", "original", "system_good", "system_bad")) == expected
+    assert row["prompt"] == [SYSTEM, user("question 0"), assistant("answer 0"), user("and then 0?")]
+
+
+def test_llamafactory_rows_and_info(tmp_path: Path) -> None:
+    prompt = [SYSTEM, user("1"), assistant("2"), user("3"), assistant("4"), user("5")]
+    made = [pair(prompt, "yes", "no"), pair([user("only")], "yes", "no")]
+    export(table(made), "llamafactory", tmp_path / "out", Export(test_share=0))
+    info = json.loads((tmp_path / "out" / "dataset_info.json").read_text())
+    entry = info["sso_pairs"]
+    first, second = json.loads((tmp_path / "out" / entry["file_name"]).read_text())
+    assert first["history"] == [["1", "2"], ["3", "4"]]
+    assert (first["system"], first["instruction"]) == ("Answer in rhyme.", "5")
+    assert (second["system"], second["instruction"], second["history"]) == ("", "only", [])
+    assert entry["ranking"] is True
+    assert set(entry["columns"].values()) == {"instruction", "system", "history", "chosen", "rejected"}
+
+
+def test_llamafactory_loads_where_one_split_has_no_history_at_all(tmp_path: Path) -> None:
+    """JSON gives an empty column no type: the head of README.md gives it."""
+    frame = pairs(40)
+    train = ~pl.col("prompt_id").is_in(held_out(frame["prompt_id"], 0.25, 42).implode())
+    plain = frame.filter(pl.col("prompt").list.len() == 1, train)
+    several = frame.filter(pl.col("prompt").list.len() >= 3, ~train)
+    assert len(plain)
+    assert len(several)
+    export(pl.concat([plain, several]), "llamafactory", tmp_path / "out", FEW)
+    assert rows(tmp_path / "out", tmp_path, "test")[0]["history"]
+
+
+def test_llamafactory_is_parquet_in_a_folder_per_split_once_a_file_is_full(tmp_path: Path) -> None:
+    export(pairs(40), "llamafactory", tmp_path / "out", Export(shard_rows=20, test_share=0.25))
+    info = json.loads((tmp_path / "out" / "dataset_info.json").read_text())
+    folder = tmp_path / "out" / info["sso_pairs"]["file_name"]
+    assert {path.suffix for path in folder.iterdir()} == {".parquet"}
+
+
+def test_axolotl_rows(tmp_path: Path) -> None:
+    done = export(pairs(5, 1), "axolotl", tmp_path / "out", Export(test_share=0))
+    got = {row["input"]: row["system"] for row in rows(tmp_path / "out", tmp_path)}
+    assert got == {"question 1": "", "question 2": "", "question 3": "Answer in rhyme."}
+    assert done.left_out == {"more than one user turn": 2}
+
+
+def test_shards_are_full_and_types_are_plain(tmp_path: Path) -> None:
+    done = export(pairs(25), "rm", tmp_path / "out", Export(shard_rows=20, test_share=0))
+    names = [path.name for path in done.files if path.suffix == ".parquet"]
+    assert names == [f"train-{n:05d}-of-00003.parquet" for n in range(3)]
+    assert [len(pl.read_parquet(tmp_path / "out" / "data" / name)) for name in names] == [20, 20, 10]
+    kinds = loaded(tmp_path / "out", tmp_path / "cache")["train"].features
+    assert kinds["chosen"] == datasets.List({"role": datasets.Value("string"), "content": datasets.Value("string")})
+    assert kinds["source"] == datasets.Value("string")
+
+
+def test_rows_keep_the_order_of_the_table(tmp_path: Path) -> None:
+    frame = pairs(300)
+    export(frame, "pairs", tmp_path / "out", Export(test_share=0))
+    assert [row["pair_id"] for row in rows(tmp_path / "out", tmp_path)] == frame["pair_id"].to_list()
+
+
+def test_more_prompts_never_move_a_prompt_between_splits() -> None:
+    """The draw of a prompt depends on seed and prompt alone; a quarter of 2,000 is 500, give or take 4 sigma (78)."""
+    ids = pl.Series([f"{n:032x}" for n in range(2000)])
+    few, many = set(held_out(ids.head(100), 0.25, 1)), set(held_out(ids, 0.25, 1))
+    assert few == many & set(ids.head(100))
+    assert abs(len(many) - 500) < 78
+    assert many != set(held_out(ids, 0.25, 2))
+
+
+def test_a_readme_that_somebody_wrote_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    export(pairs(4), "rm", tmp_path)
+    assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_an_unknown_format_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="rm, dpo, sso"):
+        export(pairs(1), "parquet", tmp_path)
+
+
+def test_a_table_that_is_not_of_pairs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="pair_id"):
+        export(pl.DataFrame({"prompt": ["a"]}), "rm", tmp_path)
+    with pytest.raises(InputError, match="load_pairs"):
+        export(pairs(1).with_columns(prompt=pl.lit("a")), "rm", tmp_path)
