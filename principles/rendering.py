@@ -16,7 +16,6 @@ from principles.files import dotted, locate, validated
 
 _FOLDER = Path(__file__).parent / "templates"
 _PLACEHOLDER = re.compile(r"\{\{\s*([a-z_]+)\s*\}\}")
-_BRACES = re.compile(r"\{\{|\}\}")
 _UNSAFE = re.compile(
     r"[<>\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]|\[(?=/?[A-Z_]+\])"
 )
@@ -65,10 +64,8 @@ class Template(Strict):
                 if name not in known:
                     raise ValueError(f"message {number} holds {{{{{name}}}}}; {self.kind} has {_listed(known)} alone")
                 found.add(name)
-            if _BRACES.search(_PLACEHOLDER.sub("", turn.content)):
-                raise ValueError(
-                    f"message {number} holds double braces that are not a placeholder such as {{{{prompt}}}}"
-                )
+            if "{{" in _PLACEHOLDER.sub("", turn.content):
+                raise ValueError(f"message {number} holds {{{{ that opens no placeholder such as {{{{prompt}}}}")
         if known - found:
             raise ValueError(f"no message holds {_listed(known - found)}, which {self.kind} must have")
         if self.kind == "contrast" and [turn.role for turn in self.messages] != ["system"]:

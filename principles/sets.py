@@ -121,7 +121,7 @@ class PrincipleSet(Strict):
         return digest([texts, *(template(name).digest for name in ("features", "contrast", "principles"))])
 
     def system_messages(self) -> tuple[str, ...]:
-        """Every system message the set can lead to, good then bad of each feature, as the contrast template words it."""
+        """Every system message the set can lead to: good, then bad of each feature, worded by the contrast template."""
         frame = template("contrast")
         sides = (side for feature in self.features for side in (feature.good, feature.bad))
         return tuple(frame.render(principle=side.principle)[0]["content"] for side in sides)
