@@ -23,6 +23,11 @@ class Plan(NamedTuple):
     set_aside: int
     """Pairs beyond the one that a one-per-prompt format keeps."""
 
+    def between(self, start: int, end: int) -> pl.DataFrame:
+        """The rows whose position lies in [start, end)."""
+        low, high = (int(self.rows[ROW].search_sorted(at)) for at in (start, end))
+        return self.rows.slice(low, high - low)
+
 
 def plan(pairs: pl.LazyFrame, target: Format, test_share: float, seed: int) -> Plan:
     """Decide the rows of every split. The same prompts are held out in every format, whatever else is in the table."""

@@ -71,7 +71,7 @@ def export(
     folders = {split: split if target.json else "data" for split in written}
     places = {split: _places(split, folders[split], len(paths), as_json) for split, paths in written.items()}
     patterns = {s: names[0] if as_json else f"{folders[s]}/{s}-*" for s, names in places.items()}
-    types = features(rows.drop(ROW).collect_schema()) if as_json else None
+    types = features(rows.collect_schema()) if as_json else None
     head = metadata(patterns, sum(todo.counts.values()), types)
     extra = _texts(target, {s: names[0] if as_json else folders[s] for s, names in places.items()}, head, out)
     files = _publish(written, places, extra, out)
@@ -82,16 +82,19 @@ def export(
 
 def _rows(table: pl.LazyFrame, target: Format, columns: Columns) -> pl.LazyFrame:
     fields = [expression.alias(name) for name, expression in target.fields.items()]
-    return table.with_row_index(ROW).select(ROW, *fields, *(pl.col(name).alias(new) for name, new in columns.items()))
+    return table.select(*fields, *(pl.col(name).alias(new) for name, new in columns.items()))
 
 
 def _write(rows: pl.LazyFrame, todo: Plan, shard_rows: int, staging: Path, *, as_json: bool) -> dict[str, list[Path]]:
-    schema = rows.drop(ROW).collect_schema()
+    schema = rows.collect_schema()
     shards = {name: Shards(staging, name, shard_rows, schema, json=as_json) for name in todo.counts}
+    seen = 0
     for batch in rows.collect_batches(chunk_size=BATCH, maintain_order=True, engine="streaming"):
-        chosen = batch.join(todo.rows, on=ROW, how="inner", maintain_order="left")
+        wanted = todo.between(seen, seen + batch.height)
         for name, split in shards.items():
-            split.write(chosen.filter(pl.col("test") == (name == "test")).drop(ROW, "test"))
+            mine = wanted.filter(wanted["test"] == (name == "test"))
+            split.write(batch[mine[ROW] - seen])
+        seen += batch.height
     for split in shards.values():
         split.close()
     return {name: split.paths for name, split in shards.items()}
