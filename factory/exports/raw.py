@@ -1,0 +1,88 @@
+"""Rows of anyone's data file as they are, one at a time, for checking."""
+
+import csv
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from factory.errors import InputError
+
+SUFFIXES = (".parquet", ".json", ".jsonl", ".ndjson", ".csv")
+_NOT_DATA = {"dataset_info.json", "dataset_infos.json", "config.json", "dataset_dict.json", "funnel.json"}
+
+
+class Row(NamedTuple):
+    """A row and where it is."""
+
+    file: Path
+    number: int
+    """From 1."""
+    cells: Any
+    """A dict, unless the file holds something else."""
+
+
+def data_files(path: Path) -> list[Path]:
+    """The data files of a folder (hidden ones left out), or the file itself."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist")
+    if path.is_file():
+        return [path]
+    inside = (p for p in sorted(path.rglob("*")) if p.is_file() and _suffix(p) in SUFFIXES and p.name not in _NOT_DATA)
+    found = [p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts)]
+    if not found:
+        raise InputError(f"{path} holds no {', '.join(SUFFIXES)} file (each may be gzipped)")
+    return found
+
+
+def rows(path: Path) -> Iterator[Row]:
+    """Every row of a file or of all data files of a folder. Raises InputError for a file that cannot be read."""
+    for file in data_files(path):
+        try:
+            for number, cells in enumerate(_cells(file), 1):
+                yield Row(file, number, cells)
+        except (OSError, ValueError, EOFError, csv.Error) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(f"{file} cannot be read as {_suffix(file).lstrip('.')}: {reason}") from None
+
+
+def _suffix(path: Path) -> str:
+    return Path(path.name.removesuffix(".gz")).suffix.lower()
+
+
+def _cells(file: Path) -> Iterator[Any]:
+    match _suffix(file):
+        case ".parquet":
+            yield from _parquet(file)
+        case ".csv":
+            with _open(file) as text:
+                yield from csv.DictReader(text)
+        case ".json" | ".jsonl" | ".ndjson":
+            yield from _json(file)
+        case other:
+            raise InputError(f"{file}: {other or 'a file without suffix'} is not one of {', '.join(SUFFIXES)}")
+
+
+def _open(file: Path) -> IO[str]:
+    opened: IO[str] = (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf-8-sig", newline="")
+    return opened
+
+
+def _parquet(file: Path) -> Iterator[Any]:
+    import pyarrow.parquet as pq
+
+    for batch in pq.ParquetFile(file).iter_batches(batch_size=1_000):
+        yield from batch.to_pylist()
+
+
+def _json(file: Path) -> Iterator[Any]:
+    with _open(file) as text:
+        head = text.read(1)
+        while head.isspace():
+            head = text.read(1)
+    with _open(file) as text:
+        if head == "[":
+            yield from json.load(text)
+        else:
+            yield from (json.loads(line) for line in text if line.strip())
