@@ -1,0 +1,74 @@
+"""kill -9 wherever the disk changes: the same command ends in the same bytes."""
+
+import random
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from factory.identity import digest
+
+ROOT = Path(__file__).parents[2]
+KILLS = 64
+
+pytestmark = pytest.mark.integration
+
+
+def run(folder: Path, die_at: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.integration.die_at", str(die_at)]
+    command += ["run", "examples/quickstart.yaml", "--run-dir", str(folder), "--set", "engine.kind=scripted"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Digest of every file a user reads; journals keep the order of arrival and manifests hold times."""
+    skipped = ("journal.jsonl", "manifest.json", ".lock")
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.endswith(skipped))
+    return {path.relative_to(folder).as_posix(): digest(path.read_bytes().hex()) for path in files}
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], int]:
+    folder = tmp_path_factory.mktemp("unbroken")
+    done = run(folder, 0)
+    assert done.returncode == 0, done.stderr
+    return contents(folder), int(done.stdout.split()[-1])
+
+
+def test_the_run_is_the_same_twice(unbroken: tuple[dict[str, str], int], tmp_path: Path) -> None:
+    assert run(tmp_path, 0).returncode == 0
+    assert contents(tmp_path) == unbroken[0]
+
+
+def test_a_run_killed_anywhere_ends_in_the_same_bytes(unbroken: tuple[dict[str, str], int], tmp_path: Path) -> None:
+    expected, points = unbroken
+    width = points / KILLS
+    chosen = [1 + int(width * (place + random.Random(place).random())) for place in range(KILLS)]
+
+    def killed_and_resumed(point: int) -> tuple[int, str]:
+        folder = tmp_path / str(point)
+        if run(folder, point).returncode != -9:
+            return point, "did not die"
+        done = run(folder, 0)
+        if done.returncode != 0:
+            return point, done.stderr[-500:]
+        return point, "" if contents(folder) == expected else "other bytes"
+
+    with ThreadPoolExecutor(2) as pool:
+        wrong = [(point, problem) for point, problem in pool.map(killed_and_resumed, chosen) if problem]
+    assert len(set(chosen)) == KILLS
+    assert wrong == []
+
+
+def test_a_run_killed_over_and_over_ends_in_the_same_bytes(
+    unbroken: tuple[dict[str, str], int], tmp_path: Path
+) -> None:
+    expected, points = unbroken
+    deaths = 0
+    for stretch in range(10):
+        deaths += run(tmp_path, points // 12 + stretch).returncode == -9
+    assert deaths >= 5
+    assert run(tmp_path, 0).returncode == 0
+    assert contents(tmp_path) == expected
