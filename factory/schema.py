@@ -58,7 +58,8 @@ _ORIGIN: dict[str, Column] = {
 _FEATURE: dict[str, Column] = {
     "feature": Column(_TEXT, "the feature whose principles were used"),
     "feature_source": Column(
-        _TEXT, "allocated: the policy chose it; fallback: drawn because its answer could not be read"
+        _TEXT,
+        "allocated: the policy chose it; drawn: by the set's own probability; fallback: its answer could not be read",
     ),
     "principle_source": Column(_TEXT, "set: from the principle set; generated: written by the policy for this prompt"),
 }
@@ -85,7 +86,16 @@ FEATURES = Table(
         "error": Column(_TEXT, "why there is no answer"),
     },
 )
-CONTRAST = Table("contrast", {"prompt_id": _PROMPT["prompt_id"], **_FEATURE, **_CONTRAST})
+CONTRAST = Table(
+    "contrast",
+    {
+        "prompt_id": _PROMPT["prompt_id"],
+        **_FEATURE,
+        **_CONTRAST,
+        "adjective_good": Column(_TEXT, "what a reply under the good principle is called, such as Engaging"),
+        "adjective_bad": Column(_TEXT, "what a reply under the bad principle is called, such as Dull"),
+    },
+)
 PAIRS = Table(
     "pairs",
     {

@@ -1,0 +1,136 @@
+"""Feature allocation: the policy names the two features that matter most for a prompt, and one of them is drawn."""
+
+import re
+from typing import NamedTuple
+
+import polars as pl
+
+from factory.engines.base import Completion, Generator, Request
+from factory.identity import Messages, draw
+from factory.schema import FEATURES, conform
+from factory.views import Turns
+from principles import PrincipleSet, Template, template
+
+_LABEL = re.compile(r"(?i)^[*_]*(?:[a-z]+[ -]){0,6}(?:features|qualities|names)(?:[ -][a-z]+){0,6}[*_]*:[*_]*")
+_ITEM = re.compile(r"^(?:\d+[.):]|[-*\u2022])\s+")
+_AROUND = " \t.;:!\"'`*_[]()\u201c\u201d"
+
+
+class Drawn(NamedTuple):
+    """The feature of a prompt, and how it came about (`feature_source`)."""
+
+    feature: str
+    source: str
+
+
+def allocate(
+    prompts: pl.DataFrame, engine: Generator, principles: PrincipleSet, seed: int, iteration: int
+) -> pl.DataFrame:
+    """The FEATURES table: one request per prompt, one feature drawn from the two the policy named.
+
+    `prompts` needs prompt_id and prompt. With the probabilities the set gives, a feature drawn beside the named ones
+    takes their place (`drawn`). An answer that cannot be read, or none, leaves the choice to chance (`fallback`), with
+    `allocated` null. A set that offers two features or fewer leaves nothing to ask: chance decides, without a request.
+    """
+    rows = prompts.select("prompt_id", "prompt").rows()
+    answers: dict[str, Completion] = {}
+    asked = len(principles.offered) > 2
+    if asked:
+        ask = Question(principles)
+        requests = [ask.request(prompt_id, prompt, seed, iteration) for prompt_id, prompt in rows]
+        answers = {answer.id: answer for answer in engine.generate(requests)}
+    records = []
+    for prompt_id, _ in rows:
+        answer = answers.get(f"features/{prompt_id}")
+        raw = answer.text if answer else None
+        named = read_features(raw, principles)
+        chosen = draw_feature(named, principles, asked, prompt_id, seed, iteration)
+        records.append(
+            {
+                "prompt_id": prompt_id,
+                "feature": chosen.feature,
+                "feature_source": chosen.source,
+                "allocated": named,
+                "raw": raw,
+                "error": answer.error if answer else "the engine gave no answer" if asked else None,
+            }
+        )
+    frame = pl.DataFrame(records, schema=FEATURES.dtypes) if records else FEATURES.empty()
+    return conform(frame, FEATURES).sort("prompt_id")
+
+
+class Question:
+    """The allocation request of a set: its template, list of features and worked examples are put together once."""
+
+    def __init__(self, principles: PrincipleSet) -> None:
+        self._template: Template = template("features")
+        self._list = "\n".join(f"- {feature.name}: {feature.meaning}" for feature in principles.offered)
+        self._names = [feature.name for feature in principles.offered]
+        self._shots: Turns = []
+        for example in principles.examples:
+            self._shots.append(self._messages(example.prompt)[-1])
+            self._shots.append({"role": "assistant", "content": ", ".join(example.features)})
+
+    def request(self, prompt_id: str, prompt: Messages, seed: int, iteration: int) -> Request:
+        """The request for one prompt, answered greedily."""
+        one_turn = len(prompt) == 1 and prompt[0]["role"] == "user"
+        *head, question = self._messages(prompt[0]["content"] if one_turn else prompt)
+        return Request(
+            id=f"features/{prompt_id}",
+            messages=[*head, *self._shots, question],
+            max_new_tokens=16 + 2 * max(map(len, self._names)),
+            temperature=0.0,
+            seed=draw(seed, "features", prompt_id, iteration),
+            tags={"stage": "features", "prompt_id": prompt_id, "options": "|".join(self._names)},
+        )
+
+    def _messages(self, prompt: str | Messages) -> Turns:
+        return self._template.render(features=self._list, prompt=prompt)
+
+
+def read_features(answer: str | None, principles: PrincipleSet) -> list[str] | None:
+    """The two features an answer names, in its order; None unless it names exactly two that the set offers.
+
+    Read are "A, B", "a and b.", "Features: A, B", and a line for each, numbered, dashed or bare; names may be quoted or
+    in Markdown. Lines after the names are an explanation, and not looked at.
+    """
+    known = {feature.name.casefold(): feature.name for feature in principles.offered}
+    named = [known.get(part.casefold()) for part in _parts(answer or "")]
+    if len(named) != 2 or None in named or named[0] == named[1]:
+        return None
+    return [name for name in named if name is not None]
+
+
+def _parts(answer: str) -> list[str]:
+    lines = [_LABEL.sub("", line.strip()).strip(_AROUND) for line in answer.splitlines()]
+    lines = [line for line in lines if line]
+    items = [_ITEM.sub("", line) for line in lines]
+    if not lines or (items[0] == lines[0] and len(_names(lines[0])) > 1):
+        return _names(lines[0]) if lines else []
+    if len(items) == 1:
+        return _names(items[0])
+    return [item.strip(_AROUND) for item, line in zip(items, lines, strict=True) if items == lines or item != line]
+
+
+def _names(line: str) -> list[str]:
+    split = line.split(",") if "," in line else re.split(r"(?i)\band\b|[&/;]", line)
+    return [name for part in split if (name := part.removeprefix(" and ").strip(_AROUND))]
+
+
+def draw_feature(
+    named: list[str] | None, principles: PrincipleSet, asked: bool, prompt_id: str, seed: int, iteration: int
+) -> Drawn:
+    """One of the `named` features, or one drawn beside them with its own probability.
+
+    Without readable names (`named` None) any offered feature is as likely as another.
+    """
+    coin = draw(seed, "beside", prompt_id, iteration) / 2**63
+    source = "drawn" if named or not asked else "fallback"
+    for feature in principles.beside:
+        assert feature.probability is not None
+        if coin < feature.probability:
+            return Drawn(feature.name, source)
+        coin -= feature.probability
+    candidates = named or [feature.name for feature in principles.offered]
+    feature_name = candidates[draw(seed, "feature", prompt_id, iteration) % len(candidates)]
+    return Drawn(feature_name, "allocated" if named else source)
