@@ -1,0 +1,106 @@
+"""`filter`: split pairs into kept and rejected, judging them where a filter needs votes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+import filters as registry
+from factory.config import FiltersConfig, Judge
+from factory.engine_blocks import EngineBlock
+from factory.identity import DEFAULT_SEED
+from factory.load import load_filters
+from factory.panel import EngineRoom, judge_fingerprint, open_judge
+from factory.progress import Progress, Silent
+from factory.readers import PairsLike, read_pairs
+from factory.schema import JUDGMENTS, LazySplit, check, conform
+from factory.stages.judge import judge
+from factory.store import Workspace, open_run, read_facts
+from filters.base import Filter
+from filters.funnel import Funnel, run_funnel
+
+
+def filter_pairs(
+    pairs: PairsLike | Sequence[PairsLike],
+    out: str | Path,
+    *,
+    config: FiltersConfig | str | Path | None = None,
+    judgments: str | Path | None = None,
+    seed: int = DEFAULT_SEED,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Funnel:
+    """Apply filters to pair files, frames, datasets or run folders; write kept, rejected, judgments and funnel.json.
+
+    `config` is a FiltersConfig or the path of a FILTERS.yaml; without one the paper preset runs, without a judge.
+    `judgments` is a file of votes recorded earlier, used before any judge is asked. `dry_run` writes nothing and
+    leaves out the filters that need votes. The same call goes on where a killed one stopped.
+    """
+    shown = progress or Silent()
+    settings = _settings(config, shown)
+    steps = registry.build(settings.filters)
+    recorded = read_judgments(judgments) if judgments else None
+    split = read_pairs(pairs)
+    if dry_run:
+        return run_funnel(split, [step for step in steps if not step.needs_votes])
+    _warn(steps, settings.judges, recorded, shown)
+    inputs = {
+        "pairs": fingerprint(pairs),
+        "filters": [step.fingerprint() for step in steps],
+        "judges": [judge_fingerprint(member, None) for member in settings.judges],
+        "judgments": fingerprint([judgments]) if judgments else None,
+        "seed": seed,
+    }
+
+    def build(work: Workspace) -> dict[str, Any]:
+        with EngineRoom(shown) as room:
+            panel = open_panel(settings.judges, None, room, work.journal)
+            return filter_into(work.path, split, steps, panel, seed, recorded)
+
+    with open_run(Path(out), shown) as folder:
+        return Funnel.model_validate(folder.stage("filter", inputs, build).facts)
+
+
+def filter_into(
+    out: Path,
+    pairs: LazySplit,
+    steps: Sequence[Filter],
+    panel: Sequence[PanelMember],
+    seed: int,
+    recorded: pl.DataFrame | None = None,
+) -> dict[str, Any]:
+    """Run the funnel into the folder `out`, asking the panel what the first filter that needs votes cannot do without."""
+    rule = next((step.rule for step in steps if isinstance(step, JudgeAgrees)), None)
+
+    def ask(live: pl.LazyFrame) -> pl.DataFrame:
+        votes = recorded if recorded is not None else judge(live.collect(), panel, rule, seed)
+        conform(votes, JUDGMENTS).write_parquet(out / "judgments.parquet")
+        return votes
+
+    return run_funnel(pairs, steps, ask, out).model_dump(mode="json")
+
+
+def read_judgments(path: str | Path) -> pl.DataFrame:
+    """Votes recorded earlier, checked against the judgments table."""
+    try:
+        votes = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"{path}: no judgments can be read from it; give a judgments.parquet") from error
+    check(votes.select(pair_id=pl.col("pair_id"), judge="judge", order="order", vote="vote"), VOTES, str(path))
+    return conform(votes, JUDGMENTS)
+
+
+def _settings(config: FiltersConfig | str | Path | None, shown: Progress) -> FiltersConfig:
+    if isinstance(config, FiltersConfig):
+        return config
+    if config is not None:
+        return load_filters(config)
+    shown.say("no filters are configured: the paper preset runs, with no judge")
+    return FiltersConfig(filters=registry.paper(judged=False))
+
+
+def _warn(steps: Sequence[Filter], judges: Sequence[Judge], recorded: pl.DataFrame | None, shown: Progress) -> None:
+    needing = [step.name for step in steps if step.needs_votes]
+    if needing and not judges and recorded is None:
+        raise ConfigError(f"{needing[0]} needs votes: name a judge under judges:, or give votes with --judgments")

@@ -1,0 +1,30 @@
+"""`init`: a starting configuration and prompts in a folder of the user's."""
+
+from importlib import resources
+from pathlib import Path
+
+from factory.errors import ConfigError
+
+PRESETS = ("quickstart", "paper", "api")
+
+
+def init(directory: str | Path, preset: str = "quickstart") -> list[Path]:
+    """Write `sso.yaml` and `prompts.jsonl` into `directory` and return their paths.
+
+    Files that are there already are never overwritten: a ConfigError names the first one.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"there is no preset {preset!r}; known are {', '.join(PRESETS)}")
+    folder = Path(directory)
+    source = resources.files("factory") / "presets"
+    texts = {
+        folder / "sso.yaml": (source / f"{preset}.yaml").read_text(encoding="utf-8"),
+        folder / "prompts.jsonl": (source / "prompts.jsonl").read_text(encoding="utf-8"),
+    }
+    for path in texts:
+        if path.exists():
+            raise ConfigError(f"{path} is there already; choose another folder or remove it")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
+    return list(texts)
