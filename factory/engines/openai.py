@@ -1,0 +1,67 @@
+"""Any OpenAI-compatible server as a Generator: OpenAI itself, a vLLM server, others."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from factory.engine_blocks import OpenaiEngine
+from factory.engines.base import Completion, ModelRef, Request
+from factory.engines.cache import Cached
+from factory.engines.openai_batch import Batches
+from factory.engines.openai_live import Live
+from factory.engines.openai_pace import Clock, RealClock
+from factory.engines.openai_place import Place
+from factory.engines.openai_wire import estimate_tokens, fold_system
+from factory.errors import ConfigError
+from factory.identity import Messages
+
+
+class OpenaiGenerator:
+    """Asks a server over HTTP; retries, speed, money and the optional cache are its own affair.
+
+    The key comes from OPENAI_API_KEY and the address from `base_url`, OPENAI_BASE_URL, or OpenAI itself. Nothing is
+    imported, opened or sent before the first request, so that counting tokens needs neither key nor server.
+    """
+
+    def __init__(self, block: OpenaiEngine, model: ModelRef, *, clock: Clock | None = None) -> None:
+        if block.max_cost is not None and not (block.prices.prompt or block.prices.completion):
+            raise ConfigError("max_cost needs prices: give what a million tokens cost under engine.prices")
+        self._fold = model.fold_system
+        self._place = Place(block, model)
+        clock = clock or RealClock()
+        self._engine = Batches(block, self._place, clock) if block.batch else Live(block, self._place, clock)
+        self._cached = Cached(self._engine.generate, self.identity, Path(block.cache_dir)) if block.cache_dir else None
+
+    def __repr__(self) -> str:
+        return f"OpenaiGenerator({self.identity!r})"
+
+    @property
+    def identity(self) -> str:
+        """Kind, address and model, and a hash of `extra_body` where there is one."""
+        return self._place.identity
+
+    @property
+    def context_length(self) -> int | None:
+        """Known to the server alone; a prompt that does not fit comes back as a completion with an error."""
+        return None
+
+    def count_tokens(self, conversations: Sequence[Messages]) -> list[int]:
+        """An estimate: a token per four characters, and four per turn for its frame."""
+        return [estimate_tokens(messages) for messages in conversations]
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """Yield one completion per request as they land, those of the cache first.
+
+        Raises EngineError, with one sentence and after yielding what has arrived, when no key, no credit, no such
+        model, no server, or `max_cost` is reached.
+        """
+        if self._fold:
+            requests = [replace(request, messages=fold_system(request.messages)) for request in requests]
+        ask = self._cached.generate if self._cached else self._engine.generate
+        yield from ask(requests)
+
+    def close(self) -> None:
+        """Close connections, thread and cache."""
+        self._engine.close()
+        if self._cached:
+            self._cached.close()

@@ -1,0 +1,245 @@
+"""OpenAI's Batch API as a Generator: files of requests, answered within a day at a lower price."""
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from factory.engine_blocks import OpenaiEngine
+from factory.engines.base import Completion, Request
+from factory.engines.openai_batch_state import BatchFolder, Sent
+from factory.engines.openai_ledger import Ledger, Size
+from factory.engines.openai_pace import Clock
+from factory.engines.openai_place import Place
+from factory.engines.openai_wire import Dialect, Failure, dialect, estimate_tokens, judge_status, read_answer
+from factory.errors import EngineError
+from factory.identity import digest
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+    from openai.types import Batch
+
+MOST_REQUESTS = 50_000
+"""Requests in one file."""
+MOST_BYTES = 200_000_000
+"""Size of one file."""
+_METADATA = "sso_factory"
+_ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+_LOOK_BACK = 1000
+"""Batches of the account among which one is looked for whose id was not written down before a kill."""
+_CALL_RETRIES = 5
+
+
+class _File(NamedTuple):
+    keys: list[str]
+    content: bytes
+
+
+class Batches:
+    """Sends requests in files and polls. Batches under way are found again after a kill, by a file each in a folder.
+
+    The folder is `cache_dir`/batches, or sso-factory/batches in the user's cache. Answers are joined to requests by
+    custom_id, the request's key; those that expired or failed for a passing cause are sent again.
+    """
+
+    def __init__(self, block: OpenaiEngine, place: Place, clock: Clock) -> None:
+        self._block, self._place, self._clock = block, place, clock
+        self._folder = BatchFolder(_folder(block))
+        self._dialect, self._ledger = dialect(block), Ledger(block)
+        self._used: dict[str, Dialect] = {}
+        self._tries: Counter[str] = Counter()
+        self._client: OpenAI | None = None
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """Yield a completion per request, batch by batch. Raises EngineError when a batch is turned down."""
+        wanted = {request.key(self._place.identity): request for request in requests}
+        under_way = self._resume(wanted)
+        waiting = [key for key in wanted if not any(key in sent.keys for sent in under_way)]
+        held: list[str] = []
+        while waiting or under_way:
+            under_way += self._submit(waiting, wanted)
+            waiting = []
+            for sent, batch in self._ended(under_way):
+                under_way.remove(sent)
+                if batch.status == "failed":
+                    self._folder.forget(sent)
+                    self._check_room(batch, bool(under_way))
+                    held += [key for key in sent.keys if key in wanted]
+                    continue
+                yield from self._land(sent, batch, wanted, waiting)
+                self._folder.forget(sent)
+                waiting, held = waiting + held, []
+            if under_way and not waiting:
+                self._clock.wait(self._block.batch_poll_seconds)
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _resume(self, wanted: Mapping[str, Request]) -> list[Sent]:
+        found = []
+        for sent in self._folder.find(self._place.identity, wanted.keys()):
+            if sent.batch is None:
+                sent.batch = self._look_for(sent.mark)
+            if sent.batch is None:
+                self._folder.forget(sent)
+            else:
+                self._folder.write(sent)
+                found.append(sent)
+        return found
+
+    def _look_for(self, mark: str) -> str | None:
+        for batch in self._call("list"):
+            if (batch.metadata or {}).get(_METADATA) == mark:
+                return str(batch.id)
+        return None
+
+    def _submit(self, keys: Iterable[str], wanted: Mapping[str, Request]) -> list[Sent]:
+        sent = []
+        for file in _files(self._line(key, wanted[key]) for key in keys):
+            self._check_money([wanted[key] for key in file.keys])
+            mark = digest([self._place.identity, file.keys, time.time_ns()])
+            batch = Sent(mark, self._place.identity, file.keys)
+            upload = self._call("upload", (f"{mark}.jsonl", file.content))
+            self._folder.write(batch)
+            batch.batch = str(self._call("create", upload.id, mark).id)
+            self._folder.write(batch)
+            self._used[mark] = self._dialect
+            sent.append(batch)
+        return sent
+
+    def _line(self, key: str, request: Request) -> tuple[str, bytes]:
+        body = self._dialect.body(request, self._place.model, self._block.extra_body)
+        line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
+        return key, json.dumps(line).encode() + b"\n"
+
+    def _ended(self, under_way: Sequence[Sent]) -> Iterator[tuple[Sent, "Batch"]]:
+        for sent in list(under_way):
+            batch = self._call("retrieve", sent.batch)
+            if batch.status in _ENDED:
+                yield sent, batch
+
+    def _land(self, sent: Sent, batch: "Batch", wanted: dict[str, Request], waiting: list[str]) -> Iterator[Completion]:
+        """Yield what the batch brought for requests still wanted; keys to send again go into `waiting`."""
+        again: dict[str, Failure] = {}
+        for file in (batch.output_file_id, batch.error_file_id):
+            for key, result in self._results(file, wanted):
+                if isinstance(result, Failure):
+                    again[key] = result
+                    continue
+                self._ledger.spent += result.cost or 0.0
+                again.pop(key, None)
+                yield replace(result, id=wanted.pop(key).id)
+        for key in sent.keys:
+            if key not in wanted:
+                continue
+            failure = again.get(key, Failure("broken", "the batch brought no answer"))
+            if self._passing(key, failure, self._used.get(sent.mark, dialect(self._block))):
+                waiting.append(key)
+            else:
+                yield Completion(wanted.pop(key).id, None, error=failure.message)
+
+    def _results(self, file: str | None, wanted: Mapping[str, Request]) -> Iterator[tuple[str, Completion | Failure]]:
+        if file is None:
+            return
+        for line in self._call("content", file).content.split(b"\n"):
+            try:
+                record = json.loads(line)
+                key = record["custom_id"]
+            except (ValueError, KeyError, TypeError):
+                continue  # its request stays wanted, and is sent again
+            if key in wanted:
+                yield key, self._result(wanted[key], record)
+
+    def _result(self, request: Request, record: Mapping[str, Any]) -> Completion | Failure:
+        response, error = record.get("response"), record.get("error")
+        if not isinstance(response, dict):
+            said = error.get("message") if isinstance(error, dict) else None
+            return Failure("broken", str(said or "the batch brought no answer"))
+        status, body = response.get("status_code"), response.get("body")
+        if status == 200:
+            return read_answer(request, body, self._block.prices)
+        failure = judge_status(int(status or 500), body, {}, self._place.shown, self._place.model)
+        return failure._replace(message=self._place.scrub(failure.message))
+
+    def _passing(self, key: str, failure: Failure, used: Dialect) -> bool:
+        """Whether to send the request again; `used` is how it was written."""
+        if failure.kind == "fatal":
+            raise EngineError(failure.message)
+        if failure.kind == "refused":
+            if used == self._dialect:
+                self._dialect = used.after(failure.error, failure.message) or used
+            return used != self._dialect
+        self._tries[key] += 1
+        return self._tries[key] <= self._block.max_retries
+
+    def _check_room(self, batch: "Batch", others: bool) -> None:
+        """Return where the batch was turned down for want of room that another one will make; raise otherwise."""
+        errors = batch.errors.data if batch.errors and batch.errors.data else []
+        if others and errors and errors[0].code == "token_limit_exceeded":
+            return
+        said = self._place.scrub(str(errors[0].message)) if errors else "no reason given"
+        raise EngineError(f"{self._place.shown} turned the batch {batch.id} down: {said}")
+
+    def _check_money(self, requests: Sequence[Request]) -> None:
+        if self._block.max_cost is None:
+            return
+        sizes = [Size(estimate_tokens(request.messages), request.max_new_tokens) for request in requests]
+        most = sum(self._ledger.expect(size).money for size in sizes)
+        if self._ledger.spent + most > self._block.max_cost:
+            raise EngineError(
+                f"a batch of {len(requests):,} requests may cost {most:.4g} with {self._ledger.spent:.4g} spent, more "
+                f"than max_cost {self._block.max_cost:.4g}; raise it or ask for fewer"
+            )
+
+    def _call(self, name: str, *values: Any) -> Any:
+        """One call to the server; whatever goes wrong is an EngineError, since batches under way are on record."""
+        if self._client is None:
+            self._client = self._place.blocking_client(self._block.timeout, _CALL_RETRIES)
+        client = self._client
+        calls: dict[str, Callable[..., Any]] = {
+            "upload": lambda file: client.files.create(file=file, purpose="batch"),
+            "create": lambda file, mark: client.batches.create(
+                input_file_id=file,
+                endpoint="/v1/chat/completions",
+                completion_window="24h",
+                metadata={_METADATA: mark},
+            ),
+            "retrieve": client.batches.retrieve,
+            "list": lambda: list(islice(client.batches.list(limit=100), _LOOK_BACK)),
+            "content": client.files.content,
+        }
+        try:
+            return calls[name](*values)
+        except Exception as error:
+            said = self._place.failure(error).message
+            raise EngineError(
+                f"{self._place.shown} failed at a batch ({said}); the same command goes on from here"
+            ) from error
+
+
+def _files(lines: Iterable[tuple[str, bytes]]) -> Iterator[_File]:
+    keys: list[str] = []
+    content = bytearray()
+    for key, line in lines:
+        if keys and (len(keys) >= MOST_REQUESTS or len(content) + len(line) > MOST_BYTES):
+            yield _File(keys, bytes(content))
+            keys, content = [], bytearray()
+        keys.append(key)
+        content += line
+    if keys:
+        yield _File(keys, bytes(content))
+
+
+def _folder(block: OpenaiEngine) -> Path:
+    if block.cache_dir:
+        return Path(block.cache_dir) / "batches"
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "sso-factory" / "batches"

@@ -1,0 +1,68 @@
+"""What is known of batches under way, kept in a folder so that a killed process finds them again."""
+
+import json
+import os
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from factory.errors import EngineError
+
+
+@dataclass
+class Sent:
+    """A batch: what is asked in it and where."""
+
+    mark: str
+    """Names the batch in its metadata, before the server has given it an id."""
+    identity: str
+    keys: list[str]
+    """Request keys, which are the custom_ids."""
+    batch: str | None = None
+    """The server's id; None while it is being created."""
+
+
+class BatchFolder:
+    """One JSON file per batch, written whole or not at all, removed once its answers are dealt with."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def write(self, sent: Sent) -> None:
+        """Remember `sent`, in place of what was known of it."""
+        path = self._path(sent)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with temporary.open("w", encoding="utf-8") as file:
+                json.dump(asdict(sent), file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            raise EngineError(f"{path} cannot be written ({error.strerror}), and batches need it") from error
+
+    def forget(self, sent: Sent) -> None:
+        """Its answers are dealt with."""
+        self._path(sent).unlink(missing_ok=True)
+
+    def find(self, identity: str, keys: Collection[str]) -> list[Sent]:
+        """The batches of this engine that hold any of `keys`."""
+        found = []
+        for path in sorted(self._folder.glob("*.json")):
+            sent = _read(path)
+            if sent and sent.identity == identity and not set(keys).isdisjoint(sent.keys):
+                found.append(sent)
+        return found
+
+    def _path(self, sent: Sent) -> Path:
+        return self._folder / f"{sent.mark}.json"
+
+
+def _read(path: Path) -> Sent | None:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return Sent(**record)
+    except (OSError, ValueError, TypeError):
+        return None

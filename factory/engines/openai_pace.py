@@ -1,0 +1,202 @@
+"""How fast to ask: concurrency that grows while answers come and halves on trouble, ceilings, and when to give up."""
+
+import asyncio
+import time
+from typing import NamedTuple, Protocol
+
+from factory.engine_blocks import OpenaiEngine
+from factory.engines.openai_ledger import Booking, Ledger, Size
+from factory.engines.openai_wire import Failure
+from factory.errors import EngineError
+
+START = 8
+"""Requests in flight to begin with."""
+ROUNDS = 9
+"""Rounds of failures without one answer between them after which the server counts as down."""
+ROUNDS_UNHEARD = 4
+"""The same for a server that cannot be reached and never answered: most likely its address is wrong."""
+CULPRITS = 5
+"""Failures that a prompt may have caused count as the server's only when this many prompts had them."""
+BACKOFF, LONGEST_BACKOFF = 0.5, 60.0
+"""First wait, seconds, and the longest it doubles up to."""
+
+
+class Clock(Protocol):
+    """Time, so that tests need not wait."""
+
+    def now(self) -> float:
+        """Seconds since some moment."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait inside the event loop."""
+
+    def wait(self, seconds: float) -> None:
+        """Wait outside of it."""
+
+
+class RealClock:
+    """The time it is."""
+
+    def now(self) -> float:
+        """Seconds of the monotonic clock."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait inside the event loop."""
+        await asyncio.sleep(seconds)
+
+    def wait(self, seconds: float) -> None:
+        """Block the thread."""
+        time.sleep(seconds)
+
+
+def backoff(tries: int) -> float:
+    """Seconds to wait after so many failures in a row, from 1."""
+    return min(BACKOFF * 2.0 ** min(tries - 1, 30), LONGEST_BACKOFF)
+
+
+class Ticket(NamedTuple):
+    """A place in flight."""
+
+    number: int
+    size: Size
+    booking: Booking
+
+
+class Stopped(Exception):  # noqa: N818 - no error: the reason is in Pacer.stopped
+    """No further request may be sent."""
+
+
+class Pacer:
+    """Lets requests out in the order they came, when concurrency, waits, ceilings and money allow.
+
+    Additive increase, multiplicative decrease: a place more per answer until the first trouble, then one more per
+    window of answers; on trouble half the places, once per window. Lives in one event loop.
+    """
+
+    def __init__(self, block: OpenaiEngine, clock: Clock, ledger: Ledger, place: str) -> None:
+        self._block, self._clock, self._place = block, clock, place
+        self.limit = float(min(START, block.max_concurrency))
+        self.in_flight = 0
+        self.stopped: EngineError | None = None
+        self.ledger = ledger
+        self._turnstile, self._changed = asyncio.Lock(), asyncio.Event()
+        self._sleepers: set[asyncio.Future[None]] = set()
+        self._growing_fast, self._ever_answered = True, False
+        self._sent, self._cut, self._streak = 0, 0, 0
+        self._culprits: set[str] = set()
+        self._pause_until = self._next_request = self._next_token = clock.now()
+
+    async def enter(self, size: Size) -> Ticket:
+        """Wait for a place in flight. Raises Stopped when there will be none."""
+        async with self._turnstile:
+            while True:
+                self._check_money(size)
+                if self.stopped:
+                    raise Stopped
+                if self.in_flight >= int(self.limit) or not self.ledger.affords(size, self.in_flight):
+                    self._changed.clear()
+                    await self._changed.wait()
+                    continue
+                wait = max(self._pause_until, self._next_request, self._next_token) - self._clock.now()
+                if wait <= 0:
+                    return self._send(size)
+                await self.sleep(wait)
+
+    def leave(self, places: int = 1) -> None:
+        """Give places in flight back."""
+        self.in_flight -= places
+        self._changed.set()
+
+    def answered(self, ticket: Ticket, sent: int | None, received: int | None) -> None:
+        """An answer came, using so many tokens."""
+        self._well()
+        used = self.ledger.spend(ticket.size, ticket.booking, sent, received)
+        if self._block.tokens_per_minute:
+            self._next_token += (used - ticket.booking.tokens) * 60 / self._block.tokens_per_minute
+        step = 1.0 if self._growing_fast else 1.0 / self.limit
+        self.limit = min(self.limit + step, float(self._block.max_concurrency))
+
+    def refused(self, ticket: Ticket) -> None:
+        """The server is well and does not answer this request."""
+        self._well()
+        self.ledger.release(ticket.booking)
+
+    def troubled(self, ticket: Ticket, request_id: str, failure: Failure) -> None:
+        """A failure that says the server cannot keep up, or is not there."""
+        self._culprits.add(request_id)
+        self.ledger.release(ticket.booking)
+        if failure.retry_after is not None:
+            self._pause(failure.retry_after)
+        if ticket.number <= self._cut:
+            return  # sent before the last halving: the same trouble, seen once more
+        self._growing_fast, self._cut = False, self._sent
+        self.limit = max(1.0, self.limit / 2)
+        self._streak += 1
+        if failure.retry_after is None and (self._streak > 1 or failure.kind != "broken"):
+            self._pause(backoff(self._streak))
+        self._give_up(failure)
+
+    def stop(self, reason: EngineError) -> None:
+        """Send nothing more; what is in flight may land. The first reason stays."""
+        self.stopped = self.stopped or reason
+        self._changed.set()
+        for sleeper in self._sleepers:
+            sleeper.cancel()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, unless everything stops first."""
+        sleeper = asyncio.ensure_future(self._clock.sleep(seconds))
+        self._sleepers.add(sleeper)
+        try:
+            await sleeper
+        except asyncio.CancelledError:
+            if self.stopped is None:
+                raise
+        finally:
+            self._sleepers.discard(sleeper)
+
+    def _send(self, size: Size) -> Ticket:
+        now, booking = self._clock.now(), self.ledger.reserve(size)
+        if self._block.requests_per_minute:
+            self._next_request = max(self._next_request, now) + 60 / self._block.requests_per_minute
+        if self._block.tokens_per_minute:
+            self._next_token = max(self._next_token, now) + booking.tokens * 60 / self._block.tokens_per_minute
+        self.in_flight += 1
+        self._sent += 1
+        return Ticket(self._sent, size, booking)
+
+    def _well(self) -> None:
+        self._ever_answered, self._streak = True, 0
+        self._culprits.clear()
+        self._changed.set()
+
+    def _pause(self, seconds: float) -> None:
+        self._pause_until = max(self._pause_until, self._clock.now() + seconds)
+
+    def _check_money(self, size: Size) -> None:
+        if self.in_flight == 0 and not self.ledger.affords(size, 0):
+            spent, most = self.ledger.spent, self._block.max_cost
+            self.stop(
+                EngineError(
+                    f"max_cost is reached: {spent:.4g} of {most:.4g} is spent and the next request may go over it; "
+                    "what has arrived is kept, raise max_cost to go on"
+                )
+            )
+
+    def _give_up(self, failure: Failure) -> None:
+        unheard = failure.kind == "unreachable" and not self._ever_answered
+        is_server = failure.kind in ("throttled", "unreachable") or len(self._culprits) >= CULPRITS
+        if not is_server or self._streak < (ROUNDS_UNHEARD if unheard else ROUNDS):
+            return
+        if unheard:
+            self.stop(
+                EngineError(f"{self._place} cannot be reached ({failure.message}); check base_url and the server")
+            )
+            return
+        self.stop(
+            EngineError(
+                f"{self._place} failed {self._streak} times in a row ({failure.message}); "
+                "what has arrived is kept, the same command goes on from here"
+            )
+        )

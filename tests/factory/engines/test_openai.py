@@ -1,0 +1,457 @@
+"""The openai engine against a server on this machine: answers, faults, limits, money."""
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from factory.engine_blocks import OpenaiEngine, Prices
+from factory.engines.base import Completion, ModelRef, Request
+from factory.engines.openai import OpenaiGenerator
+from factory.errors import ConfigError, EngineError
+from tests import loopback
+from tests.fake_clock import FakeClock
+from tests.loopback import Loopback, Seen, Spoken, Wire
+
+KEY = "sk-marked-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+def ask(
+    server: Loopback, requests: list[Request], *, clock: FakeClock | None = None, model: str = "m", **options: object
+) -> list[Completion]:
+    """What the engine answers, in the order of landing."""
+    engine = OpenaiGenerator(OpenaiEngine(base_url=server.base_url, **options), ModelRef(model), clock=clock)
+    try:
+        return list(engine.generate(requests))
+    finally:
+        engine.close()
+
+
+def some(count: int, **fields: object) -> list[Request]:
+    return [Request(f"r{i:03}", [{"role": "user", "content": f"number {i}"}], 16, **fields) for i in range(count)]
+
+
+def test_an_answer_and_what_was_sent() -> None:
+    request = Request(
+        "a",
+        [{"role": "system", "content": "be kind"}, {"role": "user", "content": "two words"}],
+        max_new_tokens=7,
+        temperature=0.5,
+        top_p=0.9,
+        seed=3,
+    )
+    with Loopback() as server:
+        block = {"prices": Prices(prompt=2.0, completion=10.0), "extra_body": {"top_k": 4}}
+        found = ask(server, [request], model="some-model", **block)
+    # 4 words sent at 2.0 a million and 3 received ("echo: two words") at 10.0 a million
+    assert found == [Completion("a", "echo: two words", "stop", 4, 3, (4 * 2.0 + 3 * 10.0) / 1e6)]
+    assert server.log[0].body == {
+        "model": "some-model",
+        "messages": [{"role": "system", "content": "be kind"}, {"role": "user", "content": "two words"}],
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "seed": 3,
+        "max_completion_tokens": 7,
+        "top_k": 4,
+    }
+    assert server.log[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_without_prices_cost_is_unknown_and_not_nothing() -> None:
+    with Loopback() as server:
+        assert ask(server, some(1))[0].cost is None
+
+
+def test_model_and_system_message_as_configured() -> None:
+    messages = [{"role": "system", "content": "be kind"}, {"role": "user", "content": "hello"}]
+    with Loopback() as server:
+        engine = OpenaiGenerator(
+            OpenaiEngine(base_url=server.base_url, model="served"), ModelRef("m", fold_system=True)
+        )
+        list(engine.generate([Request("a", messages, 5)]))
+        engine.close()
+    assert server.log[0].body["model"] == "served"
+    assert server.log[0].body["messages"] == [{"role": "user", "content": "be kind\n\nhello"}]
+
+
+def test_address_and_key_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Loopback() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        monkeypatch.delenv("OPENAI_API_KEY")
+        engine = OpenaiGenerator(OpenaiEngine(), ModelRef("m"))
+        assert engine.identity == f"openai {server.base_url} m"
+        assert [found.text for found in engine.generate(some(1))] == ["echo: number 0"]
+        engine.close()
+    assert server.log[0].headers["authorization"] == "Bearer none"
+
+
+def test_openai_itself_needs_a_key_but_only_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    engine = OpenaiGenerator(OpenaiEngine(), ModelRef("gpt-4o"))
+    assert engine.identity == "openai https://api.openai.com/v1 gpt-4o"
+    assert engine.count_tokens([[{"role": "user", "content": "12345678"}]]) == [2 + 4 + 2]
+    with pytest.raises(EngineError, match="set OPENAI_API_KEY"):
+        list(engine.generate(some(1)))
+    engine.close()
+
+
+def test_identity_tells_endpoints_and_extra_fields_apart_and_hides_passwords() -> None:
+    def identity(**options: object) -> str:
+        return OpenaiGenerator(OpenaiEngine(**options), ModelRef("m")).identity
+
+    one = identity(base_url="http://joe:secret@one/v1/")
+    assert one == "openai http://one/v1 m"
+    assert len({one, identity(base_url="http://two/v1"), identity(base_url="http://one/v1", extra_body={"a": 1})}) == 3
+
+
+def test_a_wrong_address_and_max_cost_without_prices_are_config_errors() -> None:
+    with pytest.raises(ConfigError, match="'localhost:8000/v1' is no address"):
+        OpenaiGenerator(OpenaiEngine(base_url="localhost:8000/v1"), ModelRef("m"))
+    with pytest.raises(ConfigError, match="max_cost needs prices"):
+        OpenaiGenerator(OpenaiEngine(max_cost=1.0), ModelRef("m"))
+
+
+def drill(clock: FakeClock) -> tuple[list[Completion], Loopback]:
+    """300 prompts, the first try of 90 of which fails, each kind of fault 10 times or more."""
+    kinds = [
+        loopback.throttled(),
+        loopback.throttled(1),
+        loopback.throttled(300),
+        loopback.CRASH,
+        loopback.RESET,
+        loopback.EMPTY,
+        loopback.HALF,
+        loopback.error(503, "overloaded"),
+        loopback.HANG,
+    ]
+    faults = loopback.first_try(wire for wire in kinds * 10)
+    mixed = lambda seen: faults(seen) if seen.number % 10 < 5 else None  # noqa: E731
+    with Loopback(faults=mixed) as server:
+        return ask(server, some(300), clock=clock, timeout=0.25), server
+
+
+def test_fault_drill_every_row_arrives_once() -> None:
+    clock = FakeClock()
+    found, server = drill(clock)
+    assert sorted(done.id for done in found) == [f"r{i:03}" for i in range(300)]
+    assert {done.id: done.text for done in found} == {f"r{i:03}": f"echo: number {i}" for i in range(300)}
+    assert len(server.asked) == 390  # 90 first tries failed, and each needed one more
+    assert max(Counter(seen.last for seen in server.asked).values()) == 2
+
+
+def test_retry_after_is_honoured_at_any_length() -> None:
+    clock = FakeClock()
+    with Loopback(faults=loopback.first_try([loopback.throttled(3000)])) as server:
+        found = ask(server, some(1), clock=clock)
+    assert found[0].error is None
+    assert clock.time == 3000
+
+
+def test_retry_after_holds_everybody_back() -> None:
+    clock = FakeClock()
+    with Loopback(faults=lambda seen: loopback.throttled(100) if seen.number == 0 else None) as server:
+        found = ask(server, some(30), clock=clock, max_concurrency=1)
+    assert len(found) == 30
+    assert clock.time == 100
+
+
+def test_one_prompt_that_is_always_refused_is_one_completion_with_the_servers_message() -> None:
+    def fault(seen: Seen) -> Wire | None:
+        return loopback.error(400, "this prompt is not liked") if seen.last == "number 17" else None
+
+    with Loopback(faults=fault) as server:
+        found = ask(server, some(300))
+    failed = [done for done in found if done.error]
+    assert len(found) == 300
+    assert [(done.id, done.text, done.error) for done in failed] == [("r017", None, "this prompt is not liked")]
+    assert len(server.asked) == 300  # a refusal is not asked again
+
+
+def test_one_prompt_that_always_crashes_the_server_is_given_up_alone() -> None:
+    def fault(seen: Seen) -> Wire | None:
+        return loopback.CRASH if seen.last == "number 5" else None
+
+    with Loopback(faults=fault) as server:
+        found = ask(server, some(20), clock=FakeClock(), max_retries=12)
+    assert {done.id: done.error for done in found if done.error} == {"r005": "The server had an error (asked 13 times)"}
+    assert len(found) == 20
+
+
+def test_context_overflow_is_told_apart_and_never_mistaken_for_a_parameter() -> None:
+    said = "'max_completion_tokens' is too large: 16. This model's maximum context length is 8 tokens"
+    with Loopback(faults=lambda seen: loopback.error(400, said, param="max_completion_tokens")) as server:
+        found = ask(server, some(30))
+    assert {done.error for done in found} == {f"context_length_exceeded: {said}"}
+    assert len(server.asked) == 30
+
+
+def fatal(wire: Wire, before: int = 0) -> tuple[str, list[str], Loopback]:
+    """The sentence an engine ends with, what it yielded before, and the server."""
+    with Loopback(faults=lambda seen: wire if seen.number >= before else None) as server:
+        engine = OpenaiGenerator(OpenaiEngine(base_url=server.base_url, max_concurrency=4), ModelRef("m-1"))
+        arrived: list[str] = []
+        with pytest.raises(EngineError) as caught:  # noqa: PT012 - what came before counts
+            for done in engine.generate(some(40)):
+                arrived.append(done.id)  # noqa: PERF401 - the loop raises
+        engine.close()
+    return str(caught.value), arrived, server
+
+
+@pytest.mark.parametrize(
+    ("wire", "sentence"),
+    [
+        (loopback.no_quota(), "no credit left"),
+        (loopback.error(402, "Insufficient Balance"), "no credit left"),
+        (loopback.error(401, "Incorrect API key provided"), "does not accept the key in OPENAI_API_KEY"),
+        (loopback.error(404, "The model `m-1` does not exist"), "knows no model m-1"),
+        (loopback.error(403, "not in your country"), "does not let this key use m-1"),
+        (loopback.error(405, "Method Not Allowed"), "no OpenAI-compatible endpoint"),
+    ],
+)
+def test_what_no_request_can_survive_ends_the_stage_at_once(wire: Wire, sentence: str) -> None:
+    said, arrived, server = fatal(wire)
+    assert sentence in said
+    assert "\n" not in said
+    assert arrived == []
+    assert len(server.asked) <= 4  # those in flight when the first answer came
+
+
+def test_what_has_arrived_is_kept_when_the_money_runs_out() -> None:
+    said, arrived, _ = fatal(loopback.no_quota(), before=10)
+    assert "no credit left" in said
+    assert len(arrived) == 10
+
+
+def test_the_key_is_in_no_error_even_when_the_server_sends_it_back() -> None:
+    said, _, _ = fatal(loopback.error(401, f"Incorrect API key provided: {KEY}"))
+    assert KEY not in said
+    assert "***" in said
+    with Loopback(faults=lambda seen: loopback.error(400, f"bad {KEY}")) as server:
+        found = ask(server, some(2))
+        engine = OpenaiGenerator(OpenaiEngine(base_url=server.base_url), ModelRef("m"))
+    assert {done.error for done in found} == {"bad ***"}
+    assert KEY not in repr(engine) + repr(vars(engine)) + engine.identity
+
+
+def test_a_server_that_is_down_ends_the_stage_with_one_sentence() -> None:
+    with Loopback() as server:
+        url = server.base_url
+    clock = FakeClock()
+    engine = OpenaiGenerator(OpenaiEngine(base_url=url), ModelRef("m"), clock=clock)
+    with pytest.raises(EngineError, match=r"cannot be reached .* check base_url"):
+        list(engine.generate(some(3)))
+    assert clock.time < 10  # a wrong address is told soon
+    engine.close()
+
+
+def test_circuit_breaker_ends_the_stage_with_what_it_has() -> None:
+    clock, arrived = FakeClock(), []
+    with Loopback(faults=lambda seen: loopback.CRASH if seen.number >= 10 else None) as server:
+        engine = OpenaiGenerator(OpenaiEngine(base_url=server.base_url, max_retries=50), ModelRef("m"), clock=clock)
+        with pytest.raises(EngineError, match=r"failed 9 times in a row .*goes on from here"):  # noqa: PT012
+            for done in engine.generate(some(100)):
+                arrived.append(done.id)  # noqa: PERF401 - the loop raises
+        engine.close()
+    assert len(arrived) == 10
+    assert clock.time > 60  # not before it had some time to come back
+
+
+def test_many_refusals_alike_are_the_configurations_fault() -> None:
+    said = "Unsupported value: 'temperature' does not support 0.7 with this model"
+    with Loopback(faults=lambda seen: loopback.error(400, said, param="temperature")) as server:
+        engine = OpenaiGenerator(OpenaiEngine(base_url=server.base_url, max_concurrency=4), ModelRef("m"))
+        with pytest.raises(EngineError, match="refused each of the first 20 requests alike: Unsupported value"):
+            list(engine.generate(some(1000)))
+        engine.close()
+    assert len(server.asked) <= 24
+
+
+def test_a_stopped_engine_may_be_asked_again() -> None:
+    down = [True]
+    with Loopback(faults=lambda seen: loopback.error(401, "no") if down[0] else None) as server:
+        engine = OpenaiGenerator(OpenaiEngine(base_url=server.base_url), ModelRef("m"))
+        with pytest.raises(EngineError):
+            list(engine.generate(some(3)))
+        down[0] = False
+        assert len(list(engine.generate(some(3)))) == 3
+        engine.close()
+
+
+@pytest.mark.parametrize(
+    "said", ["Unsupported parameter: use {other} instead", "[{{'loc': '{name}'}}] extra_forbidden {name}"]
+)
+@pytest.mark.parametrize("name", ["max_completion_tokens", "max_tokens"])
+def test_the_other_token_parameter_is_tried_once_per_engine(name: str, said: str) -> None:
+    other = "max_tokens" if name == "max_completion_tokens" else "max_completion_tokens"
+    message = said.format(name=name, other=other)
+    with Loopback(faults=loopback.refusing(**{name: message})) as server:
+        found = ask(server, some(50), max_concurrency=1, token_parameter=name)
+    assert all(done.text for done in found)
+    assert [other in seen.body for seen in server.asked] == [False] + [True] * 50
+
+
+def test_a_server_that_takes_neither_token_parameter_is_not_asked_for_ever() -> None:
+    refuse = loopback.refusing(max_tokens="unsupported", max_completion_tokens="unsupported")
+    with Loopback(faults=refuse) as server:
+        assert [done.error for done in ask(server, some(1))] == ["unsupported"]
+    assert len(server.asked) == 2
+
+
+def test_seeds_are_left_out_once_refused() -> None:
+    with Loopback(faults=loopback.refusing(seed="Unrecognized request argument supplied: seed")) as server:
+        found = ask(server, some(30))
+    assert all(done.text for done in found)
+    assert "seed" not in server.asked[-1].body
+    with Loopback() as server:
+        ask(server, some(1), seed=False)
+    assert "seed" not in server.asked[0].body
+
+
+def spoken(seen: Seen) -> Spoken:
+    return Spoken("M", {"M": 0.5, " M": 0.25, "m": 0.125, "The": 0.125})
+
+
+def test_identifier_log_probabilities_add_up_over_their_forms() -> None:
+    """p(M) = 0.5 + 0.25 over "M" and " M"; p(m) = 0.125."""
+    with Loopback(spoken) as server:
+        found = ask(server, some(1, choices=("m", "M")))[0]
+        plain = ask(server, some(1))[0]
+    assert found.choice_logprobs == pytest.approx({"M": -0.2876820724517809, "m": -2.0794415416798357})
+    assert server.asked[0].body["top_logprobs"] == 20
+    assert plain.choice_logprobs is None
+    assert "logprobs" not in server.asked[1].body
+
+
+def test_log_probabilities_fall_back_to_fewer_and_then_to_none() -> None:
+    def at_most_five(seen: Seen) -> Wire | None:
+        too_many = seen.body.get("top_logprobs", 0) > 5
+        return loopback.error(400, "top_logprobs must be less than or equal to 5") if too_many else None
+
+    with Loopback(spoken, at_most_five) as server:
+        assert ask(server, some(1, choices=("m", "M")))[0].choice_logprobs
+    assert [seen.body["top_logprobs"] for seen in server.asked] == [20, 5]
+    with Loopback(spoken, loopback.refusing(logprobs="logprobs are not supported by this model")) as server:
+        found = ask(server, some(9, choices=("m", "M")))
+    assert {(done.text, done.choice_logprobs, done.error) for done in found} == {("M", None, None)}
+    with Loopback(spoken, logprobs=False) as server:  # a server that ignores the wish
+        assert ask(server, some(1, choices=("m", "M")))[0].choice_logprobs is None
+
+
+@pytest.mark.parametrize(
+    ("said", "text", "finish", "error"),
+    [
+        (Spoken("", finish="stop"), "", "stop", None),
+        (Spoken(None, finish="length"), "", "length", None),
+        (Spoken("half", finish="length"), "half", "length", None),
+        (Spoken("x", finish=None), "x", None, None),
+        (Spoken(None, finish="content_filter"), None, None, "content_filter"),
+        (Spoken(None, finish="tool_calls"), None, None, "called a tool"),
+    ],
+)
+def test_finish_reason_and_empty_content(said: Spoken, text: str | None, finish: str | None, error: str | None) -> None:
+    with Loopback(lambda seen: said) as server:
+        found = ask(server, some(1))[0]
+    assert (found.text, found.finish) == (text, finish)
+    assert (found.error is None) if error is None else (found.error is not None and error in found.error)
+
+
+def test_an_error_inside_a_200_is_a_failure() -> None:
+    wire = Wire(body=b'{"error": {"message": "upstream is tired", "code": 502}}')
+    with Loopback(faults=lambda seen: wire) as server:
+        found = ask(server, some(1), clock=FakeClock(), max_retries=2)
+    assert found[0].error == "upstream is tired (asked 3 times)"
+
+
+def test_a_lone_surrogate_fails_its_request_alone() -> None:
+    bad = Request("bad", [{"role": "user", "content": "\ud800"}], 5)
+    with Loopback() as server:
+        found = {done.id: done for done in ask(server, [*some(2), bad])}
+    assert found["r000"].error is None
+    assert found["r001"].error is None
+    assert found["bad"].error == "the prompt holds characters that cannot be sent (lone surrogates)"
+
+
+def test_concurrency_grows_with_answers_and_stays_under_the_ceiling() -> None:
+    with Loopback(latency=0.01) as server:
+        ask(server, some(200), max_concurrency=20)
+    assert 12 <= server.most_in_flight <= 20
+
+
+def test_max_cost_stops_before_it_is_passed() -> None:
+    """A prompt of 2 words costs 2 and is expected to cost 8: a request may go while 12 or less is spent, so 7 go."""
+    arrived = []
+    with Loopback() as server:
+        block = OpenaiEngine(base_url=server.base_url, max_cost=20.0, prices=Prices(prompt=1e6))
+        engine = OpenaiGenerator(block, ModelRef("m"))
+        with pytest.raises(EngineError, match=r"max_cost is reached: .* of 20 is spent"):  # noqa: PT012
+            for done in engine.generate(some(40)):
+                arrived.append(done.cost)  # noqa: PERF401 - the loop raises
+        with pytest.raises(EngineError, match="max_cost is reached"):
+            list(engine.generate(some(1)))
+        engine.close()
+    assert arrived == [2.0] * 7
+    assert len(server.asked) == 7
+
+
+def test_a_reader_who_stops_early_leaves_nothing_running() -> None:
+    with Loopback(latency=0.02) as server:
+        engine = OpenaiGenerator(OpenaiEngine(base_url=server.base_url, max_concurrency=4), ModelRef("m"))
+        stream = engine.generate(some(100))
+        next(stream)
+        stream.close()
+        asked = len(server.asked)
+        time.sleep(0.1)
+        assert len(server.asked) == asked
+        assert len(list(engine.generate(some(20)))) == 20
+        engine.close()
+
+
+def test_no_more_answers_are_unread_than_places_in_flight() -> None:
+    with Loopback() as server:
+        engine = OpenaiGenerator(OpenaiEngine(base_url=server.base_url, max_concurrency=3), ModelRef("m"))
+        stream = engine.generate(some(30))
+        next(stream)
+        time.sleep(0.2)
+        assert len(server.asked) <= 3
+        assert len(list(stream)) == 29
+        engine.close()
+
+
+def test_ceilings_of_requests_and_tokens_hold() -> None:
+    """The 61st request at 60 a minute goes after 60 s; the 20th of 5 tokens at 60 a minute after 19 x 5 s."""
+    clock = FakeClock()
+    with Loopback() as server:
+        ask(server, some(61), clock=clock, requests_per_minute=60)
+    assert clock.time == pytest.approx(60)
+    clock = FakeClock()
+    with Loopback(lambda seen: Spoken("a b c")) as server:
+        ask(server, some(20), clock=clock, tokens_per_minute=60, max_concurrency=1)
+    assert clock.time == pytest.approx(95)
+
+
+def test_client_overhead() -> None:
+    """200 x 3 requests of 50 ms, 8 in flight: ideal 3.75 s. A shared machine is given some slack here."""
+    root = Path(__file__).parents[3]
+    command = [sys.executable, str(root / "tests/loopback.py"), "--latency", "0.05"]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
+        try:
+            assert server.stdout is not None
+            block = OpenaiEngine(base_url=server.stdout.readline().strip(), max_concurrency=8)
+            began = time.monotonic()
+            engine = OpenaiGenerator(block, ModelRef("m"))
+            assert len(list(engine.generate(some(600)))) == 600
+            engine.close()
+            assert time.monotonic() - began < 3.75 * 1.3 + 4
+        finally:
+            server.kill()

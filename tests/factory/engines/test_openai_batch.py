@@ -1,0 +1,201 @@
+"""The Batch API: splitting, joining, resuming, resending."""
+
+from pathlib import Path
+
+import pytest
+
+from factory.engine_blocks import OpenaiEngine, Prices
+from factory.engines import openai_batch
+from factory.engines.base import Completion, ModelRef, Request
+from factory.engines.openai import OpenaiGenerator
+from factory.errors import EngineError
+from tests.fake_clock import FakeClock
+from tests.loopback import Loopback, Seen, Spoken, Wire, error
+from tests.loopback_batch import BatchDesk
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-marked-0123456789")
+
+
+def some(count: int, start: int = 0) -> list[Request]:
+    return [Request(f"r{i:03}", [{"role": "user", "content": f"number {i}\u2028"}], 16) for i in range(start, count)]
+
+
+def ask(
+    server: Loopback,
+    requests: list[Request],
+    clock: FakeClock | None = None,
+    take: int | None = None,
+    **options: object,
+) -> list[Completion]:
+    """What the engine answers; `take` so many and then break off, as a kill would."""
+    block = OpenaiEngine(base_url=server.base_url, batch=True, **options)
+    engine = OpenaiGenerator(block, ModelRef("m"), clock=clock or FakeClock())
+    try:
+        stream = engine.generate(requests)
+        return list(stream) if take is None else [next(stream) for _ in range(take)]
+    finally:
+        engine.close()
+
+
+def states(folder: Path) -> list[Path]:
+    return list((folder / "sso-factory" / "batches").glob("*.json"))
+
+
+def test_answers_are_joined_on_custom_id(tmp_path: Path) -> None:
+    """2 words sent at 1 a token, 3 received at 2: 8. The server answers in the opposite order."""
+    desk, clock = BatchDesk(polls=4), FakeClock()
+    with Loopback(other=desk.handle) as server:
+        prices = Prices(prompt=1e6, completion=2e6)
+        found = ask(server, some(5), clock, batch_poll_seconds=7.0, prices=prices)
+    assert {done.id: done.text for done in found} == {f"r{i:03}": f"echo: number {i}\u2028" for i in range(5)}
+    assert {done.cost for done in found} == {8.0}
+    assert clock.naps == [7.0] * 3
+    line = desk.lines(0)[0]
+    assert (line["method"], line["url"]) == ("POST", "/v1/chat/completions")
+    assert line["body"]["messages"] == [{"role": "user", "content": "number 0\u2028"}]
+    assert states(tmp_path) == []
+
+
+def test_files_are_split_at_the_number_of_requests_and_at_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert openai_batch.MOST_REQUESTS == 50_000
+    assert openai_batch.MOST_BYTES == 200 * 10**6
+    monkeypatch.setattr(openai_batch, "MOST_REQUESTS", 4)
+    desk = BatchDesk()
+    with Loopback(other=desk.handle) as server:
+        assert len(ask(server, some(10))) == 10
+        size = len(desk.files[desk.batches[0].file])
+        monkeypatch.setattr(openai_batch, "MOST_BYTES", size // 2)
+        assert len(ask(server, some(4))) == 4
+    assert [len(desk.lines(n)) for n in range(len(desk.batches))] == [4, 4, 2, 2, 2]
+
+
+def test_after_a_kill_the_batches_under_way_are_found_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(openai_batch, "MOST_REQUESTS", 4)
+    desk = BatchDesk()
+    with Loopback(other=desk.handle) as server:
+        first = ask(server, some(10), take=5)
+        assert len(states(tmp_path)) == 2  # the first batch is dealt with, the other two are not
+        arrived = {done.id for done in first}
+        rest = ask(server, [request for request in some(10) if request.id not in arrived])
+    assert {done.id for done in rest} == {f"r{i:03}" for i in range(10)} - arrived
+    assert len(rest) == 10 - len(arrived)
+    assert len(desk.batches) == 3  # nothing was sent twice
+    assert states(tmp_path) == []
+
+
+def test_a_kill_between_creating_a_batch_and_writing_its_id(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    desk = BatchDesk()
+    with Loopback(other=desk.handle) as server:
+        with monkeypatch.context() as patch:
+            write = openai_batch.BatchFolder.write
+
+            def once(self: openai_batch.BatchFolder, sent: openai_batch.Sent) -> None:
+                if sent.batch is not None:
+                    raise KeyboardInterrupt
+                write(self, sent)
+
+            patch.setattr(openai_batch.BatchFolder, "write", once)
+            with pytest.raises(KeyboardInterrupt):
+                ask(server, some(3))
+        assert len(states(tmp_path)) == 1
+        assert len(ask(server, some(3))) == 3
+        assert len(desk.batches) == 1
+        state = states(tmp_path)
+    assert state == []
+
+
+def test_a_batch_that_was_never_created_is_sent_again(tmp_path: Path) -> None:
+    desk = BatchDesk()
+    down = [True]
+
+    def handle(seen: Seen) -> Wire | None:
+        return error(400, "not now") if down[0] and seen.path == "/v1/batches" else desk.handle(seen)
+
+    with Loopback(other=handle) as server:
+        with pytest.raises(EngineError, match=r"failed at a batch .* goes on from here"):
+            ask(server, some(3))
+        assert len(states(tmp_path)) == 1
+        down[0] = False
+        assert len(ask(server, some(3))) == 3
+    assert len(desk.batches) == 1
+    assert states(tmp_path) == []
+
+
+@pytest.mark.parametrize("fate", ["expired", "missing", "crash"])
+def test_what_expired_or_got_lost_is_sent_again(fate: str) -> None:
+    desk = BatchDesk(fate=lambda batch, line: fate if batch == 0 and line % 2 else "ok")
+    with Loopback(other=desk.handle) as server:
+        found = ask(server, some(6))
+    assert {done.id: done.text for done in found} == {f"r{i:03}": f"echo: number {i}\u2028" for i in range(6)}
+    assert [len(desk.lines(n)) for n in range(2)] == [6, 3]
+
+
+def test_what_is_lost_for_ever_is_given_up() -> None:
+    desk = BatchDesk(fate=lambda batch, line: "missing" if line == 0 else "ok")
+    with Loopback(other=desk.handle) as server:
+        found = ask(server, some(3), max_retries=2)
+    assert {done.id: done.error for done in found if done.error} == {"r000": "the batch brought no answer"}
+    assert len(desk.batches) == 3
+
+
+def test_a_refused_line_is_one_completion_with_an_error() -> None:
+    desk = BatchDesk(fate=lambda batch, line: "not liked" if line == 1 else "ok")
+    with Loopback(other=desk.handle) as server:
+        found = ask(server, some(3))
+    assert {done.id: done.error for done in found} == {"r000": None, "r001": "not liked", "r002": None}
+
+
+def test_a_refused_parameter_is_left_out_of_the_next_batch() -> None:
+    desk = BatchDesk(fate=lambda batch, line: "unknown field seed" if batch == 0 else "ok")
+    with Loopback(other=desk.handle) as server:
+        found = ask(server, some(3))
+    assert all(done.text for done in found)
+    assert "seed" in desk.lines(0)[0]["body"]
+    assert "seed" not in desk.lines(1)[2]["body"]
+    assert len(desk.batches) == 2
+
+
+def test_a_batch_without_room_waits_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai_batch, "MOST_REQUESTS", 4)
+    desk = BatchDesk(turned_down=lambda number: "token_limit_exceeded" if number == 1 else None)
+    desk.polls = 1
+    with Loopback(other=desk.handle) as server:
+        clock = FakeClock()
+        found = ask(server, some(12), clock)
+    assert len(found) == 12
+    assert [len(desk.lines(n)) for n in range(len(desk.batches))] == [4, 4, 4, 4]
+
+
+@pytest.mark.parametrize("code", ["token_limit_exceeded", "invalid_json_line"])
+def test_a_batch_that_is_turned_down_ends_the_stage(code: str, tmp_path: Path) -> None:
+    desk = BatchDesk(turned_down=lambda number: code)
+    with Loopback(other=desk.handle) as server, pytest.raises(EngineError, match=f"turned .* down: {code}"):
+        ask(server, some(3))
+    assert states(tmp_path) == []  # so that the next run may try again
+
+
+def test_max_cost_is_checked_before_anything_is_sent() -> None:
+    desk = BatchDesk()
+    with Loopback(other=desk.handle) as server:
+        with pytest.raises(EngineError, match=r"may cost .* more than max_cost 1;"):
+            ask(server, some(3), max_cost=1.0, prices=Prices(completion=1e6))
+        assert server.log == []
+
+
+def test_log_probabilities_come_through() -> None:
+    desk = BatchDesk(answer=lambda seen: Spoken("m", {"m": 0.5, "M": 0.25}))
+    request = Request("a", [{"role": "user", "content": "x"}], 1, choices=("m", "M"))
+    with Loopback(other=desk.handle) as server:
+        assert set(ask(server, [request])[0].choice_logprobs or {}) == {"m", "M"}
+
+
+def test_with_the_cache_beside_it(tmp_path: Path) -> None:
+    desk = BatchDesk()
+    with Loopback(other=desk.handle) as server:
+        ask(server, some(3), cache_dir=str(tmp_path / "kept"))
+        assert len(ask(server, some(3), cache_dir=str(tmp_path / "kept"))) == 3
+    assert len(desk.batches) == 1

@@ -1,0 +1,154 @@
+"""Reading headers, errors and answers."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from factory.engine_blocks import Prices
+from factory.engines.base import Request
+from factory.engines.openai_wire import (
+    Dialect,
+    Failure,
+    cost,
+    error_of,
+    estimate_tokens,
+    fold_system,
+    judge_status,
+    read_answer,
+    retry_after,
+)
+
+REQUEST = Request("a", [{"role": "user", "content": "x"}], 5, choices=("m", "M"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "86400"}, 86400.0),
+        ({"retry-after-ms": "250", "retry-after": "7"}, 0.25),
+        ({"retry-after": "-3"}, None),
+        ({"retry-after": "0"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "soon"}, None),
+    ],
+)
+def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(headers) == seconds
+
+
+def test_retry_after_as_a_date() -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=600), usegmt=True)
+    assert retry_after({"retry-after": later}) == pytest.approx(600, abs=5)
+    assert retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (429, {"error": {"message": "slow", "code": "rate_limit_exceeded"}}, "throttled"),
+        (429, {"error": {"message": "x", "type": "insufficient_quota"}}, "fatal"),
+        (400, {"error": {"message": "x"}}, "refused"),
+        (422, {"detail": [{"loc": ["body"], "msg": "x"}]}, "refused"),
+        (413, "<html>too much</html>", "refused"),
+        (403, {"error": {"message": "Your input was flagged by moderation"}}, "refused"),
+        (403, {"error": "forbidden"}, "fatal"),
+        (404, None, "fatal"),
+        (408, None, "broken"),
+        (500, "", "broken"),
+        (529, {"type": "error", "error": {"message": "Overloaded"}}, "broken"),
+    ],
+)
+def test_statuses(status: int, body: object, kind: str) -> None:
+    assert judge_status(status, body, {}, "http://here", "m").kind == kind
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"error": {"message": "two\nlines"}}, "two lines"),
+        ({"object": "error", "message": "as vLLM writes it"}, "as vLLM writes it"),
+        ({"detail": "as FastAPI writes it"}, "as FastAPI writes it"),
+        ({"error": "text alone"}, "text alone"),
+        ("<html>", "<html>"),
+        (None, ""),
+        ("x" * 900, "x" * 499 + "…"),
+    ],
+)
+def test_error_shapes(body: object, message: str) -> None:
+    assert error_of(body)["message"] == message
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [None, [], "text", {}, {"choices": []}, {"choices": [None]}, {"choices": [{}]}, {"choices": [{"message": "x"}]}],
+)
+def test_bodies_without_an_answer_are_broken(payload: object) -> None:
+    found = read_answer(REQUEST, payload, Prices())
+    assert isinstance(found, Failure)
+    assert found.kind == "broken"
+
+
+def test_content_in_parts_refusals_and_missing_usage() -> None:
+    parts = {
+        "choices": [{"message": {"content": [{"type": "text", "text": "a"}, {"text": "b"}]}, "finish_reason": "eos"}]
+    }
+    found = read_answer(REQUEST, parts, Prices(prompt=1.0))
+    assert not isinstance(found, Failure)
+    assert (found.text, found.finish, found.prompt_tokens, found.completion_tokens, found.cost) == (
+        "ab",
+        "stop",
+        None,
+        None,
+        None,
+    )
+    refusal = {"choices": [{"message": {"content": None, "refusal": "I will not"}}], "usage": None}
+    found = read_answer(REQUEST, refusal, Prices())
+    assert not isinstance(found, Failure)
+    assert found.text == "I will not"
+
+
+@pytest.mark.parametrize(
+    "logprobs", [None, {}, {"content": []}, {"content": None}, {"content": [{"top_logprobs": []}]}]
+)
+def test_log_probabilities_that_are_not_there_are_missing(logprobs: object) -> None:
+    payload = {"choices": [{"message": {"content": "M"}, "logprobs": logprobs}]}
+    found = read_answer(REQUEST, payload, Prices())
+    assert not isinstance(found, Failure)
+    assert found.choice_logprobs is None
+
+
+def test_an_identifier_that_was_not_among_the_likeliest_is_missing() -> None:
+    top = [{"token": "m", "logprob": -0.5}, {"token": "The", "logprob": -1.0}]
+    payload = {"choices": [{"message": {"content": "m"}, "logprobs": {"content": [{"top_logprobs": top}]}}]}
+    found = read_answer(REQUEST, payload, Prices())
+    assert not isinstance(found, Failure)
+    assert found.choice_logprobs == pytest.approx({"m": -0.5})
+
+
+def test_dialect_blames_the_named_parameter_alone() -> None:
+    full = Dialect()
+    assert full.after({"param": "seed"}, "no logprobs, no seed: unsupported") == Dialect(seed=False)
+    assert full.after({"param": "temperature"}, "seed unsupported") is None
+    assert full.after({}, "the prompt mentions a seed") is None
+    assert full.after({}, "unknown field seed") == Dialect(seed=False)
+    assert full.after({"param": "max_tokens"}, "Unsupported") is None  # not the one that was sent
+    assert Dialect(logprobs=0).after({"param": "logprobs"}, "x") is None
+
+
+def test_cost() -> None:
+    """1,000 at 2.5 and 100 at 10 a million: 0.0025 + 0.001."""
+    assert cost(Prices(prompt=2.5, completion=10), 1000, 100) == pytest.approx(0.0035)
+    assert cost(Prices(prompt=2.5), None, 100) is None
+    assert cost(Prices(), 1000, 100) is None
+
+
+def test_estimate_and_folding() -> None:
+    """5 characters are 2 tokens, 8 are 2; 4 per turn and 2 in all: 2 + 4 + 2 + 4 + 2."""
+    turns = [{"role": "system", "content": "12345"}, {"role": "user", "content": "12345678"}]
+    assert estimate_tokens(turns) == 14
+    assert fold_system(turns) == [{"role": "user", "content": "12345\n\n12345678"}]
+    assert fold_system(turns[1:]) == turns[1:]
