@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 _NOUN = r"(?:response|reply|answer|version|output|completion)"
-_SELF = rf"(?:{_NOUN}|assistant|writer|expert|ai|bot|chatbot)"
+_SELF = rf"(?:{_NOUN}|assistant|writer|expert|ai|bot|chatbot|model)"
 _ARTICLE = r"(?:(?:an?|the|my|your|our)\s+)?"
 _DEGREE = r"(?:(?:very|more|most|truly|rather|deliberately|[a-z]+ly)\s+)?"
 _DASH = r"[-\u2013\u2014]"
@@ -15,17 +15,18 @@ _PLAIN_LABELS = ("good", "bad", "better", "worse", "chosen", "rejected")
 def leak_pattern(adjectives: Iterable[str]) -> str:
     """A regular expression, for `re` and polars alike, that finds a reply calling itself one of `adjectives`.
 
-    Finds "As a dull answer", "here is an unhelpful reply", a line "Engaging response:", "I was told to be dull", "the
-    principle of being dull"; leaves alone a text that merely uses the word. Without adjectives it finds nothing.
+    Finds "As a dull answer", "here is an unhelpful reply", a line "Engaging response:", "I was told to be dull",
+    "deliberately dull"; leaves alone a text that merely uses the word. Without adjectives it finds nothing.
     """
     words = _either(adjectives)
     if not words:
         return _NOTHING
     found = (
-        rf"\b(?:as|here(?:['\u2019]s|\s+is)|this\s+is|(?:below|following)\s+is)\s+{_ARTICLE}{_DEGREE}{words}\s+(?:\w+\s+)?{_SELF}\b",
-        rf"(?m:^)\W{{0,6}}{_ARTICLE}{words}\s+{_NOUN}\W{{0,4}}(?:[:\uff1a]|\s{_DASH}\s|(?m:$))",
+        rf"\b(?:as|here(?:['\u2019]s|\s+is)|this\s+is|(?:below|following)\s+is)\s+{_ARTICLE}{_DEGREE}{words}[\s-]+(?:\w+\s+)?{_SELF}\b",
+        rf"(?m:^)\W{{0,6}}{_ARTICLE}{words}[\s-]+{_NOUN}\W{{0,4}}(?:[:\uff1a]|\s{_DASH}\s|(?m:$))",
         rf"\b(?:asked|told|instructed|required|prompted)\s+(?:me\s+)?to\s+(?:be|sound|write|reply|answer|give|provide|respond)"
         rf"\s+(?:in\s+)?{_ARTICLE}{_DEGREE}{words}\b",
+        rf"\b(?:deliberately|intentionally|purposely|purposefully)\s+{words}\b",
         rf"\bprinciples?\s+(?:of|to)\s+(?:be(?:ing)?\s+)?{_ARTICLE}{words}\b",
     )
     return f"(?i)(?:{'|'.join(found)})"

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -87,7 +86,10 @@ class Template(Strict):
         if values.keys() != kind.text | kind.data:
             raise TypeError(f"a {self.kind} template takes {_listed(kind.text | kind.data)}, and got {_listed(values)}")
         written = {name: json_literal(value) if name in kind.data else str(value) for name, value in values.items()}
-        fill: Callable[[re.Match[str]], str] = lambda found: written[found[1]]  # noqa: E731
+
+        def fill(found: re.Match[str]) -> str:
+            return written[found[1]]
+
         return [{"role": turn.role, "content": _PLACEHOLDER.sub(fill, turn.content)} for turn in self.messages]
 
 
@@ -95,10 +97,15 @@ def json_literal(value: Any) -> str:
     r"""`value` as JSON on one line that no frame, tokenizer or terminal takes for its own.
 
     Beside what JSON escapes (quotes, backslashes, line ends), these are written as \uXXXX: < and >, the bracket of
-    markers such as [INST], control and direction characters, lone surrogates. `json.loads` gives back exactly `value`.
+    markers such as [INST], control, direction and tag characters, lone surrogates. `json.loads` gives back exactly
+    `value` (two surrogates that stand for one character come back as that character).
     """
-    plain = json.dumps(value, ensure_ascii=False)
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", plain)
+    return _UNSAFE.sub(_escaped, json.dumps(value, ensure_ascii=False))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\u{code:04x}" if code < 0x10000 else json.dumps(found[0])[1:-1]
 
 
 def template(name_or_path: str | Path) -> Template:
