@@ -1,22 +1,25 @@
 """The vocabulary projection of a causal model, applied to chosen states alone and in chunks."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+Projection = Callable[[Tensor], Tensor]
+"""[N, hidden] states to [N, vocabulary] logits in float32."""
+
 
 class Head(NamedTuple):
-    """Hidden states to logits: a linear layer, a factor, and a soft cap, cap * tanh(logits / cap)."""
+    """What follows a model's output layer: a factor, and a soft cap, cap * tanh(logits / cap)."""
 
-    projection: nn.Module
     scale: float = 1.0
     cap: float | None = None
 
-    def __call__(self, states: Tensor) -> Tensor:
-        """[N, hidden] to [N, vocabulary], float32."""
-        logits = self.projection(states).float()
+    def logits(self, projection: nn.Module, states: Tensor) -> Tensor:
+        """[N, hidden] through the output layer to [N, vocabulary] logits, float32."""
+        logits = projection(states).float()
         if self.scale != 1.0:
             logits = logits * self.scale
         return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
@@ -27,8 +30,7 @@ def find_head(model: Any) -> Head | None:
 
     A configuration may know further tricks, so compare with the model's own logits before trusting it.
     """
-    projection = model.get_output_embeddings()
-    if projection is None:
+    if model.get_output_embeddings() is None:
         return None
     config = model.config.get_text_config()
     scale = 1.0
@@ -37,11 +39,11 @@ def find_head(model: Any) -> Head | None:
         if isinstance(value, int | float):
             scale *= float(value) ** power
     caps = (getattr(config, name, None) for name in ("final_logit_softcapping", "logits_soft_cap"))
-    return Head(projection, scale, next((cap for cap in caps if cap), None))
+    return Head(scale, next((cap for cap in caps if cap), None))
 
 
-def token_logps(states: Tensor, targets: Tensor, head: Head | None, chunk: int) -> Tensor:
-    """Log-probability of each target, [N] float32, from [N, hidden] states; without a head they are logits.
+def token_logps(states: Tensor, targets: Tensor, project: Projection | None, chunk: int) -> Tensor:
+    """Log-probability of each target, [N] float32, from [N, hidden] states; without `project` they are logits.
 
     At most `chunk` rows of logits are held at once: those of the last chunk are kept for the backward pass, the others
     are computed again there.
@@ -49,13 +51,14 @@ def token_logps(states: Tensor, targets: Tensor, head: Head | None, chunk: int) 
     if not len(targets):
         return states.new_zeros(0, dtype=torch.float32)
     parts = list(zip(torch.split(states, chunk), torch.split(targets, chunk), strict=True))
-    again = torch.is_grad_enabled() and head is not None
+    again = torch.is_grad_enabled() and project is not None
     earlier = [
-        checkpoint(_logps, *part, head, use_reentrant=False) if again else _logps(*part, head) for part in parts[:-1]
+        checkpoint(_logps, *part, project, use_reentrant=False) if again else _logps(*part, project)
+        for part in parts[:-1]
     ]
-    return torch.cat([*earlier, _logps(*parts[-1], head)])
+    return torch.cat([*earlier, _logps(*parts[-1], project)])
 
 
-def _logps(states: Tensor, targets: Tensor, head: Head | None) -> Tensor:
-    logits = states.float() if head is None else head(states)
+def _logps(states: Tensor, targets: Tensor, project: Projection | None) -> Tensor:
+    logits = states.float() if project is None else project(states)
     return -nn.functional.cross_entropy(logits, targets, reduction="none")

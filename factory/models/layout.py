@@ -15,8 +15,8 @@ Layout = Literal["flat", "masked", "separate"]
 class Encoded(NamedTuple):
     """Token ids of a prompt (generation prompt included) and of the replies to score under it."""
 
-    prompt: list[int]
-    replies: tuple[list[int], ...]
+    prompt: Sequence[int]
+    replies: tuple[Sequence[int], ...]
 
     def tokens(self, layout: Layout) -> int:
         """How many tokens this item puts through the model, padding between items aside."""
@@ -83,7 +83,7 @@ def layout(items: Sequence[Encoded], kind: Layout, pad_id: int = 0) -> Batch:
         raise ValueError("a prompt without a token cannot be followed by a reply")
     if kind == "separate":
         items = [Encoded(item.prompt, (reply,)) for item in items for reply in item.replies]
-    rows = [item.prompt + [token for reply in item.replies for token in reply] for item in items]
+    rows = [list(chain(item.prompt, *item.replies)) for item in items]
     lengths = [len(row) for row in rows]
     width = sum(lengths) if kind == "flat" else max(lengths)
     starts = [0, *accumulate(lengths if kind == "flat" else [width] * len(rows))][:-1]

@@ -13,6 +13,7 @@ the batch for `reply_logps(model, batch.to(device), plan, chunk)`.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -65,7 +66,8 @@ def reply_logps(model: Any, batch: Batch, plan: Plan, chunk: int = 1024) -> Repl
     with kernel(core, plan.layout == "flat"):
         states = _run(core, batch).logits if plan.head is None else _run(core.base_model, batch).last_hidden_state
     states = states.flatten(0, 1).index_select(0, batch.at)
-    logps = token_logps(states, batch.targets, plan.head, chunk)
+    project = None if plan.head is None else partial(plan.head.logits, core.get_output_embeddings())
+    logps = token_logps(states, batch.targets, project, chunk)
     sums = torch.zeros(len(batch.counts), device=logps.device).index_add(0, batch.owner, logps)
     return ReplyLogps(sums, batch.counts)
 

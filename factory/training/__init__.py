@@ -1,0 +1,26 @@
+"""SSO training: the losses, the equations and the optimiser loop. Importing this loads no torch."""
+
+from collections.abc import Callable, Mapping
+from pkgutil import resolve_name
+from typing import Any
+
+from factory.engine_blocks import EngineBlock
+
+TRAINERS: Mapping[str, str] = {
+    "transformers": "factory.training.run:stage",
+    "scripted": "factory.training.scripted:stage",
+}
+"""How a policy is trained, by the kind of engine that writes its replies; kinds not named train with transformers."""
+
+SAME_WEIGHTS = frozenset({"save_steps", "report_to", "logits_chunk"})
+"""Keys of the training block that change how training runs and not what comes of it."""
+
+
+def trainer(engine: EngineBlock) -> Callable[..., dict[str, Any]]:
+    """The function `(pairs, policy, out, config, *, seed, iteration, progress) -> facts` that makes `out`/policy.
+
+    A scripted engine has no weights, so its training makes none either and a dry run stays one.
+    """
+    inner = getattr(engine, "engine", engine)
+    found: Callable[..., dict[str, Any]] = resolve_name(TRAINERS.get(inner.kind, TRAINERS["transformers"]))
+    return found

@@ -1,0 +1,65 @@
+"""The training block as transformers' TrainingArguments."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from factory.config import Training
+from factory.errors import ConfigError
+
+
+def arguments(config: Training, out: Path, seed: int) -> TrainingArguments:
+    """Arguments of the optimiser loop; `trainer_options` have the last word. Raises ConfigError on what they refuse."""
+    options: dict[str, Any] = {
+        "output_dir": str(out),
+        "num_train_epochs": 1,  # epochs are laid out as steps beforehand
+        "per_device_train_batch_size": 1,
+        "gradient_accumulation_steps": 1,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": config.lr_scheduler,
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "seed": seed % 2**32,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "steps",
+        "save_steps": config.save_steps,
+        "save_total_limit": 1,
+        "report_to": config.report_to or "none",
+        "disable_tqdm": True,
+        "log_level": "error",
+        "remove_unused_columns": False,
+        "ddp_find_unused_parameters": False,
+        **_compute_type(config),
+        **_checkpointing(config),
+        **config.trainer_options,
+    }
+    try:
+        return TrainingArguments(**options)
+    except (TypeError, ValueError, ImportError) as error:
+        raise ConfigError(f"training: {error}") from error
+
+
+def _compute_type(config: Training) -> dict[str, bool]:
+    on_gpu = torch.cuda.is_available()
+    half = config.dtype == "bfloat16" or (config.dtype == "auto" and on_gpu and torch.cuda.is_bf16_supported())
+    # transformers wants to hear that bfloat16 on a CPU is meant.
+    return {"bf16": True, "use_cpu": not on_gpu} if half else {}
+
+
+def _checkpointing(config: Training) -> dict[str, Any]:
+    """Under its present name; transformers before 5.20 or so call it gradient_checkpointing."""
+    if not config.gradient_checkpointing:
+        return {}
+    known = TrainingArguments.__dataclass_fields__
+    name = "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
+    return {name: True, f"{name}_kwargs": {"use_reentrant": False}}
+
+
+def warm_up(args: TrainingArguments, config: Training, total: int) -> TrainingArguments:
+    """Set the warm-up once the number of steps is known; rounded down, so that a short training wastes no step."""
+    if "warmup_steps" not in config.trainer_options:
+        args.warmup_steps = int(config.warmup_ratio * total)
+    return args

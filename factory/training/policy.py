@@ -1,0 +1,92 @@
+"""A policy before and after training: loaded for it, with or without an adapter, and saved as a plain folder."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase, Trainer
+
+from factory.config import Lora
+from factory.engines.base import ModelRef
+from factory.errors import ConfigError, MissingExtraError
+from factory.identity import digest
+from factory.models.load import load_model, resolve
+from factory.models.sequences import unwrapped
+
+
+def trainable(ref: ModelRef, lora: Lora | None) -> Any:
+    """The model in float32, ready to be trained; with an adapter around it where `lora` is set.
+
+    Adapter weights are drawn from torch's generator. With an adapter the reference is the model with the adapter off.
+    """
+    model = load_model(ref, "cpu", torch.float32)
+    if lora is None:
+        return model
+    peft = _peft()
+    settings = peft.LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
+        task_type="CAUSAL_LM",
+    )
+    try:
+        return peft.get_peft_model(model, settings)
+    except ValueError as error:
+        raise ConfigError(f"training.lora.target_modules fits no layer of {ref.name}: {error}") from error
+
+
+def _peft() -> Any:
+    try:
+        import peft  # only adapters need it
+    except ImportError as error:
+        raise MissingExtraError("train", "peft") from error
+    return peft
+
+
+def save(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path, ref: ModelRef, lora: Lora | None) -> None:
+    """Save the trained policy to `folder`, so that from_pretrained loads it: safetensors, tokenizer, chat template.
+
+    A merged adapter gives a plain model; one that is kept gives an adapter that names its base. Every process calls
+    this; sharded weights are gathered.
+    """
+    if trainer.is_fsdp_enabled:
+        trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
+    trainer.save_model(str(folder), _internal_call=True)
+    trainer.accelerator.wait_for_everyone()
+    if not trainer.is_world_process_zero():
+        return
+    (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle nobody needs
+    if lora is not None:
+        _finish_adapter(folder, ref, lora.merge)
+    tokenizer.save_pretrained(folder)
+
+
+def _finish_adapter(folder: Path, ref: ModelRef, merge: bool) -> None:
+    settings_path = folder / "adapter_config.json"
+    settings = json.loads(settings_path.read_text("utf-8"))
+    settings["base_model_name_or_path"] = resolve(ref.name)
+    settings_path.write_text(json.dumps(settings, indent=2, sort_keys=True), "utf-8")
+    if merge:
+        merged = load_model(ref._replace(name=str(folder)), "cpu", torch.float32)
+        shutil.rmtree(folder)
+        merged.save_pretrained(folder)
+
+
+def fingerprint(folder: Path) -> str:
+    """Hash of all that decides what the policy in `folder` says: weights, configuration, tokenizer, template."""
+    hashes = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".safetensors", ".json", ".jinja", ".model", ".txt") and path.name != "policy.json":
+            with path.open("rb") as file:
+                hashes[path.name] = hashlib.file_digest(file, "blake2b").hexdigest()
+    return digest(hashes)
+
+
+def context_length(model: Any) -> int | None:
+    """Most tokens the model's positions reach, or None where it knows no limit."""
+    found = getattr(unwrapped(model).config.get_text_config(), "max_position_embeddings", None)
+    return int(found) if found else None

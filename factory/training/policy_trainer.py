@@ -1,0 +1,180 @@
+"""The optimiser loop: transformers' Trainer, fed with whole optimiser steps and an exact mean over their pairs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from types import MethodType
+from typing import Any, NamedTuple
+
+import torch
+from accelerate.utils import DistributedType, gather_object
+from torch import Tensor
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from factory.errors import TrainingError
+from factory.models.sequences import Batch, Plan, reply_logps, unwrapped
+from factory.training.batches import MicroBatch, micro_batches, scored, tensors
+from factory.training.data import Example
+from factory.training.methods import Method
+from factory.training.stats import NAMES, MetricsFile, means, measured
+
+
+class Objective(NamedTuple):
+    """What is minimised and how it is computed."""
+
+    method: Method
+    plan: Plan
+    chunk: int
+    """Reply tokens whose logits are held at once."""
+    max_tokens: int
+    """Most tokens in a forward pass."""
+    pad_id: int
+
+
+class PolicyTrainer(Trainer):  # type: ignore[misc]
+    """Trains `model` on `steps`, the pairs of each optimiser step.
+
+    A step's micro-batches are made by token budget, over all processes; its loss is the mean over its pairs, whatever
+    the micro-batches. `reference` fills in pi~ of the starting policy before the first step, see `measure`.
+    """
+
+    def __init__(
+        self, model: Any, args: TrainingArguments, steps: Sequence[list[Example]], objective: Objective, watch: "Watch"
+    ) -> None:
+        args._n_gpu = min(args.n_gpu, 1)  # several GPUs are for accelerate launch; never torch's DataParallel
+        _score_replies(model, objective)
+        self.use_cache = unwrapped(model).config.use_cache
+        super().__init__(model=model, args=args, train_dataset=list(steps), callbacks=[LastStep()])
+        self.add_callback(FirstStep(self))
+        self.remove_callback(PrinterCallback)
+        self.objective, self.watch = objective, watch
+        self.reference: Mapping[str, tuple[float, ...]] = {}
+        self.before_first_step: Callable[[], None] = lambda: None
+        self._sums = torch.zeros(len(NAMES), dtype=torch.float64)
+
+    def get_train_dataloader(self) -> DataLoader[list[Example]]:
+        """One item per optimiser step; every process reads the whole step and takes its share."""
+        return DataLoader(self.train_dataset, batch_size=1, shuffle=False, collate_fn=lambda items: items[0])
+
+    def training_step(
+        self, model: Any, inputs: Sequence[Example], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """Forward and backward over this process's share of a step; gradients are exchanged once, at the end."""
+        model.train()
+        device, world = self.accelerator.device, self.accelerator.num_processes
+        micros = self._share(inputs)
+        total, sums = torch.zeros((), device=device), torch.zeros(len(NAMES), dtype=torch.float64)
+        for number, micro in enumerate(micros, 1):
+            last = number == len(micros)
+            self.accelerator.gradient_state._set_sync_gradients(last)
+            with self._exchange(model, last):
+                loss, stats = self.compute_loss(model, micro)
+                # Processes' gradients are averaged, hence `world`; a filler only keeps sharded models in step.
+                loss = loss * (0.0 if micro.filler else world / len(inputs))
+                self.accelerator.backward(loss, **self._backward_options())
+            total += loss.detach()
+            sums += 0.0 if micro.filler else stats.cpu()
+        self._sums = self.accelerator.reduce(sums.to(device, self._sum_dtype()), "sum").double().cpu()
+        if not torch.isfinite(self._sums[NAMES.index("loss")]):
+            raise TrainingError(
+                f"the loss is not a number at step {self.state.global_step + 1}; lower training.learning_rate"
+            )
+        return total
+
+    def compute_loss(self, model: Any, inputs: MicroBatch, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        """Summed loss of a micro-batch's pairs, and its statistics (`stats.NAMES`)."""
+        batch = tensors(inputs, self.objective.plan.layout, self.objective.pad_id).to(self.accelerator.device)
+        method = self.objective.method
+        with self.compute_loss_context_manager():
+            sums = model(batch)
+        found = scored(method.needed, sums, batch.counts, self._reference_sums(inputs, batch.counts))
+        terms = method.terms(found)
+        return terms.loss.sum(), measured(terms, found, batch.input_ids.numel())
+
+    def measure(self, examples: Sequence[Example]) -> Mapping[str, tuple[float, ...]]:
+        """pi~ of every conditional of `examples` under the model as it stands, by key; the work is shared."""
+        model = self.model_wrapped
+        model.eval()
+        found: list[tuple[str, tuple[float, ...]]] = []
+        for micro in self._share(examples):
+            batch = tensors(micro, self.objective.plan.layout, self.objective.pad_id).to(self.accelerator.device)
+            with torch.no_grad(), self.compute_loss_context_manager():
+                sums = model(batch)
+            values = (sums.double() / batch.counts).view(len(micro.examples), -1).tolist()
+            found += [(example.key, tuple(row)) for example, row in zip(micro.examples, values, strict=True)]
+        return dict(gather_object(found))
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the step's means to what is logged and write its line of metrics.jsonl."""
+        if "learning_rate" in logs:
+            step = means(self._sums)
+            line = {"step": self.state.global_step, "learning_rate": logs["learning_rate"], **step}
+            line["grad_norm"] = logs.get("grad_norm")
+            if self.is_world_process_zero():
+                self.watch.metrics.append({**line, **self.watch.constant})
+            self.watch.advance(int(step["tokens"] or 0))
+            logs = {**logs, **{name: value for name, value in step.items() if value is not None}}
+        super().log(logs, start_time)
+
+    def _share(self, examples: Sequence[Example]) -> list[MicroBatch]:
+        kind, budget = self.objective.plan.layout, self.objective.max_tokens
+        return micro_batches(examples, kind, budget, self.accelerator.num_processes, self.accelerator.process_index)
+
+    def _exchange(self, model: Any, last: bool) -> AbstractContextManager[None]:
+        """Gradients stay in the process until the last micro-batch; DeepSpeed does so by its own boundary flag."""
+        if last or self.accelerator.distributed_type == DistributedType.DEEPSPEED:
+            return nullcontext()
+        context: AbstractContextManager[None] = self.accelerator.no_sync(model)
+        return context
+
+    def _backward_options(self) -> dict[str, bool]:
+        return {"scale_wrt_gas": False} if self.accelerator.distributed_type == DistributedType.DEEPSPEED else {}
+
+    def _sum_dtype(self) -> torch.dtype:
+        return torch.float32 if self.accelerator.device.type == "mps" else torch.float64
+
+    def _reference_sums(self, micro: MicroBatch, counts: Tensor) -> Tensor | None:
+        if not self.objective.method.loss.needs_reference:
+            return None
+        means_ = [value for example in micro.examples for value in self.reference[example.key]]
+        return (torch.tensor(means_, dtype=torch.float64) * counts.cpu()).float().to(counts.device)
+
+
+class Watch(NamedTuple):
+    """Who is told about each optimiser step."""
+
+    metrics: MetricsFile
+    constant: dict[str, Any]
+    """Facts of the whole training that each line repeats."""
+    advance: Callable[[int], None]
+    """Called with the tokens of the step."""
+
+
+class FirstStep(TrainerCallback):  # type: ignore[misc]
+    """Runs what must happen with the wrapped model before it changes."""
+
+    def __init__(self, trainer: PolicyTrainer) -> None:
+        self._trainer = trainer
+
+    def on_train_begin(self, *_: object, **__: object) -> None:
+        """The model is wrapped and nothing is trained yet, or the checkpoint's weights are in place."""
+        self._trainer.before_first_step()
+
+
+class LastStep(TrainerCallback):  # type: ignore[misc]
+    """No checkpoint after the last step: the policy itself is saved then."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: object) -> Any:
+        """Take back the save that the default flow orders."""
+        if state.global_step >= state.max_steps:
+            control.should_save = False
+        return control
+
+
+def _score_replies(model: Any, objective: Objective) -> None:
+    """Make the model's forward score replies, so that every wrapper (DDP, FSDP, autocast) sees one plain forward."""
+
+    def forward(self: Any, batch: Batch) -> Tensor:
+        return reply_logps(self, batch, objective.plan, objective.chunk).sums
+
+    model.forward = MethodType(forward, model)

@@ -1,0 +1,237 @@
+"""Training, from a table of pairs to a policy folder."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import exp
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import polars as pl
+import torch
+from transformers import PreTrainedTokenizerBase, TrainingArguments
+from transformers.utils import logging as transformers_logging
+
+from factory.config import Training
+from factory.engines.base import ModelRef
+from factory.identity import digest
+from factory.models.load import load_tokenizer
+from factory.models.sequences import plan_for, unwrapped
+from factory.models.shared_prompt import kernel
+from factory.progress import Progress, Silent
+from factory.store import write_json
+from factory.training import SAME_WEIGHTS, checkpoints
+from factory.training.arguments import arguments, warm_up
+from factory.training.batches import steps
+from factory.training.data import Encoding, Example, Reader, encode
+from factory.training.methods import Method, method_of
+from factory.training.policy import context_length, fingerprint, save, trainable
+from factory.training.policy_trainer import Objective, PolicyTrainer, Watch
+from factory.training.reference import complete, store_for
+from factory.training.stats import MetricsFile
+
+_UNLIMITED = 10**9
+
+
+class TrainReport(NamedTuple):
+    """What came of a training; as a mapping, the facts of its stage."""
+
+    policy: str
+    """Name of the policy folder in `out`."""
+    fingerprint: str
+    pairs: int
+    dropped: dict[str, int]
+    """Pairs left out, by reason."""
+    steps: int
+    resumed_at: int
+    """Optimiser steps that an earlier, killed process had done."""
+    layout: str
+    loss: float | None
+    """Mean loss of the last step."""
+    on_policy: dict[str, float]
+    """e^{pi~} of the replies under the starting policy, mean over pairs (figure 4(b) of the paper); empty for SimPO."""
+    seconds: float
+
+
+class _Job(NamedTuple):
+    """One call of `train`, for the functions below."""
+
+    policy: ModelRef
+    out: Path
+    config: Training
+    seed: int
+    iteration: int | None
+    progress: Progress
+
+
+def train(
+    pairs: pl.DataFrame,
+    policy: ModelRef,
+    out: Path,
+    config: Training,
+    *,
+    seed: int,
+    iteration: int | None = None,
+    progress: Progress | None = None,
+) -> TrainReport:
+    """Train `policy` on `pairs` and leave `out`/policy, `out`/metrics.jsonl and, where measured, the reference.
+
+    `pairs` is a SCORES table. With `iteration` its `logp_*` columns are this policy's and serve as the reference; with
+    None (offline) only where the pair's `policy` column names this policy. What is missing is measured once and kept.
+    When `out` holds a checkpoint of the same training, it goes on from there to the same weights. Under `accelerate
+    launch` every process makes the same call. Raises ConfigError when no pair can be used, TrainingError when the loss
+    is lost.
+    """
+    job = _Job(policy, out, config, seed, iteration, progress or Silent())
+    began = time.monotonic()
+    with _quiet_and_seeded(seed):
+        args = arguments(config, out, seed)
+        tokenizer = load_tokenizer(policy)
+        model = trainable(policy, config.lora)
+        method = method_of(config)
+        found = encode(_with_trusted_scores(pairs, job), _reader(method, model, tokenizer, job))
+        trainer = _trainer(model, tokenizer, args, found.examples, job, method, found.dropped)
+        resumed = _optimise(trainer, found.examples, job)
+        _save(trainer, tokenizer, found, job)
+    line = MetricsFile(out / "metrics.jsonl").read()[-1:]
+    return TrainReport(
+        policy="policy",
+        fingerprint=json.loads((out / "policy" / "policy.json").read_text("utf-8"))["fingerprint"],
+        pairs=len(found.examples),
+        dropped=found.dropped,
+        steps=trainer.state.global_step,
+        resumed_at=resumed,
+        layout=trainer.objective.plan.layout,
+        loss=line[0]["loss"] if line else None,
+        on_policy=_on_policy(found.examples, trainer.reference, method),
+        seconds=round(time.monotonic() - began, 2),
+    )
+
+
+@contextmanager
+def _quiet_and_seeded(seed: int) -> Iterator[None]:
+    """Own random state, and no notices of transformers'; both as they were, afterwards."""
+    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed % 2**63)
+            yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _with_trusted_scores(pairs: pl.DataFrame, job: _Job) -> pl.DataFrame:
+    """`pairs` with `logp_*` only where this policy measured them."""
+    if job.iteration is not None:
+        return pairs
+    scores = [name for name in pairs.columns if name.startswith("logp_")]
+    own = pl.col("policy") == job.policy.name if "policy" in pairs.columns else pl.lit(False)
+    return pairs.with_columns(pl.when(own).then(pl.col(name)).alias(name) for name in scores)
+
+
+def _reader(method: Method, model: Any, tokenizer: PreTrainedTokenizerBase, job: _Job) -> Reader:
+    limits = [limit for limit in (job.config.max_length, context_length(model)) if limit is not None]
+    return Reader(method.needed, tokenizer, job.policy.fold_system, min(limits, default=_UNLIMITED))
+
+
+def _trainer(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    args: TrainingArguments,
+    examples: Sequence[Example],
+    job: _Job,
+    method: Method,
+    dropped: Mapping[str, int],
+) -> PolicyTrainer:
+    config = job.config
+    plan = plan_for(model, config.layout)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    made = steps(examples, job.seed, config.epochs, config.batch_pairs)
+    watch = Watch(
+        metrics=MetricsFile(job.out / "metrics.jsonl"),
+        constant={"dropped": sum(dropped.values())},
+        advance=lambda tokens: job.progress.advance(1, tokens),
+    )
+    objective = Objective(method, plan, config.logits_chunk, config.micro_batch_tokens, pad)
+    return PolicyTrainer(model, warm_up(args, config, len(made)), made, objective, watch)
+
+
+def _optimise(trainer: PolicyTrainer, examples: Sequence[Example], job: _Job) -> int:
+    """Fill in the reference and run all steps, from the last checkpoint where there is one; returns where it began."""
+    main = trainer.is_world_process_zero()
+    if main:
+        checkpoints.claim(job.out, _identity(examples, job))
+    trainer.accelerator.wait_for_everyone()
+    checkpoint = checkpoints.last(job.out)
+    begun = checkpoints.step_of(checkpoint)
+    if main:
+        trainer.watch.metrics.rewind(begun)
+    trainer.before_first_step = lambda: _fill_reference(trainer, examples, job)
+    job.progress.start("train", len(trainer.train_dataset), "steps")
+    job.progress.advance(begun) if begun else None
+    core = unwrapped(trainer.model)
+    with kernel(core, trainer.objective.plan.layout == "flat"):
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    job.progress.finish()
+    return begun
+
+
+def _fill_reference(trainer: PolicyTrainer, examples: Sequence[Example], job: _Job) -> None:
+    method = trainer.objective.method
+    if not method.loss.needs_reference:
+        return
+    store = store_for(job.out, job.policy.identity, method.needed)
+    trainer.accelerator.wait_for_everyone()
+    trainer.reference = complete(examples, store, trainer.measure, write=trainer.is_world_process_zero())
+
+
+def _identity(examples: Sequence[Example], job: _Job) -> str:
+    """Names this training: a checkpoint of another one must not be gone on from."""
+    settings = job.config.model_dump(mode="json", exclude=set(SAME_WEIGHTS))
+    return digest([job.policy.identity, settings, job.seed, sorted(example.key for example in examples)])
+
+
+def _save(trainer: PolicyTrainer, tokenizer: PreTrainedTokenizerBase, found: Encoding, job: _Job) -> None:
+    folder = job.out / "policy"
+    trainer.model.config.use_cache = trainer.use_cache  # the Trainer switched it off for itself
+    save(trainer, tokenizer, folder, job.policy, job.config.lora)
+    if trainer.is_world_process_zero():
+        record = {
+            "parent": job.policy.called,
+            "parent_identity": job.policy.identity,
+            "iteration": job.iteration,
+            "method": job.config.method,
+            "data": digest(sorted(example.key for example in found.examples)),
+            "pairs": len(found.examples),
+            "dropped": found.dropped,
+            "seed": job.seed,
+            "config": job.config.model_dump(mode="json"),
+            "fingerprint": fingerprint(folder),
+        }
+        write_json(folder / "policy.json", record)
+        checkpoints.clear(job.out)
+    trainer.accelerator.wait_for_everyone()
+
+
+def _on_policy(
+    examples: Sequence[Example], reference: Mapping[str, tuple[float, ...]], method: Method
+) -> dict[str, float]:
+    if not reference:
+        return {}
+    columns = zip(*(reference[example.key] for example in examples), strict=True)
+    return {
+        reply: fmean(map(exp, values))
+        for (reply, view), values in zip(method.needed, columns, strict=True)
+        if view == "plain"
+    }
+
+
+def stage(*args: Any, **options: Any) -> dict[str, Any]:
+    """`train`, returning its report as the plain facts that a stage's manifest holds."""
+    return train(*args, **options)._asdict()
