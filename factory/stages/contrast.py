@@ -12,7 +12,7 @@ from factory.identity import Messages, draw
 from factory.schema import CONTRAST, conform
 from principles import Feature, PrincipleSet, Template, template
 
-_LINE = re.compile(r"(?i)^[*_\s]*(good|bad)(?: (?:principle|instruction))?[*_\s]*:[*_\s]*(.*\S)$")
+_LINE = re.compile(r"(?i)^[*_\s]*(good|bad)(?: (?:principle|instruction))?[*_\s]*:[*_\s]*(.*\S)\s*$")
 _WORDS = range(8, 201)
 """How many words a written principle may have: fewer say nothing, more are not the few sentences asked for."""
 
