@@ -1,0 +1,160 @@
+"""Opening one file, whatever it is called: what is inside decides, its name only where that leaves a choice."""
+
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import polars as pl
+
+from factory.errors import InputError
+from factory.readers.opened import Opened, naming
+from factory.readers.texts import Rows, read_csv, read_json, read_jsonl, read_lines
+
+SUFFIXES = {
+    ".parquet": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".txt": "lines",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+}
+_GZIP = b"\x1f\x8b"
+_FOREIGN = {
+    b"PK\x03\x04": "a ZIP archive",
+    b"\x28\xb5\x2f\xfd": "compressed with Zstandard",
+    b"BZh": "compressed with bzip2",
+    b"\xfd7zXZ": "compressed with xz",
+    b"\x80\x04\x95": "a Python pickle",
+    b"\x80\x05\x95": "a Python pickle",
+    b"%PDF": "a PDF",
+    b"SQLite format": "an SQLite database",
+}
+_HEAD = 4096
+_KNOWN = frozenset({"prompt", "chosen", "rejected", "instruction", "question", "input"})
+
+
+def suffix_kind(path: str | Path) -> str | None:
+    """What a file is by its name, a `.gz` at its end aside; None for a name that says nothing."""
+    return SUFFIXES.get(PurePosixPath(_bare(path)).suffix.lower())
+
+
+def stem_of(path: str | Path) -> str:
+    """The file's name without the endings that say what it is: `kept` of `kept.jsonl.gz`."""
+    name = PurePosixPath(_bare(path))
+    return name.stem if name.suffix.lower() in SUFFIXES else name.name
+
+
+def _bare(path: str | Path) -> str:
+    name = Path(path).name
+    return name[:-3] if name.lower().endswith(".gz") else name
+
+
+def open_file(path: Path, where: str | None = None, *, named: bool = True) -> Opened | None:
+    """The rows of a file. Parquet stays on disk until it is needed.
+
+    `named` says that the user named this very file; for one that was found in a folder, a JSON object that is no table
+    (a manifest, a configuration) gives None. Raises InputError in one sentence when the file cannot be read.
+    """
+    place = where or str(path)
+    with naming(place), _unpacking(place), _stream(path) as stream:
+        head = stream.peek(_HEAD)[:_HEAD]  # type: ignore[attr-defined]
+        kind = _kind(path, head, place)
+        if kind == "parquet":
+            return _open_parquet(path, stream, place)
+        if kind == "arrow":
+            frame = _read_arrow(stream)
+            return Opened(place, stem_of(path), (frame.lazy(),))
+        rows = _READERS[kind](stream, place)
+        if rows is None and not named:
+            return None
+        if rows is None:
+            stream.seek(0)
+            rows = read_jsonl(io.BytesIO(b" ".join(stream.read().split(b"\n"))), place)
+        return Opened(place, stem_of(path), tuple(frame.lazy() for frame in rows.frames), rows.unread)
+
+
+_READERS: dict[str, Callable[[BinaryIO, str], Rows | None]] = {
+    "jsonl": read_jsonl,
+    "json": read_json,
+    "csv": lambda stream, where: read_csv(stream, where, tabs=False),
+    "tsv": lambda stream, where: read_csv(stream, where, tabs=True),
+    "lines": read_lines,
+}
+
+
+@contextmanager
+def _stream(path: Path) -> Iterator[BinaryIO]:
+    """The file's bytes, unpacked when they are gzipped, whatever its name says."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no file with data in it; give a file or a folder")
+    with path.open("rb") as raw:
+        if raw.peek(2)[:2] != _GZIP:
+            yield raw
+            return
+        with gzip.GzipFile(fileobj=raw) as unpacked:
+            yield io.BufferedReader(unpacked)
+
+
+@contextmanager
+def _unpacking(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{where}: the gzip data in it is damaged or cut off; fetch the file again") from error
+
+
+def _kind(path: Path, head: bytes, where: str) -> str:
+    if not head:
+        raise InputError(f"{where}: the file is empty")
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
+        return "arrow"
+    foreign = next((words for magic, words in _FOREIGN.items() if head.startswith(magic)), None)
+    if foreign:
+        raise InputError(f"{where}: is {foreign}; unpack or convert it to Parquet, JSONL, JSON or CSV, or gzip those")
+    named, start = suffix_kind(path), head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if named == "lines":
+        return named
+    if start[:1] == b"<":
+        raise InputError(f"{where}: is a web page or XML; fetch the data file itself")
+    if start[:1] == b"[":
+        return "json"
+    if start[:1] == b"{":
+        return "jsonl" if named == "jsonl" else "json"
+    if named in ("csv", "tsv", "json", "jsonl"):
+        return named
+    return _guess(head, where, named)
+
+
+def _guess(head: bytes, where: str, named: str | None) -> str:
+    """CSV, when the first line names a column that is known; all else is refused."""
+    header = head.split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+    names = header.replace(";", ",").replace("\t", ",").split(",")
+    if len(names) > 1 and _KNOWN & {name.strip().strip('"') for name in names}:
+        return "csv"
+    if named:
+        raise InputError(f"{where}: is called .{named} and is none; check that it was fetched completely")
+    raise InputError(
+        f"{where}: is no Parquet, JSONL, JSON or CSV that could be told by its content; give it its ending"
+    )
+
+
+def _open_parquet(path: Path, stream: BinaryIO, where: str) -> Opened:
+    with path.open("rb") as raw:
+        plain = raw.read(4) == b"PAR1"
+    frame = pl.scan_parquet(path, glob=False) if plain else pl.read_parquet(io.BytesIO(stream.read())).lazy()
+    frame.collect_schema()
+    return Opened(where, stem_of(path), (frame,), in_memory=not plain)
+
+
+def _read_arrow(stream: BinaryIO) -> pl.DataFrame:
+    data = stream.read()
+    return pl.read_ipc(io.BytesIO(data)) if data.startswith(b"ARROW1") else pl.read_ipc_stream(io.BytesIO(data))

@@ -1,0 +1,55 @@
+"""The user's own columns: what becomes of those that the factory has no meaning for, or another one."""
+
+from collections.abc import Collection, Mapping
+
+import polars as pl
+
+from factory.readers.messages import TURN, TURNS, plain
+from factory.schema import LOGPS, MESSAGE, PAIRS
+
+KNOWN: dict[str, pl.DataType] = {**PAIRS.dtypes, **{name: column.dtype for name, column in LOGPS.items()}}
+"""Columns of pairs that mean something to the factory, and their types."""
+
+
+def fitting(name: str, dtype: pl.DataType) -> bool:
+    """Whether a column can serve as the factory's of that name; True for names that mean nothing to it."""
+    wanted = KNOWN.get(name)
+    if wanted is None or dtype in (wanted, pl.Null):
+        return True
+    if wanted == pl.String:
+        return isinstance(dtype, pl.Categorical | pl.Enum)
+    return (wanted == pl.Int64 and dtype.is_integer()) or (wanted == pl.Float64 and dtype.is_numeric())
+
+
+def followers(columns: Mapping[str, pl.DataType], spent: Collection[str], taken: Collection[str]) -> dict[str, pl.Expr]:
+    """The columns of a file that go with its pairs or prompts, by the name they get; `spent` ones do not go.
+
+    One that the factory knows gets the factory's type where its own fits. One whose type does not, or whose name is
+    `taken`, becomes `given_NAME`.
+    """
+    out: dict[str, pl.Expr] = {}
+    for name, dtype in columns.items():
+        if name in spent or (name == "source" and dtype == pl.String):
+            continue
+        if name not in taken and fitting(name, dtype):
+            column = _clean(name, dtype)
+            out[name] = column.cast(KNOWN[name]) if name in KNOWN else column
+        elif dtype != pl.Null:
+            out[_free(name, columns)] = _clean(name, dtype)
+    return out
+
+
+def _free(name: str, columns: Collection[str]) -> str:
+    new = f"given_{name}"
+    while new in columns:
+        new = f"given_{new}"
+    return new
+
+
+def _clean(name: str, dtype: pl.DataType) -> pl.Expr:
+    """A column without the notes that the readers make on messages."""
+    if dtype == TURNS:
+        return plain(pl.col(name))
+    if dtype == TURN:
+        return pl.struct(pl.col(name).struct.field(field) for field in MESSAGE.to_schema())
+    return pl.col(name)

@@ -1,0 +1,42 @@
+"""The ids of `factory.identity` for whole columns at once."""
+
+import hashlib
+
+import polars as pl
+
+_SLICE = 8_192
+
+
+def prompt_ids(prompt: pl.Expr) -> pl.Expr:
+    """`identity.prompt_id` of each row of a MESSAGES expression."""
+    return _hashed(_turns(prompt))
+
+
+def pair_ids(prompt: pl.Expr, chosen: pl.Expr, rejected: pl.Expr) -> pl.Expr:
+    """`identity.pair_id` of each row."""
+    return _hashed(pl.format("[{},{},{}]", _turns(prompt), _json(chosen), _json(rejected)))
+
+
+def _json(text: pl.Expr) -> pl.Expr:
+    """A text as JSON; polars escapes as Python's json module does with ensure_ascii off."""
+    whole = pl.struct(text.alias("t")).struct.json_encode()
+    return whole.str.strip_prefix('{"t":').str.strip_suffix("}")
+
+
+def _turns(prompt: pl.Expr) -> pl.Expr:
+    role, content = (pl.element().struct.field(name) for name in ("role", "content"))
+    return pl.format("[{}]", prompt.list.eval(pl.format("[{},{}]", _json(role), _json(content))).list.join(","))
+
+
+def _digests(texts: pl.Series) -> pl.Series:
+    out: list[str | None] = []
+    for start in range(0, len(texts), _SLICE):
+        out += [
+            None if text is None else hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest()
+            for text in texts.slice(start, _SLICE).to_list()
+        ]
+    return pl.Series(texts.name, out, dtype=pl.String)
+
+
+def _hashed(text: pl.Expr) -> pl.Expr:
+    return text.map_batches(_digests, return_dtype=pl.String(), is_elementwise=True)

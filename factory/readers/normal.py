@@ -1,0 +1,155 @@
+"""From the parts of a layout to one normal form: prompt, chosen and rejected, or the reason why not."""
+
+from typing import NamedTuple
+
+import polars as pl
+
+from factory.readers.layouts.base import Parts
+from factory.readers.messages import (
+    BAD_ROLES,
+    NOT_TEXT,
+    TOOL_TURNS,
+    TURNS,
+    blank,
+    joined,
+    out_of_order,
+    plain,
+    problem_of,
+    roles_of,
+)
+
+REASON, DETAIL = "__reason", "__detail"
+PROMPT, CHOSEN, REJECTED = "__prompt", "__chosen", "__rejected"
+_PROBLEM, _DIFFER, _HEAD, _MERGED = "__found", "__differ", "__head", "__merged"
+INTERNAL = (REASON, DETAIL, PROMPT, CHOSEN, REJECTED, _PROBLEM, _DIFFER, _HEAD, _MERGED)
+"""Columns that `normalise` adds."""
+
+PROMPTS_DIFFER, UNREADABLE, EMPTY_PROMPT, IDENTICAL = "prompts_differ", "unreadable", "empty_prompt", "identical"
+REPLY_REASONS = ("empty_chosen", "empty_rejected", IDENTICAL)
+"""Reasons that speak against the replies alone."""
+
+_SAYS = {
+    TOOL_TURNS: "a turn calls a tool or is by one",
+    NOT_TEXT: "a turn holds no text, or something beside text",
+    BAD_ROLES: "chosen or rejected does not end with a turn of the assistant's",
+}
+
+
+class Verdict(NamedTuple):
+    """A condition under which a row is rejected, with its reason token and what exactly."""
+
+    when: pl.Expr
+    reason: str | pl.Expr
+    detail: str | pl.Expr | None = None
+
+
+def verdict(*cases: Verdict) -> list[pl.Expr]:
+    """REASON and DETAIL of the first case that applies; null where none does."""
+    reason: pl.Expr = pl.lit(None, dtype=pl.String)
+    detail: pl.Expr = pl.lit(None, dtype=pl.String)
+    for case in reversed(cases):
+        said_so = pl.lit(case.detail, dtype=pl.String) if not isinstance(case.detail, pl.Expr) else case.detail
+        token = pl.lit(case.reason) if isinstance(case.reason, str) else case.reason
+        holds = case.when.fill_null(value=False)
+        reason, detail = pl.when(holds).then(token).otherwise(reason), pl.when(holds).then(said_so).otherwise(detail)
+    return [reason.alias(REASON), detail.alias(DETAIL)]
+
+
+def normalise(frame: pl.LazyFrame, parts: Parts) -> pl.LazyFrame:
+    """`frame` with PROMPT (MESSAGES), CHOSEN, REJECTED (text), and REASON and DETAIL where the row cannot be used."""
+    frame = frame.with_columns(parts.chosen.alias(CHOSEN), parts.rejected.alias(REJECTED))
+    if parts.conversations:
+        frame = _take_apart(frame, parts.prompt)
+    else:
+        frame = frame.with_columns(_turns(parts.prompt).alias(PROMPT)).with_columns(
+            problem_of(pl.col(PROMPT)).alias(_PROBLEM), pl.lit(value=False).alias(_DIFFER)
+        )
+    unreadable = pl.lit(None, dtype=pl.String) if parts.unreadable is None else parts.unreadable
+    cases = (Verdict(unreadable.is_not_null(), UNREADABLE, unreadable), *_cases())
+    return frame.with_columns(verdict(*cases)).with_columns(plain(pl.col(PROMPT)).alias(PROMPT))
+
+
+def _turns(prompt: pl.Expr | None) -> pl.Expr:
+    empty = pl.lit([], dtype=TURNS)
+    return empty if prompt is None else prompt.fill_null(empty)
+
+
+def _take_apart(frame: pl.LazyFrame, prompt: pl.Expr | None) -> pl.LazyFrame:
+    """Split whole conversations into prompt and replies, taking into account that the prompt may be there twice."""
+    chosen, rejected = _turns(pl.col(CHOSEN)), _turns(pl.col(REJECTED))
+    last = [side.list.last().struct.field for side in (chosen, rejected)]
+    unanswered = pl.any_horizontal((field("role") != "assistant").fill_null(value=False) for field in last)
+    problem = pl.coalesce(
+        problem_of(chosen),
+        problem_of(rejected),
+        problem_of(_turns(prompt)),
+        pl.when(unanswered).then(pl.lit(BAD_ROLES)),
+    )
+    frame = frame.with_columns(
+        _turns(prompt).alias(PROMPT),
+        _before_last(chosen).alias(_HEAD),
+        (_before_last(chosen) != _before_last(rejected)).alias(_DIFFER),
+        problem.alias(_PROBLEM),
+        *(field("content").alias(name) for field, name in zip(last, (CHOSEN, REJECTED), strict=True)),
+    )
+    if prompt is None:
+        return frame.with_columns(pl.col(_HEAD).alias(PROMPT))
+    merged = _merged(pl.col(PROMPT), pl.col(_HEAD))
+    frame = frame.with_columns(merged.alias(_MERGED), (pl.col(_DIFFER) | merged.is_null()).alias(_DIFFER))
+    return frame.with_columns(_turns(pl.col(_MERGED)).alias(PROMPT))
+
+
+def _before_last(turns: pl.Expr) -> pl.Expr:
+    return turns.list.slice(0, (turns.list.len().cast(pl.Int64) - 1).clip(0))
+
+
+def _merged(prompt: pl.Expr, head: pl.Expr) -> pl.Expr:
+    """The prompt that `prompt`, given by itself, and `head`, the turns with which both replies begin, make; or null."""
+    stated, begun = _comparable(prompt), _comparable(head)
+    led = head.list.first().struct.field("role").eq_missing("system").cast(pl.Int64)
+    length = stated.list.len()
+    repeated = (begun.list.head(length) == stated) | (begun.list.slice(led, length) == stated)
+    repeated = repeated | (begun.list.tail(length) == stated)
+    covered = stated.list.tail(begun.list.len()) == begun
+    continued = head.list.first().struct.field("role").eq_missing("assistant")
+    return (
+        pl.when((length == 0) | repeated)
+        .then(head)
+        .when(covered)
+        .then(prompt)
+        .when(continued)
+        .then(joined(prompt, head))
+    )
+
+
+def _comparable(turns: pl.Expr) -> pl.Expr:
+    """Each turn as one text, white space around it gone."""
+    role, content = (pl.element().struct.field(name).fill_null("") for name in ("role", "content"))
+    return turns.list.eval(pl.concat_str(role, pl.lit(":"), content.str.strip_chars()))
+
+
+def prompt_cases(prompt: pl.Expr, problem: pl.Expr) -> tuple[Verdict, ...]:
+    """Why a prompt, as TURNS, cannot be used; `problem` is a token that has been found in its turns, or null."""
+    roles = roles_of(prompt)
+    last = prompt.list.last().struct.field("content")
+    return (
+        Verdict(problem.is_not_null(), problem, problem.replace_strict(_SAYS, default=None, return_dtype=pl.String)),
+        Verdict(prompt.list.len() == 0, EMPTY_PROMPT, "there is no turn before the reply"),
+        Verdict(out_of_order(roles), BAD_ROLES, pl.format("the turns are {}", roles)),
+        Verdict(blank(last), EMPTY_PROMPT, "the last turn is empty"),
+    )
+
+
+def _cases() -> tuple[Verdict, ...]:
+    chosen, rejected = pl.col(CHOSEN), pl.col(REJECTED)
+    found, differ = prompt_cases(pl.col(PROMPT), pl.col(_PROBLEM)), "chosen and rejected answer different turns"
+    return (
+        found[0],
+        Verdict(chosen.is_null(), "empty_chosen"),
+        Verdict(rejected.is_null(), "empty_rejected"),
+        Verdict(pl.col(_DIFFER), PROMPTS_DIFFER, differ),
+        *found[1:],
+        Verdict(blank(chosen), "empty_chosen"),
+        Verdict(blank(rejected), "empty_rejected"),
+        Verdict(chosen.str.strip_chars() == rejected.str.strip_chars(), IDENTICAL),
+    )

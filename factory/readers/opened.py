@@ -1,0 +1,68 @@
+"""What opening an input gives, before anything is known of its meaning."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import polars as pl
+
+from factory.errors import InputError
+
+UNREAD = {"detail": pl.String(), "row": pl.String()}
+"""Columns of a frame of rows that could not be read: why, and the row as it came."""
+
+
+class Opened(NamedTuple):
+    """One file or frame: its rows by column types, and those that could not be read."""
+
+    where: str
+    """What messages call it."""
+    stem: str | None
+    """What `source` becomes where a row has none."""
+    frames: tuple[pl.LazyFrame, ...]
+    unread: pl.DataFrame = pl.DataFrame(schema=UNREAD)
+    in_memory: bool = True
+    """False for a file that is read bit by bit as it is needed."""
+
+
+class Unread(NamedTuple):
+    """A row that could not be read."""
+
+    detail: str
+    row: str
+
+
+def unread_frame(rows: Sequence[Unread]) -> pl.DataFrame:
+    """The rows that could not be read, as a frame."""
+    return pl.DataFrame(rows, schema=UNREAD, orient="row")
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Turn what polars or the disk say about `where` into one sentence."""
+    try:
+        yield
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"{where}: cannot be read ({first_line(error)}); check the file") from error
+    except OSError as error:
+        raise InputError(f"{where}: {error.strerror or first_line(error)}; check the path") from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
+
+
+def columns_of(opened: Opened, most: int = 20) -> str:
+    """The columns of an input with their types in few words, for messages."""
+    found: dict[str, str] = {}
+    for frame in opened.frames:
+        found |= {name: _short(dtype) for name, dtype in frame.collect_schema().items()}
+    shown = ", ".join(f"{name} ({kind})" for name, kind in list(found.items())[:most])
+    return (shown or "none") + (f" and {len(found) - most} more" if len(found) > most else "")
+
+
+def _short(dtype: pl.DataType) -> str:
+    words = {pl.String: "text", pl.List: "list", pl.Struct: "object", pl.Boolean: "true or false", pl.Null: "empty"}
+    named = next((word for kind, word in words.items() if isinstance(dtype, kind)), None)
+    return named or ("number" if dtype.is_numeric() else str(dtype))

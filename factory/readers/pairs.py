@@ -1,0 +1,143 @@
+"""Reading pairs: whatever the layout, one normal form; every row is kept or rejected with a reason."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import polars as pl
+
+from factory.errors import InputError
+from factory.readers.claims import claimed, no_layout
+from factory.readers.followers import fitting, followers
+from factory.readers.ids import pair_ids, prompt_ids
+from factory.readers.layouts.base import Layout, Parts
+from factory.readers.layouts.own import OWN
+from factory.readers.messages import blank
+from factory.readers.normal import CHOSEN, DETAIL, PROMPT, REASON, REJECTED, UNREADABLE, normalise
+from factory.readers.opened import Opened, naming
+from factory.readers.rejects import no_rejects, rejected_rows, source_of, unread_rows
+from factory.readers.sources import PairsLike, open_inputs
+from factory.readers.stacking import row_json, stack
+from factory.readers.uniqueness import Identified, with_unique_ids
+from factory.schema import MESSAGES, PAIRS, LazySplit
+from factory.schema import REJECTED as REJECTED_TABLE
+
+_SAMPLE = 100
+
+
+class _Part(NamedTuple):
+    """What one layout makes of one frame."""
+
+    kept: Identified
+    rejected: pl.LazyFrame
+
+
+def read_pairs(inputs: PairsLike | Sequence[PairsLike], source: str | None = None) -> LazySplit:
+    """Pairs from any number of inputs in any mixture of layouts, in the columns of PAIRS.
+
+    A row's own `pair_id` is kept where it is a text that names that pair alone; otherwise it is the content hash, which
+    copies beyond the first hash again with their number: pair_id always names one row. `prompt_id` is the content hash.
+    `source` is filled with the argument of that name, or the file's name, where a row has none. The user's other
+    columns follow; one whose name the factory needs for something else becomes `given_NAME`. Rejected rows have
+    `filter` = read, `reason`, `detail`, `source`, and the row: our own table's in its columns, any other's as JSON in
+    the column `row`. Parquet is read only when the frames are collected. Raises InputError, in one sentence, for an
+    input that cannot be read or fits no layout.
+    """
+    parts: list[_Part] = []
+    for opened in open_inputs(inputs):
+        with naming(opened.where):
+            parts += _read(opened, source if source is not None else opened.stem)
+    with naming("the pairs"):
+        kept = with_unique_ids([part.kept for part in parts])
+        return LazySplit(stack(kept), stack([no_rejects(), *(part.rejected for part in parts)]))
+
+
+def load_pairs(inputs: PairsLike | Sequence[PairsLike], source: str | None = None) -> pl.DataFrame:
+    """The usable pairs of `read_pairs`, in memory."""
+    with naming("the pairs"):
+        return read_pairs(inputs, source).kept.collect()
+
+
+def _read(opened: Opened, source: str | None) -> Iterator[_Part]:
+    claims = [claim for frame in opened.frames for claim in claimed(frame)]
+    if not any(claim.layout for claim in claims):
+        raise InputError(no_layout(opened))
+    for claim in claims:
+        part = _unfit(claim.rows, source) if claim.layout is None else _fit(claim.rows, claim.layout, source)
+        yield _computed(part) if opened.in_memory else part
+    if opened.unread.height:
+        yield _Part(_no_pairs(), unread_rows(opened.unread, source))
+
+
+def _computed(part: _Part) -> _Part:
+    """For rows that are in memory anyway: computed once, and not again for each use."""
+    kept, rejected = (frame.lazy() for frame in pl.collect_all([part.kept.pairs, part.rejected]))
+    return _Part(Identified(kept, kept), rejected)
+
+
+def _fit(rows: pl.LazyFrame, layout: Layout, source: str | None) -> _Part:
+    columns = rows.collect_schema()
+    parts = layout.parts(columns)
+    normal = normalise(rows, parts)
+    own = layout is OWN and columns["prompt"] == MESSAGES
+    given = _given_ids(rows, columns, own)
+    pairs = _pairs(normal.filter(pl.col(REASON).is_null()), columns, parts, given, source)
+    ids = rows.select("pair_id") if given.pair_id else pairs.select("pair_id")
+    bad = normal.filter(pl.col(REASON).is_not_null()).with_columns(source_of(columns, source).alias("source"))
+    if own:
+        rest = [name for name in columns if name in PAIRS.columns and fitting(name, columns[name])]
+        shown = ["source", *(name for name in rest if name != "source")]
+    else:
+        bad, shown = bad.with_columns(row_json(columns).alias("row")), ["source", "row"]
+    return _Part(Identified(pairs, ids), rejected_rows(bad, pl.col(REASON), pl.col(DETAIL), shown))
+
+
+def _unfit(rows: pl.LazyFrame, source: str | None) -> _Part:
+    columns = rows.collect_schema()
+    bad = rows.with_columns(source_of(columns, source).alias("source"), row_json(columns).alias("row"))
+    detail = pl.lit(f"no layout fits its columns, {', '.join(list(columns)[:20])}")
+    return _Part(_no_pairs(), rejected_rows(bad, pl.lit(UNREADABLE), detail, ["source", "row"]))
+
+
+def _no_pairs() -> Identified:
+    empty = PAIRS.empty().lazy()
+    return Identified(empty, empty)
+
+
+class _Given(NamedTuple):
+    """Which ids of the file are taken as they are."""
+
+    pair_id: bool
+    """Every row has one."""
+    some: bool
+    """Rows may have one; those that have none get the content hash."""
+    prompt_id: bool
+
+
+def _given_ids(rows: pl.LazyFrame, columns: pl.Schema, own: bool) -> _Given:
+    """A file's pair_ids are taken where they are texts; its prompt_ids only where they prove to be content hashes."""
+    if columns.get("pair_id") != pl.String:
+        return _Given(pair_id=False, some=False, prompt_id=False)
+    absent = bool(rows.select(blank(pl.col("pair_id")).any()).collect(engine="streaming").item())
+    if absent or not own or columns.get("prompt_id") != pl.String:
+        return _Given(pair_id=not absent, some=True, prompt_id=False)
+    sample = rows.head(_SAMPLE).select("prompt_id", prompt_ids(pl.col("prompt")).alias("made")).collect()
+    return _Given(pair_id=True, some=True, prompt_id=sample["prompt_id"].eq_missing(sample["made"]).all())
+
+
+def _pairs(normal: pl.LazyFrame, columns: pl.Schema, parts: Parts, given: _Given, source: str | None) -> pl.LazyFrame:
+    """The factory's columns, then the user's others."""
+    pair_id = pair_ids(pl.col(PROMPT), pl.col(CHOSEN), pl.col(REJECTED))
+    if given.some:
+        own = pl.col("pair_id")
+        pair_id = own if given.pair_id else pl.when(blank(own)).then(pair_id).otherwise(own)
+    made = {
+        "pair_id": pair_id,
+        "prompt_id": pl.col("prompt_id") if given.prompt_id else prompt_ids(pl.col(PROMPT)),
+        "prompt": pl.col(PROMPT),
+        "chosen": pl.col(CHOSEN),
+        "rejected": pl.col(REJECTED),
+        "source": source_of(columns, source),
+    }
+    spent = parts.used | ({"pair_id"} if given.some else set()) | ({"prompt_id"} if given.prompt_id else set())
+    table = {name: made.get(name, pl.lit(None, dtype=dtype)) for name, dtype in PAIRS.dtypes.items()}
+    return normal.select(**(table | followers(columns, spent, made.keys() | REJECTED_TABLE.columns.keys() | {"row"})))

@@ -1,0 +1,174 @@
+"""Records (JSON objects) to typed frames: what a column holds is found by looking at every record.
+
+Records whose columns hold different kinds of values, such as a prompt that is a text in one and a list in another, come
+out as different frames, so that each keeps its types. Values that no column type fits are kept as JSON texts.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from factory.readers.messages import TURN, message_kind, turn
+
+CHUNK = 20_000
+"""Records held as Python objects at once."""
+
+_INT64 = 2**63
+_LIST_KINDS = ("messages", "texts", "rounds")
+_DTYPES: dict[str, pl.DataType] = {
+    "text": pl.String(),
+    "json": pl.String(),
+    "bool": pl.Boolean(),
+    "int": pl.Int64(),
+    "float": pl.Float64(),
+    "message": TURN,
+    "messages": pl.List(TURN),
+    "texts": pl.List(pl.String()),
+    "rounds": pl.List(pl.List(pl.String())),
+    "empty": pl.List(pl.Null()),
+}
+
+
+class Value(NamedTuple):
+    """A JSON value, its kind (a key of the column types, or None for null), and its form in a column."""
+
+    kind: str | None
+    value: Any
+
+
+def mend(text: str) -> str:
+    """`text` with each lone surrogate, which no UTF-8 file can hold, replaced by U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def value_of(raw: Any) -> Value:
+    """What a JSON value is. Raises RecursionError for one that is nested too deeply to be written out again."""
+    match raw:
+        case None:
+            return Value(None, None)
+        case str():
+            return Value("text", raw)
+        case bool():
+            return Value("bool", raw)
+        case int() if -_INT64 <= raw < _INT64:
+            return Value("int", raw)
+        case float():
+            return Value("float", raw)
+        case list():
+            return _list_of(raw)
+        case dict() if message_kind(raw):
+            return Value("message", turn(raw))
+    return Value("json", json.dumps(raw, ensure_ascii=False))
+
+
+def _list_of(raw: list[Any]) -> Value:
+    if not raw:
+        return Value("empty", raw)
+    if all(isinstance(item, str) for item in raw):
+        return Value("texts", raw)
+    if all(isinstance(item, dict) for item in raw) and message_kind(raw[0]):
+        return Value("messages", [turn(item) for item in raw])
+    if all(isinstance(item, list) and all(isinstance(text, str) for text in item) for item in raw):
+        return Value("rounds", raw)
+    return Value("json", json.dumps(raw, ensure_ascii=False))
+
+
+class _Group:
+    """Records whose columns agree in kind."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, str] = {}
+        self._rows: list[dict[str, Any]] = []
+        self._frames: list[pl.DataFrame] = []
+
+    def takes(self, kinds: Mapping[str, str]) -> bool:
+        """Whether a record of these kinds fits."""
+        return all(_merged(self.kinds.get(name, kind), kind) for name, kind in kinds.items())
+
+    def add(self, kinds: Mapping[str, str], row: dict[str, Any]) -> None:
+        """Take a record."""
+        for name, kind in kinds.items():
+            self.kinds[name] = _merged(self.kinds.get(name, kind), kind) or kind
+        for name in row.keys() - self.kinds.keys():
+            self.kinds.setdefault(name, "")
+        self._rows.append(row)
+
+    def flush(self) -> None:
+        """Turn the records held into a frame."""
+        if self._rows:
+            columns = {name: _column([row.get(name) for row in self._rows], k) for name, k in self.kinds.items()}
+            self._frames.append(pl.DataFrame(columns))
+            self._rows = []
+
+    def frame(self) -> pl.DataFrame:
+        """All records taken."""
+        self.flush()
+        return pl.concat(self._frames, how="diagonal_relaxed", rechunk=False)
+
+
+def _merged(one: str, other: str) -> str | None:
+    """The kind that holds both, or None."""
+    if one == other or not other:
+        return one
+    if not one or {one, other} == {"int", "float"}:
+        return other if not one else "float"
+    if one == "empty" and other in _LIST_KINDS:
+        return other
+    return one if other == "empty" and one in _LIST_KINDS else None
+
+
+def _column(values: list[Any], kind: str) -> pl.Series:
+    dtype = _DTYPES.get(kind, pl.Null())
+    if kind == "float":
+        values = [None if value is None else float(value) for value in values]
+    if kind == "messages":
+        return _messages(values)
+    try:
+        return pl.Series(values, dtype=dtype)
+    except UnicodeEncodeError:
+        return pl.Series([_mended(value) for value in values], dtype=dtype)
+
+
+def _mended(value: Any) -> Any:
+    match value:
+        case str():
+            return mend(value)
+        case list():
+            return [_mended(item) for item in value]
+        case dict():
+            return {_mended(key): _mended(item) for key, item in value.items()}
+    return value
+
+
+def _messages(values: list[Any]) -> pl.Series:
+    """Lists of turns, built column by column, which is several times quicker than from the dicts themselves."""
+    flat = [item for value in values if value for item in value]
+    fields = {name: _column([item[name] for item in flat], "text") for name in TURN.to_schema()}
+    owners = [row for row, value in enumerate(values) if value for _ in value]
+    turns = pl.DataFrame(fields).select(pl.struct(*fields).alias("turns"), owner=pl.Series(owners, dtype=pl.Int64))
+    grouped = turns.group_by("owner", maintain_order=True).agg("turns")
+    none = pl.Series([value is None for value in values], dtype=pl.Boolean)
+    rows = pl.DataFrame({"owner": pl.Series(range(len(values)), dtype=pl.Int64), "none": none})
+    joined = rows.join(grouped, on="owner", how="left", maintain_order="left")
+    empty = pl.lit([], dtype=pl.List(TURN))
+    filled = pl.when("none").then(None).otherwise(pl.col("turns").fill_null(empty))
+    return joined.select(filled.alias("turns")).to_series()
+
+
+def frames_of(records: Iterable[Mapping[str, Value]]) -> list[pl.DataFrame]:
+    """Frames that together hold every record, one per set of agreeing column kinds."""
+    groups: list[_Group] = []
+    for number, record in enumerate(records, 1):
+        kinds = {name: value.kind for name, value in record.items() if value.kind}
+        row = {name: value.value for name, value in record.items()}
+        group = next((group for group in groups if group.takes(kinds)), None)
+        if group is None:
+            group = _Group()
+            groups.append(group)
+        group.add(kinds, row)
+        if number % CHUNK == 0:
+            for held in groups:
+                held.flush()
+    return [group.frame() for group in groups]

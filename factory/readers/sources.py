@@ -1,0 +1,186 @@
+"""Everything that pairs and prompts can be given as: a file, a folder, a run, a URL, a Hub dataset, a frame."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast
+
+import polars as pl
+
+from factory.errors import FactoryError, InputError, MissingExtraError
+from factory.readers.files import open_file, stem_of, suffix_kind
+from factory.readers.opened import Opened, first_line, naming
+
+
+class Dataset(Protocol):
+    """What is needed of a `datasets.Dataset`."""
+
+    def to_polars(self) -> Any:
+        """The rows as a polars frame."""
+
+
+PairsLike: TypeAlias = str | Path | pl.DataFrame | pl.LazyFrame | Dataset | Mapping[str, Dataset]
+"""A path, a folder, a run folder, a URL, a Hub dataset id (ORG/NAME or ORG/NAME:SPLIT), or a table in memory."""
+
+_HUB = re.compile(r"(?P<id>[\w-][\w.-]*/[\w.-]+)(:(?P<split>[\w.-]+))?")
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://")
+KEPT = "kept.parquet"
+_FUNNEL, _RUN = "funnel.json", "run.json"
+
+
+def as_list(inputs: PairsLike | Sequence[PairsLike]) -> list[PairsLike]:
+    """`inputs` as a list, for callers that give one alone. Raises InputError when there is none."""
+    listed = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+    if not listed:
+        raise InputError("no input was given; name a file, a folder or a Hub dataset")
+    return cast(list[PairsLike], listed)
+
+
+class Found(NamedTuple):
+    """One table that an input stands for, not yet read: a file, or a frame."""
+
+    where: str
+    """What messages call it."""
+    stem: str | None
+    """What `source` becomes where a row has none."""
+    path: Path | None = None
+    named: bool = True
+    """False for a file that was found in a folder."""
+    frame: pl.LazyFrame | None = None
+    in_memory: bool = True
+
+
+def open_inputs(inputs: PairsLike | Sequence[PairsLike], *, table: str = KEPT) -> list[Opened]:
+    """Open each input; `table` is what a run folder is wanted for: its kept pairs, or its prompts.
+
+    Raises InputError in one sentence that names the input, when it is absent, no table, or without a file in it.
+    """
+    opened = []
+    for given in as_list(inputs):
+        tables = [made for found in find(given, table) if (made := _opened(found)) is not None]
+        if not tables:
+            raise _nothing(given)
+        opened += tables
+    return opened
+
+
+def _opened(found: Found) -> Opened | None:
+    if found.path is not None:
+        opened = open_file(found.path, found.where, named=found.named)
+        return opened and opened._replace(stem=found.stem)
+    frame = pl.LazyFrame() if found.frame is None else found.frame
+    return Opened(found.where, found.stem, (frame,), in_memory=found.in_memory)
+
+
+def _nothing(given: object) -> InputError:
+    return InputError(f"{given}: there is no Parquet, JSONL, JSON or CSV file; check the path")
+
+
+def find(given: PairsLike, table: str = KEPT) -> list[Found]:
+    """The tables that an input stands for; remote ones are fetched, files are not yet read."""
+    if isinstance(given, pl.DataFrame | pl.LazyFrame):
+        return [Found("the frame given", None, frame=given.lazy(), in_memory=isinstance(given, pl.DataFrame))]
+    if not isinstance(given, str | Path):
+        return _in_dataset(given, "the dataset given", None)
+    name = str(given)
+    if isinstance(given, str) and _URL.match(given):
+        return _fetched(given)
+    if "\0" in name or not name:
+        raise InputError(f"{name!r}: is no path; check it")
+    path = Path(given)
+    with naming(name):
+        if path.is_dir():
+            return _in_folder(path, table)
+        hub = _HUB.fullmatch(name)
+        if hub and isinstance(given, str) and not os.path.lexists(path) and not suffix_kind(name):
+            return _on_hub(hub["id"], hub["split"])
+    return [Found(name, stem_of(path), path)]
+
+
+def _in_folder(folder: Path, table: str) -> list[Found]:
+    if (folder / _RUN).is_file():
+        wanted = folder / (f"filtered/{KEPT}" if table == KEPT else table)
+        if not wanted.is_file():
+            raise InputError(f"{folder}: this run has no {wanted.relative_to(folder)} yet; let it finish first")
+        return [Found(str(wanted), folder.resolve().name, wanted)]
+    if (folder / _FUNNEL).is_file() and (folder / KEPT).is_file():
+        return [Found(str(folder / KEPT), folder.resolve().name, folder / KEPT)]
+    if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
+        return _saved(folder)
+    paths = sorted(_walk(folder, set()))
+    data = [path for path in paths if suffix_kind(path) != "lines"] or paths
+    if not data:
+        raise _nothing(folder)
+    return [Found(str(path), stem_of(path), path, named=False) for path in data]
+
+
+def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
+    """Data files below a folder, hidden ones left out; each real folder once, so that links in a circle end."""
+    real = os.path.realpath(folder)
+    if real in seen:
+        return
+    seen.add(real)
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _walk(path, seen)
+        elif suffix_kind(path):
+            yield path
+
+
+def _fetched(url: str) -> list[Found]:
+    """Fetch a remote file, or every data file of a remote folder, into a folder that goes when the process ends."""
+    import fsspec
+
+    scheme = url.split("://", 1)[0]
+    try:
+        system, root = fsspec.core.url_to_fs(url)
+        folder = system.isdir(root)
+        names = sorted(name for name in system.find(root) if suffix_kind(name)) if folder else [root]
+        cache = fsspec.filesystem("simplecache", fs=system, check_files=False, cache_storage="TMP")
+        fetched = [(f"{scheme}://{name.lstrip('/')}", Path(cache.open(name).name)) for name in names]
+    except ImportError as error:
+        raise _missing(url, error) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{url}: cannot be fetched ({first_line(error)}); check address and access") from error
+    return [Found(name, stem_of(name), path, named=not folder) for name, path in fetched]
+
+
+def _missing(url: str, error: ImportError) -> FactoryError:
+    if url.startswith("s3://"):
+        return MissingExtraError("s3", "s3fs")
+    return InputError(f"{url}: {first_line(error)}; install that package, or fetch the file yourself")
+
+
+def _on_hub(name: str, split: str | None) -> list[Found]:
+    import datasets
+    from huggingface_hub.errors import HfHubHTTPError
+
+    faults = (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError, HfHubHTTPError)
+    try:
+        loaded = datasets.load_dataset(name, split=split)
+    except faults as error:
+        why = f"there is no such file, and as a dataset of the Hub it cannot be loaded ({first_line(error)})"
+        raise InputError(f"{name}: {why}; check the name") from error
+    return _in_dataset(loaded, name, name)
+
+
+def _saved(folder: Path) -> list[Found]:
+    """A folder written by `datasets`' save_to_disk."""
+    import datasets
+
+    try:
+        return _in_dataset(datasets.load_from_disk(str(folder)), str(folder), folder.name)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: no dataset saved to disk can be read there ({first_line(error)})") from error
+
+
+def _in_dataset(data: Any, where: str, stem: str | None) -> list[Found]:
+    if isinstance(data, Mapping):
+        return [made for split, part in data.items() for made in _in_dataset(part, f"{where}, split {split}", stem)]
+    if not callable(getattr(data, "to_polars", None)):
+        kind = type(data).__name__
+        raise InputError(f"{where}: a {kind} is no table; give a path, a polars frame or a datasets.Dataset")
+    return [Found(where, stem, frame=data.to_polars().lazy())]

@@ -1,0 +1,87 @@
+"""Frames with different columns, one below the other, without losing a value."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from factory.readers.messages import TURNS, PolarsType, plain
+
+_WHOLE = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32)
+
+
+def stack(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+    """All rows of `frames`, in order. A column that one lacks is null there; one whose types differ becomes text.
+
+    Numbers of different types become floats where one of them is a float; lists and structs become JSON texts.
+    """
+    schemas = [frame.collect_schema() for frame in frames]
+    kinds: dict[str, list[pl.DataType]] = {}
+    for schema in schemas:
+        for name, dtype in schema.items():
+            known = kinds.setdefault(name, [])
+            if dtype not in known and dtype != pl.Null:
+                known.append(dtype)
+    targets = {name: _common(known) for name, known in kinds.items()}
+    cast = []
+    for frame, schema in zip(frames, schemas, strict=True):
+        changed = [_as(name, dtype, targets[name]) for name, dtype in schema.items() if dtype != targets[name]]
+        cast.append(frame.with_columns(changed) if changed else frame)
+    return pl.concat(cast, how="diagonal") if cast else pl.LazyFrame()
+
+
+def _common(dtypes: Sequence[pl.DataType]) -> pl.DataType:
+    if len(dtypes) <= 1:
+        return dtypes[0] if dtypes else pl.Null()
+    whole = [dtype for dtype in dtypes if dtype in _WHOLE]
+    if len(whole) == len(dtypes):
+        return pl.Int64()
+    if all(dtype in whole or dtype.is_float() for dtype in dtypes):
+        return pl.Float64()
+    return pl.String()
+
+
+def _as(name: str, dtype: pl.DataType, target: pl.DataType) -> pl.Expr:
+    if target == pl.String and dtype != pl.Null:
+        return text_of(name, dtype).alias(name)
+    return pl.col(name).cast(target)
+
+
+def text_of(name: str, dtype: pl.DataType) -> pl.Expr:
+    """A column as text: what is no plain value as JSON, bytes as hexadecimal digits."""
+    column = pl.col(name)
+    if isinstance(dtype, pl.Binary):
+        return column.bin.encode("hex")
+    if not dtype.is_nested():
+        return column.cast(pl.String)
+    safe = column.cast(_writable(dtype), strict=False)
+    if isinstance(dtype, pl.Struct):
+        return pl.when(column.is_not_null()).then(safe.struct.json_encode())
+    whole = pl.struct(safe.alias("v")).struct.json_encode()
+    return pl.when(column.is_not_null()).then(whole.str.strip_prefix('{"v":').str.strip_suffix("}"))
+
+
+def row_json(schema: pl.Schema) -> pl.Expr:
+    """Every column of a row, as one JSON object."""
+    parts = []
+    for name, dtype in schema.items():
+        if dtype == TURNS:
+            parts.append(plain(pl.col(name)).alias(name))
+            continue
+        nested = dtype.is_nested() and not isinstance(dtype, pl.Array)
+        parts.append(pl.col(name).cast(_writable(dtype), strict=False) if nested else _leaf(name, dtype))
+    return pl.struct(parts).struct.json_encode() if parts else pl.lit("{}")
+
+
+def _leaf(name: str, dtype: pl.DataType) -> pl.Expr:
+    simple = dtype.is_numeric() or isinstance(dtype, pl.Boolean | pl.String | pl.Null)
+    return pl.col(name) if simple and not dtype.is_decimal() else text_of(name, dtype).alias(name)
+
+
+def _writable(dtype: PolarsType) -> PolarsType:
+    """`dtype` with what JSON cannot hold replaced by text; bytes that are no text become null."""
+    if isinstance(dtype, pl.List | pl.Array):
+        return pl.List(_writable(pl.Series(dtype=dtype.inner).dtype))
+    if isinstance(dtype, pl.Struct):
+        return pl.Struct({name: _writable(inner) for name, inner in dtype.to_schema().items()})
+    simple = dtype.is_numeric() or isinstance(dtype, pl.Boolean | pl.String | pl.Null)
+    return dtype if simple and not dtype.is_decimal() else pl.String()

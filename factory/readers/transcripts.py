@@ -1,0 +1,39 @@
+r"""Dialogues written into one text, as hh-rlhf does: `\n\nHuman: …\n\nAssistant: …`."""
+
+import polars as pl
+
+from factory.readers.messages import PROBLEM, TURNS
+
+_HUMAN, _ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
+_MARK = "\uf8ff\ue0f3"
+"""Stands before each turn while the text is cut up: private-use characters that no text has side by side."""
+_SPEAKERS = {_HUMAN: "u", _ASSISTANT: "a"}
+
+
+def is_transcript(text: pl.Expr) -> pl.Expr:
+    """Whether a text is such a dialogue."""
+    begins = text.str.starts_with(_HUMAN) | text.str.starts_with(_HUMAN.lstrip())
+    return (begins & text.str.contains(_ASSISTANT, literal=True)).fill_null(value=False)
+
+
+def turns(text: pl.Expr) -> pl.Expr:
+    """The TURNS of such a dialogue, white space around each of them gone."""
+    marked = pl.concat_str(pl.lit("\n\n"), text.str.strip_chars_start("\n"))
+    for speaker, letter in _SPEAKERS.items():
+        marked = marked.str.replace_all(speaker, _MARK + letter, literal=True)
+    piece = pl.element()
+    role = pl.when(piece.str.starts_with("u")).then(pl.lit("user")).when(piece.str.starts_with("a"))
+    turn = pl.struct(
+        role.then(pl.lit("assistant")).alias("role"),
+        piece.str.slice(1).str.strip_chars().alias("content"),
+        pl.lit(None, dtype=pl.String).alias(PROBLEM),
+    )
+    return marked.str.split(_MARK).list.slice(1).list.eval(turn).cast(TURNS)
+
+
+def asked(text: pl.Expr) -> pl.Expr:
+    """The TURNS of a dialogue that ends where the assistant is to speak: its empty last turn is left out."""
+    whole = turns(text)
+    last = whole.list.last().struct.field
+    waiting = (last("role") == "assistant") & (last("content") == "")
+    return pl.when(waiting).then(whole.list.slice(0, whole.list.len() - 1)).otherwise(whole)
