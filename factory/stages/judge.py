@@ -1,0 +1,171 @@
+"""Judging: which of two replies a judge prefers, each pair in one order or both, as the rule of the filters needs."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from factory.config import Judge
+from factory.engines.base import Completion, Generator, Request
+from factory.errors import ConfigError
+from factory.identity import draw
+from factory.schema import JUDGMENTS, ORDERS
+from factory.stages.verdict import IDENTIFIERS, Verdict, read_verdict
+from filters.votes import DEFAULT_RULE, next_questions
+from principles import Template, template_of
+
+RETRY_TEMPERATURE = 0.7
+"""An answer that could not be read is asked for again at this temperature or more: at 0 it would come again."""
+
+
+class PanelMember(NamedTuple):
+    """A judge and what answers for it."""
+
+    config: Judge
+    engine: Generator
+
+
+class Question(NamedTuple):
+    """One pair in one order."""
+
+    pair_id: str
+    order: str
+
+
+def judge(pairs: pl.DataFrame, judges: Sequence[PanelMember], rule: str | None, seed: int) -> pl.DataFrame:
+    """JUDGMENTS of `pairs` (pair_id, prompt, chosen, rejected) by each judge, sorted by pair, judge and order.
+
+    Under a rule, judges that are `frugal` are asked what the rule still needs, one judge after the other, and a
+    `full_share` of the pairs in full; without one, and for other judges, both orders of every pair. Answers that
+    cannot be read are asked for again, up to the judge's `retries`; then the vote is null, and is never guessed.
+    """
+    rows = {
+        row["pair_id"]: row for row in pairs.select("pair_id", "prompt", "chosen", "rejected").iter_rows(named=True)
+    }
+    names = [member.config.name for member in judges]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"two judges are called {max(names, key=names.count)}; give each its own name")
+    shares = {member.config.name: _full_share(member.config, rule) for member in judges}
+    votes = JUDGMENTS.empty()
+    for member in judges:
+        while True:
+            questions = next_questions(votes, sorted(rows), names, rule or DEFAULT_RULE, shares)
+            due = questions.filter(pl.col("judge") == member.config.name)
+            if due.is_empty():
+                break
+            asked = [Question(*question) for question in due.select("pair_id", "order").iter_rows()]
+            votes = pl.concat([votes, _ask(member, asked, rows, seed)])
+    return votes.sort("pair_id", "judge", "order")
+
+
+def requests(
+    member: PanelMember, questions: Iterable[Question], rows: dict[str, dict[str, Any]], seed: int, attempt: int = 0
+) -> list[Request]:
+    """What a judge is sent for `questions`; `rows` holds the pairs by id."""
+    template = template_of("judge", member.config.template)
+    return [
+        _request(member.config, template, question, rows[question.pair_id], seed, attempt) for question in questions
+    ]
+
+
+def _full_share(config: Judge, rule: str | None) -> float:
+    return config.full_share if rule is not None and config.frugal else 1.0
+
+
+def _ask(
+    member: PanelMember, questions: Sequence[Question], rows: dict[str, dict[str, Any]], seed: int
+) -> pl.DataFrame:
+    """The judgments of `questions`, each asked until it can be read or the retries are used up."""
+    found = {question: _Judgment(member.config.name, question) for question in questions}
+    due = list(questions)
+    for attempt in range(member.config.retries + 1):
+        by_id = {_id(member.config.name, question, attempt): question for question in due}
+        for answer in member.engine.generate(requests(member, due, rows, seed, attempt)):
+            found[by_id[answer.id]].take(answer)
+        due = [question for question in due if found[question].again]
+        if not due:
+            break
+    return pl.DataFrame([judgment.row() for judgment in found.values()], schema=JUDGMENTS.dtypes, orient="row")
+
+
+def _id(judge_name: str, question: Question, attempt: int) -> str:
+    return f"judge/{judge_name}/{question.pair_id}/{question.order}/{attempt}"
+
+
+def _request(
+    config: Judge, template: Template, question: Question, row: dict[str, Any], seed: int, attempt: int
+) -> Request:
+    first, second = ("chosen", "rejected") if question.order == ORDERS[0] else ("rejected", "chosen")
+    messages = template.render(
+        prompt=row["prompt"],
+        first=IDENTIFIERS[0],
+        second=IDENTIFIERS[1],
+        first_reply=row[first],
+        second_reply=row[second],
+    )
+    return Request(
+        id=_id(config.name, question, attempt),
+        messages=messages,
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature if attempt == 0 else max(config.temperature, RETRY_TEMPERATURE),
+        top_p=1.0,
+        seed=draw(seed, "judge", config.name, question.pair_id, question.order, attempt),
+        choices=IDENTIFIERS,
+        tags={
+            "stage": "judge",
+            "pair_id": question.pair_id,
+            "order": question.order,
+            "first": IDENTIFIERS[0],
+            "attempt": str(attempt),
+        },
+    )
+
+
+class _Judgment:
+    """One row of JUDGMENTS in the making."""
+
+    def __init__(self, judge_name: str, question: Question) -> None:
+        self._judge, self._question = judge_name, question
+        self._verdict = Verdict(None)
+        self._raw: str | None = None
+        self._error: str | None = None
+        self._used: list[Completion] = []
+
+    @property
+    def again(self) -> bool:
+        """Whether another try may help: the last one was answered and could not be read."""
+        return self._verdict.identifier is None and self._error is None
+
+    def take(self, answer: Completion) -> None:
+        self._used.append(answer)
+        self._error = answer.error
+        if answer.error is None:
+            self._raw, self._verdict = answer.text, read_verdict(answer)
+
+    def row(self) -> tuple[Any, ...]:
+        chosen_first = self._question.order == ORDERS[0]
+        vote = p_chosen = None
+        if self._verdict.identifier is not None:
+            vote = "chosen" if (self._verdict.identifier == IDENTIFIERS[0]) == chosen_first else "rejected"
+        if self._verdict.p_first is not None:
+            p_chosen = self._verdict.p_first if chosen_first else 1 - self._verdict.p_first
+        used = [
+            _sum(getattr(answer, name) for answer in self._used)
+            for name in ("prompt_tokens", "completion_tokens", "cost")
+        ]
+        return (
+            self._question.pair_id,
+            self._judge,
+            self._question.order,
+            vote,
+            p_chosen,
+            self._raw,
+            *used,
+            self._error,
+        )
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    """Sum of what is known; null where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
