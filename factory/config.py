@@ -25,7 +25,9 @@ class Prompts(Strict):
     """Where prompts come from."""
 
     paths: list[str] = Field(min_length=1)
-    """Files or folders (Parquet, JSONL, JSON, CSV, each also gzipped; .txt: a prompt per line), or a Hub dataset id."""
+    """Files or folders (Parquet, JSONL, JSON, CSV, each also gzipped; .txt: a prompt per line), or a Hub dataset id.
+
+    A relative path is taken from the configuration file's folder when it exists there, else from the current folder."""
     limit: int | None = Field(None, ge=1)
     """Use at most this many, the same ones whatever the order of the file (lowest seeded hash first)."""
     target_pairs: int | None = Field(None, ge=1)

@@ -1,0 +1,211 @@
+"""Loading a configuration: YAML, `--set` overrides, paths beside the file, and one sentence for what is wrong."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from factory.config import Config, FiltersConfig
+from factory.engine_blocks import TransformersEngine
+from factory.errors import ConfigError, InputError
+from factory.yaml_file import read_yaml
+
+_IMPLIED = {"kind": TransformersEngine().kind}
+"""What the run's engine is where the file names none and an override sets one of its keys."""
+_MOST_VALUES = 100_000
+"""Values in a configuration, aliases written out: one that unfolds into more is refused."""
+
+Block = TypeVar("Block", bound=BaseModel)
+
+_PATH_KEYS = ("paths", "path", "files", "prompts")
+"""Keys whose texts are paths, or Hub ids."""
+_NAME_OR_PATH_KEYS = ("set", "template", "script", "model", "lora")
+"""Keys whose texts are names, or paths when they look like one."""
+_SHORT = {"engine": "kind", "prompts": "paths", "judge": "name"}
+"""Blocks that may be written as one text, and the key that text stands for."""
+
+
+def load_config(path: str | Path, sets: Sequence[str] = ()) -> Config:
+    """The configuration of a run, from a YAML file and `key.path=value` overrides.
+
+    Overrides take YAML values, make blocks that are missing, and reach into lists by number (`judges.0.name=gpt-4o`).
+    A relative path in the file is taken from the file's folder when it exists there, and otherwise from the folder the
+    command is started in; paths in overrides are the latter. Names of filters, engines' models and principle sets are
+    looked up later. Raises ConfigError in one sentence that names file and key.
+    """
+    return _load(Path(path), sets, Config)
+
+
+def load_filters(path: str | Path) -> FiltersConfig:
+    """A FILTERS.yaml, read as `load_config` reads a run's configuration."""
+    return _load(Path(path), (), FiltersConfig)
+
+
+def override(values: Mapping[str, Any], sets: Sequence[str], block: type[Block], where: str = "--set") -> Block:
+    """`values` with overrides, as a `block`: what `load_config` does, for a block that comes from no file."""
+    raw = dict(values)
+    for text in sets:
+        _set(raw, text)
+    return _validated(raw, block, where)
+
+
+def _load(path: Path, sets: Sequence[str], block: type[Block]) -> Block:
+    try:
+        raw = read_yaml(path)
+    except InputError as error:
+        raise ConfigError(str(error)) from error
+    if not isinstance(raw, dict):
+        kind = "empty" if raw is None else f"a {type(raw).__name__}"
+        raise ConfigError(
+            f"{path}: must hold keys and values, and is {kind}; start from what `sso-factory init` writes"
+        )
+    if _endless(raw):
+        raise ConfigError(f"{path}: refers to itself, or unfolds into too many values; write it out plainly")
+    try:
+        return override(_beside(raw, path.parent), sets, block, str(path))
+    except RecursionError as error:
+        raise ConfigError(f"{path}: is nested too deeply; write it flatter") from error
+
+
+def _endless(value: Any) -> bool:
+    """Whether aliases make the configuration larger than any that is meant."""
+    left, stack = _MOST_VALUES, [value]
+    while stack and left:
+        inside = stack.pop()
+        left -= 1
+        if isinstance(inside, dict | list):
+            stack += inside.values() if isinstance(inside, dict) else inside
+    return not left
+
+
+def _beside(value: Any, folder: Path, key: str = "") -> Any:
+    """`value` with each relative path that exists beside the configuration file pointed there."""
+    if isinstance(value, dict):
+        return {name: _beside(item, folder, str(name)) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_beside(item, folder, key) for item in value]
+    if not isinstance(value, str) or not value or "\0" in value or "://" in value:
+        return value
+    looks = key in _PATH_KEYS or (
+        key in _NAME_OR_PATH_KEYS and ("/" in value or value.endswith((".yaml", ".yml", ".jsonl")))
+    )
+    try:
+        found = looks and not Path(value).is_absolute() and (folder / value).exists()
+    except OSError:
+        return value
+    return str(folder / value) if found else value
+
+
+class _Place(NamedTuple):
+    """A spot inside the raw configuration."""
+
+    holder: dict[Any, Any] | list[Any]
+    key: Any
+
+
+def _set(raw: dict[str, Any], text: str) -> None:
+    """Apply one `key.path=value` to the raw configuration."""
+    path, equals, written = text.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise ConfigError(f"--set {text}: write it as key.path=value, such as sampling.temperature=0.5")
+    try:
+        value = yaml.safe_load(written) if written.strip() else None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"--set {text}: the value is not YAML; quote it if it is meant as a text") from error
+    place = _Place({"": raw}, "")
+    for depth, key in enumerate(keys):
+        place = _step(place, key, keys[depth - 1] if depth else "", text, nested=depth > 1)
+    if isinstance(place.holder, list) and place.key == len(place.holder):
+        place.holder.append(value)
+    else:
+        place.holder[place.key] = value
+
+
+def _step(place: _Place, key: str, name: str, text: str, *, nested: bool) -> _Place:
+    """From a spot to the spot `key` in what stands there, which is made when it is missing."""
+    holder, at = place
+    inside = None
+    if isinstance(holder, dict):
+        inside = holder.get(at)
+    elif at < len(holder):
+        inside = holder[at]
+    if inside is None:
+        inside = [] if key.isdigit() else dict(_IMPLIED) if name == "engine" and not nested else {}
+    elif isinstance(inside, str):
+        short = _SHORT.get("judge" if name.isdigit() else name)
+        if short is None:
+            raise ConfigError(f"--set {text}: {name} is the text {inside!r} and has no keys; set it as a whole")
+        inside = {short: inside}
+    elif not isinstance(inside, dict | list):
+        raise ConfigError(f"--set {text}: {name} is {inside!r} and has no keys; set it as a whole")
+    if isinstance(holder, list) and at == len(holder):
+        holder.append(inside)
+    else:
+        holder[at] = inside
+    return _Place(inside, _index(key, inside, name, text) if isinstance(inside, list) else key)
+
+
+def _index(key: str, inside: list[Any], name: str, text: str) -> int:
+    if not key.isdigit() or int(key) > len(inside):
+        raise ConfigError(f"--set {text}: {name} is a list of {len(inside)}; give a number from 0 to {len(inside)}")
+    return int(key)
+
+
+def _validated(raw: Mapping[str, Any], block: type[Block], where: str) -> Block:
+    try:
+        return block.model_validate(raw)
+    except ValidationError as error:
+        faults = sorted(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden")
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise ConfigError(f"{where}: {_sentence(faults[0], block)}{more}") from error
+    except TypeError as error:
+        raise ConfigError(f"{where}: cannot be read as a configuration ({error}); check its keys") from error
+
+
+def _sentence(fault: ErrorDetails, block: type[BaseModel]) -> str:
+    """What is wrong and what to do, the key first."""
+    key, known = _meant(block, fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        near = get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.6)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+        return f"the key {key} is unknown; {hint}"
+    if fault["type"] == "missing":
+        return f"the key {key} is missing; add it"
+    context = fault.get("ctx", {})
+    if fault["type"] == "union_tag_not_found":
+        return f"the key {key}.kind is missing; add it, to say which kind of {key.rsplit('.', 1)[-1]} it is"
+    if fault["type"] == "union_tag_invalid":
+        return f"{key}.kind: there is no {context['tag']!r}; known are {context['expected_tags']}"
+    given = fault["input"]
+    shown = f", and is {given!r}" if isinstance(given, str | int | float | bool | None) else ""
+    return f"{key}: {fault['msg'].removeprefix('Value error, ').removeprefix('Input ')}{shown}"
+
+
+def _meant(block: type[BaseModel], loc: Sequence[int | str]) -> tuple[str, set[str]]:
+    """The key at `loc` as it is written, and the keys known in its block.
+
+    pydantic puts the tags of alternatives into `loc`; they narrow the choice and are no part of the key.
+    """
+    blocks, written = [block], []
+    for part in loc[:-1]:
+        tagged = [one for one in blocks if "kind" in one.model_fields and one.model_fields["kind"].default == part]
+        inner = [found for one in blocks for found in _inner(one, str(part))]
+        if not tagged:
+            written.append(str(part))
+        blocks = tagged or inner or blocks
+    return ".".join([*written, *map(str, loc[-1:])]), {name for one in blocks for name in one.model_fields}
+
+
+def _inner(block: type[BaseModel], name: str) -> Iterator[type[BaseModel]]:
+    field = block.model_fields.get(name)
+    stack: list[Any] = [field.annotation] if field else []
+    while stack:
+        kind = stack.pop()
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield kind
+        stack += get_args(kind)

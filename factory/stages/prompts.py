@@ -1,0 +1,90 @@
+"""The first stage: which prompts are used, and which iteration each one is for."""
+
+from collections.abc import Callable
+
+import polars as pl
+
+from factory.config import Prompts
+from factory.engines.base import Generator
+from factory.errors import InputError
+from factory.identity import draw
+from factory.schema import PROMPTS, REJECTED, Split, conform
+
+STAGE = "prompts"
+OVER_LIMIT, TOO_LONG = "over_limit", "too_long"
+LEAST_ROOM = 16
+"""Tokens that a reply must have room for, however small the context."""
+LEAST_SHARE = 8
+"""A reply must have room for this part (one in …) of the context, or for all that it may take, if that is less."""
+_MOST_LETTERS = 256
+"""Bytes that no token is longer than: text with more of them per token of context is not worth counting."""
+
+
+def prompts(split: Split, config: Prompts, seed: int, iterations: int) -> Split:
+    """PROMPTS: each prompt with its portion, from 1 to `iterations`, and where there is a limit the rest set aside.
+
+    Portion and order under the limit are seeded hashes of the prompt's content: they depend neither on the order of the
+    files nor on which other prompts there are. So portions are of about equal size, and with few prompts one may be
+    empty. Raises InputError when no prompt is left.
+    """
+    kept = split.kept
+    if not kept.height:
+        reasons = split.rejected["reason"].value_counts(sort=True).rows() if split.rejected.height else []
+        why = ", ".join(f"{count} {reason}" for reason, count in reasons) or "the files are empty"
+        raise InputError(f"no prompt can be used ({why}); give files with prompts")
+    ids = kept["prompt_id"]
+    portion = _drawn(ids, lambda prompt_id: 1 + draw(seed, "portion", prompt_id) % iterations)
+    planned = kept.with_columns(portion.alias("portion"))
+    if config.limit is None or kept.height <= config.limit:
+        return Split(conform(planned, PROMPTS), split.rejected)
+    rank = _drawn(ids, lambda prompt_id: draw(seed, "limit", prompt_id)).rank("ordinal")
+    within = rank <= config.limit
+    over = rejected(planned.filter(~within), OVER_LIMIT, pl.lit(f"the limit is {config.limit} prompts"))
+    return Split(conform(planned.filter(within), PROMPTS), pl.concat([split.rejected, over], how="diagonal"))
+
+
+def _drawn(ids: pl.Series, number: Callable[[str], int]) -> pl.Series:
+    return pl.Series([number(prompt_id) for prompt_id in ids], dtype=pl.Int64)
+
+
+def within_context(prompts: pl.DataFrame, generator: Generator, room: int, extra: int) -> Split:
+    """The prompts that leave a reply room in the generator's context, and the others as rejected, too_long.
+
+    `room` is the most tokens a reply may take, `extra` the most that a system message adds to a prompt. A reply need
+    not have all of `room`, since one that meets the end of the context is only cut short: a prompt goes when it leaves
+    less than an eighth of the context (16 tokens at least), or less than `room` where that is smaller still. Without a
+    known context length every prompt is kept.
+    """
+    context = generator.context_length
+    if context is None or not prompts.height:
+        return Split(prompts, rejected(prompts.clear(), TOO_LONG, pl.lit(None)))
+    needed = min(room, max(LEAST_ROOM, context // LEAST_SHARE))
+    lengths = _lengths(prompts, generator, context)
+    counted = prompts.with_columns(lengths.alias("__tokens"))
+    tokens = pl.col("__tokens")
+    fits = tokens + extra + needed <= context
+    detail = pl.format(
+        "the prompt has {} tokens, system messages up to {}, a reply needs {}, the context is {}",
+        pl.when(tokens <= context).then(tokens.cast(pl.String)).otherwise(pl.format("{} or more", tokens)),
+        pl.lit(extra),
+        pl.lit(needed),
+        pl.lit(context),
+    )
+    too_long = rejected(counted.filter(~fits), TOO_LONG, detail).drop("__tokens")
+    return Split(counted.filter(fits).drop("__tokens"), too_long)
+
+
+def _lengths(prompts: pl.DataFrame, generator: Generator, context: int) -> pl.Series:
+    """Tokens of each prompt; a text so long that it cannot fit is not tokenised and counts as context + 1."""
+    contents = pl.element().struct.field("content").str.len_bytes()
+    size = prompts.select(pl.col("prompt").list.eval(contents).list.sum()).to_series()
+    countable = size <= context * _MOST_LETTERS
+    counts = iter(generator.count_tokens(prompts.filter(countable)["prompt"].to_list()))
+    return pl.Series([next(counts) if small else context + 1 for small in countable], dtype=pl.Int64)
+
+
+def rejected(rows: pl.DataFrame, reason: str, detail: pl.Expr) -> pl.DataFrame:
+    """`rows` with the columns of REJECTED in front."""
+    tokens = {"filter": pl.lit(STAGE), "reason": pl.lit(reason), "detail": detail.cast(pl.String)}
+    columns = [name for name in rows.columns if name not in REJECTED.columns]
+    return rows.select(**tokens).hstack(rows.select(columns))
