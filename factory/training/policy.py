@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ def trainable(ref: ModelRef, lora: Lora | None) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        return peft.get_peft_model(model, settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft reads a name that transformers has moved on from
+            return peft.get_peft_model(model, settings)
     except ValueError as error:
         raise ConfigError(f"training.lora.target_modules fits no layer of {ref.name}: {error}") from error
 
