@@ -1,0 +1,38 @@
+"""Picking the next token: temperature and nucleus, by inverse CDF from numbers that are passed in."""
+
+import torch
+from torch import Tensor
+
+FEW = 64
+"""A nucleus is nearly always smaller than this, and finding the few likeliest is much cheaper than sorting all."""
+
+
+def pick(logits: Tensor, temperature: Tensor, top_p: Tensor, uniform: Tensor) -> Tensor:
+    """One token per row: `logits` [rows, vocabulary]; `temperature`, `top_p`, `uniform` in [0, 1) [rows]; ids [rows].
+
+    A row depends on its own numbers alone, so that the other rows of a batch cannot change it. The nucleus is the
+    smallest set of likeliest tokens with at least `top_p` of the mass; tokens are taken in order of falling probability
+    until the share `uniform` of the nucleus is reached. Temperature 0 takes the likeliest token.
+    """
+    logits = logits.float()
+    chosen = logits.argmax(-1)
+    rows = torch.nonzero(temperature > 0).flatten()
+    size = min(FEW, logits.shape[-1])
+    while len(rows):
+        ids, done = _nucleus(logits[rows], temperature[rows], top_p[rows], uniform[rows], size)
+        chosen[rows[done]] = ids[done]
+        rows, size = rows[~done], min(size * 32, logits.shape[-1])
+    return chosen
+
+
+def _nucleus(logits: Tensor, temperature: Tensor, top_p: Tensor, uniform: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Ids [rows] from the `size` likeliest tokens, and for which rows those hold the nucleus [rows]."""
+    scaled = logits / temperature[:, None]
+    values, ids = scaled.topk(size)
+    probabilities = (values - scaled.logsumexp(-1, keepdim=True)).exp().double()
+    mass = probabilities.cumsum(-1)
+    done = (mass[:, -1] >= top_p) | (size == logits.shape[-1])
+    inside = (mass - probabilities) < top_p[:, None]
+    target = uniform.double() * (probabilities * inside).sum(-1)
+    place = (mass <= target[:, None]).sum(-1).minimum(inside.sum(-1) - 1)
+    return ids.gather(1, place[:, None]).flatten(), done

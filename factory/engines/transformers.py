@@ -1,0 +1,235 @@
+"""transformers in this process, on the CPU or one GPU: generates, and scores replies, with one model."""
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from random import Random
+from typing import Any
+
+import torch
+
+from factory.engine_blocks import TransformersEngine
+from factory.engines.base import Completion, ModelRef, Request, Score, ScoreRequest
+from factory.engines.decoding import Decoder, Row
+from factory.errors import EngineError
+from factory.identity import Messages
+from factory.models.chat import end_ids, knows_system, prompt_ids, reply_ids
+from factory.models.load import load_model, load_tokenizer
+from factory.models.sequences import Encoded, Plan, buckets, layout, plan_for, reply_logps
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class TransformersModel:
+    """Generator and scorer over one model, loaded when it is first needed.
+
+    Replies are sampled from each request's own seed, whatever else is in the batch; rounding aside, the same request
+    gets the same reply. Scores are computed as training computes them: auto is float32 on the CPU and float32 weights
+    under bfloat16 autocast on a GPU, so that policy and reference agree before the first step.
+    """
+
+    def __init__(self, block: TransformersEngine, model: ModelRef) -> None:
+        """Load the tokenizer. Raises EngineError when there is no such model or device."""
+        self._block, self._ref = block, model
+        self._device = _device(block.device)
+        self._tokenizer = load_tokenizer(model)
+        self._fold = model.fold_system or not knows_system(self._tokenizer)
+        self._model: Any = None
+        self._plan: Plan | None = None
+        self._context: int | None = None
+
+    @property
+    def identity(self) -> str:
+        """The model's name or fingerprint."""
+        return f"transformers:{self._ref.identity}"
+
+    @property
+    def context_length(self) -> int | None:
+        """Most tokens of prompt and reply together."""
+        if self._context is None and self._model is None:
+            self._load(self._generation_dtype())
+        return self._context
+
+    def count_tokens(self, conversations: Sequence[Messages]) -> list[int]:
+        """Prompt length of each conversation in tokens; of one that the chat template refuses, of its contents."""
+        return [self._count(messages) for messages in conversations]
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """Yield each completion as soon as it is there. Raises EngineError when the weights cannot be loaded."""
+        model = self._load(self._generation_dtype())
+        ends = end_ids(self._tokenizer, model)
+        rows: dict[Row, Request] = {}
+        for request in requests:
+            made = self._row(request)
+            if isinstance(made, Completion):
+                yield made
+            else:
+                rows[made] = request
+        decoder = Decoder(model, ends, min(ends), self._block.batch_tokens)
+        for row in decoder.run(list(rows)):
+            yield self._completion(rows[row], row, ends)
+
+    def score(self, requests: Sequence[ScoreRequest]) -> Iterator[Score]:
+        """Mean log-probability of each reply under its prompt, end-of-turn token included where it finished."""
+        model = self._load(self._scoring_dtype())
+        if self._plan is None:
+            self._plan = plan_for(model)
+        items: dict[str, Encoded] = {}
+        for request in requests:
+            made = self._encoded(request)
+            if isinstance(made, Score):
+                yield made
+            else:
+                items[request.id] = made
+        names = list(items)
+        kind = self._plan.layout
+        lengths = [
+            items[name].tokens(kind) if kind == "flat" else items[name].longest * _rows(items[name], kind)
+            for name in names
+        ]
+        groups = [[names[place] for place in group] for group in buckets(lengths, self._block.batch_tokens)]
+        while groups:
+            yield from self._scored(groups, {name: items[name] for name in groups.pop()})
+
+    def close(self) -> None:
+        """Let go of the weights."""
+        self._model = self._plan = None
+        gc.collect()
+        if self._device.startswith("cuda"):
+            torch.cuda.empty_cache()
+
+    def _load(self, dtype: torch.dtype) -> Any:
+        """The model in `dtype`; another one than before is read again, so that only one is held."""
+        if self._model is None or self._model.dtype != dtype:
+            self.close()
+            self._model = load_model(self._ref, self._device, dtype)
+            self._context = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        return self._model
+
+    def _generation_dtype(self) -> torch.dtype:
+        if self._block.dtype != "auto":
+            return DTYPES[self._block.dtype]
+        return torch.bfloat16 if _computes_bfloat16(self._device) else torch.float32
+
+    def _scoring_dtype(self) -> torch.dtype:
+        return DTYPES.get(self._block.dtype, torch.float32)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self._block.dtype == "auto" and self._device.startswith("cuda"):
+            return torch.autocast("cuda", dtype=torch.bfloat16)
+        return nullcontext()
+
+    def _count(self, messages: Messages) -> int:
+        try:
+            return len(prompt_ids(self._tokenizer, messages, self._fold))
+        except EngineError:
+            return sum(len(reply_ids(self._tokenizer, turn["content"], True)) for turn in messages)
+
+    def _row(self, request: Request) -> Row | Completion:
+        """The request in tokens, or its failure."""
+        try:
+            ids = prompt_ids(self._tokenizer, request.messages, self._fold)
+        except EngineError as error:
+            return Completion(request.id, None, error=str(error))
+        room = request.max_new_tokens
+        if self._context is not None:
+            room = min(room, self._context - len(ids))
+        if room < 1:
+            reason = f"the prompt has {len(ids)} tokens and the model's context only {self._context}"
+            return Completion(request.id, None, prompt_tokens=len(ids), error=reason)
+        return Row(
+            ids,
+            room,
+            request.temperature,
+            request.top_p,
+            Random(request.seed),
+            choices=first_tokens(self._tokenizer, request.choices),
+        )
+
+    def _completion(self, request: Request, row: Row, ends: frozenset[int]) -> Completion:
+        text = None
+        if row.choice_logprobs is not None:
+            text = max(row.choice_logprobs, key=row.choice_logprobs.__getitem__)
+        elif row.error is None:
+            ids = row.new[:-1] if row.new[-1] in ends else row.new
+            text = self._tokenizer.decode(ids, skip_special_tokens=True)
+        return Completion(
+            request.id,
+            text,
+            row.finish,
+            prompt_tokens=len(row.prompt),
+            completion_tokens=len(row.new),
+            choice_logprobs=row.choice_logprobs,
+            error=row.error,
+        )
+
+    def _encoded(self, request: ScoreRequest) -> Encoded | Score:
+        """The request in tokens, or its failure."""
+        try:
+            prompt = prompt_ids(self._tokenizer, request.messages, self._fold)
+        except EngineError as error:
+            return _failed(request.id, len(request.replies), str(error))
+        replies = tuple(reply_ids(self._tokenizer, reply.text, reply.finished) for reply in request.replies)
+        item = Encoded(prompt, replies)
+        if self._context is not None and item.longest > self._context:
+            reason = f"prompt and reply have {item.longest} tokens and the model's context only {self._context}"
+            return _failed(request.id, len(replies), reason)
+        return item
+
+    def _scored(self, groups: list[list[str]], items: dict[str, Encoded]) -> Iterator[Score]:
+        """Score one group; a failed one goes back in halves, and an item that fails alone is given up."""
+        try:
+            means, counts = self._means(list(items.values()))
+        except Exception as error:  # noqa: BLE001 - out of memory has many types; an item that fails alone reports it
+            names = list(items)
+            if len(names) > 1:
+                groups += [names[: len(names) // 2], names[len(names) // 2 :]]
+            else:
+                yield _failed(names[0], len(items[names[0]].replies), f"{type(error).__name__}: {error}"[:500])
+            return
+        start = 0
+        for name, item in items.items():
+            part = slice(start, start := start + len(item.replies))
+            logps = (mean if count else None for mean, count in zip(means[part], counts[part], strict=True))
+            yield Score(name, tuple(logps), tuple(counts[part]))
+
+    @torch.inference_mode()
+    def _means(self, items: list[Encoded]) -> tuple[list[float], list[int]]:
+        assert self._plan is not None
+        with self._autocast():
+            batch = layout(items, self._plan.layout).to(self._device)
+            sums, counts = reply_logps(self._model, batch, self._plan)
+        return (sums.double() / counts.clamp(min=1)).tolist(), counts.tolist()
+
+
+def first_tokens(tokenizer: Any, choices: Sequence[str]) -> dict[str, int] | None:
+    """The first token of each choice; None without choices, or where two begin with the same one."""
+    tokens = {name: reply_ids(tokenizer, name, False)[:1] for name in choices}
+    firsts = [ids[0] for ids in tokens.values() if ids]
+    if not choices or len(set(firsts)) < len(tokens):
+        return None
+    return dict(zip(tokens, firsts, strict=True))
+
+
+def _rows(item: Encoded, kind: str) -> int:
+    return len(item.replies) if kind == "separate" else 1
+
+
+def _failed(name: str, replies: int, error: str) -> Score:
+    return Score(name, (None,) * replies, (None,) * replies, error)
+
+
+def _device(name: str) -> str:
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _computes_bfloat16(device: str) -> bool:
+    """Whether bfloat16 is native: on GPUs, and on CPUs that know it (there 2 to 3 times as fast as float32)."""
+    if device != "cpu":
+        return True
+    features = torch.cpu.get_capabilities()
+    return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
