@@ -1,0 +1,209 @@
+"""The numbers that the card and the report are made from, as small frozen models; whatever is not known is None."""
+
+from collections.abc import Iterable
+from math import sqrt
+from typing import Any
+
+import polars as pl
+from pydantic import Field
+
+from factory.schema import REPLIES
+from factory.strict import Strict
+
+_Z = 1.959964
+
+
+class Share(Strict):
+    """`hits` of `n`, with a 95 % Wilson interval."""
+
+    hits: float
+    n: int
+
+    @property
+    def value(self) -> float:
+        """The share itself."""
+        return self.hits / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Lower and upper end of the Wilson interval."""
+        z2 = _Z * _Z
+        middle = (self.value + z2 / (2 * self.n)) / (1 + z2 / self.n)
+        half = _Z * sqrt(self.value * (1 - self.value) / self.n + z2 / (4 * self.n**2)) / (1 + z2 / self.n)
+        return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def share(hits: float, n: int) -> Share | None:
+    """A Share, or None where there is nothing to divide by."""
+    return Share(hits=hits, n=n) if n else None
+
+
+class Lengths(Strict):
+    """How long the replies of a group of pairs are, in characters."""
+
+    name: str
+    pairs: int
+    chosen: float
+    rejected: float
+    longer_chosen: Share | None
+    """Pairs whose chosen is the longer one, among those of unequal length."""
+
+    @property
+    def gap(self) -> float | None:
+        """Difference of the means relative to their average; None for empty replies."""
+        middle = (self.chosen + self.rejected) / 2
+        return (self.chosen - self.rejected) / middle if middle else None
+
+
+class Histogram(Strict):
+    """Counts of reply lengths in bins of equal width; the last bin holds all that is longer."""
+
+    width: int
+    chosen: list[int]
+    rejected: list[int]
+
+
+class PairFacts(Strict):
+    """What a table of pairs holds."""
+
+    pairs: int
+    prompts: int
+    lengths: Lengths
+    histogram: Histogram
+    by_feature: list[Lengths]
+    by_iteration: list[Lengths]
+    by_source: list[Lengths]
+    policies: dict[str, int]
+    methods: dict[str, int]
+    tokens: dict[str, float]
+    """Mean tokens of each reply, where they were counted."""
+    cut: dict[str, int]
+    """Replies that ended at the length limit, where that is known."""
+    fallback_features: int | None
+    """Pairs whose feature was drawn because the policy's answer could not be read."""
+
+
+class FunnelStep(Strict):
+    """One filter: what it kept of what reached it."""
+
+    filter: str
+    kept: int
+    rejected: int
+    reasons: dict[str, int] = Field(default_factory=dict)
+
+
+class Funnel(Strict):
+    """The filters, in order."""
+
+    input: int
+    steps: list[FunnelStep]
+    kept: int
+
+
+class Model(Strict):
+    """A model that had a part in the data."""
+
+    role: str
+    name: str
+    license: str | None = None
+
+
+_NARROW = ("prompt_id", "feature", "iteration", "source", "policy", "method", "feature_source")
+BINS = 40
+
+
+def narrow(pairs: pl.LazyFrame) -> pl.DataFrame:
+    """Lengths in characters (`chosen`, `rejected`) and group columns of every pair, without the texts."""
+    known = pairs.collect_schema()
+    extra = [f"{kind}_{reply}" for kind in ("finish", "tokens") for reply in REPLIES]
+    columns = [name for name in (*_NARROW, *extra, "pair_id") if name in known]
+    sizes = [pl.col(name).str.len_chars().cast(pl.Int64).alias(name) for name in ("chosen", "rejected")]
+    return pairs.select(*columns, *sizes).collect(engine="streaming")
+
+
+def pair_facts(pairs: pl.LazyFrame) -> PairFacts:
+    """The facts of a table of pairs, in one pass over its texts."""
+    table = narrow(pairs)
+    return PairFacts(
+        pairs=table.height,
+        prompts=table["prompt_id"].n_unique() if table.height else 0,
+        lengths=lengths(table, "all"),
+        histogram=histogram(table),
+        by_feature=grouped(table, "feature"),
+        by_iteration=grouped(table, "iteration"),
+        by_source=grouped(table, "source"),
+        policies=counts(table, "policy"),
+        methods=counts(table, "method"),
+        tokens=_tokens(table),
+        cut=_cut(table),
+        fallback_features=_fallback(table),
+    )
+
+
+def lengths(table: pl.DataFrame, name: str) -> Lengths:
+    """Mean lengths and the share of longer chosen replies of a narrow table."""
+    unequal = table.filter(pl.col("chosen") != pl.col("rejected"))
+    longer = unequal.filter(pl.col("chosen") > pl.col("rejected")).height
+    chosen, rejected = (float(table[side].mean() or 0.0) for side in ("chosen", "rejected"))  # type: ignore[arg-type]
+    return Lengths(
+        name=name, pairs=table.height, chosen=chosen, rejected=rejected, longer_chosen=share(longer, unequal.height)
+    )
+
+
+def grouped(table: pl.DataFrame, column: str) -> list[Lengths]:
+    """Lengths per value of a column, in the order of the values; pairs without one are left out."""
+    if column not in table.columns:
+        return []
+    parts = table.filter(pl.col(column).is_not_null()).partition_by(column, as_dict=True)
+    return [lengths(part, str(key[0])) for key, part in sorted(parts.items(), key=lambda item: item[0])]
+
+
+def counts(table: pl.DataFrame, column: str) -> dict[str, int]:
+    """Rows per value of a column, the most frequent first; rows without a value are left out."""
+    if column not in table.columns:
+        return {}
+    found = table[column].drop_nulls().value_counts().sort("count", column, descending=[True, False])
+    return {str(value): int(n) for value, n in found.iter_rows()}
+
+
+def histogram(table: pl.DataFrame, width: int | None = None) -> Histogram:
+    """Reply lengths in BINS bins that reach the 99th percentile of the longer side, or bins of a given width."""
+    step = width or bin_width(table)
+    return Histogram(width=step, **{side: _bins(table[side], step) for side in ("chosen", "rejected")})
+
+
+def bin_width(table: pl.DataFrame) -> int:
+    """A round bin width in characters, for which 99 % of the replies fit in BINS bins."""
+    top = max((float(table[side].quantile(0.99) or 0) for side in ("chosen", "rejected")), default=0.0)
+    rounds = (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500)
+    return next((width for width in rounds if width * BINS > top), 1000)
+
+
+def _bins(values: pl.Series, width: int) -> list[int]:
+    slots = (values // width).clip(0, BINS - 1).value_counts()
+    found: dict[int, int] = dict(slots.iter_rows())
+    return [found.get(slot, 0) for slot in range(BINS)]
+
+
+def _tokens(table: pl.DataFrame) -> dict[str, float]:
+    columns = {reply: f"tokens_{reply}" for reply in REPLIES if f"tokens_{reply}" in table.columns}
+    means: dict[str, Any] = {reply: table[column].mean() for reply, column in columns.items()}
+    return {reply: float(mean) for reply, mean in means.items() if mean is not None}
+
+
+def _cut(table: pl.DataFrame) -> dict[str, int]:
+    columns = {reply: f"finish_{reply}" for reply in REPLIES if f"finish_{reply}" in table.columns}
+    known = {reply: table[column].drop_nulls() for reply, column in columns.items()}
+    return {reply: int((values == "length").sum()) for reply, values in known.items() if len(values)}
+
+
+def _fallback(table: pl.DataFrame) -> int | None:
+    if "feature_source" not in table.columns or table["feature_source"].null_count() == table.height:
+        return None
+    return int((table["feature_source"] == "fallback").sum())
+
+
+def total(values: Iterable[float | None]) -> float | None:
+    """The sum of what is known, None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

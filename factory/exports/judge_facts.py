@@ -1,0 +1,108 @@
+"""How each judge voted: for which slot, for which length, how steadily, at what cost."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from factory.exports.facts import Share, share, total
+from factory.schema import ORDERS
+from factory.strict import Strict
+from filters.votes import first_order, verdicts
+
+
+class JudgeFacts(Strict):
+    """One judge's votes. Biases are measured on the vote asked first, whose order is a coin no rule has touched."""
+
+    name: str
+    votes: int
+    """Answers, readable or not."""
+    unread: int
+    for_chosen: Share | None
+    """First votes that went to chosen."""
+    first_slot: Share | None
+    """First votes that went to the reply shown first; 0.5 is without bias."""
+    longer: Share | None
+    """First votes that went to the longer reply, among pairs of unequal length."""
+    flips: float | None
+    """Share of pairs whose vote turns with the order, each first vote weighed as often as it was given."""
+    flips_seen: int
+    """Pairs asked in both orders, on which that rests."""
+    verdicts: dict[str, int]
+    """right, wrong, unsure, invalid, partial (asked in one order) to number of pairs."""
+    by_iteration: dict[str, Share]
+    """First votes for chosen, by iteration."""
+    by_feature: dict[str, Share]
+    """First votes for chosen, by feature."""
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cost: float | None
+
+
+def judge_facts(judgments: pl.DataFrame, pairs: pl.DataFrame) -> list[JudgeFacts]:
+    """Facts of each judge in a judgments table. `pairs`: pair_id, lengths of both replies, feature, iteration."""
+    ruled = verdicts(judgments.select("pair_id", "judge", "order", "vote")).collect()
+    names = sorted(judgments["judge"].unique())
+    unique = pairs.unique("pair_id", keep="first", maintain_order=True)
+    return [_one(name, judgments.filter(pl.col("judge") == name), unique, ruled) for name in names]
+
+
+def _one(name: str, rows: pl.DataFrame, pairs: pl.DataFrame, ruled: pl.DataFrame) -> JudgeFacts:
+    first = _first_votes(rows, name).join(pairs, on="pair_id", how="left", maintain_order="left")
+    shown_first = first.filter((pl.col("order") == ORDERS[0]) == (pl.col("vote") == "chosen"))
+    unequal = first.filter(pl.col("chosen") != pl.col("rejected"))
+    longer = unequal.filter((pl.col("chosen") > pl.col("rejected")) == (pl.col("vote") == "chosen"))
+    flips, seen = _flips(rows, first)
+    mine = ruled.filter(pl.col("judge") == name)["verdict"].value_counts().sort("verdict")
+    spent: Mapping[str, float | None] = {
+        key: total(rows[key]) for key in ("prompt_tokens", "completion_tokens", "cost")
+    }
+    return JudgeFacts(
+        name=name,
+        votes=rows.height,
+        unread=rows["vote"].null_count(),
+        for_chosen=share(first.filter(pl.col("vote") == "chosen").height, first.height),
+        first_slot=share(shown_first.height, first.height),
+        longer=share(longer.height, unequal.height),
+        flips=flips,
+        flips_seen=seen,
+        verdicts=dict(mine.iter_rows()),
+        by_iteration=_for_chosen(first, "iteration"),
+        by_feature=_for_chosen(first, "feature"),
+        prompt_tokens=_whole(spent["prompt_tokens"]),
+        completion_tokens=_whole(spent["completion_tokens"]),
+        cost=spent["cost"],
+    )
+
+
+def _first_votes(rows: pl.DataFrame, judge: str) -> pl.DataFrame:
+    """The readable votes that were asked first, one per pair."""
+    readable = rows.filter(pl.col("vote").is_not_null()).select("pair_id", "order", "vote")
+    coins = [first_order(pair, judge) for pair in readable["pair_id"]]
+    asked_first = readable.filter(readable["order"] == pl.Series(coins, dtype=pl.String))
+    return asked_first.unique("pair_id", keep="first", maintain_order=True)
+
+
+def _flips(rows: pl.DataFrame, first: pl.DataFrame) -> tuple[float | None, int]:
+    """A rule may ask for the second order after one vote more often than after the other; weights undo that."""
+    readable = rows.filter(pl.col("vote").is_not_null()).select("pair_id", "order", second="vote")
+    both = first.select("pair_id", "order", "vote").join(readable, on="pair_id", suffix="_second")
+    both = both.filter(pl.col("order") != pl.col("order_second"))
+    rate = 0.0
+    for vote, n in first["vote"].value_counts().iter_rows():
+        asked = both.filter(pl.col("vote") == vote)
+        if not asked.height:
+            return None, both.height
+        rate += n / first.height * asked.filter(pl.col("second") != vote).height / asked.height
+    return (rate if first.height else None), both.height
+
+
+def _for_chosen(first: pl.DataFrame, column: str) -> dict[str, Share]:
+    if column not in first.columns:
+        return {}
+    known = first.filter(pl.col(column).is_not_null())
+    found = known.group_by(column).agg(hits=(pl.col("vote") == "chosen").sum(), n=pl.len()).sort(column)
+    return {str(name): Share(hits=hits, n=n) for name, hits, n in found.iter_rows()}
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)

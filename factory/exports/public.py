@@ -1,0 +1,42 @@
+"""What of a configuration may be shown to everybody: neither where things lie nor how servers are reached."""
+
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+_SHOWN = ("principles", "sampling", "training", "filters", "judges", "audit")
+_JUDGE = ("name", "model", "template", "max_new_tokens", "temperature", "retries", "frugal", "full_share", "license")
+_PRIVATE = {"report_to", "trainer_options", "save_steps", "logits_chunk", "micro_batch_tokens", "allow_self"}
+
+
+def public_name(name: str) -> str:
+    """A model or file name without the folders that lead to it, where it is a path of some machine."""
+    text = str(name)
+    local = text.startswith(("/", "./", "../", "~", "\\")) or (len(text) > 2 and text[1] == ":" and text[2] in "\\/")
+    return PurePath(text.replace("\\", "/")).name if local else text
+
+
+def public_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of a configuration that decide what the data is like."""
+    shown = {key: _value(config[key]) for key in _SHOWN if config.get(key)}
+    if "judges" in shown:
+        shown["judges"] = [_judge(judge) for judge in shown["judges"]]
+    if "audit" in shown:
+        judge = shown["audit"].get("judge")
+        shown["audit"] = {**shown["audit"], "judge": _judge(judge)} if judge else None
+    return {key: value for key, value in shown.items() if value}
+
+
+def _judge(judge: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: judge[key] for key in _JUDGE if judge.get(key) is not None}
+
+
+def _value(value: Any) -> Any:
+    match value:
+        case dict():
+            return {str(key): _value(item) for key, item in value.items() if key not in _PRIVATE}
+        case list() | tuple():
+            return [_value(item) for item in value]
+        case str():
+            return public_name(value)
+    return value

@@ -1,0 +1,203 @@
+"""A run folder's numbers, collected once for card and report. What the folder does not hold is left out."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from factory.exports.facts import Funnel, Model, bin_width, counts, histogram, lengths, narrow
+from factory.exports.judge_facts import judge_facts
+from factory.exports.public import public_config, public_name
+from factory.exports.run_models import AuditFacts, Balance, IterationFacts, RunFacts
+from factory.schema import REPLIES, VIEWS, logp_column
+from factory.store import read_manifest
+
+_POINTS = 300
+
+
+def run_facts(root: Path) -> RunFacts:
+    """Collect the facts of the run folder `root`."""
+    head = _json(root / "run.json") or {}
+    config: Mapping[str, Any] = head.get("config") or {}
+    kept, rejected = _scan(root / "filtered/kept.parquet"), _scan(root / "filtered/rejected.parquet")
+    everything = _narrow_all(root)
+    numbers = sorted(int(p.name) for p in (root / "iterations").glob("*") if p.is_dir() and p.name.isdigit())
+    kept_counts = counts(kept.select("iteration").collect(), "iteration") if kept is not None else {}
+    judgments = _scan(root / "filtered/judgments.parquet")
+    return RunFacts(
+        name=root.resolve().name,
+        seed=head.get("seed"),
+        version=head.get("sso_factory"),
+        versions=head.get("versions") or {},
+        config=public_config(config),
+        models=_models(config),
+        prompts_license=(config.get("prompts") or {}).get("license"),
+        principles=_principles(config),
+        iterations=[_iteration(root / "iterations" / str(number), number, kept_counts) for number in numbers],
+        funnel=_funnel(root / "filtered/funnel.json"),
+        balance=_balance(kept, rejected),
+        judges=judge_facts(judgments.collect(), everything) if judgments is not None else [],
+        audit=_audit(root / "audit/audit.json", config),
+        seconds=_seconds(root),
+    )
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _scan(path: Path) -> pl.LazyFrame | None:
+    return pl.scan_parquet(path) if path.is_file() else None
+
+
+def _narrow_all(root: Path) -> pl.DataFrame:
+    """Lengths and groups of every pair that could have been judged."""
+    tables = [_scan(path) for path in sorted((root / "iterations").glob("*/scores.parquet"))]
+    tables = tables or [_scan(root / "filtered/kept.parquet"), _scan(root / "filtered/rejected.parquet")]
+    wanted = ("pair_id", "chosen", "rejected", "feature", "iteration")
+    found = [t for t in tables if t is not None and {"pair_id", "chosen", "rejected"} <= set(t.collect_schema())]
+    frames = [narrow(t.filter(pl.col("chosen").is_not_null(), pl.col("rejected").is_not_null())) for t in found]
+    frames = [frame.select(name for name in wanted if name in frame.columns) for frame in frames]
+    empty = pl.DataFrame(schema={"pair_id": pl.String, "chosen": pl.Int64, "rejected": pl.Int64})
+    return pl.concat([empty, *frames], how="diagonal_relaxed")
+
+
+def _models(config: Mapping[str, Any]) -> list[Model]:
+    policy = config.get("policy") or {}
+    found = [Model(role="policy", name=public_name(policy["model"]), license=policy.get("license"))] if policy else []
+    found += [_judge("judge", judge) for judge in config.get("judges") or []]
+    auditor = (config.get("audit") or {}).get("judge")
+    return [*found, _judge("auditor", auditor)] if auditor else found
+
+
+def _judge(role: str, judge: Mapping[str, Any]) -> Model:
+    return Model(role=role, name=public_name(judge.get("model") or judge["name"]), license=judge.get("license"))
+
+
+def _principles(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    import principles
+    from factory.errors import FactoryError
+
+    name = (config.get("principles") or {}).get("set")
+    if not name:
+        return None
+    try:
+        return principles.load(name).model_dump(mode="json")
+    except FactoryError:
+        return None
+
+
+def _iteration(folder: Path, number: int, kept: Mapping[str, int]) -> IterationFacts:
+    features, triples = _scan(folder / "features.parquet"), _scan(folder / "triples.parquet")
+    rejected = _scan(folder / "triples.rejected.parquet")
+    found = features.select("feature", "feature_source").collect() if features is not None else None
+    set_aside = counts(rejected.select("reason").collect(), "reason") if rejected is not None else {}
+    return IterationFacts(
+        number=number,
+        prompts=found.height if found is not None else None,
+        features=counts(found, "feature") if found is not None else {},
+        fallback=int((found["feature_source"] == "fallback").sum()) if found is not None else None,
+        pairs=triples.select(pl.len()).collect().item() if triples is not None else None,
+        set_aside=set_aside,
+        likelihood=_likelihood(_scan(folder / "scores.parquet")),
+        kept=kept.get(str(number), 0) if kept else None,
+        metrics=_metrics(folder / "metrics.jsonl"),
+    )
+
+
+def _likelihood(scores: pl.LazyFrame | None) -> dict[str, float]:
+    if scores is None:
+        return {}
+    known = scores.collect_schema()
+    names = {f"{reply}_{view}": logp_column(reply, view) for reply in REPLIES for view in VIEWS}
+    means = [pl.col(column).exp().mean().alias(name) for name, column in names.items() if column in known]
+    row = scores.select(means).collect(engine="streaming").row(0, named=True) if means else {}
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def _metrics(path: Path) -> list[dict[str, float | None]]:
+    lines = list(_lines(path))
+    stride = max(1, -(-len(lines) // _POINTS))
+    thin = [line for at, line in enumerate(lines) if at % stride == 0 or at == len(lines) - 1]
+    return [{key: value for key, value in line.items() if _number(value)} for line in thin]
+
+
+def _number(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value == value)
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.is_file():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            yield value
+
+
+def _funnel(path: Path) -> Funnel | None:
+    found = _json(path)
+    if not isinstance(found, dict) or "steps" not in found:
+        return None
+    steps = [
+        {key: step[key] for key in ("filter", "kept", "rejected", "reasons") if key in step} for step in found["steps"]
+    ]
+    return Funnel.model_validate({"input": found["input"], "kept": found["kept"], "steps": steps})
+
+
+def _balance(kept: pl.LazyFrame | None, rejected: pl.LazyFrame | None) -> Balance | None:
+    if kept is None or rejected is None or not {"filter", "chosen"} <= set(rejected.collect_schema()):
+        return None
+    dropped = narrow(rejected.filter(pl.col("filter") == "length_balance"))
+    after = narrow(kept)
+    if not dropped.height or not after.height:
+        return None
+    before = pl.concat([dropped, after], how="diagonal_relaxed")
+    width = bin_width(before)
+    return Balance(
+        before=lengths(before, "before"),
+        after=lengths(after, "after"),
+        before_histogram=histogram(before, width),
+        after_histogram=histogram(after, width),
+    )
+
+
+def _audit(path: Path, config: Mapping[str, Any]) -> AuditFacts | None:
+    found = _json(path)
+    if not isinstance(found, dict) or not found.get("n"):
+        return None
+    known = {key: value for key, value in found.items() if key in AuditFacts.model_fields and key != "strata"}
+    judge = (config.get("audit") or {}).get("judge") or {}
+    named = found.get("judge") if isinstance(found.get("judge"), str) else judge.get("name")
+    strata = found.get("strata")
+    return AuditFacts.model_validate(
+        {**known, "judge": public_name(named) if named else None, "strata": _strata(strata)}
+    )
+
+
+def _strata(strata: object) -> dict[str, dict[str, dict[str, float | None]]]:
+    if not isinstance(strata, dict):
+        return {}
+    tables = {by: values for by, values in strata.items() if isinstance(values, dict)}
+    return {
+        by: {str(name): {k: v for k, v in row.items() if _number(v)} for name, row in values.items()}
+        for by, values in tables.items()
+        if all(isinstance(row, dict) for row in values.values())
+    }
+
+
+def _seconds(root: Path) -> dict[str, float]:
+    found = {}
+    for path in sorted(root.rglob("*.manifest.json")):
+        manifest = read_manifest(path)
+        if manifest and isinstance(manifest.get("seconds"), int | float):
+            found[str(manifest["stage"])] = float(manifest["seconds"])
+    return found

@@ -1,0 +1,88 @@
+"""The shape of a run's numbers. Whatever a run folder does not hold is None or empty."""
+
+from typing import Any
+
+from pydantic import Field
+
+from factory.exports.facts import Funnel, Histogram, Lengths, Model, total
+from factory.exports.judge_facts import JudgeFacts
+from factory.strict import Strict
+
+
+class IterationFacts(Strict):
+    """One round of generation and training."""
+
+    number: int
+    prompts: int | None = None
+    features: dict[str, int] = Field(default_factory=dict)
+    fallback: int | None = None
+    """Features drawn because the answer could not be read."""
+    pairs: int | None = None
+    set_aside: dict[str, int] = Field(default_factory=dict)
+    """Reason to number of triples that came to nothing."""
+    likelihood: dict[str, float] = Field(default_factory=dict)
+    """Mean over pairs of e^{pi~}, the probability per token of a reply under a view: `chosen_plain`, …"""
+    kept: int | None = None
+    metrics: list[dict[str, float | None]] = Field(default_factory=list)
+    """Lines of metrics.jsonl, thinned out evenly."""
+
+
+class AuditFacts(Strict):
+    """audit.json, as far as it is there."""
+
+    judge: str | None = None
+    n: int = 0
+    right: int = 0
+    unsure: int = 0
+    wrong: int = 0
+    invalid: int = 0
+    accuracy_without_unsure: float | None = None
+    accuracy_with_unsure: float | None = None
+    wilson_low: float | None = None
+    wilson_high: float | None = None
+    flip_rate: float | None = None
+    first_slot_rate: float | None = None
+    longer_chosen_rate: float | None = None
+    always_longer_accuracy: float | None = None
+    requests: int | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost: float | None = None
+    strata: dict[str, dict[str, dict[str, float | None]]] = Field(default_factory=dict)
+    """By what (iteration, feature), which value: the keys above."""
+
+
+class Balance(Strict):
+    """Lengths of what reached the length balance and of what it kept."""
+
+    before: Lengths
+    after: Lengths
+    before_histogram: Histogram
+    after_histogram: Histogram
+
+
+class RunFacts(Strict):
+    """A run in numbers."""
+
+    name: str
+    seed: int | None = None
+    version: str | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+    config: dict[str, Any] = Field(default_factory=dict)
+    """The configuration without places and engines: no path, address or key."""
+    models: list[Model] = Field(default_factory=list)
+    prompts_license: str | None = None
+    principles: dict[str, Any] | None = None
+    """The principle set in full, or None where it is not there any more."""
+    iterations: list[IterationFacts] = Field(default_factory=list)
+    funnel: Funnel | None = None
+    balance: Balance | None = None
+    judges: list[JudgeFacts] = Field(default_factory=list)
+    audit: AuditFacts | None = None
+    seconds: dict[str, float] = Field(default_factory=dict)
+    """Stage to the time it took, where its manifest is there."""
+
+    @property
+    def cost(self) -> float | None:
+        """Money spent on judges and audit, None where nobody counted."""
+        return total([*(judge.cost for judge in self.judges), self.audit.cost if self.audit else None])
