@@ -47,7 +47,7 @@ class EngineRoom:
         """The opened engine, kept until another one is asked for; one that scores does so on the same weights."""
         if self._held != (block, model):
             self.close()
-            self._progress.say(f"  opening {model.name} ({block.kind})")
+            self._progress.say(f"  opening {model.called} ({block.kind})")
             self._engine = self._open.enter_context(open_generator(block, model))
             self._held = (block, model)
         return self._engine

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import factory
 from factory.config import Config
 from factory.load import load_config
+from factory.panel import EngineRoom
 from factory.progress import Progress, Silent
-from factory.steps import Steps
+from factory.steps import Scored, Steps
 from factory.store import RunFolder, Stage, StageReachedError, open_run, write_json, write_text
 
 
@@ -32,7 +33,7 @@ def the_line(steps: Steps) -> Outcome:
         triples = steps.triples(prompts, contrast, policy, iteration)
         scores = steps.scores(triples, policy, iteration)
         policy = steps.train(scores, policy, iteration)
-        scored.append((triples, scores))
+        scored.append(Scored(triples, scores))
     filtered = steps.filter(scored)
     audit = steps.audit(filtered)
     exports = steps.export(filtered, audit)
@@ -56,8 +57,8 @@ def run(
     settings = config if isinstance(config, Config) else load_config(config)
     shown = progress or Silent()
     root = Path(run_dir or settings.run.dir)
-    with Steps.prepare(settings, shown) as prepare, open_run(root, shown, until) as folder:
-        steps = prepare(folder)
+    with open_run(root, shown, until) as folder, EngineRoom(shown) as room:
+        steps = Steps(settings, folder, room)
         _write_head(folder, settings)
         try:
             return the_line(steps)

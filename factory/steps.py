@@ -17,25 +17,19 @@ from factory.config import Config
 from factory.engines.base import ModelRef
 from factory.identity import draw
 from factory.journal import Journal
-from factory.panel import EngineRoom, judge_fingerprint, scorer_block
-from factory.readers import read_prompts
+from factory.panel import EngineRoom, judge_fingerprint, open_panel, scorer_block
+from factory.readers import fingerprint, read_prompts
 from factory.schema import LazySplit, Split
-from factory.stages import prompts as prompt_stage
 from factory.stages.contrast import contrast
 from factory.stages.features import allocate
+from factory.stages.prompts import prompts as plan_portions
+from factory.stages.prompts import within_context
 from factory.stages.score import score
 from factory.stages.triples import triples
 from factory.store import RunFolder, Stage, Workspace
+from factory.views import view_messages
 
-_SAME_WEIGHTS = {"save_steps", "report_to", "logits_chunk"}
-"""Keys of the training block that change how training runs and not what comes of it."""
-
-
-class Policy(NamedTuple):
-    """A model of the line and what tables call it."""
-
-    model: ModelRef
-    label: str
+_EMPTY = [{"role": "user", "content": ""}]
 
 
 class Scored(NamedTuple):
@@ -50,40 +44,44 @@ class Steps:
 
     def __init__(self, config: Config, folder: RunFolder, room: EngineRoom) -> None:
         self.config, self.folder, self._room = config, folder, room
-        self._filters = filters.build(config.filters)
+        self._filters = filters.build(config.filters or filters.paper(judged=bool(config.judges)))
         self._principles = principles.load(config.principles.set)
         self._seed = config.run.seed
 
-    def first_policy(self) -> Policy:
+    def iterations(self) -> range:
+        """1 to the number of iterations."""
+        return range(1, self.config.run.iterations + 1)
+
+    def first_policy(self) -> ModelRef:
         """The policy the line starts from."""
         config = self.config.policy
-        fold = config.system_role == "fold"
-        return Policy(ModelRef(config.model, fold, config.trust_remote_code), config.model)
+        return ModelRef(config.model, config.system_role == "fold", config.trust_remote_code)
 
-    def prompts(self, policy: Policy) -> Stage:
+    def prompts(self, policy: ModelRef) -> Stage:
         """Every prompt with the iteration it is for; the unusable and the too long are set aside."""
         config, run = self.config.prompts, self.config.run
-        found = read_prompts(config.paths)
+        room = self.config.sampling.max_new_tokens
 
         def build(journal: Journal) -> Split:
-            planned = prompt_stage.prompts(found, config, self._seed, run.iterations)
+            planned = plan_portions(read_prompts(config.paths), config, self._seed, run.iterations)
             generator = self._generator(policy, journal, "prompts")
-            fitting = prompt_stage.within_context(planned.kept, generator, self._principles, self.config.sampling)
-            rejected = pl.concat([planned.rejected, fitting.rejected], how="diagonal")
-            return Split(fitting.kept, rejected)
+            system = [view_messages(_EMPTY, text) for text in self._principles.system_messages()]
+            longest = max(generator.count_tokens(system), default=0)
+            fitting = within_context(planned.kept, generator, room, longest)
+            return Split(fitting.kept, pl.concat([planned.rejected, fitting.rejected], how="diagonal_relaxed"))
 
         inputs = {
-            "prompts": found.digest,
+            "prompts": fingerprint(config.paths),
             "limit": config.limit,
             "iterations": run.iterations,
             "seed": self._seed,
-            "policy": policy.model.identity,
-            "max_new_tokens": self.config.sampling.max_new_tokens,
+            "policy": policy.identity,
+            "max_new_tokens": room,
             "principles": self._principles.digest,
         }
         return self.folder.table("prompts", inputs, build)
 
-    def features(self, prompts: Stage, policy: Policy, iteration: int) -> Stage:
+    def features(self, prompts: Stage, policy: ModelRef, iteration: int) -> Stage:
         """The feature of each prompt of the iteration, named by the policy and drawn."""
 
         def build(journal: Journal) -> pl.DataFrame:
@@ -93,7 +91,7 @@ class Steps:
         inputs = {"prompts": prompts.digest, "principles": self._principles.digest, **self._asked(policy, iteration)}
         return self.folder.table(f"iterations/{iteration}/features", inputs, build)
 
-    def contrast(self, prompts: Stage, features: Stage, policy: Policy, iteration: int) -> Stage:
+    def contrast(self, prompts: Stage, features: Stage, policy: ModelRef, iteration: int) -> Stage:
         """The two system messages of each prompt."""
         config = self.config.principles
 
@@ -112,7 +110,7 @@ class Steps:
         }
         return self.folder.table(f"iterations/{iteration}/contrast", inputs, build)
 
-    def triples(self, prompts: Stage, contrast: Stage, policy: Policy, iteration: int) -> Stage:
+    def triples(self, prompts: Stage, contrast: Stage, policy: ModelRef, iteration: int) -> Stage:
         """The three replies to each prompt, as pairs."""
 
         def build(journal: Journal) -> Split:
@@ -125,7 +123,7 @@ class Steps:
                 seed=self._seed,
                 iteration=iteration,
                 method=self.config.training.method,
-                policy=policy.label,
+                policy=policy.called,
             )
 
         inputs = {
@@ -137,18 +135,18 @@ class Steps:
         }
         return self.folder.table(f"iterations/{iteration}/triples", inputs, build)
 
-    def scores(self, triples: Stage, policy: Policy, iteration: int) -> Stage:
+    def scores(self, triples: Stage, policy: ModelRef, iteration: int) -> Stage:
         """The log-probability of each reply under each view, by the policy that wrote them: training's reference."""
         block = scorer_block(self.config.engine)
 
         def build(journal: Journal) -> pl.DataFrame:
-            scorer = self._room.scorer(block, policy.model, journal, f"scores {iteration}")
+            scorer = self._room.scorer(block, policy, journal, f"scores {iteration}")
             return score(triples.read(), scorer)
 
-        inputs = {"triples": triples.digest, "policy": policy.model.identity, "engine": block.fingerprint}
+        inputs = {"triples": triples.digest, "policy": policy.identity, "engine": block.fingerprint}
         return self.folder.table(f"iterations/{iteration}/scores", inputs, build)
 
-    def train(self, scores: Stage, policy: Policy, iteration: int) -> Policy:
+    def train(self, scores: Stage, policy: ModelRef, iteration: int) -> ModelRef:
         """The next policy, trained on the iteration's pairs."""
         config = self.config.training
         if config.method == "none":
@@ -158,7 +156,7 @@ class Steps:
             self._room.close()
             return training.trainer(self.config.engine)(
                 scores.read(),
-                policy.model,
+                policy,
                 work.path,
                 config,
                 seed=draw(self._seed, "train", iteration),
@@ -168,13 +166,15 @@ class Steps:
 
         inputs = {
             "scores": scores.digest,
-            "policy": policy.model.identity,
-            "training": config.model_dump(mode="json", exclude=_SAME_WEIGHTS),
+            "policy": policy.identity,
+            "training": config.model_dump(mode="json", exclude=training.SAME_WEIGHTS),
             "seed": self._seed,
         }
         stage = self.folder.stage(f"iterations/{iteration}/train", inputs, build)
-        trained = policy.model._replace(name=str(stage.folder / "policy"), fingerprint=stage.digest)
-        return Policy(trained, f"{self.config.policy.model}@{config.method}-{iteration}")
+        label = f"{self.config.policy.model}@{config.method}-{iteration}"
+        return policy._replace(
+            name=str(stage.folder / "policy"), fingerprint=str(stage.facts["fingerprint"]), label=label
+        )
 
     def filter(self, scored: Sequence[Scored]) -> Stage:
         """What the filters keep of all iterations' pairs, judged where a filter needs votes."""
@@ -185,12 +185,13 @@ class Steps:
         judges = self.config.judges
 
         def build(work: Workspace) -> dict[str, Any]:
-            return filter_into(work, pairs, self._filters, judges, self._room, self.config.engine, self._seed)
+            panel = open_panel(judges, self.config.engine, self._room, work.journal)
+            return filter_into(work.path, pairs, self._filters, panel, self._seed)
 
         inputs = {
             "scores": [made.scores.digest for made in scored],
             "triples": [made.triples.digest for made in scored],
-            "filters": [step.model_dump(mode="json") | {"use": step.name} for step in self._filters],
+            "filters": [step.fingerprint() for step in self._filters],
             "judges": [judge_fingerprint(judge, self.config.engine) for judge in judges],
             "seed": self._seed,
         }
@@ -238,13 +239,13 @@ class Steps:
         """The run on one page."""
         return report(self.folder.root)
 
-    def _generator(self, policy: Policy, journal: Journal, name: str) -> Any:
-        return self._room.generator(self.config.engine, policy.model, journal, name)
+    def _generator(self, policy: ModelRef, journal: Journal, name: str) -> Any:
+        return self._room.generator(self.config.engine, policy, journal, name)
 
-    def _asked(self, policy: Policy, iteration: int) -> dict[str, Any]:
+    def _asked(self, policy: ModelRef, iteration: int) -> dict[str, Any]:
         """What decides an answer of the policy beside the question."""
         engine = self.config.engine.fingerprint
-        return {"policy": policy.model.identity, "engine": engine, "seed": self._seed, "iteration": iteration}
+        return {"policy": policy.identity, "engine": engine, "seed": self._seed, "iteration": iteration}
 
 
 def _portion(prompts: Stage, iteration: int) -> pl.DataFrame:

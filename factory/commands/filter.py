@@ -8,17 +8,18 @@ import polars as pl
 
 import filters as registry
 from factory.config import FiltersConfig, Judge
-from factory.engine_blocks import EngineBlock
+from factory.errors import ConfigError, InputError
 from factory.identity import DEFAULT_SEED
 from factory.load import load_filters
-from factory.panel import EngineRoom, judge_fingerprint, open_judge
+from factory.panel import EngineRoom, judge_fingerprint, open_panel
 from factory.progress import Progress, Silent
-from factory.readers import PairsLike, read_pairs
+from factory.readers import PairsLike, fingerprint, read_pairs
 from factory.schema import JUDGMENTS, LazySplit, check, conform
-from factory.stages.judge import judge
-from factory.store import Workspace, open_run, read_facts
+from factory.stages.judge import PanelMember, judge
+from factory.store import Workspace, open_run
 from filters.base import Filter
 from filters.funnel import Funnel, run_funnel
+from filters.judge_agrees import JudgeAgrees
 
 
 def filter_pairs(
@@ -87,8 +88,9 @@ def read_judgments(path: str | Path) -> pl.DataFrame:
         votes = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"{path}: no judgments can be read from it; give a judgments.parquet") from error
-    check(votes.select(pair_id=pl.col("pair_id"), judge="judge", order="order", vote="vote"), VOTES, str(path))
-    return conform(votes, JUDGMENTS)
+    votes = conform(votes, JUDGMENTS)
+    check(votes, JUDGMENTS, str(path))
+    return votes
 
 
 def _settings(config: FiltersConfig | str | Path | None, shown: Progress) -> FiltersConfig:

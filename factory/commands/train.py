@@ -9,7 +9,7 @@ from factory.config import Training
 from factory.engine_blocks import TransformersEngine
 from factory.engines.base import ModelRef
 from factory.identity import DEFAULT_SEED
-from factory.load import overridden
+from factory.load import override
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint, read_pairs
 from factory.store import Workspace, open_run
@@ -41,7 +41,7 @@ def train(
     was killed goes on from its last checkpoint.
     """
     shown = progress or Silent()
-    settings = overridden(config, sets)
+    settings = override(config.model_dump(), sets, Training)
     split = read_pairs(pairs)
 
     def build(work: Workspace) -> dict[str, Any]:

@@ -17,6 +17,13 @@ class ModelRef(NamedTuple):
     trust_remote_code: bool = False
     fingerprint: str = ""
     """Content fingerprint of a trained policy; empty for a model that is known by its name."""
+    label: str = ""
+    """What tables and records call a trained policy, whose name is but the folder it happens to lie in."""
+
+    @property
+    def called(self) -> str:
+        """The label where there is one, else the name."""
+        return self.label or self.name
 
     @property
     def identity(self) -> str:
