@@ -25,7 +25,7 @@ def trainable(ref: ModelRef, lora: Lora | None) -> Any:
     """
     model = load_model(ref, "cpu", torch.float32)
     if lora is None:
-        return model
+        return model.requires_grad_(True)  # a merged adapter leaves its base frozen
     peft = _peft()
     settings = peft.LoraConfig(
         r=lora.r,

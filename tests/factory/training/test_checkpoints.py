@@ -1,0 +1,52 @@
+"""Which checkpoint a training goes on from."""
+
+import json
+
+from factory.training import checkpoints
+
+
+def checkpoint(out, step, whole=True):
+    folder = out / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    if whole:
+        (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+    return folder
+
+
+def test_the_latest_whole_one(tmp_path):
+    checkpoint(tmp_path, 9)
+    latest = checkpoint(tmp_path, 10)
+    checkpoint(tmp_path, 11, whole=False)
+    (checkpoint(tmp_path, 12) / "trainer_state.json").write_text('{"global_st')
+    assert checkpoints.last(tmp_path) == latest
+    assert checkpoints.step_of(latest) == 10
+
+
+def test_none(tmp_path):
+    assert checkpoints.last(tmp_path) is None
+    assert checkpoints.step_of(None) == 0
+
+
+def test_another_trainings_checkpoints_are_removed(tmp_path):
+    checkpoints.claim(tmp_path / "out", "first")
+    checkpoint(tmp_path / "out", 5)
+    (tmp_path / "out" / "metrics.jsonl").write_text("{}\n")
+    checkpoints.claim(tmp_path / "out", "first")
+    assert checkpoints.step_of(checkpoints.last(tmp_path / "out")) == 5
+    checkpoints.claim(tmp_path / "out", "second")
+    assert checkpoints.last(tmp_path / "out") is None
+    assert not (tmp_path / "out" / "metrics.jsonl").exists()
+
+
+def test_unclaimed_ones_are_removed_too(tmp_path):
+    checkpoint(tmp_path, 5)
+    checkpoints.claim(tmp_path, "mine")
+    assert checkpoints.last(tmp_path) is None
+
+
+def test_clearing_leaves_the_rest(tmp_path):
+    checkpoints.claim(tmp_path, "mine")
+    checkpoint(tmp_path, 5)
+    (tmp_path / "policy").mkdir()
+    checkpoints.clear(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["policy"]
