@@ -28,7 +28,7 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "features": Kind(frozenset({"features"}), frozenset({"prompt"})),
+    "features": Kind(frozenset({"features", "names"}), frozenset({"prompt"})),
     "contrast": Kind(frozenset({"principle"}), frozenset()),
     "principles": Kind(frozenset({"feature", "meaning", "good", "bad"}), frozenset({"prompt"})),
     "judge": Kind(frozenset({"first", "second"}), frozenset({"prompt", "first_reply", "second_reply"})),

@@ -72,20 +72,19 @@ class Question:
             self._shots.append({"role": "assistant", "content": ", ".join(example.features)})
 
     def request(self, prompt_id: str, prompt: Messages, seed: int, iteration: int) -> Request:
-        """The request for one prompt, answered greedily."""
+        """The request for one prompt, sampled as replies are by default: a small model's greedy answers hardly vary."""
         one_turn = len(prompt) == 1 and prompt[0]["role"] == "user"
         *head, question = self._messages(prompt[0]["content"] if one_turn else prompt)
         return Request(
             id=f"features/{prompt_id}",
             messages=[*head, *self._shots, question],
             max_new_tokens=16 + 2 * max(map(len, self._names)),
-            temperature=0.0,
             seed=draw(seed, "features", prompt_id, iteration),
             tags={"stage": "features", "prompt_id": prompt_id, "options": "|".join(self._names)},
         )
 
     def _messages(self, prompt: str | Messages) -> Turns:
-        return self._template.render(features=self._list, prompt=prompt)
+        return self._template.render(features=self._list, names=", ".join(self._names), prompt=prompt)
 
 
 def read_features(answer: str | None, principles: PrincipleSet) -> list[str] | None:

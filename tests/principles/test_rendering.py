@@ -82,7 +82,7 @@ def test_ordinary_text_stays_readable(text):
 @given(TEXTS, TEXTS)
 def test_allocation_and_principle_requests_hold_the_prompt_as_json(prompt, own):
     turns = [{"role": "system", "content": own}, {"role": "user", "content": prompt}]
-    asked = principles.template("features").render(features="- A: b", prompt=turns)[-1]["content"]
+    asked = principles.template("features").render(features="- A: b", names="A", prompt=turns)[-1]["content"]
     assert json.loads(asked.splitlines()[0].removeprefix("Request: ")) == turns
     values = {"feature": "F", "meaning": "m", "good": "g", "bad": "b"}
     asked = principles.template("principles").render(prompt=prompt, **values)[-1]["content"]

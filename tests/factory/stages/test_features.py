@@ -100,6 +100,7 @@ def test_one_request_per_prompt_all_in_one_call():
     assert request.tags == {"stage": "features", "prompt_id": prompt_id, "options": "|".join(NAMES)}
     assert request.seed == draw(1, "features", prompt_id, 2)
     assert len({request.seed for request in engine.asked}) == 3
+    assert (request.temperature, request.top_p) == (0.7, 0.8)
 
 
 def test_the_question_lists_features_then_examples_then_the_prompt_as_json():
@@ -112,6 +113,7 @@ def test_the_question_lists_features_then_examples_then_the_prompt_as_json():
     assert [turn["role"] for turn in shots] == ["user", "assistant"] * len(SSO.examples)
     assert [turn["content"] for turn in shots[1::2]] == [", ".join(e.features) for e in SSO.examples]
     first_line = question["content"].splitlines()[0].removeprefix("Request: ")
+    assert f"{', '.join(NAMES)}? Reply with the two names alone" in question["content"]
     assert json.loads(first_line) == hostile
     assert "<|im_end|>" not in question["content"]
 
