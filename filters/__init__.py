@@ -30,12 +30,11 @@ FILTERS: dict[str, str] = {
 
 
 def paper(judged: bool = True, benchmarks: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """The paper's funnel, as blocks for `build`: without judge_agrees where nobody judges, decontaminated where files are given."""
-    blocks: list[dict[str, Any]] = [
-        {"use": "iteration", "keep": {"sso": [1, 2, 3], "*": [1, 2]}},
-        {"use": "duplicate"},
-        {"use": "length_gap"},
-    ]
+    """The paper's funnel, as blocks for `build`.
+
+    Where nobody judges it goes without judge_agrees; where `benchmarks` (prompt files) are given, with decontaminate.
+    """
+    blocks: list[dict[str, Any]] = [{"use": "iteration"}, {"use": "duplicate"}, {"use": "length_gap"}]
     blocks += [{"use": "decontaminate", "files": list(benchmarks)}] if benchmarks else []
     blocks += [{"use": "judge_agrees"}] if judged else []
     return [*blocks, {"use": "length_balance"}]
@@ -45,12 +44,14 @@ PAPER: tuple[Mapping[str, Any], ...] = tuple(paper())
 """The paper preset where there are judges."""
 
 
-def build(blocks: Sequence[Mapping[str, Any]]) -> tuple[Filter, ...]:
-    """The filters that `blocks` ({use: name, option: value, …}) describe, in order.
+def build(blocks: Sequence[Mapping[str, Any]] | None) -> tuple[Filter, ...]:
+    """The filters that `blocks` ({use: name, option: value, …}) describe, in order; None is the paper preset.
 
     Raises ConfigError naming the block and, where a name is unknown, the names nearest to it.
     """
-    return tuple(_one(block, f"filters[{position}]") for position, block in enumerate(blocks))
+    return tuple(
+        _one(block, f"filters[{position}]") for position, block in enumerate(PAPER if blocks is None else blocks)
+    )
 
 
 def _one(block: Mapping[str, Any], where: str) -> Filter:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from factory.config import Strict
+from factory.strict import Strict
 
 ROW = "row"
 """Column of the narrow table that tells rows apart: pair ids may repeat in an input, row numbers do not."""
@@ -53,6 +53,4 @@ def first_of(*cases: tuple[pl.Expr, str]) -> pl.Expr:
 
 def either_reply(chosen: pl.Expr, rejected: pl.Expr, token: str) -> pl.Expr:
     """`both_<token>`, `chosen_<token>` or `rejected_<token>` for what is true of the replies, null for neither."""
-    return first_of(
-        (chosen & rejected, f"both_{token}"), (chosen, f"chosen_{token}"), (rejected, f"rejected_{token}")
-    )
+    return first_of((chosen & rejected, f"both_{token}"), (chosen, f"chosen_{token}"), (rejected, f"rejected_{token}"))

@@ -1,0 +1,88 @@
+"""Prompts of benchmarks, read from whatever file they are published in."""
+
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from factory.errors import InputError
+
+SUFFIXES = (".txt", ".parquet", ".jsonl", ".json", ".csv")
+COLUMNS = ("prompt", "instruction", "question", "messages", "turns", "text")
+"""Columns that may hold the prompts; the first that a file has is read."""
+
+
+class Item(NamedTuple):
+    """A benchmark prompt, or one turn of it."""
+
+    name: str
+    """File and line or row, from 1."""
+    text: str
+
+
+def suffix(path: Path) -> str:
+    """The file's kind, compression aside."""
+    return Path(path.name.removesuffix(".gz")).suffix.lower()
+
+
+def load(path: str | Path) -> list[Item]:
+    """The prompts of a file, one item per user turn. InputError for a file that cannot be read or has no prompts."""
+    place = Path(path)
+    try:
+        raw = place.read_bytes()
+        raw = gzip.decompress(raw) if place.name.endswith(".gz") else raw
+        values = list(_values(raw, suffix(place), place))
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"{place}: the benchmark prompts cannot be read: {error}") from error
+    items = [Item(f"{place.name}:{row}", text) for row, value in enumerate(values, 1) for text in _turns(value)]
+    if not items:
+        raise InputError(f"{place}: holds no prompt")
+    return items
+
+
+def _values(raw: bytes, kind: str, place: Path) -> Iterator[Any]:
+    """What stands in the prompt column, row by row."""
+    if kind == ".txt":
+        return iter(raw.decode("utf-8-sig").splitlines())
+    if kind == ".parquet":
+        return _column(pl.read_parquet(io.BytesIO(raw)).to_dicts(), place)
+    if kind == ".csv":
+        return _column(pl.read_csv(io.BytesIO(raw), infer_schema=False).to_dicts(), place)
+    text = raw.decode("utf-8-sig")
+    rows = json.loads(text) if kind == ".json" else [json.loads(line) for line in text.split("\n") if line.strip()]
+    return _column(rows, place)
+
+
+def _column(rows: Any, place: Path) -> Iterator[Any]:
+    """The prompt column of rows; an `input` beside an instruction belongs to it. Rows may be the prompts themselves."""
+    if not isinstance(rows, list):
+        raise InputError(
+            f"{place}: must hold a list of prompts or of rows with one of the columns {', '.join(COLUMNS)}"
+        )
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            yield row
+            continue
+        name = next((column for column in COLUMNS if row.get(column) is not None), None)
+        if name is None and not any(column in row for column in COLUMNS):
+            columns = ", ".join(map(str, row))
+            raise InputError(f"{place}: row {number} has the columns {columns} and none of {', '.join(COLUMNS)}")
+        more = row.get("input") if name == "instruction" else None
+        yield f"{row[name]}\n{more}" if more else row.get(name)
+
+
+def _turns(value: Any) -> Iterator[str]:
+    """The user's texts in a prompt: a string, a list of strings, or a list of messages in either common spelling."""
+    if isinstance(value, str) and value.strip():
+        yield value
+    elif isinstance(value, list):
+        for turn in value:
+            if isinstance(turn, dict):
+                said = turn.get("role", turn.get("from", "user")) in ("user", "human")
+                yield from _turns(turn.get("content", turn.get("value"))) if said else ()
+            else:
+                yield from _turns(turn)

@@ -1,0 +1,92 @@
+"""`decontaminate`: pairs that share text with a benchmark's prompts."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import polars as pl
+from pydantic import Field, field_validator
+
+from factory.identity import digest
+from filters.base import KEPT, Filter
+from filters.benchmarks import SUFFIXES, load, suffix
+from filters.overlap import Overlap
+
+_BATCH = 1000
+"""Rows whose words are held at once."""
+_HIT = pl.Struct({"reason": pl.String, "detail": pl.String})
+
+
+class Decontaminate(Filter):
+    """Drops pairs that share text with a benchmark prompt, in any turn of their prompt or any reply, and flags others.
+
+    Compared are words, lower case in NFKC. Dropped: a turn or reply that is a benchmark prompt (`exact`), shares any 13
+    words in a row with one (`13_gram`), or holds over half of one's 8-grams (`8_grams`). A benchmark prompt shorter
+    than 13 words also drops the pairs in which all of it stands, in a row (`whole`), but one shorter than `min_words`
+    only those in which it is exact. Flagged, and kept: any 7 words in a row.
+    """
+
+    name: ClassVar[str] = "decontaminate"
+
+    files: tuple[str, ...] = Field(min_length=1)
+    """Prompt files of benchmarks: Parquet, JSONL, JSON or CSV with a column of prompts; text, a prompt per line."""
+    min_words: int = Field(3, ge=1)
+    """Benchmark prompts with fewer words than this, such as "Hello", count only as the whole of a turn or reply."""
+
+    @field_validator("files", mode="before")
+    @classmethod
+    def _one_file(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("files")
+    @classmethod
+    def _there(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for path in value:
+            if not Path(path).is_file():
+                raise ValueError(f"there is no file {path}")
+            if suffix(Path(path)) not in SUFFIXES:
+                raise ValueError(f"{path} is none of {', '.join(SUFFIXES)}")
+        return value
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Name, options and the prompts themselves."""
+        return {**super().fingerprint(), "prompts": digest([list(item) for path in self.files for item in load(path)])}
+
+    def measures(self) -> dict[str, pl.Expr]:
+        """The hit itself, if any: it depends on one row alone. Reads the files."""
+        overlap = Overlap([item for path in self.files for item in load(path)], self.min_words)
+
+        def batch(rows: pl.Series) -> pl.Series:
+            parts = [_hits(rows[start : start + _BATCH], overlap) for start in range(0, len(rows), _BATCH)]
+            return pl.concat([pl.Series(dtype=_HIT), *parts])
+
+        texts = pl.struct("prompt", "chosen", "rejected", "original")
+        return {"hit": texts.map_batches(batch, return_dtype=_HIT, is_elementwise=True)}
+
+    def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """`exact`, `13_gram`, `8_grams` or `whole`; the detail says which benchmark prompt was hit, and where."""
+        hit = pl.col("hit").struct
+        return rows.with_columns(reason=pl.coalesce(hit.field("reason"), KEPT), detail=hit.field("detail"))
+
+
+def _hits(rows: pl.Series, overlap: Overlap) -> pl.Series:
+    """The worst hit of each row, over its turns and replies."""
+    frame = rows.struct.unnest().with_row_index("i")
+    found = []
+    for place, texts in _texts(frame):
+        numbers = texts["i"].to_list()
+        for position, hit in overlap.hits(texts["text"]):
+            detail = f"{hit.item} in {place}: {hit.words}"
+            found.append({"i": numbers[position], "severity": hit.severity, "reason": hit.reason, "detail": detail})
+    schema = {"i": pl.UInt32, "severity": pl.Int64, "reason": pl.String, "detail": pl.String}
+    worst = pl.DataFrame(found, schema=schema).sort("severity", maintain_order=True).unique("i", keep="first")
+    hits = frame.select("i").join(worst, on="i", how="left", maintain_order="left")
+    return hits.select(pl.struct("reason", "detail")).to_series()
+
+
+def _texts(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    """What is compared: per place the texts with their row numbers."""
+    turn = pl.col("prompt").struct.field("content").alias("text")
+    yield "prompt", frame.select("i", "prompt").explode("prompt").select("i", turn).drop_nulls()
+    for reply in ("chosen", "rejected", "original"):
+        yield reply, frame.select("i", text=reply).drop_nulls()

@@ -1,0 +1,173 @@
+"""The funnel: filters one after another, over pairs that need not fit into memory.
+
+Pass one streams over the texts and leaves every filter's measures in a narrow scratch file. The filters decide on that,
+each among the rows that those before it kept. Pass two streams over the texts again and sends every row to kept or to
+rejected. Rows keep the order of the input; which rows are kept does not depend on it.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from factory.errors import ConfigError, InputError
+from factory.schema import REJECTED, LazySplit
+from filters import votes
+from filters.base import ROW, Filter
+from filters.ledger import Ledger, Step
+from filters.measure import Measures
+
+Judgments = pl.DataFrame | pl.LazyFrame
+Ask = Callable[[pl.LazyFrame], Judgments]
+"""Judges the pairs it is given, those that are left when the first filter needs votes, and returns their judgments."""
+
+FLAGS = "flags"
+"""Column of kept pairs with what filters remarked on them; only there when they did."""
+_INDEX = "__row__"
+_ROW_GROUP = 20_000
+"""Rows whose texts a reader of our files must hold at once."""
+
+
+class Funnel(NamedTuple):
+    """How many pairs came in, and what each step left of them."""
+
+    input: int
+    steps: tuple[Step, ...]
+    kept: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of funnel.json."""
+        steps = [step._asdict() | {"reasons": dict(step.reasons)} for step in self.steps]
+        for step in steps:
+            if not step["flagged"]:
+                del step["flagged"]
+        return {"input": self.input, "steps": steps, "kept": self.kept}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> "Funnel":
+        """From the content of funnel.json."""
+        return cls(value["input"], tuple(Step(**step) for step in value["steps"]), value["kept"])
+
+    @classmethod
+    def read(cls, path: Path) -> "Funnel":
+        """From a funnel.json."""
+        return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+class Filtered(NamedTuple):
+    """Pairs after a funnel, not computed yet."""
+
+    kept: pl.LazyFrame
+    """The rows as they came, and `flags` where a filter remarked on one it kept."""
+    rejected: pl.LazyFrame
+    """The rows as they came, behind the REJECTED columns; those that could not be read first."""
+    funnel: Funnel
+
+
+def run_funnel(
+    pairs: LazySplit, filters: Sequence[Filter], judgments: Judgments | Ask | None = None, out: Path | None = None
+) -> Funnel:
+    """Send every pair to OUT/kept.parquet or OUT/rejected.parquet, and the counts to OUT/funnel.json, written last.
+
+    `judgments` is a table of votes, or a function that judges what is left when the first filter needs votes. Without
+    `out` nothing is written. `pairs` is read twice and must give the same rows in the same order both times; InputError
+    where it does not. ConfigError where a filter needs votes and there are none.
+    """
+    if out is None:
+        return apply(pairs, filters, judgments).funnel
+    out.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".funnel-", dir=out) as scratch:
+        found, fingerprint = _apply(pairs, filters, judgments, Path(scratch))
+        _write(found, fingerprint, Path(scratch))
+        for name in ("kept.parquet", "rejected.parquet", "funnel.json"):
+            (Path(scratch) / name).replace(out / name)
+    return found.funnel
+
+
+def apply(pairs: LazySplit, filters: Sequence[Filter], judgments: Judgments | Ask | None = None) -> Filtered:
+    """`run_funnel` without files: decided now, the rows themselves to be collected or written by the caller."""
+    with TemporaryDirectory(prefix="sso-factory-") as scratch:
+        return _apply(pairs, filters, judgments, Path(scratch))[0]
+
+
+def _apply(
+    pairs: LazySplit, filters: Sequence[Filter], judgments: Judgments | Ask | None, scratch: Path
+) -> tuple[Filtered, int]:
+    """The filtered pairs, and a fingerprint of the kept ones' ids, to be met again in what is written."""
+    measures = Measures(pairs.kept, filters, scratch)
+    ledger = Ledger(measures.size)
+    table: Judgments | None = None
+    for position, one in enumerate(filters):
+        rows = measures.of(position).filter(ledger.alive(pl.col(ROW)))
+        if one.needs_votes:
+            table = _judged(pairs.kept, ledger, judgments, one.name) if table is None else table
+            rows = votes.join(rows, table, votes.judges_of(table))
+        ledger.record(one.name, _found(one, rows))
+    steps = (*_early_steps(pairs.rejected, measures.size), *ledger.steps)
+    total = steps[0].kept + steps[0].rejected if steps else measures.size
+    kept = measures.scan().filter(ledger.alive(pl.col(ROW)))
+    return Filtered(*_rows(pairs, ledger), Funnel(total, steps, ledger.kept)), _fingerprint(kept)
+
+
+def _found(one: Filter, rows: pl.LazyFrame) -> pl.DataFrame:
+    """[row, reason, detail] of the rows a filter drops or remarks on."""
+    judged = one.reason(rows)
+    detail = pl.col("detail") if "detail" in judged.collect_schema() else pl.lit(None)
+    found = judged.select(ROW, pl.col("reason").cast(pl.String), detail.cast(pl.String).alias("detail"))
+    return found.filter(~pl.all_horizontal(pl.col("reason", "detail").is_null())).collect(engine="streaming")
+
+
+def _judged(pairs: pl.LazyFrame, ledger: Ledger, judgments: Judgments | Ask | None, name: str) -> Judgments:
+    """The judgments: those given, or those asked for now about the pairs that are left."""
+    if judgments is None:
+        raise ConfigError(f"the filter {name} needs votes: give judges, or judgments recorded earlier")
+    if isinstance(judgments, pl.DataFrame | pl.LazyFrame):
+        return judgments
+    return judgments(pairs.with_row_index(_INDEX).filter(ledger.alive(pl.col(_INDEX))).drop(_INDEX))
+
+
+def _rows(pairs: LazySplit, ledger: Ledger) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+    """The rows kept, and those rejected with whoever did it."""
+    index = pl.col(_INDEX)
+    numbered = pairs.kept.with_row_index(_INDEX)
+    alive = ledger.alive(index)
+    kept = numbered.filter(alive).with_columns(ledger.flags(index, FLAGS)).drop(_INDEX)
+    rejected = numbered.filter(~alive).with_columns(ledger.verdict(index)).drop(_INDEX)
+    front = list(REJECTED.columns)
+    rejected = pl.concat([pairs.rejected, rejected], how="diagonal_relaxed")
+    return kept, rejected.select(*front, pl.exclude(front))
+
+
+def _early_steps(rejected: pl.LazyFrame, left: int) -> list[Step]:
+    """What was rejected before any filter, such as at reading: a step for each who did it; the last left `left`."""
+    counts = rejected.group_by("filter", "reason").len().sort("filter", "reason").collect(engine="streaming")
+    steps: list[Step] = []
+    for (name,), rows in reversed(list(counts.group_by("filter", maintain_order=True))):
+        kept = steps[0].kept + steps[0].rejected if steps else left
+        steps.insert(0, Step(str(name), kept, int(rows["len"].sum()), dict(rows.select("reason", "len").iter_rows())))
+    return steps
+
+
+def _write(found: Filtered, fingerprint: int, folder: Path) -> None:
+    """Both tables in one pass over the texts, checked against what was decided; then the counts."""
+    files = [folder / "kept.parquet", folder / "rejected.parquet"]
+    sinks = [
+        frame.sink_parquet(path, compression_level=1, row_group_size=_ROW_GROUP, sync_on_close="all", lazy=True)
+        for frame, path in zip(found[:2], files, strict=True)
+    ]
+    pl.collect_all(sinks, engine="streaming")
+    kept, rejected = (pl.scan_parquet(path) for path in files)
+    sizes = [frame.select(pl.len()).collect().item() for frame in (kept, rejected)]
+    if sizes != [found.funnel.kept, found.funnel.input - found.funnel.kept] or _fingerprint(kept) != fingerprint:
+        raise InputError("the pairs changed while they were filtered: read them from files that nobody writes to")
+    text = json.dumps(found.funnel.to_dict(), indent=2, ensure_ascii=False)
+    (folder / "funnel.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _fingerprint(pairs: pl.LazyFrame) -> int:
+    """A number that depends on the pairs' ids, whatever their order."""
+    total = pairs.select(pl.col("pair_id").hash().cast(pl.UInt64).sum()).collect(engine="streaming").item()
+    return int(total)

@@ -1,0 +1,59 @@
+"""Pass one of the funnel: every filter's measures, from one streaming read of the texts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from factory.schema import PAIRS, SCORES, Table, check
+from filters.base import ROW, Filter
+
+IDS = ("pair_id", "prompt_id")
+
+
+class Measures:
+    """A narrow table on disk, one row per pair, that shows each filter the measures it asked for."""
+
+    def __init__(self, pairs: pl.LazyFrame, filters: Sequence[Filter], folder: Path) -> None:
+        """Compute the measures of `filters` over `pairs` into a file in `folder`; InputError names a missing column."""
+        self._path = folder / "measures.parquet"
+        exprs: list[pl.Expr] = []
+        self._columns = [{name: _place(exprs, expr) for name, expr in one.measures().items()} for one in filters]
+        named = [expr.alias(str(place)) for place, expr in enumerate(exprs)]
+        numbered = _conformed(pairs).with_row_index(ROW)
+        numbered.select(ROW, *IDS, *named).sink_parquet(self._path, compression="lz4", statistics=False)
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        return int(pl.scan_parquet(self._path).select(pl.len()).collect().item())
+
+    def scan(self) -> pl.LazyFrame:
+        """Row numbers and ids."""
+        return pl.scan_parquet(self._path).select(ROW, *IDS)
+
+    def of(self, position: int) -> pl.LazyFrame:
+        """Row numbers, ids and the measures of the filter at `position`."""
+        own = [pl.col(str(place)).alias(name) for name, place in self._columns[position].items()]
+        return pl.scan_parquet(self._path).select(ROW, *IDS, *own)
+
+
+def _place(exprs: list[pl.Expr], expr: pl.Expr) -> int:
+    """Where `expr` is computed; filters that measure the same share it."""
+    for place, known in enumerate(exprs):
+        if known.meta.eq(expr):
+            return place
+    exprs.append(expr)
+    return len(exprs) - 1
+
+
+def _conformed(pairs: pl.LazyFrame) -> pl.LazyFrame:
+    """The SCORES columns of `pairs`: absent ones null, others cast; ids and texts must be there."""
+    needed = Table("pairs", {name: column for name, column in PAIRS.columns.items() if not column.nullable})
+    check(pairs, needed)
+    schema = pairs.collect_schema()
+    columns = []
+    for name, dtype in SCORES.dtypes.items():
+        column = pl.col(name) if name in schema else pl.lit(None)
+        columns.append(column.alias(name) if schema.get(name) == dtype else column.cast(dtype).alias(name))
+    return pairs.select(columns)

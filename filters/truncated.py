@@ -1,0 +1,26 @@
+"""`truncated`: replies that were cut by the length limit."""
+
+from typing import ClassVar, Literal
+
+import polars as pl
+
+from filters.base import Filter, first_of
+
+Reply = Literal["chosen", "rejected", "original"]
+
+
+class Truncated(Filter):
+    """Drops a pair when one of `replies` ended because it reached the length limit; an unknown ending is kept."""
+
+    name: ClassVar[str] = "truncated"
+
+    replies: tuple[Reply, ...] = ("chosen", "rejected")
+    """Replies that must have ended by themselves."""
+
+    def measures(self) -> dict[str, pl.Expr]:
+        """Whether each reply was cut; null where its ending is not known."""
+        return {f"cut_{reply}": pl.col(f"finish_{reply}") == "length" for reply in self.replies}
+
+    def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """`chosen_cut`, `rejected_cut` or `original_cut`: the first of `replies` that was."""
+        return rows.with_columns(reason=first_of(*((pl.col(f"cut_{reply}"), f"{reply}_cut") for reply in self.replies)))
