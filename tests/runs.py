@@ -11,10 +11,41 @@ from factory.schema import JUDGMENTS, ORDERS, REPLIES, VIEWS, conform, logp_colu
 from filters.votes import first_order
 from tests.pairs import SYSTEM, assistant, pair, table, user
 
-FEATURES = ("Engagement", "Accuracy", "Literariness", "Helpfulness", "Comprehensiveness", "Logicality", "Safety", "Concision")
-SUBJECTS = ("The tide", "A good loaf of bread", "Binary search", "The violin", "A small team", "Rain", "The city budget")
-VERBS = ("depends on", "can be explained by", "is shaped by", "rarely survives", "begins with", "is best learned through")
-OBJECTS = ("patience", "the pull of the moon", "careful measurement", "a clear order of steps", "heat and time", "practice")
+FEATURES = (
+    "Engagement",
+    "Accuracy",
+    "Literariness",
+    "Helpfulness",
+    "Comprehensiveness",
+    "Logicality",
+    "Safety",
+    "Concision",
+)
+SUBJECTS = (
+    "The tide",
+    "A good loaf of bread",
+    "Binary search",
+    "The violin",
+    "A small team",
+    "Rain",
+    "The city budget",
+)
+VERBS = (
+    "depends on",
+    "can be explained by",
+    "is shaped by",
+    "rarely survives",
+    "begins with",
+    "is best learned through",
+)
+OBJECTS = (
+    "patience",
+    "the pull of the moon",
+    "careful measurement",
+    "a clear order of steps",
+    "heat and time",
+    "practice",
+)
 ASKS = (
     "Explain how {s} works to a child of ten.",
     "Write a short letter to the mayor about {s}.",
@@ -22,7 +53,9 @@ ASKS = (
     "Compare {s} with something nobody would compare it with.",
     "Summarise what matters about {s} in one paragraph.",
 )  # fmt: skip
-NASTY = "<script>window.hacked = 1</script><img src=x onerror='window.hacked=1'> ![x](https://evil.example/x.png) </script>"
+NASTY = (
+    "<script>window.hacked = 1</script><img src=x onerror='window.hacked=1'> ![x](https://evil.example/x.png) </script>"
+)
 ITERATIONS = 3
 JUDGES = ("judge-large", "judge-small")
 FINISH = {"finish_chosen": "stop", "finish_rejected": "stop", "finish_original": "stop"}
@@ -149,12 +182,14 @@ def _filtered(root: Path, rows: list[dict[str, Any]], draws: random.Random) -> p
     wrong = {row["pair_id"] for row in votes if row["judge"] == JUDGES[0] and row["vote"] == "rejected"}
     everything = table(rows)
     chosen, rejected = (pl.col(name).str.len_chars() for name in ("chosen", "rejected"))
-    longer = (chosen > rejected) & (pl.col("pair_id").str.slice(0, 1) < "5")
-    gap = chosen % 11 == 0
+    gap, judged = chosen % 11 == 0, pl.col("pair_id").is_in(wrong)
+    live = everything.filter(~gap, ~judged)
+    surplus = live.filter(chosen > rejected).height - live.filter(chosen < rejected).height
+    longer = pl.col("pair_id").is_in(live.filter(chosen > rejected).sort("pair_id").head(max(0, surplus))["pair_id"])
     reason = (
         pl.when(gap)
         .then(pl.lit("length_gap too_long"))
-        .when(pl.col("pair_id").is_in(wrong))
+        .when(judged)
         .then(pl.lit("judge_agrees prefers_rejected"))
         .when(longer)
         .then(pl.lit("length_balance longer_chosen"))

@@ -38,6 +38,7 @@ class Exported(NamedTuple):
     """Pairs beyond the one that a one-per-prompt format keeps."""
     renamed: dict[str, str]
     """The user's columns that had to give way to a name that trainers read."""
+    columns: list[str]
     metadata: dict[str, object]
     """The head of README.md, for the card to add to."""
 
@@ -71,11 +72,12 @@ def export(
     folders = {split: split if target.json else "data" for split in written}
     places = {split: _places(split, folders[split], len(paths), as_json) for split, paths in written.items()}
     patterns = {s: names[0] if as_json else f"{folders[s]}/{s}-*" for s, names in places.items()}
+    names = rows.collect_schema().names()
     types = features(rows.collect_schema()) if as_json else None
     head = metadata(patterns, sum(todo.counts.values()), types)
     extra = _texts(target, {s: names[0] if as_json else folders[s] for s, names in places.items()}, head, out)
     files = _publish(written, places, extra, out)
-    result = Exported(files, todo.counts, todo.left_out, todo.set_aside, columns.renamed, head)
+    result = Exported(files, todo.counts, todo.left_out, todo.set_aside, columns.renamed, names, head)
     _tell(result, target, options, said)
     return result
 

@@ -1,0 +1,177 @@
+"""An audit as Markdown and as a picture, beside its JSON."""
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from factory.exports.markdown import escaped
+from factory.stages.audit_model import AuditReport, Stratum
+from factory.stages.statistics import wilson
+from factory.store import write_json, write_text
+
+_MOST_ROWS = 40
+_BAR_COLOURS = {"right": "#4477aa", "unsure": "#ccbb44", "wrong": "#ee6677", "invalid": "#bbbbbb"}
+
+
+def write_audit(out: Path, report: AuditReport) -> None:
+    """Write audit.json, audit.md and audit.png into `out`."""
+    write_json(out / "audit.json", report.model_dump(mode="json"))
+    draw(report, out / "audit.png")
+    write_text(out / "audit.md", markdown(report))
+
+
+def markdown(report: AuditReport) -> str:
+    """The audit for people: what was measured, how sure it is, and what may bias it."""
+    parts = [
+        f"# Audit by {_cell(report.judge)}",
+        _summary(report),
+        "![Accuracy by iteration and feature, and verdicts along the length gap](audit.png)",
+        "## Measures",
+        _table(("measure", "value"), report.headline().items()),
+        "## By iteration and feature",
+        _strata(report.strata),
+        "## Lengths, in characters",
+        _table(
+            (
+                "verdict",
+                "pairs",
+                "chosen, mean",
+                "rejected, mean",
+                "chosen, median",
+                "rejected, median",
+                "chosen longer",
+            ),
+            (
+                (
+                    row.verdict,
+                    row.pairs,
+                    row.chosen_mean,
+                    row.rejected_mean,
+                    row.chosen_median,
+                    row.rejected_median,
+                    row.longer_chosen_rate,
+                )
+                for row in report.lengths
+            ),
+        ),
+    ]
+    if report.agreement:
+        parts += ["## Agreement between judges", _agreement(report)]
+    if report.gold is not None:
+        parts += ["## Against gold labels", _table(("measure", "value"), report.gold.model_dump().items())]
+    parts.append("## How to read this\n\n" + _GLOSSARY)
+    return "\n\n".join(parts) + "\n"
+
+
+_GLOSSARY = """Each pair is judged twice, the chosen reply shown first and shown second. Both votes for chosen make it
+right, both for rejected wrong, one for each unsure. A pair with a vote that could not be read is invalid and is
+counted beside the others, never among them. The interval is Wilson's, at 95 %; the bootstrap draws whole prompts. The
+flip rate is the share of unsure verdicts. Without a bias for the first slot half of all votes go there. "Always the
+longer" says how often a judge that only liked length would have come to the same decided verdict."""
+
+
+def _summary(report: AuditReport) -> str:
+    if not report.n:
+        return f"None of {report.pairs:,} pairs has a verdict that could be read."
+    low, high = _cell(report.wilson_low), _cell(report.wilson_high)
+    return (
+        f"{report.right:,} of {report.n:,} pairs are right, {report.unsure:,} unsure, {report.wrong:,} wrong"
+        f" ({report.invalid:,} more could not be read): accuracy **{_cell(report.accuracy_without_unsure)}**"
+        f" ({low} to {high}) without the unsure, **{_cell(report.accuracy_with_unsure)}** with them."
+    )
+
+
+def _strata(strata: Sequence[Stratum]) -> str:
+    headers = ("iteration", "feature", "n", "right", "unsure", "wrong", "invalid", "accuracy", "95 % interval")
+    rows = [
+        (
+            row.iteration,
+            row.feature,
+            row.n,
+            row.right,
+            row.unsure,
+            row.wrong,
+            row.invalid,
+            row.accuracy_without_unsure,
+            f"{_cell(row.wilson_low)} to {_cell(row.wilson_high)}",
+        )
+        for row in strata[:_MOST_ROWS]
+    ]
+    more = f"\n\n{len(strata) - _MOST_ROWS:,} more are in audit.json." if len(strata) > _MOST_ROWS else ""
+    return _table(headers, rows) + more
+
+
+def _agreement(report: AuditReport) -> str:
+    rows = [(" and ".join(row.judges), row.on, row.n, row.agreement, row.kappa) for row in report.agreement]
+    return _table(("judges", "on", "n", "agreement", "Cohen's kappa"), rows)
+
+
+def _table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [headers, ["---"] * len(headers), *([_cell(value) for value in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    """A value as text that no Markdown or HTML is read in. Names come from data."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) >= 1 else f"{value:.4f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return escaped(str(value))
+
+
+def draw(report: AuditReport, path: Path) -> None:
+    """Accuracy with its interval by iteration and by feature, and the verdicts along the length gap, as a PNG."""
+    from matplotlib.figure import Figure
+
+    groups = [("all", report.right, report.n), *_margin(report, "iteration"), *_margin(report, "feature")]
+    figure = Figure(figsize=(11, 1.6 + 0.3 * max(len(groups), 8)), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _draw_accuracy(left, groups[:_MOST_ROWS])
+    _draw_gaps(right, report)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
+        figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def _margin(report: AuditReport, by: str) -> list[tuple[str, int, int]]:
+    """(label, right, n) of each iteration or feature, where there are several."""
+    sums: dict[object, tuple[int, int]] = {}
+    for row in report.strata:
+        right, n = sums.get(getattr(row, by), (0, 0))
+        sums[getattr(row, by)] = (right + row.right, n + row.n)
+    if len(sums) < 2:
+        return []
+    name: Callable[[object], str] = lambda value: f"{by} {value}" if by == "iteration" else str(value or "no feature")  # noqa: E731
+    return [(name(value)[:40], *counts) for value, counts in sums.items()]
+
+
+def _draw_accuracy(axes: Any, groups: Sequence[tuple[str, int, int]]) -> None:
+    drawn = [(label, right / n, wilson(right, n)) for label, right, n in groups if n]
+    for place, (_, share, interval) in enumerate(drawn):
+        axes.plot([interval.low, interval.high], [place, place], color="#4477aa", linewidth=2)
+        axes.plot([share], [place], "o", color="#4477aa")
+    axes.set_yticks(range(len(drawn)))
+    for tick in axes.set_yticklabels([label for label, _, _ in drawn]):
+        tick.set_parse_math(False)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_xlabel("right / (right + unsure + wrong), 95 % interval")
+
+
+def _draw_gaps(axes: Any, report: AuditReport) -> None:
+    bottom = [0.0] * len(report.gaps)
+    totals = [row.right + row.unsure + row.wrong + row.invalid for row in report.gaps]
+    for name, colour in _BAR_COLOURS.items():
+        shares = [getattr(row, name) / total for row, total in zip(report.gaps, totals, strict=True)]
+        axes.bar(range(len(shares)), shares, bottom=bottom, color=colour, label=name)
+        bottom = [low + share for low, share in zip(bottom, shares, strict=True)]
+    axes.set_xticks(range(len(report.gaps)))
+    axes.set_xticklabels([f"{row.low:+}\n{row.high:+}" for row in report.gaps], fontsize=8)
+    axes.set_xlabel("how many characters longer the chosen reply is (from, to)")
+    axes.set_ylabel("share of verdicts")
+    axes.legend(ncols=4, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)

@@ -1,0 +1,80 @@
+"""The dataset card: README.md from the numbers of the export and, where there is one, of its run."""
+
+from collections.abc import Iterable
+from importlib.resources import files
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from factory.exports.card_facts import CardFacts
+from factory.exports.frontmatter import MARK, front_matter
+from factory.exports.loading import recipes
+from factory.exports.markdown import Safe, environment
+from factory.exports.plots import draw_plots
+from factory.exports.public import public_name
+from factory.exports.write import README
+
+CITATION = """@article{xiang2024aligning,
+  title   = {Aligning Large Language Models via Self-Steering Optimization},
+  author  = {Hao Xiang and Bowen Yu and Hongyu Lin and Keming Lu and Yaojie Lu and Xianpei Han and Ben He and
+             Le Sun and Jingren Zhou and Junyang Lin},
+  journal = {arXiv preprint arXiv:2410.17131},
+  year    = {2024}
+}"""
+
+
+def write_card(facts: CardFacts, folder: Path) -> list[Path]:
+    """Write README.md and its plots into the folder of an export; a README.md that somebody wrote is left alone."""
+    readme = folder / README
+    if readme.is_file() and MARK not in readme.read_text(encoding="utf-8", errors="replace"):
+        return []
+    drawn = draw_plots(facts, folder / "plots")
+    named = {path.stem: f"plots/{path.name}" for path in drawn}
+    draft = folder / f".{README}.tmp"
+    draft.write_text(card(facts.model_copy(update={"plots": named})), encoding="utf-8")
+    return [draft.replace(readme), *drawn]
+
+
+def card(facts: CardFacts) -> str:
+    """README.md: the head that the Hub reads, then what people read."""
+    made = environment()
+    made.filters.update(public=public_name, first_few=_first_few, code=_code, ours=Safe)
+    body = made.get_template("card.md.jinja").render(
+        c=facts,
+        run=facts.run,
+        audit=facts.run.audit if facts.run else None,
+        recipes=recipes(facts.format, facts.place),
+        citation=CITATION,
+        mark=Safe(MARK),
+        comma=Safe(", "),
+        trained=(facts.run.config.get("training") or {}).get("method") != "none" if facts.run else False,
+    )
+    return front_matter(head(facts)) + body
+
+
+def head(facts: CardFacts) -> dict[str, Any]:
+    """The front matter as a mapping."""
+    values: dict[str, Any] = {"pretty_name": facts.title, **_license(facts)}
+    if facts.run is not None:
+        values["annotations_creators"] = ["machine-generated"]
+        values["language_creators"] = ["machine-generated"]
+    return {**values, **facts.metadata}
+
+
+def _license(facts: CardFacts) -> dict[str, str]:
+    """The Hub takes its own identifiers; any other licence is `other` with its name."""
+    if not facts.license:
+        return {}
+    known = files("factory.exports").joinpath("templates/hub_licenses.txt").read_text(encoding="utf-8").split()
+    if facts.license_id in known:
+        return {"license": str(facts.license_id)}
+    return {"license": "other", "license_name": "-".join(facts.license.lower().split())[:60]}
+
+
+def _first_few(values: Iterable[Any]) -> list[Any]:
+    return list(islice(values, 8))
+
+
+def _code(text: str) -> Safe:
+    """A name as a code span, which knows no escapes, in a table cell or out of it."""
+    return Safe("`" + " ".join(str(text).replace("`", "'").split()).replace("|", "\\|") + "`")

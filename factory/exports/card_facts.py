@@ -1,0 +1,140 @@
+"""What the dataset card is made from; an export of bare pair files has no run, and says so."""
+
+import json
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pydantic import Field
+
+from factory.exports.facts import PairFacts, pair_facts
+from factory.exports.frontmatter import license_key
+from factory.exports.raw import rows
+from factory.exports.run_facts import run_facts
+from factory.exports.run_models import RunFacts
+from factory.exports.write import INFO, Exported
+from factory.identity import draw
+from factory.schema import SCORES
+from factory.strict import Strict
+
+_CELL = 300
+_OWN = {
+    "chosen": "the preferred reply; in rm the whole conversation that ends with it",
+    "rejected": "the other reply; in rm the whole conversation that ends with it",
+    "prompt": "the conversation up to the reply",
+    "instruction": "the last user turn",
+    "input": "the user turn",
+    "system": "the prompt's own system message, empty where it has none",
+    "history": "the rounds before the last user turn",
+}
+
+
+class Column(Strict):
+    """A column of the data set."""
+
+    name: str
+    meaning: str
+
+
+class CardFacts(Strict):
+    """Everything a card says."""
+
+    format: str
+    title: str
+    place: str
+    """Repository or folder, for the loading recipes."""
+    rows: dict[str, int]
+    left_out: dict[str, int] = Field(default_factory=dict)
+    set_aside: int = 0
+    renamed: dict[str, str] = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    columns: list[Column] = Field(default_factory=list)
+    example: str | None = None
+    """A row as JSON, long texts cut."""
+    pairs: PairFacts
+    run: RunFacts | None = None
+    license: str | None = None
+    plots: dict[str, str] = Field(default_factory=dict)
+    """Name to path within the folder."""
+
+    @property
+    def license_id(self) -> str | None:
+        """The licence as the Hub spells it."""
+        return license_key(self.license)
+
+
+def card_facts(
+    written: Exported,
+    format: str,  # noqa: A002
+    *,
+    run_root: Path | None = None,
+    place: str | None = None,
+    license: str | None = None,  # noqa: A002
+    seed: int = 42,
+) -> CardFacts:
+    """Collect what a card says of an export that was just written; the pairs are counted in its files."""
+    run = run_facts(run_root) if run_root is not None else None
+    name = place.rsplit("/", 1)[-1] if place else run.name if run else "Preference pairs"
+    return CardFacts(
+        format=format,
+        title=f"{name} ({format})" if not place else name,
+        place=place or "PATH/TO/THIS/FOLDER",
+        rows=written.rows,
+        left_out=written.left_out,
+        set_aside=written.set_aside,
+        renamed=written.renamed,
+        metadata=written.metadata,
+        columns=_columns(written.columns, written.renamed),
+        example=_example(written, seed),
+        pairs=pair_facts(read_back(written)),
+        run=run,
+        license=license,
+    )
+
+
+def read_back(written: Exported) -> pl.LazyFrame:
+    """The rows of an export with `chosen` and `rejected` as the texts of the replies, whatever the format."""
+    files = [path for path in written.files if path.suffix in (".parquet", ".json") and path.name != INFO]
+    if files[0].suffix == ".parquet":
+        frame = pl.scan_parquet(files)
+    else:
+        frame = pl.concat(
+            [pl.read_json(path, infer_schema_length=None) for path in files], how="diagonal_relaxed"
+        ).lazy()
+    kinds = frame.collect_schema()
+    lists = [name for name in ("chosen", "rejected") if isinstance(kinds[name], pl.List)]
+    return frame.with_columns(pl.col(name).list.last().struct.field("content").alias(name) for name in lists)
+
+
+def _columns(names: list[str], renamed: Mapping[str, str]) -> list[Column]:
+    back = {new: old for old, new in renamed.items()}
+
+    def meaning(name: str) -> str:
+        if name in _OWN:
+            return _OWN[name]
+        if name in SCORES.columns:
+            return SCORES.columns[name].meaning
+        return f"from the input, there called {back[name]}" if name in back else "from the input"
+
+    return [Column(name=name, meaning=meaning(name)) for name in names]
+
+
+def _example(written: Exported, seed: int) -> str | None:
+    """One of the first rows, by draw, as it is in the file but for long texts and empty cells."""
+    first = [row.cells for row in islice(rows(written.files[0]), 50)]
+    cells = min(first, key=lambda row: draw(seed, "example", row["pair_id"]))
+    shown = {key: _cut(value) for key, value in cells.items() if value is not None}
+    return json.dumps(shown, ensure_ascii=False, indent=1, default=str)
+
+
+def _cut(value: Any) -> Any:
+    match value:
+        case str() if len(value) > _CELL:
+            return f"{value[:_CELL]} … ({len(value):,} characters)"
+        case list():
+            return [_cut(item) for item in value]
+        case dict():
+            return {key: _cut(item) for key, item in value.items()}
+    return value

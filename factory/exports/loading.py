@@ -1,0 +1,75 @@
+"""How to load each format in each trainer, for the card."""
+
+from typing import NamedTuple
+
+
+class Recipe(NamedTuple):
+    """A few lines for one trainer; `{place}` is the repository or folder."""
+
+    trainer: str
+    language: str
+    lines: str
+
+
+_TRL_RM = Recipe(
+    "TRL RewardTrainer",
+    "python",
+    """from datasets import load_dataset; from trl import RewardTrainer
+data = load_dataset("{place}")
+RewardTrainer(model="Qwen/Qwen2.5-0.5B-Instruct", train_dataset=data["train"]).train()""",
+)
+_TRL_DPO = Recipe(
+    "TRL DPOTrainer",
+    "python",
+    """from datasets import load_dataset; from trl import DPOTrainer
+data = load_dataset("{place}")
+DPOTrainer(model="Qwen/Qwen2.5-0.5B-Instruct", train_dataset=data["train"]).train()""",
+)
+_OPENRLHF = Recipe(
+    "OpenRLHF",
+    "bash",
+    """deepspeed --module openrlhf.cli.train_rm --pretrain Qwen/Qwen2.5-0.5B-Instruct \\
+  --dataset {place} --apply_chat_template \\
+  --chosen_key chosen --rejected_key rejected""",
+)
+_REWARDBENCH = Recipe(
+    "rewardbench, to score it with a reward model",
+    "bash",
+    "rewardbench --model YOUR/REWARD-MODEL --dataset {place} --split train",
+)
+_LLAMAFACTORY = Recipe(
+    "LLaMA-Factory (a folder; it reads dataset_info.json)",
+    "bash",
+    """llamafactory-cli train --stage rm --do_train --dataset_dir {place} \\
+  --dataset sso_pairs --template qwen --finetuning_type lora \\
+  --model_name_or_path Qwen/Qwen2.5-0.5B-Instruct --output_dir out""",
+)
+_AXOLOTL = Recipe(
+    "axolotl",
+    "yaml",
+    """reward_model: true
+datasets:
+  - {{path: {place}, type: bradley_terry.chat_template, split: train}}""",
+)
+_SSO = Recipe("sso-factory", "bash", "sso-factory train {place} --policy YOUR/MODEL --out policy")
+_TABLE = Recipe(
+    "polars",
+    "python",
+    """from datasets import load_dataset
+frame = load_dataset("{place}", split="train").to_polars()""",
+)
+
+RECIPES: dict[str, tuple[Recipe, ...]] = {
+    "rm": (_TRL_RM, _TRL_DPO, _OPENRLHF, _REWARDBENCH),
+    "dpo": (_TRL_DPO,),
+    "sso": (_SSO,),
+    "llamafactory": (_LLAMAFACTORY,),
+    "axolotl": (_AXOLOTL,),
+    "pairs": (_TABLE, _SSO),
+}
+
+
+def recipes(format: str, place: str) -> list[Recipe]:  # noqa: A002
+    """The recipes of a format with the place filled in."""
+    found = RECIPES.get(format, (_TABLE,))
+    return [recipe._replace(lines=recipe.lines.format(place=place)) for recipe in found]

@@ -1,0 +1,76 @@
+"""Markdown that data cannot speak in: whatever a template prints is escaped unless it says otherwise."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+_SPECIAL = re.compile(r"([\\`*_\[\]|~#!$])")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
+
+
+class Safe(str):
+    """Markdown of our own making, printed as it is."""
+
+    __slots__ = ()
+
+
+def escaped(text: str) -> Safe:
+    """`text` as one line of Markdown that shows it letter by letter: no markup, HTML, image, table cell or link."""
+    line = _CONTROL.sub(" ", text).strip()
+    line = _SPECIAL.sub(r"\\\1", line)
+    line = "".join(_ENTITIES.get(letter, letter) for letter in line)
+    return Safe(line.replace("://", r"\://").replace("www.", r"www\."))
+
+
+def shown(value: Any) -> Any:
+    """What a template prints for a value: numbers as they are, Safe as it is, all else escaped."""
+    if value is None or isinstance(value, Safe | int | float):
+        return "" if value is None else value
+    return escaped(str(value))
+
+
+def fenced(text: str, language: str = "") -> Safe:
+    """A code block that `text` cannot close."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return Safe(f"{fence}{language}\n{text.rstrip()}\n{fence}")
+
+
+def as_yaml(value: Mapping[str, Any]) -> Safe:
+    """A mapping as a YAML code block."""
+    return fenced(yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True, width=100), "yaml")
+
+
+def number(value: float | None, digits: int = 0) -> Safe:
+    """A number with thousands set apart, a dash for one that is not known."""
+    return Safe("–" if value is None else f"{value:,.{digits}f}")
+
+
+def percent(value: float | None, digits: int = 1) -> Safe:
+    """A share in percent, a dash for one that is not known."""
+    return Safe("–" if value is None else f"{100 * value:.{digits}f} %")
+
+
+def span(interval: Sequence[float | None]) -> Safe:
+    """An interval of shares in percent; nothing where it is not known."""
+    low, high = interval
+    return Safe("" if low is None or high is None else f"{100 * low:.1f}–{100 * high:.1f} %")
+
+
+def environment() -> Environment:
+    """Jinja over the templates of this package, escaping every printed value for Markdown."""
+    made = Environment(
+        loader=PackageLoader("factory.exports"),
+        autoescape=False,  # `finalize` escapes for Markdown, where HTML escaping would not do
+        finalize=shown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters.update(number=number, percent=percent, span=span, fenced=fenced, as_yaml=as_yaml)
+    return made

@@ -1,0 +1,100 @@
+"""The card's plots: quiet PNG files, the same bytes for the same numbers."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from factory.exports.card_facts import CardFacts
+from factory.exports.facts import Funnel, Histogram
+from factory.exports.run_models import AuditFacts, IterationFacts
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK, SOFT, CHOSEN, REJECTED, PLAIN = "#22262b", "#8a929c", "#1f7a6d", "#c2573a", "#6b7785"
+_LOW, _HIGH = "wilson_low", "wilson_high"
+
+
+def draw_plots(facts: CardFacts, folder: Path) -> list[Path]:
+    """Draw what there are numbers for; returns the files, named after what they show."""
+    run = facts.run
+    jobs: dict[str, tuple[Any, Any, float]] = {"lengths": (_lengths, facts.pairs.histogram, 2.6)}
+    if run and run.funnel and run.funnel.steps:
+        jobs["funnel"] = (_funnel, run.funnel, 0.6 + 0.38 * (len(run.funnel.steps) + 1))
+    if run and any("chosen_plain" in it.likelihood for it in run.iterations):
+        jobs["likelihood"] = (_likelihood, run.iterations, 2.6)
+    if run and run.audit and run.audit.strata:
+        rows = sum(len(values) for values in run.audit.strata.values())
+        jobs["accuracy"] = (_accuracy, run.audit, 0.9 + 0.3 * rows)
+    if facts.pairs.pairs == 0:
+        del jobs["lengths"]
+    folder.mkdir(exist_ok=True)
+    return [_draw(folder / f"{name}.png", *job) for name, job in sorted(jobs.items())]
+
+
+def _draw(path: Path, paint: Any, what: Any, height: float) -> Path:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, height), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(SOFT)
+    axes.tick_params(colors=INK, labelsize=9, length=0)
+    paint(axes, what)
+    figure.savefig(path, metadata={"Software": None})
+    return path
+
+
+def _funnel(axes: "Axes", funnel: Funnel) -> None:
+    names = ["all pairs", *(step.filter for step in funnel.steps)]
+    kept = [funnel.input, *(step.kept for step in funnel.steps)]
+    axes.barh(names, kept, color=CHOSEN, height=0.62)
+    for row, count in enumerate(kept):
+        axes.text(count, row, f" {count:,}", va="center", color=INK, fontsize=9)
+    axes.invert_yaxis()
+    axes.set_xlim(0, max(kept) * 1.14 or 1)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.set_xticks([])
+
+
+def _lengths(axes: "Axes", found: Histogram) -> None:
+    edges = [found.width * slot for slot in range(len(found.chosen) + 1)]
+    axes.stairs(found.chosen, edges, color=CHOSEN, linewidth=1.6, label="chosen")
+    axes.stairs(found.rejected, edges, color=REJECTED, linewidth=1.6, label="rejected")
+    axes.set_xlabel("characters (the last step holds all that is longer)", color=INK, fontsize=9)
+    axes.set_ylabel("replies", color=INK, fontsize=9)
+    axes.set_xlim(0, edges[-1])
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=9)
+
+
+def _likelihood(axes: "Axes", iterations: list[IterationFacts]) -> None:
+    lines = (("original", PLAIN, "without principle"), ("chosen", CHOSEN, "chosen"), ("rejected", REJECTED, "rejected"))
+    for reply, color, label in lines:
+        points = [
+            (it.number, it.likelihood[f"{reply}_plain"]) for it in iterations if f"{reply}_plain" in it.likelihood
+        ]
+        if points:
+            axes.plot(*zip(*points, strict=True), color=color, marker="o", markersize=4, linewidth=1.6, label=label)
+    axes.set_xticks([it.number for it in iterations])
+    axes.set_xlabel("iteration", color=INK, fontsize=9)
+    axes.set_ylabel("probability per token", color=INK, fontsize=9)
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=9)
+
+
+def _accuracy(axes: "Axes", audit: AuditFacts) -> None:
+    rows = [(f"{by} {name}", row) for by, values in audit.strata.items() for name, row in values.items()]
+    known = [(name, row, right) for name, row in rows if (right := row.get("accuracy_without_unsure")) is not None]
+    for at, (_, row, right) in enumerate(known):
+        low, high = row.get(_LOW), row.get(_HIGH)
+        if low is not None and high is not None:
+            axes.plot([low, high], [at, at], color=SOFT, linewidth=1.6, zorder=1)
+        axes.plot(right, at, "o", color=CHOSEN, markersize=6, zorder=2)
+    if audit.accuracy_without_unsure is not None:
+        axes.axvline(audit.accuracy_without_unsure, color=SOFT, linewidth=0.8, zorder=0)
+    axes.set_yticks(range(len(known)), [name for name, _, _ in known])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("right in both orders, of all judged (95 % interval)", color=INK, fontsize=9)

@@ -1,0 +1,176 @@
+"""The card says the numbers of the data, is valid for the Hub, and no data can speak in it."""
+
+from pathlib import Path
+
+import datasets
+import polars as pl
+import pytest
+import yaml
+from huggingface_hub import DatasetCard
+from markdown_it import MarkdownIt
+
+from factory.config import Export
+from factory.exports import EXPORTERS
+from factory.exports.card import card, head, write_card
+from factory.exports.card_facts import CardFacts, card_facts
+from factory.exports.facts import Share
+from factory.exports.markdown import environment, escaped, fenced
+from factory.exports.write import export
+from tests.pairs import pair, pairs, table, user
+from tests.runs import NASTY, run_folder
+
+
+def rendered(text: str) -> str:
+    """The card as HTML, raw HTML let through as a careless viewer would."""
+    body = text.split("\n---\n", 1)[1]
+    return MarkdownIt("commonmark", {"html": True}).enable("table").render(body)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run_folder(tmp_path_factory.mktemp("run") / "demo", prompts=40)
+
+
+def facts_of(run: Path, out: Path, name: str = "rm", **more: str) -> CardFacts:
+    written = export(pl.scan_parquet(run / "filtered/kept.parquet"), name, out)
+    return card_facts(written, name, run_root=run, **more)
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_every_format_has_a_card_that_the_hub_reads_and_load_dataset_follows(
+    name: str, run: Path, tmp_path: Path
+) -> None:
+    facts = facts_of(run, tmp_path, name, license="Apache-2.0")
+    files = write_card(facts, tmp_path)
+    assert {path.name for path in files} == {"README.md", "accuracy.png", "funnel.png", "lengths.png", "likelihood.png"}
+    read = DatasetCard.load(tmp_path / "README.md")
+    assert read.data.to_dict()["license"] == "apache-2.0"
+    assert read.data.size_categories == ["n<1K"]
+    datasets.disable_progress_bars()
+    found = datasets.load_dataset(str(tmp_path), cache_dir=str(tmp_path / "cache"))
+    assert {split: len(rows) for split, rows in found.items()} == facts.rows
+    assert "How to load it" in read.text
+
+
+def test_numbers_are_those_of_the_run(run: Path, tmp_path: Path) -> None:
+    facts = facts_of(run, tmp_path)
+    text = card(facts)
+    funnel = facts.run.funnel
+    assert f"| all pairs | {funnel.input} |" in text
+    for step in funnel.steps:
+        assert f"| `{step.filter}` | {step.kept} | {step.rejected} |" in text
+    audit = facts.run.audit
+    assert f"{100 * audit.right / audit.n:.1f} % (95 % interval" in text
+    assert "| auditor | auditor | proprietary |" in text
+    assert "| prompts | questions, tasks | cc-by-4.0 |" in text or "| prompts | tasks, questions" in text
+    for feature in facts.run.principles["features"]:
+        assert feature["good"]["principle"] in text
+        assert feature["bad"]["principle"] in text
+    assert "temperature: 0.7" in text
+    assert "bad on purpose" in text
+    assert "arXiv:2410.17131" in text
+
+
+def test_lengths_and_features_are_counted_by_hand(tmp_path: Path) -> None:
+    """Chosen 4 and 2 characters, rejected 2 and 3: means 3 and 2.5; one of two unequal pairs has the longer chosen."""
+    made = [pair([user("a")], "aaaa", "bb", feature="Safety"), pair([user("b")], "cc", "ddd", feature="Accuracy")]
+    facts = card_facts(export(table(made), "rm", tmp_path, Export(test_share=0)), "rm")
+    lengths = facts.pairs.lengths
+    assert (lengths.chosen, lengths.rejected, lengths.pairs) == (3.0, 2.5, 2)
+    assert lengths.longer_chosen == Share(hits=1, n=2)
+    assert lengths.gap == pytest.approx(0.5 / 2.75)
+    assert [(row.name, row.chosen, row.rejected) for row in facts.pairs.by_feature] == [
+        ("Accuracy", 2, 3),
+        ("Safety", 4, 2),
+    ]
+    assert "| Safety | 1 | 4 | 2 | 100.0 % |" in card(facts)
+
+
+def test_wilson_interval() -> None:
+    """8 of 10: centre (0.8 + 1.92073/10)/(1 + 0.384146) = 0.716740, half-width 0.226721."""
+    low, high = Share(hits=8, n=10).interval
+    assert (low, high) == (pytest.approx(0.490162, abs=1e-5), pytest.approx(0.943318, abs=1e-5))
+
+
+def test_the_card_of_one_format_counts_what_that_format_holds(tmp_path: Path) -> None:
+    facts = card_facts(export(pairs(6), "dpo", tmp_path, Export(test_share=0)), "dpo")
+    assert facts.pairs.pairs == 6
+    assert "One pair per prompt is kept, that of the latest iteration; 6 further pairs" in card(facts)
+
+
+def test_a_bare_export_claims_nothing_it_does_not_know(tmp_path: Path) -> None:
+    text = card(card_facts(export(pairs(6), "rm", tmp_path), "rm"))
+    assert "how the pairs came about is not known here" in text
+    for heading in ("## Principles", "## How right it is", "## From what", "## Configuration", "## Iterations"):
+        assert heading not in text
+    assert "Self-Steering Optimization (SSO): a chat model" not in text
+
+
+def test_nothing_private_is_told(run: Path, tmp_path: Path) -> None:
+    text = card(facts_of(run, tmp_path))
+    for secret in ("/home/someone", "secret.internal", "base_url", "prompts.parquet"):
+        assert secret not in text
+    assert "bench.jsonl" in text
+
+
+def test_the_same_data_give_the_same_bytes(run: Path, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        write_card(facts_of(run, tmp_path / folder), tmp_path / folder)
+    a, b = ({p.name: p.read_bytes() for p in (tmp_path / f).rglob("*.*")} for f in "ab")
+    assert a == b
+    assert len(a) == 7
+
+
+def test_data_cannot_speak_in_the_card(tmp_path: Path) -> None:
+    """Names and texts from data show as letters: no HTML, image, heading, table cell, link or template."""
+    links = "[a](javascript:alert(1)) https://evil.example www.evil.example"
+    evil = f"{NASTY} | # x\n\n# Heading\n```\n~~~ {{{{ 7 * 7 }}}} {links}"
+    columns = {"feature": evil, "source": evil, "policy": evil, "method": evil, "mine`|": evil, "<b>": "x"}
+    frame = pairs(8, **columns).with_columns(chosen=pl.col("chosen") + evil)
+    facts = card_facts(export(frame, "rm", tmp_path), "rm", place=f"u/{evil}", license=evil)
+    assert facts.pairs.by_feature[0].name == evil
+    html = rendered(card(facts.model_copy(update={"plots": {"lengths": "plots/lengths.png"}})))
+    assert "<script" not in html
+    assert "<b>" not in html
+    assert html.count("<img") == 1
+    assert 'src="plots/lengths.png"' in html
+    assert 'href="' not in html
+    assert "<h1>Heading" not in html
+    assert "49" not in html.replace("249", "")
+    assert yaml.safe_load(card(facts).split("---\n")[1])["pretty_name"] == facts.title
+
+
+def test_escaping_shows_every_letter() -> None:
+    text = r"a*b_c`d[e](f)!g|h<i>&j\k#l~m$n://o www.p"
+    html = MarkdownIt("commonmark").enable("table").render(str(escaped(text)))
+    assert html == "<p>a*b_c`d[e](f)!g|h&lt;i&gt;&amp;j\\k#l~m$n://o www.p</p>\n"
+    assert escaped("line\none\u2028two") == "line one two"
+
+
+def test_a_fence_is_longer_than_any_in_the_text() -> None:
+    assert fenced("a\n````\nb") == "`````\na\n````\nb\n`````"
+
+
+def test_templates_escape_what_they_print_unless_told() -> None:
+    made = environment().from_string("{{ text }} {{ n }} {{ none }}")
+    assert made.render(text="<b>*", n=3, none=None) == r"&lt;b&gt;\* 3 "
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("MIT", {"license": "mit"}),
+        ("cc-by-4.0", {"license": "cc-by-4.0"}),
+        ("Our Own Terms", {"license": "other", "license_name": "our-own-terms"}),
+        (None, {}),
+    ],
+)
+def test_licences_as_the_hub_spells_them(given: str | None, expected: dict[str, str], tmp_path: Path) -> None:
+    facts = card_facts(export(pairs(2), "rm", tmp_path), "rm", license=given)
+    assert {key: value for key, value in head(facts).items() if "license" in key} == expected
+
+
+def test_a_readme_that_somebody_wrote_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    assert write_card(card_facts(export(pairs(2), "rm", tmp_path), "rm"), tmp_path) == []
+    assert (tmp_path / "README.md").read_text() == "mine"
