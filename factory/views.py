@@ -31,6 +31,6 @@ def view_messages(prompt: Messages, system: str | None = None) -> Turns:
 
 
 def views(prompt: Messages, system_good: str | None, system_bad: str | None) -> Views:
-    """The three views of `prompt`; a pair without system messages, such as an annotated one, has the plain view alone."""
+    """The three views of `prompt`; a pair without system messages (an annotated one) has only the plain view."""
     good, bad = (None if system is None else view_messages(prompt, system) for system in (system_good, system_bad))
     return Views(view_messages(prompt), good, bad)

@@ -32,6 +32,15 @@ def leak_pattern(adjectives: Iterable[str]) -> str:
     return f"(?i)(?:{'|'.join(found)})"
 
 
+def find_leak(text: str, adjectives: Iterable[str]) -> str | None:
+    """The words with which `text` gives its principle away, as `leak_pattern` finds them; None when it does not."""
+    words, lower = tuple(adjectives), text.lower()
+    if not any(word.lower() in lower for word in words):
+        return None
+    found = re.search(leak_pattern(words), text)
+    return found[0].strip() if found else None
+
+
 def strip_label(text: str, adjectives: Iterable[str]) -> str:
     """`text` without a label at its start that names one of `adjectives`; the very same text when it has none.
 

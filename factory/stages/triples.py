@@ -1,6 +1,5 @@
 """Triples: the policy replies to x, x+ and x-, and the three replies become a pair with its original."""
 
-import re
 from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
@@ -13,7 +12,7 @@ from factory.identity import draw, pair_id
 from factory.schema import CONTRAST, PAIRS, REJECTED, REPLIES, Split, conform
 from factory.views import views
 from filters.text import normalised
-from principles.leaks import leak_pattern, strip_label
+from principles.leaks import find_leak, strip_label
 
 VIEW_OF = {"chosen": "good", "rejected": "bad", "original": "plain"}
 """The view each reply is sampled under."""
@@ -102,8 +101,8 @@ def _record(row: Mapping[str, Any], k: int, answers: Mapping[str, Completion]) -
         record[f"tokens_{reply}"] = answer.completion_tokens if text == answer.text else None
         if text is None:
             record["failure"] = record["failure"] or f"{reply}: {answer.error or _SILENT}"
-        elif reply != "original" and (found := re.search(leak_pattern(adjectives), text)):
-            record["leak"] = record["leak"] or f"{reply}: {found[0].strip()}"
+        elif reply != "original" and (words := find_leak(text, adjectives)):
+            record["leak"] = record["leak"] or f"{reply}: {words}"
     known = record["chosen"] is not None and record["rejected"] is not None
     record["pair_id"] = pair_id(row["prompt"], record["chosen"], record["rejected"]) if known else None
     return record

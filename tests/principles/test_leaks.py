@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from principles.leaks import leak_pattern, strip_label
+from principles.leaks import find_leak, leak_pattern, strip_label
 
 PAIR = ("Engaging", "Dull")
 LEAKS = [
@@ -54,6 +54,12 @@ def test_polars_finds_what_re_finds(pair, finds):
     by_polars = pl.Series(texts).str.contains(pattern).to_list()
     assert by_polars == [re.search(pattern, text) is not None for text in texts]
     assert sum(by_polars) == finds
+
+
+@pytest.mark.parametrize("text", [*LEAKS, *INNOCENT])
+def test_the_words_found_are_those_of_the_pattern(text):
+    found = re.search(leak_pattern(PAIR), text)
+    assert find_leak(text, PAIR) == (found[0].strip() if found else None)
 
 
 def test_without_adjectives_nothing_is_found():

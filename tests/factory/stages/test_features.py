@@ -213,6 +213,13 @@ def test_two_features_leave_nothing_to_ask(tmp_path):
     assert made["error"].null_count() == 50
 
 
+def test_which_of_the_two_changes_with_seed_prompt_and_iteration(tmp_path):
+    """64 draws of one of two: all equal by chance once in 2**63."""
+    own = own_set(tmp_path, ["A", "B", "C"])
+    for vary in (lambda n: (str(n), 1, 1), lambda n: ("x", n, 1), lambda n: ("x", 1, n)):
+        assert {draw_feature(["A", "B"], own, True, *vary(n)).feature for n in range(64)} == {"A", "B"}
+
+
 def test_probabilities_stack(tmp_path):
     """C with 0.5 and D with 0.4 beside A, B and E leave a tenth to the named two."""
     own = own_set(tmp_path, ["A", "B", "C", "D", "E"], C=0.5, D=0.4)
