@@ -16,7 +16,8 @@ from principles.files import dotted, locate, validated
 _FOLDER = Path(__file__).parent / "templates"
 _PLACEHOLDER = re.compile(r"\{\{\s*([a-z_]+)\s*\}\}")
 _UNSAFE = re.compile(
-    r"[<>\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]|\[(?=/?[A-Z_]+\])"
+    r"[<>\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
+    r"|\[(?=/?[A-Z_]+\])"
 )
 
 
