@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from factory.config import Config, FiltersConfig
+from factory.config import Audit, Config, FiltersConfig
 from factory.engine_blocks import TransformersEngine
 from factory.errors import ConfigError, InputError
 from factory.yaml_file import read_yaml
@@ -43,6 +43,11 @@ def load_config(path: str | Path, sets: Sequence[str] = ()) -> Config:
 def load_filters(path: str | Path) -> FiltersConfig:
     """A FILTERS.yaml, read as `load_config` reads a run's configuration."""
     return _load(Path(path), (), FiltersConfig)
+
+
+def load_audit(path: str | Path) -> Audit:
+    """An audit block in a file of its own, read as `load_config` reads a run's configuration."""
+    return _load(Path(path), (), Audit)
 
 
 def override(values: Mapping[str, Any], sets: Sequence[str], block: type[Block], where: str = "--set") -> Block:

@@ -132,6 +132,7 @@ JUDGMENTS = Table(
         "completion_tokens": Column(_INT, "tokens received, retries included"),
         "cost": Column(_FLOAT, "money spent, in the currency of the configured prices"),
         "error": Column(_TEXT, "why there is no answer"),
+        "tries": Column(_INT, "how often it was asked, retries included"),
     },
 )
 REJECTED = Table(

@@ -117,7 +117,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) >= 1 else f"{value:.4f}"
+        return f"{value:,.4g}" if abs(value) > 1 else f"{value:.4f}"
     if isinstance(value, int):
         return f"{value:,}"
     return escaped(str(value))

@@ -39,9 +39,7 @@ def judge(pairs: pl.DataFrame, judges: Sequence[PanelMember], rule: str | None, 
     `full_share` of the pairs in full; without one, and for other judges, both orders of every pair. Answers that
     cannot be read are asked for again, up to the judge's `retries`; then the vote is null, and is never guessed.
     """
-    rows = {
-        row["pair_id"]: row for row in pairs.select("pair_id", "prompt", "chosen", "rejected").iter_rows(named=True)
-    }
+    rows = by_id(pairs)
     names = [member.config.name for member in judges]
     if len(set(names)) < len(names):
         raise ConfigError(f"two judges are called {max(names, key=names.count)}; give each its own name")
@@ -58,14 +56,18 @@ def judge(pairs: pl.DataFrame, judges: Sequence[PanelMember], rule: str | None, 
     return votes.sort("pair_id", "judge", "order")
 
 
+def by_id(pairs: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """What a judge is shown of each pair, by pair_id."""
+    shown = pairs.select("pair_id", "prompt", "chosen", "rejected")
+    return {row["pair_id"]: row for row in shown.iter_rows(named=True)}
+
+
 def requests(
-    member: PanelMember, questions: Iterable[Question], rows: dict[str, dict[str, Any]], seed: int, attempt: int = 0
+    config: Judge, questions: Iterable[Question], rows: dict[str, dict[str, Any]], seed: int, attempt: int = 0
 ) -> list[Request]:
-    """What a judge is sent for `questions`; `rows` holds the pairs by id."""
-    template = template_of("judge", member.config.template)
-    return [
-        _request(member.config, template, question, rows[question.pair_id], seed, attempt) for question in questions
-    ]
+    """What a judge is sent for `questions`; `rows` as `by_id`."""
+    template = template_of("judge", config.template)
+    return [_request(config, template, question, rows[question.pair_id], seed, attempt) for question in questions]
 
 
 def _full_share(config: Judge, rule: str | None) -> float:
@@ -80,7 +82,7 @@ def _ask(
     due = list(questions)
     for attempt in range(member.config.retries + 1):
         by_id = {_id(member.config.name, question, attempt): question for question in due}
-        for answer in member.engine.generate(requests(member, due, rows, seed, attempt)):
+        for answer in member.engine.generate(requests(member.config, due, rows, seed, attempt)):
             found[by_id[answer.id]].take(answer)
         due = [question for question in due if found[question].again]
         if not due:
@@ -153,16 +155,8 @@ class _Judgment:
             _sum(getattr(answer, name) for answer in self._used)
             for name in ("prompt_tokens", "completion_tokens", "cost")
         ]
-        return (
-            self._question.pair_id,
-            self._judge,
-            self._question.order,
-            vote,
-            p_chosen,
-            self._raw,
-            *used,
-            self._error,
-        )
+        question = (self._question.pair_id, self._judge, self._question.order)
+        return (*question, vote, p_chosen, self._raw, *used, self._error, len(self._used))
 
 
 def _sum(values: Iterable[float | None]) -> float | None:

@@ -1,0 +1,187 @@
+"""`audit`: how accurate pairs are, by a judge that neither wrote nor filtered them."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from factory.config import Audit, Config, Judge
+from factory.engine_blocks import OpenaiEngine, Prices, ScriptedEngine
+from factory.engines import open_generator
+from factory.engines.base import ModelRef
+from factory.errors import ConfigError, EngineError, InputError
+from factory.exports.audit_report import write_audit
+from factory.identity import DEFAULT_SEED, draw
+from factory.load import load_audit
+from factory.panel import EngineRoom, judge_block, judge_fingerprint, judge_model, open_panel
+from factory.progress import Progress, Silent
+from factory.readers import PairsLike, fingerprint, read_pairs
+from factory.schema import JUDGMENTS, conform
+from factory.stages.audit import report
+from factory.stages.audit_model import AuditReport
+from factory.stages.audit_sample import Estimate, check_independent, estimate, rough_tokens
+from factory.stages.audit_sample import sample as sample_pairs
+from factory.stages.judge import PanelMember
+from factory.stages.judge import judge as ask
+from factory.store import Workspace, open_run
+
+DEFAULT_JUDGE = "gpt-4o"
+
+
+def audit(
+    pairs: PairsLike | Sequence[PairsLike],
+    *,
+    out: str | Path,
+    judge: str | Judge | None = None,
+    base_url: str | None = None,
+    sample: int | None = None,
+    gold: str | None = None,
+    config: Audit | str | Path | None = None,
+    allow_self: bool = False,
+    dry_run: bool = False,
+    seed: int = DEFAULT_SEED,
+    progress: Progress | None = None,
+) -> AuditReport | Estimate:
+    """Judge pairs in both orders; write audit.json, audit.md, audit.png and judgments.parquet into `out`.
+
+    `judge` is a model's name or a whole judge block, `base_url` an OpenAI-compatible server; `config` is an audit
+    block (or the path of a YAML with its keys) for prices and the like, beside which the other arguments win. `sample`
+    None judges all pairs. `gold` names a column of the right answers. `dry_run` returns an Estimate and sends nothing.
+    The same call goes on where a killed one stopped. Raises ConfigError for a judge that wrote or filtered the pairs,
+    unless `allow_self`.
+    """
+    shown = progress or Silent()
+    settings = _settings(judge, base_url, sample, config, allow_self)
+    subject = _subject(pairs, settings, seed, shown)
+    if dry_run:
+        return _estimate(subject.pairs, settings.judge)
+    folder = Path(out)
+    if (folder / "funnel.json").is_file():
+        raise ConfigError(f"{folder} holds what filter wrote; give the audit a folder of its own")
+    inputs = {
+        "pairs": fingerprint(pairs),
+        "judge": judge_fingerprint(settings.judge, None),
+        "sample": settings.sample,
+        "gold": gold,
+        "seed": seed,
+    }
+
+    def build(work: Workspace) -> dict[str, Any]:
+        with EngineRoom(shown) as room:
+            member = open_panel([settings.judge], None, room, work.journal)[0]
+            return _measure(work.path, subject, member, seed, gold).model_dump(mode="json")
+
+    with open_run(folder, shown) as opened:
+        return AuditReport.model_validate(opened.stage("audit", inputs, build).facts)
+
+
+def audit_into(
+    work: Workspace,
+    pairs: pl.LazyFrame,
+    judge: Judge,
+    config: Audit,
+    room: EngineRoom,
+    run: Config,
+    seed: int,
+    votes: Path | None = None,
+) -> dict[str, Any]:
+    """The audit that closes a run, made in a stage's workspace; `votes` are the filter judges', for agreement."""
+    if not config.allow_self:
+        check_independent(judge, [run.policy.model], [name for other in run.judges for name in _names(other)])
+    recorded = pl.read_parquet(votes) if votes is not None and votes.is_file() else JUDGMENTS.empty()
+    subject = _Subject(sample_pairs(pairs, config.sample, seed), conform(recorded, JUDGMENTS))
+    member = open_panel([judge], run.engine, room, work.journal)[0]
+    return _measure(work.path, subject, member, seed, None).model_dump(mode="json")
+
+
+class _Settings(NamedTuple):
+    judge: Judge
+    sample: int | None
+    allow_self: bool
+
+
+class _Subject(NamedTuple):
+    """What is audited."""
+
+    pairs: pl.DataFrame
+    recorded: pl.DataFrame
+    """Votes that were given when the pairs were filtered."""
+
+
+def _settings(
+    judge: str | Judge | None,
+    base_url: str | None,
+    size: int | None,
+    config: Audit | str | Path | None,
+    allow_self: bool,
+) -> _Settings:
+    block = config if isinstance(config, Audit) else load_audit(config) if config is not None else Audit(sample=None)
+    chosen = block.judge if judge is None else Judge(name=judge) if isinstance(judge, str) else judge
+    chosen = chosen or Judge(name=DEFAULT_JUDGE)
+    if isinstance(judge, str) and block.judge is not None:
+        chosen = block.judge.model_copy(update={"name": judge, "model": judge})
+    address = base_url or (os.environ.get("OPENAI_BASE_URL") if chosen.engine is None else None)
+    if address and not chosen.name.startswith("bundled:"):
+        engine = chosen.engine if isinstance(chosen.engine, OpenaiEngine) else OpenaiEngine()
+        chosen = chosen.model_copy(update={"engine": engine.model_copy(update={"base_url": address})})
+    return _Settings(chosen, size if size is not None else block.sample, allow_self or block.allow_self)
+
+
+def _subject(pairs: PairsLike | Sequence[PairsLike], settings: _Settings, seed: int, shown: Progress) -> _Subject:
+    split = read_pairs(pairs)
+    recorded = _recorded(pairs)
+    if not settings.allow_self:
+        policies = split.kept.select(pl.col("policy").unique()).collect(engine="streaming")["policy"].to_list()
+        check_independent(settings.judge, policies, recorded["judge"].unique().to_list())
+    drawn = sample_pairs(split.kept, settings.sample, seed)
+    unread = split.rejected.select(pl.len()).collect(engine="streaming").item()
+    if unread:
+        shown.say(f"{unread:,} rows are no usable pairs and are left out")
+    if drawn.is_empty():
+        raise InputError("there are no pairs to audit in what was given")
+    return _Subject(drawn, recorded)
+
+
+def _recorded(pairs: PairsLike | Sequence[PairsLike]) -> pl.DataFrame:
+    """The votes that filtered the pairs, where filter wrote them: beside the funnel of a file, folder or run."""
+    found = [JUDGMENTS.empty()]
+    for given in pairs if isinstance(pairs, list | tuple) else [pairs]:
+        if not isinstance(given, str | Path):
+            continue
+        path = Path(given)
+        for folder in (path, path / "filtered", path.parent):
+            if (folder / "funnel.json").is_file() and (folder / "judgments.parquet").is_file():
+                found.append(conform(pl.read_parquet(folder / "judgments.parquet"), JUDGMENTS))
+                break
+    return pl.concat([table.select(list(JUDGMENTS.columns)) for table in found])
+
+
+def _estimate(pairs: pl.DataFrame, judge: Judge) -> Estimate:
+    """Tokens are counted by the engine where that opens no model, and roughly where it would."""
+    block = judge_block(judge, None)
+    if not isinstance(block, OpenaiEngine | ScriptedEngine):
+        return estimate(pairs, judge, Prices(), rough_tokens)
+    prices = block.prices if isinstance(block, OpenaiEngine) else Prices()
+    with open_generator(block, ModelRef(judge_model(judge))) as engine:
+        return estimate(pairs, judge, prices, engine.count_tokens)
+
+
+def _measure(out: Path, subject: _Subject, member: PanelMember, seed: int, gold: str | None) -> AuditReport:
+    """Ask the judge, and write what comes of it into `out`. EngineError when it answered nothing at all."""
+    votes = ask(subject.pairs, [member], rule=None, seed=draw(seed, "audit"))
+    if votes["error"].null_count() == 0:
+        raise EngineError(
+            f"the judge {member.config.name} answered none of {len(votes):,} questions: {votes['error'][0]}"
+        )
+    name = member.config.name
+    others = subject.recorded.filter(pl.col("judge") != name)
+    found = report(subject.pairs, pl.concat([votes, others]), name, seed, gold)
+    conform(votes, JUDGMENTS).write_parquet(out / "judgments.parquet")
+    write_audit(out, found)
+    return found
+
+
+def _names(judge: Judge) -> list[str]:
+    return [judge.name, judge_model(judge)]

@@ -1,0 +1,142 @@
+"""What an audit reports: audit.json as records."""
+
+from factory.strict import Strict
+
+
+class Tally(Strict):
+    """Verdicts of some pairs. n = right + unsure + wrong; invalid stands beside it."""
+
+    n: int
+    right: int
+    unsure: int
+    wrong: int
+    invalid: int
+    accuracy_without_unsure: float | None
+    """right / n"""
+    wilson_low: float | None
+    """95 % Wilson interval of right / n."""
+    wilson_high: float | None
+
+
+class Stratum(Tally):
+    """The pairs of one iteration and feature."""
+
+    iteration: int | None
+    feature: str | None
+
+
+class LengthRow(Strict):
+    """Lengths, in characters, of the pairs with one verdict, or of all."""
+
+    verdict: str
+    pairs: int
+    chosen_mean: float | None
+    rejected_mean: float | None
+    chosen_median: float | None
+    rejected_median: float | None
+    longer_chosen_rate: float | None
+
+
+class GapRow(Strict):
+    """Verdicts of the pairs whose chosen is longer by this many characters (low to high, both within)."""
+
+    low: int
+    high: int
+    right: int
+    unsure: int
+    wrong: int
+    invalid: int
+
+
+class Agreement(Strict):
+    """How far two judges agree, on `verdicts` (right, unsure, wrong) or on single `votes` (same pair, same order)."""
+
+    judges: tuple[str, str]
+    on: str
+    n: int
+    agreement: float | None
+    kappa: float | None
+    """Cohen's."""
+
+
+class Gold(Strict):
+    """The judge against given labels, and the pairs against them."""
+
+    labelled: int
+    """Pairs with a label."""
+    chosen_right: float | None
+    """Share of them whose label is chosen."""
+    n: int
+    """Labelled pairs with a readable verdict; right: it is the label's; wrong: it is the other one's."""
+    right: int
+    unsure: int
+    wrong: int
+    accuracy_without_unsure: float | None
+    accuracy_with_unsure: float | None
+    wilson_low: float | None
+    wilson_high: float | None
+
+
+class AuditReport(Strict):
+    """Everything an audit found; audit.json holds these keys. A share of nothing is null."""
+
+    judge: str
+    pairs: int
+    """Pairs looked at: n + invalid."""
+    n: int
+    right: int
+    unsure: int
+    wrong: int
+    invalid: int
+    """Pairs without two readable votes."""
+    accuracy_without_unsure: float | None
+    accuracy_with_unsure: float | None
+    """(right + unsure) / n"""
+    wilson_low: float | None
+    wilson_high: float | None
+    bootstrap_low: float | None
+    """95 % bootstrap interval of right / n, prompts drawn as a whole."""
+    bootstrap_high: float | None
+    flip_rate: float | None
+    """unsure / n"""
+    first_slot_rate: float | None
+    """Share of all readable votes that went to the reply shown first."""
+    longer_chosen_rate: float | None
+    """Share of the pairs whose chosen is longer."""
+    always_longer_accuracy: float | None
+    """How often the longer reply is the one a decided verdict prefers, among pairs of unequal length."""
+    requests: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cost: float | None
+    strata: list[Stratum]
+    lengths: list[LengthRow]
+    gaps: list[GapRow]
+    agreement: list[Agreement]
+    gold: Gold | None
+
+    def headline(self) -> dict[str, object]:
+        """What the command line shows."""
+        interval = f"{self.wilson_low:.3f} to {self.wilson_high:.3f}" if self.n else None
+        shown: dict[str, object] = {
+            "judge": self.judge,
+            "pairs with a verdict": self.n,
+            "right": self.right,
+            "unsure": self.unsure,
+            "wrong": self.wrong,
+            "invalid, beside them": self.invalid,
+            "accuracy without unsure": self.accuracy_without_unsure,
+            "  95 % interval": interval,
+            "accuracy with unsure": self.accuracy_with_unsure,
+            "flip rate": self.flip_rate,
+            "votes for the first slot": self.first_slot_rate,
+            "chosen is longer": self.longer_chosen_rate,
+            "accuracy of 'always the longer'": self.always_longer_accuracy,
+            "requests": self.requests,
+            "prompt tokens": self.prompt_tokens,
+            "completion tokens": self.completion_tokens,
+            "cost": self.cost,
+        }
+        if self.gold is not None:
+            shown["judge's accuracy on gold labels"] = self.gold.accuracy_without_unsure
+        return shown

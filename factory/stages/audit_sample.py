@@ -1,0 +1,117 @@
+"""What an audit looks at: a sample that mirrors iterations and features, what it will cost, and whom not to ask."""
+
+from collections.abc import Callable, Iterable, Sequence
+from math import ceil, floor
+
+import polars as pl
+
+from factory.config import Judge
+from factory.engine_blocks import Prices
+from factory.errors import ConfigError
+from factory.identity import Messages
+from factory.schema import ORDERS
+from factory.stages.judge import Question, by_id, requests
+from factory.strict import Strict
+from filters.coin import toss_expr
+
+STRATA = ("iteration", "feature")
+
+
+def sample(pairs: pl.LazyFrame | pl.DataFrame, n: int | None, seed: int) -> pl.DataFrame:
+    """`n` of `pairs`, each iteration and feature in its share, sorted by pair_id; all of them where n is None or more.
+
+    Shares are rounded by largest remainder; within a stratum the lowest seeded hashes of pair_id are taken. The same
+    pairs whatever the order of the rows.
+    """
+    rows = pairs.lazy()
+    columns = [name for name in STRATA if name in rows.collect_schema()]
+    keys = rows.select("pair_id", *columns).with_columns(toss_expr(f"audit {seed}").alias("toss")).collect()
+    if n is not None and n < keys.height:
+        sizes = keys.group_by(columns).len("size") if columns else keys.select(pl.len().alias("size"))
+        shares = sizes.sort(columns, nulls_last=True).with_columns(
+            share=_shares(sizes.sort(columns, nulls_last=True), n)
+        )
+        joined = keys.join(shares, on=columns, nulls_equal=True) if columns else keys.join(shares, how="cross")
+        ranked = joined.sort("toss", "pair_id").with_columns(rank=pl.int_range(pl.len()).over(columns or [pl.lit(0)]))
+        keys = ranked.filter(pl.col("rank") < pl.col("share"))
+    ids = keys.select("pair_id").lazy()
+    return rows.join(ids, on="pair_id", how="semi").collect(engine="streaming").sort("pair_id")
+
+
+def _shares(sizes: pl.DataFrame, n: int) -> pl.Series:
+    """Places of each stratum: its exact share rounded down, the places left over to the largest remainders."""
+    total = int(sizes["size"].sum())
+    exact = [n * size / total for size in sizes["size"]]
+    places = [floor(share) for share in exact]
+    by_remainder = sorted(range(len(exact)), key=lambda i: (places[i] - exact[i], i))
+    for i in by_remainder[: n - sum(places)]:
+        places[i] += 1
+    return pl.Series("share", places, dtype=pl.Int64)
+
+
+class Estimate(Strict):
+    """What an audit would send and cost at most, retries aside."""
+
+    judge: str
+    pairs: int
+    """Pairs that would be judged, each in both orders."""
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    """At most: every answer at its longest."""
+    cost: float | None
+    """At most; None where no price is configured."""
+
+    def headline(self) -> dict[str, object]:
+        """What the command line shows."""
+        return {
+            "judge": self.judge,
+            "pairs": self.pairs,
+            "requests": self.requests,
+            "prompt tokens": self.prompt_tokens,
+            "completion tokens, at most": self.completion_tokens,
+            "cost, at most": self.cost,
+        }
+
+
+def estimate(
+    pairs: pl.DataFrame, judge: Judge, prices: Prices, count: Callable[[Sequence[Messages]], list[int]]
+) -> Estimate:
+    """Requests, tokens and money of judging `pairs` in both orders; sends nothing. `count` is as count_tokens."""
+    rows = by_id(pairs)
+    asked = requests(judge, [Question(pair_id, order) for pair_id in rows for order in ORDERS], rows, seed=0)
+    sent, received = sum(count([request.messages for request in asked])), len(asked) * judge.max_new_tokens
+    priced = bool(prices.prompt or prices.completion)
+    return Estimate(
+        judge=judge.name,
+        pairs=len(rows),
+        requests=len(asked),
+        prompt_tokens=sent,
+        completion_tokens=received,
+        cost=(sent * prices.prompt + received * prices.completion) / 1e6 if priced else None,
+    )
+
+
+def rough_tokens(conversations: Sequence[Messages]) -> list[int]:
+    """A token per four characters: for estimates of models that are not to be opened."""
+    return [ceil(sum(len(turn["content"]) for turn in messages) / 4) for messages in conversations]
+
+
+def check_independent(judge: Judge, policies: Iterable[str | None], filter_judges: Iterable[str]) -> None:
+    """ConfigError when the judge is one of the models that wrote the pairs, or one whose votes filtered them.
+
+    Names are compared without case, organisation (`org/`) and what follows an @ (`policy@sso-2`).
+    """
+    own = {_plain(judge.name), _plain(judge.model or judge.name)}
+    for name in policies:
+        if name and _plain(name) in own:
+            raise ConfigError(
+                f"the judge {judge.name} wrote some of these pairs ({name}): choose another, or allow it (allow_self)"
+            )
+    for name in filter_judges:
+        if _plain(name) in own:
+            raise ConfigError(f"the judge {judge.name} filtered these pairs: choose another, or allow it (allow_self)")
+
+
+def _plain(name: str) -> str:
+    return name.split("@", 1)[0].rstrip("/").rsplit("/", 1)[-1].casefold()

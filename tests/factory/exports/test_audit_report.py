@@ -1,0 +1,84 @@
+"""The audit in Markdown and as a picture: complete, and nothing in the data is markup."""
+
+from pathlib import Path
+
+import polars as pl
+
+from factory.exports.audit_report import markdown, write_audit
+from factory.schema import JUDGMENTS, conform
+from factory.stages.audit import report
+from factory.stages.audit_model import AuditReport
+
+HOSTILE = "<script>alert(1)</script> | ![x](http://h/i.png) `b` $a_{\n# head"
+
+
+def audited(feature: str | None = None, judge: str = "J", gold: bool = True, pairs: int = 6) -> AuditReport:
+    ids = [f"{number:032x}" for number in range(pairs)]
+    table = pl.DataFrame(
+        {
+            "pair_id": ids,
+            "prompt_id": ids,
+            "chosen": ["abc"] * pairs,
+            "rejected": ["ab"] * pairs,
+            "iteration": [1 + number % 2 for number in range(pairs)],
+            "feature": [feature] * pairs,
+            "gold": ["chosen"] * pairs,
+        },
+        schema_overrides=dict.fromkeys(("pair_id", "prompt_id", "chosen", "rejected", "feature", "gold"), pl.String)
+        | {"iteration": pl.Int64},
+    )
+    votes = [
+        {"pair_id": pair, "judge": name, "order": order, "vote": vote}
+        for name in (judge, "other")
+        for pair in ids
+        for order, vote in (("chosen_first", "chosen"), ("rejected_first", "chosen"))
+    ]
+    judgments = conform(
+        pl.DataFrame(votes, schema=dict.fromkeys(("pair_id", "judge", "order", "vote"), pl.String)), JUDGMENTS
+    )
+    return report(table, judgments, judge, seed=1, gold="gold" if gold else None)
+
+
+def test_everything_is_there() -> None:
+    text = markdown(audited("Safety"))
+    assert "6 of 6 pairs are right, 0 unsure, 0 wrong (0 more could not be read): accuracy **1.0000**" in text
+    assert "(0.6097 to 1.0000) without the unsure, **1.0000** with them" in text  # 6 / (6 + 3.841459)
+    for heading in ("Measures", "By iteration and feature", "Lengths", "Agreement", "gold labels", "How to read"):
+        assert f"\n## {heading}" in text or heading in text
+    assert "| 1 | Safety | 3 | 3 | 0 | 0 | 0 | 1.0000 | 0.4385 to 1.0000 |" in text
+    assert "| cost | – |" in text
+
+
+def test_names_from_data_are_shown_and_never_read_as_markup(tmp_path: Path) -> None:
+    found = audited(HOSTILE, judge="<img src=x onerror=1>")
+    text = markdown(found)
+    assert "<script" not in text
+    assert "<img" not in text
+    assert "![x]" not in text
+    row = next(line for line in text.splitlines() if "script" in line)
+    assert row.replace("\\|", "").count("|") == 10
+    write_audit(tmp_path, found)
+    assert (tmp_path / "audit.png").stat().st_size > 5000
+
+
+def test_empty_and_unreadable_audits_have_a_report_too(tmp_path: Path) -> None:
+    found = audited(gold=False, pairs=0)
+    assert "None of 0 pairs has a verdict" in markdown(found)
+    write_audit(tmp_path, found)
+    assert {path.name for path in tmp_path.iterdir()} == {"audit.json", "audit.md", "audit.png"}
+
+
+def test_many_features_are_cut_in_the_picture_and_the_table() -> None:
+    found = audited("x")
+    many = found.model_copy(
+        update={"strata": [found.strata[0].model_copy(update={"feature": f"f{n}"}) for n in range(90)]}
+    )
+    assert "50 more are in audit.json" in markdown(many)
+
+
+def test_the_same_audit_is_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        write_audit(tmp_path / name, audited("Safety"))
+    for file in ("audit.json", "audit.md", "audit.png"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()

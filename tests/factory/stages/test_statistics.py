@@ -1,0 +1,68 @@
+"""Intervals and agreement against numbers worked by hand."""
+
+import numpy as np
+import pytest
+
+from factory.stages.statistics import Interval, Kappa, cluster_bootstrap, cohens_kappa, ratio, wilson
+
+
+def test_wilson_by_hand() -> None:
+    """8 of 10, z = 1.959964: z^2 = 3.841459, so (0.8 + 0.192073 ± z sqrt(0.016 + 0.009604)) / 1.384146.
+
+    z sqrt(0.02560365) = 0.313615; (0.992073 ± 0.313615) / 1.384146 = 0.490162 and 0.943318.
+    """
+    assert wilson(8, 10) == pytest.approx((0.490162, 0.943318), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"),
+    [
+        (0, 10, 0.0, 0.277533),  # z^2 / (n + z^2) = 3.841459 / 13.841459
+        (10, 10, 0.722467, 1.0),
+        (50, 100, 0.403832, 0.596168),  # 0.5 ± z / (2 sqrt(n + z^2)) = 0.5 ± 1.959964 / (2 x 10.190263)
+        (161, 200, 0.744560, 0.853945),
+    ],
+)
+def test_wilson(hits: int, n: int, low: float, high: float) -> None:
+    assert wilson(hits, n) == pytest.approx((low, high), abs=1e-6)
+
+
+def test_nothing_counted_has_no_share_and_no_interval() -> None:
+    assert wilson(0, 0) == Interval(None, None)
+    assert ratio(0, 0) is None
+    assert ratio(0, 3) == 0
+
+
+def test_kappa_by_hand() -> None:
+    """The textbook table: 20 both yes, 5 yes/no, 10 no/yes, 15 both no. p_o 0.7, p_e 0.5 x 0.6 + 0.5 x 0.4 = 0.5."""
+    counts = {("yes", "yes"): 20, ("yes", "no"): 5, ("no", "yes"): 10, ("no", "no"): 15}
+    assert cohens_kappa(counts) == Kappa(50, 0.7, pytest.approx(0.4))
+
+
+def test_kappa_at_its_ends() -> None:
+    assert cohens_kappa({}) == Kappa(0, None, None)
+    assert cohens_kappa({("a", "a"): 9}) == Kappa(9, 1.0, None)  # chance alone would always agree
+    assert cohens_kappa({("a", "a"): 5, ("b", "b"): 5}).kappa == 1
+    assert cohens_kappa({("a", "b"): 5, ("b", "a"): 5}).kappa == -1
+
+
+def test_bootstrap_of_single_pairs_is_near_the_binomial_interval() -> None:
+    """80 of 100 prompts with one pair each: 0.8 ± 1.96 x 0.04."""
+    hits = np.array([1] * 80 + [0] * 20)
+    found = cluster_bootstrap(hits, np.ones(100, dtype=np.int64), seed=1)
+    assert found == pytest.approx((0.72, 0.88), abs=0.015)
+    assert found == cluster_bootstrap(hits, np.ones(100, dtype=np.int64), seed=1)
+
+
+def test_bootstrap_is_wider_where_prompts_hang_together() -> None:
+    """10 prompts of 10 pairs each, all right or all wrong: as uncertain as 10 pairs are."""
+    clustered = cluster_bootstrap(np.array([10] * 8 + [0] * 2), np.full(10, 10), seed=1)
+    assert clustered.low is not None
+    assert clustered.low <= 0.55
+
+
+def test_bootstrap_of_nothing_or_of_one_prompt_is_unknown() -> None:
+    empty = np.array([], dtype=np.int64)
+    assert cluster_bootstrap(empty, empty, seed=1) == Interval(None, None)
+    assert cluster_bootstrap(np.array([3]), np.array([4]), seed=1) == Interval(None, None)
+    assert cluster_bootstrap(np.array([0, 0]), np.array([0, 0]), seed=1) == Interval(None, None)
