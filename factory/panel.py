@@ -13,6 +13,7 @@ from factory.identity import Messages
 from factory.journal import Journal, JournaledGenerator, JournaledScorer
 from factory.progress import Progress
 from factory.stages.judge import PanelMember
+from principles import template_of
 
 
 class EngineRoom:
@@ -119,7 +120,9 @@ def scorer_block(block: EngineBlock) -> EngineBlock:
 def judge_fingerprint(judge: Judge, run_engine: EngineBlock | None) -> dict[str, object]:
     """What decides a judge's votes."""
     block = judge_block(judge, run_engine)
-    return {**judge.model_dump(mode="json", exclude={"engine", "license"}), "engine": block.fingerprint}
+    template = template_of("judge", judge.template).digest
+    own = judge.model_dump(mode="json", exclude={"engine", "license", "template"})
+    return {**own, "template": template, "engine": block.fingerprint}
 
 
 def open_panel(
