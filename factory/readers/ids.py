@@ -29,12 +29,11 @@ def _turns(prompt: pl.Expr) -> pl.Expr:
 
 
 def _digests(texts: pl.Series) -> pl.Series:
+    data = texts.cast(pl.Binary)
     out: list[str | None] = []
-    for start in range(0, len(texts), _SLICE):
-        out += [
-            None if text is None else hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest()
-            for text in texts.slice(start, _SLICE).to_list()
-        ]
+    for start in range(0, len(data), _SLICE):
+        rows = data.slice(start, _SLICE).to_list()
+        out += [None if row is None else hashlib.blake2b(row, digest_size=16).hexdigest() for row in rows]
     return pl.Series(texts.name, out, dtype=pl.String)
 
 

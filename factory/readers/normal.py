@@ -113,12 +113,14 @@ def _merged(prompt: pl.Expr, head: pl.Expr) -> pl.Expr:
     covered = stated.list.tail(begun.list.len()) == begun
     continued = head.list.first().struct.field("role").eq_missing("assistant")
     return (
-        pl.when((length == 0) | repeated)
+        pl.when(length == 0)
+        .then(head)
+        .when(continued)
+        .then(joined(prompt, head))
+        .when(repeated)
         .then(head)
         .when(covered)
         .then(prompt)
-        .when(continued)
-        .then(joined(prompt, head))
     )
 
 

@@ -82,13 +82,14 @@ def _fit(rows: pl.LazyFrame, layout: Layout, source: str | None) -> _Part:
     given = _given_ids(rows, columns, own)
     pairs = _pairs(normal.filter(pl.col(REASON).is_null()), columns, parts, given, source)
     ids = rows.select("pair_id") if given.pair_id else pairs.select("pair_id")
+    keys = None if given.some else pairs.select(pl.col("chosen").hash(0) ^ pl.col("rejected").hash(1))
     bad = normal.filter(pl.col(REASON).is_not_null()).with_columns(source_of(columns, source).alias("source"))
     if own:
         rest = [name for name in columns if name in PAIRS.columns and fitting(name, columns[name])]
         shown = ["source", *(name for name in rest if name != "source")]
     else:
         bad, shown = bad.with_columns(row_json(columns).alias("row")), ["source", "row"]
-    return _Part(Identified(pairs, ids), rejected_rows(bad, pl.col(REASON), pl.col(DETAIL), shown))
+    return _Part(Identified(pairs, ids, keys), rejected_rows(bad, pl.col(REASON), pl.col(DETAIL), shown))
 
 
 def _unfit(rows: pl.LazyFrame, source: str | None) -> _Part:
@@ -100,7 +101,7 @@ def _unfit(rows: pl.LazyFrame, source: str | None) -> _Part:
 
 def _no_pairs() -> Identified:
     empty = PAIRS.empty().lazy()
-    return Identified(empty, empty)
+    return Identified(empty, empty, empty.select(pl.col("pair_id").hash()))
 
 
 class _Given(NamedTuple):

@@ -89,15 +89,14 @@ class _Group:
 
     def add(self, kinds: Mapping[str, str], row: dict[str, Any]) -> None:
         """Take a record."""
-        for name, kind in kinds.items():
+        for name in row:
+            kind = kinds.get(name, "")
             self.kinds[name] = _merged(self.kinds.get(name, kind), kind) or kind
-        for name in row.keys() - self.kinds.keys():
-            self.kinds.setdefault(name, "")
         self._rows.append(row)
 
     def flush(self) -> None:
         """Turn the records held into a frame."""
-        if self._rows:
+        if self._rows and self.kinds:
             columns = {name: _column([row.get(name) for row in self._rows], k) for name, k in self.kinds.items()}
             self._frames.append(pl.DataFrame(columns))
             self._rows = []
@@ -105,6 +104,8 @@ class _Group:
     def frame(self) -> pl.DataFrame:
         """All records taken."""
         self.flush()
+        if not self._frames:
+            return pl.DataFrame({"": [None] * len(self._rows)}).drop("")
         return pl.concat(self._frames, how="diagonal_relaxed", rechunk=False)
 
 

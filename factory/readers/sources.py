@@ -1,7 +1,10 @@
 """Everything that pairs and prompts can be given as: a file, a folder, a run, a URL, a Hub dataset, a frame."""
 
+import atexit
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast
@@ -134,18 +137,24 @@ def _fetched(url: str) -> list[Found]:
     """Fetch a remote file, or every data file of a remote folder, into a folder that goes when the process ends."""
     import fsspec
 
-    scheme = url.split("://", 1)[0]
     try:
         system, root = fsspec.core.url_to_fs(url)
         folder = system.isdir(root)
         names = sorted(name for name in system.find(root) if suffix_kind(name)) if folder else [root]
-        cache = fsspec.filesystem("simplecache", fs=system, check_files=False, cache_storage="TMP")
-        fetched = [(f"{scheme}://{name.lstrip('/')}", Path(cache.open(name).name)) for name in names]
+        local = Path(tempfile.mkdtemp(prefix="sso-factory-"))
+        atexit.register(shutil.rmtree, local, ignore_errors=True)
+        copies = [(name, local / str(place) / name.rsplit("/", 1)[-1]) for place, name in enumerate(names)]
+        for name, path in copies:
+            path.parent.mkdir()
+            system.get_file(name, str(path))
     except ImportError as error:
         raise _missing(url, error) from error
     except (OSError, ValueError) as error:
         raise InputError(f"{url}: cannot be fetched ({first_line(error)}); check address and access") from error
-    return [Found(name, stem_of(name), path, named=not folder) for name, path in fetched]
+    if not copies:
+        raise _nothing(url)
+    scheme = url.split("://", 1)[0]
+    return [Found(f"{scheme}://{name.lstrip('/')}", stem_of(name), path, named=not folder) for name, path in copies]
 
 
 def _missing(url: str, error: ImportError) -> FactoryError:

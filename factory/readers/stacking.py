@@ -46,42 +46,40 @@ def _as(name: str, dtype: pl.DataType, target: pl.DataType) -> pl.Expr:
     return pl.col(name).cast(target)
 
 
-def text_of(name: str, dtype: pl.DataType) -> pl.Expr:
+def text_of(name: str, dtype: PolarsType) -> pl.Expr:
     """A column as text: what is no plain value as JSON, bytes as hexadecimal digits."""
     column = pl.col(name)
-    if isinstance(dtype, pl.Binary):
-        return column.bin.encode("hex")
     if not dtype.is_nested():
-        return column.cast(pl.String)
-    safe = column.cast(_writable(dtype), strict=False)
-    if isinstance(dtype, pl.Struct):
-        return pl.when(column.is_not_null()).then(safe.struct.json_encode())
-    whole = pl.struct(safe.alias("v")).struct.json_encode()
+        return column.bin.encode("hex") if dtype == pl.Binary else column.cast(pl.String)
+    whole = pl.struct(_writable(column, dtype).alias("v")).struct.json_encode()
     return pl.when(column.is_not_null()).then(whole.str.strip_prefix('{"v":').str.strip_suffix("}"))
 
 
 def row_json(schema: pl.Schema) -> pl.Expr:
     """Every column of a row, as one JSON object."""
-    parts = []
-    for name, dtype in schema.items():
-        if dtype == TURNS:
-            parts.append(plain(pl.col(name)).alias(name))
-            continue
-        nested = dtype.is_nested() and not isinstance(dtype, pl.Array)
-        parts.append(pl.col(name).cast(_writable(dtype), strict=False) if nested else _leaf(name, dtype))
+    parts = [_writable(pl.col(name), dtype).alias(name) for name, dtype in schema.items()]
     return pl.struct(parts).struct.json_encode() if parts else pl.lit("{}")
 
 
-def _leaf(name: str, dtype: pl.DataType) -> pl.Expr:
-    simple = dtype.is_numeric() or isinstance(dtype, pl.Boolean | pl.String | pl.Null)
-    return pl.col(name) if simple and not dtype.is_decimal() else text_of(name, dtype).alias(name)
-
-
-def _writable(dtype: PolarsType) -> PolarsType:
-    """`dtype` with what JSON cannot hold replaced by text; bytes that are no text become null."""
-    if isinstance(dtype, pl.List | pl.Array):
-        return pl.List(_writable(pl.Series(dtype=dtype.inner).dtype))
+def _writable(value: pl.Expr, dtype: PolarsType) -> pl.Expr:
+    """A value without the notes that the readers make on messages, and with text for what JSON cannot hold."""
+    if dtype == TURNS:
+        return plain(value)
+    if _simple(dtype):
+        return value
+    if isinstance(dtype, pl.Array):
+        value, dtype = value.arr.to_list(), pl.List(dtype.inner)
+    if isinstance(dtype, pl.List):
+        return value.list.eval(_writable(pl.element(), dtype.inner))
     if isinstance(dtype, pl.Struct):
-        return pl.Struct({name: _writable(inner) for name, inner in dtype.to_schema().items()})
-    simple = dtype.is_numeric() or isinstance(dtype, pl.Boolean | pl.String | pl.Null)
-    return dtype if simple and not dtype.is_decimal() else pl.String()
+        fields = [_writable(value.struct.field(name), inner).alias(name) for name, inner in dtype.to_schema().items()]
+        return pl.when(value.is_not_null()).then(pl.struct(fields)) if fields else value
+    return value.bin.encode("hex") if dtype == pl.Binary else value.cast(pl.String)
+
+
+def _simple(dtype: PolarsType) -> bool:
+    if isinstance(dtype, pl.List):
+        return _simple(dtype.inner)
+    if isinstance(dtype, pl.Struct):
+        return all(_simple(inner) for inner in dtype.to_schema().values())
+    return (dtype.is_numeric() and not dtype.is_decimal()) or dtype in (pl.Boolean, pl.String, pl.Null)

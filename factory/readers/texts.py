@@ -102,7 +102,8 @@ def _lines(stream: BinaryIO) -> Iterable[bytes]:
         yield from (start + stream.read()).decode("utf-16", "replace").encode("utf-8").split(b"\n")
         return
     head = b"" if start == _BOM else start
-    yield head if head.endswith(b"\n") else head + stream.readline()
+    first = head if head.endswith(b"\n") else head + stream.readline()
+    yield from first.removesuffix(b"\n").split(b"\n")
     yield from stream
 
 

@@ -12,10 +12,13 @@ _ROW, _ID, _CONTENT, _BASE, _COPY, _FRAME = "__row", "pair_id", "__content", "__
 
 
 class Identified(NamedTuple):
-    """Pairs, and a cheaper frame that holds at least their pair_ids."""
+    """Pairs, and cheaper frames in which equal rows show."""
 
     pairs: pl.LazyFrame
     ids: pl.LazyFrame
+    """The column pair_id, of these pairs at least."""
+    keys: pl.LazyFrame | None = None
+    """Where ids are content hashes, which are dear: one number per pair, the same for the same content."""
 
 
 def with_unique_ids(frames: Sequence[Identified]) -> list[pl.LazyFrame]:
@@ -24,6 +27,9 @@ def with_unique_ids(frames: Sequence[Identified]) -> list[pl.LazyFrame]:
     Copies of one pair keep their id on the first and have it hashed with their number on the others. Different pairs
     under one id, as when two files number their rows alike, get their content hash.
     """
+    keys = [frame.keys for frame in frames if frame.keys is not None]
+    if len(keys) == len(frames) and not _repeated(keys).len():
+        return [frame.pairs for frame in frames]
     shared = _shared([frame.ids for frame in frames])
     pairs = [frame.pairs for frame in frames]
     while shared.len():
@@ -36,10 +42,14 @@ def with_unique_ids(frames: Sequence[Identified]) -> list[pl.LazyFrame]:
 
 def _shared(frames: Sequence[pl.LazyFrame]) -> pl.Series:
     """Hashes of the ids that are there more than once. Hashes, since ten million ids would fill the memory."""
-    hashes = [frame.select(pl.col(_ID).hash()).collect(engine="streaming") for frame in frames]
-    if not hashes:
+    return _repeated([frame.select(pl.col(_ID).hash()) for frame in frames])
+
+
+def _repeated(numbers: Sequence[pl.LazyFrame]) -> pl.Series:
+    """The numbers of one-column frames that are there more than once."""
+    if not numbers:
         return pl.Series(dtype=pl.UInt64)
-    every = pl.concat(hashes).to_series()
+    every = pl.concat([frame.collect(engine="streaming") for frame in numbers]).to_series()
     return every.filter(every.is_duplicated()).unique()
 
 

@@ -1,0 +1,409 @@
+"""Files of every kind and state: read for what they are, or one sentence that names them."""
+
+import bz2
+import gzip
+import io
+import json
+import os
+import pickle
+from pathlib import Path
+
+import datasets
+import fsspec
+import polars as pl
+import pytest
+
+from factory.errors import InputError, MissingExtraError
+from factory.readers import fingerprint, load_pairs, read_pairs, read_prompts
+from factory.readers.files import stem_of
+from factory.readers.sources import find
+
+ROW = {"prompt": "Why?", "chosen": "Because.", "rejected": "No."}
+LINE = json.dumps(ROW).encode()
+CSV = b"prompt,chosen,rejected\nWhy?,Because.,No.\n"
+
+
+def parquet() -> bytes:
+    held = io.BytesIO()
+    pl.DataFrame([ROW]).write_parquet(held)
+    return held.getvalue()
+
+
+def arrow() -> bytes:
+    held = io.BytesIO()
+    pl.DataFrame([ROW]).write_ipc(held)
+    return held.getvalue()
+
+
+READABLE = {
+    "x.jsonl": LINE,
+    "x.ndjson": LINE + b"\n\n\r\n",
+    "x.json": b"[" + LINE + b"]",
+    "data.json": b'{"version": 1, "data": [' + LINE + b"]}",
+    "train.json": b'{"train": [' + LINE + b"]}",
+    "columns.json": b'{"prompt": ["Why?"], "chosen": ["Because."], "rejected": ["No."]}',
+    "one.json": json.dumps(ROW, indent=2).encode(),
+    "lines.json": LINE + b"\n" + json.dumps({**ROW, "prompt": "Who?"}).encode(),
+    "list.jsonl": b"[" + LINE + b"]",
+    "x.csv": CSV,
+    "semicolon.csv": CSV.replace(b",", b";"),
+    "x.tsv": CSV.replace(b",", b"\t"),
+    "windows.csv": CSV.replace(b"\n", b"\r\n"),
+    "quoted.csv": b'prompt,chosen,rejected\n"Why?","Because.","No."\n',
+    "x.parquet": parquet(),
+    "x.arrow": arrow(),
+    "x.jsonl.gz": gzip.compress(LINE),
+    "x.JSONL.GZ": gzip.compress(LINE),
+    "x.csv.gz": gzip.compress(CSV),
+    "x.json.gz": gzip.compress(b"[" + LINE + b"]"),
+    "x.parquet.gz": gzip.compress(parquet()),
+    "gzip_without_name.jsonl": gzip.compress(LINE),
+    "name_without_gzip.jsonl.gz": LINE,
+    "no_ending": LINE,
+    "csv_no_ending": CSV,
+    "parquet_called.jsonl": parquet(),
+    "jsonl_called.csv": LINE,
+    "jsonl_called.parquet": LINE,
+    "bom.jsonl": b"\xef\xbb\xbf" + LINE,
+    "bom.json": b"\xef\xbb\xbf[" + LINE + b"]",
+    "bom.csv": b"\xef\xbb\xbf" + CSV,
+    "utf16.jsonl": LINE.decode().encode("utf-16"),
+    "utf16.csv": CSV.decode().encode("utf-16"),
+    "blank_lines.jsonl": b"\n \n" + LINE + b"\n\n",
+}
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_readable(name, tmp_path):
+    file = tmp_path / name
+    file.write_bytes(READABLE[name])
+    pairs = load_pairs(file)
+    assert pairs.height == (2 if name == "lines.json" else 1)
+    row = pairs.row(0, named=True)
+    assert (row["prompt"][-1]["content"], row["chosen"], row["rejected"]) == ("Why?", "Because.", "No.")
+    assert row["source"] == name.split(".", 1)[0]
+
+
+DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000
+UNREADABLE = {
+    "empty.jsonl": (b"", "the file is empty"),
+    "empty.parquet": (b"", "the file is empty"),
+    "empty.csv.gz": (gzip.compress(b""), "the file is empty"),
+    "blank.jsonl": (b"\n\n  \n", "it holds no row"),
+    "empty_list.json": (b"[]", "it holds no row"),
+    "header.csv": (b"prompt,chosen,rejected\n", "it holds no row"),
+    "garbage.jsonl": (b"hello\nworld\n", "line 1 is not JSON"),
+    "garbage.json": (b'{"a": [1, 2', "line 1: not JSON"),
+    "cut.json": (b'[{"prompt": "Why?"},\n{"prompt": ', "line 2: not JSON"),
+    "numbers.jsonl": (b"1\n2\n", "line 1 holds a number where an object must be"),
+    "texts.json": (b'["a", "b"]', "row 1 holds a text where an object must be"),
+    "nul.jsonl": (b"\0" * 64, "line 1 is not JSON"),
+    "latin.json": ('[{"prompt": "caf\xe9"}]'.encode("latin-1"), "line 1: not UTF-8 text"),
+    "latin.csv": ("prompt,chosen,rejected\na,b,c\nx,caf\xe9,z\n".encode("latin-1"), "line 3: not UTF-8 text"),
+    "open_quote.csv": (b'prompt,chosen,rejected\na,"b,c\n', "not CSV"),
+    "twice.csv": (b"prompt,chosen,chosen\na,b,c\n", "the column 'chosen' is there twice"),
+    "deep.json": (b"[" + DEEP + b"]", "nested too deeply"),
+    "deep.jsonl": (DEEP, "line 1 is nested too deeply"),
+    "deeper.jsonl": (b"[" * 200_000, "nested too deeply"),
+    "digits.jsonl": (b'{"a": ' + b"1" * 5000 + b"}", "cannot be read"),
+    "cut.parquet": (parquet()[:-20], "cannot be read"),
+    "fake.parquet": (b"PAR1 not really", "cannot be read"),
+    "word.parquet": (b"hello", "is called .parquet and is none"),
+    "cut.jsonl.gz": (gzip.compress(LINE * 1000)[:-20], "the gzip data in it is damaged or cut off"),
+    "broken.jsonl.gz": (gzip.compress(LINE)[:12] + b"\0" * 40, "the gzip data in it is damaged"),
+    "head.gz": (b"\x1f\x8b", "the gzip data in it is damaged"),
+    "page.jsonl": (b"<!DOCTYPE html><html>404</html>", "is a web page"),
+    "x.jsonl.zst": (b"\x28\xb5\x2f\xfd....", "is compressed with Zstandard"),
+    "x.jsonl.bz2": (bz2.compress(LINE), "is compressed with bzip2"),
+    "x.zip": (b"PK\x03\x04....", "is a ZIP archive"),
+    "x.pkl": (pickle.dumps([ROW]), "is a Python pickle"),
+    "notes.md": (b"# Notes\n", "is no Parquet, JSONL, JSON or CSV"),
+    "other.jsonl": (b'{"question": "a", "answer": "b"}', "question (text), answer (text)"),
+    "prompts.txt": (b"Why?\nWho?\n", "no pairs can be read from its columns, prompt (text)"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_unreadable(name, tmp_path):
+    content, sentence = UNREADABLE[name]
+    file = tmp_path / name
+    file.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_pairs(file)
+    text = str(caught.value)
+    assert str(file) in text
+    assert sentence in text
+    assert "\n" not in text
+
+
+def test_a_file_that_fits_no_layout_is_told_them_all(tmp_path):
+    file = tmp_path / "x.jsonl"
+    file.write_text(json.dumps({"q": "a", "scores": [1], "meta": {}, "n": 1, "ok": True}))
+    with pytest.raises(
+        InputError, match=r"q \(text\), scores \(text\), meta \(text\), n \(number\), ok \(true or fal"
+    ) as e:
+        read_pairs(file)
+    assert "sharegpt (conversations" in str(e.value)
+    with pytest.raises(InputError, match="no column holds prompts; it has q"):
+        read_prompts(file)
+
+
+BAD_LINES = {
+    "latin": ('{"prompt": "caf\xe9"}'.encode("latin-1"), "line 2 is not UTF-8 text"),
+    "cut": (b'{"prompt": "Why', "line 2 is not JSON"),
+    "list": (b"[1, 2]", "line 2 holds a list where an object must be"),
+    "nul": (b'{"prompt": "a\0b"}', "line 2 is not JSON"),
+    "null": (b"null", "line 2 holds null"),
+    "deep": (DEEP, "line 2 is nested too deeply"),
+    "other": (b'{"query": "x", "chosen": 5, "rejected": 6}', "no layout fits its columns"),
+    "numbers": (b'{"prompt": 1, "chosen": 2, "rejected": 3}', "no layout fits its columns"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LINES)
+def test_a_bad_line_is_set_aside_with_its_place(name, tmp_path):
+    bad, detail = BAD_LINES[name]
+    file = tmp_path / "x.jsonl"
+    file.write_bytes(b"\n".join([LINE, bad, LINE.replace(b"Why", b"Who")]))
+    split = read_pairs(file)
+    assert split.kept.collect()["chosen"].to_list() == ["Because."] * 2
+    (row,) = split.rejected.collect().to_dicts()
+    assert (row["filter"], row["reason"], row["source"]) == ("read", "unreadable", "x")
+    assert row["detail"].startswith(detail)
+    assert row["row"]
+
+
+def test_a_row_of_a_csv_with_too_many_cells_is_set_aside(tmp_path):
+    file = tmp_path / "x.csv"
+    file.write_bytes(CSV + b'Who?,"a,\nb",c,d\nHow?,e,f\n')
+    split = read_pairs(file)
+    assert split.kept.collect()["chosen"].to_list() == ["Because.", "e"]
+    assert split.rejected.collect()["detail"].to_list() == ["line 4 has 4 cells and the header 3"]
+
+
+def test_csv_keeps_texts_that_look_like_numbers(tmp_path):
+    file = tmp_path / "x.csv"
+    file.write_text("prompt,chosen,rejected,iteration,note\n1+1?,2,3.0,1,007\n")
+    (row,) = load_pairs(file).to_dicts()
+    assert (row["chosen"], row["rejected"], row["iteration"], row["note"]) == ("2", "3.0", 1, "007")
+
+
+def test_lone_surrogates_are_replaced(tmp_path):
+    file = tmp_path / "x.jsonl"
+    file.write_text('{"prompt": "a\\ud800b", "chosen": "\\ud83d\\ude00", "rejected": "\\udfff", "k\\ud800": "v"}')
+    (row,) = load_pairs(file).to_dicts()
+    assert (row["prompt"][0]["content"], row["chosen"], row["rejected"]) == ("a\ufffdb", "\U0001f600", "\ufffd")
+    assert row["k\ufffd"] == "v"
+
+
+def test_nul_characters_in_texts_survive(tmp_path):
+    file = tmp_path / "x.jsonl"
+    file.write_text('{"prompt": "a\\u0000b", "chosen": "c", "rejected": "d"}')
+    assert load_pairs(file)["prompt"][0][0]["content"] == "a\0b"
+
+
+def test_cells_of_ten_megabytes(tmp_path):
+    big = "word " * 2_000_000
+    for name, text in (
+        ("x.jsonl", json.dumps({**ROW, "chosen": big})),
+        ("x.csv", f"prompt,chosen,rejected\na,{big},b,c\na,{big},b\n"),
+    ):
+        file = tmp_path / name
+        file.write_text(text)
+        assert load_pairs(file)["chosen"].str.len_chars().to_list() == [len(big)]
+
+
+def test_columns_of_mixed_types(tmp_path):
+    rows = [{**ROW, "n": 1}, {**ROW, "n": 2.5}, {**ROW, "n": "three"}, {**ROW, "n": [4]}, {**ROW, "n": None}]
+    file = tmp_path / "x.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    assert sorted(map(str, load_pairs(file)["n"])) == ["1.0", "2.5", "None", "[4]", "three"]
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(InputError, match=r"gone.jsonl: No such file or directory"):
+        read_pairs(tmp_path / "gone.jsonl")
+    for bad in ("", "a\0b"):
+        with pytest.raises(InputError, match="is no path"):
+            read_pairs(bad)
+    with pytest.raises(InputError, match="no input was given"):
+        read_pairs([])
+    with pytest.raises(InputError, match="a int is no table"):
+        read_pairs(3)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="File name too long"):
+        read_pairs("x" * 5000)
+    with pytest.raises(InputError, match="is no file with data in it"):
+        read_pairs("/dev/null")
+
+
+def test_unreadable_for_lack_of_rights(tmp_path):
+    file = tmp_path / "x.jsonl"
+    file.write_bytes(LINE)
+    file.chmod(0)
+    if os.access(file, os.R_OK):
+        pytest.skip("this user may read everything")
+    with pytest.raises(InputError, match="Permission denied"):
+        read_pairs(file)
+
+
+def put(folder: Path, **files: bytes) -> None:
+    for name, content in files.items():
+        path = folder / name.replace("__", "/").replace("_dot_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def test_a_folder_is_every_data_file_below_it(tmp_path):
+    put(
+        tmp_path,
+        b_dot_jsonl=LINE,
+        a__c_dot_csv=CSV,
+        a__z_dot_parquet=parquet(),
+        a__d_dot_json_dot_gz=gzip.compress(b"[" + LINE + b"]"),
+    )
+    put(
+        tmp_path,
+        _dot_cache__x_dot_jsonl=b"junk",
+        README_dot_md=b"# x",
+        LICENSE_dot_txt=b"words",
+        _dot_hidden_dot_csv=b"x",
+    )
+    put(tmp_path, dataset_info_dot_json=b'{"features": {}}', kept_dot_manifest_dot_json=b'{"version": 1}')
+    assert load_pairs(tmp_path)["source"].to_list() == ["c", "d", "z", "b"]
+
+
+def test_links_in_a_circle_end(tmp_path):
+    put(tmp_path, a__x_dot_jsonl=LINE)
+    (tmp_path / "a" / "up").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "self.jsonl").symlink_to(tmp_path / "self.jsonl")
+    with pytest.raises(InputError, match=r"self.jsonl: Too many levels of symbolic links"):
+        read_pairs(tmp_path)
+    (tmp_path / "self.jsonl").unlink()
+    assert load_pairs(tmp_path).height == 1
+    (tmp_path / "linked.jsonl").symlink_to(tmp_path / "a" / "x.jsonl")
+    assert load_pairs(tmp_path / "linked.jsonl").height == 1
+
+
+def test_folders_without_data(tmp_path):
+    put(tmp_path, notes_dot_md=b"x", config_dot_json=b'{"a": 1}')
+    for folder in (tmp_path, tmp_path / "empty"):
+        folder.mkdir(exist_ok=True)
+        with pytest.raises(InputError, match="there is no Parquet, JSONL, JSON or CSV file"):
+            read_pairs(folder)
+
+
+def test_run_and_filter_folders_stand_for_what_they_kept(tmp_path):
+    run = tmp_path / "myrun"
+    put(run, run_dot_json=b"{}", prompts_dot_parquet=parquet(), exports__rm__train_dot_parquet=b"junk")
+    with pytest.raises(InputError, match=r"this run has no filtered/kept.parquet yet"):
+        read_pairs(run)
+    put(
+        run,
+        filtered__kept_dot_parquet=parquet(),
+        filtered__rejected_dot_parquet=b"junk",
+        filtered__funnel_dot_json=b"{}",
+    )
+    assert load_pairs(run)["source"].to_list() == ["myrun"]
+    assert load_pairs(run / "filtered").height == 1
+    assert read_prompts(run).kept.height == 1
+
+
+def test_frames_and_datasets(tmp_path):
+    frame = pl.DataFrame([ROW])
+    data = datasets.Dataset.from_list([ROW, {**ROW, "chosen": "x"}])
+    both = datasets.DatasetDict(train=data, test=data.select([1]))
+    for given, height in (
+        (frame, 1),
+        (frame.lazy(), 1),
+        (data, 2),
+        (data.filter(lambda r: r["chosen"] == "x"), 1),
+        (both, 3),
+    ):
+        assert load_pairs(given).height == height
+        assert load_pairs([given], source="mine")["source"].unique().to_list() == ["mine"]
+    assert load_pairs(frame)["source"].to_list() == [None]
+    both.save_to_disk(tmp_path / "saved")
+    data.save_to_disk(tmp_path / "alone")
+    assert load_pairs(tmp_path / "saved")["source"].unique().to_list() == ["saved"]
+    assert load_pairs(tmp_path / "alone").height == 2
+    assert load_pairs(data.to_iterable_dataset()).height == 2
+
+
+def test_hub_datasets_by_name(monkeypatch, tmp_path):
+    asked = []
+
+    def load(name, split=None):
+        asked.append((name, split))
+        if name == "no/such":
+            raise datasets.exceptions.DatasetNotFoundError("Dataset 'no/such' doesn't exist")
+        return datasets.Dataset.from_list([ROW])
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    monkeypatch.chdir(tmp_path)
+    assert load_pairs("org/some-name.v2")["source"].to_list() == ["org/some-name.v2"]
+    assert load_pairs("org/name:train_prefs").height == 1
+    assert asked == [("org/some-name.v2", None), ("org/name", "train_prefs")]
+    with pytest.raises(
+        InputError, match=r"no/such: there is no such file, and as a dataset of the Hub .* doesn't exist"
+    ):
+        read_pairs("no/such")
+    for local in ("org/name.jsonl", "a/b/c", "name", "../x/y"):
+        with pytest.raises(InputError, match="No such file"):
+            read_pairs(local)
+    put(tmp_path, org__name=LINE)
+    assert load_pairs("org/name")["source"].to_list() == ["name"]
+    assert len(asked) == 3
+
+
+def test_remote_files():
+    memory = fsspec.filesystem("memory")
+    with memory.open("/box/a.jsonl", "wb") as file:
+        file.write(LINE)
+    with memory.open("/box/deep/b.parquet", "wb") as file:
+        file.write(parquet())
+    assert load_pairs("memory://box/a.jsonl")["source"].to_list() == ["a"]
+    assert load_pairs("memory://box")["source"].to_list() == ["a", "b"]
+    with pytest.raises(InputError, match=r"memory://box/gone\.jsonl: cannot be fetched"):
+        read_pairs("memory://box/gone.jsonl")
+    with pytest.raises(InputError, match="nosuch://x/y: cannot be fetched"):
+        read_pairs("nosuch://x/y")
+
+
+def test_parquet_stays_on_disk(tmp_path):
+    file = tmp_path / "own.parquet"
+    load_pairs(pl.DataFrame([ROW])).write_parquet(file)
+    plan = read_pairs(file).kept.explain()
+    assert "Parquet SCAN" in plan
+    file.write_bytes(parquet())
+    assert "Parquet SCAN" in read_pairs(file).kept.explain()
+
+
+def test_stems():
+    names = {"a/kept.jsonl.gz": "kept", "x.y.parquet": "x.y", "noext": "noext", "v1.0": "v1.0", "a.CSV": "a"}
+    assert {name: stem_of(name) for name in names} == names
+
+
+def test_fingerprints_follow_the_content(tmp_path):
+    put(tmp_path, a_dot_jsonl=LINE, b_dot_jsonl=LINE)
+    first = fingerprint(tmp_path)
+    assert fingerprint([tmp_path]) == first
+    assert fingerprint(tmp_path / "a.jsonl") != fingerprint(tmp_path / "b.jsonl"), "they differ in source"
+    put(tmp_path, b_dot_jsonl=LINE + b"\n" + LINE)
+    assert fingerprint(tmp_path) != first
+    frame = pl.DataFrame([ROW, ROW])
+    assert fingerprint(frame) == fingerprint(pl.concat([frame[:1], frame[1:]], rechunk=False))
+    assert fingerprint(frame) != fingerprint(frame[:1])
+    with pytest.raises(InputError, match="No such file"):
+        fingerprint(tmp_path / "gone.jsonl")
+    assert len(find(str(tmp_path))) == 2
+
+
+def test_a_web_address_without_its_package_says_so(monkeypatch):
+    def missing(url):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
+    with pytest.raises(MissingExtraError, match="s3fs"):
+        read_pairs("s3://bucket/x.parquet")
+    with pytest.raises(InputError, match="gs://bucket/x: Install s3fs"):
+        read_pairs("gs://bucket/x")

@@ -1,0 +1,317 @@
+"""A pair written in any layout reads back as the pair it was."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from factory.identity import pair_id, prompt_id
+from factory.readers import read_pairs, read_prompts
+from factory.readers.layouts import LAYOUTS
+from factory.readers.layouts.trl_implicit_text import cut
+from factory.schema import PAIRS, check
+
+TURNS = [{"role": "user", "content": "Why is the sky blue?"}]
+TALK = [*TURNS, {"role": "assistant", "content": "Rayleigh."}, {"role": "user", "content": "Who was he?"}]
+SYSTEM = {"role": "system", "content": "Be brief."}
+
+
+class Case(NamedTuple):
+    layout: str
+    row: Any
+    """prompt turns, chosen, rejected -> a row in the layout."""
+    system: bool = True
+    rounds: bool = True
+
+
+def said(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
+
+
+def share(turn: dict[str, str]) -> dict[str, str]:
+    return {"from": {"user": "human", "assistant": "gpt"}.get(turn["role"], turn["role"]), "value": turn["content"]}
+
+
+def own(turns, chosen, rejected):
+    return {"prompt": turns, "chosen": chosen, "rejected": rejected}
+
+
+def split(turns):
+    system = turns[0]["content"] if turns[0]["role"] == "system" else None
+    return system, [turn["content"] for turn in turns if turn["role"] != "system"]
+
+
+def plain(turns, chosen, rejected):
+    system, texts = split(turns)
+    return {"system": system, "prompt": texts[0], "chosen": chosen, "rejected": rejected}
+
+
+def axolotl(turns, chosen, rejected):
+    row = plain(turns, chosen, rejected)
+    return {"input": row.pop("prompt"), **row}
+
+
+def alpaca(turns, chosen, rejected):
+    system, texts = split(turns)
+    history = [[ask, answer] for ask, answer in zip(texts[:-1:2], texts[1:-1:2], strict=True)]
+    row = {"instruction": texts[-1], "input": "", "chosen": chosen, "rejected": rejected}
+    return {**row, "system": system, "history": history}
+
+
+def explicit(turns, chosen, rejected):
+    return {"prompt": turns, "chosen": [said(chosen)], "rejected": [said(rejected)]}
+
+
+def doubled(turns, chosen, rejected):
+    return {"prompt": turns, "chosen": [*turns, said(chosen)], "rejected": [*turns, said(rejected)]}
+
+
+def implicit(turns, chosen, rejected):
+    return {key: row for key, row in doubled(turns, chosen, rejected).items() if key != "prompt"}
+
+
+def ultrafeedback(turns, chosen, rejected):
+    first = next(turn["content"] for turn in turns if turn["role"] == "user")
+    messages = [*turns, said(chosen)]
+    return {**doubled(turns, chosen, rejected), "prompt": first, "messages": messages, "score_chosen": 8.0}
+
+
+def sharegpt(turns, chosen, rejected):
+    conversations = [share(turn) for turn in turns]
+    return {"conversations": conversations, "chosen": share(said(chosen)), "rejected": share(said(rejected))}
+
+
+def transcript(turns, reply):
+    names = {"user": "Human", "assistant": "Assistant"}
+    return "".join(f"\n\n{names[turn['role']]}: {turn['content']}" for turn in [*turns, said(reply)])
+
+
+def hh(turns, chosen, rejected):
+    return {"chosen": transcript(turns, chosen), "rejected": transcript(turns, rejected)}
+
+
+def labelled(turns, chosen, rejected):
+    swap = len(chosen) % 2
+    one, two = (rejected, chosen) if swap else (chosen, rejected)
+    return {"prompt": turns[0]["content"], "response_1": one, "response_2": two, "label": 1 + swap}
+
+
+def shared_text(turns, chosen, rejected):
+    return {key: f"{turns[0]['content']}\n{reply}" for key, reply in (("chosen", chosen), ("rejected", rejected))}
+
+
+CASES = {
+    "own": Case("pairs", own),
+    "plain": Case("plain", plain, rounds=False),
+    "axolotl": Case("axolotl", axolotl, rounds=False),
+    "alpaca": Case("alpaca", alpaca),
+    "trl explicit": Case("trl_conversational", explicit),
+    "prompt doubled": Case("trl_conversational", doubled),
+    "skywork": Case("trl_implicit", implicit),
+    "ultrafeedback": Case("ultrafeedback", ultrafeedback),
+    "sharegpt": Case("sharegpt", sharegpt),
+    "hh_rlhf": Case("hh_rlhf", hh, system=False),
+    "labelled": Case("labelled", labelled, system=False, rounds=False),
+    "shared text": Case("trl_implicit_text", shared_text, system=False, rounds=False),
+}
+
+
+def turns_for(case: Case, turns: list[dict[str, str]]) -> list[dict[str, str]]:
+    wanted = [turn for turn in turns if case.system or turn["role"] != "system"]
+    lead = [turn for turn in wanted if turn["role"] == "system"]
+    return wanted if case.rounds else [*lead, wanted[-1]]
+
+
+def read_one(rows: list[dict[str, Any]], folder: Path) -> pl.DataFrame:
+    file = folder / "some.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    split = read_pairs(file)
+    assert split.rejected.collect().height == 0, split.rejected.collect().to_dicts()
+    return split.kept.collect()
+
+
+def test_every_layout_has_a_case():
+    assert {case.layout for case in CASES.values()} == set(LAYOUTS)
+
+
+@pytest.mark.parametrize("turns", [TURNS, TALK, [SYSTEM, *TURNS], [SYSTEM, *TALK]])
+@pytest.mark.parametrize("name", CASES)
+def test_reads_back(name, turns, tmp_path):
+    case = CASES[name]
+    prompt = turns_for(case, turns)
+    kept = read_one([case.row(prompt, "Good answer", "Bad answer?")], tmp_path)
+    check(kept, PAIRS)
+    (row,) = kept.to_dicts()
+    assert (row["prompt"], row["chosen"], row["rejected"]) == (prompt, "Good answer", "Bad answer?")
+    assert row["prompt_id"] == prompt_id(prompt)
+    assert row["pair_id"] == pair_id(prompt, "Good answer", "Bad answer?")
+    assert row["source"] == "some"
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("form", ["parquet", "jsonl", "json", "columns"])
+def test_every_format_gives_the_same(name, form, tmp_path):
+    case = CASES[name]
+    rows = [case.row(turns_for(case, TALK), f"Good {n}", f"Bad {n}!") for n in range(3)]
+    file = tmp_path / f"x.{'json' if form == 'columns' else form}"
+    if form == "parquet":
+        pl.DataFrame(rows).write_parquet(file)
+    elif form == "jsonl":
+        file.write_text("\n".join(map(json.dumps, rows)))
+    elif form == "json":
+        file.write_text(json.dumps({"data": rows}, indent=1))
+    else:
+        file.write_text(json.dumps({key: [row[key] for row in rows] for key in rows[0]}))
+    split = read_pairs(file)
+    assert split.rejected.collect().height == 0
+    assert split.kept.collect()["chosen"].to_list() == ["Good 0", "Good 1", "Good 2"]
+    assert split.kept.collect()["prompt"].to_list() == [turns_for(case, TALK)] * 3
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12).map(str.strip).filter(bool)
+WORD = st.text("abcdefghij", min_size=1, max_size=8)
+
+
+@st.composite
+def pairs(draw):
+    rounds = draw(st.integers(0, 2))
+    turns = [SYSTEM] if draw(st.booleans()) else []
+    for _ in range(rounds):
+        turns = [*turns, {"role": "user", "content": draw(TEXT)}, said(draw(TEXT))]
+    chosen, rejected = draw(TEXT), draw(TEXT)
+    if chosen == rejected:
+        rejected = f"{rejected}!"
+    return [*turns, {"role": "user", "content": draw(TEXT)}], chosen, rejected
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name != "shared text"])
+@settings(max_examples=25, deadline=None)
+@given(written=pairs())
+def test_any_pair_reads_back(name, written, tmp_path_factory):
+    case = CASES[name]
+    turns, chosen, rejected = turns_for(case, written[0]), *written[1:]
+    kept = read_one([case.row(turns, chosen, rejected)], tmp_path_factory.mktemp("any"))
+    (row,) = kept.to_dicts()
+    if case.layout == "hh_rlhf":
+        turns = [{**turn, "content": turn["content"].strip()} for turn in turns]
+    assert (row["prompt"], row["chosen"], row["rejected"]) == (turns, chosen, rejected)
+    assert row["pair_id"] == pair_id(turns, chosen, rejected)
+
+
+@given(st.lists(WORD, min_size=1), st.lists(WORD, min_size=1), st.lists(WORD, min_size=1))
+def test_shared_text_is_cut_between_words(prompt, chosen, rejected):
+    start, one, two = " ".join(prompt), " ".join(["x" + chosen[0], *chosen]), " ".join(["y" + rejected[0], *rejected])
+    assert cut(f"{start} {one}", f"{start} {two}") == (start, one, two)
+
+
+def test_shared_text_keeps_words_whole():
+    assert cut("The sky is blue.", "The sky is black.") == ("The sky is", "blue.", "black.")
+    assert cut("so it is", "so it is indeed") == ("so it", "is", "is indeed")
+    assert cut("one", "two") == ("", "one", "two")
+
+
+def one(row, tmp_path, reader=read_pairs):
+    file = tmp_path / "x.jsonl"
+    file.write_text(json.dumps(row))
+    split = reader(file)
+    return split.kept.lazy().collect().to_dicts(), split.rejected.lazy().collect().to_dicts()
+
+
+U, A = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
+TOOL, IMAGE = {"role": "tool", "content": "42"}, {"role": "user", "content": [{"type": "image"}]}
+REASONS = {
+    "prompts differ": ({"chosen": [U, A], "rejected": [{**U, "content": "Ho"}, A]}, "prompts_differ"),
+    "prompt beside differs": ({"prompt": "Ho", "chosen": [U, A], "rejected": [U, said("No")]}, "prompts_differ"),
+    "transcripts part early": (hh(TALK, "a", "b") | {"rejected": transcript(TURNS, "b")}, "prompts_differ"),
+    "identical": (plain(TURNS, "same", " same\n"), "identical"),
+    "empty chosen": (plain(TURNS, " ", "b"), "empty_chosen"),
+    "empty rejected": (explicit(TURNS, "a", ""), "empty_rejected"),
+    "only replies": ({"chosen": [A], "rejected": [said("No")]}, "empty_prompt"),
+    "blank prompt": (plain([{"role": "user", "content": " \n"}], "a", "b"), "empty_prompt"),
+    "tool turn": ({"chosen": [U, TOOL, A], "rejected": [U, TOOL, said("No")]}, "tool_turns"),
+    "tool call": ({"chosen": [U, {**A, "tool_calls": [{"id": 1}]}], "rejected": [U, A]}, "tool_turns"),
+    "image": ({"chosen": [IMAGE, A], "rejected": [IMAGE, said("No")]}, "not_text"),
+    "user last": ({"chosen": [U, A, U], "rejected": [U, A, {**U, "content": "!"}]}, "bad_roles"),
+    "system in the middle": ({"chosen": [U, SYSTEM, A], "rejected": [U, SYSTEM, said("No")]}, "bad_roles"),
+    "unknown role": (implicit([{"role": "x", "content": "y"}], "a", "b"), "bad_roles"),
+    "label of neither": (labelled(TURNS, "ab", "c") | {"label": 3}, "unreadable"),
+    "no label": (labelled(TURNS, "ab", "c") | {"label": "one"}, "unreadable"),
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_rejected_with_reason_and_row(name, tmp_path):
+    row, reason = REASONS[name]
+    kept, rejected = one(row, tmp_path)
+    assert (len(kept), len(rejected)) == (0, 1)
+    assert rejected[0]["filter"] == "read"
+    assert rejected[0]["reason"] == reason
+    assert rejected[0]["source"] == "x"
+
+
+@pytest.mark.parametrize(("good", "bad"), [(plain, "texts"), (implicit, "lists")])
+def test_missing_replies(good, bad, tmp_path):
+    gone: list[Any] = [None, ""] if bad == "texts" else [None, []]
+    rows = [good(TURNS, "a", "b")]
+    rows += [{**rows[0], side: value} for side in ("chosen", "rejected") for value in gone]
+    file = tmp_path / "x.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    split = read_pairs(file)
+    assert split.kept.collect().height == 1
+    assert split.rejected.collect()["reason"].to_list() == ["empty_chosen"] * 2 + ["empty_rejected"] * 2
+
+
+def test_the_rejected_row_is_there_as_it_came(tmp_path):
+    row = {**plain(TURNS, "same", "same"), "note": {"deep": [1]}}
+    _, (rejected,) = one(row, tmp_path)
+    assert json.loads(rejected["row"]) == {**row, "note": json.dumps(row["note"])}
+
+
+def test_a_prompt_beside_conversations_in_its_other_forms(tmp_path):
+    """The prompt may be the system message and first turn, the last turn, or what comes before the replies' turns."""
+    cases = [
+        ({"prompt": "Hi", **implicit([SYSTEM, U], "a", "b")}, [SYSTEM, U]),
+        ({"prompt": "Who was he?", **implicit(TALK, "a", "b")}, TALK),
+        ({"prompt": [SYSTEM, U], **implicit([U], "a", "b")}, [SYSTEM, U]),
+        ({"prompt": [U], "chosen": [A, U, said("a")], "rejected": [A, U, said("b")]}, [U, A, U]),
+    ]
+    for row, prompt in cases:
+        kept, rejected = one(row, tmp_path)
+        assert [pair["prompt"] for pair in kept] == [prompt], rejected
+
+
+def test_static_transcript_as_prompt(tmp_path):
+    ((row,), _) = one({"prompt": transcript(TURNS, ""), "chosen": " a", "rejected": "b"}, tmp_path)
+    assert row["prompt"] == TURNS
+    assert row["chosen"] == " a"
+
+
+def test_a_plain_reply_that_looks_like_a_transcript_is_text(tmp_path):
+    reply = "\n\nHuman: hi\n\nAssistant: yes"
+    ((row,), _) = one(plain(TURNS, reply, "b"), tmp_path)
+    assert row["chosen"] == reply
+
+
+def test_null_prompts_are_read_by_what_the_replies_hold(tmp_path):
+    rows = [
+        {"prompt": "Why?", "chosen": "a", "rejected": "b"},
+        {"prompt": None, **hh(TURNS, "a", "b")},
+        {"prompt": None, **shared_text(TURNS, "a", "b")},
+        {"prompt": [U], "chosen": "a", "rejected": "b"},
+        {"prompt": None, **implicit([U], "a", "b")},
+        {"prompt": "Hi", **implicit([U], "c", "d")},
+    ]
+    kept = read_one(rows, tmp_path)
+    assert sorted(row[-1]["content"] for row in kept["prompt"]) == ["Hi"] * 3 + [TURNS[0]["content"]] * 2 + ["Why?"]
+    assert {*kept["chosen"]} == {"a", "c"}
+
+
+def test_prompts_of_every_layout(tmp_path):
+    for name, case in CASES.items():
+        prompt = turns_for(case, TALK)
+        kept, rejected = one(case.row(prompt, "Good one", "Bad one"), tmp_path, read_prompts)
+        assert [row["prompt"] for row in kept] == [prompt], (name, rejected)

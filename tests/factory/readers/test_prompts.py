@@ -1,0 +1,139 @@
+"""Prompts from every file that holds some."""
+
+import json
+
+import polars as pl
+import pytest
+
+from factory.errors import InputError
+from factory.identity import prompt_id
+from factory.readers import read_prompts
+from factory.schema import MESSAGES, REJECTED, check
+from tests.pairs import assistant, pairs, user
+
+SYSTEM = {"role": "system", "content": "Be brief."}
+HI, WHY = user("Hi"), user("Why?")
+
+FORMS = {
+    "prompt": ({"prompt": "Hi"}, [HI]),
+    "prompt with system": ({"prompt": "Hi", "system": "Be brief."}, [SYSTEM, HI]),
+    "blank system": ({"prompt": "Hi", "system": " "}, [HI]),
+    "prompt messages": ({"prompt": [SYSTEM, HI]}, [SYSTEM, HI]),
+    "transcript": ({"prompt": "\n\nHuman: Hi\n\nAssistant:"}, [HI]),
+    "instruction": ({"instruction": "Hi"}, [HI]),
+    "instruction and input": ({"instruction": "Translate.", "input": "chat"}, [user("Translate.\nchat")]),
+    "instruction, empty input": ({"instruction": "Hi", "input": ""}, [HI]),
+    "question": ({"question": "Hi", "answer": "Hello"}, [HI]),
+    "messages": ({"messages": [SYSTEM, HI]}, [SYSTEM, HI]),
+    "messages with their reply": ({"messages": [HI, assistant("Hello")]}, [HI]),
+    "messages, several turns": ({"messages": [HI, assistant("Hello"), WHY]}, [HI, assistant("Hello"), WHY]),
+    "conversations": ({"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Yo"}]}, [HI]),
+    "system already there": ({"messages": [SYSTEM, HI], "system": "Other."}, [SYSTEM, HI]),
+    "turns": ({"turns": ["Hi", "Now in rhyme."]}, [HI]),
+    "pair": ({"prompt": "Hi", "chosen": "a", "rejected": "b"}, [HI]),
+    "pair of equal replies": ({"prompt": "Hi", "chosen": "a", "rejected": "a"}, [HI]),
+    "one reply": ({"prompt": "Hi", "chosen": "a"}, [HI]),
+}
+
+
+def read(tmp_path, *rows):
+    file = tmp_path / "x.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    return read_prompts(file)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_forms(name, tmp_path):
+    row, prompt = FORMS[name]
+    split = read(tmp_path, row)
+    assert split.rejected.height == 0, split.rejected.to_dicts()
+    assert split.kept.schema["prompt"] == MESSAGES
+    (got,) = split.kept.to_dicts()
+    assert (got["prompt"], got["prompt_id"], got["source"]) == (prompt, prompt_id(prompt), "x")
+
+
+IMAGE = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}
+BAD = {
+    "empty": ({"prompt": ""}, "empty_prompt"),
+    "blank": ({"prompt": " \n\t"}, "empty_prompt"),
+    "null": ({"prompt": None}, "empty_prompt"),
+    "no messages": ({"messages": []}, "empty_prompt"),
+    "no turns": ({"turns": []}, "empty_prompt"),
+    "blank message": ({"messages": [user(" ")]}, "empty_prompt"),
+    "only a reply": ({"messages": [assistant("Hello")]}, "empty_prompt"),
+    "two users": ({"messages": [HI, WHY]}, "bad_roles"),
+    "system last": ({"messages": [HI, SYSTEM]}, "bad_roles"),
+    "system alone": ({"messages": [SYSTEM]}, "bad_roles"),
+    "unknown role": ({"messages": [{"role": "narrator", "content": "x"}]}, "bad_roles"),
+    "two replies": ({"messages": [HI, assistant("a"), assistant("b")]}, "bad_roles"),
+    "tool": ({"messages": [HI, {"role": "tool", "content": "42"}]}, "tool_turns"),
+    "image": ({"messages": [IMAGE]}, "not_text"),
+    "no content": ({"messages": [{"role": "user", "content": None}]}, "not_text"),
+    "a number": ({"prompt": 5}, "unreadable"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_rejected_with_reason_and_row(name, tmp_path):
+    row, reason = BAD[name]
+    split = read(tmp_path, {"prompt": "fine", "messages": None}, {"messages": [user("good")]}, {"turns": ["x"]}, row)
+    assert split.kept.height == 3
+    check(split.rejected, REJECTED)
+    (bad,) = split.rejected.to_dicts()
+    assert (bad["filter"], bad["reason"], bad["source"]) == ("read", reason, "x")
+    assert json.loads(bad["row"])
+
+
+def test_the_kinds_of_prompt_may_change_from_row_to_row(tmp_path):
+    rows = [
+        {"prompt": "a"},
+        {"prompt": None, "question": "b"},
+        {"prompt": [user("c")]},
+        {"instruction": "d", "input": "e"},
+    ]
+    assert [row[0]["content"] for row in read(tmp_path, *rows).kept["prompt"]] == ["a", "b", "d\ne", "c"]
+
+
+def test_of_equal_prompts_one_is_kept(tmp_path):
+    split = read(tmp_path, {"prompt": "Hi", "n": 1}, {"messages": [HI]}, {"prompt": "hi"}, {"prompt": "Hi", "n": 2})
+    assert [row[0]["content"] for row in split.kept["prompt"]] == ["Hi", "hi"]
+    assert split.rejected["reason"].to_list() == ["duplicate_prompt"] * 2
+    again = read_prompts([pl.DataFrame({"prompt": ["Hi"]})] * 3)
+    assert (again.kept.height, again.rejected.height) == (1, 2)
+
+
+def test_lines_of_text(tmp_path):
+    file = tmp_path / "list.txt"
+    file.write_bytes(b"\xef\xbb\xbfHi\r\n\n  Why? \nca\xe9\n{not json}\n")
+    split = read_prompts(file)
+    assert [row[0]["content"] for row in split.kept["prompt"]] == ["Hi", "Why?", "{not json}"]
+    assert split.kept["source"].to_list() == ["list"] * 3
+    assert split.rejected.select("reason", "detail").rows() == [("unreadable", "line 4 is not UTF-8 text")]
+    file.write_bytes(b"\n \n")
+    with pytest.raises(InputError, match="it holds no line"):
+        read_prompts(file)
+
+
+def test_columns_of_the_user_follow_and_give_way(tmp_path):
+    row = {"prompt": "Hi", "prompt_id": "q/1", "category": "small talk", "feature": "x", "portion": 3, "source": "web"}
+    (got,) = read(tmp_path, row).kept.to_dicts()
+    assert got["source"] == "web"
+    assert got["category"] == "small talk"
+    assert (got["given_prompt_id"], got["given_feature"], got["given_portion"]) == ("q/1", "x", 3)
+    assert not {"feature", "portion"} & set(got)
+
+
+def test_our_own_prompts_read_back_without_a_second_id():
+    made = read_prompts(pl.DataFrame({"prompt": ["Hi", "Why?"]})).kept
+    assert read_prompts(made).kept.equals(made)
+
+
+def test_pairs_give_each_prompt_once():
+    split = read_prompts(pairs(5, 2))
+    assert split.kept.columns == ["prompt_id", "prompt", "source"]
+    assert (split.kept.height, split.rejected["reason"].to_list()) == (5, ["duplicate_prompt"] * 5)
+
+
+def test_no_column_with_prompts(tmp_path):
+    with pytest.raises(InputError, match=r"no column holds prompts; it has text \(text\), label \(number\), and needs"):
+        read(tmp_path, {"text": "Hi", "label": 1})
