@@ -87,4 +87,4 @@ def rejected(rows: pl.DataFrame, reason: str, detail: pl.Expr) -> pl.DataFrame:
     """`rows` with the columns of REJECTED in front."""
     tokens = {"filter": pl.lit(STAGE), "reason": pl.lit(reason), "detail": detail.cast(pl.String)}
     columns = [name for name in rows.columns if name not in REJECTED.columns]
-    return rows.select(**tokens).hstack(rows.select(columns))
+    return rows.select(*(token.alias(name) for name, token in tokens.items()), *columns)

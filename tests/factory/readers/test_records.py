@@ -27,7 +27,13 @@ def test_kinds():
     }
     (frame,) = frames(record)
     kinds = {"t": pl.String, "b": pl.Boolean, "i": pl.Int64, "f": pl.Float64, "big": pl.String, "n": pl.Null}
-    assert dict(frame.schema) == {**kinds, "d": pl.String, "e": pl.List(pl.Null), "l": pl.List(pl.String), "o": pl.String}
+    assert dict(frame.schema) == {
+        **kinds,
+        "d": pl.String,
+        "e": pl.List(pl.Null),
+        "l": pl.List(pl.String),
+        "o": pl.String,
+    }
     assert frame.row(0) == ("x", True, 3, 0.5, str(2**70), None, '{"a": 1}', [], ["x"], "[1]")
 
 

@@ -1,0 +1,23 @@
+"""Errors: each has an exit code, and says its sentence."""
+
+import pytest
+
+from factory import errors
+from factory.errors import FactoryError, MissingExtraError
+
+ALL = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, FactoryError)]
+CODES = {"ConfigError": 2, "InputError": 2, "MissingExtraError": 2, "InterruptedRunError": 130}
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_exit_codes(kind):
+    assert kind.exit_code == CODES.get(kind.__name__, 1)
+    assert kind.__doc__
+
+
+def test_there_are_all():
+    assert {kind.__name__ for kind in ALL} >= set(CODES)
+
+
+def test_a_missing_extra_says_how_to_get_it():
+    assert str(MissingExtraError("train", "torch")) == "this needs the package torch: pip install 'sso-factory[train]'"
