@@ -11,6 +11,8 @@ from factory.progress import Progress, Silent
 from factory.steps import Scored, Steps
 from factory.store import RunFolder, Stage, StageReachedError, open_run, write_json, write_text
 
+from filters.funnel import Funnel
+
 
 class Outcome(NamedTuple):
     """Where a run's results lie; a stage that `until` left out is None."""
@@ -20,6 +22,11 @@ class Outcome(NamedTuple):
     exports: tuple[Stage, ...] = ()
     audit: Stage | None = None
     report: Path | None = None
+
+    @property
+    def funnel(self) -> Funnel:
+        """What each filter left, for a run that got as far as filtering."""
+        return Funnel.read(self.root / "filtered" / "funnel.json")
 
 
 def the_line(steps: Steps) -> Outcome:

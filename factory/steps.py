@@ -19,7 +19,7 @@ from factory.identity import draw
 from factory.journal import Journal
 from factory.panel import EngineRoom, judge_fingerprint, open_panel, scorer_block
 from factory.readers import fingerprint, read_prompts
-from factory.schema import LazySplit, Split
+from factory.schema import REJECTED, LazySplit, Split
 from factory.stages.contrast import contrast
 from factory.stages.features import allocate
 from factory.stages.prompts import prompts as plan_portions
@@ -255,4 +255,4 @@ def _portion(prompts: Stage, iteration: int) -> pl.DataFrame:
 
 def _rejected(stage: Stage) -> pl.LazyFrame:
     path = stage.rejected_path
-    return pl.scan_parquet(path) if path else pl.LazyFrame()
+    return pl.scan_parquet(path) if path else REJECTED.empty().lazy()

@@ -60,7 +60,8 @@ def filter_pairs(
             return filter_into(work.path, split, steps, panel, seed, recorded)
 
     with open_run(Path(out), shown) as folder:
-        return Funnel.model_validate(folder.stage("filter", inputs, build).facts)
+        folder.stage("filter", inputs, build)
+    return Funnel.read(Path(out) / "funnel.json")
 
 
 def filter_into(
@@ -79,7 +80,8 @@ def filter_into(
         conform(votes, JUDGMENTS).write_parquet(out / "judgments.parquet")
         return votes
 
-    return run_funnel(pairs, steps, ask, out).model_dump(mode="json")
+    found = run_funnel(pairs, steps, ask, out)
+    return {"rows": found.kept, "rejected": found.input - found.kept}
 
 
 def read_judgments(path: str | Path) -> pl.DataFrame:
