@@ -1,52 +1,79 @@
 """Keys and values of the rows that are being generated: rows join and leave while the others go on."""
 
+import inspect
 from collections.abc import Sequence
-from typing import Any, Protocol
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-ROOM = 64
-"""Columns a slab grows by."""
+from factory.engines.aligned import CHUNK, aligned
+
+COLUMNS = 64
+"""A slab's width is a multiple of this."""
 
 
 class Held(Protocol):
-    """What the decoder needs of the memory of its rows. All rows end at the same column."""
+    """What the decoder needs of the memory of its rows. A row is held without its last token."""
 
-    rows: int
-    cache: Any
-    can_share: bool
-    """Whether rows may start from one computation of their common beginning."""
+    @property
+    def rows(self) -> int:
+        """Rows in flight."""
 
     @property
     def width(self) -> int:
-        """Columns from the longest row's beginning to the common end."""
+        """Columns the longest row takes."""
 
     @property
     def can_join(self) -> bool:
         """Whether rows can join now."""
 
-    def join(self, cache: Any, mask: Tensor, members: Sequence[int]) -> None:
-        """Add the rows `members` of a prefilled `cache`; `mask` [m, w]: which columns of all its rows are tokens."""
+    @property
+    def can_share(self) -> bool:
+        """Whether rows may start from one computation of their common beginning."""
 
-    def step(self) -> Tensor:
-        """Open one more column; the attention mask [rows, width + 1] for the tokens to be written there."""
+    def start(self, rows: Sequence[list[int]], shared: int) -> None:
+        """Add rows, given as token ids, of which the first `shared` are the same."""
+
+    def advance(self, last: Sequence[int]) -> Tensor:
+        """Add the last token of every row; gives the logits [rows, vocabulary] for the next one."""
 
     def leave(self, gone: Sequence[int]) -> list[int]:
         """Drop rows; the old places of those that stay, in their new order."""
 
+    def attention(self) -> AbstractContextManager[None]:
+        """To be entered while rows are added or advanced."""
 
-def held(model: Any) -> Held:
-    """The memory for `model`: a slab where every layer attends to all columns, else the model's own cache."""
+
+def held(model: Any, pad: int) -> Held:
+    """A slab where every layer attends to all tokens through torch's attention; else the model's own cache."""
     layers = DynamicCache(config=model.config).layers
-    count = model.config.get_text_config().num_hidden_layers
     plain = all(type(layer) is DynamicLayer for layer in layers)
-    return Slab(count) if plain else OwnCache()
+    if plain and model.config._attn_implementation == "sdpa" and model._can_set_attn_implementation():
+        return Slab(model, pad)
+    return OwnCache(model, pad)
+
+
+class Pass:
+    """A model's forward pass under the argument names of its version and kind."""
+
+    def __init__(self, model: Any) -> None:
+        parameters = inspect.signature(type(model).forward).parameters
+        self._model = model
+        self._cache = "cache" if "cache" in parameters else "past_key_values"
+        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
+
+    def __call__(self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Any) -> Any:
+        """Logits [rows, vocabulary] after the last column."""
+        options = {self._cache: cache, **self._last_only}
+        out = self._model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, **options)
+        return out.logits[:, -1]
 
 
 class _SlabLayer(DynamicLayer):  # type: ignore[misc]
-    """One layer's window into the slab; written in place, where the usual cache would copy everything each step."""
+    """One layer's part of the slab; written in place, where the usual cache would copy everything each step."""
 
     def __init__(self, slab: "Slab") -> None:
         super().__init__()
@@ -54,117 +81,142 @@ class _SlabLayer(DynamicLayer):  # type: ignore[misc]
         self.k = self.v = torch.empty(0)
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Write the newest column and give the window up to it."""
-        slab, end = self.slab, self.slab.end
-        self.k[: slab.rows, :, end - 1 : end] = key_states
-        self.v[: slab.rows, :, end - 1 : end] = value_states
-        window = slice(slab.begin, end)
-        return self.k[: slab.rows, :, window], self.v[: slab.rows, :, window]
+        """Write each row's newest column, and give all columns."""
+        places, at = self.slab.places, self.slab.lengths[self.slab.places]
+        self.k[places, :, at] = key_states[:, :, 0]
+        self.v[places, :, at] = value_states[:, :, 0]
+        window = slice(self.slab.rows), slice(None), slice(self.slab.window)
+        return self.k[window].expand(len(places), -1, -1, -1), self.v[window].expand(len(places), -1, -1, -1)
 
     def get_seq_length(self) -> int:
         """Columns before the one being written."""
-        return self.slab.width - 1
+        return self.slab.window - 1
 
 
 class Slab:
-    """One buffer per layer, [rows, heads, columns, size]; every row ends at column `end` and begins where it begins.
+    """One buffer per layer, [rows, heads, columns, size]. Every row begins at column 0; what is behind it is masked.
 
-    Columns before a row's beginning are masked; what other rows left there is finite, so it weighs nothing.
+    A single row is run twice, side by side: the product of one row alone is computed in another order, and would give
+    other bits than the same row among others.
     """
 
+    can_join = True
     can_share = True
 
-    def __init__(self, layers: int) -> None:
-        self.layers = [_SlabLayer(self) for _ in range(layers)]
+    def __init__(self, model: Any, pad: int) -> None:
+        self.model, self.pad, self.run = model, pad, Pass(model)
+        self.layers = [_SlabLayer(self) for _ in range(model.config.get_text_config().num_hidden_layers)]
         self.cache: Any = Cache(layers=self.layers)
-        self.rows = self.end = 0
-        self.starts: list[int] = []
-        self.mask = torch.zeros(0, 0, dtype=torch.bool)
+        self.lengths = torch.zeros(0, dtype=torch.long, device=model.device)
+        """Tokens each row holds, [rows]."""
+        self.capacity = (0, 0)
+        self.places = torch.zeros(0, dtype=torch.long, device=model.device)
+        """The row that each line of a pass belongs to."""
+        self.window = 0
+        self.limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        self._prefix: tuple[list[int], Any] = ([], None)
 
     @property
-    def begin(self) -> int:
-        """First column that any row uses."""
-        return min(self.starts, default=self.end)
+    def rows(self) -> int:
+        """Rows in flight."""
+        return len(self.lengths)
 
     @property
     def width(self) -> int:
-        """Columns in use."""
-        return self.end - self.begin
+        """Columns the longest row takes, its last token included."""
+        return int(self.lengths.max()) + 1 if self.rows else 0
 
-    @property
-    def can_join(self) -> bool:
-        """Always."""
-        return True
+    def attention(self) -> AbstractContextManager[None]:
+        """The attention that fits the layout."""
+        return aligned(self.model)
 
-    def join(self, cache: Any, mask: Tensor, members: Sequence[int]) -> None:
-        """Copy the rows `members` of `cache` to the end of the slab."""
-        count, width = len(members), mask.shape[1]
-        rows = self.rows + count
-        if rows > self.mask.shape[0] or width > self.end:
-            spare = max(self.mask.shape[0], rows if not self.rows else rows + rows // 8)
-            self._resize(spare, max(width, self.width), mask.device)
-        chosen = torch.tensor(members, device=mask.device)
-        place = slice(self.rows, rows), slice(self.end - width, self.end)
+    @torch.inference_mode()
+    def start(self, rows: Sequence[list[int]], shared: int) -> None:
+        """Compute the keys and values of the rows' tokens but the last, and copy them in."""
+        shared = shared // CHUNK * CHUNK
+        cache = self._begin(rows[0][:shared], len(rows))
+        tails = [ids[shared:-1] for ids in rows]
+        if any(tails):
+            self._prefill(tails, shared, cache)
+        lengths = torch.tensor([len(ids) - 1 for ids in rows], device=self.lengths.device)
+        width = cache.get_seq_length()
+        self._reserve(self.rows + len(rows), max(width, self.width), cache)
+        place = slice(self.rows, self.rows + len(rows)), slice(None), slice(width)
         for layer, source in zip(self.layers, cache.layers, strict=True):
-            if not layer.k.numel():
-                layer.k, layer.v = (_like(part, self.mask.shape) for part in (source.keys, source.values))
-            layer.k[place[0], :, place[1]] = source.keys[chosen]
-            layer.v[place[0], :, place[1]] = source.values[chosen]
-        self.mask[place[0]] = False
-        self.mask[place] = mask[chosen]
-        first = mask[chosen].int().argmax(1).tolist()
-        self.starts += [self.end - width + column for column in first]
-        self.rows = rows
+            layer.k[place], layer.v[place] = source.keys, source.values
+        self.lengths = torch.cat([self.lengths, lengths])
 
-    def step(self) -> Tensor:
-        """Open a column, in new buffers when the old ones are full."""
-        if self.end == self.mask.shape[1]:
-            self._resize(self.mask.shape[0], self.width, self.mask.device)
-        self.end += 1
-        self.mask[: self.rows, self.end - 1] = True
-        return self.mask[: self.rows, self.begin : self.end]
+    @torch.inference_mode()
+    def advance(self, last: Sequence[int]) -> Tensor:
+        """One pass for all rows; each writes at its own end."""
+        self._reserve(self.rows, self.width, None)
+        self.window = _up(self.width, COLUMNS)
+        self.places = torch.arange(max(self.rows, 2), device=self.lengths.device) % self.rows
+        ids = torch.tensor(last, device=self.lengths.device)[self.places, None]
+        at = self.lengths[self.places, None]
+        mask = torch.arange(self.window, device=self.lengths.device) <= at
+        logits = self.run(ids, mask[:, None, None], at, self.cache)[: self.rows]
+        self.lengths = self.lengths + 1
+        return cast(Tensor, logits)
 
+    @torch.inference_mode()
     def leave(self, gone: Sequence[int]) -> list[int]:
         """Fill each gap with the last row, so that little is copied."""
-        order = list(range(self.rows))
+        order, window = list(range(self.rows)), slice(self.width)
         for row in sorted(gone, reverse=True):
             last = order.pop()
             if row < len(order):
                 order[row] = last
         moved = [(new, old) for new, old in enumerate(order) if new != old]
         if moved:
-            new, old = (torch.tensor(side, device=self.mask.device) for side in zip(*moved, strict=True))
-            window = slice(self.begin, self.end)
+            new, old = (torch.tensor(side, device=self.lengths.device) for side in zip(*moved, strict=True))
             for layer in self.layers:
                 layer.k[new, :, window] = layer.k[old, :, window]
                 layer.v[new, :, window] = layer.v[old, :, window]
-            self.mask[new] = self.mask[old]
-        self.starts = [self.starts[old] for old in order]
-        self.rows = len(order)
+        self.lengths = self.lengths[order]
         return order
 
-    def _resize(self, rows: int, end: int, device: torch.device) -> None:
-        """New buffers of `rows` rows whose used columns end at `end`, with room behind."""
-        used, new = slice(self.begin, self.end), slice(end - self.width, end)
-        shape, shift = (rows, end + ROOM), end - self.end
-        for layer in self.layers:
-            if layer.k.numel():
-                layer.k, layer.v = (_moved(part, shape, self.rows, used, new) for part in (layer.k, layer.v))
-        mask = torch.zeros(shape, dtype=torch.bool, device=device)
-        mask[: self.rows, new] = self.mask[: self.rows, used].to(device)
-        self.mask, self.end = mask, end
-        self.starts = [start + shift for start in self.starts]
+    def _begin(self, prefix: list[int], rows: int) -> Any:
+        """A cache that holds `prefix` for `rows` rows; the last prefix is kept, as its rows come in several groups."""
+        cache = DynamicCache(config=self.model.config)
+        if not prefix:
+            return cache
+        if self._prefix[0] != prefix:
+            alone = DynamicCache(config=self.model.config)
+            self._prefill([prefix], 0, alone)
+            self._prefix = (prefix, alone)
+        for place, layer in enumerate(self._prefix[1].layers):
+            keys, values = (part.expand(rows, -1, -1, -1) for part in (layer.keys, layer.values))
+            cache.update(keys, values, place)
+        return cache
 
+    def _prefill(self, tails: Sequence[list[int]], before: int, cache: Any) -> None:
+        """Run `tails`, padded behind to whole chunks, as the positions from `before` on."""
+        width = _up(max(map(len, tails)), CHUNK)
+        ids = torch.tensor([tail + [self.pad] * (width - len(tail)) for tail in tails], device=self.lengths.device)
+        positions = torch.arange(before, before + width, device=self.lengths.device)
+        if self.limit is not None:
+            positions = positions.clamp(max=self.limit - 1)  # padding may lie beyond the last position there is
+        self.run(ids, None, positions.expand(len(tails), -1), cache)
 
-def _like(part: Tensor, shape: Sequence[int]) -> Tensor:
-    """A zero buffer [rows, heads, columns, size]; zero, because what is masked must still be finite."""
-    return part.new_zeros(shape[0], part.shape[1], shape[1], part.shape[3])
-
-
-def _moved(part: Tensor, shape: tuple[int, int], rows: int, used: slice, new: slice) -> Tensor:
-    buffer = _like(part, shape)
-    buffer[:rows, :, new] = part[:rows, :, used]
-    return buffer
+    def _reserve(self, rows: int, columns: int, like: Any) -> None:
+        """Make sure that the buffers have so many rows and columns; they start from a cache `like` theirs."""
+        have = self.capacity
+        if rows <= have[0] and columns <= have[1]:
+            return
+        spare = rows + rows // 8 if have[0] else rows
+        self.capacity = (max(have[0], spare), _up(max(have[1], columns + columns // 4), COLUMNS))
+        used = slice(self.rows), slice(None), slice(have[1])
+        for place, layer in enumerate(self.layers):
+            source = (layer.k, layer.v) if have[0] else (like.layers[place].keys, like.layers[place].values)
+            # Zero, because what is masked must still be finite.
+            buffers = [
+                part.new_zeros(self.capacity[0], part.shape[1], self.capacity[1], part.shape[3]) for part in source
+            ]
+            if have[0]:
+                for buffer, part in zip(buffers, source, strict=True):
+                    buffer[used] = part[used]
+            layer.k, layer.v = buffers
 
 
 class OwnCache:
@@ -172,39 +224,58 @@ class OwnCache:
 
     can_share = False
 
-    def __init__(self) -> None:
+    def __init__(self, model: Any, pad: int) -> None:
+        self.model, self.pad, self.run = model, pad, Pass(model)
         self.cache: Any = None
-        self.rows = 0
-        self.mask = torch.zeros(0, 0, dtype=torch.bool)
+        self.mask = torch.zeros(0, 0, dtype=torch.bool, device=model.device)
+        """[rows, columns]: which columns are tokens, not padding in front."""
+
+    @property
+    def rows(self) -> int:
+        """Rows in flight."""
+        return self.mask.shape[0]
 
     @property
     def width(self) -> int:
-        """Columns in use."""
-        return self.mask.shape[1] if self.rows else 0
+        """Columns in use, the last token's included."""
+        return self.mask.shape[1] + 1 if self.rows else 0
 
     @property
     def can_join(self) -> bool:
         """Only when empty."""
-        return self.rows == 0
+        return not self.rows
 
-    def join(self, cache: Any, mask: Tensor, members: Sequence[int]) -> None:
-        """Take the prefilled cache over."""
-        self.cache, self.mask, self.rows = cache, mask, len(mask)
-        if len(members) < len(mask):
-            self._select(list(members))
+    def attention(self) -> AbstractContextManager[None]:
+        """The model's own."""
+        return aligned(self.model, active=False)
 
-    def step(self) -> Tensor:
-        """Open a column."""
+    @torch.inference_mode()
+    def start(self, rows: Sequence[list[int]], shared: int) -> None:
+        """Run the rows' tokens but the last, padded in front."""
+        width, device = max(map(len, rows)) - 1, self.mask.device
+        ids = torch.tensor([[self.pad] * (width + 1 - len(row)) + row[:-1] for row in rows], device=device)
+        gaps = torch.tensor([width + 1 - len(row) for row in rows], device=device)
+        self.mask = torch.arange(width, device=device) >= gaps[:, None]
+        self.cache = DynamicCache(config=self.model.config)
+        self.run(ids, self.mask, (self.mask.long().cumsum(1) - 1).clamp(min=0), self.cache)
+
+    @torch.inference_mode()
+    def advance(self, last: Sequence[int]) -> Tensor:
+        """One pass for all rows."""
         self.mask = torch.cat([self.mask, self.mask.new_ones(self.rows, 1)], dim=1)
-        return self.mask
+        ids = torch.tensor(last, device=self.mask.device)[:, None]
+        logits: Tensor = self.run(ids, self.mask, self.mask.long().sum(1, keepdim=True) - 1, self.cache)
+        return logits
 
+    @torch.inference_mode()
     def leave(self, gone: Sequence[int]) -> list[int]:
         """Select the rows that stay."""
         order = [row for row in range(self.rows) if row not in set(gone)]
-        self._select(order)
-        return order
-
-    def _select(self, order: list[int]) -> None:
         index = torch.tensor(order, dtype=torch.long, device=self.mask.device)
         self.cache.reorder_cache(index)
-        self.mask, self.rows = self.mask[index], len(order)
+        self.mask = self.mask[index]
+        return order
+
+
+def _up(number: int, step: int) -> int:
+    return -(-number // step) * step

@@ -3,7 +3,6 @@
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from random import Random
 from typing import Any
 
 import torch
@@ -142,8 +141,8 @@ class TransformersModel:
             room,
             request.temperature,
             request.top_p,
-            Random(request.seed),
-            choices=first_tokens(self._tokenizer, request.choices),
+            request.seed,
+            first_tokens(self._tokenizer, request.choices),
         )
 
     def _completion(self, request: Request, row: Row, ends: frozenset[int]) -> Completion:

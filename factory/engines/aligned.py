@@ -1,0 +1,72 @@
+"""Attention for rows that all begin at column 0, whose numbers do not depend on the other rows of the batch.
+
+Prompts are padded behind, and each chunk of queries, cut at fixed positions, sees just the keys up to its own end: what
+is computed for a token has the same shapes whatever else is in the batch and however much of the prompt was there
+before. On CPUs whose bfloat16 products are exact row by row, a request then gets the same bits in any batch.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+
+KERNEL = "aligned_rows"
+CHUNK = 16
+"""Positions at which queries are cut on a CPU; a shared beginning is a multiple of it."""
+GPU_CHUNK = 1024
+
+
+def aligned_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """`query` [rows, heads, T, size] are the last T positions of `key` and `value` [rows, key heads, W, size].
+
+    With T = 1 `attention_mask` [rows, 1, 1, W] says which columns a row has; otherwise attention is causal. Returns
+    [rows, T, heads, size].
+    """
+    if attention_mask is not None:
+        out = _grouped(query, key, value, attention_mask, scaling)
+    else:
+        past, chunk = key.shape[2] - query.shape[2], CHUNK if query.device.type == "cpu" else GPU_CHUNK
+        parts = []
+        for start in range(0, query.shape[2], chunk):
+            queries = query[:, :, start : start + chunk]
+            end = past + start + queries.shape[2]
+            mask = torch.ones(queries.shape[2], end, dtype=torch.bool, device=query.device).tril(past + start)
+            parts.append(_grouped(queries, key[:, :, :end], value[:, :, :end], mask[None, None], scaling))
+        out = torch.cat(parts, dim=2)
+    return out.transpose(1, 2).contiguous(), None
+
+
+def _grouped(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float | None) -> Tensor:
+    """Attention in which the queries that share a key head are laid behind one another, so that no key is copied."""
+    rows, heads, length, size = query.shape
+    groups = heads // key.shape[1]
+    packed = query.reshape(rows, key.shape[1], groups * length, size)
+    out = scaled_dot_product_attention(packed, key, value, attn_mask=mask.repeat(1, 1, groups, 1), scale=scaling)
+    return out.view(rows, heads, length, value.shape[3])
+
+
+@contextmanager
+def aligned(model: Any, active: bool = True) -> Iterator[None]:
+    """Give `model` this attention while the block runs."""
+    if not active:
+        yield
+        return
+    before = model.config._attn_implementation
+    AttentionInterface.register(KERNEL, aligned_attention)
+    model.set_attn_implementation(KERNEL)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
