@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 _FUNCTIONS = {
     "init": "factory.commands.init:init",
     "run": "factory.pipeline:run",
+    "plan": "factory.forecast:plan",
     "status": "factory.commands.status:status",
     "filter": "factory.commands.filter:filter_pairs",
     "audit": "factory.commands.audit:audit",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 from factory.config import Judge
 from factory.engine_blocks import EngineBlock, OpenaiEngine, ScriptedEngine, TransformersEngine
 from factory.engines import open_generator
-from factory.engines.base import Completion, ModelRef, Request, Score, ScoreRequest
+from factory.engines.base import Completion, Generator, ModelRef, Request, Score, Scorer, ScoreRequest
 from factory.identity import Messages
 from factory.journal import Journal, JournaledGenerator, JournaledScorer
 from factory.progress import Progress
@@ -62,18 +62,23 @@ class _RoomGenerator(NamedTuple):
     model: ModelRef
 
     @property
+    def engine(self) -> Generator:
+        engine: Generator = self.room.hold(self.block, self.model)
+        return engine
+
+    @property
     def identity(self) -> str:
-        return self.room.hold(self.block, self.model).identity
+        return self.engine.identity
 
     @property
     def context_length(self) -> int | None:
-        return self.room.hold(self.block, self.model).context_length
+        return self.engine.context_length
 
     def count_tokens(self, conversations: Sequence[Messages]) -> list[int]:
-        return self.room.hold(self.block, self.model).count_tokens(conversations)
+        return self.engine.count_tokens(conversations)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        return self.room.hold(self.block, self.model).generate(requests)
+        return self.engine.generate(requests)
 
 
 class _RoomScorer(NamedTuple):
@@ -84,11 +89,16 @@ class _RoomScorer(NamedTuple):
     model: ModelRef
 
     @property
+    def engine(self) -> Scorer:
+        engine: Scorer = self.room.hold(self.block, self.model)
+        return engine
+
+    @property
     def identity(self) -> str:
-        return self.room.hold(self.block, self.model).identity
+        return self.engine.identity
 
     def score(self, requests: Sequence[ScoreRequest]) -> Iterator[Score]:
-        return self.room.hold(self.block, self.model).score(requests)
+        return self.engine.score(requests)
 
 
 def judge_block(judge: Judge, run_engine: EngineBlock | None) -> EngineBlock:
@@ -132,7 +142,9 @@ def open_panel(
     return [
         PanelMember(
             judge,
-            room.generator(judge_block(judge, run_engine), ModelRef(judge_model(judge)), journal, f"judge {judge.name}"),
+            room.generator(
+                judge_block(judge, run_engine), ModelRef(judge_model(judge)), journal, f"judge {judge.name}"
+            ),
         )
         for judge in judges
     ]

@@ -10,7 +10,6 @@ from factory.panel import EngineRoom
 from factory.progress import Progress, Silent
 from factory.steps import Scored, Steps
 from factory.store import RunFolder, Stage, StageReachedError, open_run, write_json, write_text
-
 from filters.funnel import Funnel
 
 

@@ -59,7 +59,7 @@ _FEATURE: dict[str, Column] = {
     "feature": Column(_TEXT, "the feature whose principles were used"),
     "feature_source": Column(
         _TEXT,
-        "allocated: the policy chose it; drawn: by the set's own probability; fallback: its answer could not be read",
+        "allocated: the policy chose it; fallback: chance did, as when its answer could not be read",
     ),
     "principle_source": Column(_TEXT, "set: from the principle set; generated: written by the policy for this prompt"),
 }

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from factory.commands.plan import Plan
     from factory.commands.status import StageStatus
+    from factory.forecast import Plan
     from factory.pipeline import Outcome
-    from factory.stages.audit import AuditReport
+    from factory.stages.audit_model import AuditReport
     from filters.funnel import Funnel
 
 _WIDTH = 100
@@ -96,10 +96,13 @@ def audit(found: "AuditReport") -> str:
 
 def plan(found: "Plan") -> str:
     """Requests, tokens and money per stage, before anything is sent."""
-    rows = [
-        [stage.name, stage.requests, stage.prompt_tokens, stage.completion_tokens, stage.cost] for stage in found.stages
-    ]
-    return table(["stage", "requests", "prompt tokens", "completion tokens, at most", "cost, at most"], rows)
+    rows = [list(stage) for stage in (*found.stages, found.total)]
+    title = f"{found.prompts:,} prompts; nothing was sent"
+    return (
+        title
+        + "\n\n"
+        + table(["stage", "requests", "prompt tokens", "completion tokens, at most", "cost, at most"], rows)
+    )
 
 
 def training(found: Any) -> str:

@@ -11,7 +11,8 @@ ROOT = Path(__file__).parent.parent
 
 FLOORS = (
     ("factory.cli",),
-    ("factory.pipeline", "factory.show"),
+    ("factory.forecast", "factory.show"),
+    ("factory.pipeline",),
     ("factory.steps",),
     ("factory.commands",),
     ("factory.panel",),
@@ -21,7 +22,14 @@ FLOORS = (
     ("filters", "principles", "factory.views"),
     ("factory.schema", "factory.config", "factory.engine_blocks", "factory.strict"),
 )
-GROUND = ("factory.errors", "factory.identity", "factory.progress", "factory.yaml_file", "factory.engines.base", "factory")
+GROUND = (
+    "factory.errors",
+    "factory.identity",
+    "factory.progress",
+    "factory.yaml_file",
+    "factory.engines.base",
+    "factory",
+)
 """What every floor may import: the vocabulary."""
 
 HEAVY = ("torch", "transformers", "vllm", "openai", "datasets", "ray", "trl", "matplotlib", "pandas", "scipy")

@@ -72,7 +72,7 @@ def filter_into(
     seed: int,
     recorded: pl.DataFrame | None = None,
 ) -> dict[str, Any]:
-    """Run the funnel into the folder `out`, asking the panel what the first filter that needs votes cannot do without."""
+    """Run the funnel into the folder `out`; the panel is asked when a filter needs votes. Returns the stage's facts."""
     rule = next((step.rule for step in steps if isinstance(step, JudgeAgrees)), None)
 
     def ask(live: pl.LazyFrame) -> pl.DataFrame:

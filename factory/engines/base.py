@@ -44,10 +44,10 @@ class Request:
     choices: tuple[str, ...] = ()
     """Identifiers whose log-probabilities as the reply's first token are wanted, as in judging."""
     tags: dict[str, str] = field(default_factory=dict, compare=False)
-    """What the request is for (stage, prompt_id, view, pair_id, order): for logs and scripts, never sent, never hashed."""
+    """What it is for (stage, prompt_id, view, pair_id, order): for logs and scripts; never sent, never hashed."""
 
     def key(self, identity: str) -> str:
-        """Hash of everything that decides the answer: engine identity, messages, sampling, seed, choices; and the id."""
+        """Hash of all that decides the answer (engine, messages, sampling, seed, choices) and of the id."""
         return digest([self.id, self.content_key(identity)])
 
     def content_key(self, identity: str) -> str:

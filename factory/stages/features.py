@@ -16,6 +16,9 @@ _ITEM = re.compile(r"^(?:\d+[.):]|[-*\u2022])\s+")
 _AROUND = " \t.;:!\"'`*_[]()\u201c\u201d"
 
 
+ALLOCATED, FALLBACK = "allocated", "fallback"
+
+
 class Drawn(NamedTuple):
     """The feature of a prompt, and how it came about (`feature_source`)."""
 
@@ -29,8 +32,9 @@ def allocate(
     """The FEATURES table: one request per prompt, one feature drawn from the two the policy named.
 
     `prompts` needs prompt_id and prompt. With the probabilities the set gives, a feature drawn beside the named ones
-    takes their place (`drawn`). An answer that cannot be read, or none, leaves the choice to chance (`fallback`), with
-    `allocated` null. A set that offers two features or fewer leaves nothing to ask: chance decides, without a request.
+    takes their place. `feature_source` says whether the policy chose the feature (allocated) or chance did (fallback);
+    an answer that cannot be read, or none, leaves `allocated` null. A set that offers two features or fewer leaves
+    nothing to ask: chance decides, without a request.
     """
     rows = prompts.select("prompt_id", "prompt").rows()
     answers: dict[str, Completion] = {}
@@ -44,7 +48,7 @@ def allocate(
         answer = answers.get(f"features/{prompt_id}")
         raw = answer.text if answer else None
         named = read_features(raw, principles)
-        chosen = draw_feature(named, principles, asked, prompt_id, seed, iteration)
+        chosen = draw_feature(named, principles, prompt_id, seed, iteration)
         records.append(
             {
                 "prompt_id": prompt_id,
@@ -116,20 +120,17 @@ def _names(line: str) -> list[str]:
     return [name for part in split if (name := part.removeprefix(" and ").strip(_AROUND))]
 
 
-def draw_feature(
-    named: list[str] | None, principles: PrincipleSet, asked: bool, prompt_id: str, seed: int, iteration: int
-) -> Drawn:
+def draw_feature(named: list[str] | None, principles: PrincipleSet, prompt_id: str, seed: int, iteration: int) -> Drawn:
     """One of the `named` features, or one drawn beside them with its own probability.
 
     Without readable names (`named` None) any offered feature is as likely as another.
     """
     coin = draw(seed, "beside", prompt_id, iteration) / 2**63
-    source = "drawn" if named or not asked else "fallback"
     for feature in principles.beside:
         assert feature.probability is not None
         if coin < feature.probability:
-            return Drawn(feature.name, source)
+            return Drawn(feature.name, FALLBACK)
         coin -= feature.probability
     candidates = named or [feature.name for feature in principles.offered]
     feature_name = candidates[draw(seed, "feature", prompt_id, iteration) % len(candidates)]
-    return Drawn(feature_name, "allocated" if named else source)
+    return Drawn(feature_name, ALLOCATED if named else FALLBACK)

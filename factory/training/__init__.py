@@ -12,7 +12,7 @@ TRAINERS: Mapping[str, str] = {
 }
 """How a policy is trained, by the kind of engine that writes its replies; kinds not named train with transformers."""
 
-SAME_WEIGHTS = frozenset({"save_steps", "report_to", "logits_chunk"})
+SAME_WEIGHTS = {"save_steps", "report_to", "logits_chunk"}
 """Keys of the training block that change how training runs and not what comes of it."""
 
 

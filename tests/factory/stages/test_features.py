@@ -150,7 +150,7 @@ def test_one_of_the_two_is_drawn_and_concision_a_fifth_of_the_time():
     assert abs(count["Concision"] - 400) < 4 * (2000 * 0.2 * 0.8) ** 0.5
     assert abs(count["Safety"] - 800) < 4 * (2000 * 0.4 * 0.6) ** 0.5
     drawn = made.filter(pl.col("feature") == "Concision")["feature_source"]
-    assert set(drawn) == {"drawn"}
+    assert set(drawn) == {"fallback"}
     assert set(made.filter(pl.col("feature") != "Concision")["feature_source"]) == {"allocated"}
     assert made["allocated"].null_count() == 0
 
@@ -209,7 +209,7 @@ def test_two_features_leave_nothing_to_ask(tmp_path):
     made = allocate(prompts_frame(*map(str, range(50))), engine, own_set(tmp_path, ["A", "B"]), seed=1, iteration=1)
     assert engine.calls == []
     assert set(made["feature"]) == {"A", "B"}
-    assert set(made["feature_source"]) == {"drawn"}
+    assert set(made["feature_source"]) == {"fallback"}
     assert made["error"].null_count() == 50
 
 
@@ -217,13 +217,13 @@ def test_which_of_the_two_changes_with_seed_prompt_and_iteration(tmp_path):
     """64 draws of one of two: all equal by chance once in 2**63."""
     own = own_set(tmp_path, ["A", "B", "C"])
     for vary in (lambda n: (str(n), 1, 1), lambda n: ("x", n, 1), lambda n: ("x", 1, n)):
-        assert {draw_feature(["A", "B"], own, True, *vary(n)).feature for n in range(64)} == {"A", "B"}
+        assert {draw_feature(["A", "B"], own, *vary(n)).feature for n in range(64)} == {"A", "B"}
 
 
 def test_probabilities_stack(tmp_path):
     """C with 0.5 and D with 0.4 beside A, B and E leave a tenth to the named two."""
     own = own_set(tmp_path, ["A", "B", "C", "D", "E"], C=0.5, D=0.4)
-    count = Counter(draw_feature(["A", "B"], own, True, str(n), 1, 1).feature for n in range(2000))
+    count = Counter(draw_feature(["A", "B"], own, str(n), 1, 1).feature for n in range(2000))
     assert abs(count["C"] - 1000) < 90
     assert abs(count["D"] - 800) < 90
     assert abs(count["A"] + count["B"] - 200) < 60
