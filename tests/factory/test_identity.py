@@ -1,6 +1,6 @@
 """Ids and draws: the same for ever, whatever the machine, and different for different content."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.identity import digest, draw, pair_id, prompt_id
@@ -26,12 +26,14 @@ def test_further_keys_of_a_message_and_their_order_do_not_count():
     assert prompt_id([{"content": "Hi", "role": "user", "name": "Ann"}]) == prompt_id(HI)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(), max_size=3), st.lists(st.text(), max_size=3))
 def test_different_texts_have_different_ids(one, two):
     turns = [[{"role": "user", "content": text} for text in texts] for texts in (one, two)]
     assert (prompt_id(turns[0]) == prompt_id(turns[1])) == (one == two)
 
 
+@settings(deadline=None)
 @given(st.integers(), st.text(st.characters()), st.none() | st.floats(allow_nan=False))
 def test_draws_are_63_bits_and_repeatable(seed, name, more):
     first = draw(seed, name, more)

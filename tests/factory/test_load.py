@@ -90,6 +90,10 @@ WRONG = {
         "prompts: x\nengine: {kind: vllm, tensor_paralel_size: 2}",
         "engine.tensor_paralel_size is unknown; did you mean tensor_parallel_size?",
     ),
+    "key of another engine": (
+        "prompts: x\nengine: {kind: transformers, tensor_parallel_size: 2}",
+        "the key engine.tensor_parallel_size is unknown; known are batch_tokens, device, dtype, kind",
+    ),
     "typo in an inner engine": (
         "prompts: x\nengine: {kind: ray, engine: {kind: vllm, dtyp: x}}",
         "the key engine.engine.dtyp is unknown; did you mean dtype?",

@@ -1,7 +1,7 @@
 """The ids of whole columns are those of factory.identity."""
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.identity import pair_id, prompt_id
@@ -12,6 +12,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 TURN = st.fixed_dictionaries({"role": TEXT, "content": TEXT})
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.lists(TURN, max_size=3), TEXT, TEXT), min_size=1, max_size=4))
 def test_equal_to_identity(rows):
     columns = {name: [row[place] for row in rows] for place, name in enumerate(("prompt", "chosen", "rejected"))}

@@ -202,6 +202,7 @@ def test_any_pair_reads_back(name, written, tmp_path_factory):
     assert row["pair_id"] == pair_id(turns, chosen, rejected)
 
 
+@settings(deadline=None)
 @given(st.lists(WORD, min_size=1), st.lists(WORD, min_size=1), st.lists(WORD, min_size=1))
 def test_shared_text_is_cut_between_words(prompt, chosen, rejected):
     start, one, two = " ".join(prompt), " ".join(["x" + chosen[0], *chosen]), " ".join(["y" + rejected[0], *rejected])

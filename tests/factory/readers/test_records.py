@@ -1,7 +1,7 @@
 """Records to frames: kinds that agree share a frame, and no value is lost."""
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.readers.messages import PROBLEM, TURN, TURNS
@@ -80,6 +80,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), JSON, max_size=3), min_size=1, max_size=8))
 def test_any_records_become_frames(records):
     made = frames(*records)

@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.config import Prompts
@@ -35,6 +35,7 @@ def test_portions_are_seeded_hashes_of_the_prompt():
     assert set(prompts(some(50), ANY, 7, 1).kept["portion"]) == {1}
 
 
+@settings(deadline=None)
 @given(st.permutations(range(8)), st.integers(0, 3), st.integers(1, 4))
 def test_neither_order_nor_other_prompts_move_a_prompt(order, extra, iterations):
     base = dict(prompts(some(8), ANY, 1, iterations).kept.select("prompt_id", "portion").rows())
