@@ -204,6 +204,29 @@ class Judge(Strict):
         return value
 
 
+class Mix(Strict):
+    """Pairs of another file that an export is mixed with."""
+
+    path: str
+    """File, folder or Hub dataset id, in any layout that can be read."""
+    share: float | None = Field(None, gt=0, lt=1)
+    """Share of the mixed data set that comes from it; null takes all of it."""
+    source: str | None = None
+    """What `source` says where its rows say nothing; null: the file's name."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_alone(cls, value: Any) -> Any:
+        """`PATH` or `PATH=SHARE`."""
+        if not isinstance(value, str):
+            return value
+        path, _, share = value.rpartition("=")
+        try:
+            return {"path": path, "share": float(share)} if path else {"path": value}
+        except ValueError:
+            return {"path": value}
+
+
 class Export(Strict):
     """What leaves the run."""
 
@@ -215,6 +238,10 @@ class Export(Strict):
     """Most rows in one Parquet file."""
     license: str | None = None
     """Licence of the dataset, for the card's front matter."""
+    mix: list[Mix] = Field(default_factory=list)
+    """Other pairs to mix in, each as {path, share} or `PATH=SHARE`; doubles are dropped over all of them."""
+    decontaminate: list[str] = Field(default_factory=list)
+    """Prompt files of benchmarks; pairs of the mix that share text with one are dropped."""
     push_to_hub: str | None = None
     """USER/NAME to push to when the run is done."""
     private: bool = False

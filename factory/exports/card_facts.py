@@ -54,6 +54,8 @@ class CardFacts(Strict):
     example: str | None = None
     """A row as JSON, long texts cut."""
     pairs: PairFacts
+    mixed: dict[str, int] = Field(default_factory=dict)
+    """File that was mixed in to the pairs taken from it."""
     run: RunFacts | None = None
     license: str | None = None
     plots: dict[str, str] = Field(default_factory=dict)
@@ -72,6 +74,7 @@ def card_facts(
     run_root: Path | None = None,
     place: str | None = None,
     license: str | None = None,  # noqa: A002
+    mixed: Mapping[str, int] | None = None,
     seed: int = 42,
 ) -> CardFacts:
     """Collect what a card says of an export that was just written; the pairs are counted in its files."""
@@ -89,6 +92,7 @@ def card_facts(
         columns=_columns(written.columns, written.renamed),
         example=_example(written, seed),
         pairs=pair_facts(read_back(written)),
+        mixed=dict(mixed or {}),
         run=run,
         license=license,
     )

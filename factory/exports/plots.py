@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK, SOFT, CHOSEN, REJECTED, PLAIN = "#22262b", "#8a929c", "#1f7a6d", "#c2573a", "#6b7785"
-_LOW, _HIGH = "wilson_low", "wilson_high"
 
 
 def draw_plots(facts: CardFacts, folder: Path) -> list[Path]:
@@ -22,8 +21,8 @@ def draw_plots(facts: CardFacts, folder: Path) -> list[Path]:
         jobs["funnel"] = (_funnel, run.funnel, 0.6 + 0.38 * (len(run.funnel.steps) + 1))
     if run and any("chosen_plain" in it.likelihood for it in run.iterations):
         jobs["likelihood"] = (_likelihood, run.iterations, 2.6)
-    if run and run.audit and run.audit.strata:
-        rows = sum(len(values) for values in run.audit.strata.values())
+    if run and run.audit and run.audit.groups:
+        rows = sum(len(values) for values in run.audit.groups.values())
         jobs["accuracy"] = (_accuracy, run.audit, 0.9 + 0.3 * rows)
     if facts.pairs.pairs == 0:
         del jobs["lengths"]
@@ -85,16 +84,14 @@ def _likelihood(axes: "Axes", iterations: list[IterationFacts]) -> None:
 
 
 def _accuracy(axes: "Axes", audit: AuditFacts) -> None:
-    rows = [(f"{by} {name}", row) for by, values in audit.strata.items() for name, row in values.items()]
-    known = [(name, row, right) for name, row in rows if (right := row.get("accuracy_without_unsure")) is not None]
-    for at, (_, row, right) in enumerate(known):
-        low, high = row.get(_LOW), row.get(_HIGH)
-        if low is not None and high is not None:
-            axes.plot([low, high], [at, at], color=SOFT, linewidth=1.6, zorder=1)
-        axes.plot(right, at, "o", color=CHOSEN, markersize=6, zorder=2)
+    rows = [(f"{by} {name}", row.share) for by, values in audit.groups.items() for name, row in values.items()]
+    known = [(name, found) for name, found in rows if found is not None]
+    for at, (_, found) in enumerate(known):
+        axes.plot(found.interval, [at, at], color=SOFT, linewidth=1.6, zorder=1)
+        axes.plot(found.value, at, "o", color=CHOSEN, markersize=6, zorder=2)
     if audit.accuracy_without_unsure is not None:
         axes.axvline(audit.accuracy_without_unsure, color=SOFT, linewidth=0.8, zorder=0)
-    axes.set_yticks(range(len(known)), [name for name, _, _ in known])
+    axes.set_yticks(range(len(known)), [name for name, _ in known])
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.set_xlabel("right in both orders, of all judged (95 % interval)", color=INK, fontsize=9)

@@ -10,7 +10,7 @@ import polars as pl
 from factory.exports.facts import Funnel, Model, bin_width, counts, histogram, lengths, narrow
 from factory.exports.judge_facts import judge_facts
 from factory.exports.public import public_config, public_name
-from factory.exports.run_models import AuditFacts, Balance, IterationFacts, RunFacts
+from factory.exports.run_models import Agreement, AuditFacts, Balance, IterationFacts, RunFacts, Tally
 from factory.schema import REPLIES, VIEWS, logp_column
 from factory.store import read_manifest
 
@@ -174,24 +174,29 @@ def _audit(path: Path, config: Mapping[str, Any]) -> AuditFacts | None:
     found = _json(path)
     if not isinstance(found, dict) or not found.get("n"):
         return None
-    known = {key: value for key, value in found.items() if key in AuditFacts.model_fields and key != "strata"}
-    judge = (config.get("audit") or {}).get("judge") or {}
-    named = found.get("judge") if isinstance(found.get("judge"), str) else judge.get("name")
-    strata = found.get("strata")
-    return AuditFacts.model_validate(
-        {**known, "judge": public_name(named) if named else None, "strata": _strata(strata)}
+    strata = [row for row in found.get("strata") or [] if isinstance(row, dict)]
+    agreement = found.get("agreement") or []
+    listed = {"agreement", "by_iteration", "by_feature", "judge"}
+    known = {key: value for key, value in found.items() if key in AuditFacts.model_fields and key not in listed}
+    judge = found.get("judge") or ((config.get("audit") or {}).get("judge") or {}).get("name")
+    return AuditFacts(
+        **known,
+        judge=public_name(judge) if judge else None,
+        agreement=[{key: row[key] for key in Agreement.model_fields if key in row} for row in agreement],
+        by_iteration=_tallies(strata, "iteration"),
+        by_feature=_tallies(strata, "feature"),
     )
 
 
-def _strata(strata: object) -> dict[str, dict[str, dict[str, float | None]]]:
-    if not isinstance(strata, dict):
-        return {}
-    tables = {by: values for by, values in strata.items() if isinstance(values, dict)}
-    return {
-        by: {str(name): {k: v for k, v in row.items() if _number(v)} for name, row in values.items()}
-        for by, values in tables.items()
-        if all(isinstance(row, dict) for row in values.values())
-    }
+def _tallies(strata: list[dict[str, Any]], by: str) -> dict[str, Tally]:
+    """The strata, which are iterations crossed with features, added up over one of the two."""
+    sums: dict[str, dict[str, int]] = {}
+    for row in sorted(strata, key=lambda row: str(row.get(by))):
+        if row.get(by) is not None:
+            group = sums.setdefault(str(row[by]), dict.fromkeys(Tally.model_fields, 0))
+            for key in group:
+                group[key] += int(row.get(key) or 0)
+    return {name: Tally(**counts) for name, counts in sums.items()}
 
 
 def _seconds(root: Path) -> dict[str, float]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from factory.exports.facts import Funnel, Histogram, Lengths, Model, total
+from factory.exports.facts import Funnel, Histogram, Lengths, Model, Share, share, total
 from factory.exports.judge_facts import JudgeFacts
 from factory.strict import Strict
 
@@ -25,6 +25,31 @@ class IterationFacts(Strict):
     kept: int | None = None
     metrics: list[dict[str, float | None]] = Field(default_factory=list)
     """Lines of metrics.jsonl, thinned out evenly."""
+
+
+class Tally(Strict):
+    """Verdicts on some of the audited pairs."""
+
+    n: int
+    right: int
+    unsure: int
+    wrong: int
+    invalid: int
+
+    @property
+    def share(self) -> Share | None:
+        """The right ones among those with a verdict."""
+        return share(self.right, self.n)
+
+
+class Agreement(Strict):
+    """How far two judges agree."""
+
+    judges: tuple[str, str]
+    on: str
+    n: int
+    agreement: float | None = None
+    kappa: float | None = None
 
 
 class AuditFacts(Strict):
@@ -48,8 +73,17 @@ class AuditFacts(Strict):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cost: float | None = None
-    strata: dict[str, dict[str, dict[str, float | None]]] = Field(default_factory=dict)
-    """By what (iteration, feature), which value: the keys above."""
+    bootstrap_low: float | None = None
+    bootstrap_high: float | None = None
+    agreement: list[Agreement] = Field(default_factory=list)
+    by_iteration: dict[str, Tally] = Field(default_factory=dict)
+    by_feature: dict[str, Tally] = Field(default_factory=dict)
+
+    @property
+    def groups(self) -> dict[str, dict[str, Tally]]:
+        """What the verdicts are counted by, as far as there is more than one group."""
+        found = {"iteration": self.by_iteration, "feature": self.by_feature}
+        return {by: rows for by, rows in found.items() if len(rows) > 1}
 
 
 class Balance(Strict):

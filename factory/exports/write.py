@@ -26,6 +26,12 @@ _OURS = re.compile(r"(train|test)(-\d{5}-of-\d{5}\.parquet|\.json)")
 _WRITING = ".writing"
 
 
+def is_shard(name: str) -> bool:
+    """Whether a name within an export's folder is one that an export gives to a data file."""
+    folder, _, leaf = name.rpartition("/")
+    return folder in ("", "data", "train", "test") and _OURS.fullmatch(leaf) is not None
+
+
 class Exported(NamedTuple):
     """What was written, and what was not."""
 

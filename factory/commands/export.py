@@ -1,0 +1,154 @@
+"""`export`: pairs in the format a trainer reads, with a card, here, at a URL or on the Hub."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from factory.config import Export, Mix
+from factory.errors import ConfigError
+from factory.exports.card import write_card
+from factory.exports.card_facts import card_facts
+from factory.exports.check import require
+from factory.exports.hub import push
+from factory.exports.mix import mix as mix_in
+from factory.exports.remote import send, url_of
+from factory.exports.write import Exported
+from factory.exports.write import export as write_export
+from factory.identity import DEFAULT_SEED
+from factory.progress import Progress, Silent
+from factory.readers import PairsLike, read_pairs
+from factory.store import Workspace
+
+
+def export(
+    pairs: PairsLike | Sequence[PairsLike],
+    format: str = "rm",  # noqa: A002
+    out: str | Path | None = None,
+    *,
+    push_to_hub: str | None = None,
+    private: bool = False,
+    mix: Sequence[Mix | str] = (),
+    check: bool = False,
+    config: Export | None = None,
+    seed: int = DEFAULT_SEED,
+    progress: Progress | None = None,
+) -> list[Path | str]:
+    """Write pairs to the folder or URL `out` in an export format, with a dataset card; returns what was written.
+
+    `pairs` is anything that can be read, also a run folder, whose numbers then fill the card. `mix` names other pairs
+    to mix in, each `PATH` or `PATH=SHARE`. `push_to_hub` is USER/NAME of a data set to which the folder is pushed as
+    well; `out` may be left out then. With `check` nothing is written: `pairs` are files that are held against the
+    rules of the format; InputError names the first row that breaks one. Arguments win over `config`.
+    """
+    shown = progress or Silent()
+    if check:
+        return [_checked(path, format, shown) for path in _listed(pairs)]
+    options = _options(config, push_to_hub, private, mix)
+    if out is None and options.push_to_hub is None:
+        raise ConfigError("export needs a place to write to: give --out DIR or --push-to-hub USER/NAME")
+    job = _Job(format, options, seed, _run_root(pairs), shown)
+    url = url_of(out) if out is not None else None
+    with _folder(None if url else out) as folder:
+        files = job.write(_read(pairs, shown), folder)[1]
+        addresses = send(folder, url) if url else []
+        if options.push_to_hub:
+            addresses.append(push(folder, options.push_to_hub, private=options.private, progress=shown))
+    return [*([] if url or out is None else files), *addresses]
+
+
+def export_into(
+    work: Workspace,
+    pairs: pl.LazyFrame,
+    name: str,
+    config: Export,
+    seed: int,
+    root: Path,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write a run's pairs in the format `name` to the folder `name` of a workspace; returns facts for the manifest."""
+    job = _Job(name, config, seed, root, progress or Silent())
+    folder = work.path / name
+    folder.mkdir(exist_ok=True)
+    written, _ = job.write(pairs, folder)
+    left = sum(written.left_out.values()) + written.set_aside
+    return {"rows": sum(written.rows.values()), "splits": written.rows, "left_out": left}
+
+
+class _Job(NamedTuple):
+    """One export with its settings."""
+
+    format: str
+    options: Export
+    seed: int
+    root: Path | None
+    progress: Progress
+
+    def write(self, pairs: pl.LazyFrame, folder: Path) -> tuple[Exported, list[Path]]:
+        """Mix, write, and describe."""
+        mixed: dict[str, int] = {}
+        options = self.options
+        if options.mix:
+            pairs, mixed = mix_in(
+                pairs, options.mix, decontaminate=options.decontaminate, seed=self.seed, progress=self.progress
+            )
+        written = write_export(pairs, self.format, folder, options, self.seed, self.progress)
+        facts = card_facts(
+            written,
+            self.format,
+            run_root=self.root,
+            place=options.push_to_hub,
+            license=options.license,
+            mixed=mixed,
+            seed=self.seed,
+        )
+        return written, list(dict.fromkeys([*written.files, *write_card(facts, folder)]))
+
+
+def _options(config: Export | None, push_to_hub: str | None, private: bool, mix: Sequence[Mix | str]) -> Export:
+    given: dict[str, Any] = (config or Export()).model_dump()
+    given |= {"push_to_hub": push_to_hub} if push_to_hub else {}
+    given |= {"private": True} if private else {}
+    given |= {"mix": [one if isinstance(one, str) else one.model_dump() for one in mix]} if mix else {}
+    return Export.model_validate(given)
+
+
+def _listed(pairs: PairsLike | Sequence[PairsLike]) -> list[PairsLike]:
+    return list(pairs) if isinstance(pairs, list | tuple) else [pairs]  # type: ignore[list-item]
+
+
+def _checked(path: PairsLike, format: str, shown: Progress) -> Path:  # noqa: A002
+    if not isinstance(path, str | Path):
+        raise ConfigError("check works on files: give the path of a file or of a folder")
+    shown.say(f"{path}: {require(path, format)} rows keep the rules of {format}")
+    return Path(path)
+
+
+def _run_root(pairs: PairsLike | Sequence[PairsLike]) -> Path | None:
+    """The run folder, where pairs are those of one run."""
+    listed = _listed(pairs)
+    if len(listed) != 1 or not isinstance(listed[0], str | Path):
+        return None
+    root = Path(listed[0])
+    return root if (root / "run.json").is_file() else None
+
+
+def _read(pairs: PairsLike | Sequence[PairsLike], shown: Progress) -> pl.LazyFrame:
+    found = read_pairs(pairs)
+    reasons = found.rejected.group_by("reason").len().sort("reason").collect(engine="streaming")
+    for reason, count in reasons.iter_rows():
+        shown.say(f"reading: {count} rows are no pairs and are left out: {reason}")
+    return found.kept
+
+
+@contextmanager
+def _folder(out: str | Path | None) -> Iterator[Path]:
+    """The folder to write to: `out`, or one that is gone afterwards."""
+    if out is not None:
+        yield Path(out)
+        return
+    with TemporaryDirectory(prefix="sso-factory-") as scratch:
+        yield Path(scratch)
