@@ -58,11 +58,8 @@ def _grouped(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: f
 
 
 @contextmanager
-def aligned(model: Any, active: bool = True) -> Iterator[None]:
+def aligned(model: Any) -> Iterator[None]:
     """Give `model` this attention while the block runs."""
-    if not active:
-        yield
-        return
     before = model.config._attn_implementation
     AttentionInterface.register(KERNEL, aligned_attention)
     model.set_attn_implementation(KERNEL)

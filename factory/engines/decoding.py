@@ -200,7 +200,7 @@ class Decoder:
         """After a failed pass: start over with half the budget; a row that fails alone is given up."""
         waiting = list(self._queue)[len(group) :]
         struck = [*group, *self._rows]
-        self._held, self._rows, self._queue = held(self.model, self.pad), [], deque(waiting)
+        self._held, self._rows, self._queue = self._held.fresh(), [], deque(waiting)
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

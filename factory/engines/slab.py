@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, cast
 
 import torch
@@ -45,6 +45,9 @@ class Held(Protocol):
 
     def attention(self) -> AbstractContextManager[None]:
         """To be entered while rows are added or advanced."""
+
+    def fresh(self) -> "Held":
+        """An empty one of the kind."""
 
 
 def held(model: Any, pad: int) -> Held:
@@ -129,6 +132,10 @@ class Slab:
     def attention(self) -> AbstractContextManager[None]:
         """The attention that fits the layout."""
         return aligned(self.model)
+
+    def fresh(self) -> Held:
+        """An empty slab."""
+        return Slab(self.model, self.pad)
 
     @torch.inference_mode()
     def start(self, rows: Sequence[list[int]], shared: int) -> None:
@@ -247,7 +254,11 @@ class OwnCache:
 
     def attention(self) -> AbstractContextManager[None]:
         """The model's own."""
-        return aligned(self.model, active=False)
+        return nullcontext()
+
+    def fresh(self) -> Held:
+        """No rows, no cache."""
+        return OwnCache(self.model, self.pad)
 
     @torch.inference_mode()
     def start(self, rows: Sequence[list[int]], shared: int) -> None:
