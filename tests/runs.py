@@ -185,7 +185,9 @@ def _filtered(root: Path, rows: list[dict[str, Any]], draws: random.Random) -> p
     gap, judged = chosen % 11 == 0, pl.col("pair_id").is_in(wrong)
     live = everything.filter(~gap, ~judged)
     surplus = live.filter(chosen > rejected).height - live.filter(chosen < rejected).height
-    longer = pl.col("pair_id").is_in(live.filter(chosen > rejected).sort("pair_id").head(max(0, surplus))["pair_id"])
+    longer = pl.col("pair_id").is_in(
+        live.filter(chosen > rejected).sort("pair_id").head(max(0, surplus))["pair_id"].implode()
+    )
     reason = (
         pl.when(gap)
         .then(pl.lit("length_gap too_long"))
@@ -216,30 +218,51 @@ def _funnel(n: int, rejected: pl.DataFrame) -> dict[str, Any]:
     return {"input": n, "steps": steps, "kept": left}
 
 
-def _counted(draws: random.Random, n: int) -> dict[str, Any]:
+def _counted(draws: random.Random, n: int, **stratum: Any) -> dict[str, Any]:
     right = round(n * draws.uniform(0.74, 0.86))
     wrong = round(n * 0.03)
-    low, high = right / n - 1.2 / n**0.5 / 2, min(1.0, right / n + 1.0 / n**0.5 / 2)
+    low, high = right / n - 0.04, min(1.0, right / n + 0.04)
     return {
+        **stratum,
         "n": n,
         "right": right,
         "unsure": n - right - wrong,
         "wrong": wrong,
         "invalid": 1,
         "accuracy_without_unsure": right / n,
-        "accuracy_with_unsure": (n - wrong) / n,
         "wilson_low": low,
         "wilson_high": high,
-        "flip_rate": (n - right - wrong) / n,
     }
 
 
 def _audit(root: Path, draws: random.Random) -> None:
-    by_iteration = {str(i): _counted(draws, 120) for i in range(1, ITERATIONS + 1)}
-    strata = {"iteration": by_iteration, "feature": {name: _counted(draws, 45) for name in FEATURES}}
-    more = {"first_slot_rate": 0.53, "longer_chosen_rate": 0.5, "always_longer_accuracy": 0.55, "requests": 722}
-    spent = {"prompt_tokens": 512_000, "completion_tokens": 1_444, "cost": 1.29, "judge": "auditor"}
-    _json(root / "audit/audit.json", {**_counted(draws, 360), **more, **spent, "strata": strata})
+    strata = [_counted(draws, 15, iteration=i, feature=f) for i in range(1, ITERATIONS + 1) for f in FEATURES]
+    whole = _counted(draws, 360)
+    more = {
+        "judge": "auditor",
+        "pairs": 361,
+        "accuracy_with_unsure": (whole["right"] + whole["unsure"]) / 360,
+        "bootstrap_low": whole["wilson_low"] - 0.01,
+        "bootstrap_high": whole["wilson_high"] + 0.01,
+        "flip_rate": whole["unsure"] / 360,
+        "first_slot_rate": 0.53,
+        "longer_chosen_rate": 0.5,
+        "always_longer_accuracy": 0.55,
+        "requests": 722,
+    }
+    spent = {"prompt_tokens": 512_000, "completion_tokens": 1_444, "cost": 1.29}
+    agreed = {"judges": ["auditor", "judge-large"], "on": "verdicts", "n": 300, "agreement": 0.88, "kappa": 0.61}
+    report = {
+        **whole,
+        **more,
+        **spent,
+        "strata": strata,
+        "lengths": [],
+        "gaps": [],
+        "agreement": [agreed],
+        "gold": None,
+    }
+    _json(root / "audit/audit.json", report)
     _manifest(root, "audit/audit", 95.0)
 
 

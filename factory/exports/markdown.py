@@ -7,6 +7,8 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from factory.exports.facts import Share
+
 _SPECIAL = re.compile(r"([\\`*_\[\]|~#!$])")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
@@ -61,6 +63,16 @@ def span(interval: Sequence[float | None]) -> Safe:
     return Safe("" if low is None or high is None else f"{100 * low:.1f}–{100 * high:.1f} %")
 
 
+def rate(share: Share | None) -> Safe:
+    """A Share in percent, a dash where there is none."""
+    return percent(share.value if share else None)
+
+
+def interval(share: Share | None) -> Safe:
+    """The interval of a Share in percent; nothing where there is none."""
+    return span(share.interval if share else (None, None))
+
+
 def environment() -> Environment:
     """Jinja over the templates of this package, escaping every printed value for Markdown."""
     made = Environment(
@@ -72,5 +84,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters.update(number=number, percent=percent, span=span, fenced=fenced, as_yaml=as_yaml)
+    made.filters.update(
+        number=number, percent=percent, span=span, rate=rate, interval=interval, fenced=fenced, as_yaml=as_yaml
+    )
     return made

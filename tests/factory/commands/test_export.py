@@ -1,0 +1,116 @@
+"""`export` from a user's side: whatever pairs are given as, wherever they go."""
+
+from pathlib import Path
+
+import datasets
+import polars as pl
+import pytest
+
+import factory
+from factory.commands.export import export, export_into
+from factory.config import Export
+from factory.errors import ConfigError, InputError
+from factory.journal import Journal
+from factory.progress import Silent
+from factory.store import Workspace
+from tests.pairs import assistant, pairs, user
+from tests.runs import run_folder
+
+
+class Said(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    datasets.disable_progress_bars()
+
+
+def rows(folder: Path, tmp_path: Path) -> int:
+    found = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+    return sum(len(part) for part in found.values())
+
+
+def test_a_run_folder_is_exported_with_its_numbers(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "demo", prompts=30)
+    files = export(run, "rm", tmp_path / "out")
+    assert {path.relative_to(tmp_path / "out").as_posix() for path in files} >= {"README.md", "plots/funnel.png"}
+    kept = pl.read_parquet(run / "filtered/kept.parquet").height
+    assert rows(tmp_path / "out", tmp_path) == kept
+    assert "How right it is" in (tmp_path / "out/README.md").read_text()
+
+
+@pytest.mark.parametrize("kind", ["polars", "lazy", "datasets", "file"])
+def test_pairs_may_be_given_as_anything_that_can_be_read(kind: str, tmp_path: Path) -> None:
+    frame = pairs(6)
+    frame.write_parquet(tmp_path / "in.parquet")
+    given = {
+        "polars": frame,
+        "lazy": frame.lazy(),
+        "datasets": datasets.Dataset.from_polars(frame.select("prompt", "chosen", "rejected")),
+        "file": str(tmp_path / "in.parquet"),
+    }[kind]
+    export(given, "rm", tmp_path / "out")
+    assert rows(tmp_path / "out", tmp_path) == 12
+
+
+def test_it_is_the_function_of_the_package() -> None:
+    assert factory.export is export
+
+
+def test_rows_that_are_no_pairs_are_said(tmp_path: Path) -> None:
+    same = {"prompt": "q", "chosen": "a", "rejected": "a"}
+    pl.DataFrame([same, {**same, "rejected": "b"}]).write_parquet(tmp_path / "in.parquet")
+    said = Said()
+    export(tmp_path / "in.parquet", "rm", tmp_path / "out", progress=said)
+    assert any(line.startswith("reading: 1 rows are no pairs") for line in said.lines), said.lines
+
+
+def test_arguments_win_over_the_config(tmp_path: Path) -> None:
+    config = Export(license="mit", test_share=0, mix=["nowhere.jsonl"])
+    pairs(3).write_parquet(tmp_path / "more.parquet")
+    said = Said()
+    export(pairs(6).head(6), "rm", tmp_path / "out", config=config, mix=[str(tmp_path / "more.parquet")], progress=said)
+    text = (tmp_path / "out/README.md").read_text()
+    assert "license: mit" in text
+    assert "6 pairs of 0" not in "".join(said.lines)
+    assert "0 pairs were mixed in from more.parquet" in text
+
+
+def test_check_writes_nothing_and_names_the_row(tmp_path: Path) -> None:
+    export(pairs(6), "rm", tmp_path / "out")
+    said = Said()
+    assert export(str(tmp_path / "out"), "rm", check=True, progress=said) == [tmp_path / "out"]
+    assert said.lines == [f"{tmp_path / 'out'}: 12 rows keep the rules of rm"]
+    bad = pl.DataFrame([{"chosen": [user("q")], "rejected": [user("q"), assistant("a")]}])
+    bad.write_parquet(tmp_path / "bad.parquet")
+    with pytest.raises(InputError, match=r"bad\.parquet: row 1"):
+        export([tmp_path / "out", tmp_path / "bad.parquet"], "rm", check=True)
+    with pytest.raises(ConfigError, match="works on files"):
+        export(pairs(2), "rm", check=True)
+
+
+def test_without_a_place_nothing_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--out DIR or --push-to-hub"):
+        export("no-such-file", "rm")
+
+
+def test_a_url_gets_the_files_and_the_card(tmp_path: Path) -> None:
+    sent = export(pairs(6), "rm", "memory://exports/one")
+    assert sent[-1] == "memory://exports/one/README.md"
+    assert "memory://exports/one/plots/lengths.png" in sent
+
+
+def test_a_step_of_the_line_writes_into_its_workspace(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "demo", prompts=30)
+    kept = pl.scan_parquet(run / "filtered/kept.parquet")
+    folder = tmp_path / "work"
+    folder.mkdir()
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        facts = export_into(Workspace(folder, journal), kept, "dpo", Export(), 42, run)
+    assert facts["rows"] == rows(folder / "dpo", tmp_path) == sum(facts["splits"].values())
+    assert (folder / "dpo" / "plots" / "funnel.png").is_file()
