@@ -237,6 +237,11 @@ REASONS = {
     "tool call": ({"chosen": [U, {**A, "tool_calls": [{"id": 1}]}], "rejected": [U, A]}, "tool_turns"),
     "image": ({"chosen": [IMAGE, A], "rejected": [IMAGE, said("No")]}, "not_text"),
     "user last": ({"chosen": [U, A, U], "rejected": [U, A, {**U, "content": "!"}]}, "bad_roles"),
+    "replies by the user": (
+        {"chosen": [U, {**U, "content": "a"}], "rejected": [U, {**U, "content": "b"}]},
+        "bad_roles",
+    ),
+    "one reply by the user": ({"chosen": [U, A], "rejected": [U, {**U, "content": "b"}]}, "bad_roles"),
     "system in the middle": ({"chosen": [U, SYSTEM, A], "rejected": [U, SYSTEM, said("No")]}, "bad_roles"),
     "unknown role": (implicit([{"role": "x", "content": "y"}], "a", "b"), "bad_roles"),
     "label of neither": (labelled(TURNS, "ab", "c") | {"label": 3}, "unreadable"),
