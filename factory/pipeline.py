@@ -43,8 +43,7 @@ def the_line(steps: Steps) -> Outcome:
     filtered = steps.filter(scored)
     audit = steps.audit(filtered)
     exports = steps.export(filtered, audit)
-    report = steps.report(filtered, audit)
-    return Outcome(steps.folder.root, filtered, exports, audit, report)
+    return Outcome(steps.folder.root, filtered, exports, audit)
 
 
 def run(

@@ -1,0 +1,185 @@
+"""The command line as a person meets it: what is printed, exit codes, one sentence for what goes wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+
+from factory.cli import main
+
+ROOT = Path(__file__).parents[2]
+
+
+def call(*args: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    return tmp_path / "run"
+
+
+def quickstart(run_dir: Path, *args: str) -> Result:
+    return call(
+        "run", ROOT / "examples" / "quickstart.yaml", "--run-dir", run_dir, "--set", "engine.kind=scripted", *args
+    )
+
+
+def test_the_line_ends_with_funnel_samples_and_places(run_dir: Path) -> None:
+    done = quickstart(run_dir)
+    assert done.exit_code == 0, done.output
+    for word in ("judge_agrees", "length_balance", "chosen  ", "rejected  ", "kept.parquet", "exports/rm"):
+        assert word in done.output
+    funnel = json.loads((run_dir / "filtered" / "funnel.json").read_text())
+    assert funnel["input"] == 15
+    assert funnel["kept"] + sum(step["rejected"] for step in funnel["steps"]) == funnel["input"]
+    assert pl.read_parquet(run_dir / "filtered" / "kept.parquet").height == funnel["kept"]
+
+
+def test_a_second_run_reuses_every_stage(run_dir: Path) -> None:
+    quickstart(run_dir)
+    again = quickstart(run_dir)
+    assert again.exit_code == 0
+    assert again.output.count("done before, reused") == len(list(run_dir.rglob("*.manifest.json")))
+
+
+def test_a_changed_key_is_named_and_what_it_does_not_touch_is_reused(run_dir: Path) -> None:
+    quickstart(run_dir)
+    changed = quickstart(run_dir, "--set", "filters.2.max_chars=50")
+    assert "filtered/filter: made again, because filters changed" in changed.output
+    assert "iterations/3/train: done before, reused" in changed.output
+
+
+def test_until_stops_after_a_stage(run_dir: Path) -> None:
+    done = quickstart(run_dir, "--until", "1/triples")
+    assert done.exit_code == 0
+    assert (run_dir / "iterations/1/triples.parquet").is_file()
+    assert not (run_dir / "iterations/1/scores.parquet").exists()
+
+
+def test_status_lists_the_stages(run_dir: Path) -> None:
+    quickstart(run_dir, "--until", "1/scores")
+    shown = call("status", run_dir)
+    assert shown.exit_code == 0
+    lines = [line.split()[0] for line in shown.output.splitlines() if "done" in line]
+    assert lines == ["prompts", *(f"iterations/1/{name}" for name in ("features", "contrast", "triples", "scores"))]
+
+
+def test_a_dry_run_counts_and_leaves_nothing(run_dir: Path) -> None:
+    done = quickstart(run_dir, "--dry-run")
+    assert done.exit_code == 0
+    assert "15 prompts; nothing was sent" in done.output
+    (replies,) = (line.split() for line in done.output.splitlines() if "replies 1" in line)
+    assert replies[2] == "15"
+    assert not run_dir.exists()
+
+
+def test_init_writes_a_configuration_that_runs(tmp_path: Path) -> None:
+    made = call("init", tmp_path / "new")
+    assert made.exit_code == 0
+    done = call("run", tmp_path / "new" / "sso.yaml", "--run-dir", tmp_path / "run", "--set", "engine.kind=scripted")
+    assert done.exit_code == 0, done.output
+    assert call("init", tmp_path / "new").exit_code == 2
+
+
+@pytest.mark.parametrize("preset", ["paper", "api"])
+def test_every_preset_is_a_valid_configuration(tmp_path: Path, preset: str) -> None:
+    assert call("init", tmp_path, "--preset", preset).exit_code == 0
+    planned = call("run", tmp_path / "sso.yaml", "--dry-run")
+    assert planned.exit_code == 0, planned.output
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+CONFIG = "prompts: {paths: [PROMPTS]}\nengine: scripted\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "prompts", "words"),
+    [
+        ("polcy: {model: x}\n" + CONFIG, '{"prompt": "hi"}', ["polcy", "policy"]),
+        ("training: {method: ssso}\n" + CONFIG, '{"prompt": "hi"}', ["training.method", "sso"]),
+        ("filters: [{use: lenght_gap}]\n" + CONFIG, '{"prompt": "hi"}', ["lenght_gap", "length_gap"]),
+        ("filters: [{use: length_gap, max: 3}]\n" + CONFIG, '{"prompt": "hi"}', ["max", "max_chars"]),
+        ("principles: {set: nowhere}\n" + CONFIG, '{"prompt": "hi"}', ["nowhere"]),
+        (CONFIG, '{"text_a": "hi"}', ["text_a", "prompt"]),
+        (CONFIG, '{"prompt": ""}', ["empty_prompt"]),
+        (CONFIG, "", ["prompts.jsonl"]),
+        (CONFIG, "not json", ["prompts.jsonl"]),
+        ("run: [", '{"prompt": "hi"}', ["config.yaml", "line"]),
+        ("engine: scripted\n", '{"prompt": "hi"}', ["prompts"]),
+    ],
+)
+def test_bad_input_is_one_sentence(tmp_path: Path, config: str, prompts: str, words: list[str]) -> None:
+    source = write(tmp_path / "prompts.jsonl", prompts + "\n" if prompts else "")
+    path = write(tmp_path / "config.yaml", config.replace("PROMPTS", str(source)))
+    done = call("run", path, "--run-dir", tmp_path / "run")
+    assert done.exit_code in (1, 2), done.output
+    (sentence,) = [line for line in done.output.splitlines() if line.startswith("sso-factory:")]
+    assert all(word in sentence for word in words), sentence
+    assert "Traceback" not in done.output
+
+
+def test_a_missing_model_is_one_sentence_and_loses_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    source = write(tmp_path / "prompts.jsonl", '{"prompt": "hi"}\n')
+    path = write(tmp_path / "c.yaml", f"prompts: {{paths: [{source}]}}\npolicy: {{model: ./no-such-folder}}\n")
+    done = call("run", path, "--run-dir", tmp_path / "run")
+    assert done.exit_code in (1, 2)
+    assert "no-such-folder" in done.output
+    assert (tmp_path / "run" / "config.yaml").is_file()
+
+
+def test_filter_writes_kept_rejected_and_funnel(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "a", "chosen": "yes, it is..", "rejected": "no"},
+        {"prompt": "a", "chosen": "yes, it is..", "rejected": "no"},
+        {"prompt": "b", "chosen": "no", "rejected": "maybe, it is"},
+        {"prompt": "c", "chosen": "", "rejected": "no"},
+    ]
+    source = write(tmp_path / "pairs.jsonl", "\n".join(map(json.dumps, rows)))
+    done = call("filter", source, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "no judge" in done.output
+    funnel = json.loads((tmp_path / "out" / "funnel.json").read_text())
+    assert funnel["input"] == 4
+    assert funnel["kept"] == 2
+    rejected = pl.read_parquet(tmp_path / "out" / "rejected.parquet")
+    assert sorted(rejected["filter"]) == ["duplicate", "read"]
+
+
+def test_filter_dry_run_writes_nothing(tmp_path: Path) -> None:
+    source = write(tmp_path / "pairs.jsonl", json.dumps({"prompt": "a", "chosen": "yes", "rejected": "no"}))
+    done = call("filter", source, "--out", tmp_path / "out", "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert "length_balance" in done.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_filter_that_needs_votes_without_a_judge_says_so(tmp_path: Path) -> None:
+    source = write(tmp_path / "pairs.jsonl", json.dumps({"prompt": "a", "chosen": "yes", "rejected": "no"}))
+    config = write(tmp_path / "f.yaml", "filters: [{use: judge_agrees}]")
+    done = call("filter", source, "--out", tmp_path / "out", "--config", config)
+    assert done.exit_code == 2
+    assert "judge_agrees needs votes" in done.output
+
+
+def test_export_of_a_run_is_listed(run_dir: Path, tmp_path: Path) -> None:
+    quickstart(run_dir)
+    done = call("export", run_dir, "--format", "dpo", "--out", tmp_path / "dpo")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "dpo" / "README.md").is_file()
+
+
+def test_the_command_itself_starts_quickly_and_heavy_free() -> None:
+    code = "import sys; from factory.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    code += "print(sorted({'torch', 'transformers', 'datasets', 'ray', 'vllm', 'openai'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip().endswith("[]")
