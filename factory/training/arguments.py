@@ -43,10 +43,12 @@ def arguments(config: Training, out: Path, seed: int) -> TrainingArguments:
 
 
 def _compute_type(config: Training) -> dict[str, bool]:
-    on_gpu = torch.cuda.is_available()
-    half = config.dtype == "bfloat16" or (config.dtype == "auto" and on_gpu and torch.cuda.is_bf16_supported())
-    # transformers wants to hear that bfloat16 on a CPU is meant.
-    return {"bf16": True, "use_cpu": not on_gpu} if half else {}
+    half = config.dtype == "bfloat16"
+    if config.dtype == "auto" and torch.cuda.is_available():
+        half = torch.cuda.is_bf16_supported()
+    # Where there is only a CPU it must be said: else bfloat16 is refused, and launched processes never meet.
+    devices = getattr(torch, "accelerator", torch.cuda)  # torch before 2.6 has no word for all of them
+    return {"bf16": half, "use_cpu": not devices.is_available()}
 
 
 def _checkpointing(config: Training) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class PolicyTrainer(Trainer):  # type: ignore[misc]
         self, model: Any, args: TrainingArguments, steps: Sequence[list[Example]], objective: Objective, watch: "Watch"
     ) -> None:
         args._n_gpu = min(args.n_gpu, 1)  # several GPUs are for accelerate launch; never torch's DataParallel
-        _score_replies(model, objective)
+        score_replies(model, objective)
         self.use_cache = unwrapped(model).config.use_cache
         super().__init__(model=model, args=args, train_dataset=list(steps), callbacks=[LastStep()])
         self.add_callback(FirstStep(self))
@@ -171,7 +171,7 @@ class LastStep(TrainerCallback):  # type: ignore[misc]
         return control
 
 
-def _score_replies(model: Any, objective: Objective) -> None:
+def score_replies(model: Any, objective: Objective) -> None:
     """Make the model's forward score replies, so that every wrapper (DDP, FSDP, autocast) sees one plain forward."""
 
     def forward(self: Any, batch: Batch) -> Tensor:

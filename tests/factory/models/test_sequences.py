@@ -100,6 +100,24 @@ def test_packing_such_a_model_would_indeed_be_wrong():
     assert (packed_by(model, Plan("masked", head)).sums - plainly(model, items())).abs().max() > 1e-2
 
 
+def test_a_window_longer_than_any_probe_counts():
+    """On the probe's 15 tokens a window of 64 is full attention, so only the configuration can tell."""
+    torch.manual_seed(0)
+    config = AutoConfig.for_model("gemma3_text", **{**SIZES, "head_dim": 8, "sliding_window": 64})
+    assert plan_for(AutoModelForCausalLM.from_config(config).eval()).layout == "separate"
+
+
+def test_a_model_that_only_looks_plain_is_found_out():
+    """Bloom has no position ids: its distances come from the place in the row. Its configuration does not say so."""
+    torch.manual_seed(0)
+    config = AutoConfig.for_model("bloom", vocab_size=300, hidden_size=32, n_layer=2, n_head=4, initializer_range=0.3)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    assert getattr(config, "layer_types", None) is None
+    plan = plan_for(model)
+    assert plan.layout == "separate"
+    np.testing.assert_allclose(packed_by(model, plan).sums.detach(), plainly(model, items()).detach(), atol=1e-4)
+
+
 def test_asking_for_what_a_model_cannot_is_an_error():
     with pytest.raises(ConfigError, match=r"training.layout: MambaForCausalLM"):
         plan_for(model_of("mamba"), "packed")

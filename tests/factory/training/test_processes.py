@@ -1,0 +1,134 @@
+"""Training in several processes, and training that is really killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from factory.config import Training
+from factory.engines.base import ModelRef
+from factory.models.layout import Layout
+from factory.models.load import load_model, load_tokenizer
+from factory.models.sequences import plan_for, reply_logps
+from factory.training.batches import MicroBatch, tensors
+from factory.training.data import Reader, encode
+from factory.training.methods import method_of
+from factory.training.stats import MetricsFile
+from tests.training_pairs import scored_pairs, tiny_policy
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+ROOT = Path(__file__).parents[3]
+CONFIG = {
+    "learning_rate": 1e-4,
+    "max_grad_norm": 1e9,  # clipping would hide a wrong scale
+    "batch_pairs": 11,  # the last step of an epoch has one pair, and so one process none
+    "micro_batch_tokens": 600,
+    "epochs": 2,
+    "warmup_ratio": 0.0,
+    "trainer_options": {"optim": "sgd"},
+}
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("given")
+    scored_pairs().write_parquet(folder / "pairs.parquet")
+    return tiny_policy(folder).name, str(folder / "pairs.parquet")
+
+
+def command(launcher, module, *arguments):
+    if launcher == "alone":
+        return [sys.executable, "-m", module, *arguments]
+    if launcher == "torchrun":
+        return [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", module, *arguments]
+    options = ["--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    tool = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", *options]
+    return [*tool, "-m", module, *arguments]
+
+
+def environment():
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+        "MASTER_PORT": str(29600 + os.getpid() % 300),
+    }
+
+
+def run(launcher, module, *arguments):
+    done = subprocess.run(command(launcher, module, *arguments), env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def topology(out):
+    return [json.loads(path.read_text()) for path in sorted(out.parent.glob(f"{out.name}.*.json"))]
+
+
+def distance(one, other):
+    first, second = (load_file(out / "policy" / "model.safetensors") for out in (one, other))
+    assert first.keys() == second.keys()
+    return max((first[name] - second[name]).abs().max().item() for name in first)
+
+
+@pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
+def test_two_processes_end_in_the_weights_of_one(given, tmp_path, launcher):
+    run("alone", "tests.training_job", *given, str(tmp_path / "one"), json.dumps(CONFIG))
+    run(launcher, "tests.training_job", *given, str(tmp_path / "two"), json.dumps(CONFIG))
+    assert topology(tmp_path / "one") == [{"world": 1, "backend": None, "wrapper": "LlamaForCausalLM"}]
+    assert topology(tmp_path / "two") == [
+        {"world": 2, "backend": "gloo", "wrapper": "DistributedDataParallel"},
+        {"world": 2, "backend": "gloo", "wrapper": "DistributedDataParallel"},
+    ]
+    assert distance(tmp_path / "one", tmp_path / "two") < 1e-5
+    one, two = (MetricsFile(tmp_path / name / "metrics.jsonl").read() for name in ("one", "two"))
+    assert [line["pairs"] for line in two] == [line["pairs"] for line in one] == [11, 1, 11, 1]
+    assert [line["loss"] for line in two] == pytest.approx([line["loss"] for line in one], abs=1e-5)
+    moved = load_file(tmp_path / "two" / "policy" / "model.safetensors")
+    start = load_file(Path(given[0]) / "model.safetensors")
+    assert max((moved[name] - start[name]).abs().max().item() for name in start) > 1e-3
+
+
+def test_sharded_by_fsdp_the_numbers_are_the_same(given, tmp_path):
+    """FSDP averages gradients over processes, so theirs are half the sum over all pairs."""
+    run("torchrun", "tests.sharded_job", given[0], str(tmp_path / "found"))
+    found = [torch.load(tmp_path / f"found.{rank}", weights_only=True) for rank in (0, 1)]
+    assert [part["world"] for part in found] == [2, 2]
+    policy = ModelRef(given[0])
+    model = load_model(policy, "cpu", torch.float32)
+    reader = Reader(method_of(Training()).needed, load_tokenizer(policy), False, 512)
+    examples = encode(scored_pairs(4), reader).examples
+    plan = plan_for(model)
+    kind: Layout = plan.layout
+    for rank, part in enumerate(found):
+        sums = reply_logps(model, tensors(MicroBatch(tuple(examples[rank::2])), kind, 0), plan).sums
+        assert torch.allclose(part["sums"], sums, atol=1e-4)
+        sums.sum().backward()
+    for name, parameter in model.named_parameters():
+        assert torch.allclose(found[0]["gradients"][name], parameter.grad / 2, atol=1e-3, rtol=1e-4), name
+
+
+def test_killed_by_the_system_it_goes_on_to_the_same_weights(given, tmp_path):
+    config = json.dumps({**CONFIG, "epochs": 20, "save_steps": 3, "trainer_options": {}})
+    run("alone", "tests.training_job", *given, str(tmp_path / "unbroken"), config)
+    arguments = command("alone", "tests.training_job", *given, str(tmp_path / "killed"), config)
+    process = subprocess.Popen(arguments, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "killed").glob("checkpoint-*/trainer_state.json")):
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "policy" / "policy.json").exists()
+    run("alone", "tests.training_job", *given, str(tmp_path / "killed"), config)
+    assert distance(tmp_path / "unbroken", tmp_path / "killed") == 0
+    one, other = (MetricsFile(tmp_path / name / "metrics.jsonl").read() for name in ("unbroken", "killed"))
+    assert one == other
+    assert len(one) == 40
