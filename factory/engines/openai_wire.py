@@ -91,7 +91,8 @@ def _blames(names: tuple[str, ...], blamed: str, message: str) -> bool:
 
 
 _TOO_LONG = re.compile(
-    r"context[ _](length|window|size)|too many (input )?tokens|prompt is too long|reduce the length|too large",
+    r"context[ _](length|window|size)|max_model_len|too many (input )?tokens|prompt is too long|reduce the length"
+    r"|too large",
     re.IGNORECASE,
 )
 

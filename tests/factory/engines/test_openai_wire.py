@@ -129,6 +129,20 @@ def test_an_identifier_that_was_not_among_the_likeliest_is_missing() -> None:
     assert found.choice_logprobs == pytest.approx({"m": -0.5})
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "This model's maximum context length is 2048 tokens. However, your prompt contains at least 2049 input tokens",
+        "max_tokens=4000 cannot be greater than max_model_len=2048. Please request fewer output tokens.",
+        "prompt is too long: 9000 tokens",
+    ],
+)
+def test_context_overflow_in_several_servers_words(said: str) -> None:
+    failure = judge_status(400, {"error": {"message": said, "param": "max_tokens"}}, {}, "http://here", "m")
+    assert failure.message == f"context_length_exceeded: {said}"
+    assert Dialect("max_tokens").after(failure.error, failure.message) is None
+
+
 def test_dialect_blames_the_named_parameter_alone() -> None:
     full = Dialect()
     assert full.after({"param": "seed"}, "no logprobs, no seed: unsupported") == Dialect(seed=False)
