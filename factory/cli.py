@@ -7,6 +7,7 @@ from types import FrameType
 from typing import Any
 
 import click
+from polars.exceptions import PolarsError
 
 import factory
 from factory import show
@@ -25,7 +26,9 @@ class _Main(click.Group):
         except KeyboardInterrupt:
             code, sentence = InterruptedRunError.exit_code, "stopped; the same command goes on from here"
         except OSError as error:
-            code, sentence = 1, f"{error.filename or 'the disk'}: {error.strerror or error}"
+            code, sentence = 1, f"{error.filename or 'the disk'}: {error.strerror or error}; mend that and go on"
+        except PolarsError as error:
+            code, sentence = 1, f"a table cannot be read or written: {str(error).splitlines()[0]}; check the file"
         click.echo(f"sso-factory: {sentence}", err=True)
         raise SystemExit(code)
 

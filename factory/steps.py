@@ -70,7 +70,7 @@ class Steps:
             return Split(fitting.kept, pl.concat([planned.rejected, fitting.rejected], how="diagonal_relaxed"))
 
         inputs = {
-            "prompts": fingerprint(config.paths),
+            "prompts": fingerprint(config.paths, table="prompts.parquet"),
             "limit": config.limit,
             "iterations": run.iterations,
             "seed": self._seed,

@@ -75,7 +75,7 @@ class Workspace(NamedTuple):
     """What a stage works with while it is being made."""
 
     path: Path
-    """What is left in it becomes the stage's output. Kept across a kill, as long as the fingerprint stays."""
+    """What is left in it becomes the output, dotted names aside. Kept across a kill while the fingerprint stays."""
     journal: Journal
 
 
@@ -238,8 +238,12 @@ def _prepare(partial: Path, fingerprint: str) -> None:
 
 
 def _move_up(partial: Path, folder: Path) -> dict[str, Output]:
-    """Move everything in `partial` into `folder`, synced, and list every file with its digest."""
-    (partial / ".fingerprint").unlink(missing_ok=True)
+    """Move everything in `partial` into `folder`, synced, and list every file with its digest.
+
+    What begins with a dot is scratch, perhaps of a process that was killed, and is dropped.
+    """
+    for scratch in partial.glob(".*"):
+        shutil.rmtree(scratch) if scratch.is_dir() else scratch.unlink()
     outputs: dict[str, Output] = {}
     for path in sorted(p for p in partial.rglob("*") if p.is_file()):
         with path.open("rb+") as file:

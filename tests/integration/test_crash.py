@@ -31,15 +31,15 @@ def contents(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], int]:
-    folder = tmp_path_factory.mktemp("unbroken")
+    folder = tmp_path_factory.mktemp("unbroken") / "run"
     done = run(folder, 0)
     assert done.returncode == 0, done.stderr
     return contents(folder), int(done.stdout.split()[-1])
 
 
 def test_the_run_is_the_same_twice(unbroken: tuple[dict[str, str], int], tmp_path: Path) -> None:
-    assert run(tmp_path, 0).returncode == 0
-    assert contents(tmp_path) == unbroken[0]
+    assert run(tmp_path / "run", 0).returncode == 0
+    assert contents(tmp_path / "run") == unbroken[0]
 
 
 def test_a_run_killed_anywhere_ends_in_the_same_bytes(unbroken: tuple[dict[str, str], int], tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_run_killed_anywhere_ends_in_the_same_bytes(unbroken: tuple[dict[str, 
     chosen = [1 + int(width * (place + random.Random(place).random())) for place in range(KILLS)]
 
     def killed_and_resumed(point: int) -> tuple[int, str]:
-        folder = tmp_path / str(point)
+        folder = tmp_path / str(point) / "run"
         if run(folder, point).returncode != -9:
             return point, "did not die"
         done = run(folder, 0)
@@ -68,7 +68,7 @@ def test_a_run_killed_over_and_over_ends_in_the_same_bytes(
     expected, points = unbroken
     deaths = 0
     for stretch in range(10):
-        deaths += run(tmp_path, points // 12 + stretch).returncode == -9
+        deaths += run(tmp_path / "run", points // 12 + stretch).returncode == -9
     assert deaths >= 5
-    assert run(tmp_path, 0).returncode == 0
-    assert contents(tmp_path) == expected
+    assert run(tmp_path / "run", 0).returncode == 0
+    assert contents(tmp_path / "run") == expected
