@@ -1,0 +1,138 @@
+"""report.html: one run on one page that needs nothing else; data enters it escaped or as JSON, never as markup."""
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from factory.exports import markdown as words
+from factory.exports.charts import bar, dot
+from factory.exports.report_pairs import reader_pairs
+from factory.exports.report_views import (
+    audit_interval,
+    biases,
+    duration,
+    figures,
+    judge_dots,
+    lengths,
+    likelihood,
+    likelihood_rows,
+    spending,
+    summary,
+    training,
+)
+from factory.exports.run_facts import run_facts
+from factory.exports.run_models import RunFacts
+
+_SECTIONS = {
+    "funnel": "Kept",
+    "accuracy": "Accuracy",
+    "likelihood": "On-policy",
+    "lengths": "Lengths",
+    "training": "Training",
+    "judges": "Judges",
+    "cost": "Cost",
+    "reader-section": "Pairs",
+    "configuration": "Configuration",
+}
+_VERDICTS = ("right", "unsure", "wrong", "invalid", "asked in one order", "not judged")
+
+_ONE_ORDER = {"partial": "asked in one order"}
+
+
+def report_html(root: Path) -> str:
+    """The report of the run folder `root`; sections for which it holds nothing are left out."""
+    run = run_facts(root)
+    pairs = reader_pairs(root, run.seed or 0)
+    style, script = (_asset(f"report.{kind}") for kind in ("css", "js"))
+    values: dict[str, Any] = {
+        "run": run,
+        "audit": run.audit if run.audit and run.audit.accuracy_without_unsure is not None else None,
+        "audit_interval": audit_interval(run.audit),
+        "summary": summary(run),
+        "figures": figures(run),
+        "set_aside": [(it.number, it.set_aside) for it in run.iterations if it.set_aside],
+        "judge_dots": judge_dots(run),
+        "likelihood": likelihood(run),
+        "likelihood_rows": likelihood_rows(run),
+        "lengths": lengths(run, root),
+        "training": training(run),
+        "spending": spending(run),
+        "longest": max(run.seconds.values(), default=0),
+        "pairs_json": Markup(safe_json(pairs)) if pairs else None,
+        "pairs_note": _note(run, pairs),
+        "selects": _selects(pairs),
+        "config": yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True) if run.config else None,
+        "policy": _policy(style, script),
+        "style": Markup(style),
+        "script": Markup(script),
+    }
+    page = _environment().get_template("report.html.jinja")
+    body = page.render(**values, sections=[])
+    there = [(id_, label) for id_, label in _SECTIONS.items() if f'<section id="{id_}">' in body]
+    return page.render(**values, sections=there)
+
+
+def safe_json(value: Any) -> str:
+    """JSON that may stand inside a script element: no `<`, `>` or `&`, and no line separator of JavaScript's."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for letter in "<>&\u2028\u2029":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return text
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("factory.exports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(number=words.number, percent=words.percent, rate=words.rate, duration=duration, biases=biases)
+    made.globals.update(bar=bar, dot=dot)
+    return made
+
+
+def _asset(name: str) -> str:
+    return files("factory.exports").joinpath(f"templates/{name}").read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """What the page may do: run this script, wear this style, and nothing else, from nowhere."""
+
+    def source(text: str) -> str:
+        return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+
+    ours = f"script-src {source(script)}; style-src {source(style)}"
+    return f"default-src 'none'; {ours}; base-uri 'none'; form-action 'none'"
+
+
+def _note(run: RunFacts, pairs: Sequence[Mapping[str, Any]]) -> str:
+    kept = sum("filter" not in pair for pair in pairs)
+    every = run.funnel.input if run.funnel else None
+    part = f"{len(pairs):,} of {every:,}" if every and every > len(pairs) else f"All {len(pairs):,}"
+    drawn = ", drawn by the run's seed" if every and every > len(pairs) else ""
+    return f"{part} pairs{drawn}: {kept:,} kept and {len(pairs) - kept:,} rejected."
+
+
+def _selects(pairs: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, list[str]]]:
+    """The filters of the reader that have something to choose from."""
+    verdicts = {_ONE_ORDER.get(vote["verdict"], vote["verdict"]) for pair in pairs for vote in pair["votes"]}
+    verdicts |= {"not judged"} if any(not pair["votes"] for pair in pairs) else set()
+    reasons = {f"{pair['filter']}: {pair.get('reason', '?')}" for pair in pairs if "filter" in pair}
+    found = [
+        ("status", "Shown", ["kept", "rejected"]),
+        ("iteration", "Iteration", sorted({str(pair["iteration"]) for pair in pairs if "iteration" in pair})),
+        ("feature", "Feature", sorted({str(pair["feature"]) for pair in pairs if "feature" in pair})),
+        ("verdict", "Verdict", [name for name in _VERDICTS if name in verdicts]),
+        ("reason", "Reason", sorted(reasons)),
+    ]
+    return [(id_, label, options) for id_, label, options in found if len(options) > (id_ != "reason")]

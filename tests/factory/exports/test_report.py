@@ -1,0 +1,233 @@
+"""The report: what it says, what it leaves out, and that data are never markup in it."""
+
+import json
+import re
+from base64 import b64encode
+from hashlib import sha256
+from html.parser import HTMLParser
+from pathlib import Path
+from shutil import rmtree
+
+import polars as pl
+import pytest
+
+from factory.commands.report import report
+from factory.errors import InputError
+from factory.exports.charts import Line, bar, dot, lines, steps, ticks
+from factory.exports.report import report_html, safe_json
+from factory.exports.report_pairs import LONGEST, reader_pairs
+from factory.exports.report_views import duration
+from tests.runs import NASTY, run_folder
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text of scripts and styles."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.raw: list[tuple[str, str]] = []
+        self._filled = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.cdata_elem is None:
+            return
+        if self.raw and self._filled == len(self.tags):
+            data = self.raw.pop()[1] + data
+        self._filled = len(self.tags)
+        self.raw.append((self.tags[-1][0], data))
+
+    @property
+    def sections(self) -> list[str]:
+        return [attrs["id"] or "" for tag, attrs in self.tags if tag == "section"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run_folder(tmp_path_factory.mktemp("run") / "demo", prompts=60)
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> Page:
+    return Page(report_html(run))
+
+
+def data(page: Page) -> list[dict]:
+    return json.loads(next(text for tag, text in page.raw if tag == "script" and text.startswith("[{")))
+
+
+def test_every_section_is_there_and_in_the_navigation(page: Page) -> None:
+    expected = ["funnel", "accuracy", "likelihood", "lengths", "training", "judges", "cost", "reader-section"]
+    assert page.sections == [*expected, "configuration"]
+    assert [attrs["href"] for tag, attrs in page.tags if tag == "a"] == ["#top", *(f"#{id_}" for id_ in page.sections)]
+
+
+def test_numbers_are_those_of_the_run(run: Path) -> None:
+    text = report_html(run)
+    funnel = json.loads((run / "filtered/funnel.json").read_text())
+    assert f"<dd>{funnel['kept']:,}<small>of {funnel['input']:,}" in text
+    audit = json.loads((run / "audit/audit.json").read_text())
+    assert f"<dd>{100 * audit['right'] / audit['n']:.1f} %<small>" in text
+    scores = pl.read_parquet(run / "iterations/2/scores.parquet")
+    assert f"{scores['logp_rejected_bad'].exp().mean():.3f}" in text
+
+
+def test_the_page_may_do_nothing_but_its_own_script_and_style(page: Page) -> None:
+    policy = next(a["content"] or "" for tag, a in page.tags if a.get("http-equiv") == "Content-Security-Policy")
+    style = next(text for tag, text in page.raw if tag == "style")
+    script = [text for tag, text in page.raw if tag == "script"][-1]
+    for kind, text in (("style", style), ("script", script)):
+        assert f"{kind}-src 'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" in policy
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert "connect" not in policy
+    for tag, attributes in page.tags:
+        assert tag not in ("link", "img", "iframe", "object", "base", "form")
+        assert not {"src", "style", "srcset", "action"} & set(attributes)
+        assert not [name for name in attributes if name.startswith("on")]
+        assert (attributes.get("href") or "#").startswith("#")
+    assert "innerHTML" not in script
+    assert "eval(" not in script
+    assert "url(" not in style
+
+
+def test_data_are_text_and_nothing_else(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "<img src=x onerror=alert(1)>", prompts=30)
+    evil = pl.lit("</script><script>window.hacked=1</script>{{ 7*7 }}")
+    for name in ("kept", "rejected"):
+        path = run / f"filtered/{name}.parquet"
+        frame = pl.read_parquet(path)
+        columns = [evil.alias(column) for column in ("feature", "source", "policy", "chosen")]
+        columns += [evil.alias("reason")] if name == "rejected" else []
+        frame.with_columns(columns).write_parquet(path)
+    for number in (1, 2, 3):
+        path = run / f"iterations/{number}/scores.parquet"
+        pl.read_parquet(path).with_columns(feature=evil).write_parquet(path)
+    judged = pl.read_parquet(run / "filtered/judgments.parquet")
+    judged.with_columns(judge=evil).write_parquet(run / "filtered/judgments.parquet")
+    text = report_html(run)
+    page = Page(text)
+    assert [tag for tag, _ in page.tags].count("script") == 2
+    assert "window.hacked=1</script>" not in text
+    assert "<img" not in text
+    found = data(page)
+    assert found[0]["chosen"] == "</script><script>window.hacked=1</script>{{ 7*7 }}"
+
+
+def test_json_for_a_script_element_has_nothing_that_could_end_it() -> None:
+    text = safe_json([{"a": "</script><!-- & \u2028"}])
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == [{"a": "</script><!-- & \u2028"}]
+
+
+def test_the_reader_has_half_kept_half_rejected_and_every_reason(run: Path) -> None:
+    pairs = reader_pairs(run, 42, shown=40)
+    kept = [pair for pair in pairs if "filter" not in pair]
+    assert (len(kept), len(pairs)) == (20, 40)
+    reasons = set(pl.read_parquet(run / "filtered/rejected.parquet")["reason"])
+    assert {pair["reason"] for pair in pairs if "filter" in pair} == reasons
+    assert reader_pairs(run, 42, shown=40) == pairs
+    assert reader_pairs(run, 43, shown=40) != pairs
+    assert any(NASTY[:20] in pair["rejected"] for pair in reader_pairs(run, 42))
+    votes = [vote for pair in pairs for vote in pair["votes"]]
+    assert {vote["judge"] for vote in votes} == {"judge-large", "judge-small"}
+
+
+def test_few_pairs_are_all_shown(run: Path) -> None:
+    rows = sum(pl.read_parquet(run / f"filtered/{name}.parquet").height for name in ("kept", "rejected"))
+    assert len(reader_pairs(run, 42, shown=10_000)) == rows
+
+
+def test_long_texts_are_cut_and_say_so(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "demo", prompts=20)
+    path = run / "filtered/kept.parquet"
+    pl.read_parquet(path).with_columns(chosen=pl.lit("x" * (LONGEST + 5))).write_parquet(path)
+    chosen = next(pair["chosen"] for pair in reader_pairs(run, 42) if "filter" not in pair)
+    assert chosen == f"{'x' * LONGEST} … ({LONGEST + 5:,} characters)"
+
+
+def test_rows_rejected_on_reading_are_shown_as_they_came(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "demo", prompts=20)
+    path = run / "filtered/rejected.parquet"
+    row = pl.DataFrame({"filter": ["read"], "reason": ["no_reply"], "row": ['{"chosen": ""}']})
+    pl.concat([pl.read_parquet(path), row], how="diagonal").write_parquet(path)
+    found = next(pair for pair in reader_pairs(run, 42) if pair.get("reason") == "no_reply")
+    assert found == {"filter": "read", "reason": "no_reply", "row": '{"chosen": ""}', "votes": []}
+
+
+@pytest.mark.parametrize(
+    ("gone", "sections"),
+    [
+        (["audit"], ["funnel", "accuracy", "likelihood"]),
+        (["audit", "filtered/judgments.parquet"], ["funnel", "likelihood", "lengths", "training", "cost"]),
+        (["filtered"], ["accuracy", "likelihood", "training", "cost", "configuration"]),
+        (["iterations"], ["funnel", "accuracy", "lengths", "judges", "cost", "reader-section", "configuration"]),
+        (["run.json"], ["funnel", "accuracy", "likelihood", "lengths", "training", "judges", "cost", "reader-section"]),
+    ],
+)
+def test_what_is_missing_is_left_out(gone: list[str], sections: list[str], tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "demo", prompts=30)
+    for name in gone:
+        rmtree(run / name) if (run / name).is_dir() else (run / name).unlink()
+    assert Page(report_html(run)).sections[: len(sections)] == sections
+
+
+def test_damaged_files_are_left_out_too(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "demo", prompts=20)
+    for name in ("audit/audit.json", "filtered/funnel.json"):
+        (run / name).write_text("{torn")
+    (run / "iterations/1/metrics.jsonl").write_text("[1]\n{torn\n")
+    assert not {"funnel"} & set(Page(report_html(run)).sections)
+
+
+def test_the_command_writes_where_asked_and_knows_a_run(run: Path, tmp_path: Path) -> None:
+    assert report(run, tmp_path / "r.html") == tmp_path / "r.html"
+    assert report(run) == run / "report.html"
+    assert (tmp_path / "r.html").read_bytes() == (run / "report.html").read_bytes()
+    with pytest.raises(InputError, match="is no run folder"):
+        report(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 100, (0, 20, 40, 60, 80, 100)),
+        (0.41, 0.52, (0.4, 0.425, 0.45, 0.475, 0.5, 0.525)),
+        (-0.03, 0.02, (-0.03, -0.02, -0.01, 0.0, 0.01, 0.02)),
+        (5, 5, (5, 6, 7, 8, 9, 10)),
+        (0, 0, (0, 0.2, 0.4, 0.6, 0.8, 1.0)),
+    ],
+)
+def test_ticks_are_round_and_span_the_data(low: float, high: float, expected: tuple[float, ...]) -> None:
+    assert ticks(low, high) == pytest.approx(expected)
+
+
+def test_charts_place_points_and_escape_names() -> None:
+    """The plot is 250 wide from 46 and 184 high from 12: x 1..3 and y 0..0.6 put (2, 0.3) at (171, 104)."""
+    chart = lines([Line("<b>", "chosen", [(1, 0.0), (2, 0.3), (3, 0.6)])], "iteration", "p", from_zero=True)
+    assert 'points="46.0,196.0 171.0,104.0 296.0,12.0"' in chart
+    assert "&lt;b&gt;" in chart
+    assert "<b>" not in chart
+    assert lines([], "x", "y") == ""
+    assert steps([("chosen", "chosen", [])], 10, "x", 0) == ""
+
+
+def test_bars_and_dots_are_in_percent_and_stay_inside() -> None:
+    assert 'width="25.00%"' in bar(1, 4)
+    assert 'width="0.00%"' in bar(1, 0)
+    assert re.search(r'cx="50.00%".*', dot(0.5, (-1, 2)))
+    assert 'x1="0.00%" x2="100.00%"' in dot(0.5, (-1, 2))
+
+
+def test_durations_as_people_say_them() -> None:
+    assert [duration(seconds) for seconds in (3.21, 89, 130, 7260, 9000)] == [
+        "3.2 s",
+        "89.0 s",
+        "2 min",
+        "2 h 01 min",
+        "2 h 30 min",
+    ]
