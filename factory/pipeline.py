@@ -43,7 +43,8 @@ def the_line(steps: Steps) -> Outcome:
     filtered = steps.filter(scored)
     audit = steps.audit(filtered)
     exports = steps.export(filtered, audit)
-    return Outcome(steps.folder.root, filtered, exports, audit)
+    report = steps.report()
+    return Outcome(steps.folder.root, filtered, exports, audit, report)
 
 
 def run(

@@ -12,6 +12,7 @@ from factory import training
 from factory.commands.audit import audit_into
 from factory.commands.export import export_into
 from factory.commands.filter import filter_into
+from factory.commands.report import report
 from factory.config import Config
 from factory.engines.base import ModelRef
 from factory.identity import draw
@@ -234,6 +235,10 @@ class Steps:
             }
             made.append(self.folder.stage(f"exports/{name}", inputs, build))
         return tuple(made)
+
+    def report(self) -> Path:
+        """The run on one page."""
+        return report(self.folder.root)
 
     def _generator(self, policy: ModelRef, journal: Journal, name: str) -> Any:
         return self._room.generator(self.config.engine, policy, journal, name)

@@ -13,7 +13,7 @@ from factory.errors import EngineError, MissingExtraError
 ENGINES = {
     "transformers": "factory.engines.transformers:TransformersModel",
     "vllm": "factory.engines.vllm:VllmModel",
-    "openai": "factory.engines.openai:OpenaiGenerator",
+    "openai": "factory.engines.api.engine:OpenaiGenerator",
     "ray": "factory.engines.ray:RayModel",
     "scripted": "factory.engines.scripted:ScriptedModel",
 }

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from factory.engine_blocks import OpenaiEngine, Prices
-from factory.engines.openai_ledger import Ledger, Size
-from factory.engines.openai_pace import Pacer, Stopped, Ticket, backoff
-from factory.engines.openai_wire import Failure
+from factory.engines.api.ledger import Ledger, Size
+from factory.engines.api.pace import Pacer, Stopped, Ticket, backoff
+from factory.engines.api.wire import Failure
 from tests.fake_clock import FakeClock
 
 SIZE = Size(10, 5)

@@ -7,7 +7,7 @@ import pytest
 
 from factory.engine_blocks import Prices
 from factory.engines.base import Request
-from factory.engines.openai_wire import (
+from factory.engines.api.wire import (
     Dialect,
     Failure,
     cost,

@@ -11,7 +11,7 @@ import pytest
 
 from factory.engine_blocks import OpenaiEngine, Prices
 from factory.engines.base import Completion, ModelRef, Request
-from factory.engines.openai import OpenaiGenerator
+from factory.engines.api.engine import OpenaiGenerator
 from factory.errors import ConfigError, EngineError
 from tests import loopback
 from tests.fake_clock import FakeClock
@@ -441,7 +441,7 @@ def test_ceilings_of_requests_and_tokens_hold() -> None:
 
 def test_client_overhead() -> None:
     """200 x 3 requests of 50 ms, 8 in flight: ideal 3.75 s. A shared machine is given some slack here."""
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[4]
     command = [sys.executable, str(root / "tests/loopback.py"), "--latency", "0.05"]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:

@@ -10,10 +10,10 @@ from typing import Any
 
 from factory.engine_blocks import OpenaiEngine
 from factory.engines.base import Completion, Request
-from factory.engines.openai_ledger import Ledger, Size
-from factory.engines.openai_pace import Clock, Pacer, Stopped, Ticket, backoff
-from factory.engines.openai_place import Place
-from factory.engines.openai_wire import Dialect, Failure, dialect, estimate_tokens, read_answer
+from factory.engines.api.ledger import Ledger, Size
+from factory.engines.api.pace import Clock, Pacer, Stopped, Ticket, backoff
+from factory.engines.api.place import Place
+from factory.engines.api.wire import Dialect, Failure, dialect, estimate_tokens, read_answer
 from factory.errors import EngineError
 from factory.identity import draw
 

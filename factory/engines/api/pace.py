@@ -5,8 +5,8 @@ import time
 from typing import NamedTuple, Protocol
 
 from factory.engine_blocks import OpenaiEngine
-from factory.engines.openai_ledger import Booking, Ledger, Size
-from factory.engines.openai_wire import Failure
+from factory.engines.api.ledger import Booking, Ledger, Size
+from factory.engines.api.wire import Failure
 from factory.errors import EngineError
 
 START = 8

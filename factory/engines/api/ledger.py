@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from factory.engine_blocks import OpenaiEngine
-from factory.engines.openai_wire import cost
+from factory.engines.api.wire import cost
 
 
 class Size(NamedTuple):

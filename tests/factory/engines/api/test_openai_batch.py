@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from factory.engine_blocks import OpenaiEngine, Prices
-from factory.engines import openai_batch
+from factory.engines.api import batch
 from factory.engines.base import Completion, ModelRef, Request
-from factory.engines.openai import OpenaiGenerator
+from factory.engines.api.engine import OpenaiGenerator
 from factory.errors import EngineError
 from tests.fake_clock import FakeClock
 from tests.loopback import Loopback, Seen, Spoken, Wire, error
@@ -61,20 +61,20 @@ def test_answers_are_joined_on_custom_id(tmp_path: Path) -> None:
 
 
 def test_files_are_split_at_the_number_of_requests_and_at_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert openai_batch.MOST_REQUESTS == 50_000
-    assert openai_batch.MOST_BYTES == 200 * 10**6
-    monkeypatch.setattr(openai_batch, "MOST_REQUESTS", 4)
+    assert batch.MOST_REQUESTS == 50_000
+    assert batch.MOST_BYTES == 200 * 10**6
+    monkeypatch.setattr(batch, "MOST_REQUESTS", 4)
     desk = BatchDesk()
     with Loopback(other=desk.handle) as server:
         assert len(ask(server, some(10))) == 10
         size = len(desk.files[desk.batches[0].file])
-        monkeypatch.setattr(openai_batch, "MOST_BYTES", size // 2)
+        monkeypatch.setattr(batch, "MOST_BYTES", size // 2)
         assert len(ask(server, some(4))) == 4
     assert [len(desk.lines(n)) for n in range(len(desk.batches))] == [4, 4, 2, 2, 2]
 
 
 def test_after_a_kill_the_batches_under_way_are_found_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(openai_batch, "MOST_REQUESTS", 4)
+    monkeypatch.setattr(batch, "MOST_REQUESTS", 4)
     desk = BatchDesk()
     with Loopback(other=desk.handle) as server:
         first = ask(server, some(10), take=5)
@@ -91,14 +91,14 @@ def test_a_kill_between_creating_a_batch_and_writing_its_id(monkeypatch: pytest.
     desk = BatchDesk()
     with Loopback(other=desk.handle) as server:
         with monkeypatch.context() as patch:
-            write = openai_batch.BatchFolder.write
+            write = batch.BatchFolder.write
 
-            def once(self: openai_batch.BatchFolder, sent: openai_batch.Sent) -> None:
+            def once(self: batch.BatchFolder, sent: batch.Sent) -> None:
                 if sent.batch is not None:
                     raise KeyboardInterrupt
                 write(self, sent)
 
-            patch.setattr(openai_batch.BatchFolder, "write", once)
+            patch.setattr(batch.BatchFolder, "write", once)
             with pytest.raises(KeyboardInterrupt):
                 ask(server, some(3))
         assert len(states(tmp_path)) == 1
@@ -160,7 +160,7 @@ def test_a_refused_parameter_is_left_out_of_the_next_batch() -> None:
 
 
 def test_a_batch_without_room_waits_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_batch, "MOST_REQUESTS", 4)
+    monkeypatch.setattr(batch, "MOST_REQUESTS", 4)
     desk = BatchDesk(turned_down=lambda number: "token_limit_exceeded" if number == 1 else None)
     desk.polls = 1
     with Loopback(other=desk.handle) as server:

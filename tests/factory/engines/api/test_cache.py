@@ -10,8 +10,8 @@ import pytest
 
 from factory.engine_blocks import OpenaiEngine, Prices
 from factory.engines.base import Completion, ModelRef, Request
-from factory.engines.cache import FILE, Cached
-from factory.engines.openai import OpenaiGenerator
+from factory.engines.api.cache import FILE, Cached
+from factory.engines.api.engine import OpenaiGenerator
 from factory.errors import EngineError
 from tests import loopback
 from tests.loopback import Loopback
@@ -129,7 +129,7 @@ def test_a_broken_file_is_one_sentence(tmp_path: Path) -> None:
 _WRITER = """
 import sys
 from pathlib import Path
-from tests.factory.engines.test_cache import BASE, Counting, cached, replace
+from tests.factory.engines.api.test_cache import BASE, Counting, cached, replace
 start = int(sys.argv[2])
 cached(Counting(), Path(sys.argv[1]))(*(replace(BASE, id=f"r{i}", seed=i) for i in range(start, start + 100)))
 """
@@ -137,7 +137,7 @@ cached(Counting(), Path(sys.argv[1]))(*(replace(BASE, id=f"r{i}", seed=i) for i 
 
 def test_several_processes_write_into_one_folder(tmp_path: Path) -> None:
     writers = [
-        subprocess.Popen([sys.executable, "-c", _WRITER, str(tmp_path), str(start)], cwd=Path(__file__).parents[3])
+        subprocess.Popen([sys.executable, "-c", _WRITER, str(tmp_path), str(start)], cwd=Path(__file__).parents[4])
         for start in (0, 50, 100)
     ]
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]

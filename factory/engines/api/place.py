@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from factory.engine_blocks import OpenaiEngine
 from factory.engines.base import ModelRef
-from factory.engines.openai_wire import Failure, judge_status
+from factory.engines.api.wire import Failure, judge_status
 from factory.errors import ConfigError, EngineError
 from factory.identity import digest
 
