@@ -1,7 +1,6 @@
 """The run folder: stages that are made once, journals, manifests written last, one process at a time."""
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -18,18 +17,11 @@ import polars as pl
 from factory.errors import StoreError
 from factory.identity import digest
 from factory.journal import Journal
+from factory.outputs import Output, move_up, problem
 from factory.progress import Progress
 from factory.schema import Split
 
 MANIFEST_VERSION = 1
-
-
-class Output(NamedTuple):
-    """A file a stage left behind, as its manifest knows it."""
-
-    size: int
-    mtime_ns: int
-    digest: str
 
 
 @dataclass(frozen=True)
@@ -134,9 +126,9 @@ class RunFolder:
             return None
         outputs = {file: Output(*entry) for file, entry in manifest["outputs"].items()}
         for file, output in outputs.items():
-            problem = _problem(folder / file, output)
-            if problem:
-                self.progress.say(f"{name}: made again, because {file} {problem}")
+            found = problem(folder / file, output)
+            if found:
+                self.progress.say(f"{name}: made again, because {file} {found}")
                 return None
         self.progress.say(f"{name}: done before, reused")
         return Stage(name, folder, outputs, manifest["facts"])
@@ -159,7 +151,7 @@ class RunFolder:
         if empty:
             journal_path.unlink(missing_ok=True)
         manifest_path.unlink(missing_ok=True)
-        outputs = _move_up(partial, folder)
+        outputs = move_up(partial, folder)
         write_json(
             manifest_path,
             {
@@ -235,49 +227,6 @@ def _prepare(partial: Path, fingerprint: str) -> None:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         mark.write_text(fingerprint, encoding="utf-8")
-
-
-def _move_up(partial: Path, folder: Path) -> dict[str, Output]:
-    """Move everything in `partial` into `folder`, synced, and list every file with its digest.
-
-    What begins with a dot is scratch, perhaps of a process that was killed, and is dropped.
-    """
-    for scratch in partial.glob(".*"):
-        shutil.rmtree(scratch) if scratch.is_dir() else scratch.unlink()
-    outputs: dict[str, Output] = {}
-    for path in sorted(p for p in partial.rglob("*") if p.is_file()):
-        with path.open("rb+") as file:
-            os.fsync(file.fileno())
-        outputs[path.relative_to(partial).as_posix()] = _describe(path)
-    for entry in sorted(partial.iterdir()):
-        target = folder / entry.name
-        if target.is_dir() and not target.is_symlink():
-            shutil.rmtree(target)
-        entry.replace(target)
-    partial.rmdir()
-    return outputs
-
-
-def _describe(path: Path) -> Output:
-    stat = path.stat()
-    return Output(stat.st_size, stat.st_mtime_ns, _file_digest(path))
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _problem(path: Path, output: Output) -> str | None:
-    """Why the file is not what the stage left, or None. Contents are hashed only when the time stamp differs."""
-    if not path.is_file():
-        return "is gone"
-    stat = path.stat()
-    if stat.st_size != output.size:
-        return "has another size"
-    if stat.st_mtime_ns != output.mtime_ns and _file_digest(path) != output.digest:
-        return "has other contents"
-    return None
 
 
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
