@@ -5,9 +5,9 @@ is computed for a token has the same shapes whatever else is in the batch and ho
 before. On CPUs whose bfloat16 products are exact row by row, a request then gets the same bits in any batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,13 @@ CHUNK = 16
 GPU_CHUNK = 1024
 
 
+class Span(NamedTuple):
+    """Neighbouring rows, and the columns the longest of them takes."""
+
+    rows: slice
+    width: int
+
+
 def aligned_attention(
     module: nn.Module,
     query: Tensor,
@@ -27,15 +34,23 @@ def aligned_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float | None = None,
+    spans: Sequence[Span] = (),
     **options: Any,
 ) -> tuple[Tensor, None]:
     """`query` [rows, heads, T, size] are the last T positions of `key` and `value` [rows, key heads, W, size].
 
-    With T = 1 `attention_mask` [rows, 1, 1, W] says which columns a row has; otherwise attention is causal. Returns
+    With T = 1 `attention_mask` [rows, 1, 1, W] says which columns a row has, and `spans` how far those of neighbouring
+    rows reach, so that short rows do not pay for the longest; otherwise attention is causal. Returns
     [rows, T, heads, size].
     """
     if attention_mask is not None:
-        out = _grouped(query, key, value, attention_mask, scaling)
+        parts = [
+            _grouped(
+                query[rows], key[rows, :, :width], value[rows, :, :width], attention_mask[rows, ..., :width], scaling
+            )
+            for rows, width in spans or [Span(slice(None), key.shape[2])]
+        ]
+        out = torch.cat(parts)
     else:
         past, chunk = key.shape[2] - query.shape[2], CHUNK if query.device.type == "cpu" else GPU_CHUNK
         parts = []

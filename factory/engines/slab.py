@@ -3,13 +3,14 @@
 import inspect
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import groupby
 from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from factory.engines.aligned import CHUNK, aligned
+from factory.engines.aligned import CHUNK, Span, aligned
 
 COLUMNS = 64
 """A slab's width is a multiple of this."""
@@ -68,9 +69,9 @@ class Pass:
         self._cache = "cache" if "cache" in parameters else "past_key_values"
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
 
-    def __call__(self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Any) -> Any:
+    def __call__(self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Any, **more: Any) -> Any:
         """Logits [rows, vocabulary] after the last column."""
-        options = {self._cache: cache, **self._last_only}
+        options = {self._cache: cache, **self._last_only, **more}
         out = self._model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, **options)
         return out.logits[:, -1]
 
@@ -162,7 +163,7 @@ class Slab:
         ids = torch.tensor(last, device=self.lengths.device)[self.places, None]
         at = self.lengths[self.places, None]
         mask = torch.arange(self.window, device=self.lengths.device) <= at
-        logits = self.run(ids, mask[:, None, None], at, self.cache)[: self.rows]
+        logits = self.run(ids, mask[:, None, None], at, self.cache, spans=self._spans())[: self.rows]
         self.lengths = self.lengths + 1
         return cast(Tensor, logits)
 
@@ -182,6 +183,18 @@ class Slab:
                 layer.v[new, :, window] = layer.v[old, :, window]
         self.lengths = self.lengths[order]
         return order
+
+    def _spans(self) -> list[Span]:
+        """On a CPU, runs of rows whose lengths round to the same width: a row's width must not depend on the others."""
+        if self.lengths.device.type != "cpu":
+            return []
+        spans, start = [], 0
+        widths = (_up(length + 1, COLUMNS) for length in self.lengths[self.places].tolist())
+        for width, run in groupby(widths):
+            stop = start + len(list(run))
+            spans.append(Span(slice(start, stop), width))
+            start = stop
+        return spans
 
     def _begin(self, prefix: list[int], rows: int) -> Any:
         """A cache that holds `prefix` for `rows` rows; the last prefix is kept, as its rows come in several groups."""
