@@ -190,9 +190,9 @@ def _convert(gguf: Path, target: Path) -> Path:
             AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(work)
         work.chmod(0o755)
         work.rename(target)
-    except OSError:
+    except Exception as error:
         if not target.is_dir():  # otherwise another process was first, with the same content
-            raise
+            raise EngineError(f"cannot convert {gguf.name} into {target}: {_first_sentence(error)}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return target
