@@ -151,6 +151,9 @@ class Steps:
         config = self.config.training
         if config.method == "none":
             return policy
+        if not scores.facts["rows"]:
+            self.folder.progress.say(f"iterations/{iteration}/train: no pairs to train on, the policy stays as it is")
+            return policy
 
         def build(work: Workspace) -> dict[str, Any]:
             self._room.close()

@@ -183,3 +183,11 @@ def test_the_command_itself_starts_quickly_and_heavy_free() -> None:
     code += "print(sorted({'torch', 'transformers', 'datasets', 'ray', 'vllm', 'openai'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip().endswith("[]")
+
+
+def test_a_portion_without_prompts_leaves_the_policy_as_it_is(tmp_path: Path) -> None:
+    source = write(tmp_path / "prompts.jsonl", '{"prompt": "hi"}\n')
+    path = write(tmp_path / "c.yaml", CONFIG.replace("PROMPTS", str(source)) + "filters: [{use: duplicate}]\n")
+    done = call("run", path, "--run-dir", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    assert done.output.count("no pairs to train on") == 2
