@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from factory.commands.answers import answers
 from factory.config import Export, Mix
 from factory.errors import ConfigError
 from factory.exports.card import write_card
 from factory.exports.card_facts import card_facts
 from factory.exports.check import require
+from factory.exports.eval_files import EVAL_FORMATS
 from factory.exports.hub import push
 from factory.exports.mix import mix as mix_in
 from factory.exports.remote import send, url_of
@@ -33,6 +35,7 @@ def export(
     private: bool = False,
     mix: Sequence[Mix | str] = (),
     check: bool = False,
+    policy: str | None = None,
     config: Export | None = None,
     seed: int = DEFAULT_SEED,
     progress: Progress | None = None,
@@ -42,9 +45,12 @@ def export(
     `pairs` is anything that can be read, also a run folder, whose numbers then fill the card. `mix` names other pairs
     to mix in, each `PATH` or `PATH=SHARE`. `push_to_hub` is USER/NAME of a data set to which the folder is pushed as
     well; `out` may be left out then. With `check` nothing is written: `pairs` are files that are held against the
-    rules of the format; InputError names the first row that breaks one. Arguments win over `config`.
+    rules of the format; InputError names the first row that breaks one. Arguments win over `config`. The formats
+    alpaca_eval and mt_bench are of another kind: `pairs` is the tool's file of questions, which `policy` answers.
     """
     shown = progress or Silent()
+    if format in EVAL_FORMATS:
+        return [*_answers(pairs, format, out, policy, seed, shown)]
     if check:
         return [_checked(path, format, shown) for path in _listed(pairs)]
     options = _options(config, push_to_hub, private, mix)
@@ -106,6 +112,20 @@ class _Job(NamedTuple):
             seed=self.seed,
         )
         return written, list(dict.fromkeys([*written.files, *write_card(facts, folder)]))
+
+
+def _answers(
+    pairs: PairsLike | Sequence[PairsLike],
+    format: str,  # noqa: A002
+    out: str | Path | None,
+    policy: str | None,
+    seed: int,
+    shown: Progress,
+) -> list[Path]:
+    listed = _listed(pairs)
+    if policy is None or out is None or len(listed) != 1 or not isinstance(listed[0], str | Path):
+        raise ConfigError(f"{format} takes one file of questions, --policy MODEL and --out DIR")
+    return answers(listed[0], format, out, policy=policy, seed=seed, progress=shown)
 
 
 def _options(config: Export | None, push_to_hub: str | None, private: bool, mix: Sequence[Mix | str]) -> Export:

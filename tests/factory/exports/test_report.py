@@ -231,3 +231,12 @@ def test_durations_as_people_say_them() -> None:
         "2 h 01 min",
         "2 h 30 min",
     ]
+
+
+def test_a_rare_reason_is_shown_among_many_common_ones(run: Path, tmp_path: Path) -> None:
+    frame = pl.read_parquet(run / "filtered/rejected.parquet").drop("reason")
+    reasons = ["common"] * (len(frame) - 1) + ["rare"]
+    (tmp_path / "filtered").mkdir()
+    frame.with_columns(reason=pl.Series(reasons)).write_parquet(tmp_path / "filtered/rejected.parquet")
+    for seed in range(5):
+        assert [pair["reason"] for pair in reader_pairs(tmp_path, seed, shown=6)].count("rare") == 1
