@@ -6,11 +6,14 @@ import polars as pl
 from pydantic import Field
 
 from filters.base import ROW, Filter
-from filters.text import normalised, prompt_text
+from filters.text import normalise, normalised, prompt_text
 
 _ORIGIN = ("iteration", "method", "source", "policy")
 _RANK = ("pair_id", *_ORIGIN, ROW)
 """Whoever comes first in this order is kept: by content, then origin, and by place only among rows alike in both."""
+_HASHES = pl.Struct({"hash_1": pl.UInt64, "hash_2": pl.UInt64})
+"""128 bits, so that no two of ten million pairs share them by chance."""
+_WEIGHTS = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 
 
 class Duplicate(Filter):
@@ -30,22 +33,25 @@ class Duplicate(Filter):
     """Permutations of a MinHash: more are more exact and slower."""
 
     def measures(self) -> dict[str, pl.Expr]:
-        """Two 64-bit hashes of the normalised pair, its origin, and its MinHash where near-duplicates matter."""
-        parts = [normalised(text).fill_null("") for text in (prompt_text(), pl.col("chosen"), pl.col("rejected"))]
-        whole = pl.concat_str(parts, separator="\x1c")
-        found = {"hash_1": whole.hash(1), "hash_2": whole.hash(2), **{name: pl.col(name) for name in _ORIGIN}}
+        """A hash of the normalised pair, its origin, and its MinHash where near-duplicates matter."""
+        texts = [prompt_text(), pl.col("chosen"), pl.col("rejected")]
+        hashes = pl.struct(texts).map_batches(_hashes, return_dtype=_HASHES, is_elementwise=True)
+        found = {"hashes": hashes, **{name: pl.col(name) for name in _ORIGIN}}
         if self.near:
             from filters.minhash import signature
 
-            found["minhash"] = signature(whole, self.num_perm)
+            found["minhash"] = signature(pl.concat_str(map(normalised, texts), separator="\x1c"), self.num_perm)
         return found
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """`exact` or `near`, with the pair_id that is kept instead as detail."""
-        same = ["hash_1", "hash_2"]
+        same = list(_HASHES.to_schema())
+        rows = rows.with_columns(pl.col("hashes").struct.unnest())
         crowded = rows.group_by(same).len().filter(pl.col("len") > 1).select(same)
         alike = rows.select(*same, *_RANK).join(crowded, on=same, how="semi").sort(_RANK, nulls_last=True)
-        first = alike.select(ROW, *(pl.col(name).first().over(same).alias(f"first_{name}") for name in (ROW, "pair_id")))
+        first = alike.select(
+            ROW, *(pl.col(name).first().over(same).alias(f"first_{name}") for name in (ROW, "pair_id"))
+        )
         later = first.filter(pl.col(ROW) != pl.col(f"first_{ROW}"))
         exact = later.select(ROW, detail="first_pair_id", reason=pl.lit("exact"))
         if self.near:
@@ -59,3 +65,13 @@ class Duplicate(Filter):
         return (
             near_duplicates(distinct, self.num_perm, self.threshold).lazy().select(ROW, "detail", reason=pl.lit("near"))
         )
+
+
+def _hashes(pairs: pl.Series) -> pl.Series:
+    """The hashes of a pair, from those of its normalised texts, each weighted by its place. Sums and products wrap."""
+    texts = [normalise(texts) for texts in pairs.struct.unnest()]
+    hashes = {
+        name: sum(text.hash(seed) * weight for text, weight in zip(texts, _WEIGHTS, strict=True))
+        for seed, name in enumerate(_HASHES.to_schema())
+    }
+    return pl.DataFrame(hashes).to_struct()

@@ -1,13 +1,14 @@
 """The funnel: filters one after another, over pairs that need not fit into memory.
 
 Pass one streams over the texts and leaves every filter's measures in a narrow scratch file. The filters decide on that,
-each among the rows that those before it kept. Pass two streams over the texts again and sends every row to kept or to
-rejected. Rows keep the order of the input; which rows are kept does not depend on it.
+each among the rows that those before it kept. Two more passes then write the kept rows and the rejected ones. Rows keep
+the order of the input; which rows are kept does not depend on it.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ Ask = Callable[[pl.LazyFrame], Judgments]
 FLAGS = "flags"
 """Column of kept pairs with what filters remarked on them; only there when they did."""
 _INDEX = "__row__"
+_SCRATCH = ".funnel"
 _ROW_GROUP = 20_000
 """Rows whose texts a reader of our files must hold at once."""
 
@@ -73,17 +75,22 @@ def run_funnel(
     """Send every pair to OUT/kept.parquet or OUT/rejected.parquet, and the counts to OUT/funnel.json, written last.
 
     `judgments` is a table of votes, or a function that judges what is left when the first filter needs votes. Without
-    `out` nothing is written. `pairs` is read twice and must give the same rows in the same order both times; InputError
-    where it does not. ConfigError where a filter needs votes and there are none.
+    `out` nothing is written. `pairs` is read three times and must give the same rows in the same order each time;
+    InputError where it does not. ConfigError where a filter needs votes and there are none.
     """
     if out is None:
         return apply(pairs, filters, judgments).funnel
     out.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".funnel-", dir=out) as scratch:
-        found, fingerprint = _apply(pairs, filters, judgments, Path(scratch))
-        _write(found, fingerprint, Path(scratch))
+    scratch = out / _SCRATCH
+    rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    try:
+        found, fingerprint = _apply(pairs, filters, judgments, scratch)
+        _write(found, fingerprint, scratch)
         for name in ("kept.parquet", "rejected.parquet", "funnel.json"):
-            (Path(scratch) / name).replace(out / name)
+            (scratch / name).replace(out / name)
+    finally:
+        rmtree(scratch)
     return found.funnel
 
 
@@ -152,13 +159,10 @@ def _early_steps(rejected: pl.LazyFrame, left: int) -> list[Step]:
 
 
 def _write(found: Filtered, fingerprint: int, folder: Path) -> None:
-    """Both tables in one pass over the texts, checked against what was decided; then the counts."""
+    """Both tables (one by one: together they fill memory), checked against what was decided; then the counts."""
     files = [folder / "kept.parquet", folder / "rejected.parquet"]
-    sinks = [
-        frame.sink_parquet(path, compression_level=1, row_group_size=_ROW_GROUP, sync_on_close="all", lazy=True)
-        for frame, path in zip(found[:2], files, strict=True)
-    ]
-    pl.collect_all(sinks, engine="streaming")
+    for frame, path in zip(found[:2], files, strict=True):
+        frame.sink_parquet(path, compression="snappy", row_group_size=_ROW_GROUP, sync_on_close="all")
     kept, rejected = (pl.scan_parquet(path) for path in files)
     sizes = [frame.select(pl.len()).collect().item() for frame in (kept, rejected)]
     if sizes != [found.funnel.kept, found.funnel.input - found.funnel.kept] or _fingerprint(kept) != fingerprint:

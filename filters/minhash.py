@@ -10,6 +10,8 @@ from filters.base import ROW
 
 SHINGLE = 5
 """Words per shingle; a shorter text is one shingle."""
+_COARSEST, _WEIGHTS = 0.9, (0.1, 0.9)
+"""The index only proposes, and what it proposes is compared: missing a pair is worse than proposing one too many."""
 
 
 def signature(text: pl.Expr, num_perm: int) -> pl.Expr:
@@ -37,7 +39,8 @@ def near_duplicates(rows: pl.DataFrame, num_perm: int, threshold: float) -> pl.D
     """
     dropped: dict[str, list[Any]] = {ROW: [], "detail": []}
     kept: dict[int, tuple[str, Any]] = {}
-    index, empty = MinHashLSH(threshold=threshold, num_perm=num_perm), MinHash(num_perm=num_perm)
+    index = MinHashLSH(threshold=min(threshold, _COARSEST), num_perm=num_perm, weights=_WEIGHTS)
+    empty = MinHash(num_perm=num_perm)
     for row, pair_id, raw in rows.select(ROW, "pair_id", "minhash").iter_rows():
         sketch = empty.copy()
         sketch.hashvalues = np.frombuffer(raw, dtype=empty.hashvalues.dtype)

@@ -1,0 +1,263 @@
+"""The paper's funnel over recorded pairs, against the same funnel in Hugging Face datasets' map and filter.
+
+    python benchmarks/filters.py                                 1,000,000 pairs, both
+    python benchmarks/filters.py --rows 10000000 --ours-only
+
+Pairs are made up: words at random, lengths log-normal around 1,500 characters as replies of chat models are, one in ten
+a duplicate (half of those differ in spacing), and the votes of two judges in both orders. Each contender runs in a
+process of its own and reads and writes Parquet; printed are seconds, peak memory and what each step
+kept. Of duplicates, the two do not always keep the same one, and so see other votes.
+"""
+
+import argparse
+import hashlib
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import unicodedata
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+ROOT = Path(__file__).parent.parent
+sys.path[0] = str(ROOT)  # This file bears the name of the package that it measures.
+
+from factory.identity import digest  # noqa: E402
+from factory.schema import MESSAGES, REJECTED, LazySplit  # noqa: E402
+from filters import build  # noqa: E402
+from filters.balancing import Items, balance  # noqa: E402
+from filters.funnel import run_funnel  # noqa: E402
+from filters.votes import first_order  # noqa: E402
+
+CHUNK = 50_000
+JUDGES = ("gpt-4o", "llama-3-70b")
+MARKS = [".", ",", ":", ".\n\n", "\n-"] * 300 + ["“so”", "it’s", "–", "café", "½", "😀"]
+"""Beside plain words; the last, which are not ASCII, make up one word in 3,500."""
+METHODS = ("sso", "sso_no_w", "pbaa")
+
+
+class Result(NamedTuple):
+    """One contender's run."""
+
+    name: str
+    seconds: float
+    cpu_seconds: float
+    peak_gb: float
+    counts: str
+
+
+def make(rows: int, folder: Path) -> None:
+    """Write pairs/*.parquet and judgments/*.parquet."""
+    for name in ("pairs", "judgments"):
+        (folder / name).mkdir(parents=True)
+    words = np.random.default_rng(0).choice(_vocabulary(), 5_000_000)
+    noise = " ".join(words)
+    for number, start in enumerate(range(0, rows, CHUNK)):
+        rng = np.random.default_rng(number)
+        frame = _pairs(rng, noise, start, min(CHUNK, rows - start))
+        frame.write_parquet(folder / f"pairs/{number:05}.parquet", compression_level=1, row_group_size=10_000)
+        _votes(rng, frame["pair_id"].unique(maintain_order=True)).write_parquet(
+            folder / f"judgments/{number:05}.parquet", compression_level=1
+        )
+
+
+def _vocabulary() -> list[str]:
+    rng = np.random.default_rng(1)
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
+    return ["".join(rng.choice(letters, rng.integers(1, 11))) for _ in range(20_000)] + MARKS
+
+
+def _pairs(rng: np.random.Generator, noise: str, start: int, rows: int) -> pl.DataFrame:
+    """Some rows; a tenth repeat another row of the same chunk."""
+    original = np.arange(rows)
+    repeats = rng.random(rows) < 0.1
+    original[repeats] = rng.integers(0, rows, repeats.sum())
+    spaced = repeats & (rng.random(rows) < 0.5)
+    places = rng.integers(0, len(noise) - 20_000, (rows, 3))
+    sizes = np.minimum(rng.lognormal((5.0, 7.1, 7.0), (0.8, 0.7, 0.7), (rows, 3)).astype(int) + 5, 19_000)
+    texts = [
+        [noise[at : at + size] for at, size in zip(*pair, strict=True)] for pair in zip(places, sizes, strict=True)
+    ]
+    chosen = [texts[i][1] + "  " * int(odd) for i, odd in zip(original, spaced, strict=True)]
+    ids = [digest([start + int(i), bool(odd)]) for i, odd in zip(original, spaced, strict=True)]
+    prompts = [digest(start + int(i)) for i in original]
+    return pl.DataFrame(
+        {
+            "pair_id": ids,
+            "prompt_id": prompts,
+            "prompt": pl.Series([[{"role": "user", "content": texts[i][0]}] for i in original], dtype=MESSAGES),
+            "chosen": chosen,
+            "rejected": [texts[i][2] for i in original],
+            "method": rng.choice(METHODS, rows),
+            "iteration": rng.integers(1, 4, rows),
+        }
+    )
+
+
+def _votes(rng: np.random.Generator, pair_ids: pl.Series) -> pl.DataFrame:
+    """Both votes of both judges; judges like chosen, agree with each other, and fail to answer now and then."""
+    quality = rng.normal(0.8, 1.0, len(pair_ids))
+    frames = []
+    for judge in JUDGES:
+        for order, slot in (("chosen_first", 0.2), ("rejected_first", -0.2)):
+            liked = quality + slot + rng.normal(0, 0.7, len(pair_ids)) > 0
+            vote = pl.Series(np.where(liked, "chosen", "rejected")).set(
+                pl.Series(rng.random(len(pair_ids)) < 0.01), None
+            )
+            table = pl.DataFrame({"pair_id": pair_ids, "vote": vote})
+            frames.append(table.with_columns(judge=pl.lit(judge), order=pl.lit(order)))
+    return pl.concat(frames)
+
+
+def ours(folder: Path, out: Path) -> str:
+    """sso-factory's funnel: kept and rejected rows, each of these with its reason."""
+    nothing = REJECTED.empty().lazy()
+    pairs = LazySplit(pl.scan_parquet(folder / "pairs/*.parquet"), nothing)
+    funnel = run_funnel(pairs, build(None), pl.scan_parquet(folder / "judgments/*.parquet"), out)
+    return _counts(funnel.input, *(step.kept for step in funnel.steps))
+
+
+def theirs(folder: Path, out: Path) -> str:
+    """The same decisions in datasets: batched, on every core where a step allows it; rejected rows are not recorded."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    cores = os.cpu_count() or 1
+    load = {"split": "train", "cache_dir": str(out / "cache")}
+    judged = datasets.load_dataset("parquet", data_files=str(folder / "judgments/*.parquet"), **load)
+    dropped = _dropped(judged)
+    pairs = datasets.load_dataset("parquet", data_files=str(folder / "pairs/*.parquet"), num_proc=cores, **load)
+    counts = [len(pairs)]
+    batched: dict[str, Any] = {"batched": True, "num_proc": cores}
+    pairs = pairs.filter(_counting_iterations, input_columns=["method", "iteration"], **batched)
+    counts.append(len(pairs))
+    pairs = pairs.map(_measured, **batched)
+    seen: set[bytes] = set()
+    pairs = pairs.filter(lambda key: not (key in seen or seen.add(key)), input_columns=["key"], new_fingerprint="seen")
+    counts.append(len(pairs))
+    pairs = pairs.filter(_near_in_length, input_columns=["chars_chosen", "chars_rejected"], **batched)
+    counts.append(len(pairs))
+    pairs = pairs.filter(lambda pair: pair not in dropped, input_columns=["pair_id"], new_fingerprint="judged")
+    counts.append(len(pairs))
+    chars = pairs.select_columns(["chars_chosen", "chars_rejected"]).with_format("numpy")
+    kept = balance(Items.of(chars["chars_chosen"][:], chars["chars_rejected"][:], Fraction("0.02")))
+    pairs = pairs.select(np.flatnonzero(kept))
+    pairs.to_parquet(out / "kept.parquet")
+    return _counts(*counts, len(pairs))
+
+
+def _counting_iterations(method: Sequence[str], iteration: Sequence[int]) -> list[bool]:
+    return [n in ((1, 2, 3) if name == "sso" else (1, 2)) for name, n in zip(method, iteration, strict=True)]
+
+
+def _near_in_length(chosen: Sequence[int], rejected: Sequence[int]) -> list[bool]:
+    return [abs(c - r) <= 3000 for c, r in zip(chosen, rejected, strict=True)]
+
+
+def _measured(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Lengths, and a hash of the normalised texts."""
+    keys = []
+    for prompt, chosen, rejected in zip(batch["prompt"], batch["chosen"], batch["rejected"], strict=True):
+        texts = [turn["role"] + "\x1e" + turn["content"] for turn in prompt] + [chosen, rejected]
+        whole = "\x1c".join(" ".join(unicodedata.normalize("NFKC", text).split()) for text in texts)
+        keys.append(hashlib.blake2b(whole.encode(), digest_size=16).digest())
+    lengths = {f"chars_{reply}": [len(text) for text in batch[reply]] for reply in ("chosen", "rejected")}
+    return {"key": keys, **lengths}
+
+
+def _dropped(judged: Any) -> set[str]:
+    """Pairs that judge_agrees drops."""
+    votes: dict[tuple[str, str], dict[str, str | None]] = {}
+    for batch in judged.iter(10_000):
+        for pair, judge, order, vote in zip(
+            *(batch[name] for name in ("pair_id", "judge", "order", "vote")), strict=True
+        ):
+            votes.setdefault((pair, judge), {})[order] = vote
+    dropped = set()
+    for (pair, judge), given in votes.items():
+        both = list(given.values())
+        if None in both:
+            first = first_order(pair, judge)
+            drops = given[first] is None or (given[first] == "rejected")
+        else:
+            drops = both == ["rejected", "rejected"]
+        if drops:
+            dropped.add(pair)
+    return dropped
+
+
+def _counts(*counts: int) -> str:
+    return " → ".join(f"{count:,}" for count in counts)
+
+
+CONTENDERS: dict[str, Callable[[Path, Path], str]] = {"sso-factory": ours, "datasets": theirs}
+
+
+def timed(contender: str, data: Path) -> Result:
+    """Run one contender in a process of its own, start-up included."""
+    with tempfile.TemporaryDirectory(dir=data) as out:
+        command = [sys.executable, __file__, "--contender", contender, "--data", str(data), "--out", out]
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+        started, cpu = time.perf_counter(), _children_cpu()
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+        seconds, cpu = time.perf_counter() - started, _children_cpu() - cpu
+    counts, peak = done.stdout.splitlines()[-2:]
+    return Result(contender, seconds, cpu, float(peak), counts)
+
+
+def _children_cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def peak_gb() -> float:
+    """Most memory this process has held, GB. Linux."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    kilobytes = next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]
+    return int(kilobytes) * 1024 / 1e9
+
+
+def report(rows: int, results: Sequence[Result]) -> str:
+    """A Markdown table; times as fast is the time of the last over that of the row."""
+    slowest = results[-1].seconds
+    lines = [
+        f"{rows:,} pairs, {os.cpu_count()} cores",
+        "",
+        "| | seconds | CPU seconds | peak GB | times as fast | kept, step by step |",
+    ]
+    lines.append("|---|---|---|---|---|---|")
+    for name, seconds, cpu, peak, counts in results:
+        lines.append(f"| {name} | {seconds:.1f} | {cpu:.1f} | {peak:.2f} | {slowest / seconds:.1f} | {counts} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Parse, make the data, run, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--ours-only", action="store_true", help="leave datasets out")
+    parser.add_argument("--data", type=Path, help="folder for the data, kept; by default a temporary one")
+    parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.contender:
+        print(CONTENDERS[arguments.contender](arguments.data, arguments.out))
+        print(peak_gb())
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        data = arguments.data or Path(temporary)
+        if not (data / "judgments").exists():
+            make(arguments.rows, data)
+        names = list(CONTENDERS)[: 1 if arguments.ours_only else None]
+        print(report(arguments.rows, [timed(name, data) for name in names]))
+
+
+if __name__ == "__main__":
+    main()

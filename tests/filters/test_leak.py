@@ -1,0 +1,48 @@
+import re
+
+import pytest
+
+from filters.leak import label_pattern
+from tests.filters.table import row, run, table
+
+LEAKS = [
+    "Engaging response: Once upon a time",
+    "**Dull Answer:** It rained.",
+    "As a dull answer, I would say that it rained.",
+    "It rained. As an engaging assistant I add that it poured.",
+    "Here's an unhelpful response: no.",
+    "This is a deliberately boring answer to your question.",
+    "It is intentionally incomplete.",
+    "The Verbose reply - : words",
+]
+CLEAN = [
+    "The talk was engaging. Response: good.",
+    "It was a dull day.",
+    "As a helpful tip, drink water.",
+    "Answer: 42",
+    "Safe answers are rare.",
+]
+
+
+@pytest.mark.parametrize("text", LEAKS)
+def test_a_reply_that_names_its_principle_has_leaked(text):
+    found = run({"use": "leak"}, table([row("chosen", chosen=text), row("rejected", rejected=text)]))
+    assert found.reasons == {"chosen": "chosen_leak", "rejected": "rejected_leak"}
+
+
+@pytest.mark.parametrize("text", CLEAN)
+def test_adjectives_by_themselves_are_no_leak(text):
+    assert run({"use": "leak"}, table([row("x", chosen=text, rejected=text)])).reasons == {"x": None}
+
+
+def test_own_adjectives_and_none():
+    pairs = table([row("own", rejected="Pirate-like answer: arr"), row("set", rejected=LEAKS[0])])
+    own = {"use": "leak", "principles": [], "adjectives": ["pirate-like"]}
+    assert run(own, pairs).reasons == {"own": "rejected_leak", "set": None}
+    assert run({"use": "leak", "principles": []}, pairs).reasons == {"own": None, "set": None}
+
+
+def test_label_can_be_cut():
+    pattern = label_pattern(["Engaging", "Dull"])
+    assert re.sub(pattern, "", "**Engaging response:** Once") == "Once"
+    assert re.sub(pattern, "", "Once engaging response: twice") == "Once engaging response: twice"
