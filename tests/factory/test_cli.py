@@ -191,3 +191,12 @@ def test_a_portion_without_prompts_leaves_the_policy_as_it_is(tmp_path: Path) ->
     done = call("run", path, "--run-dir", tmp_path / "run")
     assert done.exit_code == 0, done.output
     assert done.output.count("no pairs to train on") == 2
+
+
+@pytest.mark.parametrize("kind", ["vllm", "ray"])
+def test_an_engine_of_a_later_version_is_one_sentence(tmp_path: Path, kind: str) -> None:
+    source = write(tmp_path / "prompts.jsonl", '{"prompt": "hi"}\n')
+    path = write(tmp_path / "c.yaml", f"prompts: {{paths: [{source}]}}\nengine: {kind}\n")
+    done = call("run", path, "--run-dir", tmp_path / "run")
+    assert done.exit_code == 1
+    assert f"engine {kind} is not part of this version" in done.output
