@@ -175,7 +175,7 @@ def histogram(table: pl.DataFrame, width: int | None = None) -> Histogram:
 def bin_width(table: pl.DataFrame) -> int:
     """A round bin width in characters, for which 99 % of the replies fit in BINS bins."""
     top = max((float(table[side].quantile(0.99) or 0) for side in ("chosen", "rejected")), default=0.0)
-    rounds = (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500)
+    rounds = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 120, 150, 200, 250, 300, 400, 500)
     return next((width for width in rounds if width * BINS > top), 1000)
 
 

@@ -19,6 +19,8 @@ def public_name(name: str) -> str:
 def public_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """The parts of a configuration that decide what the data is like."""
     shown = {key: _value(config[key]) for key in _SHOWN if config.get(key)}
+    if "filters" in config and config["filters"] is None:
+        shown["filters"] = "paper preset"
     if "judges" in shown:
         shown["judges"] = [_judge(judge) for judge in shown["judges"]]
     if "audit" in shown:

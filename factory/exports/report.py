@@ -26,6 +26,7 @@ from factory.exports.report_views import (
     likelihood_rows,
     spending,
     summary,
+    time_by_step,
     training,
 )
 from factory.exports.run_facts import run_facts
@@ -51,6 +52,7 @@ def report_html(root: Path) -> str:
     """The report of the run folder `root`; sections for which it holds nothing are left out."""
     run = run_facts(root)
     pairs = reader_pairs(root, run.seed or 0)
+    times = time_by_step(run)
     style, script = (_asset(f"report.{kind}") for kind in ("css", "js"))
     values: dict[str, Any] = {
         "run": run,
@@ -65,7 +67,8 @@ def report_html(root: Path) -> str:
         "lengths": lengths(run, root),
         "training": training(run),
         "spending": spending(run),
-        "longest": max(run.seconds.values(), default=0),
+        "times": times,
+        "longest": max(times.values(), default=0),
         "pairs_json": Markup(safe_json(pairs)) if pairs else None,
         "pairs_note": _note(run, pairs),
         "selects": _selects(pairs),

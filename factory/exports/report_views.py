@@ -16,6 +16,15 @@ from factory.schema import REPLIES, VIEWS
 
 _VIEWS = {"plain": "no principle", "good": "the good principle", "bad": "the bad principle"}
 _TONES = 4
+_STEPS = {
+    "features": "choosing features",
+    "contrast": "making principles",
+    "triples": "writing replies",
+    "scores": "scoring replies",
+    "train": "training",
+    "filter": "judging and filtering",
+}
+"""Stages as the report calls them."""
 
 
 class Figure(NamedTuple):
@@ -192,6 +201,16 @@ def spending(run: RunFacts) -> list[Spent]:
     if run.audit:
         rows.append(Spent("audit", run.audit.prompt_tokens, run.audit.completion_tokens, run.audit.cost))
     return [row for row in rows if any(value is not None for value in row[1:])]
+
+
+def time_by_step(run: RunFacts) -> dict[str, float]:
+    """Seconds per kind of stage, iterations added up, in the order of the line."""
+    found: dict[str, float] = {}
+    for stage, seconds in run.seconds.items():
+        parts = stage.split("/")
+        kind = "exports" if parts[0] == "exports" else parts[-1]
+        found[_STEPS.get(kind, kind)] = found.get(_STEPS.get(kind, kind), 0.0) + seconds
+    return found
 
 
 def duration(seconds: float) -> str:

@@ -126,6 +126,7 @@ def test_public_config_has_neither_places_nor_servers() -> None:
     assert secret not in json.dumps(shown)
     assert shown["principles"] == {"set": "own.yaml"}
     assert shown["training"] == {"method": "sso"}
+    assert public_config({"filters": None, "principles": {"set": "sso"}})["filters"] == "paper preset"
     assert shown["judges"] == [{"name": "j", "model": "judge", "retries": 2}]
     assert shown["audit"] == {"judge": {"name": "a"}, "sample": 5}
 
@@ -135,9 +136,9 @@ def test_a_share_of_nothing_is_none() -> None:
 
 
 def test_histogram_bins_hold_every_reply() -> None:
-    """Lengths 0 to 99 need bins of 5 for the 99th percentile of 98 (40 bins of 2 reach 80 alone)."""
+    """Lengths 0 to 99 need bins of 3 for the 99th percentile of 98 (40 bins of 2 reach 80 alone)."""
     table = pl.DataFrame({"chosen": range(100), "rejected": [500] * 100})
-    assert bin_width(table.select("chosen", rejected="chosen")) == 5
+    assert bin_width(table.select("chosen", rejected="chosen")) == 3
     found = histogram(table, 5)
     assert found.chosen[:20] == [5] * 20
     assert found.rejected[BINS - 1] == 100
