@@ -1,4 +1,3 @@
-import os
 import signal
 import subprocess
 import sys
@@ -139,8 +138,8 @@ def test_scores_are_computed_once(tmp_path: Path) -> None:
 
 
 def test_descriptors_are_closed(tmp_path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for number in range(20):
         with Journal(tmp_path / str(number)) as journal:
             journal.append(KEY, {})
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -156,7 +156,8 @@ def test_until_stops_after_the_stage(tmp_path: Path) -> None:
 
 def test_a_second_process_is_told_who_holds_the_run(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from factory.store import open_run; from factory.progress import Silent\n"
+        "import sys; from pathlib import Path\n"
+        "from factory.store import open_run; from factory.progress import Silent\n"
         "with open_run(Path(sys.argv[1]), Silent()): pass"
     )
     with open_run(tmp_path, Told()):

@@ -20,7 +20,9 @@ class Outcome(NamedTuple):
     rejected: pl.DataFrame
 
 
-def row(tag: str, prompt: str = "question", chosen: str = "good", rejected: str = "bad", **columns: Any) -> dict[str, Any]:
+def row(
+    tag: str, prompt: str = "question", chosen: str = "good", rejected: str = "bad", **columns: Any
+) -> dict[str, Any]:
     """A pair that `tag` tells from others; the tag is no part of its ids."""
     return {**pair([user(prompt)], chosen, rejected), "tag": tag, **columns}
 

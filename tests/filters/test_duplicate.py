@@ -38,7 +38,9 @@ def test_the_lowest_id_is_kept_and_of_equal_ids_the_earliest_origin():
         ]
     )
     for seed in range(4):
-        assert run({"use": "duplicate"}, pairs.sample(fraction=1, shuffle=True, seed=seed)).kept["tag"].to_list() == ["other"]
+        assert run({"use": "duplicate"}, pairs.sample(fraction=1, shuffle=True, seed=seed)).kept["tag"].to_list() == [
+            "other"
+        ]
 
 
 def test_rows_alike_in_everything_leave_one():
@@ -61,7 +63,7 @@ LONG = " ".join(f"word{number}" for number in range(200))
 
 
 def test_near_duplicates():
-    """One word in 200 changed leaves 2 (196 - 5) of 201 five-grams: Jaccard 0.95; every tenth word changed leaves few."""
+    """One word in 200 changed: Jaccard of the five-grams (196 - 5) / (196 + 5) = 0.95; every tenth leaves few."""
     sparse = " ".join(f"other{n}" if n % 10 == 0 else f"word{n}" for n in range(200))
     pairs = table(
         [

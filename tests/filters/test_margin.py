@@ -9,8 +9,14 @@ FIRST, SECOND = "chosen_first", "rejected_first"
 def test_by_logprobs():
     """(good - bad) of chosen minus that of rejected: 0.4 - (-0.2) = 0.6; 0.1 - 0.2 = -0.1; 0.25 - 0 = 0.25."""
     names = ("logp_chosen_good", "logp_chosen_bad", "logp_rejected_good", "logp_rejected_bad")
-    values = {"wide": (-1.0, -1.4, -1.2, -1.0), "turned": (-1.0, -1.1, -1.0, -1.2), "quarter": (-1.0, -1.25, -1.0, -1.0)}
-    pairs = table([row(tag, **dict(zip(names, logps, strict=True))) for tag, logps in values.items()] + [row("unscored")])
+    values = {
+        "wide": (-1.0, -1.4, -1.2, -1.0),
+        "turned": (-1.0, -1.1, -1.0, -1.2),
+        "quarter": (-1.0, -1.25, -1.0, -1.0),
+    }
+    pairs = table(
+        [row(tag, **dict(zip(names, logps, strict=True))) for tag, logps in values.items()] + [row("unscored")]
+    )
     assert run({"use": "margin", "by": "logprobs"}, pairs).reasons == {
         "wide": None,
         "turned": "small",
@@ -41,5 +47,5 @@ def test_by_votes():
 
 
 def test_votes_must_be_there():
-    with pytest.raises(ConfigError, match="^the filter margin needs votes"):
+    with pytest.raises(ConfigError, match=r"^the filter margin needs votes"):
         run({"use": "margin"}, table([row("any")]))

@@ -29,7 +29,10 @@ def test_options_reach_the_filter():
         ({"max_chars": 3}, "filters[0]: a filter is written as {use: name"),
         ({"use": 3}, "filters[0]: a filter is written as {use: name"),
         ("length_gap", "filters[0]: a filter is written as {use: name"),
-        ({"use": "length_gap", "max": 3}, "filters[0] (length_gap): there is no option 'max'; its options are max_chars"),
+        (
+            {"use": "length_gap", "max": 3},
+            "filters[0] (length_gap): there is no option 'max'; its options are max_chars",
+        ),
         ({"use": "decontaminate"}, "filters[0] (decontaminate): the option 'files' must be given"),
         ({"use": "decontaminate", "files": ["no.txt"]}, "filters[0] (decontaminate): files: there is no file no.txt"),
         ({"use": "length_gap", "max_chars": -1}, "filters[0] (length_gap): max_chars: Input should be greater"),
@@ -60,5 +63,7 @@ def test_paper_preset():
 
 
 def test_needs_votes():
-    made = build([{"use": "judge_agrees"}, {"use": "margin"}, {"use": "margin", "by": "logprobs"}, {"use": "duplicate"}])
+    made = build(
+        [{"use": "judge_agrees"}, {"use": "margin"}, {"use": "margin", "by": "logprobs"}, {"use": "duplicate"}]
+    )
     assert [one.needs_votes for one in made] == [True, True, False, False]

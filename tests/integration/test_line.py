@@ -1,5 +1,6 @@
 """The whole line on a real, if tiny, model: three policies, each trained on what the one before it wrote."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_policy_differs_from_the_one_before_it(run_dir: Path) -> None:
     weights = [load_file(run_dir.parent / "model" / "model.safetensors")]
     weights += [load_file(run_dir / f"iterations/{i}/policy/model.safetensors") for i in (1, 2, 3)]
-    for before, after in zip(weights, weights[1:], strict=False):
+    for before, after in itertools.pairwise(weights):
         assert any(not before[name].equal(after[name]) for name in after if name in before)
 
 

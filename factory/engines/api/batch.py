@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from factory.engine_blocks import OpenaiEngine
-from factory.engines.base import Completion, Request
 from factory.engines.api.batch_state import BatchFolder, Sent
 from factory.engines.api.ledger import Ledger, Size
 from factory.engines.api.pace import Clock
 from factory.engines.api.place import Place
 from factory.engines.api.wire import Dialect, Failure, dialect, estimate_tokens, judge_status, read_answer
+from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.identity import digest
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from factory.engine_blocks import OpenaiEngine
-from factory.engines.base import Completion, ModelRef, Request
-from factory.engines.api.cache import Cached
 from factory.engines.api.batch import Batches
+from factory.engines.api.cache import Cached
 from factory.engines.api.live import Live
 from factory.engines.api.pace import Clock, RealClock
 from factory.engines.api.place import Place
 from factory.engines.api.wire import estimate_tokens, fold_system
+from factory.engines.base import Completion, ModelRef, Request
 from factory.errors import ConfigError
 from factory.identity import Messages
 

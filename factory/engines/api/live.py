@@ -9,11 +9,11 @@ from queue import SimpleQueue
 from typing import Any
 
 from factory.engine_blocks import OpenaiEngine
-from factory.engines.base import Completion, Request
 from factory.engines.api.ledger import Ledger, Size
 from factory.engines.api.pace import Clock, Pacer, Stopped, Ticket, backoff
 from factory.engines.api.place import Place
 from factory.engines.api.wire import Dialect, Failure, dialect, estimate_tokens, read_answer
+from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.identity import draw
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from factory.engine_blocks import OpenaiEngine
-from factory.engines.base import ModelRef
 from factory.engines.api.wire import Failure, judge_status
+from factory.engines.base import ModelRef
 from factory.errors import ConfigError, EngineError
 from factory.identity import digest
 

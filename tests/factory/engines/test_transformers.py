@@ -6,8 +6,9 @@ import torch
 from factory.engine_blocks import TransformersEngine
 from factory.engines import open_generator, open_scorer
 from factory.engines.base import ModelRef, Reply, Request, ScoreRequest
+from factory.engines.render import first_tokens
 from factory.engines.slab import Slab
-from factory.engines.transformers import TransformersModel, first_tokens
+from factory.engines.transformers import TransformersModel
 from factory.errors import EngineError
 from factory.models.chat import prompt_ids, reply_ids
 from factory.models.load import load_model, load_tokenizer
@@ -197,9 +198,9 @@ def test_a_failed_batch_is_halved_and_a_row_that_fails_alone_says_why(folders, m
 def test_a_refused_conversation_fails_alone(folders):
     ref = ModelRef(str(folders["llama"]))
     engine = TransformersModel(block(), ref)
-    engine._tokenizer.chat_template = (
+    engine._renderer.tokenizer.chat_template = (
         "{% if messages[0]['content'] == 'Hi' %}{{ raise_exception('no greetings') }}{% endif %}"
-        + engine._tokenizer.chat_template
+        + engine._renderer.tokenizer.chat_template
     )
     found = {c.id: c for c in engine.generate(asked())}
     assert "no greetings" in found["r/1"].error

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from factory.engine_blocks import OpenaiEngine, Prices
-from factory.engines.base import Completion, ModelRef, Request
 from factory.engines.api.cache import FILE, Cached
 from factory.engines.api.engine import OpenaiGenerator
+from factory.engines.base import Completion, ModelRef, Request
 from factory.errors import EngineError
 from tests import loopback
 from tests.loopback import Loopback

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from factory.engine_blocks import OpenaiEngine, Prices
-from factory.engines.base import Completion, ModelRef, Request
 from factory.engines.api.engine import OpenaiGenerator
+from factory.engines.base import Completion, ModelRef, Request
 from factory.errors import ConfigError, EngineError
 from tests import loopback
 from tests.fake_clock import FakeClock

@@ -6,8 +6,8 @@ import pytest
 
 from factory.engine_blocks import OpenaiEngine, Prices
 from factory.engines.api import batch
-from factory.engines.base import Completion, ModelRef, Request
 from factory.engines.api.engine import OpenaiGenerator
+from factory.engines.base import Completion, ModelRef, Request
 from factory.errors import EngineError
 from tests.fake_clock import FakeClock
 from tests.loopback import Loopback, Seen, Spoken, Wire, error

@@ -6,7 +6,6 @@ from email.utils import format_datetime
 import pytest
 
 from factory.engine_blocks import Prices
-from factory.engines.base import Request
 from factory.engines.api.wire import (
     Dialect,
     Failure,
@@ -18,6 +17,7 @@ from factory.engines.api.wire import (
     read_answer,
     retry_after,
 )
+from factory.engines.base import Request
 
 REQUEST = Request("a", [{"role": "user", "content": "x"}], 5, choices=("m", "M"))
 
