@@ -10,12 +10,13 @@ import torch
 from factory.engine_blocks import TransformersEngine
 from factory.engines.base import Completion, ModelRef, Request, Score, ScoreRequest
 from factory.engines.decoding import Decoder, Row
-from factory.errors import EngineError
+from factory.engines.render import Renderer, unscored
 from factory.identity import Messages
-from factory.models.chat import end_ids, knows_system, prompt_ids, reply_ids
-from factory.models.load import load_model, load_tokenizer
+from factory.models.chat import end_ids
+from factory.models.load import load_model
 from factory.models.sequences import Encoded, Plan, buckets, layout, plan_for, reply_logps
 
+Item = tuple[ScoreRequest, Encoded]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -31,8 +32,7 @@ class TransformersModel:
         """Load the tokenizer. Raises EngineError when there is no such model or device."""
         self._block, self._ref = block, model
         self._device = _device(block.device)
-        self._tokenizer = load_tokenizer(model)
-        self._fold = model.fold_system or not knows_system(self._tokenizer)
+        self._renderer = Renderer(model)
         self._model: Any = None
         self._plan: Plan | None = None
         self._context: int | None = None
@@ -51,19 +51,20 @@ class TransformersModel:
 
     def count_tokens(self, conversations: Sequence[Messages]) -> list[int]:
         """Prompt length of each conversation in tokens; of one that the chat template refuses, of its contents."""
-        return [self._count(messages) for messages in conversations]
+        return [self._renderer.count(messages) for messages in conversations]
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Yield each completion as soon as it is there. Raises EngineError when the weights cannot be loaded."""
         model = self._load(self._generation_dtype())
-        ends = end_ids(self._tokenizer, model)
+        ends = end_ids(self._renderer.tokenizer, model)
         rows: dict[Row, Request] = {}
         for request in requests:
-            made = self._row(request)
-            if isinstance(made, Completion):
-                yield made
+            prompt = self._renderer.prompt(request, self._context)
+            if isinstance(prompt, Completion):
+                yield prompt
             else:
-                rows[made] = request
+                row = Row(prompt.ids, prompt.room, request.temperature, request.top_p, request.seed, prompt.choices)
+                rows[row] = request
         decoder = Decoder(model, ends, min(ends), self._block.batch_tokens)
         for row in decoder.run(list(rows)):
             yield self._completion(rows[row], row, ends)
@@ -73,22 +74,19 @@ class TransformersModel:
         model = self._load(self._scoring_dtype())
         if self._plan is None:
             self._plan = plan_for(model)
-        items: dict[str, Encoded] = {}
+        items: list[tuple[ScoreRequest, Encoded]] = []
         for request in requests:
-            made = self._encoded(request)
+            made = self._renderer.replies(request, self._context)
             if isinstance(made, Score):
                 yield made
             else:
-                items[request.id] = made
-        names = list(items)
+                items.append((request, Encoded(*made)))
         kind = self._plan.layout
-        lengths = [
-            items[name].tokens(kind) if kind == "flat" else items[name].longest * _rows(items[name], kind)
-            for name in names
-        ]
-        groups = [[names[place] for place in group] for group in buckets(lengths, self._block.batch_tokens)]
+        lengths = [item.tokens(kind) if kind == "flat" else item.longest * _rows(item, kind) for _, item in items]
+        places = buckets(lengths, self._block.batch_tokens, padded=kind != "flat")
+        groups = [[items[place] for place in group] for group in places]
         while groups:
-            yield from self._scored(groups, {name: items[name] for name in groups.pop()})
+            yield from self._scored(groups, groups.pop())
 
     def close(self) -> None:
         """Let go of the weights."""
@@ -118,40 +116,13 @@ class TransformersModel:
             return torch.autocast("cuda", dtype=torch.bfloat16)
         return nullcontext()
 
-    def _count(self, messages: Messages) -> int:
-        try:
-            return len(prompt_ids(self._tokenizer, messages, self._fold))
-        except EngineError:
-            return sum(len(reply_ids(self._tokenizer, turn["content"], True)) for turn in messages)
-
-    def _row(self, request: Request) -> Row | Completion:
-        """The request in tokens, or its failure."""
-        try:
-            ids = prompt_ids(self._tokenizer, request.messages, self._fold)
-        except EngineError as error:
-            return Completion(request.id, None, error=str(error))
-        room = request.max_new_tokens
-        if self._context is not None:
-            room = min(room, self._context - len(ids))
-        if room < 1:
-            reason = f"the prompt has {len(ids)} tokens and the model's context only {self._context}"
-            return Completion(request.id, None, prompt_tokens=len(ids), error=reason)
-        return Row(
-            ids,
-            room,
-            request.temperature,
-            request.top_p,
-            request.seed,
-            first_tokens(self._tokenizer, request.choices),
-        )
-
     def _completion(self, request: Request, row: Row, ends: frozenset[int]) -> Completion:
         text = None
         if row.choice_logprobs is not None:
             text = max(row.choice_logprobs, key=row.choice_logprobs.__getitem__)
         elif row.error is None:
             ids = row.new[:-1] if row.new[-1] in ends else row.new
-            text = self._tokenizer.decode(ids, skip_special_tokens=True)
+            text = self._renderer.text(ids)
         return Completion(
             request.id,
             text,
@@ -162,35 +133,22 @@ class TransformersModel:
             error=row.error,
         )
 
-    def _encoded(self, request: ScoreRequest) -> Encoded | Score:
-        """The request in tokens, or its failure."""
-        try:
-            prompt = prompt_ids(self._tokenizer, request.messages, self._fold)
-        except EngineError as error:
-            return _failed(request.id, len(request.replies), str(error))
-        replies = tuple(reply_ids(self._tokenizer, reply.text, reply.finished) for reply in request.replies)
-        item = Encoded(prompt, replies)
-        if self._context is not None and item.longest > self._context:
-            reason = f"prompt and reply have {item.longest} tokens and the model's context only {self._context}"
-            return _failed(request.id, len(replies), reason)
-        return item
-
-    def _scored(self, groups: list[list[str]], items: dict[str, Encoded]) -> Iterator[Score]:
+    def _scored(self, groups: list[list[Item]], items: list[Item]) -> Iterator[Score]:
         """Score one group; a failed one goes back in halves, and an item that fails alone is given up."""
         try:
-            means, counts = self._means(list(items.values()))
+            means, counts = self._means([item for _, item in items])
         except Exception as error:  # noqa: BLE001 - out of memory has many types; an item that fails alone reports it
-            names = list(items)
-            if len(names) > 1:
-                groups += [names[: len(names) // 2], names[len(names) // 2 :]]
+            half = len(items) // 2
+            if half:
+                groups += [items[:half], items[half:]]
             else:
-                yield _failed(names[0], len(items[names[0]].replies), f"{type(error).__name__}: {error}"[:500])
+                yield unscored(items[0][0], f"{type(error).__name__}: {error}"[:500])
             return
         start = 0
-        for name, item in items.items():
+        for request, item in items:
             part = slice(start, start := start + len(item.replies))
             logps = (mean if count else None for mean, count in zip(means[part], counts[part], strict=True))
-            yield Score(name, tuple(logps), tuple(counts[part]))
+            yield Score(request.id, tuple(logps), tuple(counts[part]))
 
     @torch.inference_mode()
     def _means(self, items: list[Encoded]) -> tuple[list[float], list[int]]:
@@ -201,21 +159,8 @@ class TransformersModel:
         return (sums.double() / counts.clamp(min=1)).tolist(), counts.tolist()
 
 
-def first_tokens(tokenizer: Any, choices: Sequence[str]) -> dict[str, int] | None:
-    """The first token of each choice; None without choices, or where two begin with the same one."""
-    tokens = {name: reply_ids(tokenizer, name, False)[:1] for name in choices}
-    firsts = [ids[0] for ids in tokens.values() if ids]
-    if not choices or len(set(firsts)) < len(tokens):
-        return None
-    return dict(zip(tokens, firsts, strict=True))
-
-
 def _rows(item: Encoded, kind: str) -> int:
     return len(item.replies) if kind == "separate" else 1
-
-
-def _failed(name: str, replies: int, error: str) -> Score:
-    return Score(name, (None,) * replies, (None,) * replies, error)
 
 
 def _device(name: str) -> str:
