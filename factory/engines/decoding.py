@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from factory.engines.held import Held
 from factory.engines.sampling import pick
-from factory.engines.slab import Held, held
+from factory.engines.slab import held
 
 PREFILL_TOKENS = 4096
 """Most prompt tokens in one forward pass: enough to keep a processor busy, little enough for its memory."""

@@ -23,8 +23,8 @@ def run(folder: Path, die_at: int) -> subprocess.CompletedProcess[str]:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Digest of every file a user reads; journals keep the order of arrival and manifests hold times."""
-    skipped = ("journal.jsonl", "manifest.json", ".lock")
+    """Digest of every table, export and record; journals keep the order of arrival, manifests and report tell times."""
+    skipped = ("journal.jsonl", "manifest.json", ".lock", "report.html")
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.endswith(skipped))
     return {path.relative_to(folder).as_posix(): digest(path.read_bytes().hex()) for path in files}
 
