@@ -19,7 +19,7 @@ from factory.schema import REJECTED, LazySplit
 from filters import votes
 from filters.base import ROW, Filter
 from filters.ledger import Ledger, Step
-from filters.measure import Measures
+from filters.measure import Measures, sink
 
 Judgments = pl.DataFrame | pl.LazyFrame
 Ask = Callable[[pl.LazyFrame], Judgments]
@@ -162,7 +162,7 @@ def _write(found: Filtered, fingerprint: int, folder: Path) -> None:
     """Both tables (one by one: together they fill memory), checked against what was decided; then the counts."""
     files = [folder / "kept.parquet", folder / "rejected.parquet"]
     for frame, path in zip(found[:2], files, strict=True):
-        frame.sink_parquet(path, compression="snappy", row_group_size=_ROW_GROUP, sync_on_close="all")
+        sink(frame, path, compression="snappy", row_group_size=_ROW_GROUP, sync_on_close="all")
     kept, rejected = (pl.scan_parquet(path) for path in files)
     sizes = [frame.select(pl.len()).collect().item() for frame in (kept, rejected)]
     if sizes != [found.funnel.kept, found.funnel.input - found.funnel.kept] or _fingerprint(kept) != fingerprint:

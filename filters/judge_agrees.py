@@ -32,4 +32,4 @@ class JudgeAgrees(Filter):
         """The rule's reason, `invalid` or `not_judged`, with the judge as detail."""
         judges = votes.judges_joined(rows.collect_schema().names()) if self.judges is None else self.judges
         reason, detail = votes.decided(judges, votes.rule_named(self.rule))
-        return rows.with_columns(reason=reason, detail=detail)
+        return votes.with_judges(rows, judges).with_columns(reason=reason, detail=detail)

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from factory.errors import InputError
 from factory.schema import PAIRS, SCORES, Table, check
 from filters.base import ROW, Filter
 
@@ -21,7 +23,8 @@ class Measures:
         self._columns = [{name: _place(exprs, expr) for name, expr in one.measures().items()} for one in filters]
         named = [expr.alias(str(place)) for place, expr in enumerate(exprs)]
         numbered = _conformed(pairs).with_row_index(ROW)
-        numbered.select(ROW, *IDS, *named).sink_parquet(self._path, compression="lz4", statistics=False)
+        narrow = numbered.select(ROW, *IDS, *named)
+        sink(narrow, self._path, compression="lz4", statistics=False)
 
     @property
     def size(self) -> int:
@@ -36,6 +39,14 @@ class Measures:
         """Row numbers, ids and the measures of the filter at `position`."""
         own = [pl.col(str(place)).alias(name) for name, place in self._columns[position].items()]
         return pl.scan_parquet(self._path).select(ROW, *IDS, *own)
+
+
+def sink(frame: pl.LazyFrame, path: Path, **options: Any) -> None:
+    """Write what is read from the pairs to a Parquet file; InputError where they cannot be read."""
+    try:
+        frame.sink_parquet(path, **options)
+    except pl.exceptions.ComputeError as error:
+        raise InputError(f"the pairs cannot be read: {error}") from error
 
 
 def _place(exprs: list[pl.Expr], expr: pl.Expr) -> int:

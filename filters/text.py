@@ -43,6 +43,7 @@ def nfkc(texts: pl.Series) -> pl.Series:
 
 
 def _where_foreign(texts: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
-    """The texts, those changed that hold a character which is not inert: few do, and finding that out is fast."""
-    foreign = texts.str.contains(f"[^{INERT}]").arg_true()
+    """The texts, those changed that hold a character which is not inert. Few do, and finding that out is fast."""
+    wide = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()
+    foreign = wide.filter(texts.gather(wide).str.contains(f"[^{INERT}]"))
     return texts if foreign.is_empty() else texts.clone().scatter(foreign, change(texts.gather(foreign)))

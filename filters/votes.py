@@ -105,6 +105,13 @@ def judges_joined(columns: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(name.removeprefix(_VOTES) for name in columns if name.startswith(_VOTES)))
 
 
+def with_judges(rows: pl.LazyFrame, judges: Sequence[str]) -> pl.LazyFrame:
+    """`rows` with votes joined, and no votes of those `judges` who were asked about no pair at all."""
+    there = judges_joined(rows.collect_schema().names())
+    nothing = [pl.lit(None, pl.UInt8).alias(_VOTES + judge) for judge in judges if judge not in there]
+    return rows.with_columns(nothing)
+
+
 def mean_p_chosen(judges: Sequence[str]) -> pl.Expr:
     """Mean over judges of the probability each gave to chosen (the mean over its orders); null if one gave none."""
     each = [pl.col(_P_CHOSEN + judge) for judge in judges]

@@ -63,12 +63,12 @@ def test_as_many_prompts_as_brute_force(rows, gap, random):
 
 
 def test_worked_by_hand():
-    """Longer ahead by 4, 2 and 1, shorter behind by 3 and 4, one equal, g = 0.
+    """Ahead by 4, 2 and 1, behind by 3 and 7, one equal, g = 0: differences must cancel out.
 
-    Two and two must cancel out: 4 + 2 or 4 + 1 or 2 + 1 against 7 do not. One and one does: 4 against 4; and equal
-    lengths always stay. Two against one: 2 + 1 against 3, or 4 and nothing. So 2 + 1 against 3 with the equal one: 4.
+    Three against two: 7 is not 10. Two against two: 6, 5 or 3 are not 10. Two against one: 2 + 1 = 3, which is the
+    largest; the equal pair always stays.
     """
-    lengths = [(14, 10), (12, 10), (11, 10), (7, 10), (6, 10), (10, 10)]
+    lengths = [(14, 10), (12, 10), (11, 10), (7, 10), (3, 10), (10, 10)]
     assert balance(items_of(lengths, Fraction(0))).tolist() == [False, True, True, True, False, True]
 
 
