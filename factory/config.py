@@ -243,7 +243,7 @@ class Export(Strict):
     decontaminate: list[str] = Field(default_factory=list)
     """Prompt files of benchmarks; pairs of the mix that share text with one are dropped."""
     push_to_hub: str | None = None
-    """USER/NAME to push to when the run is done."""
+    """USER/NAME to push to, for the export command."""
     private: bool = False
     """Make that repository private."""
 

@@ -15,6 +15,7 @@ from factory.commands.filter import filter_into
 from factory.commands.report import report
 from factory.config import Config
 from factory.engines.base import ModelRef
+from factory.errors import ConfigError
 from factory.identity import draw
 from factory.journal import Journal
 from factory.panel import EngineRoom, judge_fingerprint, open_panel, scorer_block
@@ -47,6 +48,8 @@ class Steps:
         self._filters = filters.build(config.filters or filters.paper(judged=bool(config.judges)))
         self._principles = principles.load(config.principles.set)
         self._seed = config.run.seed
+        if config.export.push_to_hub:
+            raise ConfigError("export.push_to_hub: a run does not push; use sso-factory export RUN --push-to-hub NAME")
 
     def iterations(self) -> range:
         """1 to the number of iterations."""
