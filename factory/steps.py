@@ -48,6 +48,8 @@ class Steps:
         self._filters = filters.build(config.filters or filters.paper(judged=bool(config.judges)))
         self._principles = principles.load(config.principles.set)
         self._seed = config.run.seed
+        if config.prompts.target_pairs:
+            raise ConfigError("prompts.target_pairs is not part of this version; leave it out, and give enough prompts")
         if config.export.push_to_hub:
             raise ConfigError("export.push_to_hub: a run does not push; use sso-factory export RUN --push-to-hub NAME")
 
