@@ -36,7 +36,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     return fast
 
 
-def tiny_model_folder(folder: Path, arch: str = "llama", seed: int = 0, context: int = 512) -> Path:
+def tiny_model_folder(folder: Path, arch: str = "llama", seed: int = 0, context: int = 512, **more: int) -> Path:
     """Save a random two-layer model of architecture `arch` (any transformers model type that takes Llama's keys)."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = tiny_tokenizer()
@@ -53,6 +53,7 @@ def tiny_model_folder(folder: Path, arch: str = "llama", seed: int = 0, context:
         "bos_token_id": tokenizer.convert_tokens_to_ids("<|im_start|>"),
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
+        **more,
     }
     if arch in ("mistral", "gemma2", "gemma3_text"):
         sizes["sliding_window"] = 16

@@ -13,7 +13,7 @@ from factory.engines.decoding import Decoder, Row
 from factory.engines.render import Renderer, unscored
 from factory.identity import Messages
 from factory.models.chat import end_ids
-from factory.models.load import load_model
+from factory.models.load import context_length, load_model
 from factory.models.sequences import Encoded, Plan, buckets, layout, plan_for, reply_logps
 
 Item = tuple[ScoreRequest, Encoded]
@@ -35,19 +35,12 @@ class TransformersModel:
         self._renderer = Renderer(model)
         self._model: Any = None
         self._plan: Plan | None = None
-        self._context: int | None = None
+        self.context_length: int | None = context_length(model)
 
     @property
     def identity(self) -> str:
         """The model's name or fingerprint."""
         return f"transformers:{self._ref.identity}"
-
-    @property
-    def context_length(self) -> int | None:
-        """Most tokens of prompt and reply together."""
-        if self._context is None and self._model is None:
-            self._load(self._generation_dtype())
-        return self._context
 
     def count_tokens(self, conversations: Sequence[Messages]) -> list[int]:
         """Prompt length of each conversation in tokens; of one that the chat template refuses, of its contents."""
@@ -59,7 +52,7 @@ class TransformersModel:
         ends = end_ids(self._renderer.tokenizer, model)
         rows: dict[Row, Request] = {}
         for request in requests:
-            prompt = self._renderer.prompt(request, self._context)
+            prompt = self._renderer.prompt(request, self.context_length)
             if isinstance(prompt, Completion):
                 yield prompt
             else:
@@ -76,7 +69,7 @@ class TransformersModel:
             self._plan = plan_for(model)
         items: list[tuple[ScoreRequest, Encoded]] = []
         for request in requests:
-            made = self._renderer.replies(request, self._context)
+            made = self._renderer.replies(request, self.context_length)
             if isinstance(made, Score):
                 yield made
             else:
@@ -100,7 +93,6 @@ class TransformersModel:
         if self._model is None or self._model.dtype != dtype:
             self.close()
             self._model = load_model(self._ref, self._device, dtype)
-            self._context = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         return self._model
 
     def _generation_dtype(self) -> torch.dtype:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from huggingface_hub import model_info, try_to_load_from_cache
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from factory.engines.base import ModelRef
@@ -81,6 +81,17 @@ def load_tokenizer(ref: ModelRef) -> PreTrainedTokenizerBase:
     if not tokenizer.chat_template:
         raise EngineError(f"the tokenizer of {ref.name} has no chat template; use an instruction-tuned model")
     return tokenizer
+
+
+def context_length(ref: ModelRef) -> int | None:
+    """Most tokens the model can see at once, where its configuration says. Raises EngineError like `load_model`."""
+    path = resolve(ref.name)
+    folder = Path(path)
+    if not (folder / "config.json").is_file() and (folder / "adapter_config.json").is_file():
+        return context_length(ref._replace(name=_base_of(folder)))
+    config = _read(AutoConfig, ref, path, trust_remote_code=ref.trust_remote_code)
+    limit = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return None if limit is None else int(limit)
 
 
 def load_model(ref: ModelRef, device: str = "cpu", dtype: torch.dtype | str = "auto") -> PreTrainedModel:
@@ -157,9 +168,12 @@ def _with_adapter(ref: ModelRef, path: Path, device: str, dtype: torch.dtype | s
         raise EngineError(f"the adapter in {path} has no adapter_model.safetensors; save it as safetensors")
     from peft import PeftModel  # only adapters need it
 
-    base = json.loads((path / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"]
-    model = load_model(ref._replace(name=base), "cpu", dtype)
+    model = load_model(ref._replace(name=_base_of(path)), "cpu", dtype)
     return _place(PeftModel.from_pretrained(model, str(path)).merge_and_unload(), ref, device)
+
+
+def _base_of(adapter: Path) -> str:
+    return str(json.loads((adapter / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"])
 
 
 def _bundled(name: str) -> Path:
