@@ -19,6 +19,7 @@ from factory.training.batches import MicroBatch, tensors
 from factory.training.data import Reader, encode
 from factory.training.methods import method_of
 from factory.training.policy_trainer import Objective, score_replies
+from tests.leaving import leave_after
 from tests.training_pairs import scored_pairs
 
 
@@ -44,8 +45,7 @@ def main() -> None:
     torch.save(
         {"sums": sums.detach(), "gradients": gradients, "world": dist.get_world_size()}, f"{out}.{dist.get_rank()}"
     )
-    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main()
+    leave_after(main)

@@ -11,6 +11,7 @@ from factory.config import Training
 from factory.engines.base import ModelRef
 from factory.training.policy_trainer import PolicyTrainer
 from factory.training.run import train
+from tests.leaving import leave_after
 
 
 def _note_topology(out: Path) -> None:
@@ -35,4 +36,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    leave_after(main)
