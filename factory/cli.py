@@ -114,11 +114,17 @@ def audit(pairs: tuple[str, ...], out: Path, dry_run: bool, **options: Any) -> N
 
 @main.command()
 @_pairs
-@click.option("--format", "fmt", required=True, help="rm, dpo, sso, llamafactory, axolotl or pairs.")
+@click.option(
+    "--format",
+    "fmt",
+    required=True,
+    help="rm, dpo, sso, llamafactory, axolotl, pairs; alpaca_eval or mt_bench for answers of --policy.",
+)
 @click.option("--out", help="Folder, or s3:// and other URLs.")
 @click.option("--mix", multiple=True, metavar="PATH[=SHARE]", help="Mix in other pairs, as this share of the result.")
 @click.option("--push-to-hub", metavar="USER/NAME", help="Push the folder to the Hub as well.")
 @click.option("--private", is_flag=True, help="Make the Hub repository private.")
+@click.option("--policy", help="Model that answers the questions in PAIRS, for alpaca_eval and mt_bench.")
 @click.option("--check", is_flag=True, help="Write nothing: hold PAIRS against the rules of the format.")
 def export(pairs: tuple[str, ...], fmt: str, out: str | None, **options: Any) -> None:
     """Write PAIRS in the FORMAT that a trainer reads."""

@@ -137,7 +137,8 @@ def drill(clock: FakeClock) -> tuple[list[Completion], Loopback]:
     faults = loopback.first_try(wire for wire in kinds * 10)
     mixed = lambda seen: faults(seen) if seen.number % 10 < 5 else None  # noqa: E731
     with Loopback(faults=mixed) as server:
-        return ask(server, some(300), clock=clock, timeout=0.25), server
+        # long enough that a good answer never looks hung on a loaded machine
+        return ask(server, some(300), clock=clock, timeout=2.0), server
 
 
 def test_fault_drill_every_row_arrives_once() -> None:
@@ -145,10 +146,8 @@ def test_fault_drill_every_row_arrives_once() -> None:
     found, server = drill(clock)
     assert sorted(done.id for done in found) == [f"r{i:03}" for i in range(300)]
     assert {done.id: done.text for done in found} == {f"r{i:03}": f"echo: number {i}" for i in range(300)}
-    assert (
-        len(server.asked) >= 390
-    )  # 90 first tries failed and needed one more; a loaded machine may time out on others
-    assert max(Counter(seen.last for seen in server.asked).values()) in (2, 3)
+    assert len(server.asked) == 390  # 90 first tries failed, and each needed one more
+    assert max(Counter(seen.last for seen in server.asked).values()) == 2
 
 
 def test_retry_after_is_honoured_at_any_length() -> None:
