@@ -32,13 +32,14 @@ sys.path[0] = str(ROOT)  # This file bears the name of the package that it measu
 from factory.identity import digest  # noqa: E402
 from factory.schema import MESSAGES, REJECTED, LazySplit  # noqa: E402
 from filters import build  # noqa: E402
-from filters.balancing import Items, balance  # noqa: E402
+from filters.balancing.items import Items  # noqa: E402
+from filters.balancing.pairs import balance  # noqa: E402
 from filters.funnel import run_funnel  # noqa: E402
 from filters.votes import first_order  # noqa: E402
 
 CHUNK = 50_000
 JUDGES = ("gpt-4o", "llama-3-70b")
-MARKS = [".", ",", ":", ".\n\n", "\n-"] * 300 + ["“so”", "it’s", "–", "café", "½", "😀"]
+MARKS = [".", ",", ":", ".\n\n", "\n- "] * 300 + ["“so”", "it’s", "–", "café", "½", "😀"]
 """Beside plain words; the last, which are not ASCII, make up one word in 3,500."""
 METHODS = ("sso", "sso_no_w", "pbaa")
 
@@ -58,13 +59,13 @@ def make(rows: int, folder: Path) -> None:
     for name in ("pairs", "judgments"):
         (folder / name).mkdir(parents=True)
     words = np.random.default_rng(0).choice(_vocabulary(), 5_000_000)
-    noise = " ".join(words)
+    noise = " ".join(words).replace("\n ", "\n").replace(" \n", "\n").replace(" .", ".").replace(" ,", ",")
     for number, start in enumerate(range(0, rows, CHUNK)):
         rng = np.random.default_rng(number)
         frame = _pairs(rng, noise, start, min(CHUNK, rows - start))
-        frame.write_parquet(folder / f"pairs/{number:05}.parquet", compression_level=1, row_group_size=10_000)
+        frame.write_parquet(folder / f"pairs/{number:05}.parquet", compression="snappy", row_group_size=10_000)
         _votes(rng, frame["pair_id"].unique(maintain_order=True)).write_parquet(
-            folder / f"judgments/{number:05}.parquet", compression_level=1
+            folder / f"judgments/{number:05}.parquet", compression="snappy"
         )
 
 

@@ -29,7 +29,7 @@ FLAGS = "flags"
 """Column of kept pairs with what filters remarked on them; only there when they did."""
 _INDEX = "__row__"
 _SCRATCH = ".funnel"
-_ROW_GROUP = 20_000
+_ROW_GROUP = 10_000
 """Rows whose texts a reader of our files must hold at once."""
 
 

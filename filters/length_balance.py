@@ -6,6 +6,8 @@ from typing import ClassVar
 import polars as pl
 from pydantic import Field
 
+from filters.balancing.items import Items
+from filters.balancing.pairs import balance
 from filters.base import ROW, Filter, first_of
 from filters.coin import toss_expr
 from filters.length_gap import lengths
@@ -37,8 +39,6 @@ class LengthBalance(Filter):
 
         Which of interchangeable pairs are kept follows from their ids.
         """
-        from filters.balancing import Items, balance, balance_prompts
-
         wanted = ["prompt_id"] if self.one_per_prompt else []
         chars = [pl.col(f"chars_{reply}").cast(pl.Int64) for reply in ("chosen", "rejected")]
         table = rows.select(ROW, "pair_id", *wanted, *chars, toss=toss_expr("length balance"))
@@ -46,6 +46,8 @@ class LengthBalance(Filter):
         gap = Fraction(str(self.max_mean_gap)).limit_denominator(_FINEST)
         items = Items.of(frame["chars_chosen"].to_numpy(), frame["chars_rejected"].to_numpy(), gap)
         if self.one_per_prompt:
+            from filters.balancing.prompts import balance_prompts
+
             prompts = frame["prompt_id"].rank("dense").cast(pl.Int64).to_numpy() - 1
             kept = balance_prompts(items, prompts, frame["toss"].to_numpy() / 2.0**64)
         else:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import polars as pl
 
-_CONTROL_SPACES = r"[\t-\r\x1c-\x1f]"
+_CONTROL_SPACES = r"[\t-\r\x1c-\x1f]+"
 _RARE_SPACES = r"[\u0085\u1680\u2028\u2029]"
 """With the control characters, what Unicode calls whitespace and NFKC does not turn into a plain space."""
 
@@ -32,18 +32,28 @@ def normalised(text: pl.Expr) -> pl.Expr:
 
 
 def normalise(texts: pl.Series) -> pl.Series:
-    """`normalised`, of a series."""
-    plain = _where_foreign(texts, lambda foreign: foreign.str.normalize("NFKC").str.replace_all(_RARE_SPACES, " "))
-    return plain.str.replace_all(_CONTROL_SPACES, " ").str.replace_all("  +", " ").str.strip_chars(" ")
+    """`normalised`, of a series. Each change is made where it is needed: looking is many times faster than changing."""
+    plain = _foreign(texts, lambda some: some.str.normalize("NFKC").str.replace_all(_RARE_SPACES, " "))
+    lines = plain.str.replace_all(_CONTROL_SPACES, " ")
+    loose = lines.str.contains("  ", literal=True) | lines.str.starts_with(" ") | lines.str.ends_with(" ")
+    return _where(lines, loose, lambda some: some.str.replace_all("  +", " ").str.strip_chars(" "))
 
 
 def nfkc(texts: pl.Series) -> pl.Series:
     """The texts in NFKC."""
-    return _where_foreign(texts, lambda foreign: foreign.str.normalize("NFKC"))
+    return _foreign(texts, lambda some: some.str.normalize("NFKC"))
 
 
-def _where_foreign(texts: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
-    """The texts, those changed that hold a character which is not inert. Few do, and finding that out is fast."""
-    wide = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()
-    foreign = wide.filter(texts.gather(wide).str.contains(f"[^{INERT}]"))
-    return texts if foreign.is_empty() else texts.clone().scatter(foreign, change(texts.gather(foreign)))
+def _foreign(texts: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """The texts, those changed that hold a character which is not inert."""
+
+    def inner(wide: pl.Series) -> pl.Series:
+        return _where(wide, wide.str.contains(f"[^{INERT}]"), change)
+
+    return _where(texts, texts.str.len_bytes() != texts.str.len_chars(), inner)
+
+
+def _where(texts: pl.Series, mask: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """The texts, those changed for which the mask holds."""
+    places = mask.arg_true()
+    return texts if places.is_empty() else texts.clone().scatter(places, change(texts.gather(places)))

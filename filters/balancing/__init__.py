@@ -1,7 +1,4 @@
-"""The optimum behind `length_balance`, on plain arrays: with any number of pairs per prompt, or at most one."""
+"""The optimum behind `length_balance`, on plain arrays: of pairs, or of prompts with at most one pair each.
 
-from filters.balancing.items import Items
-from filters.balancing.pairs import balance
-from filters.balancing.prompts import balance_prompts
-
-__all__ = ["Items", "balance", "balance_prompts"]
+`pairs.balance` and `prompts.balance_prompts` take `items.Items`; `program` is what they ask where sorting does not do.
+"""

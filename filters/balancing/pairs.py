@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from filters.balancing.items import Bools, Ints, Items
-from filters.balancing.program import level_set
 
 
 class Sizes(NamedTuple):
@@ -26,7 +25,11 @@ def balance(items: Items) -> Bools:
     """
     for sizes in _possible_sizes(items):
         near = _walk(items, sizes)
-        kept = near if items.level(near) else level_set(items, near)
+        if items.level(near):
+            return near
+        from filters.balancing.program import level_set
+
+        kept = level_set(items, near)
         if kept is not None:
             return kept
     return np.asarray(items.side == 0)

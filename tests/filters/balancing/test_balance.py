@@ -8,7 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from filters.balancing import Items, balance, balance_prompts, program
+from filters.balancing import program
+from filters.balancing.items import Items
+from filters.balancing.pairs import balance
+from filters.balancing.prompts import balance_prompts
 
 GAPS = st.sampled_from([Fraction(0), Fraction(1, 50), Fraction(1, 10), Fraction(1, 2)])
 LENGTH = st.one_of(st.integers(0, 6), st.integers(0, 400), st.sampled_from([1, 10, 100, 10_000]))
