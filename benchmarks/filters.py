@@ -5,8 +5,7 @@
 
 Pairs are made up: words at random, lengths log-normal around 1,500 characters as replies of chat models are, one in ten
 a duplicate (half of those differ in spacing), and the votes of two judges in both orders. Each contender runs in a
-process of its own and reads and writes Parquet; printed are seconds, peak memory and what each step
-kept. Of duplicates, the two do not always keep the same one, and so see other votes.
+process of its own and reads and writes Parquet; printed are seconds, peak memory and what each step kept.
 """
 
 import argparse
@@ -148,8 +147,7 @@ def _datasets(folder: Path, out: Path, wrap: Callable[[Any], Any], options: dict
     counts.append(len(pairs))
     texts = ["prompt", "chosen", "rejected"]
     pairs = pairs.map(wrap(_measured), input_columns=texts, **options)
-    seen: set[bytes] = set()
-    pairs = pairs.filter(lambda key: not (key in seen or seen.add(key)), input_columns=["key"], new_fingerprint="seen")
+    pairs = pairs.select(_firsts(pairs))
     counts.append(len(pairs))
     pairs = pairs.filter(wrap(_near_in_length), input_columns=["chars_chosen", "chars_rejected"], **options)
     counts.append(len(pairs))
@@ -188,6 +186,17 @@ def _measured(prompt: list[dict[str, str]], chosen: str, rejected: str) -> dict[
     whole = "\x1c".join(" ".join(unicodedata.normalize("NFKC", text).split()) for text in texts)
     key = hashlib.blake2b(whole.encode(), digest_size=16).digest()
     return {"key": key, "chars_chosen": len(chosen), "chars_rejected": len(rejected)}
+
+
+def _firsts(pairs: Any) -> list[int]:
+    """Rows of the pairs to keep: of those with the same texts, the one whose pair_id comes first."""
+    first: dict[bytes, tuple[str, int]] = {}
+    batches = pairs.select_columns(["key", "pair_id"]).iter(10_000)
+    marked = (row for batch in batches for row in zip(batch["key"], batch["pair_id"], strict=True))
+    for row, (key, pair) in enumerate(marked):
+        if key not in first or pair < first[key][0]:
+            first[key] = (pair, row)
+    return sorted(row for _, row in first.values())
 
 
 def _dropped(judged: Any) -> set[str]:
