@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from factory.engine_blocks import EngineBlock, TransformersEngine
+from factory.prompts_block import Prompts
 from factory.strict import Strict
 
 BUNDLED_MODEL = "bundled:smollm2-135m-instruct"
@@ -19,32 +20,6 @@ class Run(Strict):
     """Every draw (portion, feature, sampling, order of judging) derives from it."""
     iterations: int = Field(3, ge=1)
     """Rounds of generation and training; policy i makes iteration i+1."""
-
-
-class Prompts(Strict):
-    """Where prompts come from."""
-
-    paths: list[str] = Field(min_length=1)
-    """Files or folders (Parquet, JSONL, JSON, CSV, each also gzipped; .txt: a prompt per line), or a Hub dataset id.
-
-    A relative path is taken from the configuration file's folder when it exists there, else from the current folder."""
-    limit: int | None = Field(None, ge=1)
-    """Use at most this many, the same ones whatever the order of the file (lowest seeded hash first)."""
-    target_pairs: int | None = Field(None, ge=1)
-    """Draw further prompts until this many pairs pass the filters; null takes every prompt."""
-    license: str | None = None
-    """Licence of the prompts, for the dataset card."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_path(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = {"paths": [value]}
-        if isinstance(value, dict) and "path" in value and "paths" not in value:
-            value = {**{k: v for k, v in value.items() if k != "path"}, "paths": value["path"]}
-        if isinstance(value, dict) and isinstance(value.get("paths"), str):
-            value = {**value, "paths": [value["paths"]]}
-        return value
 
 
 class Policy(Strict):
@@ -149,10 +124,11 @@ class Training(Strict):
     """Compute type: float32 weights, autocast to bfloat16 on a GPU under auto."""
     layout: Literal["auto", "packed", "separate"] = "auto"
     """packed: a prompt and its replies in one sequence; auto packs where the model allows it."""
-    logits_chunk: int = Field(1024, ge=1)
+    logits_chunk: int = Field(256, ge=1)
     """Reply tokens whose vocabulary projection is held at once."""
-    gradient_checkpointing: bool = False
-    """Trade time for memory."""
+    gradient_checkpointing: Literal["selective"] | bool = "selective"
+    """What the backward pass computes again: selective, all but matrix products and attention; true, whole layers
+    (a third slower, least memory); false, nothing."""
     lora: Lora | None = None
     """Set to train an adapter."""
     save_steps: int = Field(50, ge=1)

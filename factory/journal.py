@@ -2,15 +2,42 @@
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from factory.engines.base import Completion, Generator, Request, Score, Scorer, ScoreRequest
 from factory.identity import Messages
 from factory.progress import Progress
+
+
+@dataclass
+class Used:
+    """What one asker (`replies 1`, `judge J`) got of its engine in a stage: the same however often it was killed."""
+
+    requests: int = 0
+    """Answers without an error, from the journal or the engine."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+    asked: int = 0
+    """Those of the answers that the engine gave in the last process …"""
+    seconds: float = 0.0
+    """… and how long they took it, opening left out."""
+
+    def add(self, answer: Completion | Score, new: bool) -> None:
+        """Count an answer."""
+        self.requests += 1
+        self.asked += new
+        if isinstance(answer, Score):
+            self.prompt_tokens += sum(count or 0 for count in answer.tokens)
+            return
+        self.prompt_tokens += answer.prompt_tokens or 0
+        self.completion_tokens += answer.completion_tokens or 0
+        self.cost = round(self.cost + (answer.cost or 0.0), 9)
 
 
 class Journal:
@@ -22,6 +49,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.skipped = 0
+        self.used: dict[str, Used] = {}
         self._offsets: dict[bytes, int] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+b")
@@ -101,20 +129,27 @@ def _answer(
     ask: Callable[[Sequence[_Q]], Iterator[_A]],
     read: Callable[[dict[str, Any]], _A],
     progress: Progress,
+    name: str,
 ) -> Iterator[_A]:
     """Answers on disk first, then the engine's, each journaled before it is passed on. Failed ones are not kept."""
+    used = journal.used.setdefault(name, Used())
     keys = {request.id: request.key(identity) for request in requests}
     known = [request for request in requests if keys[request.id] in journal]
     missing = [request for request in requests if keys[request.id] not in journal]
     if known:
         progress.say(f"  {len(known):,} of {len(requests):,} answers are in the journal")
     for request in known:
-        yield read(journal.get(keys[request.id]) or {})
+        answer = read(journal.get(keys[request.id]) or {})
+        used.add(answer, new=False)
+        yield answer
     if not missing:
         return
+    began, before = time.monotonic(), used.seconds
     for answer in ask(missing):
         if answer.error is None:
             journal.append(keys[answer.id], asdict(answer))
+            used.add(answer, new=True)
+            used.seconds = round(before + time.monotonic() - began, 3)
         yield answer
 
 
@@ -143,7 +178,7 @@ class JournaledGenerator:
         self._progress.start(self._name, len(requests), "requests")
         try:
             for answer in _answer(
-                self._journal, requests, self.identity, self._engine.generate, _completion, self._progress
+                self._journal, requests, self.identity, self._engine.generate, _completion, self._progress, self._name
             ):
                 tokens = (answer.prompt_tokens or 0) + (answer.completion_tokens or 0)
                 self._progress.advance(1, tokens, answer.cost or 0.0)
@@ -167,7 +202,9 @@ class JournaledScorer:
         """As the scorer's, each score computed at most once."""
         self._progress.start(self._name, len(requests), "prompts")
         try:
-            for score in _answer(self._journal, requests, self.identity, self._scorer.score, _score, self._progress):
+            for score in _answer(
+                self._journal, requests, self.identity, self._scorer.score, _score, self._progress, self._name
+            ):
                 self._progress.advance(1, sum(count or 0 for count in score.tokens))
                 yield score
         finally:

@@ -122,9 +122,19 @@ def judge_model(judge: Judge) -> str:
     return judge.model or judge.name
 
 
-def scorer_block(block: EngineBlock) -> EngineBlock:
-    """The engine that measures log-probabilities: transformers, whose numbers training goes on from, or the script."""
+def scorer_block(block: EngineBlock, trained: bool) -> EngineBlock | None:
+    """The engine that measures log-probabilities: transformers, whose numbers training goes on from, or the script.
+
+    None for the model of an API that is not trained: nobody needs to have it here.
+    """
+    if is_remote(block) and not trained:
+        return None
     return block if isinstance(block, ScriptedEngine | TransformersEngine) else TransformersEngine()
+
+
+def is_remote(block: EngineBlock) -> bool:
+    """Whether the model is a server's, asked over HTTP from here or from Ray's workers."""
+    return isinstance(getattr(block, "engine", block), OpenaiEngine)
 
 
 def judge_fingerprint(judge: Judge, run_engine: EngineBlock | None) -> dict[str, object]:

@@ -5,10 +5,13 @@ from typing import Any, NamedTuple
 
 import factory
 from factory.config import Config
+from factory.engines.base import ModelRef
 from factory.load import load_config
 from factory.panel import EngineRoom
+from factory.processes import alone
 from factory.progress import Progress, Silent
-from factory.steps import Scored, Steps
+from factory.rounds import draw_on
+from factory.steps import Generated, Steps
 from factory.store import RunFolder, Stage, StageReachedError, open_run, write_json, write_text
 from filters.funnel import Funnel
 
@@ -21,6 +24,8 @@ class Outcome(NamedTuple):
     exports: tuple[Stage, ...] = ()
     audit: Stage | None = None
     report: Path | None = None
+    drawn: str | None = None
+    """With `prompts.target_pairs`: whether it was reached, and what ended the drawing."""
 
     @property
     def funnel(self) -> Funnel:
@@ -32,19 +37,26 @@ def the_line(steps: Steps) -> Outcome:
     """The whole run, top to bottom. Every step is a stage on disk that is made once."""
     policy = steps.first_policy()
     prompts = steps.prompts(policy)
-    scored = []
+    made = []
     for iteration in steps.iterations():
-        features = steps.features(prompts, policy, iteration)
-        contrast = steps.contrast(prompts, features, policy, iteration)
-        triples = steps.triples(prompts, contrast, policy, iteration)
-        scores = steps.scores(triples, policy, iteration)
-        policy = steps.train(scores, policy, iteration)
-        scored.append(Scored(triples, scores))
-    filtered = steps.filter(scored)
+        made.append(generate(steps, prompts, policy, iteration))
+        policy = steps.train(made[-1].scores, policy, iteration)
+    while (drawn := draw_on(steps, prompts, made)).round is not None:
+        made.append(generate(steps, prompts, policy, drawn.round))
+    filtered = steps.filter(made)
     audit = steps.audit(filtered)
     exports = steps.export(filtered, audit)
     report = steps.report()
-    return Outcome(steps.folder.root, filtered, exports, audit, report)
+    return Outcome(steps.folder.root, filtered, exports, audit, report, drawn.why)
+
+
+def generate(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Generated:
+    """The pairs of an iteration, written and scored by one policy."""
+    features = steps.features(prompts, policy, iteration)
+    contrast = steps.contrast(prompts, features, policy, iteration)
+    triples = steps.triples(prompts, contrast, policy, iteration)
+    scores = steps.scores(triples, policy, iteration)
+    return Generated(features, contrast, triples, scores)
 
 
 def run(
@@ -60,6 +72,7 @@ def run(
     after: `prompts`, `features`, …, or `2/triples` for that of the second iteration. Raises a FactoryError with one
     sentence when the configuration, an input or an engine cannot be used; what is done stays done.
     """
+    alone("run")
     settings = config if isinstance(config, Config) else load_config(config)
     shown = progress or Silent()
     root = Path(run_dir or settings.run.dir)

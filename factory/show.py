@@ -57,7 +57,11 @@ def outcome(found: "Outcome") -> str:
     if found.filtered is None:
         return f"The run folder is {found.root}"
     kept = pl.read_parquet(found.filtered.folder / "kept.parquet")
-    parts = [funnel(found.funnel), *(_sample(row) for row in kept.head(3).iter_rows(named=True))]
+    parts = [
+        funnel(found.funnel),
+        *([found.drawn] if found.drawn else []),
+        *(_sample(row) for row in kept.head(3).iter_rows(named=True)),
+    ]
     places = [("kept pairs", found.filtered.folder / "kept.parquet")]
     places += [("rejected pairs, with reasons", found.filtered.folder / "rejected.parquet")]
     places += [(f"export {stage.name.rsplit('/', 1)[-1]}", found.root / stage.name) for stage in found.exports]

@@ -18,24 +18,27 @@ from factory.engines.base import ModelRef
 from factory.errors import ConfigError
 from factory.identity import draw
 from factory.journal import Journal
-from factory.panel import EngineRoom, judge_fingerprint, open_panel, scorer_block
+from factory.panel import EngineRoom, is_remote, judge_fingerprint, open_panel, scorer_block
 from factory.readers import fingerprint, read_prompts
 from factory.schema import REJECTED, LazySplit, Split
 from factory.stages.contrast import contrast
 from factory.stages.features import allocate
+from factory.stages.prompts import in_portions, per_round, within_context
 from factory.stages.prompts import prompts as plan_portions
-from factory.stages.prompts import within_context
 from factory.stages.score import score
 from factory.stages.triples import triples
 from factory.store import RunFolder, Stage, Workspace
 from factory.views import view_messages
+from filters.base import Filter
 
 _EMPTY = [{"role": "user", "content": ""}]
 
 
-class Scored(NamedTuple):
-    """The two pair tables of an iteration."""
+class Generated(NamedTuple):
+    """The tables of an iteration, or of a further round."""
 
+    features: Stage
+    contrast: Stage
     triples: Stage
     scores: Stage
 
@@ -45,11 +48,14 @@ class Steps:
 
     def __init__(self, config: Config, folder: RunFolder, room: EngineRoom) -> None:
         self.config, self.folder, self._room = config, folder, room
-        self._filters = filters.build(config.filters or filters.paper(judged=bool(config.judges)))
+        self._filters = _filters_of(config)
         self._principles = principles.load(config.principles.set)
         self._seed = config.run.seed
-        if config.prompts.target_pairs:
-            raise ConfigError("prompts.target_pairs is not part of this version; leave it out, and give enough prompts")
+        if is_remote(config.engine) and config.training.method != "none" and config.run.iterations > 1:
+            raise ConfigError(
+                "engine openai goes on asking the untrained model: its server does not get the trained policy; "
+                "set training.method: none or run.iterations: 1, or use engine transformers or vllm"
+            )
         if config.export.push_to_hub:
             raise ConfigError("export.push_to_hub: a run does not push; use sso-factory export RUN --push-to-hub NAME")
 
@@ -73,11 +79,14 @@ class Steps:
             system = [view_messages(_EMPTY, text) for text in self._principles.system_messages()]
             longest = max(generator.count_tokens(system), default=0)
             fitting = within_context(planned.kept, generator, room, longest)
-            return Split(fitting.kept, pl.concat([planned.rejected, fitting.rejected], how="diagonal_relaxed"))
+            kept = in_portions(fitting.kept, config, self._seed, run.iterations)
+            return Split(kept, pl.concat([planned.rejected, fitting.rejected], how="diagonal_relaxed"))
 
+        size = per_round(config, run.iterations)
         inputs = {
             "prompts": fingerprint(config.paths, table="prompts.parquet"),
             "limit": config.limit,
+            **({} if size is None else {"per_round": size}),
             "iterations": run.iterations,
             "seed": self._seed,
             "policy": policy.identity,
@@ -142,13 +151,14 @@ class Steps:
 
     def scores(self, triples: Stage, policy: ModelRef, iteration: int) -> Stage:
         """The log-probability of each reply under each view, by the policy that wrote them: training's reference."""
-        block = scorer_block(self.config.engine)
+        block = scorer_block(self.config.engine, self.config.training.method != "none")
 
         def build(journal: Journal) -> pl.DataFrame:
-            scorer = self._room.scorer(block, policy, journal, f"scores {iteration}")
+            scorer = self._room.scorer(block, policy, journal, f"scores {iteration}") if block else None
             return score(triples.read(), scorer)
 
-        inputs = {"triples": triples.digest, "policy": policy.identity, "engine": block.fingerprint}
+        engine = block.fingerprint if block else None
+        inputs = {"triples": triples.digest, "policy": policy.identity, "engine": engine}
         return self.folder.table(f"iterations/{iteration}/scores", inputs, build)
 
     def train(self, scores: Stage, policy: ModelRef, iteration: int) -> ModelRef:
@@ -184,11 +194,11 @@ class Steps:
             name=str(stage.folder / "policy"), fingerprint=str(stage.facts["fingerprint"]), label=label
         )
 
-    def filter(self, scored: Sequence[Scored]) -> Stage:
+    def filter(self, made: Sequence[Generated]) -> Stage:
         """What the filters keep of all iterations' pairs, judged where a filter needs votes."""
         pairs = LazySplit(
-            pl.concat([made.scores.scan() for made in scored], how="diagonal"),
-            pl.concat([_rejected(made.triples) for made in scored], how="diagonal"),
+            pl.concat([one.scores.scan() for one in made], how="diagonal"),
+            pl.concat([_rejected(one.triples) for one in made], how="diagonal"),
         )
         judges = self.config.judges
 
@@ -196,14 +206,7 @@ class Steps:
             panel = open_panel(judges, self.config.engine, self._room, work.journal)
             return filter_into(work.path, pairs, self._filters, panel, self._seed)
 
-        inputs = {
-            "scores": [made.scores.digest for made in scored],
-            "triples": [made.triples.digest for made in scored],
-            "filters": [step.fingerprint() for step in self._filters],
-            "judges": [judge_fingerprint(judge, self.config.engine) for judge in judges],
-            "seed": self._seed,
-        }
-        return self.folder.stage("filtered/filter", inputs, build)
+        return self.folder.stage("filtered/filter", self.filtered_by(made), build)
 
     def audit(self, filtered: Stage) -> Stage | None:
         """The accuracy of the kept pairs under a judge of its own, when one is configured."""
@@ -248,6 +251,16 @@ class Steps:
         """The run on one page."""
         return report(self.folder.root)
 
+    def filtered_by(self, made: Sequence[Generated]) -> dict[str, Any]:
+        """What decides which pairs are kept."""
+        return {
+            "scores": [one.scores.digest for one in made],
+            "triples": [one.triples.digest for one in made],
+            "filters": [step.fingerprint() for step in self._filters],
+            "judges": [judge_fingerprint(judge, self.config.engine) for judge in self.config.judges],
+            "seed": self._seed,
+        }
+
     def _generator(self, policy: ModelRef, journal: Journal, name: str) -> Any:
         return self._room.generator(self.config.engine, policy, journal, name)
 
@@ -255,6 +268,20 @@ class Steps:
         """What decides an answer of the policy beside the question."""
         engine = self.config.engine.fingerprint
         return {"policy": policy.identity, "engine": engine, "seed": self._seed, "iteration": iteration}
+
+
+def _filters_of(config: Config) -> tuple[Filter, ...]:
+    """The configured filters, or the paper's; rounds beyond the iterations must not be dropped for their number."""
+    if config.prompts.target_pairs is None:
+        return filters.build(config.filters or filters.paper(judged=bool(config.judges)))
+    preset = [block for block in filters.paper(judged=bool(config.judges)) if block["use"] != "iteration"]
+    steps = filters.build(config.filters or preset)
+    if any(step.name == "iteration" for step in steps):
+        raise ConfigError(
+            "prompts.target_pairs draws rounds beyond the iterations, which the filter iteration drops; "
+            "leave that filter out"
+        )
+    return steps
 
 
 def _portion(prompts: Stage, iteration: int) -> pl.DataFrame:

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ class Stage:
     folder: Path
     outputs: Mapping[str, Output]
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What the stage reports beside its files: counts, metrics."""
+    """What the stage reports beside its files: counts, metrics; under `used`, what each asker used (journal.Used)."""
 
     @property
     def digest(self) -> str:
@@ -91,7 +91,7 @@ class RunFolder:
             split.kept.write_parquet(work.path / f"{leaf}.parquet")
             if len(split.rejected):
                 split.rejected.write_parquet(work.path / f"{leaf}.rejected.parquet")
-            return {"rows": len(split.kept), "rejected": len(split.rejected)}
+            return {"rows": len(split.kept), "rejected": len(split.rejected), "reasons": _reasons(split.rejected)}
 
         return self.stage(name, inputs, write)
 
@@ -147,6 +147,8 @@ class RunFolder:
             if journal.skipped:
                 self.progress.say(f"{name}: {journal.skipped} unreadable lines of the journal are left aside")
             facts = dict(build(Workspace(partial, journal)))
+            if journal.used:
+                facts["used"] = {asker: asdict(used) for asker, used in journal.used.items()}
             empty = len(journal) == 0
         if empty:
             journal_path.unlink(missing_ok=True)
@@ -243,9 +245,18 @@ def _dotted(name: str, old: Any, new: Any) -> str:
     return name
 
 
+def _reasons(rejected: pl.DataFrame) -> dict[str, int]:
+    """Rejected rows by reason, the most frequent first."""
+    if rejected.is_empty():
+        return {}
+    counted = rejected.group_by("reason").len().sort(["len", "reason"], descending=[True, False])
+    return dict(counted.iter_rows())
+
+
 def _summary(facts: Mapping[str, Any]) -> str:
     rows = facts.get("rows")
     if rows is None:
         return "done"
-    rejected = f", {facts['rejected']:,} rejected" if facts.get("rejected") else ""
+    why = ", ".join(f"{count:,} {reason}" for reason, count in facts.get("reasons", {}).items())
+    rejected = f", {facts['rejected']:,} rejected ({why})" if facts.get("rejected") else ""
     return f"{rows:,} rows{rejected}"

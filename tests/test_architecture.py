@@ -13,6 +13,7 @@ FLOORS = (
     ("factory.cli",),
     ("factory.forecast", "factory.show"),
     ("factory.pipeline",),
+    ("factory.rounds",),
     ("factory.steps",),
     ("factory.commands",),
     ("factory.panel",),
@@ -28,7 +29,7 @@ FLOORS = (
     ),
     ("factory.models",),
     ("filters", "principles", "factory.views"),
-    ("factory.schema", "factory.config", "factory.engine_blocks", "factory.strict"),
+    ("factory.schema", "factory.config", "factory.engine_blocks", "factory.prompts_block", "factory.strict"),
 )
 GROUND = (
     "factory.errors",

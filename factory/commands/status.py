@@ -32,7 +32,7 @@ def _name(path: Path, root: Path) -> str:
     return (path.parent / path.name.split(".", 1)[0]).relative_to(root).as_posix()
 
 
-_LINE = ("prompts", "features", "contrast", "triples", "scores", "train", "filter", "audit")
+_LINE = ("prompts", "features", "contrast", "triples", "scores", "train", "passed", "filter", "audit")
 
 
 def _order(name: str) -> tuple[int, int, int, str]:

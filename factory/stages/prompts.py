@@ -1,13 +1,14 @@
 """The first stage: which prompts are used, and which iteration each one is for."""
 
 from collections.abc import Callable
+from math import ceil
 
 import polars as pl
 
-from factory.config import Prompts
 from factory.engines.base import Generator
 from factory.errors import InputError
 from factory.identity import draw
+from factory.prompts_block import Prompts
 from factory.schema import PROMPTS, REJECTED, Split, conform
 
 STAGE = "prompts"
@@ -25,7 +26,8 @@ def prompts(split: Split, config: Prompts, seed: int, iterations: int) -> Split:
 
     Portion and order under the limit are seeded hashes of the prompt's content: they depend neither on the order of the
     files nor on which other prompts there are. So portions are of about equal size, and with few prompts one may be
-    empty. Raises InputError when no prompt is left.
+    empty. With a target there are as many portions as it takes, of `per_round` prompts each, in the order of the hash:
+    1 to `iterations` are the iterations', the others wait for further rounds. Raises InputError when no prompt is left.
     """
     kept = split.kept
     if not kept.height:
@@ -33,14 +35,29 @@ def prompts(split: Split, config: Prompts, seed: int, iterations: int) -> Split:
         why = ", ".join(f"{count} {reason}" for reason, count in reasons) or "the files are empty"
         raise InputError(f"no prompt can be used ({why}); give files with prompts")
     ids = kept["prompt_id"]
-    portion = _drawn(ids, lambda prompt_id: 1 + draw(seed, "portion", prompt_id) % iterations)
-    planned = kept.with_columns(portion.alias("portion"))
-    if config.limit is None or kept.height <= config.limit:
-        return Split(conform(planned, PROMPTS), split.rejected)
-    rank = _drawn(ids, lambda prompt_id: draw(seed, "limit", prompt_id)).rank("ordinal")
-    within = rank <= config.limit
-    over = rejected(planned.filter(~within), OVER_LIMIT, pl.lit(f"the limit is {config.limit} prompts"))
-    return Split(conform(planned.filter(within), PROMPTS), pl.concat([split.rejected, over], how="diagonal"))
+    planned, set_aside = kept, split.rejected
+    if config.limit is not None and kept.height > config.limit:
+        rank = _drawn(ids, lambda prompt_id: draw(seed, "limit", prompt_id)).rank("ordinal")
+        planned = kept.filter(rank <= config.limit)
+        over = rejected(kept.filter(rank > config.limit), OVER_LIMIT, pl.lit(f"the limit is {config.limit} prompts"))
+        set_aside = pl.concat([split.rejected, over], how="diagonal")
+    return Split(conform(in_portions(planned, config, seed, iterations), PROMPTS), set_aside)
+
+
+def in_portions(planned: pl.DataFrame, config: Prompts, seed: int, iterations: int) -> pl.DataFrame:
+    """`planned` with the column `portion`. Where some prompts fell away, asking again closes the gaps of a target."""
+    hashes = _drawn(planned["prompt_id"], lambda prompt_id: draw(seed, "portion", prompt_id))
+    size = per_round(config, iterations)
+    if size is None:
+        return planned.with_columns(portion=1 + hashes % iterations)
+    return planned.with_columns(portion=1 + (hashes.rank("ordinal").cast(pl.Int64) - 1) // size)
+
+
+def per_round(config: Prompts, iterations: int) -> int | None:
+    """Prompts of each iteration and further round under a target; None without one."""
+    if config.target_pairs is None:
+        return None
+    return config.per_round or ceil(config.target_pairs / iterations)
 
 
 def _drawn(ids: pl.Series, number: Callable[[str], int]) -> pl.Series:

@@ -20,17 +20,18 @@ class Asked(NamedTuple):
     """The column of each reply of the request, in its order."""
 
 
-def score(pairs: pl.DataFrame, scorer: Scorer) -> pl.DataFrame:
+def score(pairs: pl.DataFrame, scorer: Scorer | None) -> pl.DataFrame:
     """`pairs` with the nine `logp_{reply}_{view}` columns, mean log-probability per token, in the order of `pairs`.
 
     One request per pair and view, all in one call; a pair without system messages has the plain view alone. What could
     not be measured (no such reply or view, a prompt longer than the context, a failure) is null. A reply counts its
-    end-of-turn token unless the length limit cut it. Log-probabilities that `pairs` held before are replaced.
+    end-of-turn token unless the length limit cut it. Without a scorer, as where only an API knows the model, all nine
+    are null. Log-probabilities that `pairs` held before are replaced.
     """
     table = conform(pairs.drop(list(LOGPS), strict=False), PAIRS)
     rows = table.select(list(PAIRS.columns)).unique("pair_id", keep="first", maintain_order=True).to_dicts()
     asked = [each for row in rows for each in _asked(row)]
-    answers = {answer.id: answer for answer in scorer.score([each.request for each in asked])}
+    answers = {answer.id: answer for answer in scorer.score([each.request for each in asked])} if scorer else {}
     measured: dict[str, dict[str, Any]] = {row["pair_id"]: {"pair_id": row["pair_id"]} for row in rows}
     for each in asked:
         measured[each.pair_id].update(_measured(each, answers.get(each.request.id)))

@@ -1,0 +1,51 @@
+"""Rounds beyond the iterations: made one after another until `prompts.target_pairs` pairs pass the filters."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from factory.stages.target import Spent, Standing
+from factory.steps import Generated, Steps
+from factory.store import Stage, Workspace
+
+
+class Drawn(NamedTuple):
+    """Whether there is another round to make."""
+
+    round: int | None
+    """Its number, counted on from the iterations."""
+    why: str | None = None
+    """Where a target is set and there is none: why."""
+
+
+def draw_on(steps: Steps, prompts: Stage, made: Sequence[Generated]) -> Drawn:
+    """Whether the target asks for another round, found by filtering all that was `made` so far.
+
+    What passed is kept on record for each round (`iterations/N/passed`), since the next round's filtering takes the
+    place of this one's.
+    """
+    config, rounds, iterations = steps.config.prompts, len(made), steps.config.run.iterations
+    if config.target_pairs is None:
+        return Drawn(None)
+
+    def build(work: Workspace) -> dict[str, Any]:
+        filtered = steps.filter(made)
+        kept = pl.scan_parquet(filtered.folder / "kept.parquet").select("iteration").collect()["iteration"]
+        latest = kept.max()
+        return {"passed": len(kept), "latest": latest or 0, "judging": filtered.facts.get("used", {})}
+
+    passed = steps.folder.stage(f"iterations/{rounds}/passed", steps.filtered_by(made), build).facts
+    portions = prompts.read()["portion"]
+    asked = [stage.facts for one in made for stage in (one.features, one.contrast, one.triples)]
+    why = Standing(
+        target=config.target_pairs,
+        passed=passed["passed"],
+        barren=rounds - max(passed["latest"], iterations),
+        prompts=int((portions <= rounds).sum()),
+        next_prompts=int((portions == rounds + 1).sum()),
+        spent=Spent.by([*asked, {"used": passed["judging"]}]),
+    ).reason_to_stop(config.budget)
+    if why:
+        steps.folder.progress.say(why)
+    return Drawn(None if why else rounds + 1, why)
