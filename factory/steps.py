@@ -21,7 +21,7 @@ from factory.journal import Journal
 from factory.panel import EngineRoom, is_remote, judge_fingerprint, open_panel, scorer_block
 from factory.readers import fingerprint, read_prompts
 from factory.schema import REJECTED, LazySplit, Split
-from factory.stages.contrast import contrast
+from factory.stages.contrast import contrast, longest_written
 from factory.stages.features import allocate
 from factory.stages.prompts import in_portions, per_round, within_context
 from factory.stages.prompts import prompts as plan_portions
@@ -71,12 +71,13 @@ class Steps:
     def prompts(self, policy: ModelRef) -> Stage:
         """Every prompt with the iteration it is for; the unusable and the too long are set aside."""
         config, run = self.config.prompts, self.config.run
-        room = self.config.sampling.max_new_tokens
+        room, generated = self.config.sampling.max_new_tokens, self.config.principles.source == "generated"
 
         def build(journal: Journal) -> Split:
             planned = plan_portions(read_prompts(config.paths), config, self._seed, run.iterations)
             generator = self._generator(policy, journal, "prompts")
-            system = [view_messages(_EMPTY, text) for text in self._principles.system_messages()]
+            texts = [*self._principles.system_messages(), *([longest_written()] if generated else [])]
+            system = [view_messages(_EMPTY, text) for text in texts]
             longest = max(generator.count_tokens(system), default=0)
             fitting = within_context(planned.kept, generator, room, longest)
             kept = in_portions(fitting.kept, config, self._seed, run.iterations)
@@ -92,6 +93,7 @@ class Steps:
             "policy": policy.identity,
             "max_new_tokens": room,
             "principles": self._principles.digest,
+            **({"source": "generated"} if generated else {}),
         }
         return self.folder.table("prompts", inputs, build)
 
@@ -103,7 +105,7 @@ class Steps:
             return allocate(_portion(prompts, iteration), engine, self._principles, self._seed, iteration)
 
         inputs = {"prompts": prompts.digest, "principles": self._principles.digest, **self._asked(policy, iteration)}
-        return self.folder.table(f"iterations/{iteration}/features", inputs, build)
+        return self.folder.table(f"iterations/{iteration}/features", inputs, build, count="feature_source")
 
     def contrast(self, prompts: Stage, features: Stage, policy: ModelRef, iteration: int) -> Stage:
         """The two system messages of each prompt."""
@@ -122,7 +124,7 @@ class Steps:
             "source": config.source,
             **self._asked(policy, iteration),
         }
-        return self.folder.table(f"iterations/{iteration}/contrast", inputs, build)
+        return self.folder.table(f"iterations/{iteration}/contrast", inputs, build, count="principle_source")
 
     def triples(self, prompts: Stage, contrast: Stage, policy: ModelRef, iteration: int) -> Stage:
         """The three replies to each prompt, as pairs."""

@@ -81,8 +81,13 @@ class RunFolder:
     def __init__(self, root: Path, progress: Progress, until: str | None = None) -> None:
         self.root, self.progress, self._until = root, progress, until
 
-    def table(self, name: str, inputs: Mapping[str, Any], build: Callable[[Journal], pl.DataFrame | Split]) -> Stage:
-        """A stage whose output is the table `{name}.parquet`, with `{name}.rejected.parquet` beside it if need be."""
+    def table(
+        self, name: str, inputs: Mapping[str, Any], build: Callable[[Journal], pl.DataFrame | Split], count: str = ""
+    ) -> Stage:
+        """A stage whose output is the table `{name}.parquet`, with `{name}.rejected.parquet` beside it if need be.
+
+        `count` is a column whose values are counted in the facts, under `values`.
+        """
 
         def write(work: Workspace) -> dict[str, Any]:
             made = build(work.journal)
@@ -91,7 +96,11 @@ class RunFolder:
             split.kept.write_parquet(work.path / f"{leaf}.parquet")
             if len(split.rejected):
                 split.rejected.write_parquet(work.path / f"{leaf}.rejected.parquet")
-            return {"rows": len(split.kept), "rejected": len(split.rejected), "reasons": _reasons(split.rejected)}
+            return {
+                "rows": len(split.kept),
+                "rejected": len(split.rejected),
+                "reasons": _counts(split.rejected, "reason"),
+            } | ({"values": _counts(split.kept, count)} if count else {})
 
         return self.stage(name, inputs, write)
 
@@ -245,11 +254,11 @@ def _dotted(name: str, old: Any, new: Any) -> str:
     return name
 
 
-def _reasons(rejected: pl.DataFrame) -> dict[str, int]:
-    """Rejected rows by reason, the most frequent first."""
-    if rejected.is_empty():
+def _counts(table: pl.DataFrame, column: str) -> dict[str, int]:
+    """Rows by their value in `column`, the most frequent first."""
+    if table.is_empty():
         return {}
-    counted = rejected.group_by("reason").len().sort(["len", "reason"], descending=[True, False])
+    counted = table.group_by(column).len().sort(["len", column], descending=[True, False])
     return dict(counted.iter_rows())
 
 
@@ -259,4 +268,5 @@ def _summary(facts: Mapping[str, Any]) -> str:
         return "done"
     why = ", ".join(f"{count:,} {reason}" for reason, count in facts.get("reasons", {}).items())
     rejected = f", {facts['rejected']:,} rejected ({why})" if facts.get("rejected") else ""
-    return f"{rows:,} rows{rejected}"
+    values = ", ".join(f"{count:,} {value}" for value, count in facts.get("values", {}).items())
+    return f"{rows:,} rows{f' ({values})' if values else ''}{rejected}"

@@ -60,6 +60,11 @@ def contrast(
     return conform(pl.DataFrame(records, schema=CONTRAST.dtypes), CONTRAST)
 
 
+def longest_written() -> str:
+    """A stand-in for the longest system message that a written principle can lead to."""
+    return template("contrast").render(principle=" ".join(["principle"] * _WORDS[-1]))[0]["content"]
+
+
 def read_principles(answer: Completion) -> Written | None:
     """The two principles of an answer: one line `Good: …`, one line `Bad: …`, nothing else, and not cut short.
 

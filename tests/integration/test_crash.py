@@ -16,9 +16,19 @@ KILLS = 64
 pytestmark = pytest.mark.integration
 
 
-def run(folder: Path, die_at: int) -> subprocess.CompletedProcess[str]:
+ROUNDS = (
+    "run.iterations=1",
+    "prompts.target_pairs=100",
+    "prompts.per_round=5",
+    "filters=[{use: duplicate}, {use: judge_agrees}]",
+)
+"""One iteration and two further rounds, until the prompts run out."""
+
+
+def run(folder: Path, die_at: int, *sets: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.integration.die_at", str(die_at)]
     command += ["run", "examples/quickstart.yaml", "--run-dir", str(folder), "--set", "engine.kind=scripted"]
+    command += [part for text in sets for part in ("--set", text)]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
@@ -72,3 +82,16 @@ def test_a_run_killed_over_and_over_ends_in_the_same_bytes(
     assert deaths >= 5
     assert run(tmp_path / "run", 0).returncode == 0
     assert contents(tmp_path / "run") == expected
+
+
+def test_rounds_towards_a_target_killed_anywhere_end_in_the_same_bytes(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole" / "run", 0, *ROUNDS)
+    assert whole.returncode == 0, whole.stderr
+    points, expected = int(whole.stdout.split()[-1]), contents(tmp_path / "whole" / "run")
+    assert "iterations/3/triples.parquet" in expected
+    deaths = 0
+    for kill in range(12):
+        deaths += run(tmp_path / "broken" / "run", points // 16 + 3 * kill, *ROUNDS).returncode == -9
+    assert deaths >= 8
+    assert run(tmp_path / "broken" / "run", 0, *ROUNDS).returncode == 0
+    assert contents(tmp_path / "broken" / "run") == expected
