@@ -10,13 +10,21 @@ import click
 from polars.exceptions import PolarsError
 
 import factory
-from factory import show
+from factory import processes, show
 from factory.errors import FactoryError, InterruptedRunError
 from factory.terminal import for_stream
 
 
 class _Main(click.Group):
     """Turns every expected failure into one sentence and the right exit code."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().main(*args, **options)
+        except SystemExit as end:
+            if processes.world() > 1:
+                processes.leave(end.code)
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -29,7 +37,8 @@ class _Main(click.Group):
             code, sentence = 1, f"{error.filename or 'the disk'}: {error.strerror or error}; mend that and go on"
         except PolarsError as error:
             code, sentence = 1, f"a table cannot be read or written: {str(error).splitlines()[0]}; check the file"
-        click.echo(f"sso-factory: {sentence}", err=True)
+        if processes.first_to_fail():
+            click.echo(f"sso-factory: {sentence}", err=True)
         raise SystemExit(code)
 
 
@@ -146,8 +155,10 @@ def report(run_dir: Path, out: Path | None) -> None:
 @_out
 @_set
 def train(pairs: tuple[str, ...], policy: str, out: Path, sets: tuple[str, ...]) -> None:
-    """Train POLICY on PAIRS; --set takes keys of the training block."""
-    click.echo(show.training(factory.train(pairs, policy, out, sets=sets, progress=for_stream(sys.stderr))))
+    """Train POLICY on PAIRS; --set takes keys of the training block. Also under accelerate launch."""
+    done = factory.train(pairs, policy, out, sets=sets, progress=for_stream(sys.stderr))
+    if processes.rank() == 0:
+        click.echo(show.training(done))
 
 
 if __name__ == "__main__":

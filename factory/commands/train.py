@@ -4,15 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import polars as pl
+
 from factory import training
 from factory.config import Training
 from factory.engine_blocks import TransformersEngine
 from factory.engines.base import ModelRef
 from factory.identity import DEFAULT_SEED
 from factory.load import override
+from factory.processes import Crew, lost, rank
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint, read_pairs
-from factory.store import Workspace, open_run
+from factory.store import Stage, Workspace, open_run
 
 ANNOTATED = Training(method="annotated")
 
@@ -38,26 +41,55 @@ def train(
 
     The default method is `annotated`, the base loss alone, which any pair file serves; the SSO methods need the
     columns system_good, system_bad and original. `sets` are KEY=VALUE overrides of the training block. Training that
-    was killed goes on from its last checkpoint.
+    was killed goes on from its last checkpoint. Under `accelerate launch` every process makes the same call; process 0
+    alone holds `out`, which all must see under the same path.
     """
-    shown = progress or Silent()
     settings = override(config.model_dump(), sets, Training)
+    crew = Crew()
+    job = _Job(ModelRef(policy), settings, seed, Silent() if rank() else progress or Silent())
+    if rank():
+        work = crew.wait()
+        facts = {} if work is None else job.run(read_pairs(pairs).kept.collect(), work)
+        return Trained(Path(out) / "policy", facts)
+    with crew.led():
+        stage = _lead(crew, pairs, Path(out), job)
+    return Trained(stage.folder / "policy", dict(stage.facts))
+
+
+class _Job(NamedTuple):
+    policy: ModelRef
+    settings: Training
+    seed: int
+    progress: Progress
+
+    def run(self, table: pl.DataFrame, work: Path) -> dict[str, Any]:
+        """Train in `work`. Raises TrainingError when another process is gone."""
+        trainer = training.trainer(TransformersEngine())
+        try:
+            return trainer(
+                table, self.policy, work, self.settings, seed=self.seed, iteration=None, progress=self.progress
+            )
+        except RuntimeError as error:
+            gone = lost(error)
+            if gone is None:
+                raise
+            raise gone from error
+
+
+def _lead(crew: Crew, pairs: PairsLike | Sequence[PairsLike], out: Path, job: _Job) -> Stage:
     split = read_pairs(pairs)
 
     def build(work: Workspace) -> dict[str, Any]:
         table = split.kept.collect()
         unread = len(split.rejected.collect())
-        facts = training.trainer(TransformersEngine())(
-            table, ModelRef(policy), work.path, settings, seed=seed, iteration=None, progress=shown
-        )
-        return {**facts, "unread": unread}
+        crew.tell(work.path)
+        return {**job.run(table, work.path), "unread": unread}
 
     inputs = {
         "pairs": fingerprint(pairs),
-        "policy": policy,
-        "training": settings.model_dump(mode="json", exclude=training.SAME_WEIGHTS),
-        "seed": seed,
+        "policy": job.policy.name,
+        "training": job.settings.model_dump(mode="json", exclude=training.SAME_WEIGHTS),
+        "seed": job.seed,
     }
-    with open_run(Path(out), shown) as folder:
-        stage = folder.stage("train", inputs, build)
-    return Trained(stage.folder / "policy", dict(stage.facts))
+    with open_run(out, job.progress) as folder:
+        return folder.stage("train", inputs, build)

@@ -33,7 +33,6 @@ def arguments(config: Training, out: Path, seed: int) -> TrainingArguments:
         "remove_unused_columns": False,
         "ddp_find_unused_parameters": False,
         **_compute_type(config),
-        **_checkpointing(config),
         **config.trainer_options,
     }
     try:
@@ -49,15 +48,6 @@ def _compute_type(config: Training) -> dict[str, bool]:
     # Where there is only a CPU it must be said: else bfloat16 is refused, and launched processes never meet.
     devices = getattr(torch, "accelerator", torch.cuda)  # torch before 2.6 has no word for all of them
     return {"bf16": half, "use_cpu": not devices.is_available()}
-
-
-def _checkpointing(config: Training) -> dict[str, Any]:
-    """Under its present name; transformers before 5.20 or so call it gradient_checkpointing."""
-    if not config.gradient_checkpointing:
-        return {}
-    known = TrainingArguments.__dataclass_fields__
-    name = "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
-    return {name: True, f"{name}_kwargs": {"use_reentrant": False}}
 
 
 def warm_up(args: TrainingArguments, config: Training, total: int) -> TrainingArguments:

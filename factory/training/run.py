@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 import torch
+from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
@@ -29,6 +30,7 @@ from factory.training.data import Encoding, Example, Reader, encode
 from factory.training.methods import Method, method_of
 from factory.training.policy import context_length, fingerprint, save, trainable
 from factory.training.policy_trainer import Objective, PolicyTrainer, Watch
+from factory.training.recompute import recompute
 from factory.training.reference import complete, store_for
 from factory.training.stats import MetricsFile
 
@@ -95,18 +97,27 @@ def train(
         trainer = _trainer(model, tokenizer, args, found.examples, job, method, found.dropped)
         resumed = _optimise(trainer, found.examples, job)
         _save(trainer, tokenizer, found, job)
-    line = MetricsFile(out / "metrics.jsonl").read()[-1:]
+        # Process 0 alone reads and, once all have the report, moves what lies in `out`.
+        report = _report(trainer, found, job, resumed) if trainer.is_world_process_zero() else None
+        (shared,) = broadcast_object_list([report])
+        trainer.accelerator.wait_for_everyone()
+    seconds = round(time.monotonic() - began, 2)
+    return TrainReport(*shared)._replace(seconds=seconds)
+
+
+def _report(trainer: PolicyTrainer, found: Encoding, job: _Job, resumed: int) -> TrainReport:
+    line = MetricsFile(job.out / "metrics.jsonl").read()[-1:]
     return TrainReport(
         policy="policy",
-        fingerprint=json.loads((out / "policy" / "policy.json").read_text("utf-8"))["fingerprint"],
+        fingerprint=json.loads((job.out / "policy" / "policy.json").read_text("utf-8"))["fingerprint"],
         pairs=len(found.examples),
         dropped=found.dropped,
         steps=trainer.state.global_step,
         resumed_at=resumed,
         layout=trainer.objective.plan.layout,
         loss=line[0]["loss"] if line else None,
-        on_policy=_on_policy(found.examples, trainer.reference, method),
-        seconds=round(time.monotonic() - began, 2),
+        on_policy=_on_policy(found.examples, trainer.reference, trainer.objective.method),
+        seconds=0.0,
     )
 
 
@@ -151,6 +162,7 @@ def _trainer(
 ) -> PolicyTrainer:
     config = job.config
     plan = plan_for(model, config.layout)
+    recompute(model, config.gradient_checkpointing)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     made = steps(examples, job.seed, config.epochs, config.batch_pairs)
     watch = Watch(
@@ -216,7 +228,6 @@ def _save(trainer: PolicyTrainer, tokenizer: PreTrainedTokenizerBase, found: Enc
         }
         write_json(folder / "policy.json", record)
         checkpoints.clear(job.out)
-    trainer.accelerator.wait_for_everyone()
 
 
 def _on_policy(

@@ -1,10 +1,8 @@
 """Training in several processes, and training that is really killed."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -21,10 +19,11 @@ from factory.training.batches import MicroBatch, tensors
 from factory.training.data import Reader, encode
 from factory.training.methods import method_of
 from factory.training.stats import MetricsFile
+from tests.launching import command, environment
+from tests.launching import run as launched
 from tests.training_pairs import scored_pairs, tiny_policy
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
-ROOT = Path(__file__).parents[3]
 CONFIG = {
     "learning_rate": 1e-4,
     "max_grad_norm": 1e9,  # clipping would hide a wrong scale
@@ -43,27 +42,8 @@ def given(tmp_path_factory):
     return tiny_policy(folder).name, str(folder / "pairs.parquet")
 
 
-def command(launcher, module, *arguments):
-    if launcher == "alone":
-        return [sys.executable, "-m", module, *arguments]
-    if launcher == "torchrun":
-        return [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", module, *arguments]
-    options = ["--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    tool = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", *options]
-    return [*tool, "-m", module, *arguments]
-
-
-def environment():
-    return {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(ROOT),
-        "MASTER_PORT": str(29600 + os.getpid() % 300),
-    }
-
-
 def run(launcher, module, *arguments):
-    done = subprocess.run(command(launcher, module, *arguments), env=environment(), capture_output=True, text=True)
+    done = launched(launcher, module, *arguments)
     assert done.returncode == 0, done.stderr[-3000:]
 
 

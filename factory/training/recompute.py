@@ -1,0 +1,44 @@
+"""What of the forward pass is kept for the backward pass, and what is computed again there."""
+
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch.utils.checkpoint import create_selective_checkpoint_contexts
+
+from factory.errors import ConfigError
+from factory.models.sequences import unwrapped
+
+_DEAR = (
+    "mm",
+    "addmm",
+    "bmm",
+    "_grouped_mm",
+    "_scaled_dot_product_flash_attention_for_cpu",
+    "_scaled_dot_product_flash_attention",
+    "_scaled_dot_product_efficient_attention",
+    "_scaled_dot_product_cudnn_attention",
+    "_flash_attention_forward",
+)
+"""Products and attention: nearly all of a layer's time, and less than half of what it would keep."""
+
+
+def recompute(model: Any, what: Literal["selective"] | bool) -> None:
+    """Set up the layers of `model` to keep less; the gradient stays the same.
+
+    `selective` keeps the results of matrix products and attention and computes the cheap rest again (norms, rotations,
+    activation functions); True keeps only each layer's input; False everything. Raises ConfigError on True when the
+    model knows no such thing.
+    """
+    core = unwrapped(model)
+    if what is True and not core.supports_gradient_checkpointing:
+        raise ConfigError(f"training.gradient_checkpointing: {type(core).__name__} cannot; use selective or false")
+    if not what or not core.supports_gradient_checkpointing:
+        return
+    options: dict[str, Any] = {"use_reentrant": False}
+    if what == "selective":
+        dear = [getattr(torch.ops.aten, name).default for name in _DEAR if hasattr(torch.ops.aten, name)]
+        options["context_fn"] = partial(create_selective_checkpoint_contexts, dear)
+    # transformers before 5.20 or so has the older name alone.
+    enable = getattr(core, "activation_checkpointing_enable", None) or core.gradient_checkpointing_enable
+    enable(options)
