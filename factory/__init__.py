@@ -19,6 +19,8 @@ _FUNCTIONS = {
     "export": "factory.commands.export:export",
     "report": "factory.commands.report:report",
     "train": "factory.commands.train:train",
+    "reward_train": "factory.commands.reward:reward_train",
+    "reward_score": "factory.commands.reward:reward_score",
     "load_pairs": "factory.readers:load_pairs",
     "load_config": "factory.load:load_config",
 }

@@ -161,5 +161,44 @@ def train(pairs: tuple[str, ...], policy: str, out: Path, sets: tuple[str, ...])
         click.echo(show.training(done))
 
 
+@main.group()
+def reward() -> None:
+    """Train reward models on pairs, and measure them."""
+
+
+@reward.command(name="train")
+@_pairs
+@click.option(
+    "--model",
+    "--policy",
+    "model",
+    required=True,
+    help="Language model it begins with: Hub id, folder or bundled:smollm2-135m-instruct.",
+)
+@_out
+@_set
+def reward_train(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str, ...]) -> None:
+    """Train a reward model on PAIRS, any files or an exported folder; --set takes keys such as epochs or lora.r."""
+    click.echo(show.training(factory.reward_train(pairs, model, out, sets=sets, progress=for_stream(sys.stderr))))
+
+
+@reward.command(name="score")
+@_pairs
+@click.option("--model", required=True, help="Reward model: folder or Hub id.")
+@_out
+@click.option(
+    "--benchmark",
+    default="auto",
+    show_default=True,
+    help="rewardbench, rewardbench2 (their official files) or pairs; auto looks at the columns.",
+)
+@click.option("--group", metavar="COLUMN", help="Count pairs apart by this column.")
+@_set
+def reward_score(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str, ...], **options: Any) -> None:
+    """Score PAIRS with a reward model: RewardBench, RewardBench 2, or any pairs."""
+    done = factory.reward_score(pairs, model, out, sets=sets, progress=for_stream(sys.stderr), **options)
+    click.echo(show.reward(done.result))
+
+
 if __name__ == "__main__":
     main()

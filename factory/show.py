@@ -1,6 +1,6 @@
 """What the command line prints: results as text a person reads."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from factory.terminal import describe_seconds
+
 if TYPE_CHECKING:
     from factory.commands.status import StageStatus
     from factory.forecast import Plan
     from factory.pipeline import Outcome
+    from factory.rates import Time
     from factory.stages.audit_model import AuditReport
     from filters.funnel import Funnel
 
@@ -99,16 +102,37 @@ def audit(found: "AuditReport") -> str:
 
 
 def plan(found: "Plan") -> str:
-    """Requests, tokens and money per stage, before anything is sent."""
-    rows = [list(stage) for stage in (*found.stages, found.total)]
-    title = f"{found.prompts:,} prompts; nothing was sent"
-    return (
-        title
-        + "\n\n"
-        + table(["stage", "requests", "prompt tokens", "completion tokens, at most", "cost, at most"], rows)
-    )
+    """Requests, tokens, time and money per stage, before anything is sent."""
+    rows = [[*stage[:4], _time(stage.time), stage.cost] for stage in (*found.stages, found.total)]
+    title = f"{found.prompts:,} prompts; nothing was sent; training is not counted"
+    if found.further:
+        title += f"\n{found.further:,} more prompts wait for further rounds, until target_pairs is reached"
+    columns = ["stage", "requests", "prompt tokens", "completion tokens, at most", "time", "cost, at most"]
+    return f"{title}\n\n{table(columns, rows)}"
+
+
+def _time(time: "Time") -> str:
+    if time.seconds is None:
+        return "unknown"
+    return " ".join([describe_seconds(time.seconds), time.basis]).strip()
+
+
+def reward(result: Mapping[str, Any]) -> str:
+    """What a reward model reached: the measures, then a row per section, subset or group."""
+    kinds = ("sections", "subsets", "groups")
+    measures = [[name, _brief(value)] for name, value in result.items() if name not in kinds]
+    parts = [table(["measure", "value"], measures)]
+    for kind, members in ((kind, result[kind]) for kind in kinds if result.get(kind)):
+        columns = list(dict.fromkeys(c for m in members.values() for c in m if c != "absent"))
+        parts.append(table([kind, *columns], [[name, *(m.get(c) for c in columns)] for name, m in members.items()]))
+    return "\n\n".join(parts)
+
+
+def _brief(value: Any) -> Any:
+    """Counts by reason as a text."""
+    return ", ".join(f"{name} {_cell(one)}" for name, one in value.items()) or 0 if isinstance(value, dict) else value
 
 
 def training(found: Any) -> str:
     """Where the policy lies and how its training went."""
-    return table(["measure", "value"], [[name, value] for name, value in found.facts.items()])
+    return table(["measure", "value"], [[name, _brief(value)] for name, value in found.facts.items()])

@@ -17,7 +17,7 @@ FLOORS = (
     ("factory.steps",),
     ("factory.commands",),
     ("factory.panel",),
-    ("factory.stages", "factory.training", "factory.exports"),
+    ("factory.stages", "factory.training", "factory.exports", "factory.reward"),
     (
         "factory.engines",
         "factory.store",

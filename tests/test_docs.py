@@ -24,6 +24,8 @@ def test_the_command_and_its_options_exist(line: str) -> None:
     command = re.split(r"\s{3,}", line)[0].translate(str.maketrans("", "", "[]"))  # what follows is an explanation
     _, name, *words = shlex.split(command)
     found = main.commands[name]
+    if isinstance(found, click.Group):
+        found = found.commands[words[0]]
     known = {option for parameter in found.params if isinstance(parameter, click.Option) for option in parameter.opts}
     assert {word for word in words if word.startswith("--")} <= known
 

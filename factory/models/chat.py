@@ -15,15 +15,15 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Messages, fold_syst
     Equal to the chat template's own tokens, except that a special-token string inside a content is spelled out as plain
     text. Raises EngineError when the template refuses the conversation.
     """
-    turns = folded(messages) if fold_system else [dict(turn) for turn in messages]
-    masks = _masks(tokenizer, turns)
-    text = _render(tokenizer, [_masked(turn, masks) for turn in turns], generate=True)
-    if not masks:
-        return _tokens(tokenizer, text)
-    ids: list[int] = []
-    for piece, special in _pieces(text, masks):
-        ids += _tokens(tokenizer, special, plain=True) if special else _tokens(tokenizer, piece)
-    return ids
+    return _conversation(tokenizer, messages, fold_system, generate=True)
+
+
+def conversation_ids(tokenizer: PreTrainedTokenizerBase, messages: Messages, fold_system: bool = False) -> list[int]:
+    """Token ids of a whole conversation, its last reply included, as a reward model reads it.
+
+    Equal to the chat template's own tokens, with the exception and the error of `prompt_ids`.
+    """
+    return _conversation(tokenizer, messages, fold_system, generate=False)
 
 
 def reply_ids(tokenizer: PreTrainedTokenizerBase, text: str, finished: bool) -> list[int]:
@@ -76,6 +76,20 @@ def folded(messages: Messages) -> list[dict[str, str]]:
     if rest and rest[0]["role"] == "user":
         return [{**rest[0], "content": f"{system}\n\n{rest[0]['content']}"}, *rest[1:]]
     return [{"role": "user", "content": system}, *rest]
+
+
+def _conversation(
+    tokenizer: PreTrainedTokenizerBase, messages: Messages, fold_system: bool, *, generate: bool
+) -> list[int]:
+    turns = folded(messages) if fold_system else [dict(turn) for turn in messages]
+    masks = _masks(tokenizer, turns)
+    text = _render(tokenizer, [_masked(turn, masks) for turn in turns], generate=generate)
+    if not masks:
+        return _tokens(tokenizer, text)
+    ids: list[int] = []
+    for piece, special in _pieces(text, masks):
+        ids += _tokens(tokenizer, special, plain=True) if special else _tokens(tokenizer, piece)
+    return ids
 
 
 def _render(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]], generate: bool) -> str:

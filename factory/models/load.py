@@ -14,7 +14,14 @@ from typing import Any, NamedTuple
 import torch
 from huggingface_hub import model_info, try_to_load_from_cache
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from factory.engines.base import ModelRef
@@ -106,6 +113,36 @@ def load_model(ref: ModelRef, device: str = "cpu", dtype: torch.dtype | str = "a
     model = _read(
         AutoModelForCausalLM, ref, path, dtype=dtype, use_safetensors=True, trust_remote_code=ref.trust_remote_code
     )
+    return _place(model, ref, device)
+
+
+def load_reward_model(
+    ref: ModelRef, device: str = "cpu", dtype: torch.dtype | str = "auto", *, new_head: bool = False
+) -> PreTrainedModel:
+    """The model with one number as its output, a reward, in evaluation mode on `device`.
+
+    `new_head` begins one on any language model: a head that the checkpoint lacks is drawn from torch's generator.
+    Without it EngineError is raised for a checkpoint that has no such head, or one of several outputs.
+    """
+    path = resolve(ref.name)
+    if not (Path(path) / "config.json").is_file() and (Path(path) / "adapter_config.json").is_file():
+        raise EngineError(f"{ref.name} is an adapter; give a folder in which it is merged into its base model")
+    options: dict[str, object] = {"num_labels": 1} if new_head else {}
+    model, found = _read(
+        AutoModelForSequenceClassification,
+        ref,
+        path,
+        dtype=dtype,
+        use_safetensors=True,
+        output_loading_info=True,
+        trust_remote_code=ref.trust_remote_code,
+        **options,
+    )
+    if not new_head and (found["missing_keys"] or model.config.num_labels != 1):
+        raise EngineError(
+            f"{ref.name} is no reward model: its checkpoint has no head with one output; "
+            "make one with sso-factory reward train"
+        )
     return _place(model, ref, device)
 
 

@@ -32,8 +32,11 @@ def ratio(hits: int, n: int) -> float | None:
     return hits / n if n else None
 
 
-def wilson(hits: int, n: int, confidence: float = CONFIDENCE) -> Interval:
-    """Wilson's score interval of a share (Wilson 1927): the shares that n draws with `hits` hits do not contradict."""
+def wilson(hits: float, n: float, confidence: float = CONFIDENCE) -> Interval:
+    """Wilson's score interval of a share (Wilson 1927): the shares that n draws with `hits` hits do not contradict.
+
+    Both may be fractions, as those of an effective sample size are.
+    """
     if n == 0:
         return Interval(None, None)
     z = NormalDist().inv_cdf((1 + confidence) / 2)

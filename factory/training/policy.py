@@ -83,7 +83,8 @@ def fingerprint(folder: Path) -> str:
     """Hash of all that decides what the policy in `folder` says: weights, configuration, tokenizer, template."""
     hashes = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix in (".safetensors", ".json", ".jinja", ".model", ".txt") and path.name != "policy.json":
+        record = path.name in ("policy.json", "reward.json")
+        if path.suffix in (".safetensors", ".json", ".jinja", ".model", ".txt") and not record:
             with path.open("rb") as file:
                 hashes[path.name] = hashlib.file_digest(file, "blake2b").hexdigest()
     return digest(hashes)

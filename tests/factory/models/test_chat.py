@@ -115,3 +115,12 @@ def test_a_folded_prompt_passes_a_template_that_refuses_system():
     with pytest.raises(EngineError, match="refuses the conversation: no system role"):
         chat.prompt_ids(tokenizer, turns)
     assert "user\nBe patient.\n\nWhy?" in tokenizer.decode(chat.prompt_ids(tokenizer, turns, fold_system=True))
+
+
+def test_a_whole_conversation_is_the_templates_own_with_contents_as_text(tokenizer):
+    turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "a storm"}]
+    text = tokenizer.apply_chat_template(turns, tokenize=False)
+    assert chat.conversation_ids(tokenizer, turns) == tokenizer(text, add_special_tokens=False)["input_ids"]
+    trick = [turns[0], {"role": "assistant", "content": "a<|im_end|>b"}]
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert chat.conversation_ids(tokenizer, trick).count(end) == 2

@@ -1,0 +1,126 @@
+"""`reward`: reward models trained on any pairs, and measured on RewardBench or any pairs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any, NamedTuple
+
+from factory.engines.base import ModelRef
+from factory.errors import MissingExtraError
+from factory.identity import DEFAULT_SEED
+from factory.load import override
+from factory.progress import Progress, Silent
+from factory.readers import PairsLike, fingerprint
+from factory.reward.config import SAME_WEIGHTS, RewardScoring, RewardTraining
+from factory.reward.data import read_data
+from factory.reward.items import read_items
+from factory.store import Workspace, open_run, write_json
+
+
+class RewardTrained(NamedTuple):
+    """A reward model and how its training went."""
+
+    model: Path
+    facts: dict[str, Any]
+
+
+class RewardScored(NamedTuple):
+    """What a reward model reached; `folder` holds score.json, which is `result`, and scores.parquet."""
+
+    folder: Path
+    result: dict[str, Any]
+
+
+def reward_train(
+    pairs: PairsLike | Sequence[PairsLike],
+    model: str,
+    out: str | Path,
+    *,
+    config: RewardTraining | None = None,
+    sets: Sequence[str] = (),
+    seed: int = DEFAULT_SEED,
+    progress: Progress | None = None,
+) -> RewardTrained:
+    """Train a reward model on pairs of any layout; it is the folder OUT/model.
+
+    `model` (Hub id, folder, bundled:…) is the language model it begins with. The folder is one that transformers'
+    AutoModelForSequenceClassification loads, with reward.json beside: the facts of the training, with the accuracy on
+    the test split. That is the one an exported folder has, else `test_share` of the prompts. `sets` are KEY=VALUE
+    overrides. Training that was killed goes on from its last checkpoint.
+    """
+    shown = progress or Silent()
+    settings = override((config or RewardTraining()).model_dump(), sets, RewardTraining)
+
+    def build(work: Workspace) -> dict[str, Any]:
+        data = read_data(pairs, settings.test_share, seed)
+        made: dict[str, Any] = _made("factory.reward.train:train")(
+            data, ModelRef(model), work.path, settings, seed=seed, progress=shown
+        )
+        return made
+
+    inputs = {
+        "pairs": fingerprint(pairs),
+        "model": _identity(model),
+        "training": settings.model_dump(mode="json", exclude=SAME_WEIGHTS),
+        "seed": seed,
+    }
+    with open_run(Path(out), shown) as folder:
+        stage = folder.stage("reward", inputs, build)
+    return RewardTrained(stage.folder / "model", dict(stage.facts))
+
+
+def reward_score(
+    pairs: PairsLike | Sequence[PairsLike],
+    model: str,
+    out: str | Path,
+    *,
+    benchmark: str = "auto",
+    group: str | None = None,
+    config: RewardScoring | None = None,
+    sets: Sequence[str] = (),
+    seed: int = DEFAULT_SEED,
+    progress: Progress | None = None,
+) -> RewardScored:
+    """Score pairs with the reward model `model` and count how often the right reply wins.
+
+    `pairs` are the official files of RewardBench or RewardBench 2, told apart by their columns, or any pairs; `group`
+    is a column of those by which they are counted apart. OUT/score.json has the result, OUT/scores.parquet the score of
+    every reply. `sets` are KEY=VALUE overrides. Raises EngineError when `model` is no reward model.
+    """
+    shown = progress or Silent()
+    settings = override((config or RewardScoring()).model_dump(), sets, RewardScoring)
+
+    def build(work: Workspace) -> dict[str, Any]:
+        found = read_items(pairs, benchmark, group)
+        scores, result = _made("factory.reward.score:measure")(found, ModelRef(model), settings, seed, shown)
+        scores.write_parquet(work.path / "scores.parquet")
+        write_json(work.path / "score.json", {"model": model, **result})
+        return {"model": model, **result}
+
+    inputs = {
+        "pairs": fingerprint(pairs),
+        "model": _identity(model),
+        "benchmark": benchmark,
+        "group": group,
+        "scoring": settings.model_dump(mode="json"),
+        "seed": seed,
+    }
+    with open_run(Path(out), shown) as folder:
+        stage = folder.stage("score", inputs, build)
+    return RewardScored(stage.folder, dict(stage.facts))
+
+
+def _made(name: str) -> Any:
+    """A function of a module that needs torch and transformers."""
+    try:
+        return resolve_name(name)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in ("torch", "transformers", "accelerate"):
+            raise
+        raise MissingExtraError("reward", package) from error
+
+
+def _identity(model: str) -> str:
+    """The content of a folder, else the name."""
+    return str(_made("factory.training.policy:fingerprint")(Path(model))) if Path(model).is_dir() else model

@@ -1,0 +1,70 @@
+"""How often a reward model prefers the right reply: counts, their interval, and weighted means of such shares."""
+
+from collections.abc import Iterable, Sequence
+from math import fsum
+from typing import NamedTuple
+
+from factory.stages.statistics import ratio, wilson
+
+
+class Tally(NamedTuple):
+    """Pairs of one group, by who got the higher score."""
+
+    n: int
+    """Pairs with both scores."""
+    wins: int
+    ties: int
+    losses: int
+    missing: int
+    """Pairs without a score on one side or both; they are no part of n."""
+    accuracy: float | None
+    """wins / n: a tie is no win. None where n is 0."""
+    low: float | None
+    """Wilson's 95 % interval of the accuracy."""
+    high: float | None
+
+
+class Share(NamedTuple):
+    """A weighted mean of accuracies."""
+
+    score: float | None
+    low: float | None
+    high: float | None
+
+
+class Weighted(NamedTuple):
+    """A share of `n` trials and its weight in a mean."""
+
+    share: float
+    n: int
+    weight: float
+
+
+def tally(scores: Iterable[tuple[float | None, float | None]]) -> Tally:
+    """Count (chosen, rejected) scores; a pair is won when the chosen reply scores strictly higher."""
+    wins = ties = losses = missing = 0
+    for chosen, rejected in scores:
+        if chosen is None or rejected is None:
+            missing += 1
+        elif chosen > rejected:
+            wins += 1
+        elif chosen == rejected:
+            ties += 1
+        else:
+            losses += 1
+    n = wins + ties + losses
+    return Tally(n, wins, ties, losses, missing, ratio(wins, n), *wilson(wins, n))
+
+
+def mean(parts: Sequence[Weighted]) -> Share:
+    """The weighted mean of shares, with a Wilson interval at its effective sample size; None where there is no part.
+
+    The effective size is Kish's, (sum of weights)^2 / sum of squared weights over all trials (Kish 1965): with weights
+    proportional to n it is the number of trials.
+    """
+    if not parts:
+        return Share(None, None, None)
+    total = fsum(part.weight for part in parts)
+    score = fsum(part.weight * part.share for part in parts) / total
+    effective = total**2 / fsum(part.weight**2 / part.n for part in parts)
+    return Share(score, *wilson(score * effective, effective))

@@ -1,0 +1,71 @@
+"""What a reward model is trained on, and the prompts that are held out to measure it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from factory.errors import InputError
+from factory.exports.plan import held_out
+from factory.exports.write import is_shard
+from factory.readers import PairsLike, read_pairs
+from factory.readers.sources import as_list
+
+IN_TEST = "prompt_in_test"
+
+
+class Data(NamedTuple):
+    """Pairs for training and for the test; no prompt is in both."""
+
+    train: pl.DataFrame
+    test: pl.DataFrame
+    unread: int
+    """Rows that are no pairs."""
+    in_test: int
+    """Pairs of the training side that were left out because their prompt is in the test."""
+
+
+def read_data(inputs: PairsLike | Sequence[PairsLike], test_share: float, seed: int) -> Data:
+    """Pairs of `inputs`, split by prompt.
+
+    The test split of an exported folder or a dataset is the test; without one, `test_share` of the prompts are drawn by
+    seed. Raises InputError when no pair is left to train on.
+    """
+    parts = [part for given in as_list(inputs) for part in _parts(given)]
+    train = read_pairs([part.pairs for part in parts if not part.test])
+    tests = [part.pairs for part in parts if part.test]
+    pairs, unread = train.kept.collect(), train.rejected.collect().height
+    if tests:
+        held = read_pairs(tests)
+        test, unread = held.kept.collect(), unread + held.rejected.collect().height
+    else:
+        test = pairs.filter(pl.col("prompt_id").is_in(held_out(pairs["prompt_id"], test_share, seed).implode()))
+    kept = pairs.join(test.select("prompt_id").unique(), on="prompt_id", how="anti", maintain_order="left")
+    if kept.is_empty():
+        raise InputError("there is no pair to train on: no row of the files is one, or all prompts are in the test")
+    return Data(kept, test, unread, pairs.height - kept.height if tests else 0)
+
+
+class _Part(NamedTuple):
+    pairs: PairsLike
+    test: bool
+
+
+def _parts(given: PairsLike) -> Iterator[_Part]:
+    """An exported folder as its training and test files; anything else as it is, for training."""
+    if isinstance(given, Mapping):
+        yield from (_Part(pairs, test=split == "test") for split, pairs in given.items())
+        return
+    folder = Path(given) if isinstance(given, str | Path) else None
+    shards = _shards(folder) if folder is not None and folder.is_dir() else []
+    if not any(path.name.startswith("train") for path in shards):
+        yield _Part(given, test=False)
+        return
+    for path in shards:
+        yield _Part(path, test=path.name.startswith("test"))
+
+
+def _shards(folder: Path) -> list[Path]:
+    found = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [path for path in found if is_shard(path.relative_to(folder).as_posix())]

@@ -1,0 +1,108 @@
+"""Rewards of conversations: one number each, or null and why."""
+
+from collections.abc import Iterator, Sequence
+from math import isfinite
+from typing import Any, NamedTuple
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from factory.engines.base import ModelRef
+from factory.errors import EngineError
+from factory.identity import Messages
+from factory.models.load import load_reward_model, load_tokenizer
+from factory.progress import Progress
+from factory.reward.config import RewardScoring
+from factory.reward.tokens import REFUSED, Reader, with_padding
+from factory.training.policy import context_length
+
+
+class Conversation(NamedTuple):
+    """A reply with what it answers."""
+
+    prompt: Messages
+    reply: str
+
+
+class Reward(NamedTuple):
+    """What a reward model gives a conversation."""
+
+    score: float | None
+    tokens: int | None
+    """Length of the whole conversation."""
+    cut: bool
+    """Only its end was read."""
+    missing: str | None
+    """Why there is no score."""
+
+
+def open_reward_model(ref: ModelRef, config: RewardScoring) -> "RewardModel":
+    """The reward model `ref`, loaded. Raises EngineError when it is none or cannot be had."""
+    device = config.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokenizer = load_tokenizer(ref)
+    return RewardModel(load_reward_model(ref, device, getattr(torch, config.dtype)), tokenizer, config)
+
+
+class RewardModel:
+    """Scores with a model that is in memory."""
+
+    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, config: RewardScoring) -> None:
+        limits = [limit for limit in (config.max_length, context_length(model)) if limit is not None]
+        self._model, self._reader = model, Reader(tokenizer)
+        self._pad = with_padding(tokenizer, model)
+        self._limit, self._room = min(limits, default=None), config.batch_tokens
+
+    def rewards(self, conversations: Sequence[Conversation], progress: Progress) -> list[Reward]:
+        """The reward of each conversation, in their order.
+
+        Of one that is too long for the model the end is read, where the reply is. One that the chat template refuses,
+        or whose reward is no number, has none.
+        """
+        found: dict[int, Reward] = {}
+        read: dict[int, list[int]] = {}
+        for number, (prompt, reply) in enumerate(conversations):
+            try:
+                read[number] = self._reader.ids(prompt, reply)
+            except EngineError:
+                found[number] = Reward(None, None, cut=False, missing=REFUSED)
+        progress.start("score", len(conversations), "replies")
+        progress.advance(len(found)) if found else None
+        for batch in self._batches(read):
+            for number, score in zip(batch, self._forward([self._end(read[n]) for n in batch]), strict=True):
+                length = len(read[number])
+                cut = self._limit is not None and length > self._limit
+                known = isfinite(score)
+                found[number] = Reward(score if known else None, length, cut, None if known else "no_number")
+            progress.advance(len(batch), sum(len(self._end(read[n])) for n in batch))
+        progress.finish()
+        return [found[number] for number in range(len(conversations))]
+
+    def _end(self, ids: list[int]) -> list[int]:
+        return ids if self._limit is None else ids[-self._limit :]
+
+    def _batches(self, read: dict[int, list[int]]) -> Iterator[list[int]]:
+        """Numbers of conversations, the longest first, so that what is too large shows at once."""
+        batch: list[int] = []
+        longest = 0
+        for number in sorted(read, key=lambda n: -len(read[n])):
+            longest = longest or len(self._end(read[number]))
+            if batch and (len(batch) + 1) * longest > self._room:
+                yield batch
+                batch, longest = [], len(self._end(read[number]))
+            batch.append(number)
+        if batch:
+            yield batch
+
+    @torch.no_grad()
+    def _forward(self, rows: Sequence[list[int]]) -> list[float]:
+        width = max(map(len, rows))
+        ids = torch.full((len(rows), width), self._pad)
+        mask = torch.zeros((len(rows), width), dtype=torch.long)
+        for row, tokens in enumerate(rows):
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+            mask[row, : len(tokens)] = 1
+        device = self._model.device
+        logits = self._model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False).logits
+        return [float(value) for value in logits.squeeze(-1).float().cpu()]

@@ -1,0 +1,182 @@
+"""TRL's RewardTrainer, fed with tokens that are ready and in an order that is laid out beforehand."""
+
+import random
+import warnings
+from collections.abc import Callable, Sequence
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Sampler, SequentialSampler
+from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
+
+from factory.config import Lora
+from factory.errors import ConfigError, MissingExtraError, TrainingError
+from factory.identity import draw
+from factory.reward.config import RewardTraining
+from factory.reward.tokens import PairTokens
+from factory.training.stats import MetricsFile
+
+try:
+    from trl import RewardConfig, RewardTrainer
+except ImportError as missing:
+    raise MissingExtraError("reward", "trl") from missing
+
+_POOL = 16
+"""Optimiser steps' worth of pairs that are sorted by length together."""
+_LOGGED = ("loss", "accuracy", "margin", "mean_reward", "learning_rate", "grad_norm")
+
+
+def order(pairs: Sequence[PairTokens], epochs: int, batch: int, seed: int) -> list[PairTokens]:
+    """The pairs of all epochs in the order they are trained on, which seed and pairs decide.
+
+    Each epoch is shuffled; within pools of some steps' worth, pairs of like length come into the same step, so that
+    little padding is computed, and the steps are shuffled again. A pair comes once per epoch; only the last step of an
+    epoch may take in pairs of the next one.
+    """
+    made: list[PairTokens] = []
+    for epoch in range(epochs):
+        rng = random.Random(draw(seed, "reward order", epoch))
+        shuffled = sorted(pairs, key=lambda pair: pair.pair_id)
+        rng.shuffle(shuffled)
+        for start in range(0, len(shuffled), batch * _POOL):
+            pool = sorted(shuffled[start : start + batch * _POOL], key=lambda pair: -pair.length)
+            steps = [pool[i : i + batch] for i in range(0, len(pool), batch)]
+            whole = [step for step in steps if len(step) == batch]
+            rng.shuffle(whole)
+            made += [pair for step in [*whole, *(s for s in steps if len(s) < batch)] for pair in step]
+    return made
+
+
+def arguments(config: RewardTraining, out: Path, seed: int, rows: int) -> RewardConfig:
+    """Arguments of TRL's trainer for `rows` rows in all; `trainer_options` have the last word.
+
+    Raises ConfigError on what they refuse.
+    """
+    micro = max(size for size in range(1, config.micro_batch_pairs + 1) if config.batch_pairs % size == 0)
+    rate = config.learning_rate or (1e-4 if config.lora else 1e-5)
+    steps = config.max_steps or ceil(rows / config.batch_pairs)
+    gpu = torch.cuda.is_available()
+    half = config.dtype == "bfloat16" or (config.dtype == "auto" and gpu and torch.cuda.is_bf16_supported())
+    options: dict[str, Any] = {
+        "output_dir": str(out),
+        "num_train_epochs": 1,  # epochs are laid out as rows beforehand
+        "max_steps": steps,
+        "warmup_steps": int(config.warmup_ratio * steps),  # rounded down, so that a short training wastes no step
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": config.batch_pairs // micro,
+        "learning_rate": rate,
+        "center_rewards_coefficient": config.center_rewards_coefficient,
+        "lr_scheduler_type": config.lr_scheduler,
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "max_length": None,  # too long pairs are dropped, and counted, before
+        "seed": seed % 2**32,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "steps",
+        "save_steps": config.save_steps,
+        "save_total_limit": 1,
+        "report_to": config.report_to or "none",
+        "disable_tqdm": True,
+        "log_level": "error",
+        "remove_unused_columns": False,
+        "bf16": half,
+        "use_cpu": not gpu,
+        **_checkpointing(config.gradient_checkpointing),
+        **config.trainer_options,
+    }
+    try:
+        return RewardConfig(**options)
+    except (TypeError, ValueError, ImportError) as error:
+        raise ConfigError(f"reward training: {error}") from error
+
+
+def _checkpointing(wanted: bool) -> dict[str, Any]:
+    """Under its present name; transformers before 5.20 or so call it gradient_checkpointing. TRL's default is on."""
+    known = RewardConfig.__dataclass_fields__
+    names = [name for name in ("activation_checkpointing", "gradient_checkpointing") if name in known]
+    return dict.fromkeys(names, wanted)
+
+
+def adapter(lora: Lora | None) -> Any:
+    """The settings of an adapter with a trained head; None without one."""
+    if lora is None:
+        return None
+    try:
+        import peft  # only adapters need it
+    except ImportError as error:
+        raise MissingExtraError("train", "peft") from error
+    return peft.LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
+        task_type="SEQ_CLS",
+        modules_to_save=["score"],
+    )
+
+
+class PairTrainer(RewardTrainer):  # type: ignore[misc]
+    """Trains on the rows in their order; says nothing to anybody but `watch`."""
+
+    def __init__(
+        self, model: Any, args: RewardConfig, rows: Any, tokenizer: PreTrainedTokenizerBase, lora: Any
+    ) -> None:
+        args._n_gpu = min(args.n_gpu, 1)  # never torch's DataParallel
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # peft reads a name that transformers has moved on from
+                super().__init__(
+                    model=model, args=args, train_dataset=rows, processing_class=tokenizer, peft_config=lora
+                )
+        except ValueError as error:
+            raise ConfigError(f"reward training: {error}") from error
+        self.remove_callback(PrinterCallback)
+        self.add_callback(_LastStep())
+        self._advance: Callable[[int], None] = lambda tokens: None
+        self._lines: MetricsFile | None = None
+        self._seen = 0
+
+    def watch(self, metrics: MetricsFile, advance: Callable[[int], None]) -> None:
+        """Where each step's line goes, and who is told of its tokens."""
+        self._lines, self._advance = metrics, advance
+
+    def finished(self) -> Any:
+        """The plain model, an adapter merged in."""
+        model = self.accelerator.unwrap_model(self.model)
+        merged = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+        merged.config.use_cache = True
+        return merged
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Write the step's line. TrainingError when the loss is no number."""
+        super().log(logs, start_time)
+        if "loss" not in logs or self._lines is None:
+            return
+        if not torch.isfinite(torch.tensor(logs["loss"])):
+            raise TrainingError(f"the loss is not a number at step {self.state.global_step}; lower learning_rate")
+        line = {name: logs[name] for name in _LOGGED if name in logs}
+        self._lines.append({"step": self.state.global_step, **line})
+        tokens, self._seen = self._total_train_tokens - self._seen, self._total_train_tokens
+        self._advance(tokens)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)
+
+    def create_model_card(self, *_: object, **__: object) -> None:
+        """None beside checkpoints: reward.json holds the facts."""
+
+    def _send_telemetry(self) -> None:
+        """Nothing is sent."""
+
+
+class _LastStep(TrainerCallback):  # type: ignore[misc]
+    """No checkpoint after the last step: the model itself is saved then."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: object) -> Any:
+        """Take back the save that the default flow orders."""
+        if state.global_step >= state.max_steps:
+            control.should_save = False
+        return control

@@ -1,0 +1,82 @@
+"""`reward` as a person meets it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import factory
+from factory.cli import main
+from factory.commands.reward import reward_score, reward_train
+from tests.pairs import pairs
+from tests.tiny import tiny_model_folder
+
+
+def call(*args: str | Path) -> Result:
+    return CliRunner().invoke(main, ["reward", *(str(arg) for arg in args)])
+
+
+def test_train_then_score(tmp_path: Path) -> None:
+    base = tiny_model_folder(tmp_path / "base")
+    pairs(12).write_parquet(tmp_path / "pairs.parquet")
+    options = ("--out", tmp_path / "rm", "--set", "max_steps=2", "--set", "batch_pairs=4")
+    done = call("train", tmp_path / "pairs.parquet", "--policy", base, *options)
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "rm/model/reward.json").is_file()
+    score = ("score", tmp_path / "pairs.parquet", "--model", tmp_path / "rm/model", "--out", tmp_path / "score")
+    done = call(*score, "--group", "iteration")
+    assert done.exit_code == 0, done.output
+    for word in ("accuracy", "low", "groups", "missing"):
+        assert word in done.output
+    assert json.loads((tmp_path / "score/score.json").read_text())["n"] == 24
+
+
+def test_they_are_the_functions_of_the_package() -> None:
+    assert factory.reward_train is reward_train
+    assert factory.reward_score is reward_score
+
+
+def test_the_module_of_the_commands_loads_nothing_heavy() -> None:
+    code = "import sys, factory.commands.reward; print({'torch', 'transformers', 'trl', 'datasets'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (("train", "nowhere.jsonl", "--model", "m", "--out", "o"), 2, "nowhere.jsonl"),
+        (("train", "P", "--model", "./no-such-folder", "--out", "o"), 1, "no-such-folder"),
+        (("train", "P", "--model", "M", "--out", "o", "--set", "learningrate=1"), 2, "did you mean learning_rate?"),
+        (("train", "P", "--model", "M", "--out", "o", "--set", "trainer_options.nothing=1"), 2, "nothing"),
+        (("train", "P", "--model", "M", "--out", "o", "--set", "max_length=3"), 2, "too_long; raise max_length"),
+        (("score", "P", "--model", "M", "--out", "o"), 1, "no reward model"),
+        (("score", "P", "--model", "M", "--out", "o", "--benchmark", "bench"), 2, "rewardbench2"),
+        (("score", "P", "--model", "M", "--out", "o", "--group", "colour"), 2, "no column 'colour'"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    args: tuple[str, ...], code: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_model_folder(tmp_path / "M")
+    pairs(3).write_parquet(tmp_path / "P")
+    (tmp_path / "P").rename(tmp_path / "P.parquet")
+    done = call(*("P.parquet" if arg == "P" else arg for arg in args))
+    assert done.exit_code == code, done.output
+    (sentence,) = [line for line in done.output.splitlines() if line.startswith("sso-factory:")]
+    assert words in sentence
+    assert "Traceback" not in done.output
+
+
+def test_without_trl_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith(("factory.reward.train", "trl"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "trl", None)
+    pairs(3).write_parquet(tmp_path / "p.parquet")
+    done = call("train", tmp_path / "p.parquet", "--model", tiny_model_folder(tmp_path / "m"), "--out", tmp_path / "o")
+    assert done.exit_code == 2
+    assert "sso-factory[reward]" in done.output
