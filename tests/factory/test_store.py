@@ -111,7 +111,7 @@ def test_rejected_rows_lie_beside_the_table(tmp_path: Path) -> None:
         stage = folder.table("rows", {}, lambda journal: split)
     assert stage.rejected_path is not None
     assert pl.read_parquet(stage.rejected_path)["reason"].to_list() == ["odd"]
-    assert stage.facts == {"rows": 1, "rejected": 1}
+    assert stage.facts == {"rows": 1, "rejected": 1, "reasons": {"odd": 1}}
 
 
 def test_what_a_killed_build_left_is_found_by_the_next_with_the_same_inputs_only(tmp_path: Path) -> None:
