@@ -38,7 +38,7 @@ class _Main(click.Group):
         except PolarsError as error:
             code, sentence = 1, f"a table cannot be read or written: {str(error).splitlines()[0]}; check the file"
         if processes.first_to_fail():
-            click.echo(f"sso-factory: {sentence}", err=True)
+            click.echo(f"sso-factory: {show.plain(sentence)}", err=True)
         raise SystemExit(code)
 
 

@@ -14,7 +14,7 @@ BUNDLED_MODEL = "bundled:smollm2-135m-instruct"
 class Run(Strict):
     """The run as a whole."""
 
-    dir: str = "runs/sso"
+    dir: str = Field("runs/sso", min_length=1)
     """Run folder, relative to where the command is started."""
     seed: int = 42
     """Every draw (portion, feature, sampling, order of judging) derives from it."""
@@ -25,7 +25,7 @@ class Run(Strict):
 class Policy(Strict):
     """The model that is prompted, scored and trained."""
 
-    model: str = BUNDLED_MODEL
+    model: str = Field(BUNDLED_MODEL, min_length=1)
     """Hub id, folder, or bundled:smollm2-135m-instruct."""
     system_role: Literal["auto", "fold"] = "auto"
     """fold: put system messages into the first user turn; auto: only where the chat template has no system role."""
@@ -142,7 +142,7 @@ class Training(Strict):
 class Judge(Strict):
     """A judge: a model asked which of two replies is better, in both orders."""
 
-    name: str
+    name: str = Field(min_length=1)
     """How it is called in tables; also its model's name when `model` is not given."""
     model: str | None = None
     """Hub id, folder, bundled:…, or the name an API knows."""

@@ -15,6 +15,7 @@ from factory.identity import Messages
 from factory.journal import Journal, JournaledGenerator
 from factory.panel import EngineRoom, judge_block
 from factory.pipeline import the_line
+from factory.preflight import preflight
 from factory.progress import Silent
 from factory.readers import read_prompts
 from factory.stages.prompts import prompts as plan_portions
@@ -62,6 +63,7 @@ def plan(config: Config) -> Plan:
     Judges are counted as a run would ask them if made-up votes were theirs. Raises the errors that a run would raise
     before its first request.
     """
+    preflight(config)
     found = plan_portions(read_prompts(config.prompts.paths), config.prompts, config.run.seed, config.run.iterations)
     prompts = found.kept.height
     sampled = config.prompts.model_copy(update={"limit": min(prompts, SAMPLE_PROMPTS)})

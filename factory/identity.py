@@ -10,6 +10,11 @@ DEFAULT_SEED = 42
 Messages = Sequence[Mapping[str, str]]
 
 
+def mend(text: str) -> str:
+    """`text` with each lone surrogate, which no UTF-8 file can hold, replaced by U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def digest(value: object) -> str:
     """128-bit hash, as 32 hex digits, of the canonical JSON of `value` (sorted keys, no spaces, UTF-8)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)

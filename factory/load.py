@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from factory.config import Audit, Config, FiltersConfig
 from factory.engine_blocks import TransformersEngine
 from factory.errors import ConfigError, InputError
-from factory.yaml_file import read_yaml
+from factory.yaml_file import Loader, read_yaml
 
 _IMPLIED = {"kind": TransformersEngine().kind}
 """What the run's engine is where the file names none and an override sets one of its keys."""
@@ -119,7 +119,7 @@ def _set(raw: dict[str, Any], text: str) -> None:
     if not equals or not all(keys):
         raise ConfigError(f"--set {text}: write it as key.path=value, such as sampling.temperature=0.5")
     try:
-        value = yaml.safe_load(written) if written.strip() else None
+        value = yaml.load(written, Loader=Loader) if written.strip() else None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"--set {text}: the value is not YAML; quote it if it is meant as a text") from error
     place = _Place({"": raw}, "")

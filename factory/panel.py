@@ -137,6 +137,11 @@ def is_remote(block: EngineBlock) -> bool:
     return isinstance(getattr(block, "engine", block), OpenaiEngine)
 
 
+def judge_names(judge: Judge) -> list[str]:
+    """What a judge and its model are called."""
+    return [judge.name, judge_model(judge)]
+
+
 def judge_fingerprint(judge: Judge, run_engine: EngineBlock | None) -> dict[str, object]:
     """What decides a judge's votes."""
     block = judge_block(judge, run_engine)

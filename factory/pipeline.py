@@ -8,6 +8,7 @@ from factory.config import Config
 from factory.engines.base import ModelRef
 from factory.load import load_config
 from factory.panel import EngineRoom
+from factory.preflight import preflight
 from factory.processes import alone
 from factory.progress import Progress, Silent
 from factory.rounds import draw_on
@@ -75,6 +76,7 @@ def run(
     alone("run")
     settings = config if isinstance(config, Config) else load_config(config)
     shown = progress or Silent()
+    preflight(settings)
     root = Path(run_dir or settings.run.dir)
     with open_run(root, shown, until) as folder, EngineRoom(shown) as room:
         steps = Steps(settings, folder, room)

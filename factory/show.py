@@ -81,9 +81,13 @@ def _sample(row: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def plain(text: str) -> str:
+    """The text on one line; control characters, which could steer the terminal, become spaces."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
 def _short(text: str) -> str:
-    """One line of the text; control characters, which could steer the terminal, become spaces."""
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    line = plain(text)
     return line if len(line) <= _SAMPLE_CHARS else line[: _SAMPLE_CHARS - 1] + "…"
 
 

@@ -275,9 +275,9 @@ class Steps:
 def _filters_of(config: Config) -> tuple[Filter, ...]:
     """The configured filters, or the paper's; rounds beyond the iterations must not be dropped for their number."""
     if config.prompts.target_pairs is None:
-        return filters.build(config.filters or filters.paper(judged=bool(config.judges)))
+        return filters.build(filters.paper(judged=bool(config.judges)) if config.filters is None else config.filters)
     preset = [block for block in filters.paper(judged=bool(config.judges)) if block["use"] != "iteration"]
-    steps = filters.build(config.filters or preset)
+    steps = filters.build(preset if config.filters is None else config.filters)
     if any(step.name == "iteration" for step in steps):
         raise ConfigError(
             "prompts.target_pairs draws rounds beyond the iterations, which the filter iteration drops; "

@@ -204,7 +204,7 @@ def write_text(path: Path, text: str) -> None:
     """Write text to a temporary name, sync, and rename, so that the file is whole or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
+    with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -217,8 +217,9 @@ def open_run(root: Path, progress: Progress, until: str | None = None) -> Iterat
     try:
         root.mkdir(parents=True, exist_ok=True)
         lock = (root / ".lock").open("a+", encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"{root}: the folder cannot be written ({error.strerror}); choose another one") from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise StoreError(f"{root}: the folder cannot be written ({why}); choose another one") from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,10 +11,18 @@ MOST_BYTES = 10_000_000
 """No configuration or principle set is larger; a data file given by mistake is refused before it is parsed."""
 
 
-class _Strict(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """SafeLoader (no Python objects) that takes no key twice, where YAML would silently let the last one win."""
 
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        """A plain value; no text that no file could hold."""
+        if any("\ud800" <= letter <= "\udfff" for letter in str(node.value)):
+            problem = "a text holds half a character (a lone surrogate)"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return super().construct_scalar(node)
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A dict, each key there once."""
         seen: set[tuple[str, str]] = set()
         for key, _ in node.value:
             name = (key.tag, str(key.value))
@@ -28,15 +36,17 @@ class _Strict(yaml.SafeLoader):
 def read_yaml(path: Path) -> Any:
     """The values in a YAML file; InputError, naming file and line, when it cannot be read or holds a key twice."""
     try:
-        if path.stat().st_size > MOST_BYTES:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
             raise InputError(f"{path}: larger than {MOST_BYTES:,} bytes, so not a file of this kind; check the path")
-        text = path.read_text(encoding="utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); check it") from error
     try:
-        return yaml.load(text, Loader=_Strict)
+        return yaml.load(text, Loader=Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""

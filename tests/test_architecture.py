@@ -14,7 +14,7 @@ FLOORS = (
     ("factory.forecast", "factory.show"),
     ("factory.pipeline",),
     ("factory.rounds",),
-    ("factory.steps",),
+    ("factory.steps", "factory.preflight"),
     ("factory.commands",),
     ("factory.panel",),
     ("factory.stages", "factory.training", "factory.exports", "factory.reward"),

@@ -15,11 +15,11 @@ from factory.errors import ConfigError, EngineError, InputError
 from factory.exports.audit_report import write_audit
 from factory.identity import DEFAULT_SEED, draw
 from factory.load import load_audit
-from factory.panel import EngineRoom, judge_block, judge_fingerprint, judge_model, open_panel
+from factory.panel import EngineRoom, judge_block, judge_fingerprint, judge_model, judge_names, open_panel
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint, read_pairs
 from factory.schema import JUDGMENTS, conform
-from factory.stages.audit import report
+from factory.stages.audit import gold_labels, report
 from factory.stages.audit_model import AuditReport
 from factory.stages.audit_sample import Estimate, check_independent, estimate, rough_tokens
 from factory.stages.audit_sample import sample as sample_pairs
@@ -55,6 +55,7 @@ def audit(
     shown = progress or Silent()
     settings = _settings(judge, base_url, sample, config, allow_self)
     subject = _subject(pairs, settings, seed, shown)
+    gold_labels(subject.pairs, gold)  # a label that cannot be read is told before anything is asked
     if dry_run:
         return _estimate(subject.pairs, settings.judge)
     folder = Path(out)
@@ -89,7 +90,7 @@ def audit_into(
 ) -> dict[str, Any]:
     """The audit that closes a run, made in a stage's workspace; `votes` are the filter judges', for agreement."""
     if not config.allow_self:
-        check_independent(judge, [run.policy.model], [name for other in run.judges for name in _names(other)])
+        check_independent(judge, [run.policy.model], [name for other in run.judges for name in judge_names(other)])
     recorded = pl.read_parquet(votes) if votes is not None and votes.is_file() else JUDGMENTS.empty()
     subject = _Subject(sample_pairs(pairs, config.sample, seed), conform(recorded, JUDGMENTS))
     member = open_panel([judge], run.engine, room, work.journal)[0]
@@ -181,7 +182,3 @@ def _measure(out: Path, subject: _Subject, member: PanelMember, seed: int, gold:
     conform(votes, JUDGMENTS).write_parquet(out / "judgments.parquet")
     write_audit(out, found)
     return found
-
-
-def _names(judge: Judge) -> list[str]:
-    return [judge.name, judge_model(judge)]

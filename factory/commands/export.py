@@ -21,6 +21,7 @@ from factory.exports.remote import send, url_of
 from factory.exports.write import Exported
 from factory.exports.write import export as write_export
 from factory.identity import DEFAULT_SEED
+from factory.load import override
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, read_pairs
 from factory.store import Workspace
@@ -133,7 +134,7 @@ def _options(config: Export | None, push_to_hub: str | None, private: bool, mix:
     given |= {"push_to_hub": push_to_hub} if push_to_hub else {}
     given |= {"private": True} if private else {}
     given |= {"mix": [one if isinstance(one, str) else one.model_dump() for one in mix]} if mix else {}
-    return Export.model_validate(given)
+    return override(given, (), Export, "export")
 
 
 def _listed(pairs: PairsLike | Sequence[PairsLike]) -> list[PairsLike]:

@@ -14,6 +14,7 @@ from factory.load import load_filters
 from factory.panel import EngineRoom, judge_fingerprint, open_panel
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint, read_pairs
+from factory.readers.opened import first_line
 from factory.schema import JUDGMENTS, LazySplit, check, conform
 from factory.stages.judge import PanelMember, judge
 from factory.store import Workspace, open_run
@@ -45,7 +46,8 @@ def filter_pairs(
     split = read_pairs(pairs)
     if dry_run:
         return run_funnel(split, [step for step in steps if not step.needs_votes])
-    _warn(steps, settings.judges, recorded, shown)
+    if recorded is None:
+        require_judges(steps, settings.judges)
     inputs = {
         "pairs": fingerprint(pairs),
         "filters": [step.fingerprint() for step in steps],
@@ -87,11 +89,14 @@ def filter_into(
 def read_judgments(path: str | Path) -> pl.DataFrame:
     """Votes recorded earlier, checked against the judgments table."""
     try:
-        votes = pl.read_parquet(path)
+        votes = conform(pl.read_parquet(path), JUDGMENTS)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"{path}: no judgments can be read from it; give a judgments.parquet") from error
-    votes = conform(votes, JUDGMENTS)
+        why = first_line(error)
+        raise InputError(f"{path}: no judgments can be read from it ({why}); give a judgments.parquet") from error
     check(votes, JUDGMENTS, str(path))
+    strange = votes.filter(~pl.col("vote").is_in(["chosen", "rejected"]))["vote"]
+    if len(strange):
+        raise InputError(f"{path}: the column vote holds {strange[0]!r}; a vote is chosen, rejected or null")
     return votes
 
 
@@ -104,7 +109,8 @@ def _settings(config: FiltersConfig | str | Path | None, shown: Progress) -> Fil
     return FiltersConfig(filters=registry.paper(judged=False))
 
 
-def _warn(steps: Sequence[Filter], judges: Sequence[Judge], recorded: pl.DataFrame | None, shown: Progress) -> None:
+def require_judges(steps: Sequence[Filter], judges: Sequence[Judge]) -> None:
+    """Raise ConfigError where a filter needs votes and nobody is there to give any."""
     needing = [step.name for step in steps if step.needs_votes]
-    if needing and not judges and recorded is None:
+    if needing and not judges:
         raise ConfigError(f"{needing[0]} needs votes: name a judge under judges:, or give votes with --judgments")

@@ -24,6 +24,8 @@ def init(directory: str | Path, preset: str = "quickstart") -> list[Path]:
     for path in texts:
         if path.exists():
             raise ConfigError(f"{path} is there already; choose another folder or remove it")
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")

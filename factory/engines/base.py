@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from factory.identity import Messages, digest
+from factory.identity import Messages, digest, mend
 
 
 class ModelRef(NamedTuple):
@@ -71,6 +71,11 @@ class Completion:
     choice_logprobs: dict[str, float] | None = None
     """Natural-log probability of each of `Request.choices` as the first token; absent ones are missing."""
     error: str | None = None
+
+    def __post_init__(self) -> None:
+        """No engine's text holds what no table can: lone surrogates become U+FFFD."""
+        if self.text is not None:
+            object.__setattr__(self, "text", mend(self.text))
 
 
 class Reply(NamedTuple):

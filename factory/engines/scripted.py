@@ -122,6 +122,8 @@ def read_script(path: Path) -> list[dict[str, Any]]:
         lines = path.read_text("utf-8").splitlines()
     except OSError as error:
         raise InputError(f"the script {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"the script {path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     answers: list[dict[str, Any]] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -130,11 +132,19 @@ def read_script(path: Path) -> list[dict[str, Any]]:
             answer = json.loads(line)
         except ValueError as error:
             raise InputError(f"{path} line {number} is not JSON: {error}") from error
-        known = {"text", "error", "finish", "choice_logprobs"}
-        if not isinstance(answer, dict) or not {"text", "error"} & answer.keys() or not answer.keys() <= known:
+        if not _is_answer(answer):
             raise InputError(f'{path} line {number}: an answer is {{"text": …}} or {{"error": …}}')
         answers.append(answer)
     return answers
+
+
+def _is_answer(answer: object) -> bool:
+    if not isinstance(answer, dict) or not {"text", "error"} & answer.keys():
+        return False
+    likely = answer.get("choice_logprobs") or {}
+    texts = all(isinstance(answer.get(name), str | None) for name in ("text", "error", "finish"))
+    numbers = isinstance(likely, dict) and all(isinstance(value, int | float) for value in likely.values())
+    return texts and numbers and answer.keys() <= {"text", "error", "finish", "choice_logprobs"}
 
 
 def _completion(

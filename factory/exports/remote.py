@@ -6,6 +6,7 @@ from pathlib import Path
 from factory.errors import ConfigError, FactoryError, MissingExtraError
 from factory.exports.hub import exported
 from factory.exports.write import is_shard
+from factory.readers.sources import refusals
 
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+):/{1,2}(?P<rest>[^/].*)", re.IGNORECASE)
 
@@ -35,7 +36,7 @@ def send(folder: Path, url: str) -> list[str]:
         raise ConfigError(f"{url}: {error}") from None
     except ValueError as error:
         raise ConfigError(f"{url}: {error}") from None
-    except _refusals() as error:
+    except refusals() as error:
         raise FactoryError(f"{url}: cannot be written ({error}); check the address and your credentials") from None
 
 
@@ -51,12 +52,3 @@ def _copy(folder: Path, system: "fsspec.AbstractFileSystem", root: str, scheme: 
     for stale in sorted(name for name in there if is_shard(name) and name not in names):
         system.rm_file(f"{root}/{stale}")
     return [f"{scheme}://{root.lstrip('/')}/{name}" for name in names]
-
-
-def _refusals() -> tuple[type[Exception], ...]:
-    """What a file system raises when it refuses; botocore's own errors are no OSErrors."""
-    try:
-        from botocore.exceptions import BotoCoreError, ClientError
-    except ImportError:
-        return (OSError,)
-    return (OSError, BotoCoreError, ClientError)

@@ -98,7 +98,7 @@ def context_length(ref: ModelRef) -> int | None:
         return context_length(ref._replace(name=_base_of(folder)))
     config = _read(AutoConfig, ref, path, trust_remote_code=ref.trust_remote_code)
     limit = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return None if limit is None else int(limit)
+    return int(limit) if limit is not None and limit > 0 else None
 
 
 def load_model(ref: ModelRef, device: str = "cpu", dtype: torch.dtype | str = "auto") -> PreTrainedModel:
@@ -210,7 +210,10 @@ def _with_adapter(ref: ModelRef, path: Path, device: str, dtype: torch.dtype | s
 
 
 def _base_of(adapter: Path) -> str:
-    return str(json.loads((adapter / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"])
+    try:
+        return str(json.loads((adapter / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise EngineError(f"{adapter}: adapter_config.json names no base model; save the adapter again") from error
 
 
 def _bundled(name: str) -> Path:

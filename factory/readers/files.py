@@ -112,7 +112,7 @@ def _unpacking(where: str) -> Iterator[None]:
 
 def _kind(path: Path, head: bytes, where: str) -> str:
     if not head:
-        raise InputError(f"{where}: the file is empty")
+        raise InputError(f"{where}: the file is empty; fetch it again, or leave it out")
     if head.startswith(b"PAR1"):
         return "parquet"
     if head.startswith((b"ARROW1", b"\xff\xff\xff\xff")):

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 import polars as pl
 
-from factory.readers.messages import TURN, TURNS, plain
+from factory.readers.messages import ODD, TURN, TURNS, plain
 from factory.schema import LOGPS, MESSAGE, PAIRS
 
 KNOWN: dict[str, pl.DataType] = {**PAIRS.dtypes, **{name: column.dtype for name, column in LOGPS.items()}}
@@ -35,11 +35,12 @@ def followers(columns: Mapping[str, pl.DataType], spent: Collection[str], taken:
             column = _clean(name, dtype)
             out[name] = column.cast(KNOWN[name]) if name in KNOWN else column
         elif dtype != pl.Null:
-            out[_free(name, columns)] = _clean(name, dtype)
+            out[free(name, columns)] = _clean(name, dtype)
     return out
 
 
-def _free(name: str, columns: Collection[str]) -> str:
+def free(name: str, columns: Collection[str]) -> str:
+    """`given_NAME`, or with as many more `given_` as it takes to be none of `columns`."""
     new = f"given_{name}"
     while new in columns:
         new = f"given_{new}"
@@ -52,4 +53,4 @@ def _clean(name: str, dtype: pl.DataType) -> pl.Expr:
         return plain(pl.col(name))
     if dtype == TURN:
         return pl.struct(pl.col(name).struct.field(field) for field in MESSAGE.to_schema())
-    return pl.col(name)
+    return pl.col(name).struct.field("json") if dtype == ODD else pl.col(name)

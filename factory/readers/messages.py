@@ -14,6 +14,8 @@ PROBLEM = "__problem"
 TURN = pl.Struct({"role": pl.String(), "content": pl.String(), PROBLEM: pl.String()})
 """A message as the readers pass it on among themselves."""
 TURNS = pl.List(TURN)
+ODD = pl.Struct({"json": pl.String()})
+"""A cell of a column of texts or messages that is neither, as the JSON it came as: never to be taken for a text."""
 
 PolarsType: TypeAlias = pl.DataType | DataTypeClass
 """A column type, or the bare class of one, as polars gives it for a field of a struct."""

@@ -10,16 +10,23 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from factory.readers.messages import TURN, message_kind, turn
+from factory.identity import mend
+from factory.readers.messages import ODD, TURN, message_kind, turn
 
 CHUNK = 20_000
 """Records held as Python objects at once."""
+
+SPOKEN = frozenset(
+    ("prompt", "messages", "conversations", "turns", "instruction", "input", "question", "system", "chosen", "rejected")
+)
+"""Columns that hold what somebody says: what is neither text nor messages there must not pass for a text."""
 
 _INT64 = 2**63
 _LIST_KINDS = ("messages", "texts", "rounds")
 _DTYPES: dict[str, pl.DataType] = {
     "text": pl.String(),
     "json": pl.String(),
+    "odd": ODD,
     "bool": pl.Boolean(),
     "int": pl.Int64(),
     "float": pl.Float64(),
@@ -36,11 +43,6 @@ class Value(NamedTuple):
 
     kind: str | None
     value: Any
-
-
-def mend(text: str) -> str:
-    """`text` with each lone surrogate, which no UTF-8 file can hold, replaced by U+FFFD."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def value_of(raw: Any) -> Value:
@@ -61,6 +63,12 @@ def value_of(raw: Any) -> Value:
         case dict() if message_kind(raw):
             return Value("message", turn(raw))
     return Value("json", json.dumps(raw, ensure_ascii=False))
+
+
+def cell(name: str, raw: Any) -> Value:
+    """`value_of` what stands in the column `name`; odd for what nobody can have said."""
+    found = value_of(raw)
+    return Value("odd", {"json": found.value}) if found.kind == "json" and name in SPOKEN else found
 
 
 def _list_of(raw: list[Any]) -> Value:

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
@@ -13,6 +13,7 @@ import polars as pl
 
 from factory.errors import FactoryError, InputError, MissingExtraError
 from factory.readers.files import open_file, stem_of, suffix_kind
+from factory.readers.followers import free
 from factory.readers.opened import Opened, first_line, naming
 
 
@@ -71,9 +72,23 @@ def open_inputs(inputs: PairsLike | Sequence[PairsLike], *, table: str = KEPT) -
 def _opened(found: Found) -> Opened | None:
     if found.path is not None:
         opened = open_file(found.path, found.where, named=found.named)
-        return opened and opened._replace(stem=found.stem)
+        return opened and opened._replace(stem=found.stem, frames=tuple(map(_apart, opened.frames)))
     frame = pl.LazyFrame() if found.frame is None else found.frame
-    return Opened(found.where, found.stem, (frame,), in_memory=found.in_memory)
+    return Opened(found.where, found.stem, (_apart(frame),), in_memory=found.in_memory)
+
+
+def _apart(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """`frame` with the user's columns that begin like our own passing ones, with two underscores, out of their way."""
+    names = frame.collect_schema().names()
+    return frame.rename(_others([name for name in names if name.startswith("__")], names))
+
+
+def _others(clashing: Sequence[str], names: Collection[str]) -> dict[str, str]:
+    taken, new = set(names), {}
+    for name in clashing:
+        new[name] = free(name, taken)
+        taken.add(new[name])
+    return new
 
 
 def _nothing(given: object) -> InputError:
@@ -89,7 +104,7 @@ def find(given: PairsLike, table: str = KEPT) -> list[Found]:
     name = str(given)
     if isinstance(given, str) and _URL.match(given):
         return _fetched(given)
-    if "\0" in name or not name:
+    if not name or not is_path(name):
         raise InputError(f"{name!r}: is no path; check it")
     path = Path(given)
     with naming(name):
@@ -137,6 +152,7 @@ def _fetched(url: str) -> list[Found]:
     """Fetch a remote file, or every data file of a remote folder, into a folder that goes when the process ends."""
     import fsspec
 
+    faults: tuple[type[Exception], ...] = (*refusals(), ValueError)
     try:
         system, root = fsspec.core.url_to_fs(url)
         folder = system.isdir(root)
@@ -149,12 +165,29 @@ def _fetched(url: str) -> list[Found]:
             system.get_file(name, str(path))
     except ImportError as error:
         raise _missing(url, error) from error
-    except (OSError, ValueError) as error:
+    except faults as error:
         raise InputError(f"{url}: cannot be fetched ({first_line(error)}); check address and access") from error
     if not copies:
         raise _nothing(url)
     scheme = url.split("://", 1)[0]
     return [Found(f"{scheme}://{name.lstrip('/')}", stem_of(name), path, named=not folder) for name, path in copies]
+
+
+def refusals() -> tuple[type[Exception], ...]:
+    """What a remote file system raises when it refuses; botocore's own errors are no OSErrors."""
+    try:
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        return (OSError,)
+    return (OSError, BotoCoreError, ClientError)
+
+
+def is_path(name: str) -> bool:
+    """Whether the disk can have a file of that name: no NUL, no lone surrogate that stands for no byte."""
+    try:
+        return b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
 
 
 def _missing(url: str, error: ImportError) -> FactoryError:

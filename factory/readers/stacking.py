@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from factory.readers.messages import TURNS, PolarsType, plain
+from factory.readers.messages import ODD, TURNS, PolarsType, plain
 
 _WHOLE = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32)
 
@@ -65,6 +65,8 @@ def _writable(value: pl.Expr, dtype: PolarsType) -> pl.Expr:
     """A value without the notes that the readers make on messages, and with text for what JSON cannot hold."""
     if dtype == TURNS:
         return plain(value)
+    if dtype == ODD:
+        return value.struct.field("json")
     if _simple(dtype):
         return value
     if isinstance(dtype, pl.Array):

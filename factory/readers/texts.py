@@ -9,8 +9,9 @@ from typing import Any, BinaryIO, NamedTuple
 import polars as pl
 
 from factory.errors import InputError
+from factory.identity import mend
 from factory.readers.opened import Unread, first_line, naming, unread_frame
-from factory.readers.records import Value, frames_of, mend, value_of
+from factory.readers.records import Value, cell, frames_of
 from factory.schema import LOGPS, PAIRS
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -39,7 +40,7 @@ class _Records:
                 self.unread.append(Unread(f"{place} holds {_kind(raw)} where an object must be", text()))
                 continue
             try:
-                yield {self._name(name): value_of(value) for name, value in raw.items()}
+                yield {self._name(name): cell(name, value) for name, value in raw.items()}
             except RecursionError:
                 self.unread.append(Unread(f"{place} is nested too deeply", mend(text())))
 
@@ -163,7 +164,9 @@ def read_csv(stream: BinaryIO, where: str, tabs: bool) -> Rows:
     header = next(csv.reader([header_line], delimiter=separator), [])
     twice = next((name for name in header if header.count(name) > 1), None)
     if not header or twice is not None:
-        raise InputError(f"{where}: " + (f"the column {twice!r} is there twice" if header else "it holds no row"))
+        raise InputError(
+            f"{where}: " + (f"the column {twice!r} is there twice; rename one" if header else "it holds no row")
+        )
     try:
         frame = pl.read_csv(io.BytesIO(text.encode()), separator=separator, infer_schema=False)
         rows = Rows((frame,), unread_frame([]))

@@ -64,7 +64,7 @@ def _rows(pairs: pl.DataFrame, judgments: pl.DataFrame, judge: str, gold: str | 
         "pair_id",
         "prompt_id",
         *strata,
-        _label(pairs, gold).alias("gold"),
+        gold_labels(pairs, gold).alias("gold"),
         pl.col("chosen", "rejected").str.len_chars().cast(pl.Int64),
     )
     verdict = pl.when(pl.col("verdict").is_in(DECIDED)).then("verdict").otherwise(pl.lit("invalid")).alias("verdict")
@@ -74,7 +74,7 @@ def _rows(pairs: pl.DataFrame, judgments: pl.DataFrame, judge: str, gold: str | 
     return joined.sort("pair_id")
 
 
-def _label(pairs: pl.DataFrame, gold: str | None) -> pl.Series:
+def gold_labels(pairs: pl.DataFrame, gold: str | None) -> pl.Series:
     """chosen, rejected or null for each pair."""
     if gold is None:
         return pl.Series([None] * pairs.height, dtype=pl.String)

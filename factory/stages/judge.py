@@ -40,9 +40,7 @@ def judge(pairs: pl.DataFrame, judges: Sequence[PanelMember], rule: str | None, 
     cannot be read are asked for again, up to the judge's `retries`; then the vote is null, and is never guessed.
     """
     rows = by_id(pairs)
-    names = [member.config.name for member in judges]
-    if len(set(names)) < len(names):
-        raise ConfigError(f"two judges are called {max(names, key=names.count)}; give each its own name")
+    names = distinct_names([member.config for member in judges])
     shares = {member.config.name: _full_share(member.config, rule) for member in judges}
     votes = JUDGMENTS.empty()
     for member in judges:
@@ -54,6 +52,14 @@ def judge(pairs: pl.DataFrame, judges: Sequence[PanelMember], rule: str | None, 
             asked = [Question(*question) for question in due.select("pair_id", "order").iter_rows()]
             votes = pl.concat([votes, _ask(member, asked, rows, seed)])
     return votes.sort("pair_id", "judge", "order")
+
+
+def distinct_names(judges: Sequence[Judge]) -> list[str]:
+    """The judges' names. Raises ConfigError where two are called alike: their votes could not be told apart."""
+    names = [judge.name for judge in judges]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"two judges are called {max(names, key=names.count)}; give each its own name")
+    return names
 
 
 def by_id(pairs: pl.DataFrame) -> dict[str, dict[str, Any]]:

@@ -33,7 +33,7 @@ def prompts(split: Split, config: Prompts, seed: int, iterations: int) -> Split:
     if not kept.height:
         reasons = split.rejected["reason"].value_counts(sort=True).rows() if split.rejected.height else []
         why = ", ".join(f"{count} {reason}" for reason, count in reasons) or "the files are empty"
-        raise InputError(f"no prompt can be used ({why}); give files with prompts")
+        raise InputError(f"{', '.join(config.paths)}: no prompt can be used ({why}); give files with prompts")
     ids = kept["prompt_id"]
     planned, set_aside = kept, split.rejected
     if config.limit is not None and kept.height > config.limit:

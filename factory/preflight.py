@@ -1,0 +1,26 @@
+"""Before a run begins: what can be known to be wrong with it at its end is said now, before anything is paid for."""
+
+from factory.commands.filter import require_judges
+from factory.config import Config
+from factory.exports import exporter
+from factory.panel import judge_names
+from factory.stages.audit_sample import check_independent
+from factory.stages.judge import distinct_names
+from filters import build
+from principles import template_of
+
+
+def preflight(config: Config) -> None:
+    """Raise ConfigError or InputError for export formats, filters, judges or an audit that could not be carried out."""
+    for name in config.export.formats:
+        exporter(name)
+    if config.filters is not None:
+        require_judges(build(config.filters), config.judges)
+    distinct_names(config.judges)
+    auditor = config.audit.judge
+    for judge in [*config.judges, *([auditor] if auditor else [])]:
+        template_of("judge", judge.template)
+    if auditor is not None and not config.audit.allow_self:
+        check_independent(
+            auditor, [config.policy.model], [name for judge in config.judges for name in judge_names(judge)]
+        )
