@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from factory.config import Judge
-from factory.engine_blocks import EngineBlock, OpenaiEngine, ScriptedEngine, TransformersEngine
+from factory.engine_blocks import EngineBlock, OpenaiEngine, RayEngine, TransformersEngine
 from factory.engines import open_generator
 from factory.engines.base import Completion, Generator, ModelRef, Request, Score, Scorer, ScoreRequest
-from factory.identity import Messages
+from factory.identity import Messages, digest
 from factory.journal import Journal, JournaledGenerator, JournaledScorer
 from factory.progress import Progress
 from factory.stages.judge import PanelMember
@@ -38,11 +38,13 @@ class EngineRoom:
 
     def generator(self, block: EngineBlock, model: ModelRef, journal: Journal, name: str) -> JournaledGenerator:
         """The generator for `model`, opened when first asked something; `name` shows on the progress line."""
-        return JournaledGenerator(_RoomGenerator(self, block, model), journal, self._progress, name)
+        return JournaledGenerator(
+            _RoomGenerator(self, block, model), journal, self._progress, name, setting_of(block, model)
+        )
 
     def scorer(self, block: EngineBlock, model: ModelRef, journal: Journal, name: str) -> JournaledScorer:
         """The scorer for `model`, likewise."""
-        return JournaledScorer(_RoomScorer(self, block, model), journal, self._progress, name)
+        return JournaledScorer(_RoomScorer(self, block, model), journal, self._progress, name, setting_of(block, model))
 
     def hold(self, block: EngineBlock, model: ModelRef) -> Any:
         """The opened engine, kept until another one is asked for; one that scores does so on the same weights."""
@@ -52,6 +54,12 @@ class EngineRoom:
             self._engine = self._open.enter_context(open_generator(block, model))
             self._held = (block, model)
         return self._engine
+
+
+def setting_of(block: EngineBlock, model: ModelRef) -> str:
+    """Names what answers, as far as speed goes: the engine with all its options, the model whether trained or not."""
+    options = block.model_dump(mode="json", exclude={"prices", "max_cost"})
+    return digest([options, model.called.rsplit("@", 1)[0]])
 
 
 class _RoomGenerator(NamedTuple):
@@ -109,7 +117,7 @@ def judge_block(judge: Judge, run_engine: EngineBlock | None) -> EngineBlock:
     """
     if judge.engine is not None:
         return judge.engine
-    if isinstance(run_engine, ScriptedEngine):
+    if run_engine is not None and _inner(run_engine).kind == "scripted":
         return run_engine
     model = judge_model(judge)
     if model.startswith("bundled:") or "/" in model or Path(model).is_dir():
@@ -125,16 +133,26 @@ def judge_model(judge: Judge) -> str:
 def scorer_block(block: EngineBlock, trained: bool) -> EngineBlock | None:
     """The engine that measures log-probabilities: transformers, whose numbers training goes on from, or the script.
 
-    None for the model of an API that is not trained: nobody needs to have it here.
+    On Ray where the run is and its actors hold models. None for the model of an API that is not trained: nobody needs
+    to have it here.
     """
-    if is_remote(block) and not trained:
-        return None
-    return block if isinstance(block, ScriptedEngine | TransformersEngine) else TransformersEngine()
+    if is_remote(block):
+        return TransformersEngine() if trained else None
+    if _inner(block).kind in ("scripted", "transformers"):
+        return block
+    if isinstance(block, RayEngine):
+        return block.model_copy(update={"engine": TransformersEngine()})
+    return TransformersEngine()
 
 
 def is_remote(block: EngineBlock) -> bool:
     """Whether the model is a server's, asked over HTTP from here or from Ray's workers."""
-    return isinstance(getattr(block, "engine", block), OpenaiEngine)
+    return isinstance(_inner(block), OpenaiEngine)
+
+
+def _inner(block: EngineBlock) -> EngineBlock:
+    """The engine that answers: Ray's is the one in its actors."""
+    return block.engine if isinstance(block, RayEngine) else block
 
 
 def judge_names(judge: Judge) -> list[str]:

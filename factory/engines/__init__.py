@@ -12,16 +12,17 @@ from factory.errors import EngineError, MissingExtraError
 
 ENGINES = {
     "transformers": "factory.engines.transformers:TransformersModel",
+    "vllm": "factory.engines.vllm:VllmModel",
     "openai": "factory.engines.api.engine:OpenaiGenerator",
+    "ray": "factory.engines.ray:RayModel",
     "scripted": "factory.engines.scripted:ScriptedModel",
 }
 """Class of each engine: constructed with (block, model), ended with close()."""
 
-PLANNED = ("vllm", "ray")
-"""Kinds that the configuration knows and this version cannot run."""
-
 NEEDS = {
     "transformers": ("train", ("torch", "transformers")),
+    "vllm": ("vllm", ("vllm", "torch", "transformers")),
+    "ray": ("ray", ("ray",)),
 }
 """Extra of this package and the packages in it that an engine cannot start without."""
 
@@ -55,15 +56,7 @@ def open_scorer(block: EngineBlock, model: ModelRef) -> Iterator[Scorer]:
 
 
 def resolve_engine(block: EngineBlock) -> Any:
-    """The class that runs `block`. Raises MissingExtraError when its package is not installed.
-
-    EngineError for a kind whose engine is not written yet.
-    """
-    if block.kind in PLANNED:
-        raise EngineError(
-            f"engine {block.kind} is not part of this version; "
-            "use engine transformers, or engine openai with a vLLM server's address as base_url"
-        )
+    """The class that runs `block`. Raises MissingExtraError when its package is not installed."""
     extra, packages = NEEDS.get(block.kind, ("", ()))
     for package in packages:
         if find_spec(package) is None:

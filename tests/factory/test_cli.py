@@ -193,10 +193,21 @@ def test_a_portion_without_prompts_leaves_the_policy_as_it_is(tmp_path: Path) ->
     assert done.output.count("no pairs to train on") == 2
 
 
-@pytest.mark.parametrize("kind", ["vllm", "ray"])
-def test_an_engine_of_a_later_version_is_one_sentence(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("engine", "package", "extra"),
+    [
+        ("vllm", "vllm", "vllm"),
+        ("ray", "ray", "ray"),
+        ("transformers", "torch", "train"),
+        ("{kind: ray, engine: {kind: vllm}}", "vllm", "vllm"),
+    ],
+)
+def test_an_engine_whose_package_is_missing_names_the_pip_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, package: str, extra: str
+) -> None:
+    monkeypatch.setattr("factory.engines.find_spec", lambda name: None if name == package else True)
     source = write(tmp_path / "prompts.jsonl", '{"prompt": "hi"}\n')
-    path = write(tmp_path / "c.yaml", f"prompts: {{paths: [{source}]}}\nengine: {kind}\n")
+    path = write(tmp_path / "c.yaml", f"prompts: {{paths: [{source}]}}\nengine: {engine}\n")
     done = call("run", path, "--run-dir", tmp_path / "run")
-    assert done.exit_code == 1
-    assert f"engine {kind} is not part of this version" in done.output
+    assert done.exit_code == 2
+    assert f"this needs the package {package}: pip install 'sso-factory[{extra}]'" in done.output

@@ -1,0 +1,204 @@
+"""vLLM, offline, in a process of its own: its memory is free as soon as the engine is closed."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from factory.engine_blocks import VllmEngine
+from factory.engines.base import Completion, ModelRef, Request, Score, ScoreRequest
+from factory.engines.render import Prompt, Renderer, unscored
+from factory.engines.vllm_process import Process
+from factory.engines.vllm_worker import ABORT, ADD, DONE, Job, Outcome
+from factory.errors import EngineError
+from factory.identity import Messages
+from factory.models.chat import end_ids
+from factory.models.load import load_model, resolve
+
+
+class VllmModel:
+    """Generator and scorer over vLLM. Sequences stream out as they finish; shared beginnings are computed once."""
+
+    def __init__(self, block: VllmEngine, model: ModelRef) -> None:
+        """Start the process and load the model. Raises EngineError with vLLM's own words when it cannot."""
+        self._ref = model
+        self._renderer = Renderer(model)
+        self._run = 0
+        self._open = False
+        self._merged = TemporaryDirectory(prefix="sso-policy-")
+        try:
+            path = _whole(model, self._merged.name)
+            self._ends = tuple(sorted(end_ids(self._renderer.tokenizer) | _configured_ends(path)))
+            self._process = Process(arguments(block, model, path), block.lora, block.per_request_seeds)
+        except BaseException:
+            self._merged.cleanup()
+            raise
+        self.context_length: int | None = self._process.context
+
+    @property
+    def identity(self) -> str:
+        """The model's name or fingerprint."""
+        return f"vllm:{self._ref.identity}"
+
+    def count_tokens(self, conversations: Sequence[Messages]) -> list[int]:
+        """Prompt length of each conversation in tokens."""
+        return [self._renderer.count(messages) for messages in conversations]
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """Yield each completion as soon as it is there. Raises EngineError when the process dies."""
+        prompts: dict[str, Prompt] = {}
+        for request in requests:
+            made = self._renderer.prompt(request, self.context_length)
+            if isinstance(made, Completion):
+                yield made
+            else:
+                prompts[request.id] = made
+        asked = {request.id: request for request in requests}
+        jobs = [self._job(asked[name], prompt) for name, prompt in prompts.items()]
+        for name, outcome in self._outcomes(jobs):
+            yield self._completion(name, prompts[name], outcome)
+
+    def score(self, requests: Sequence[ScoreRequest]) -> Iterator[Score]:
+        """Mean log-probability of each reply under its prompt, computed by vLLM in its own precision."""
+        waiting: dict[str, _Scoring] = {}
+        jobs: list[Job] = []
+        for request in requests:
+            # One token of room is kept: vLLM generates at least one behind what it scores.
+            made = self._renderer.replies(request, None if self.context_length is None else self.context_length - 1)
+            if isinstance(made, Score):
+                yield made
+                continue
+            prompt, replies = made
+            waiting[request.id] = _Scoring(request, replies)
+            jobs += [
+                Job(f"{request.id}#{place}", prompt + ids, score_from=len(prompt))
+                for place, ids in enumerate(replies)
+                if ids
+            ]
+            if not any(replies):
+                yield waiting.pop(request.id).score()
+        for name, outcome in self._outcomes(jobs):
+            owner, _, place = name.rpartition("#")
+            scoring = waiting[owner]
+            scoring.add(int(place), outcome)
+            if scoring.complete:
+                yield waiting.pop(owner).score()
+
+    def close(self) -> None:
+        """End the process and wait until it is gone."""
+        self._process.close()
+        self._merged.cleanup()
+
+    def _job(self, request: Request, prompt: Prompt) -> Job:
+        if prompt.choices:
+            return Job(request.id, prompt.ids, stop=self._ends, choices=tuple(prompt.choices.values()))
+        return Job(
+            request.id, prompt.ids, prompt.room, request.temperature, request.top_p, request.seed % 2**63, self._ends
+        )
+
+    def _outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[str, Outcome | str]]:
+        """What came of each job, or why it failed, in the order they finish."""
+        if self._open:
+            self._process.send((ABORT, None))
+        self._run, self._open = self._run + 1, True
+        mark = f"{self._run}/"
+        self._process.send((ADD, [job._replace(name=mark + job.name) for job in jobs]))
+        left = len(jobs)
+        while left:
+            kind, value = self._process.receive()
+            name = value[0]
+            if not name.startswith(mark):
+                continue  # of an earlier run that nobody waits for
+            left -= 1
+            yield name.removeprefix(mark), value if kind == DONE else value[1]
+        self._open = False
+
+    def _completion(self, name: str, prompt: Prompt, outcome: Outcome | str) -> Completion:
+        if isinstance(outcome, str):
+            return Completion(name, None, prompt_tokens=len(prompt.ids), error=outcome)
+        ended = outcome.finish == "stop" and outcome.new[-1:] and outcome.new[-1] in self._ends
+        text = self._renderer.text(outcome.new[:-1] if ended else outcome.new)
+        logprobs = None
+        if prompt.choices and outcome.choices:
+            logprobs = {
+                choice: outcome.choices[token] for choice, token in prompt.choices.items() if token in outcome.choices
+            }
+            text = max(logprobs, key=logprobs.__getitem__)
+        finish = "stop" if logprobs else outcome.finish
+        return Completion(name, text, finish, len(prompt.ids), len(outcome.new), choice_logprobs=logprobs)
+
+
+class _Scoring:
+    """A score request whose replies come in one by one."""
+
+    def __init__(self, request: ScoreRequest, replies: Sequence[Sequence[int]]) -> None:
+        self.request, self.replies = request, replies
+        self._means: dict[int, float] = {}
+        self._left = sum(1 for ids in replies if ids)
+        self._error: str | None = None
+
+    @property
+    def complete(self) -> bool:
+        return self._left == 0
+
+    def add(self, place: int, outcome: Outcome | str) -> None:
+        self._left -= 1
+        if isinstance(outcome, str):
+            self._error = outcome
+        elif outcome.scores:
+            self._means[place] = sum(outcome.scores) / len(outcome.scores)
+
+    def score(self) -> Score:
+        if self._error is not None:
+            return unscored(self.request, self._error)
+        logps = tuple(self._means.get(place) for place in range(len(self.replies)))
+        return Score(self.request.id, logps, tuple(map(len, self.replies)))
+
+
+def arguments(block: VllmEngine, model: ModelRef, path: str) -> dict[str, Any]:
+    """The block as arguments of vllm.EngineArgs; what it leaves open is left to vLLM."""
+    values: dict[str, Any] = {
+        "model": path,
+        "dtype": block.dtype,
+        "tensor_parallel_size": block.tensor_parallel_size,
+        "pipeline_parallel_size": block.pipeline_parallel_size,
+        "enforce_eager": block.enforce_eager,
+        "trust_remote_code": model.trust_remote_code,
+        "enable_prefix_caching": True,
+        "skip_tokenizer_init": True,
+        "disable_log_stats": True,
+    }
+    for name in ("gpu_memory_utilization", "max_model_len", "quantization"):
+        if getattr(block, name) is not None:
+            values[name] = getattr(block, name)
+    if block.lora is not None:
+        values |= {"enable_lora": True, "max_lora_rank": _lora_rank(block.lora)}
+    return {**values, **block.options}
+
+
+def _lora_rank(folder: str) -> int:
+    try:
+        rank = json.loads((Path(folder) / "adapter_config.json").read_text("utf-8"))["r"]
+    except (OSError, ValueError, KeyError) as error:
+        raise EngineError(f"engine.lora: {folder} is no LoRA adapter: no adapter_config.json with a rank") from error
+    return max(8, int(rank))
+
+
+def _whole(ref: ModelRef, work: str) -> str:
+    """The model's folder or Hub id; a policy kept as an adapter is merged with its base into the folder `work`."""
+    path = resolve(ref.name)
+    folder = Path(path)
+    if (folder / "config.json").is_file() or not (folder / "adapter_config.json").is_file():
+        return path
+    load_model(ref).save_pretrained(work)
+    return work
+
+
+def _configured_ends(path: str) -> frozenset[int]:
+    """End tokens of the model's generation config, where it lies in a folder; vLLM reads it for others."""
+    file = Path(path) / "generation_config.json"
+    if not file.is_file():
+        return frozenset()
+    ends = json.loads(file.read_text("utf-8")).get("eos_token_id")
+    return frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
