@@ -79,7 +79,7 @@ def run(config: Path, run_dir: Path | None, sets: tuple[str, ...], until: str | 
     settings = factory.load_config(config, sets)
     progress = for_stream(sys.stderr)
     if dry_run:
-        click.echo(show.plan(factory.plan(settings)))
+        click.echo(show.plan(factory.plan(settings, run_dir)))
     else:
         click.echo(show.outcome(factory.run(settings, run_dir, until=until, progress=progress)))
 

@@ -8,16 +8,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+import polars as pl
+
 from factory.config import Config
 from factory.engine_blocks import EngineBlock, OpenaiEngine, Prices, ScriptedEngine
-from factory.engines.base import Completion, Generator, ModelRef, Request
+from factory.engines.base import Completion, Generator, ModelRef, Request, Score, Scorer, ScoreRequest
 from factory.identity import Messages
-from factory.journal import Journal, JournaledGenerator
-from factory.panel import EngineRoom, judge_block
+from factory.journal import Journal, JournaledGenerator, JournaledScorer, with_room
+from factory.panel import EngineRoom, judge_block, scorer_block, setting_of
 from factory.pipeline import the_line
 from factory.preflight import preflight
 from factory.progress import Silent
+from factory.rates import Rates, Time
 from factory.readers import read_prompts
+from factory.stages.prompts import per_round
 from factory.stages.prompts import prompts as plan_portions
 from factory.steps import Steps
 from factory.store import StageReachedError, open_run
@@ -29,12 +33,14 @@ CHARS_PER_TOKEN = 4
 
 
 class StagePlan(NamedTuple):
-    """What one stage sends. Completion tokens and cost are upper bounds: every answer at its longest."""
+    """What one stage asks. Completion tokens and cost are upper bounds: every answer at its longest."""
 
     name: str
     requests: int
     prompt_tokens: int
     completion_tokens: int
+    time: Time
+    """How long its requests take, not counting the loading of a model."""
     cost: float | None
 
 
@@ -43,81 +49,105 @@ class Plan(NamedTuple):
 
     prompts: int
     stages: list[StagePlan]
+    further: int = 0
+    """Prompts that wait for further rounds under a target; how many are taken shows in the run alone."""
 
     @property
     def total(self) -> StagePlan:
-        """The sum; its cost is None when no stage has a price."""
+        """The sum; its cost is None when no stage has a price, its time when that of any stage is unknown."""
         costs = [stage.cost for stage in self.stages if stage.cost is not None]
+        known = [stage.time.seconds for stage in self.stages if stage.time.seconds is not None]
         return StagePlan(
             "total",
             sum(stage.requests for stage in self.stages),
             sum(stage.prompt_tokens for stage in self.stages),
             sum(stage.completion_tokens for stage in self.stages),
+            Time(sum(known)) if len(known) == len(self.stages) else Time(),
             sum(costs) if costs else None,
         )
 
 
-def plan(config: Config) -> Plan:
+def plan(config: Config, run_dir: str | Path | None = None) -> Plan:
     """What `config` asks of which model, stage by stage. Sends nothing, opens no model, leaves nothing on disk.
 
-    Judges are counted as a run would ask them if made-up votes were theirs. Raises the errors that a run would raise
-    before its first request.
+    Judges are counted as a run would ask them if made-up votes were theirs. Times are those of the same stages, run
+    before in the run folder with the same engine and model, or what the account's ceilings allow; training is not
+    counted. Under a target the iterations alone are. Raises the errors that a run would raise before its first request.
     """
     preflight(config)
-    found = plan_portions(read_prompts(config.prompts.paths), config.prompts, config.run.seed, config.run.iterations)
-    prompts = found.kept.height
-    sampled = config.prompts.model_copy(update={"limit": min(prompts, SAMPLE_PROMPTS)})
-    counted = config.model_copy(update={"engine": ScriptedEngine(), "prompts": sampled})
+    rates = Rates.of(Path(run_dir or config.run.dir))
+    iterations, asked = config.run.iterations, config.prompts
+    found = plan_portions(read_prompts(asked.paths), asked, config.run.seed, iterations).kept
+    prompts = found.filter(pl.col("portion") <= iterations).height
+    sampled = min(prompts, SAMPLE_PROMPTS)
+    size = per_round(asked, iterations)
+    few = asked.model_copy(update={"limit": sampled, "per_round": size and max(1, round(size * sampled / prompts))})
+    counted = config.model_copy(update={"engine": ScriptedEngine(), "prompts": few})
     with TemporaryDirectory() as folder, _CountingRoom(config) as room:
         with open_run(Path(folder), Silent(), until="filter") as store, suppress(StageReachedError):
             the_line(Steps(counted, store, room))
-        return Plan(prompts, room.plans(prompts / min(prompts, SAMPLE_PROMPTS)))
+        return Plan(prompts, room.plans(prompts / sampled, rates), found.height - prompts)
 
 
 @dataclass
 class _Tally:
-    prices: Prices | None
+    block: EngineBlock
+    setting: str
     requests: int = 0
     prompt_chars: int = 0
     completion_tokens: int = 0
 
-    def count(self, request: Request) -> None:
-        self.requests += 1
-        self.prompt_chars += sum(len(turn["content"]) for turn in request.messages)
-        self.completion_tokens += request.max_new_tokens
+    def ask(self, requests: Sequence[Request]) -> None:
+        self.setting = with_room(self.setting.split("/")[0], requests)
+        self.requests += len(requests)
+        self.prompt_chars += sum(len(turn["content"]) for request in requests for turn in request.messages)
+        self.completion_tokens += sum(request.max_new_tokens for request in requests)
 
-    def plan(self, name: str, factor: float) -> StagePlan:
-        prompt, completion = (
-            ceil(self.prompt_chars / CHARS_PER_TOKEN * factor),
-            ceil(self.completion_tokens * factor),
+    def score(self, requests: Sequence[ScoreRequest]) -> None:
+        self.requests += len(requests)
+        self.prompt_chars += sum(len(turn["content"]) for request in requests for turn in request.messages)
+        self.prompt_chars += sum(len(reply.text) for request in requests for reply in request.replies)
+
+    def plan(self, name: str, factor: float, rates: Rates) -> StagePlan:
+        requests, prompt, completion = (
+            ceil(count * factor)
+            for count in (self.requests, self.prompt_chars / CHARS_PER_TOKEN, self.completion_tokens)
         )
-        prices = self.prices
-        cost = (prompt * prices.prompt + completion * prices.completion) / 1e6 if prices else None
-        return StagePlan(name, ceil(self.requests * factor), prompt, completion, cost)
+        prices = self.block.prices if isinstance(self.block, OpenaiEngine) else Prices()
+        cost = (prompt * prices.prompt + completion * prices.completion) / 1e6 if any(dict(prices).values()) else None
+        time = rates.time(name, self.setting, self.block, requests, prompt + completion)
+        return StagePlan(name, requests, prompt, completion, time, cost)
 
 
 class _CountingRoom(EngineRoom):
-    """An engine room whose generators are scripted and counted, under the prices of the engines they stand for."""
+    """An engine room whose engines are scripted and counted, in the name of the engines they stand for."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(Silent())
         self._config = config
+        self._judges = {f"judge {judge.name}": judge_block(judge, config.engine) for judge in config.judges}
+        self._scorer = scorer_block(config.engine, config.training.method != "none")
         self._tallies: dict[str, _Tally] = {}
 
     def generator(self, block: EngineBlock, model: ModelRef, journal: Journal, name: str) -> JournaledGenerator:
         """A scripted generator; what it is asked counts towards `name`."""
         engine = super().generator(ScriptedEngine(), model, journal, name)
-        tally = self._tallies.setdefault(name, _Tally(self._prices(name)))
+        tally = self._tally(name, self._judges.get(name, self._config.engine), model)
         return JournaledGenerator(_Counted(engine, tally), journal, Silent(), name)
 
-    def _prices(self, name: str) -> Prices | None:
-        judges = {f"judge {judge.name}": judge_block(judge, self._config.engine) for judge in self._config.judges}
-        block = judges.get(name, self._config.engine)
-        return block.prices if isinstance(block, OpenaiEngine) else None
+    def scorer(self, block: EngineBlock, model: ModelRef, journal: Journal, name: str) -> JournaledScorer:
+        """A scripted scorer, likewise where the run scores at all."""
+        engine = super().scorer(ScriptedEngine(), model, journal, name)
+        if self._scorer is None:
+            return engine
+        return JournaledScorer(_CountedScorer(engine, self._tally(name, self._scorer, model)), journal, Silent(), name)
 
-    def plans(self, factor: float) -> list[StagePlan]:
+    def _tally(self, name: str, block: EngineBlock, model: ModelRef) -> _Tally:
+        return self._tallies.setdefault(name, _Tally(block, setting_of(block, model)))
+
+    def plans(self, factor: float, rates: Rates) -> list[StagePlan]:
         """The tallies, scaled, of the stages that asked anything."""
-        return [tally.plan(name, factor) for name, tally in self._tallies.items() if tally.requests]
+        return [tally.plan(name, factor, rates) for name, tally in self._tallies.items() if tally.requests]
 
 
 class _Counted(NamedTuple):
@@ -138,6 +168,20 @@ class _Counted(NamedTuple):
         return self.engine.count_tokens(conversations)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        for request in requests:
-            self.tally.count(request)
+        self.tally.ask(requests)
         return self.engine.generate(requests)
+
+
+class _CountedScorer(NamedTuple):
+    """A Scorer likewise."""
+
+    engine: Scorer
+    tally: _Tally
+
+    @property
+    def identity(self) -> str:
+        return self.engine.identity
+
+    def score(self, requests: Sequence[ScoreRequest]) -> Iterator[Score]:
+        self.tally.score(requests)
+        return self.engine.score(requests)

@@ -27,6 +27,8 @@ class Used:
     """Those of the answers that the engine gave in the last process …"""
     seconds: float = 0.0
     """… and how long they took it, opening left out."""
+    setting: str = ""
+    """What they came from: engine with its options, model, room for an answer."""
 
     def add(self, answer: Completion | Score, new: bool) -> None:
         """Count an answer."""
@@ -130,9 +132,11 @@ def _answer(
     read: Callable[[dict[str, Any]], _A],
     progress: Progress,
     name: str,
+    setting: str,
 ) -> Iterator[_A]:
     """Answers on disk first, then the engine's, each journaled before it is passed on. Failed ones are not kept."""
     used = journal.used.setdefault(name, Used())
+    used.setting = setting
     keys = {request.id: request.key(identity) for request in requests}
     known = [request for request in requests if keys[request.id] in journal]
     missing = [request for request in requests if keys[request.id] not in journal]
@@ -153,11 +157,17 @@ def _answer(
         yield answer
 
 
+def with_room(setting: str, requests: Sequence[Request]) -> str:
+    """`setting` with the longest answer asked for, on which speed depends too."""
+    return f"{setting}/{max((request.max_new_tokens for request in requests), default=0)}"
+
+
 class JournaledGenerator:
     """A Generator whose answers are journaled and shown on the progress line."""
 
-    def __init__(self, engine: Generator, journal: Journal, progress: Progress, name: str) -> None:
+    def __init__(self, engine: Generator, journal: Journal, progress: Progress, name: str, setting: str = "") -> None:
         self._engine, self._journal, self._progress, self._name = engine, journal, progress, name
+        self._setting = setting
 
     @property
     def identity(self) -> str:
@@ -177,8 +187,9 @@ class JournaledGenerator:
         """As the engine's, each answer asked for at most once."""
         self._progress.start(self._name, len(requests), "requests")
         try:
+            ask, setting = self._engine.generate, with_room(self._setting, requests)
             for answer in _answer(
-                self._journal, requests, self.identity, self._engine.generate, _completion, self._progress, self._name
+                self._journal, requests, self.identity, ask, _completion, self._progress, self._name, setting
             ):
                 tokens = (answer.prompt_tokens or 0) + (answer.completion_tokens or 0)
                 self._progress.advance(1, tokens, answer.cost or 0.0)
@@ -190,8 +201,9 @@ class JournaledGenerator:
 class JournaledScorer:
     """A Scorer whose scores are journaled and shown on the progress line."""
 
-    def __init__(self, scorer: Scorer, journal: Journal, progress: Progress, name: str) -> None:
+    def __init__(self, scorer: Scorer, journal: Journal, progress: Progress, name: str, setting: str = "") -> None:
         self._scorer, self._journal, self._progress, self._name = scorer, journal, progress, name
+        self._setting = setting
 
     @property
     def identity(self) -> str:
@@ -202,8 +214,9 @@ class JournaledScorer:
         """As the scorer's, each score computed at most once."""
         self._progress.start(self._name, len(requests), "prompts")
         try:
+            ask, setting = self._scorer.score, self._setting
             for score in _answer(
-                self._journal, requests, self.identity, self._scorer.score, _score, self._progress, self._name
+                self._journal, requests, self.identity, ask, _score, self._progress, self._name, setting
             ):
                 self._progress.advance(1, sum(count or 0 for count in score.tokens))
                 yield score

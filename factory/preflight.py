@@ -2,8 +2,9 @@
 
 from factory.commands.filter import require_judges
 from factory.config import Config
+from factory.errors import ConfigError
 from factory.exports import exporter
-from factory.panel import judge_names
+from factory.panel import is_remote, judge_names
 from factory.stages.audit_sample import check_independent
 from factory.stages.judge import distinct_names
 from filters import build
@@ -12,6 +13,11 @@ from principles import template_of
 
 def preflight(config: Config) -> None:
     """Raise ConfigError or InputError for export formats, filters, judges or an audit that could not be carried out."""
+    if is_remote(config.engine) and config.training.method != "none" and config.run.iterations > 1:
+        raise ConfigError(
+            "engine openai goes on asking the untrained model: its server does not get the trained policy; "
+            "set training.method: none or run.iterations: 1, or use engine transformers or vllm"
+        )
     for name in config.export.formats:
         exporter(name)
     if config.filters is not None:

@@ -10,10 +10,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from factory.terminal import describe_seconds
+
 if TYPE_CHECKING:
     from factory.commands.status import StageStatus
     from factory.forecast import Plan
     from factory.pipeline import Outcome
+    from factory.rates import Time
     from factory.stages.audit_model import AuditReport
     from filters.funnel import Funnel
 
@@ -103,14 +106,19 @@ def audit(found: "AuditReport") -> str:
 
 
 def plan(found: "Plan") -> str:
-    """Requests, tokens and money per stage, before anything is sent."""
-    rows = [list(stage) for stage in (*found.stages, found.total)]
-    title = f"{found.prompts:,} prompts; nothing was sent"
-    return (
-        title
-        + "\n\n"
-        + table(["stage", "requests", "prompt tokens", "completion tokens, at most", "cost, at most"], rows)
-    )
+    """Requests, tokens, time and money per stage, before anything is sent."""
+    rows = [[*stage[:4], _time(stage.time), stage.cost] for stage in (*found.stages, found.total)]
+    title = f"{found.prompts:,} prompts; nothing was sent; training is not counted"
+    if found.further:
+        title += f"\n{found.further:,} more prompts wait for further rounds, until target_pairs is reached"
+    columns = ["stage", "requests", "prompt tokens", "completion tokens, at most", "time", "cost, at most"]
+    return f"{title}\n\n{table(columns, rows)}"
+
+
+def _time(time: "Time") -> str:
+    if time.seconds is None:
+        return "unknown"
+    return ", ".join(filter(None, [describe_seconds(time.seconds), time.basis]))
 
 
 def reward(result: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from factory.engines.base import ModelRef
 from factory.errors import ConfigError
 from factory.identity import draw
 from factory.journal import Journal
-from factory.panel import EngineRoom, is_remote, judge_fingerprint, open_panel, scorer_block
+from factory.panel import EngineRoom, judge_fingerprint, open_panel, scorer_block
 from factory.readers import fingerprint, read_prompts
 from factory.schema import REJECTED, LazySplit, Split
 from factory.stages.contrast import contrast, longest_written
@@ -51,11 +51,6 @@ class Steps:
         self._filters = _filters_of(config)
         self._principles = principles.load(config.principles.set)
         self._seed = config.run.seed
-        if is_remote(config.engine) and config.training.method != "none" and config.run.iterations > 1:
-            raise ConfigError(
-                "engine openai goes on asking the untrained model: its server does not get the trained policy; "
-                "set training.method: none or run.iterations: 1, or use engine transformers or vllm"
-            )
         if config.export.push_to_hub:
             raise ConfigError("export.push_to_hub: a run does not push; use sso-factory export RUN --push-to-hub NAME")
 

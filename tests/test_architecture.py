@@ -21,6 +21,7 @@ FLOORS = (
     (
         "factory.engines",
         "factory.store",
+        "factory.rates",
         "factory.outputs",
         "factory.journal",
         "factory.readers",
