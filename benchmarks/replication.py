@@ -49,10 +49,10 @@ class Plan(NamedTuple):
     model: str = BUNDLED_MODEL
     iterations: int = 3
     prompts: int = 48
-    tokens: int = 32
+    tokens: int = 40
     batch_pairs: int = 16
     epochs: int = 1
-    learning_rate: float = 2e-5
+    learning_rate: float = 5e-5
     gamma: float = 0.1
     beta: float = 0.2
 
