@@ -217,9 +217,9 @@ class Export(Strict):
     mix: list[Mix] = Field(default_factory=list)
     """Other pairs to mix in, each as {path, share} or `PATH=SHARE`; doubles are dropped over all of them."""
     decontaminate: list[str] = Field(default_factory=list)
-    """Prompt files of benchmarks; pairs of the mix that share text with one are dropped."""
+    """Prompt files of benchmarks; pairs, mixed in or not, that share text with one are dropped."""
     push_to_hub: str | None = None
-    """USER/NAME to push to, for the export command."""
+    """USER/NAME of a Hub dataset to push to, when all else is done; takes a single format, and HF_TOKEN."""
     private: bool = False
     """Make that repository private."""
 

@@ -21,7 +21,7 @@ _MOST_VALUES = 100_000
 
 Block = TypeVar("Block", bound=BaseModel)
 
-_PATH_KEYS = ("paths", "path", "files", "prompts")
+_PATH_KEYS = ("paths", "path", "files", "prompts", "decontaminate", "mix")
 """Keys whose texts are paths, or Hub ids."""
 _NAME_OR_PATH_KEYS = ("set", "template", "script", "model", "lora")
 """Keys whose texts are names, or paths when they look like one."""
@@ -95,6 +95,9 @@ def _beside(value: Any, folder: Path, key: str = "") -> Any:
         return [_beside(item, folder, key) for item in value]
     if not isinstance(value, str) or not value or "\0" in value or "://" in value:
         return value
+    if key == "mix" and "=" in value:  # PATH=SHARE
+        path, _, share = value.rpartition("=")
+        return f"{_beside(path, folder, key)}={share}"
     looks = key in _PATH_KEYS or (
         key in _NAME_OR_PATH_KEYS and ("/" in value or value.endswith((".yaml", ".yml", ".jsonl")))
     )

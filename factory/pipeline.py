@@ -27,6 +27,8 @@ class Outcome(NamedTuple):
     report: Path | None = None
     drawn: str | None = None
     """With `prompts.target_pairs`: whether it was reached, and what ended the drawing."""
+    pushed: str | None = None
+    """Address of the export on the Hub, where `export.push_to_hub` names a place."""
 
     @property
     def funnel(self) -> Funnel:
@@ -48,7 +50,8 @@ def the_line(steps: Steps) -> Outcome:
     audit = steps.audit(filtered)
     exports = steps.export(filtered, audit)
     report = steps.report()
-    return Outcome(steps.folder.root, filtered, exports, audit, report, drawn.why)
+    pushed = steps.push(exports)
+    return Outcome(steps.folder.root, filtered, exports, audit, report, drawn.why, pushed)
 
 
 def generate(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Generated:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -65,10 +66,11 @@ def outcome(found: "Outcome") -> str:
         *([found.drawn] if found.drawn else []),
         *(_sample(row) for row in kept.head(3).iter_rows(named=True)),
     ]
-    places = [("kept pairs", found.filtered.folder / "kept.parquet")]
+    places: list[tuple[str, Path | str]] = [("kept pairs", found.filtered.folder / "kept.parquet")]
     places += [("rejected pairs, with reasons", found.filtered.folder / "rejected.parquet")]
     places += [(f"export {stage.name.rsplit('/', 1)[-1]}", found.root / stage.name) for stage in found.exports]
     places += [("report", found.report)] if found.report else []
+    places += [("on the Hub", found.pushed)] if found.pushed else []
     width = max(len(name) for name, _ in places)
     parts.append("\n".join(f"{name:<{width}}  {path}" for name, path in places))
     return "\n\n".join(parts)

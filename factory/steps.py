@@ -10,7 +10,7 @@ import filters
 import principles
 from factory import training
 from factory.commands.audit import audit_into
-from factory.commands.export import export_into
+from factory.commands.export_stages import export_stages, push_stage
 from factory.commands.filter import filter_into
 from factory.commands.report import report
 from factory.config import Config
@@ -51,8 +51,6 @@ class Steps:
         self._filters = _filters_of(config)
         self._principles = principles.load(config.principles.set)
         self._seed = config.run.seed
-        if config.export.push_to_hub:
-            raise ConfigError("export.push_to_hub: a run does not push; use sso-factory export RUN --push-to-hub NAME")
 
     def iterations(self) -> range:
         """1 to the number of iterations."""
@@ -227,22 +225,11 @@ class Steps:
 
     def export(self, filtered: Stage, audit: Stage | None) -> tuple[Stage, ...]:
         """The kept pairs in each configured format, with card."""
-        config = self.config.export
-        kept = filtered.folder / "kept.parquet"
-        made = []
-        for name in config.formats:
+        return export_stages(self.folder, filtered, audit, self.config.export, self._seed)
 
-            def build(work: Workspace, name: str = name) -> dict[str, Any]:
-                return export_into(work, pl.scan_parquet(kept), name, config, self._seed, self.folder.root)
-
-            inputs = {
-                "kept": filtered.digest,
-                "audit": audit.digest if audit else None,
-                "config": config.model_dump(mode="json", exclude={"formats", "push_to_hub", "private"}),
-                "seed": self._seed,
-            }
-            made.append(self.folder.stage(f"exports/{name}", inputs, build))
-        return tuple(made)
+    def push(self, exports: Sequence[Stage]) -> str | None:
+        """The address of the export on the Hub, when one is configured."""
+        return push_stage(self.folder, exports, self.config.export)
 
     def report(self) -> Path:
         """The run on one page."""

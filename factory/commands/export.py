@@ -1,6 +1,6 @@
 """`export`: pairs in the format a trainer reads, with a card, here, at a URL or on the Hub."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +24,6 @@ from factory.identity import DEFAULT_SEED
 from factory.load import override
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, read_pairs
-from factory.store import Workspace
 
 
 def export(
@@ -35,6 +34,9 @@ def export(
     push_to_hub: str | None = None,
     private: bool = False,
     mix: Sequence[Mix | str] = (),
+    decontaminate: Sequence[str | Path] = (),
+    test_share: float | None = None,
+    license: str | None = None,  # noqa: A002
     check: bool = False,
     policy: str | None = None,
     config: Export | None = None,
@@ -43,21 +45,31 @@ def export(
 ) -> list[Path | str]:
     """Write pairs to the folder or URL `out` in an export format, with a dataset card; returns what was written.
 
-    `pairs` is anything that can be read, also a run folder, whose numbers then fill the card. `mix` names other pairs
-    to mix in, each `PATH` or `PATH=SHARE`. `push_to_hub` is USER/NAME of a data set to which the folder is pushed as
-    well; `out` may be left out then. With `check` nothing is written: `pairs` are files that are held against the
-    rules of the format; InputError names the first row that breaks one. Arguments win over `config`. The formats
-    alpaca_eval and mt_bench are of another kind: `pairs` is the tool's file of questions, which `policy` answers.
+    `pairs` is anything that can be read, also a run folder, whose numbers then fill the card. `mix` names other
+    pairs to mix in, each `PATH` or `PATH=SHARE`, and `decontaminate` files with a benchmark's prompts, with which
+    no pair may share text. `test_share` of the prompts are the test split. `push_to_hub` is USER/NAME of a data set
+    to which the folder is pushed as well; `out` may be left out then. With `check` nothing is written: `pairs` are
+    files that are held against the rules of the format; InputError names the first row that breaks one. Arguments
+    win over `config`. The formats alpaca_eval and mt_bench are of another kind: `pairs` is the tool's file of
+    questions, which `policy` answers.
     """
     shown = progress or Silent()
     if format in EVAL_FORMATS:
         return [*_answers(pairs, format, out, policy, seed, shown)]
     if check:
         return [_checked(path, format, shown) for path in _listed(pairs)]
-    options = _options(config, push_to_hub, private, mix)
+    given: dict[str, Any] = {
+        "push_to_hub": push_to_hub,
+        "private": private or None,
+        "mix": [one if isinstance(one, str) else one.model_dump() for one in mix] or None,
+        "decontaminate": [str(path) for path in decontaminate] or None,
+        "test_share": test_share,
+        "license": license,
+    }
+    options = _options(config or Export(), given)
     if out is None and options.push_to_hub is None:
         raise ConfigError("export needs a place to write to: give --out DIR or --push-to-hub USER/NAME")
-    job = _Job(format, options, seed, _run_root(pairs), shown)
+    job = Job(format, options, seed, _run_root(pairs), shown)
     url = url_of(out) if out is not None else None
     with _folder(None if url else out) as folder:
         files = job.write(_read(pairs, shown), folder)[1]
@@ -67,25 +79,7 @@ def export(
     return [*([] if url or out is None else files), *addresses]
 
 
-def export_into(
-    work: Workspace,
-    pairs: pl.LazyFrame,
-    name: str,
-    config: Export,
-    seed: int,
-    root: Path,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Write a run's pairs in the format `name` to the folder `name` of a workspace; returns facts for the manifest."""
-    job = _Job(name, config, seed, root, progress or Silent())
-    folder = work.path / name
-    folder.mkdir(exist_ok=True)
-    written, _ = job.write(pairs, folder)
-    left = sum(written.left_out.values()) + written.set_aside
-    return {"rows": sum(written.rows.values()), "splits": written.rows, "left_out": left}
-
-
-class _Job(NamedTuple):
+class Job(NamedTuple):
     """One export with its settings."""
 
     format: str
@@ -98,7 +92,7 @@ class _Job(NamedTuple):
         """Mix, write, and describe."""
         mixed: dict[str, int] = {}
         options = self.options
-        if options.mix:
+        if options.mix or options.decontaminate:
             pairs, mixed = mix_in(
                 pairs, options.mix, decontaminate=options.decontaminate, seed=self.seed, progress=self.progress
             )
@@ -129,12 +123,10 @@ def _answers(
     return answers(listed[0], format, out, policy=policy, seed=seed, progress=shown)
 
 
-def _options(config: Export | None, push_to_hub: str | None, private: bool, mix: Sequence[Mix | str]) -> Export:
-    given: dict[str, Any] = (config or Export()).model_dump()
-    given |= {"push_to_hub": push_to_hub} if push_to_hub else {}
-    given |= {"private": True} if private else {}
-    given |= {"mix": [one if isinstance(one, str) else one.model_dump() for one in mix]} if mix else {}
-    return override(given, (), Export, "export")
+def _options(config: Export, given: Mapping[str, Any]) -> Export:
+    """`config` with what the arguments say."""
+    said = {name: value for name, value in given.items() if value is not None}
+    return override(config.model_dump() | said, (), Export, "export")
 
 
 def _listed(pairs: PairsLike | Sequence[PairsLike]) -> list[PairsLike]:

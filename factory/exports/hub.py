@@ -26,6 +26,16 @@ _WHAT_TO_DO = {
 }
 
 
+def token_for(repo: str) -> str:
+    """The token that a push to `repo` will use. ConfigError without one, or for a name that is none."""
+    if not _REPO.fullmatch(repo):
+        raise ConfigError(f"{repo!r} is no name of a repository; write it as USER/NAME")
+    token = os.environ.get(TOKEN)
+    if not token:
+        raise ConfigError(f"pushing to the Hub needs a token: set {TOKEN}")
+    return token
+
+
 def push(folder: Path, repo: str, *, private: bool = False, progress: Progress | None = None) -> str:
     """Push the files of `folder` to the data set `repo` (USER/NAME), made if need be; returns its address.
 
@@ -33,11 +43,7 @@ def push(folder: Path, repo: str, *, private: bool = False, progress: Progress |
     interruption, it sends only what has not arrived. The token is read from HF_TOKEN, the address from HF_ENDPOINT.
     Raises ConfigError without a token or for a name that is none, FactoryError when the Hub refuses.
     """
-    if not _REPO.fullmatch(repo):
-        raise ConfigError(f"{repo!r} is no name of a repository; write it as USER/NAME")
-    token = os.environ.get(TOKEN)
-    if not token:
-        raise ConfigError(f"pushing to the Hub needs a token: set {TOKEN}")
+    token = token_for(repo)
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 

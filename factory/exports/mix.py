@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
@@ -12,7 +13,8 @@ from factory.errors import ConfigError
 from factory.exports.public import public_name
 from factory.progress import Progress, Silent
 from factory.readers import read_pairs
-from factory.schema import LazySplit
+from factory.schema import REJECTED, LazySplit
+from filters.base import Filter
 from filters.coin import toss_expr
 from filters.funnel import apply
 
@@ -35,10 +37,10 @@ def mix(
     seed: int = 42,
     progress: Progress | None = None,
 ) -> Mixed:
-    """`pairs` followed by those taken from `others`.
+    """`pairs` followed by those taken from `others`, without pairs that share text with a prompt of `decontaminate`.
 
-    Over all of them together, one of each set of doubles stays, and pairs that share text with a prompt of the
-    benchmark files `decontaminate` are dropped. A share is one of the whole mix; the pairs that make
+    The latter are files of benchmarks. Of doubles over all files together one stays; without `others` nothing is
+    compared. A share is one of the whole mix; the pairs that make
     it up are drawn by seed and pair. ConfigError when the shares leave no room for the rest.
     """
     said = progress or Silent()
@@ -48,16 +50,26 @@ def mix(
     splits = [read_pairs(other.path, other.source) for other in others]
     marked = [frame.with_columns(pl.lit(n).alias(_PART)) for n, frame in enumerate([pairs, *(s.kept for s in splits)])]
     together = pl.concat(marked, how="diagonal_relaxed")
-    rejected = pl.concat([split.rejected for split in splits], how="diagonal_relaxed")
-    blocks: list[dict[str, Any]] = [{"use": "duplicate"}]
-    blocks += [{"use": "decontaminate", "files": list(decontaminate)}] if decontaminate else []
-    found = apply(LazySplit(together, rejected), filters.build(blocks))
+    rejected = pl.concat([REJECTED.empty().lazy(), *(split.rejected for split in splits)], how="diagonal_relaxed")
+    doubles = filters.build([{"use": "duplicate"}]) if others else ()
+    found = apply(LazySplit(together, rejected), (*doubles, *without_benchmarks(decontaminate)))
     for step in found.funnel.steps:
         reasons = ", ".join(f"{reason} {n}" for reason, n in step.reasons.items())
         said.say(
             f"mix: {step.filter} keeps {step.kept} pairs, drops {step.rejected}{f' ({reasons})' if reasons else ''}"
         )
     return _drawn(found.kept, others, room, seed, said)
+
+
+def without_benchmarks(files: Sequence[str]) -> tuple[Filter, ...]:
+    """The filter that drops pairs which share text with a prompt of `files`; none without files.
+
+    Its fingerprint holds their prompts. ConfigError when one is not there.
+    """
+    for path in files:
+        if not Path(path).is_file():
+            raise ConfigError(f"export.decontaminate: there is no file {path}; check the path")
+    return filters.build([{"use": "decontaminate", "files": list(files)}]) if files else ()
 
 
 def _drawn(kept: pl.LazyFrame, others: Sequence[Mix], room: float, seed: int, said: Progress) -> Mixed:

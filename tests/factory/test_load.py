@@ -196,3 +196,13 @@ def test_a_block_from_overrides_alone():
 )
 def test_every_configuration_in_the_repository_loads(path):
     load_config(path)
+
+
+def test_files_of_an_export_are_looked_for_beside_the_configuration(written, tmp_path):
+    for name in ("other.parquet", "bench.txt"):
+        (tmp_path / name).write_text("x")
+    export = "export: {mix: [other.parquet=0.3, {path: other.parquet}, org/name=0.2], decontaminate: [bench.txt]}"
+    found = load_config(written(f"prompts: p.txt\n{export}\n")).export
+    assert [other.path for other in found.mix] == [str(tmp_path / "other.parquet")] * 2 + ["org/name"]
+    assert found.mix[0].share == 0.3
+    assert found.decontaminate == [str(tmp_path / "bench.txt")]

@@ -5,9 +5,12 @@ from pathlib import Path
 import datasets
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
 import factory
-from factory.commands.export import export, export_into
+from factory.cli import main
+from factory.commands.export import export
+from factory.commands.export_stages import export_into
 from factory.config import Export
 from factory.errors import ConfigError, InputError
 from factory.journal import Journal
@@ -114,3 +117,26 @@ def test_a_step_of_the_line_writes_into_its_workspace(tmp_path: Path) -> None:
         facts = export_into(Workspace(folder, journal), kept, "dpo", Export(), 42, run)
     assert facts["rows"] == rows(folder / "dpo", tmp_path) == sum(facts["splits"].values())
     assert (folder / "dpo" / "plots" / "funnel.png").is_file()
+
+
+def test_the_options_of_the_command_reach_the_card_and_the_splits(tmp_path: Path) -> None:
+    pairs(40).write_parquet(tmp_path / "in.parquet")
+    bench = tmp_path / "bench.txt"
+    bench.write_text("question 7\n")
+    options = ["--license", "mit", "--test-share", "0.5", "--decontaminate", str(bench)]
+    asked = ["export", str(tmp_path / "in.parquet"), "--format", "rm", "--out", str(tmp_path / "out"), *options]
+    done = CliRunner().invoke(main, asked)
+    assert done.exit_code == 0, done.output
+    assert "license: mit" in (tmp_path / "out/README.md").read_text()
+    found = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    assert len(found["test"]) > 20
+    assert len(found["train"]) + len(found["test"]) == 78
+
+
+def test_a_share_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    pairs(4).write_parquet(tmp_path / "in.parquet")
+    asked = ["export", str(tmp_path / "in.parquet"), "--format", "rm", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, [*asked, "--test-share", "1.5"])
+    assert done.exit_code == 2
+    assert "test_share" in done.output
+    assert "Traceback" not in done.output
