@@ -3,13 +3,13 @@
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from factory import config, engine_blocks
+from factory import config, engine_blocks, prompts_block
 from factory.config import Config, Judge, Prompts
 
 BLOCKS = sorted(
     {
         value
-        for module in (config, engine_blocks)
+        for module in (config, engine_blocks, prompts_block)
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, BaseModel) and value.__module__.startswith("factory")
     },
