@@ -15,7 +15,7 @@ from factory.panel import EngineRoom, judge_fingerprint, open_panel
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint, read_pairs
 from factory.readers.opened import first_line
-from factory.schema import JUDGMENTS, LazySplit, check, conform
+from factory.schema import JUDGMENTS, ORDERS, REPLIES, LazySplit, check, conform
 from factory.stages.judge import PanelMember, judge
 from factory.store import Workspace, open_run
 from filters.base import Filter
@@ -94,9 +94,10 @@ def read_judgments(path: str | Path) -> pl.DataFrame:
         why = first_line(error)
         raise InputError(f"{path}: no judgments can be read from it ({why}); give a judgments.parquet") from error
     check(votes, JUDGMENTS, str(path))
-    strange = votes.filter(~pl.col("vote").is_in(["chosen", "rejected"]))["vote"]
-    if len(strange):
-        raise InputError(f"{path}: the column vote holds {strange[0]!r}; a vote is chosen, rejected or null")
+    for name, known in (("vote", REPLIES[:2]), ("order", ORDERS)):
+        strange = votes.filter(~pl.col(name).is_in(known))[name]
+        if len(strange):
+            raise InputError(f"{path}: the column {name} holds {strange[0]!r}; known are {' and '.join(known)}")
     return votes
 
 

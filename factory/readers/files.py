@@ -89,11 +89,16 @@ _READERS: dict[str, Callable[[BinaryIO, str], Rows | None]] = {
 }
 
 
+def require_file(path: Path) -> None:
+    """Raise InputError for a pipe, a device or the like, which may never end and is there only once."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no file with data in it; give a file or a folder")
+
+
 @contextmanager
 def _stream(path: Path) -> Iterator[BinaryIO]:
     """The file's bytes, unpacked when they are gzipped, whatever its name says."""
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path}: is no file with data in it; give a file or a folder")
+    require_file(path)
     with path.open("rb") as raw:
         if raw.peek(2)[:2] != _GZIP:
             yield raw

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from factory.identity import digest
+from factory.readers.files import require_file
 from factory.readers.opened import naming
 from factory.readers.sources import KEPT, Found, PairsLike, as_list, find
 
@@ -37,6 +38,7 @@ def _content(found: Found) -> str:
 
 
 def _file(path: Path) -> str:
+    require_file(path)
     state = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
         while block := file.read(_BLOCK):

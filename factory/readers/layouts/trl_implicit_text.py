@@ -3,7 +3,7 @@
 import polars as pl
 
 from factory.readers.layouts.base import Columns, Layout, Parts
-from factory.readers.messages import is_text, said
+from factory.readers.messages import ODD, is_text, said
 
 _CUT = pl.Struct({"prompt": pl.String(), "chosen": pl.String(), "rejected": pl.String()})
 
@@ -33,7 +33,8 @@ def _cut_all(rows: pl.Series) -> pl.Series:
 
 
 def _fits(columns: Columns) -> bool:
-    return is_text(columns.get("chosen")) and is_text(columns.get("rejected"))
+    prompted = ODD in (columns.get("prompt"), columns.get("question"))
+    return not prompted and is_text(columns.get("chosen")) and is_text(columns.get("rejected"))
 
 
 def _parts(columns: Columns) -> Parts:
