@@ -12,6 +12,7 @@ has the model loaded and warm; what is compared are tokens per second, since sam
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -86,7 +87,10 @@ def through_the_line(options: argparse.Namespace, folder: Path) -> tuple[list[Sp
     """One iteration's features and replies, journals and tables included; and the same requests for vLLM alone."""
     from factory.engines.vllm import VllmModel, _whole, arguments
 
-    block = VllmEngine(max_model_len=options.max_model_len, options=json.loads(options.options))
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")  # GiB; the CPU build takes half the memory otherwise
+    block = VllmEngine(
+        max_model_len=options.max_model_len, enforce_eager=options.eager, options=json.loads(options.options)
+    )
     ref = ModelRef(options.model)
     few = PromptsBlock(paths=[options.prompts], limit=options.count)
     rows = planned(read_prompts([options.prompts]), few, SEED, 1).kept
@@ -236,6 +240,7 @@ def main() -> None:
     part.add_argument("--model", default=BUNDLED_MODEL)
     part.add_argument("--max-new-tokens", type=int, default=128)
     part.add_argument("--max-model-len", type=int, default=2048)
+    part.add_argument("--eager", action="store_true", help="Compile nothing, in all contenders.")
     part.add_argument("--options", default="{}", help="Further arguments of vllm.EngineArgs, as JSON.")
     part = parts.add_parser("client", help="an API's client against the server's delay")
     part.add_argument("--rows", type=int, default=ROWS)

@@ -73,7 +73,7 @@ PROMPTS = Table(
     {
         **_PROMPT,
         "source": _ORIGIN["source"],
-        "portion": Column(_INT, "the iteration this prompt is for, from 1", nullable=False),
+        "portion": Column(_INT, "the iteration or further round this prompt is for, from 1", nullable=False),
     },
 )
 FEATURES = Table(

@@ -60,7 +60,7 @@ def passed(outcome: Outcome) -> int:
 def test_rounds_follow_until_enough_pairs_pass(tmp_path: Path) -> None:
     made = factory.run(config(tmp_path, {"target_pairs": 30, "per_round": 10}), tmp_path / "run")
     before = [
-        json.loads((tmp_path / f"run/iterations/{n}/passed.manifest.json").read_text())["facts"]["passed"]
+        json.loads((tmp_path / f"run/iterations/{n}/passed.manifest.json").read_text())["facts"]["rows"]
         for n in range(2, len(iterations(tmp_path / "run")) + 1)
     ]
     assert passed(made) == before[-1] >= 30
