@@ -2,18 +2,15 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from math import exp
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
 import polars as pl
-import torch
 from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedTokenizerBase, TrainingArguments
-from transformers.utils import logging as transformers_logging
 
 from factory.config import Training
 from factory.engines.base import ModelRef
@@ -30,6 +27,7 @@ from factory.training.data import Encoding, Example, Reader, encode
 from factory.training.methods import Method, method_of
 from factory.training.policy import context_length, fingerprint, save, trainable
 from factory.training.policy_trainer import Objective, PolicyTrainer, Watch
+from factory.training.quiet import quiet_and_seeded
 from factory.training.recompute import recompute
 from factory.training.reference import complete, store_for
 from factory.training.stats import MetricsFile
@@ -88,7 +86,7 @@ def train(
     """
     job = _Job(policy, out, config, seed, iteration, progress or Silent())
     began = time.monotonic()
-    with _quiet_and_seeded(seed):
+    with quiet_and_seeded(seed):
         args = arguments(config, out, seed)
         tokenizer = load_tokenizer(policy)
         model = trainable(policy, config.lora)
@@ -121,22 +119,6 @@ def _report(trainer: PolicyTrainer, found: Encoding, job: _Job, resumed: int) ->
     )
 
 
-@contextmanager
-def _quiet_and_seeded(seed: int) -> Iterator[None]:
-    """Own random state, and no notices of transformers'; both as they were, afterwards."""
-    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed % 2**63)
-            yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
-
-
 def _with_trusted_scores(pairs: pl.DataFrame, job: _Job) -> pl.DataFrame:
     """`pairs` with `logp_*` only where this policy measured them."""
     if job.iteration is not None:
@@ -161,7 +143,8 @@ def _trainer(
     dropped: Mapping[str, int],
 ) -> PolicyTrainer:
     config = job.config
-    plan = plan_for(model, config.layout)
+    # As process 0 finds it: under FSDP the others may have no weights yet.
+    (plan,) = broadcast_object_list([plan_for(model, config.layout)])
     recompute(model, config.gradient_checkpointing)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     made = steps(examples, job.seed, config.epochs, config.batch_pairs)
