@@ -199,7 +199,7 @@ def client_part(options: argparse.Namespace) -> None:
             server.kill()
             server.wait()
         stage = json.loads((folder / "run/iterations/1/triples.manifest.json").read_text())
-    used = stage["facts"]["used"]["replies 1"]
+    used = stage["used"]["replies 1"]
     assert used["asked"] == options.rows * VIEWS, used
     ideal = options.rows * VIEWS / IN_FLIGHT * DELAY
     print(f"ideal: {options.rows} x {VIEWS} answers of {DELAY} s, {IN_FLIGHT} in flight  {ideal:.2f} s")

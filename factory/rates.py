@@ -31,7 +31,7 @@ class Rates(NamedTuple):
         seconds: dict[tuple[str, str], float] = defaultdict(float)
         for path in sorted(run_dir.rglob("*.manifest.json")):
             manifest = read_manifest(path)
-            used = manifest["facts"].get("used", {}) if manifest else {}
+            used = manifest.get("used", {}) if manifest else {}
             for name, asker in used.items():
                 key = (kind_of(name), str(asker.get("setting", "")))
                 answers[key] += asker["asked"]

@@ -33,18 +33,18 @@ def draw_on(steps: Steps, prompts: Stage, made: Sequence[Generated]) -> Drawn:
         filtered = steps.filter(made)
         kept = pl.scan_parquet(filtered.folder / "kept.parquet").select("iteration").collect()["iteration"]
         latest = kept.max()
-        return {"rows": len(kept), "latest": latest or 0, "judging": filtered.facts.get("used", {})}
+        return {"rows": len(kept), "latest": latest or 0, "judging": filtered.used}
 
     passed = steps.folder.stage(f"iterations/{rounds}/passed", steps.filtered_by(made), build).facts
     portions = prompts.read()["portion"]
-    asked = [stage.facts for one in made for stage in (one.features, one.contrast, one.triples)]
+    asked = [stage.used for one in made for stage in (one.features, one.contrast, one.triples)]
     why = Standing(
         target=config.target_pairs,
         passed=passed["rows"],
         barren=rounds - max(passed["latest"], iterations),
         prompts=int((portions <= rounds).sum()),
         next_prompts=int((portions == rounds + 1).sum()),
-        spent=Spent.by([*asked, {"used": passed["judging"]}]),
+        spent=Spent.by([*asked, passed["judging"]]),
     ).reason_to_stop(config.budget)
     if why:
         steps.folder.progress.say(why)

@@ -32,7 +32,9 @@ class Stage:
     folder: Path
     outputs: Mapping[str, Output]
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What the stage reports beside its files: counts, metrics; under `used`, what each asker used (journal.Used)."""
+    """What the stage reports beside its files: counts, metrics."""
+    used: Mapping[str, Any] = field(default_factory=dict)
+    """What each asker (`replies 1`, `judge J`) got of its engine: the fields of journal.Used."""
 
     @property
     def digest(self) -> str:
@@ -140,7 +142,7 @@ class RunFolder:
                 self.progress.say(f"{name}: made again, because {file} {found}")
                 return None
         self.progress.say(f"{name}: done before, reused")
-        return Stage(name, folder, outputs, manifest["facts"])
+        return Stage(name, folder, outputs, manifest["facts"], manifest.get("used", {}))
 
     def _make(
         self,
@@ -156,8 +158,7 @@ class RunFolder:
             if journal.skipped:
                 self.progress.say(f"{name}: {journal.skipped} unreadable lines of the journal are left aside")
             facts = dict(build(Workspace(partial, journal)))
-            if journal.used:
-                facts["used"] = {asker: asdict(used) for asker, used in journal.used.items()}
+            used = {asker: asdict(each) for asker, each in journal.used.items()}
             empty = len(journal) == 0
         if empty:
             journal_path.unlink(missing_ok=True)
@@ -172,11 +173,12 @@ class RunFolder:
                 "inputs": dict(inputs),
                 "outputs": outputs,
                 "facts": facts,
+                "used": used,
                 "seconds": round(time.monotonic() - began, 2),
             },
         )
         self.progress.say(f"{name}: {_summary(facts)} in {time.monotonic() - began:.1f} s")
-        return Stage(name, folder, outputs, facts)
+        return Stage(name, folder, outputs, facts, used)
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:

@@ -19,8 +19,8 @@ class Spent(NamedTuple):
 
     @classmethod
     def by(cls, stages: Iterable[Mapping[str, Any]]) -> "Spent":
-        """The sum over the facts of stages that ask text of a model."""
-        used = [asker for facts in stages for asker in facts.get("used", {}).values()]
+        """The sum over what stages used, each by asker as `Stage.used`."""
+        used = [asker for stage in stages for asker in stage.values()]
         return cls(
             sum(asker["requests"] for asker in used),
             sum(asker["prompt_tokens"] + asker["completion_tokens"] for asker in used),

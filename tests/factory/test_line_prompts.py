@@ -58,8 +58,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Request]]
     return folder / "run", asked
 
 
+def manifest(run_dir: Path, stage: str) -> dict:
+    return json.loads((run_dir / f"{stage}.manifest.json").read_text())
+
+
 def facts(run_dir: Path, stage: str) -> dict:
-    return json.loads((run_dir / f"{stage}.manifest.json").read_text())["facts"]
+    return manifest(run_dir, stage)["facts"]
 
 
 def of(asked: list[Request], stage: str) -> list[Request]:
@@ -73,7 +77,7 @@ def test_each_prompt_is_asked_once_for_features_once_for_principles_and_in_three
         "principle": len(PROMPTS),
         "reply": len(PROMPTS) * 3 * SAMPLES,
     }
-    assert facts(made[0], "iterations/1/triples")["used"]["replies 1"]["requests"] == counts["reply"]
+    assert manifest(made[0], "iterations/1/triples")["used"]["replies 1"]["requests"] == counts["reply"]
 
 
 def test_every_sample_makes_a_pair_or_is_rejected_with_a_reason(made) -> None:

@@ -137,7 +137,7 @@ def test_the_end_is_the_same_as_if_the_higher_target_had_been_set_at_once(tmp_pa
 def test_no_judge_is_asked_about_a_pair_again(tmp_path: Path) -> None:
     factory.run(config(tmp_path, {"target_pairs": 500, "per_round": 10}), tmp_path / "run")
     manifest = json.loads((tmp_path / "run/filtered/filter.manifest.json").read_text())
-    used = manifest["facts"]["used"]["judge J"]
+    used = manifest["used"]["judge J"]
     keys = [
         json.loads(line)["key"] for line in (tmp_path / "run/filtered/filter.journal.jsonl").read_text().splitlines()
     ]

@@ -116,7 +116,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def used(run_dir: Path, stage: str, name: str) -> tuple[int, int, int]:
-    asker = json.loads((run_dir / f"{stage}.manifest.json").read_text())["facts"]["used"][name]
+    asker = json.loads((run_dir / f"{stage}.manifest.json").read_text())["used"][name]
     return asker["requests"], asker["prompt_tokens"], asker["completion_tokens"]
 
 

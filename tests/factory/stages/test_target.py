@@ -46,5 +46,5 @@ def test_a_round_that_would_go_over_the_budget_is_not_begun(name: str, fits: flo
 
 def test_use_is_summed_over_stages_and_askers() -> None:
     asker = {"requests": 3, "prompt_tokens": 10, "completion_tokens": 5, "cost": 0.5}
-    facts = [{"used": {"replies 1": asker}}, {"rows": 4}, {"used": {"judge A": asker, "judge B": asker}}]
-    assert Spent.by(facts) == Spent(9, 45, 1.5)
+    used = [{"replies 1": asker}, {}, {"judge A": asker, "judge B": asker}]
+    assert Spent.by(used) == Spent(9, 45, 1.5)
