@@ -1,17 +1,25 @@
 """The side of the vLLM engine that is ours, spoken to by a process that holds no vLLM."""
 
+import json
 import os
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from factory.engine_blocks import VllmEngine
 from factory.engines import vllm_process
 from factory.engines.base import ModelRef, Reply, Request, ScoreRequest
 from factory.engines.vllm import VllmModel, arguments
 from factory.errors import EngineError
+from factory.models.load import load_tokenizer
 from tests.tiny import tiny_model_folder
+
+HALVES = {"A.weight": (2, 32), "B.weight": (32, 2)}
+"""Shapes of an adapter of rank 2 on a matrix of 32 x 32."""
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +120,22 @@ def test_closing_ends_the_process_even_a_stubborn_one(ref, monkeypatch):
         assert time.monotonic() - began < 5
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_a_policy_kept_as_an_adapter_is_served_merged(ref, tmp_path):
+    places = [f"base_model.model.model.layers.{layer}.self_attn.o_proj.lora_" for layer in (0, 1)]
+    halves = {f"{place}{half}": torch.ones(size) for place in places for half, size in HALVES.items()}
+    save_file(halves, tmp_path / "adapter_model.safetensors")
+    settings = {"r": 2, "target_modules": ["o_proj"], "peft_type": "LORA", "base_model_name_or_path": ref.name}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(settings), "utf-8")
+    load_tokenizer(ref).save_pretrained(tmp_path)
+    with closing(engine(ModelRef(str(tmp_path)))) as model:
+        served = Path(model._merged.name)
+        merged = load_file(served / "model.safetensors")
+        assert len(list(model.generate(asked(2)))) == 2
+    plain = load_file(Path(ref.name) / "model.safetensors")
+    assert {name.split(".")[-2] for name in plain if not plain[name].equal(merged[name])} == {"o_proj"}
+    assert not served.exists()
 
 
 def test_every_option_of_the_block_reaches_vllm(ref, tmp_path):
