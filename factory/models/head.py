@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 Projection = Callable[[Tensor], Tensor]
-"""[N, hidden] states to [N, vocabulary] logits in float32."""
+"""[N, hidden] states to [N, vocabulary] logits."""
 
 
 class Head(NamedTuple):
@@ -17,12 +17,32 @@ class Head(NamedTuple):
     scale: float = 1.0
     cap: float | None = None
 
-    def logits(self, projection: nn.Module, states: Tensor) -> Tensor:
+    def logits(self, projection: Projection, states: Tensor) -> Tensor:
         """[N, hidden] through the output layer to [N, vocabulary] logits, float32."""
         logits = projection(states).float()
         if self.scale != 1.0:
             logits = logits * self.scale
         return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
+
+    def token_logps(self, output: nn.Module, states: Tensor, targets: Tensor, chunk: int) -> Tensor:
+        """`token_logps` through the output layer `output`, which is called once for all chunks.
+
+        So the hooks of a wrapper run once around them: under FSDP every call is an exchange, and processes with unlike
+        numbers of chunks would wait for each other.
+        """
+        plain, own = output.forward, output.__dict__.get("forward")
+
+        def forward(states: Tensor, targets: Tensor) -> Tensor:
+            return token_logps(states, targets, lambda part: self.logits(plain, part), chunk)
+
+        output.forward = forward
+        try:
+            found: Tensor = output(states, targets)
+        finally:
+            del output.forward
+            if own is not None:
+                output.forward = own
+        return found
 
 
 def find_head(model: Any) -> Head | None:

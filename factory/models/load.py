@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from importlib import metadata
@@ -56,6 +57,14 @@ def quiet() -> Iterator[None]:
         transformers_logging.set_verbosity(level)
         if bars:
             transformers_logging.enable_progress_bar()
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Without the warning that peft asks transformers by a name it has moved on from."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 def cache_folder() -> Path:
@@ -206,7 +215,9 @@ def _with_adapter(ref: ModelRef, path: Path, device: str, dtype: torch.dtype | s
     from peft import PeftModel  # only adapters need it
 
     model = load_model(ref._replace(name=_base_of(path)), "cpu", dtype)
-    return _place(PeftModel.from_pretrained(model, str(path)).merge_and_unload(), ref, device)
+    with quiet_peft():
+        merged = PeftModel.from_pretrained(model, str(path)).merge_and_unload()
+    return _place(merged, ref, device)
 
 
 def _base_of(adapter: Path) -> str:

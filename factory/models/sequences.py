@@ -13,7 +13,6 @@ the batch for `reply_logps(model, batch.to(device), plan, chunk)`.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -56,7 +55,7 @@ class Plan(NamedTuple):
     """The vocabulary projection, to be applied to reply tokens only; None: the model's own logits for every token."""
 
 
-def reply_logps(model: Any, batch: Batch, plan: Plan, chunk: int = 1024) -> ReplyLogps:
+def reply_logps(model: Any, batch: Batch, plan: Plan, chunk: int = 256) -> ReplyLogps:
     """Log-probabilities of the replies of `batch`, differentiable; log-softmax in float32.
 
     The vocabulary projection covers reply tokens only, `chunk` of them at a time: the logits of one chunk are kept for
@@ -66,8 +65,10 @@ def reply_logps(model: Any, batch: Batch, plan: Plan, chunk: int = 1024) -> Repl
     with kernel(core, plan.layout == "flat"):
         states = _run(core, batch).logits if plan.head is None else _run(core.base_model, batch).last_hidden_state
     states = states.flatten(0, 1).index_select(0, batch.at)
-    project = None if plan.head is None else partial(plan.head.logits, core.get_output_embeddings())
-    logps = token_logps(states, batch.targets, project, chunk)
+    if plan.head is None:
+        logps = token_logps(states, batch.targets, None, chunk)
+    else:
+        logps = plan.head.token_logps(core.get_output_embeddings(), states, batch.targets, chunk)
     sums = torch.zeros(len(batch.counts), device=logps.device).index_add(0, batch.owner, logps)
     return ReplyLogps(sums, batch.counts)
 

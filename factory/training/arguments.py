@@ -36,9 +36,12 @@ def arguments(config: Training, out: Path, seed: int) -> TrainingArguments:
         **config.trainer_options,
     }
     try:
-        return TrainingArguments(**options)
+        made = TrainingArguments(**options)
     except (TypeError, ValueError, ImportError) as error:
         raise ConfigError(f"training: {error}") from error
+    # Else a launcher's own setting would be heard where this one is float32.
+    made.mixed_precision = "bf16" if made.bf16 else "fp16" if made.fp16 else "no"
+    return made
 
 
 def _compute_type(config: Training) -> dict[str, bool]:

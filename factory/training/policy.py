@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from factory.config import Lora
 from factory.engines.base import ModelRef
 from factory.errors import ConfigError, MissingExtraError
 from factory.identity import digest
-from factory.models.load import load_model, resolve
+from factory.models.load import load_model, quiet_peft, resolve
 from factory.models.sequences import unwrapped
 
 
@@ -35,8 +34,7 @@ def trainable(ref: ModelRef, lora: Lora | None) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # peft reads a name that transformers has moved on from
+        with quiet_peft():
             return peft.get_peft_model(model, settings)
     except ValueError as error:
         raise ConfigError(f"training.lora.target_modules fits no layer of {ref.name}: {error}") from error

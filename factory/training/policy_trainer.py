@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from types import MethodType
 from typing import Any, NamedTuple
 
@@ -45,6 +46,7 @@ class PolicyTrainer(Trainer):  # type: ignore[misc]
         score_replies(model, objective)
         self.use_cache = unwrapped(model).config.use_cache
         super().__init__(model=model, args=args, train_dataset=list(steps), callbacks=[LastStep()])
+        _exact_sharding(self)
         self.add_callback(FirstStep(self))
         self.remove_callback(PrinterCallback)
         self.objective, self.watch = objective, watch
@@ -169,6 +171,18 @@ class LastStep(TrainerCallback):  # type: ignore[misc]
         if state.global_step >= state.max_steps:
             control.should_save = False
         return control
+
+
+def _exact_sharding(trainer: PolicyTrainer) -> None:
+    """Under FSDP2 and bfloat16, results and exchanged gradients in float32: accelerate would have both rounded.
+
+    A sum of log-probabilities in bfloat16 is off by whole nats.
+    """
+    plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
+    if plugin is not None and plugin.fsdp_version == 2 and plugin.mixed_precision_policy is not None:
+        plugin.mixed_precision_policy = replace(
+            plugin.mixed_precision_policy, output_dtype=torch.float32, reduce_dtype=torch.float32
+        )
 
 
 def score_replies(model: Any, objective: Objective) -> None:

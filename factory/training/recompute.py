@@ -3,32 +3,40 @@
 from functools import partial
 from typing import Any, Literal
 
-import torch
-from torch.utils.checkpoint import create_selective_checkpoint_contexts
+from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
 
 from factory.errors import ConfigError
 from factory.models.sequences import unwrapped
 
-_DEAR = (
-    "mm",
-    "addmm",
-    "bmm",
-    "_grouped_mm",
+_ATTENTION = {
     "_scaled_dot_product_flash_attention_for_cpu",
     "_scaled_dot_product_flash_attention",
     "_scaled_dot_product_efficient_attention",
     "_scaled_dot_product_cudnn_attention",
     "_flash_attention_forward",
-)
-"""Products and attention: nearly all of a layer's time, and less than half of what it would keep."""
+    "bmm",
+    "_grouped_mm",
+}
+_PRODUCTS = {"mm", "addmm"}
+
+
+def _keep(_: Any, operation: Any, *given: Any, **__: Any) -> CheckpointPolicy:
+    """Keep what takes nearly all of a layer's time; products that narrow are left out.
+
+    They are cheap (keys and values), or nothing in the layer comes after them that would ask for them (down).
+    """
+    name = operation.__name__.partition(".")[0]
+    narrows = name in _PRODUCTS and given[-1].shape[1] < given[-1].shape[0]
+    kept = name in _ATTENTION or (name in _PRODUCTS and not narrows)
+    return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
 
 
 def recompute(model: Any, what: Literal["selective"] | bool) -> None:
     """Set up the layers of `model` to keep less; the gradient stays the same.
 
-    `selective` keeps the results of matrix products and attention and computes the cheap rest again (norms, rotations,
-    activation functions); True keeps only each layer's input; False everything. Raises ConfigError on True when the
-    model knows no such thing.
+    `selective` keeps the results of large matrix products and attention and computes the cheap rest again (norms,
+    rotations, activation functions); True keeps only each layer's input; False everything. Raises ConfigError on True
+    when the model knows no such thing.
     """
     core = unwrapped(model)
     if what is True and not core.supports_gradient_checkpointing:
@@ -37,8 +45,7 @@ def recompute(model: Any, what: Literal["selective"] | bool) -> None:
         return
     options: dict[str, Any] = {"use_reentrant": False}
     if what == "selective":
-        dear = [getattr(torch.ops.aten, name).default for name in _DEAR if hasattr(torch.ops.aten, name)]
-        options["context_fn"] = partial(create_selective_checkpoint_contexts, dear)
+        options["context_fn"] = partial(create_selective_checkpoint_contexts, _keep)
     # transformers before 5.20 or so has the older name alone.
     enable = getattr(core, "activation_checkpointing_enable", None) or core.gradient_checkpointing_enable
     enable(options)

@@ -87,11 +87,12 @@ def test_code_in_a_model_runs_only_when_allowed(folder, tmp_path):
     assert not marker.exists()
 
 
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft asks by the old name
 def test_an_adapter_is_merged_into_its_base(folder, tmp_path):
     peft = pytest.importorskip("peft")
     base = AutoModelForCausalLM.from_pretrained(folder)
-    adapted = peft.get_peft_model(base, peft.LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
+    settings = peft.LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
+    with load.quiet_peft():
+        adapted = peft.get_peft_model(base, settings)
     adapted.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"] == str(folder)
     ids = torch.arange(3, 20)[None]

@@ -8,6 +8,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from factory.errors import ConfigError
 from factory.models.head import Head
 from factory.models.layout import Encoded, layout
+from factory.models.load import quiet_peft
 from factory.models.sequences import Plan, plan_for, reply_logps, supports_packing
 from factory.models.shared_prompt import kernel
 
@@ -220,12 +221,12 @@ def test_a_reply_never_sees_another():
     assert sums[0][0] != sums[1][0]
 
 
-@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
 def test_inside_an_adapter():
     peft = pytest.importorskip("peft")
     model = model_of("llama")
     bare = plainly(model, items()).detach()
-    adapted = peft.get_peft_model(model, peft.LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
+    with quiet_peft():
+        adapted = peft.get_peft_model(model, peft.LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
     plan = plan_for(adapted)
     assert plan.layout == "flat"
     np.testing.assert_allclose(packed_by(adapted, plan).sums.detach(), bare, atol=1e-4)

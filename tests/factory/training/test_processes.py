@@ -7,17 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file
 
-from factory.config import Training
-from factory.engines.base import ModelRef
-from factory.models.layout import Layout
-from factory.models.load import load_model, load_tokenizer
-from factory.models.sequences import plan_for, reply_logps
-from factory.training.batches import MicroBatch, tensors
-from factory.training.data import Reader, encode
-from factory.training.methods import method_of
 from factory.training.stats import MetricsFile
 from tests.launching import command, environment
 from tests.launching import run as launched
@@ -73,25 +64,6 @@ def test_two_processes_end_in_the_weights_of_one(given, tmp_path, launcher):
     moved = load_file(tmp_path / "two" / "policy" / "model.safetensors")
     start = load_file(Path(given[0]) / "model.safetensors")
     assert max((moved[name] - start[name]).abs().max().item() for name in start) > 1e-3
-
-
-def test_sharded_by_fsdp_the_numbers_are_the_same(given, tmp_path):
-    """FSDP averages gradients over processes, so theirs are half the sum over all pairs."""
-    run("torchrun", "tests.sharded_job", given[0], str(tmp_path / "found"))
-    found = [torch.load(tmp_path / f"found.{rank}", weights_only=True) for rank in (0, 1)]
-    assert [part["world"] for part in found] == [2, 2]
-    policy = ModelRef(given[0])
-    model = load_model(policy, "cpu", torch.float32)
-    reader = Reader(method_of(Training()).needed, load_tokenizer(policy), False, 512)
-    examples = encode(scored_pairs(4), reader).examples
-    plan = plan_for(model)
-    kind: Layout = plan.layout
-    for rank, part in enumerate(found):
-        sums = reply_logps(model, tensors(MicroBatch(tuple(examples[rank::2])), kind, 0), plan).sums
-        assert torch.allclose(part["sums"], sums, atol=1e-4)
-        sums.sum().backward()
-    for name, parameter in model.named_parameters():
-        assert torch.allclose(found[0]["gradients"][name], parameter.grad / 2, atol=1e-3, rtol=1e-4), name
 
 
 def test_killed_by_the_system_it_goes_on_to_the_same_weights(given, tmp_path):

@@ -29,7 +29,6 @@ FAST = Training(learning_rate=1e-3, batch_pairs=5, micro_batch_tokens=600, epoch
 DESCENT = FAST.model_copy(
     update={"learning_rate": 1e-4, "max_grad_norm": 1e9, "trainer_options": {"optim": "sgd"}},
 )
-pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # peft's, at transformers
 
 
 @pytest.fixture(scope="module")
