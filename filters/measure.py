@@ -1,5 +1,7 @@
 """Pass one of the funnel: every filter's measures, from one streaming read of the texts."""
 
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ from factory.schema import PAIRS, SCORES, Table, check
 from filters.base import ROW, Filter
 
 IDS = ("pair_id", "prompt_id")
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS)
+"""What the disk says where nothing more can be written; polars tells it within a message of its own."""
 
 
 class Measures:
@@ -42,10 +46,12 @@ class Measures:
 
 
 def sink(frame: pl.LazyFrame, path: Path, **options: Any) -> None:
-    """Write what is read from the pairs to a Parquet file; InputError where they cannot be read."""
+    """Write what is read from the pairs to a Parquet file; InputError for what cannot be read, OSError for no room."""
     try:
         frame.sink_parquet(path, **options)
     except pl.exceptions.ComputeError as error:
+        for number in (code for code in _NO_ROOM if f"(os error {code})" in str(error)):
+            raise OSError(number, os.strerror(number), str(path)) from error
         raise InputError(f"the pairs cannot be read: {error}") from error
 
 

@@ -75,7 +75,8 @@ def audit(
             return _measure(work.path, subject, member, seed, gold).model_dump(mode="json")
 
     with open_run(folder, shown) as opened:
-        return AuditReport.model_validate(opened.stage("audit", inputs, build).facts)
+        facts = opened.stage("audit", inputs, build).facts
+    return AuditReport.model_validate({name: facts[name] for name in AuditReport.model_fields if name in facts})
 
 
 def audit_into(
@@ -89,6 +90,8 @@ def audit_into(
     votes: Path | None = None,
 ) -> dict[str, Any]:
     """The audit that closes a run, made in a stage's workspace; `votes` are the filter judges', for agreement."""
+    if not pairs.head(1).collect().height:
+        raise InputError("the filters kept no pair, so there is none to audit; see filtered/funnel.json, and ease them")
     if not config.allow_self:
         check_independent(judge, [run.policy.model], [name for other in run.judges for name in judge_names(other)])
     recorded = pl.read_parquet(votes) if votes is not None and votes.is_file() else JUDGMENTS.empty()
