@@ -24,9 +24,12 @@ sys.path[0] = str(ROOT)
 
 import factory  # noqa: E402
 from factory.config import BUNDLED_MODEL  # noqa: E402
+from factory.engines.base import ModelRef  # noqa: E402
 from factory.identity import draw  # noqa: E402
+from factory.models.load import load_tokenizer  # noqa: E402
 from factory.reward.accuracy import tally  # noqa: E402
 from factory.reward.data import read_data  # noqa: E402
+from factory.reward.tokens import Reader  # noqa: E402
 from factory.stages.statistics import wilson  # noqa: E402
 from factory.store import write_json  # noqa: E402
 from factory.terminal import for_stream  # noqa: E402
@@ -47,9 +50,16 @@ def training_sets(asked: argparse.Namespace) -> tuple[dict[str, pl.DataFrame], p
     left = human.head(human.height - held.height).join(held.select("prompt_id"), on="prompt_id", how="anti")
     synthetic = read_data(asked.synthetic, 0.0, asked.seed).train
     synthetic = synthetic.join(held.select("prompt_id"), on="prompt_id", how="anti")
-    human, synthetic = sample(left, asked.human_pairs, asked.seed), sample(synthetic, asked.synthetic_pairs, asked.seed)
+    human = sample(fitting(left, asked), asked.human_pairs, asked.seed)
+    synthetic = sample(fitting(synthetic, asked), asked.synthetic_pairs, asked.seed)
     both = pl.concat([human, synthetic], how="diagonal_relaxed")
     return {"human": human, "human_again": human, "synthetic": synthetic, "both": both}, held
+
+
+def fitting(pairs: pl.DataFrame, asked: argparse.Namespace) -> pl.DataFrame:
+    """The pairs that are short enough to be trained on, so that an arm has as many as it says."""
+    found = Reader(load_tokenizer(ModelRef(asked.model))).pairs(pairs, asked.max_length).pairs
+    return pairs.filter(pl.col("pair_id").is_in([pair.pair_id for pair in found]))
 
 
 def sample(pairs: pl.DataFrame, count: int, seed: int) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from factory.engines.base import ModelRef
 from factory.errors import MissingExtraError
 from factory.identity import DEFAULT_SEED
 from factory.load import override
+from factory.processes import alone
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint
 from factory.reward.config import SAME_WEIGHTS, RewardScoring, RewardTraining
@@ -48,6 +49,7 @@ def reward_train(
     the test split. That is the one an exported folder has, else `test_share` of the prompts. `sets` are KEY=VALUE
     overrides. Training that was killed goes on from its last checkpoint.
     """
+    alone("reward train")
     shown = progress or Silent()
     settings = override((config or RewardTraining()).model_dump(), sets, RewardTraining)
 
@@ -87,19 +89,24 @@ def reward_score(
     is a column of those by which they are counted apart. OUT/score.json has the result, OUT/scores.parquet the score of
     every reply. `sets` are KEY=VALUE overrides. Raises EngineError when `model` is no reward model.
     """
+    alone("reward score")
     shown = progress or Silent()
     settings = override((config or RewardScoring()).model_dump(), sets, RewardScoring)
 
+    identity = _identity(model)
+
     def build(work: Workspace) -> dict[str, Any]:
         found = read_items(pairs, benchmark, group)
-        scores, result = _made("factory.reward.score:measure")(found, ModelRef(model), settings, seed, shown)
+        scores, result = _made("factory.reward.score:measure")(
+            found, ModelRef(model, fingerprint=identity), settings, seed, work.journal, shown
+        )
         scores.write_parquet(work.path / "scores.parquet")
         write_json(work.path / "score.json", {"model": model, **result})
         return {"model": model, **result}
 
     inputs = {
         "pairs": fingerprint(pairs),
-        "model": _identity(model),
+        "model": identity,
         "benchmark": benchmark,
         "group": group,
         "scoring": settings.model_dump(mode="json"),

@@ -8,6 +8,8 @@ import polars as pl
 
 from factory.engines.base import ModelRef
 from factory.errors import InputError
+from factory.identity import digest
+from factory.journal import Journal
 from factory.progress import Progress
 from factory.reward.accuracy import tally
 from factory.reward.config import RewardScoring
@@ -37,15 +39,19 @@ SCORES = {
 }
 
 
-def measure(found: Items, ref: ModelRef, config: RewardScoring, seed: int, progress: Progress) -> Measured:
+def measure(
+    found: Items, ref: ModelRef, config: RewardScoring, seed: int, journal: Journal, progress: Progress
+) -> Measured:
     """Score all replies of `found` with the reward model `ref`. `seed` draws the bootstrap's samples.
 
+    Scores that the journal has of this model under these settings are not computed again.
     Raises InputError when there is nothing to score, EngineError when `ref` is no reward model.
     """
     if not found.items:
         raise InputError("there is nothing to score: no row of the files is a pair")
     replies = [Conversation(item.prompt, reply) for item in found.items for reply in item.replies]
-    rewards = open_reward_model(ref, config).rewards(replies, progress)
+    identity = digest([ref.identity, config.max_length, config.dtype])
+    rewards = open_reward_model(ref, config).rewards(replies, progress, journal, identity)
     return measured(found, rewards, seed)
 
 

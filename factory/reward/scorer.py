@@ -9,7 +9,8 @@ from transformers import PreTrainedTokenizerBase
 
 from factory.engines.base import ModelRef
 from factory.errors import EngineError
-from factory.identity import Messages
+from factory.identity import Messages, digest
+from factory.journal import Journal
 from factory.models.load import load_reward_model, load_tokenizer
 from factory.progress import Progress
 from factory.reward.config import RewardScoring
@@ -54,15 +55,27 @@ class RewardModel:
         self._pad = with_padding(tokenizer, model)
         self._limit, self._room = min(limits, default=None), config.batch_tokens
 
-    def rewards(self, conversations: Sequence[Conversation], progress: Progress) -> list[Reward]:
+    def rewards(
+        self,
+        conversations: Sequence[Conversation],
+        progress: Progress,
+        journal: Journal | None = None,
+        identity: str = "",
+    ) -> list[Reward]:
         """The reward of each conversation, in their order.
 
         Of one that is too long for the model the end is read, where the reply is. One that the chat template refuses,
-        or whose reward is no number, has none.
+        or whose reward is no number, has none. What the journal holds under `identity`, which names model and
+        settings, is not computed again; what is computed is added to it.
         """
         found: dict[int, Reward] = {}
         read: dict[int, list[int]] = {}
+        keys = [digest([identity, [dict(turn) for turn in talk.prompt], talk.reply]) for talk in conversations]
         for number, (prompt, reply) in enumerate(conversations):
+            known = journal.get(keys[number]) if journal is not None and keys[number] in journal else None
+            if known is not None:
+                found[number] = Reward(**known)
+                continue
             try:
                 read[number] = self._reader.ids(prompt, reply)
             except EngineError:
@@ -73,8 +86,10 @@ class RewardModel:
             for number, score in zip(batch, self._forward([self._end(read[n]) for n in batch]), strict=True):
                 length = len(read[number])
                 cut = self._limit is not None and length > self._limit
-                known = isfinite(score)
-                found[number] = Reward(score if known else None, length, cut, None if known else "no_number")
+                sound = isfinite(score)
+                found[number] = Reward(score if sound else None, length, cut, None if sound else "no_number")
+                if journal is not None:
+                    journal.append(keys[number], found[number]._asdict())
             progress.advance(len(batch), sum(len(self._end(read[n])) for n in batch))
         progress.finish()
         return [found[number] for number in range(len(conversations))]

@@ -243,3 +243,23 @@ def test_options_that_do_not_go_together() -> None:
         read_items(pairs(2), "auto", "nothing")
     with pytest.raises(ConfigError, match="take one of"):
         read_items(pairs(2), "bench", None)
+
+
+def test_a_killed_scoring_goes_on_from_its_journal(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, whole = pairs(6), reward_score(pairs(6), str(folder), tmp_path / "whole", sets=["batch_tokens=100"])
+    forward, rows = RewardModel._forward, []
+
+    def dying(self: RewardModel, batch: list[list[int]]) -> list[float]:
+        rows.append(len(batch))
+        if len(rows) == 3:
+            raise KeyboardInterrupt
+        return forward(self, batch)
+
+    monkeypatch.setattr(RewardModel, "_forward", dying)
+    with pytest.raises(KeyboardInterrupt):
+        reward_score(table, str(folder), tmp_path / "killed", sets=["batch_tokens=100"])
+    done = reward_score(table, str(folder), tmp_path / "killed", sets=["batch_tokens=100"])
+    assert sum(rows[:2] + rows[3:]) == 24
+    assert done.result == whole.result
