@@ -270,6 +270,6 @@ def _summary(facts: Mapping[str, Any]) -> str:
     if rows is None:
         return "done"
     why = ", ".join(f"{count:,} {reason}" for reason, count in facts.get("reasons", {}).items())
-    rejected = f", {facts['rejected']:,} rejected ({why})" if facts.get("rejected") else ""
+    rejected = f", {facts['rejected']:,} rejected{f' ({why})' if why else ''}" if facts.get("rejected") else ""
     values = ", ".join(f"{count:,} {value}" for value, count in facts.get("values", {}).items())
     return f"{rows:,} rows{f' ({values})' if values else ''}{rejected}"
