@@ -128,9 +128,14 @@ def reward(result: Mapping[str, Any]) -> str:
     kinds = ("sections", "subsets", "groups")
     measures = [[name, _brief(value)] for name, value in result.items() if name not in kinds]
     parts = [table(["measure", "value"], measures)]
-    for kind, members in ((kind, result[kind]) for kind in kinds if result.get(kind)):
-        columns = list(dict.fromkeys(c for m in members.values() for c in m if c != "absent"))
-        parts.append(table([kind, *columns], [[name, *(m.get(c) for c in columns)] for name, m in members.items()]))
+    for kind in (kind for kind in kinds if result.get(kind)):
+        alike: dict[tuple[str, ...], list[list[Any]]] = {}
+        for name, member in result[kind].items():
+            columns = tuple(column for column in member if column != "absent")
+            alike.setdefault(columns, []).append([name, *(member[column] for column in columns)])
+        parts += [table([kind, *columns], rows) for columns, rows in alike.items()]
+        absent = {name: member["absent"] for name, member in result[kind].items() if member.get("absent")}
+        parts += [f"{name} is without {', '.join(missing)}" for name, missing in absent.items()]
     return "\n\n".join(parts)
 
 

@@ -159,8 +159,9 @@ class PairTrainer(RewardTrainer):  # type: ignore[misc]
             raise TrainingError(f"the loss is not a number at step {self.state.global_step}; lower learning_rate")
         line = {name: logs[name] for name in _LOGGED if name in logs}
         self._lines.append({"step": self.state.global_step, **line})
-        tokens, self._seen = self._total_train_tokens - self._seen, self._total_train_tokens
-        self._advance(tokens)
+        seen = int(logs.get("num_tokens", self._seen))
+        self._advance(seen - self._seen)
+        self._seen = seen
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import factory
+from factory import show
 from factory.cli import main
 from factory.commands.reward import reward_score, reward_train
 from tests.pairs import pairs
@@ -32,6 +33,15 @@ def test_train_then_score(tmp_path: Path) -> None:
     for word in ("accuracy", "low", "groups", "missing"):
         assert word in done.output
     assert json.loads((tmp_path / "score/score.json").read_text())["n"] == 24
+
+
+def test_subsets_of_unlike_measures_stand_in_tables_of_their_own_and_absent_ones_are_named() -> None:
+    math = {"score": 0.5, "prompts": 3}
+    shown = show.reward({"score": None, "subsets": {"Math": math, "Focus": math, "Ties": {"score": 0.1, "tied": 0.25}}})
+    heads = [line.split() for line in shown.splitlines() if line.split()[:1] == ["subsets"]]
+    assert heads == [["subsets", "score", "prompts"], ["subsets", "score", "tied"]]
+    shown = show.reward({"sections": {"Chat": {"score": 0.5, "absent": ["mt-bench-easy", "mt-bench-med"]}}})
+    assert "Chat is without mt-bench-easy, mt-bench-med" in shown
 
 
 def test_they_are_the_functions_of_the_package() -> None:
