@@ -18,7 +18,7 @@ class RewardTraining(Strict):
     epochs: int = Field(1, ge=1)
     """Passes over the pairs."""
     max_steps: int | None = Field(None, ge=1)
-    """Stop after this many optimiser steps; null: after all epochs."""
+    """Stop after this many optimiser steps, if the epochs have more; null: after all epochs."""
     batch_pairs: int = Field(32, ge=1)
     """Pairs per optimiser step."""
     micro_batch_pairs: int = Field(4, ge=1)

@@ -56,7 +56,8 @@ def train(
         if not found.pairs:
             why = ", ".join(f"{count} {reason}" for reason, count in found.dropped.items())
             raise InputError(f"no pair can be trained on: {why}; raise max_length, or check the pairs")
-        rows = order(found.pairs, config.epochs, config.batch_pairs, seed)
+        most = config.max_steps * config.batch_pairs if config.max_steps else None
+        rows = order(found.pairs, config.epochs, config.batch_pairs, seed, most)
         args = arguments(config, out, seed, len(rows))
         trainer = PairTrainer(model, args, _dataset(rows), tokenizer, adapter(config.lora))
         resumed = _optimise(trainer, found.pairs, job)

@@ -28,8 +28,8 @@ _POOL = 16
 _LOGGED = ("loss", "accuracy", "margin", "mean_reward", "learning_rate", "grad_norm")
 
 
-def order(pairs: Sequence[PairTokens], epochs: int, batch: int, seed: int) -> list[PairTokens]:
-    """The pairs of all epochs in the order they are trained on, which seed and pairs decide.
+def order(pairs: Sequence[PairTokens], epochs: int, batch: int, seed: int, most: int | None = None) -> list[PairTokens]:
+    """The pairs of all epochs in the order they are trained on, which seed and pairs decide; at most `most` of them.
 
     Each epoch is shuffled; within pools of some steps' worth, pairs of like length come into the same step, so that
     little padding is computed, and the steps are shuffled again. A pair comes once per epoch; only the last step of an
@@ -37,6 +37,8 @@ def order(pairs: Sequence[PairTokens], epochs: int, batch: int, seed: int) -> li
     """
     made: list[PairTokens] = []
     for epoch in range(epochs):
+        if most is not None and len(made) >= most:
+            break
         rng = random.Random(draw(seed, "reward order", epoch))
         shuffled = sorted(pairs, key=lambda pair: pair.pair_id)
         rng.shuffle(shuffled)
@@ -46,7 +48,7 @@ def order(pairs: Sequence[PairTokens], epochs: int, batch: int, seed: int) -> li
             whole = [step for step in steps if len(step) == batch]
             rng.shuffle(whole)
             made += [pair for step in [*whole, *(s for s in steps if len(s) < batch)] for pair in step]
-    return made
+    return made[:most]
 
 
 def arguments(config: RewardTraining, out: Path, seed: int, rows: int) -> RewardConfig:
@@ -56,7 +58,7 @@ def arguments(config: RewardTraining, out: Path, seed: int, rows: int) -> Reward
     """
     micro = max(size for size in range(1, config.micro_batch_pairs + 1) if config.batch_pairs % size == 0)
     rate = config.learning_rate or (1e-4 if config.lora else 1e-5)
-    steps = config.max_steps or ceil(rows / config.batch_pairs)
+    steps = ceil(rows / config.batch_pairs)
     gpu = torch.cuda.is_available()
     half = config.dtype == "bfloat16" or (config.dtype == "auto" and gpu and torch.cuda.is_bf16_supported())
     options: dict[str, Any] = {

@@ -170,6 +170,7 @@ def test_the_order_holds_every_pair_once_an_epoch_and_like_lengths_together() ->
     assert sorted(pair.pair_id for pair in found[:70]) == [pair.pair_id for pair in made]
     assert found == order(list(reversed(made)), epochs=2, batch=8, seed=3)
     assert found[:70] != found[70:]
+    assert order(made, epochs=10**9, batch=8, seed=3, most=100) == found[:100]
     steps = [[pair.length for pair in found[i : i + 8]] for i in range(0, 64, 8)]
     assert max(max(lengths) - min(lengths) for lengths in steps) < 10
 
