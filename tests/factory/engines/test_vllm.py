@@ -15,7 +15,7 @@ from tests.tiny import tiny_model_folder
 pytestmark = [
     pytest.mark.vllm,
     pytest.mark.integration,
-    pytest.mark.skipif(find_spec("vllm") is None, reason="vllm is not installed"),
+    pytest.mark.skipif(find_spec("vllm") is None, reason="vllm is not installed: make test-vllm"),
 ]
 QUESTIONS = ["Explain how bread rises.", "Hi", "Is the dull answer lively?", "The moon, the sea and the old sailor."]
 
@@ -102,7 +102,7 @@ def test_a_run_that_was_left_does_not_disturb_the_next(model, reference):
     assert answers(model, asked()) == answers(reference, asked())
 
 
-def test_an_adapter_is_served_and_a_killed_process_is_one_sentence(ref, tmp_path):
+def test_an_adapter_is_served_and_a_killed_process_is_one_sentence(model, ref, tmp_path):
     import torch
     from safetensors.torch import save_file
 
@@ -119,10 +119,7 @@ def test_an_adapter_is_served_and_a_killed_process_is_one_sentence(ref, tmp_path
     engine = start(ref, lora=str(tmp_path))
     process = engine._process._process
     try:
-        plain = start(ref)
-        without = answers(plain, asked())
-        plain.close()
-        assert answers(engine, asked()) != without
+        assert answers(engine, asked()) != answers(model, asked())
         run = engine.generate(asked(max_new_tokens=150))
         os.killpg(process.pid, signal.SIGKILL)
         with pytest.raises(EngineError, match="the vLLM process ended"):
