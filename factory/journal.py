@@ -32,14 +32,19 @@ class Used:
 
     def add(self, answer: Completion | Score, new: bool) -> None:
         """Count an answer."""
+        prompt, completion, cost = _cost_of(answer)
         self.requests += 1
         self.asked += new
-        if isinstance(answer, Score):
-            self.prompt_tokens += sum(count or 0 for count in answer.tokens)
-            return
-        self.prompt_tokens += answer.prompt_tokens or 0
-        self.completion_tokens += answer.completion_tokens or 0
-        self.cost = round(self.cost + (answer.cost or 0.0), 9)
+        self.prompt_tokens += prompt
+        self.completion_tokens += completion
+        self.cost = round(self.cost + cost, 9)
+
+
+def _cost_of(answer: Completion | Score) -> tuple[int, int, float]:
+    """Prompt tokens, completion tokens, money."""
+    if isinstance(answer, Score):
+        return sum(count or 0 for count in answer.tokens), 0, 0.0
+    return answer.prompt_tokens or 0, answer.completion_tokens or 0, answer.cost or 0.0
 
 
 class Journal:
@@ -132,6 +137,7 @@ def _answer(
     read: Callable[[dict[str, Any]], _A],
     progress: Progress,
     name: str,
+    unit: str,
     setting: str,
 ) -> Iterator[_A]:
     """Answers on disk first, then the engine's, each journaled before it is passed on. Failed ones are not kept."""
@@ -148,13 +154,19 @@ def _answer(
         yield answer
     if not missing:
         return
+    progress.start(name, len(requests), unit, done=len(known))
     began, before = time.monotonic(), used.seconds
-    for answer in ask(missing):
-        if answer.error is None:
-            journal.append(keys[answer.id], asdict(answer))
-            used.add(answer, new=True)
-            used.seconds = round(before + time.monotonic() - began, 3)
-        yield answer
+    try:
+        for answer in ask(missing):
+            if answer.error is None:
+                journal.append(keys[answer.id], asdict(answer))
+                used.add(answer, new=True)
+                used.seconds = round(before + time.monotonic() - began, 3)
+            prompt, completion, cost = _cost_of(answer)
+            progress.advance(1, prompt + completion, cost)
+            yield answer
+    finally:
+        progress.finish()
 
 
 def with_room(setting: str, requests: Sequence[Request]) -> str:
@@ -185,17 +197,10 @@ class JournaledGenerator:
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """As the engine's, each answer asked for at most once."""
-        self._progress.start(self._name, len(requests), "requests")
-        try:
-            ask, setting = self._engine.generate, with_room(self._setting, requests)
-            for answer in _answer(
-                self._journal, requests, self.identity, ask, _completion, self._progress, self._name, setting
-            ):
-                tokens = (answer.prompt_tokens or 0) + (answer.completion_tokens or 0)
-                self._progress.advance(1, tokens, answer.cost or 0.0)
-                yield answer
-        finally:
-            self._progress.finish()
+        ask, setting = self._engine.generate, with_room(self._setting, requests)
+        return _answer(
+            self._journal, requests, self.identity, ask, _completion, self._progress, self._name, "requests", setting
+        )
 
 
 class JournaledScorer:
@@ -212,16 +217,10 @@ class JournaledScorer:
 
     def score(self, requests: Sequence[ScoreRequest]) -> Iterator[Score]:
         """As the scorer's, each score computed at most once."""
-        self._progress.start(self._name, len(requests), "prompts")
-        try:
-            ask, setting = self._scorer.score, self._setting
-            for score in _answer(
-                self._journal, requests, self.identity, ask, _score, self._progress, self._name, setting
-            ):
-                self._progress.advance(1, sum(count or 0 for count in score.tokens))
-                yield score
-        finally:
-            self._progress.finish()
+        ask = self._scorer.score
+        return _answer(
+            self._journal, requests, self.identity, ask, _score, self._progress, self._name, "prompts", self._setting
+        )
 
 
 _COMPLETION_FIELDS = frozenset(field.name for field in fields(Completion))

@@ -9,8 +9,8 @@ class Progress(Protocol):
     def say(self, text: str) -> None:
         """One line about what was done, reused or left out."""
 
-    def start(self, name: str, total: int, unit: str) -> None:
-        """A long step of `total` units (requests, pairs, steps) begins."""
+    def start(self, name: str, total: int, unit: str, done: int = 0) -> None:
+        """A long step of `total` units (requests, pairs, steps) begins; `done` of them were done before it."""
 
     def advance(self, count: int = 1, tokens: int = 0, cost: float = 0.0) -> None:
         """`count` units are done, with what they used."""
@@ -25,7 +25,7 @@ class Silent:
     def say(self, text: str) -> None:
         """Drop the line."""
 
-    def start(self, name: str, total: int, unit: str) -> None:
+    def start(self, name: str, total: int, unit: str, done: int = 0) -> None:
         """Nothing to show."""
 
     def advance(self, count: int = 1, tokens: int = 0, cost: float = 0.0) -> None:

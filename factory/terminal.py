@@ -4,21 +4,27 @@ import time
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
 LINE_SECONDS = 5.0
 
 
-def describe_rate(done: float, seconds: float, unit: str, tokens: int, cost: float) -> str:
-    """`3.2 requests/s · 410 tokens/s · 0.42 spent`, leaving out what there is none of."""
-    parts = [f"{done / seconds:,.1f} {unit}/s" if seconds > 0 else f"0 {unit}/s"]
-    if tokens and seconds > 0:
+def describe_rate(done: float, left: float, seconds: float, unit: str, tokens: int, cost: float) -> str:
+    """`3.2 requests/s · 410 tokens/s · 0.42 spent, about 1.30 in all · ETA 3m10s`, leaving out what there is none of.
+
+    `done` units in `seconds` with `tokens` and `cost`; `left` are to come.
+    """
+    if not done or seconds <= 0:
+        return "ETA unknown"
+    pace = done / seconds
+    parts = [f"{pace:,.1f} {unit}/s" if pace >= 1 else f"{pace:.2g} {unit}/s"]
+    if tokens:
         parts.append(f"{tokens / seconds:,.0f} tokens/s")
     if cost:
-        parts.append(f"{cost:,.2f} spent, {cost / max(done, 1):.4f} each")
-    return " · ".join(parts)
+        parts.append(f"{cost:,.2f} spent, about {cost / done * (done + left):,.2f} in all")
+    return " · ".join([*parts, f"ETA {describe_seconds(left / pace)}"])
 
 
 def describe_seconds(seconds: float) -> str:
@@ -32,9 +38,12 @@ def describe_seconds(seconds: float) -> str:
 
 
 class _RateColumn(ProgressColumn):
+    """Rate and time left, by what this process has done."""
+
     def render(self, task: Task) -> Text:
-        fields = task.fields
-        rate = describe_rate(task.completed, task.elapsed or 0.0, fields["unit"], fields["tokens"], fields["cost"])
+        done, fields = task.completed - task.fields["before"], task.fields
+        left, seconds = task.remaining or 0.0, task.elapsed or 0.0
+        rate = describe_rate(done, left, seconds, fields["unit"], fields["tokens"], fields["cost"])
         return Text(rate, style="progress.data.speed")
 
 
@@ -50,7 +59,7 @@ class LiveProgress:
         """One line above the bar."""
         self._console.print(text, markup=False, highlight=False)
 
-    def start(self, name: str, total: int, unit: str) -> None:
+    def start(self, name: str, total: int, unit: str, done: int = 0) -> None:
         """Show a bar."""
         self.finish()
         self._bars = Bars(
@@ -58,13 +67,11 @@ class LiveProgress:
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             _RateColumn(),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
             console=self._console,
             transient=True,
         )
         self._bars.start()
-        self._task = self._bars.add_task(name, total=total, unit=unit, tokens=0, cost=0.0)
+        self._task = self._bars.add_task(name, total=total, completed=done, before=done, unit=unit, tokens=0, cost=0.0)
 
     def advance(self, count: int = 1, tokens: int = 0, cost: float = 0.0) -> None:
         """Move the bar."""
@@ -86,7 +93,7 @@ class LineProgress:
     def __init__(self, stream: TextIO, every: float = LINE_SECONDS) -> None:
         self._stream, self._every = stream, every
         self._name, self._total, self._unit = "", 0, ""
-        self._done, self._tokens, self._cost = 0, 0, 0.0
+        self._before, self._done, self._tokens, self._cost = 0, 0, 0, 0.0
         self._began = self._shown = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -94,10 +101,10 @@ class LineProgress:
         self._stream.write(text + "\n")
         self._stream.flush()
 
-    def start(self, name: str, total: int, unit: str) -> None:
+    def start(self, name: str, total: int, unit: str, done: int = 0) -> None:
         """Begin to count."""
         self._name, self._total, self._unit = name, total, unit
-        self._done, self._tokens, self._cost = 0, 0, 0.0
+        self._before, self._done, self._tokens, self._cost = done, 0, 0, 0.0
         self._began = self._shown = time.monotonic()
 
     def advance(self, count: int = 1, tokens: int = 0, cost: float = 0.0) -> None:
@@ -108,9 +115,9 @@ class LineProgress:
             return
         self._shown = now
         seconds = now - self._began
-        rate = describe_rate(self._done, seconds, self._unit, self._tokens, self._cost)
-        left = describe_seconds(seconds / max(self._done, 1) * (self._total - self._done))
-        self.say(f"  {self._name}: {self._done:,}/{self._total:,} · {rate} · ETA {left}")
+        done = self._before + self._done
+        rate = describe_rate(self._done, self._total - done, seconds, self._unit, self._tokens, self._cost)
+        self.say(f"  {self._name}: {done:,}/{self._total:,} · {rate}")
 
     def finish(self) -> None:
         """Nothing to take away."""

@@ -145,7 +145,7 @@ def _trainer(
     config = job.config
     # As process 0 finds it: under FSDP the others may have no weights yet.
     (plan,) = broadcast_object_list([plan_for(model, config.layout)])
-    recompute(model, config.gradient_checkpointing)
+    recompute(model, config.gradient_checkpointing, args.device.type)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     made = steps(examples, job.seed, config.epochs, config.batch_pairs)
     watch = Watch(
@@ -168,8 +168,7 @@ def _optimise(trainer: PolicyTrainer, examples: Sequence[Example], job: _Job) ->
     if main:
         trainer.watch.metrics.rewind(begun)
     trainer.before_first_step = lambda: _fill_reference(trainer, examples, job)
-    job.progress.start("train", len(trainer.train_dataset), "steps")
-    job.progress.advance(begun) if begun else None
+    job.progress.start("train", len(trainer.train_dataset), "steps", done=begun)
     core = unwrapped(trainer.model)
     with kernel(core, trainer.objective.plan.layout == "flat"):
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))

@@ -338,7 +338,7 @@ class Watched:
     def say(self, text):
         pass
 
-    def start(self, name, total, unit):
+    def start(self, name, total, unit, done=0):
         self.started.append((name, total, unit))
 
     def advance(self, count=1, tokens=0, cost=0.0):

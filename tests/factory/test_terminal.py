@@ -1,0 +1,52 @@
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from factory.terminal import LineProgress, LiveProgress, describe_rate, describe_seconds, for_stream
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ((0, 5, 3.0, "requests", 0, 0.0), "ETA unknown"),
+        ((10, 5, 5.0, "requests", 0, 0.0), "2.0 requests/s · ETA 2s"),
+        ((1, 3, 20.0, "prompts", 400, 0.0), "0.05 prompts/s · 20 tokens/s · ETA 1m00s"),
+        ((100, 300, 10.0, "calls", 5000, 0.5), "10.0 calls/s · 500 tokens/s · 0.50 spent, about 2.00 in all · ETA 30s"),
+    ],
+)
+def test_rate_total_and_time_left(given, text):
+    assert describe_rate(*given) == text
+
+
+def test_seconds_as_people_say_them():
+    assert [describe_seconds(s) for s in (0.4, 59, 61, 3599, 7500)] == ["0s", "59s", "1m01s", "59m59s", "2h05m"]
+
+
+def test_what_was_done_before_counts_as_done_and_not_for_the_rate():
+    stream = io.StringIO()
+    lines = LineProgress(stream, every=0.0)
+    lines.start("scores 1", 45, "prompts", done=28)
+    lines.advance(1, tokens=10)
+    shown = re.search(r"scores 1: 29/45 · ([\d.,]+) prompts/s · ([\d,]+) tokens/s · ETA", stream.getvalue())
+    assert shown
+    prompts, tokens = (float(number.replace(",", "")) for number in shown.groups())
+    assert tokens == pytest.approx(10 * prompts, rel=0.05, abs=1)
+
+
+def test_a_bar_goes_on_from_what_was_done_before():
+    stream = io.StringIO()
+    bar = LiveProgress(Console(file=stream, force_terminal=True, width=120))
+    bar.start("scores 1", 45, "prompts", done=28)
+    bar.advance(1)
+    bar.say("[not markup]")
+    bar.finish()
+    assert "scores 1" in stream.getvalue()
+    assert "29/45" in stream.getvalue()
+    assert "ETA" in stream.getvalue()
+    assert "[not markup]" in stream.getvalue()
+
+
+def test_lines_where_there_is_no_terminal():
+    assert isinstance(for_stream(io.StringIO()), LineProgress)
