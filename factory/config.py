@@ -126,9 +126,9 @@ class Training(Strict):
     """packed: a prompt and its replies in one sequence; auto packs where the model allows it."""
     logits_chunk: int = Field(256, ge=1)
     """Reply tokens whose vocabulary projection is held at once."""
-    gradient_checkpointing: Literal["selective"] | bool = "selective"
-    """What the backward pass computes again: selective, all but matrix products and attention; true, whole layers
-    (a third slower, least memory); false, nothing."""
+    gradient_checkpointing: Literal["auto", "selective"] | bool = "auto"
+    """What the backward pass computes again: true, whole layers (an eighth to a third slower, least memory); selective,
+    all but large matrix products and attention; false, nothing. auto: true on a CPU, selective elsewhere."""
     lora: Lora | None = None
     """Set to train an adapter."""
     save_steps: int = Field(50, ge=1)

@@ -31,16 +31,19 @@ def _keep(_: Any, operation: Any, *given: Any, **__: Any) -> CheckpointPolicy:
     return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
 
 
-def recompute(model: Any, what: Literal["selective"] | bool) -> None:
+def recompute(model: Any, what: Literal["auto", "selective"] | bool, device: str = "cpu") -> None:
     """Set up the layers of `model` to keep less; the gradient stays the same.
 
     `selective` keeps the results of large matrix products and attention and computes the cheap rest again (norms,
-    rotations, activation functions); True keeps only each layer's input; False everything. Raises ConfigError on True
-    when the model knows no such thing.
+    rotations, activation functions); True keeps only each layer's input; False everything. auto is selective but on a
+    CPU, whose allocator does not fill the holes that this leaves. Raises ConfigError on True when the model knows no
+    such thing.
     """
     core = unwrapped(model)
     if what is True and not core.supports_gradient_checkpointing:
         raise ConfigError(f"training.gradient_checkpointing: {type(core).__name__} cannot; use selective or false")
+    if what == "auto":
+        what = True if device == "cpu" else "selective"
     if not what or not core.supports_gradient_checkpointing:
         return
     options: dict[str, Any] = {"use_reentrant": False}

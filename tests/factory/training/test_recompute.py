@@ -26,9 +26,9 @@ class Counting(TorchDispatchMode):
 def counted(tmp_path):
     folder = tiny_model_folder(tmp_path / "tiny")
 
-    def count(what):
+    def count(what, device="cpu"):
         model = load_model(ModelRef(str(folder)), "cpu", torch.float32).train()
-        recompute(model, what)
+        recompute(model, what, device)
         with Counting() as counting:
             model(input_ids=torch.arange(3, 20)[None], use_cache=False).logits.sum().backward()
         return counting.products, counting.activations, model.lm_head.weight.grad
@@ -43,6 +43,8 @@ def test_products_are_kept_and_what_is_cheap_is_not(counted):
     assert selective[1] == inputs[1] == 4
     assert selective[0] - everything[0] == 2 * 2
     assert inputs[0] - everything[0] == 2 * 6  # all but down, whose result nobody asks for
+    assert counted("auto")[:2] == inputs[:2]
+    assert counted("auto", "cuda")[:2] == selective[:2]
     assert torch.equal(selective[2], everything[2])
     assert torch.equal(inputs[2], everything[2])
 
@@ -51,5 +53,6 @@ def test_a_model_that_knows_no_recomputation_keeps_everything(tmp_path):
     model = load_model(ModelRef(str(tiny_model_folder(tmp_path / "tiny"))))
     model.supports_gradient_checkpointing = False
     recompute(model, "selective")
+    recompute(model, "auto")
     with pytest.raises(ConfigError, match="use selective or false"):
         recompute(model, True)

@@ -22,7 +22,7 @@ SETTINGS = {
     "trainer_options.optim": "sgd",
 }
 ON = {"trainer_options.use_cpu": "false"}  # an accelerator, accelerate thinks; see tests/fsdp_cli.py
-OPTION = {**ON, "trainer_options.fsdp": "true"}
+OPTION = {**ON, "trainer_options.fsdp": "true", "gradient_checkpointing": "selective"}
 
 
 @pytest.fixture(scope="module")

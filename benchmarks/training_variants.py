@@ -1,0 +1,178 @@
+"""What the training benchmark measures: one function a variant, each run in a process of its own."""
+
+import json
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from benchmarks.training_pairs import MODEL, pair_rows
+
+VARIANTS = {
+    "trl": "(a) TRL DPOTrainer, IPO, online reference",
+    "plain": "(b) SSO, separate sequences, online reference",
+    "ours": "(c) SSO, this package",
+    "ours_bfloat16": "(c) in bfloat16 autocast",
+    "trl_bfloat16": "(a) in bfloat16 autocast",
+}
+
+
+class Measured(NamedTuple):
+    """What one process found."""
+
+    seconds: float
+    """Wall time per pair, best step."""
+    cpu_seconds: float
+    """Processor time per pair in that step, over all cores: what a busy machine disturbs least."""
+    peak_gib: float
+    extra: dict[str, float]
+
+
+class StepClock:
+    """Times steps; the first is warm-up."""
+
+    def __init__(self, pairs: int) -> None:
+        self._pairs, self._began, self.steps = pairs, (0.0, 0.0), []
+
+    def begin(self) -> None:
+        """A step begins."""
+        self._began = (time.perf_counter(), time.process_time())
+
+    def end(self) -> None:
+        """It is over, the optimiser's part included."""
+        wall, cpu = time.perf_counter() - self._began[0], time.process_time() - self._began[1]
+        self.steps.append((wall / self._pairs, cpu / self._pairs))
+        self.begin()
+
+    def best(self, **extra: float) -> Measured:
+        """The fastest step after the first, and the peak memory of the process."""
+        wall, cpu = min(self.steps[1:])
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts KiB
+        return Measured(wall, cpu, peak, extra)
+
+
+def run_trl(pairs: int, steps: int, half: bool) -> Measured:
+    """TRL's DPOTrainer on the plain prompt, chosen and rejected of the same pairs."""
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+    from trl import DPOConfig, DPOTrainer
+
+    from factory.models.load import resolve
+
+    clock = StepClock(pairs)
+
+    class Ticking(TrainerCallback):  # type: ignore[misc]
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            clock.begin()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            clock.end()
+
+    path = resolve(MODEL)
+    rows = [
+        {side: [{"role": "assistant", "content": row[side]}] for side in ("chosen", "rejected")}
+        | {"prompt": row["prompt"]}
+        for row in pair_rows(pairs * (steps + 1))
+    ]
+    with tempfile.TemporaryDirectory() as out:
+        options = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": pairs, "max_steps": steps + 1}
+        quiet = {"report_to": "none", "save_strategy": "no", "disable_tqdm": True, "use_cpu": True}
+        args = DPOConfig(out, loss_type="ipo", beta=0.2, bf16=half, gradient_checkpointing=False, **options, **quiet)
+        models = [AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32) for _ in range(2)]
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        DPOTrainer(
+            *models,
+            args=args,
+            train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer,
+            callbacks=[Ticking()],
+        ).train()
+    return clock.best()
+
+
+def run_plain(pairs: int, steps: int, half: bool) -> Measured:
+    """SSO as one would first write it: two replies a view in a padded batch, all logits, a model as reference."""
+    import copy
+
+    import polars as pl
+
+    from factory.config import Training
+    from factory.engines.base import ModelRef
+    from factory.models.load import load_model, load_tokenizer
+    from factory.training.data import Reader, encode
+    from factory.training.methods import method_of
+
+    method, ref = method_of(Training()), ModelRef(MODEL)
+    model = load_model(ref, "cpu", torch.float32).train()
+    reference = copy.deepcopy(model).eval()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=5e-7)
+    reader = Reader(method.needed, load_tokenizer(ref), False, 8192)
+    examples = encode(pl.DataFrame(pair_rows(pairs * (steps + 1))), reader).examples
+    clock = StepClock(pairs)
+    for step in range(steps + 1):
+        clock.begin()
+        for example in examples[step * pairs : (step + 1) * pairs]:
+            policy = [plain_sums(model, item) for item in example.items]
+            with torch.no_grad():
+                given = [plain_sums(reference, item) for item in example.items]
+            (plain_loss(method, example, torch.cat(policy), torch.cat(given)) / pairs).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        clock.end()
+    return clock.best()
+
+
+def plain_sums(model: Any, item: Any) -> torch.Tensor:
+    """Summed log-probabilities of an item's replies, each in a padded row, from the logits of every token."""
+    rows = [[*item.prompt, *reply] for reply in item.replies]
+    width = max(map(len, rows))
+    ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+    seen = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+    logps = model(input_ids=ids, attention_mask=seen, use_cache=False).logits[:, :-1].float().log_softmax(-1)
+    picked = logps.gather(2, ids[:, 1:, None])[..., 0]
+    counted = seen[:, 1:] * (torch.arange(1, width) >= len(item.prompt))
+    return (picked * counted).sum(1)
+
+
+def plain_loss(method: Any, example: Any, policy: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+    """The same objective as ours."""
+    from factory.training.batches import scored
+
+    terms = method.terms(scored(method.needed, policy, torch.tensor(example.counts), given))
+    return terms.loss.sum()
+
+
+def run_ours(pairs: int, steps: int, half: bool) -> Measured:
+    """`factory.train` as the line calls it: the reference comes with the pairs, as `logp_*` columns."""
+    import polars as pl
+
+    from factory.config import Training
+    from factory.engines.base import ModelRef
+    from factory.progress import Silent
+    from factory.schema import LOGPS, MESSAGES, SCORES, conform
+    from factory.training.run import train
+
+    clock = StepClock(pairs)
+
+    class Ticking(Silent):
+        def start(self, name: str, total: int, unit: str, done: int = 0) -> None:
+            clock.begin()
+
+        def advance(self, count: int = 1, tokens: int = 0, cost: float = 0.0) -> None:
+            clock.end()
+
+    config = Training(batch_pairs=pairs, micro_batch_tokens=1, dtype="bfloat16" if half else "float32")
+    rows = pl.DataFrame(pair_rows(pairs * (steps + 1)), schema_overrides={"prompt": MESSAGES})
+    table = conform(rows, SCORES).with_columns(pl.lit(-2.0).alias(name) for name in LOGPS)
+    with tempfile.TemporaryDirectory() as out:
+        train(table, ModelRef(MODEL), Path(out), config, seed=0, iteration=1, progress=Ticking())
+        lines = [json.loads(line) for line in (Path(out) / "metrics.jsonl").read_text().splitlines()]
+    return clock.best(tokens=sum(line["tokens"] for line in lines) / sum(line["pairs"] for line in lines))
+
+
+RUNS: dict[str, Callable[[int, int, bool], Measured]] = {"trl": run_trl, "plain": run_plain, "ours": run_ours}
