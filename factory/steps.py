@@ -23,7 +23,7 @@ from factory.readers import fingerprint, read_prompts
 from factory.schema import REJECTED, LazySplit, Split
 from factory.stages.contrast import contrast, longest_written
 from factory.stages.features import allocate
-from factory.stages.prompts import in_portions, per_round, within_context
+from factory.stages.prompts import in_portions, per_round, required, within_context
 from factory.stages.prompts import prompts as plan_portions
 from factory.stages.score import score
 from factory.stages.triples import triples
@@ -74,7 +74,8 @@ class Steps:
             longest = max(generator.count_tokens(system), default=0)
             fitting = within_context(planned.kept, generator, room, longest)
             kept = in_portions(fitting.kept, config, self._seed, run.iterations)
-            return Split(kept, pl.concat([planned.rejected, fitting.rejected], how="diagonal_relaxed"))
+            rejected = pl.concat([planned.rejected, fitting.rejected], how="diagonal_relaxed")
+            return required(Split(kept, rejected), config)
 
         size = per_round(config, run.iterations)
         inputs = {

@@ -116,6 +116,10 @@ PRINCIPLES: dict[str, tuple[bytes, Refused]] = {
     "line end in a name": (features({**FEATURE, "name": "A\nB"}), refused("set.yaml", "name")),
     "sides alike": (features({**FEATURE, "bad": PART}), refused("feature A", "the same")),
     "nan": (features(FEATURE, {**FEATURE, "name": "B", "probability": NAN}), refused("feature B, probability")),
+    "principle longer than the context": (
+        features({**FEATURE, "good": {"adjective": "Good", "principle": "be good " * 5000}}),
+        refused("prompts.jsonl", "2 too_long", "system messages up to"),
+    ),
     "probability too large": (features({**FEATURE, "probability": 0.5}), refused("every feature has a probability")),
 }
 

@@ -29,11 +29,7 @@ def prompts(split: Split, config: Prompts, seed: int, iterations: int) -> Split:
     empty. With a target there are as many portions as it takes, of `per_round` prompts each, in the order of the hash:
     1 to `iterations` are the iterations', the others wait for further rounds. Raises InputError when no prompt is left.
     """
-    kept = split.kept
-    if not kept.height:
-        reasons = split.rejected["reason"].value_counts(sort=True).rows() if split.rejected.height else []
-        why = ", ".join(f"{count} {reason}" for reason, count in reasons) or "the files are empty"
-        raise InputError(f"{', '.join(config.paths)}: no prompt can be used ({why}); give files with prompts")
+    kept = required(split, config).kept
     ids = kept["prompt_id"]
     planned, set_aside = kept, split.rejected
     if config.limit is not None and kept.height > config.limit:
@@ -58,6 +54,17 @@ def per_round(config: Prompts, iterations: int) -> int | None:
     if config.target_pairs is None:
         return None
     return config.per_round or ceil(config.target_pairs / iterations)
+
+
+def required(split: Split, config: Prompts) -> Split:
+    """The split as it is. Raises InputError, with the reasons counted and the last one in words, when none is kept."""
+    if split.kept.height:
+        return split
+    reasons = split.rejected["reason"].value_counts(sort=True).rows() if split.rejected.height else []
+    why = ", ".join(f"{count} {reason}" for reason, count in reasons) or "the files are empty"
+    detail = split.rejected["detail"].drop_nulls().tail(1).to_list() if split.rejected.height else []
+    said = "".join(f": {words}" for words in detail)
+    raise InputError(f"{', '.join(config.paths)}: no prompt can be used ({why}){said}; give files with prompts")
 
 
 def _drawn(ids: pl.Series, number: Callable[[str], int]) -> pl.Series:
