@@ -42,8 +42,9 @@ PAGE = """# Training: time and memory per pair
 
 One optimiser step of SmolLM2-135M-Instruct with AdamW on {pairs} made-up pairs a step, a pair per forward pass: prompts
 of about 50, 180 and 180 tokens (x, x+, x-), replies of 150 to 220. (a) takes two of the six conditionals that (b) and
-(c) take, and like (b) runs a second model as the reference; (c) has the reference in its pairs, as in a run. Nothing
-is computed again in (a) and (b), whole layers in (c). Time is of the best step after the first, memory the peak of the whole process.
+(c) take, and like (b) runs a second model as the reference; (c) has the reference in its pairs, as in a run. (c)
+computes whole layers again in the backward pass, (a) and (b) only where it is said. Time is of the best step after the
+first, memory the peak of the whole process.
 
 {text}
 """

@@ -80,6 +80,7 @@ def table(found: dict[str, Measured], least: Floor) -> str:
     lines += ["", "| ratio | time | CPU time | memory |", "|---|---|---|---|"]
     for one, other in (
         ("ours", "trl"),
+        ("ours", "trl_recomputing"),
         ("ours", "plain"),
         ("ours_bfloat16", "trl_bfloat16"),
         ("ours_bfloat16", "ours"),

@@ -5,6 +5,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from benchmarks.training_pairs import MODEL, pair_rows
 
 VARIANTS = {
     "trl": "(a) TRL DPOTrainer, IPO, online reference",
+    "trl_recomputing": "(a) computing whole layers again",
     "plain": "(b) SSO, separate sequences, online reference",
     "ours": "(c) SSO, this package",
     "ours_bfloat16": "(c) in bfloat16 autocast",
@@ -55,7 +57,7 @@ class StepClock:
         return Measured(wall, cpu, peak, extra)
 
 
-def run_trl(pairs: int, steps: int, half: bool) -> Measured:
+def run_trl(pairs: int, steps: int, half: bool, recomputing: bool = False) -> Measured:
     """TRL's DPOTrainer on the plain prompt, chosen and rejected of the same pairs."""
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
@@ -81,7 +83,9 @@ def run_trl(pairs: int, steps: int, half: bool) -> Measured:
     with tempfile.TemporaryDirectory() as out:
         options = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": pairs, "max_steps": steps + 1}
         quiet = {"report_to": "none", "save_strategy": "no", "disable_tqdm": True, "use_cpu": True}
-        args = DPOConfig(out, loss_type="ipo", beta=0.2, bf16=half, gradient_checkpointing=False, **options, **quiet)
+        args = DPOConfig(
+            out, loss_type="ipo", beta=0.2, bf16=half, gradient_checkpointing=recomputing, **options, **quiet
+        )
         models = [AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32) for _ in range(2)]
         tokenizer = AutoTokenizer.from_pretrained(path)
         DPOTrainer(
@@ -175,4 +179,9 @@ def run_ours(pairs: int, steps: int, half: bool) -> Measured:
     return clock.best(tokens=sum(line["tokens"] for line in lines) / sum(line["pairs"] for line in lines))
 
 
-RUNS: dict[str, Callable[[int, int, bool], Measured]] = {"trl": run_trl, "plain": run_plain, "ours": run_ours}
+RUNS: dict[str, Callable[[int, int, bool], Measured]] = {
+    "trl": run_trl,
+    "trl_recomputing": partial(run_trl, recomputing=True),
+    "plain": run_plain,
+    "ours": run_ours,
+}
