@@ -15,7 +15,7 @@ def command(launcher: str, module: str, *arguments: str) -> list[str]:
     if launcher == "torchrun":
         return [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", module, *arguments]
     if launcher == "fsdp":
-        options = ["--config_file", str(ROOT / "examples" / "accelerate-fsdp.yaml"), "--num_processes", "2"]
+        options = ["--config_file", str(ROOT / "examples" / "launch" / "fsdp2.yaml"), "--num_processes", "2"]
         return [sys.executable, "-m", "accelerate.commands.launch", *options, "-m", module, *arguments]
     options = ["--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
     tool = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", *options]

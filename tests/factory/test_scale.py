@@ -66,7 +66,7 @@ def test_there_are_three_examples() -> None:
 
 def test_accelerate_reads_its_example() -> None:
     accelerate = pytest.importorskip("accelerate.commands.config.config_args")
-    read = accelerate.load_config_from_file(str(ROOT / "examples" / "accelerate-fsdp.yaml"))
+    read = accelerate.load_config_from_file(str(ROOT / "examples" / "launch" / "fsdp2.yaml"))
     assert read.num_processes == 8
     assert read.fsdp_config["fsdp_version"] == 2
 
