@@ -1,4 +1,4 @@
-"""Every `sso-factory` line in README and docs is one that the command line understands."""
+"""Every `sso-factory` line of README and docs parses and sets keys that exist; pages are linked, and link right."""
 
 import re
 import shlex
@@ -6,29 +6,93 @@ from pathlib import Path
 
 import click
 import pytest
+from pydantic import BaseModel
 
 from factory.cli import main
+from factory.commands.init import PRESETS
+from factory.config import Training
+from factory.exports import EXPORTERS
+from factory.load import load_config, override
+from factory.reward.config import RewardScoring, RewardTraining
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+ANSWERS = ("alpaca_eval", "mt_bench")
+BLOCKS: dict[str, type[BaseModel]] = {"train": Training, "reward train": RewardTraining, "reward score": RewardScoring}
+"""What `--set` reaches into, for the commands that take no configuration file."""
 LINES = [
     pytest.param(line, id=f"{page.stem}: {line[:60]}")
     for page in PAGES
-    for line in page.read_text(encoding="utf-8").splitlines()
+    for line in page.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
     if line.startswith("sso-factory ")
 ]
 
 
-@pytest.mark.parametrize("line", LINES)
-def test_the_command_and_its_options_exist(line: str) -> None:
-    command = re.split(r"\s{3,}", line)[0].translate(str.maketrans("", "", "[]"))  # what follows is an explanation
+def understood(line: str) -> tuple[str, dict[str, object]]:
+    """The command's name and its arguments as click reads them, which raises what a user would be told."""
+    command = re.split(r"\s{3,}", line)[0]  # what follows is an explanation
+    command = re.sub(r"\[(--[^\]]*)\](\.\.\.)?", r"\1", command)
     _, name, *words = shlex.split(command)
     found = main.commands[name]
     if isinstance(found, click.Group):
-        found = found.commands[words[0]]
-    known = {option for parameter in found.params if isinstance(parameter, click.Option) for option in parameter.opts}
-    assert {word for word in words if word.startswith("--")} <= known
+        name, found = f"{name} {words[0]}", found.commands[words.pop(0)]
+    return name, found.make_context(name, words).params
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_the_command_is_one_that_is_understood(line: str) -> None:
+    name, given = understood(line)
+    assert given.get("preset", "paper") in {*PRESETS, "|".join(PRESETS)}
+    assert given.get("fmt", "rm") in {*EXPORTERS, *ANSWERS, "FORMAT"}
+    sets = [text for text in given.get("sets", ()) if "key.path" not in text]
+    if name in BLOCKS:
+        override({}, sets, BLOCKS[name])
+    elif sets:
+        config = ROOT / str(given["config"])
+        load_config(config if config.is_file() else ROOT / "factory/presets/quickstart.yaml", sets)
 
 
 def test_there_are_lines_to_check() -> None:
-    assert len(LINES) >= 10
+    assert len(LINES) >= 40
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sso-factory run",
+        "sso-factory run a.yaml --untill train",
+        "sso-factory export runs/demo --out out",
+        "sso-factory audit pairs.parquet --judge gpt-4o --sample 0 --out audit",
+    ],
+)
+def test_the_check_bites(line: str) -> None:
+    with pytest.raises(click.UsageError):
+        understood(line)
+
+
+def links(page: Path) -> list[str]:
+    """Addresses that a page links to, those of the web left out."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    found = re.findall(r"\]\(([^()\s]+)\)", text)
+    return [address for address in found if not re.match(r"[a-z]+:", address)]
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page's headings."""
+    found = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    for address in links(page):
+        path, _, anchor = address.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), address
+        assert not anchor or anchor in headings(target), address
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    linked = {(README.parent / address.partition("#")[0]).resolve() for address in links(README)}
+    assert [str(page.relative_to(ROOT)) for page in PAGES[1:] if page.resolve() not in linked] == []
