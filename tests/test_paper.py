@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel
 
 from factory.config import Config
-from factory.load import override
+from factory.load import load_config, override
 from factory.schema import SCORES
 from filters import FILTERS
 from filters.votes import RULES
@@ -20,6 +20,7 @@ from filters.votes import RULES
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs/paper.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`([^`]+)`", TEXT)))
+PAPER = load_config(ROOT / "factory/presets/paper.yaml")
 FORMS = ("FILE::NAME", "BLOCK.KEY")
 """How the page says what the others look like."""
 
@@ -60,16 +61,23 @@ def is_option(dotted: str) -> bool:
     return name in FILTERS and option in resolve_name(FILTERS[name]).model_fields
 
 
-def takes(dotted: str, value: str) -> bool:
-    """Whether the configuration takes `value` for the key; raises what it says when it does not."""
-    lists = {"judges": "judges.0"}
-    block, _, key = dotted.partition(".")
-    path = f"{lists.get(block, block)}.{key}"
-    raw = {"prompts": {"paths": ["prompts.jsonl"]}, "judges": [{"name": "judge"}]}
-    found: Any = override(raw, [f"{path}={value}"], Config)
+def at(config: Any, path: str) -> Any:
+    """The value that `path` leads to."""
     for part in path.split("."):
-        found = found[int(part)] if part.isdigit() else getattr(found, part)
-    return bool(found == yaml.safe_load(value))
+        config = config[int(part)] if part.isdigit() else getattr(config, part)
+    return config
+
+
+def takes(key: str, value: str) -> bool:
+    """Whether the paper's configuration takes `value` for the key; a number must be what it has there.
+
+    Raises what the configuration says when it does not take it.
+    """
+    path = key.replace("judges.", "judges.0.")
+    wanted = yaml.safe_load(value)
+    own = at(PAPER, path)
+    taken = at(override(PAPER.model_dump(), [f"{path}={value}"], Config), path)
+    return bool(taken == wanted and (isinstance(wanted, str | bool) or own == wanted))
 
 
 @pytest.mark.parametrize("named", [name for name in NAMED if name not in FORMS])
@@ -89,6 +97,7 @@ def test_what_the_page_names_exists(named: str) -> None:
 def test_the_checks_bite() -> None:
     assert not is_key("training.gama")
     assert not is_option("length_gap.max_char")
+    assert not takes("training.gamma", "0.2")
     assert "combined" not in defined(ROOT / "factory/training/sso.py")
 
 
