@@ -8,7 +8,7 @@ from factory.config import Config
 from factory.engines.base import ModelRef
 from factory.load import load_config
 from factory.panel import EngineRoom
-from factory.preflight import preflight
+from factory.preflight import last_stage, preflight
 from factory.processes import alone
 from factory.progress import Progress, Silent
 from factory.rounds import draw_on
@@ -73,15 +73,17 @@ def run(
     """Carry out a configuration in its run folder, reusing every stage whose inputs are unchanged.
 
     `config` is a Config or the path of a YAML file; `run_dir` overrides `run.dir`; `until` names the stage to stop
-    after: `prompts`, `features`, …, or `2/triples` for that of the second iteration. Raises a FactoryError with one
-    sentence when the configuration, an input or an engine cannot be used; what is done stays done.
+    after: `prompts`, `features`, …, `2/triples` for that of the second iteration, `exports` for the last of these.
+    Raises a FactoryError with one sentence when the configuration, an input or an engine cannot be used; what is done
+    stays done.
     """
     alone("run")
     settings = config if isinstance(config, Config) else load_config(config)
     shown = progress or Silent()
     preflight(settings)
+    last = last_stage(until, settings) if until else None
     root = Path(run_dir or settings.run.dir)
-    with open_run(root, shown, until) as folder, EngineRoom(shown) as room:
+    with open_run(root, shown, last) as folder, EngineRoom(shown) as room:
         steps = Steps(settings, folder, room)
         _write_head(folder, settings)
         try:

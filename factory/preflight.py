@@ -10,6 +10,8 @@ from factory.stages.judge import distinct_names
 from filters import build
 from principles import template_of
 
+_OF_ITERATION = ("features", "contrast", "triples", "scores", "train")
+
 
 def preflight(config: Config) -> None:
     """Raise ConfigError or InputError for an engine, exports, filters, judges or an audit that cannot work out."""
@@ -29,3 +31,31 @@ def preflight(config: Config) -> None:
         check_independent(
             auditor, [config.policy.model], [name for judge in config.judges for name in judge_names(judge)]
         )
+
+
+def last_stage(until: str, config: Config) -> str:
+    """The stage that `until` names, as `RunFolder.stage` knows it; the last of those in a folder, where it names one.
+
+    Raises ConfigError, which lists them, for a name that no stage of this run has.
+    """
+    names = [name for name in _OF_ITERATION if name != "train" or config.training.method != "none"]
+    numbered, iterations = until.removeprefix("iterations/").partition("/"), config.run.iterations
+    if until in names or (numbered[2] in names and _made(numbered[0], config)):
+        return until
+    each = [f"iterations/{i}/{name}" for i in range(1, iterations + 1) for name in names]
+    audit = ["audit/audit"] if config.audit.judge else []
+    stages = ["prompts", *each, "filtered/filter", *audit, *(f"exports/{name}" for name in config.export.formats)]
+    for found in (
+        [name for name in stages if name == until or name.endswith(f"/{until}")][:1],
+        [name for name in stages if name.removeprefix("iterations/").startswith((f"{until}/", f"{until}s/"))][-1:],
+    ):
+        if found:
+            return found[0]
+    short = ["prompts", *names, f"{iterations}/{names[-1]}", "filter", *(["audit"] if audit else []), "exports"]
+    raise ConfigError(f"this run has no stage {until!r}; its stages are {', '.join([*short, *config.export.formats])}")
+
+
+def _made(number: str, config: Config) -> bool:
+    """Whether there may be an iteration, or a further round, of that number."""
+    beyond = config.prompts.target_pairs is not None
+    return number.isdecimal() and int(number) >= 1 and (beyond or int(number) <= config.run.iterations)

@@ -18,6 +18,7 @@ from factory.exports.eval_files import EVAL_FORMATS
 from factory.exports.hub import push
 from factory.exports.mix import mix as mix_in
 from factory.exports.remote import send, url_of
+from factory.exports.run_facts import run_seed
 from factory.exports.write import Exported
 from factory.exports.write import export as write_export
 from factory.identity import DEFAULT_SEED
@@ -40,22 +41,23 @@ def export(
     check: bool = False,
     policy: str | None = None,
     config: Export | None = None,
-    seed: int = DEFAULT_SEED,
+    seed: int | None = None,
     progress: Progress | None = None,
 ) -> list[Path | str]:
     """Write pairs to the folder or URL `out` in an export format, with a dataset card; returns what was written.
 
     `pairs` is anything that can be read, also a run folder, whose numbers then fill the card. `mix` names other
     pairs to mix in, each `PATH` or `PATH=SHARE`, and `decontaminate` files with a benchmark's prompts, with which
-    no pair may share text. `test_share` of the prompts are the test split. `push_to_hub` is USER/NAME of a data set
-    to which the folder is pushed as well; `out` may be left out then. With `check` nothing is written: `pairs` are
-    files that are held against the rules of the format; InputError names the first row that breaks one. Arguments
-    win over `config`. The formats alpaca_eval and mt_bench are of another kind: `pairs` is the tool's file of
-    questions, which `policy` answers.
+    no pair may share text. `test_share` of the prompts are the test split, drawn with `seed`: by default the run's
+    own where `pairs` is a run folder, so that every export of a run is split alike. `push_to_hub` is USER/NAME of a
+    data set to which the folder is pushed as well; `out` may be left out then. With `check` nothing is written:
+    `pairs` are files that are held against the rules of the format; InputError names the first row that breaks one.
+    Arguments win over `config`. The formats alpaca_eval and mt_bench are of another kind: `pairs` is the tool's file
+    of questions, which `policy` answers.
     """
     shown = progress or Silent()
     if format in EVAL_FORMATS:
-        return [*_answers(pairs, format, out, policy, seed, shown)]
+        return [*_answers(pairs, format, out, policy, DEFAULT_SEED if seed is None else seed, shown)]
     if check:
         return [_checked(path, format, shown) for path in _listed(pairs)]
     given: dict[str, Any] = {
@@ -69,7 +71,8 @@ def export(
     options = _options(config or Export(), given)
     if out is None and options.push_to_hub is None:
         raise ConfigError("export needs a place to write to: give --out DIR or --push-to-hub USER/NAME")
-    job = Job(format, options, seed, _run_root(pairs), shown)
+    root = _run_root(pairs)
+    job = Job(format, options, _seed_of(root) if seed is None else seed, root, shown)
     url = url_of(out) if out is not None else None
     with _folder(None if url else out) as folder:
         files = job.write(_read(pairs, shown), folder)[1]
@@ -147,6 +150,12 @@ def _run_root(pairs: PairsLike | Sequence[PairsLike]) -> Path | None:
         return None
     root = Path(listed[0])
     return root if (root / "run.json").is_file() else None
+
+
+def _seed_of(root: Path | None) -> int:
+    """The seed of the run in `root`."""
+    seed = None if root is None else run_seed(root)
+    return DEFAULT_SEED if seed is None else seed
 
 
 def _read(pairs: PairsLike | Sequence[PairsLike], shown: Progress) -> pl.LazyFrame:

@@ -36,18 +36,19 @@ def filter_pairs(
     """Apply filters to pair files, frames, datasets or run folders; write kept, rejected, judgments and funnel.json.
 
     `config` is a FiltersConfig or the path of a FILTERS.yaml; without one the paper preset runs, without a judge.
-    `judgments` is a file of votes recorded earlier, used before any judge is asked. `dry_run` writes nothing and
-    leaves out the filters that need votes. The same call goes on where a killed one stopped.
+    `judgments` is a file of votes recorded earlier, used instead of any judge. `dry_run` writes nothing and asks
+    nobody: without `judgments` it leaves out the filters that need votes, and says so. The same call goes on where a
+    killed one stopped.
     """
     shown = progress or Silent()
     settings = _settings(config, shown)
     steps = registry.build(settings.filters)
     recorded = read_judgments(judgments) if judgments else None
     split = read_pairs(pairs)
-    if dry_run:
-        return run_funnel(split, [step for step in steps if not step.needs_votes])
     if recorded is None:
         require_judges(steps, settings.judges)
+    if dry_run:
+        return _dry(split, steps, recorded, shown)
     inputs = {
         "pairs": fingerprint(pairs),
         "filters": [step.fingerprint() for step in steps],
@@ -64,6 +65,13 @@ def filter_pairs(
     with open_run(Path(out), shown) as folder:
         folder.stage("filter", inputs, build)
     return Funnel.read(Path(out) / "funnel.json")
+
+
+def _dry(pairs: LazySplit, steps: Sequence[Filter], recorded: pl.DataFrame | None, shown: Progress) -> Funnel:
+    needing = [step.name for step in steps if step.needs_votes and recorded is None]
+    if needing:
+        shown.say(f"nobody is asked in a dry run, so that {', '.join(needing)} is left out: later steps see more pairs")
+    return run_funnel(pairs, [step for step in steps if step.name not in needing], recorded)
 
 
 def filter_into(

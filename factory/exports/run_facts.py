@@ -44,6 +44,12 @@ def run_facts(root: Path) -> RunFacts:
     )
 
 
+def run_seed(root: Path) -> int | None:
+    """The seed of the run in `root`; None where its run.json names none."""
+    seed = (_json(root / "run.json") or {}).get("seed")
+    return seed if isinstance(seed, int) else None
+
+
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from factory.cli import main
+from factory.schema import JUDGMENTS, ORDERS, conform
 
 ROOT = Path(__file__).parents[2]
 
@@ -163,6 +164,21 @@ def test_filter_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_filter_dry_run_asks_nobody_and_counts_votes_that_are_there(tmp_path: Path) -> None:
+    pair = {"pair_id": "1", "prompt": "a", "chosen": "yes", "rejected": "no"}
+    source = write(tmp_path / "pairs.jsonl", json.dumps(pair))
+    judges = "judges: [{name: j, base_url: 'http://127.0.0.1:9/v1'}]"
+    config = write(tmp_path / "f.yaml", f"filters: [{{use: judge_agrees}}, {{use: length_gap}}]\n{judges}")
+    rows = [{"pair_id": "1", "judge": "j", "order": order, "vote": "rejected"} for order in ORDERS]
+    conform(pl.DataFrame(rows), JUDGMENTS).write_parquet(tmp_path / "votes.parquet")
+    given = ("filter", source, "--out", tmp_path / "out", "--config", config, "--dry-run")
+    blind, told = call(*given), call(*given, "--judgments", tmp_path / "votes.parquet")
+    assert "judge_agrees is left out" in blind.output
+    assert "prefers_rejected 1" not in blind.output
+    assert "prefers_rejected 1" in told.output
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_filter_that_needs_votes_without_a_judge_says_so(tmp_path: Path) -> None:
     source = write(tmp_path / "pairs.jsonl", json.dumps({"prompt": "a", "chosen": "yes", "rejected": "no"}))
     config = write(tmp_path / "f.yaml", "filters: [{use: judge_agrees}]")
@@ -211,3 +227,21 @@ def test_an_engine_whose_package_is_missing_names_the_pip_line(
     done = call("run", path, "--run-dir", tmp_path / "run")
     assert done.exit_code == 2
     assert f"this needs the package {package}: pip install 'sso-factory[{extra}]'" in done.output
+
+
+@pytest.mark.parametrize(
+    ("named", "left"),
+    [("filter", "exports"), ("1", "iterations/2"), ("2/train", "iterations/3"), ("filtered", "exports")],
+)
+def test_until_names_a_stage_or_the_last_of_a_folder(run_dir: Path, named: str, left: str) -> None:
+    assert quickstart(run_dir, "--until", named).exit_code == 0
+    assert not (run_dir / left).exists()
+    assert (run_dir / "iterations/1/train.manifest.json").is_file()
+
+
+@pytest.mark.parametrize("named", ["nope", "4/triples", "x/triples", "0/scores", "audit", "llamafactory"])
+def test_a_stage_that_the_run_does_not_have_is_told_before_it_begins(run_dir: Path, named: str) -> None:
+    refused = quickstart(run_dir, "--until", named)
+    assert refused.exit_code == 2
+    assert f"this run has no stage '{named}'; its stages are prompts, features," in refused.output
+    assert not run_dir.exists()

@@ -1,5 +1,6 @@
 """`export` from a user's side: whatever pairs are given as, wherever they go."""
 
+import json
 from pathlib import Path
 
 import datasets
@@ -45,6 +46,19 @@ def test_a_run_folder_is_exported_with_its_numbers(tmp_path: Path) -> None:
     kept = pl.read_parquet(run / "filtered/kept.parquet").height
     assert rows(tmp_path / "out", tmp_path) == kept
     assert "How right it is" in (tmp_path / "out/README.md").read_text()
+
+
+def test_a_run_is_split_by_its_own_seed(tmp_path: Path) -> None:
+    """So that no prompt is in the train split of one export of a run and in the test split of another."""
+    run = run_folder(tmp_path / "demo", prompts=30)
+    head = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(head | {"seed": 7}))
+
+    def held_out(place: str, **options: int) -> list[str]:
+        export(run, "pairs", tmp_path / place, test_share=0.3, **options)
+        return sorted(pl.read_parquet(tmp_path / place / "data/test-*.parquet")["prompt_id"].unique())
+
+    assert held_out("own") == held_out("told", seed=7) != held_out("other", seed=8)
 
 
 @pytest.mark.parametrize("kind", ["polars", "lazy", "datasets", "file"])
