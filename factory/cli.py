@@ -72,7 +72,7 @@ def init(directory: Path, preset: str) -> None:
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Run folder, instead of run.dir.")
 @_set
-@click.option("--until", metavar="STAGE", help="Stop after this stage (prompts, features, 2/triples, filter, exports, ...).")
+@click.option("--until", metavar="STAGE", help="Stop after a stage (prompts, features, 2/triples, filter, exports …).")
 @_dry
 def run(config: Path, run_dir: Path | None, sets: tuple[str, ...], until: str | None, dry_run: bool) -> None:
     """Carry out CONFIG: generate, train, filter, export. The same command resumes a stopped run."""

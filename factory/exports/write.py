@@ -14,6 +14,7 @@ from factory.errors import InputError
 from factory.exports import exporter
 from factory.exports.base import Columns, Format, followers, whole
 from factory.exports.frontmatter import MARK, features, front_matter, metadata
+from factory.exports.json_types import plain
 from factory.exports.llamafactory import dataset_info
 from factory.exports.plan import ROW, Plan, plan
 from factory.exports.shards import Shards
@@ -69,11 +70,12 @@ def export(
         why = "; ".join(f"{n} left out: {reason}" for reason, n in todo.left_out.items()) or "the table is empty"
         raise InputError(f"there is no pair to export as {format}: {why}")
     columns = followers(table.collect_schema(), target.fields)
+    as_json = target.json and max(todo.counts.values()) <= options.shard_rows
     rows = _rows(table, target, columns)
+    rows = plain(rows) if as_json else rows
     staging = out / _WRITING
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
-    as_json = target.json and max(todo.counts.values()) <= options.shard_rows
     written = _write(rows, todo, options.shard_rows, staging, as_json=as_json)
     folders = {split: split if target.json else "data" for split in written}
     places = {split: _places(split, folders[split], len(paths), as_json) for split, paths in written.items()}

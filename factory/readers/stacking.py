@@ -47,10 +47,10 @@ def _as(name: str, dtype: pl.DataType, target: pl.DataType) -> pl.Expr:
 
 
 def text_of(name: str, dtype: PolarsType) -> pl.Expr:
-    """A column as text: what is no plain value as JSON, bytes as hexadecimal digits."""
+    """A column as text: what is no plain value as JSON, bytes as hexadecimal digits, spans of time as in ISO 8601."""
     column = pl.col(name)
     if not dtype.is_nested():
-        return column.bin.encode("hex") if dtype == pl.Binary else column.cast(pl.String)
+        return _said(column, dtype)
     whole = pl.struct(_writable(column, dtype).alias("v")).struct.json_encode()
     return pl.when(column.is_not_null()).then(whole.str.strip_prefix('{"v":').str.strip_suffix("}"))
 
@@ -76,6 +76,12 @@ def _writable(value: pl.Expr, dtype: PolarsType) -> pl.Expr:
     if isinstance(dtype, pl.Struct):
         fields = [_writable(value.struct.field(name), inner).alias(name) for name, inner in dtype.to_schema().items()]
         return pl.when(value.is_not_null()).then(pl.struct(fields)) if fields else value
+    return _said(value, dtype)
+
+
+def _said(value: pl.Expr, dtype: PolarsType) -> pl.Expr:
+    if dtype == pl.Duration:
+        return value.dt.to_string("iso")
     return value.bin.encode("hex") if dtype == pl.Binary else value.cast(pl.String)
 
 

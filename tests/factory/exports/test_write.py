@@ -1,6 +1,7 @@
 """What is written, where, and what load_dataset makes of it."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import datasets
@@ -193,6 +194,25 @@ def test_llamafactory_loads_where_one_split_has_no_history_at_all(tmp_path: Path
     assert len(several)
     export(pl.concat([plain, several]), "llamafactory", tmp_path / "out", FEW)
     assert rows(tmp_path / "out", tmp_path, "test")[0]["history"]
+
+
+def test_llamafactory_holds_columns_of_any_type(tmp_path: Path) -> None:
+    """What JSON has no word for is text there, and an empty column does not cost the others their types."""
+    odd = {
+        "bytes": (pl.Series([b"\xff"]), "ff"),
+        "lists_of_bytes": (pl.Series([[b"a"]]), '["61"]'),
+        "span": (pl.Series([timedelta(days=1)]), "P1D"),
+        "object": (pl.Series([{"a": 1}]), '{"a":1}'),
+        "big": (pl.Series([2**63], dtype=pl.UInt64), "9223372036854775808"),
+        "small": (pl.Series([3], dtype=pl.Int32), 3),
+        "vector": (pl.Series([[0.5]], dtype=pl.List(pl.Float32)), [0.5]),
+        "nothing": (pl.Series([None]), None),
+    }
+    given = pairs(40).with_columns(pl.lit(series).first().alias(name) for name, (series, _) in odd.items())
+    export(given, "llamafactory", tmp_path / "out", FEW)
+    for split in ("train", "test"):
+        row = rows(tmp_path / "out", tmp_path, split)[0]
+        assert {name: row[name] for name in odd} == {name: told for name, (_, told) in odd.items()}
 
 
 def test_llamafactory_is_parquet_in_a_folder_per_split_once_a_file_is_full(tmp_path: Path) -> None:
