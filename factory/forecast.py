@@ -1,12 +1,12 @@
 """`run --dry-run`: what a run would ask and cost, found by running the line on a scripted engine and counting."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -15,6 +15,7 @@ from factory.engine_blocks import EngineBlock, OpenaiEngine, Prices, ScriptedEng
 from factory.engines.base import Completion, Generator, ModelRef, Request, Score, Scorer, ScoreRequest
 from factory.identity import Messages
 from factory.journal import Journal, JournaledGenerator, JournaledScorer, with_room
+from factory.load import settled
 from factory.panel import EngineRoom, judge_block, scorer_block, setting_of
 from factory.pipeline import the_line
 from factory.preflight import preflight
@@ -67,13 +68,14 @@ class Plan(NamedTuple):
         )
 
 
-def plan(config: Config, run_dir: str | Path | None = None) -> Plan:
+def plan(config: Config | Mapping[str, Any] | str | Path, run_dir: str | Path | None = None) -> Plan:
     """What `config` asks of which model, stage by stage. Sends nothing, opens no model, leaves nothing on disk.
 
     Judges are counted as a run would ask them if made-up votes were theirs. Times are those of the same stages, run
     before in the run folder with the same engine and model, or what the account's ceilings allow; training is not
     counted. Under a target the iterations alone are. Raises the errors that a run would raise before its first request.
     """
+    config = settled(config, Config)
     preflight(config)
     rates = Rates.of(Path(run_dir or config.run.dir))
     iterations, asked = config.run.iterations, config.prompts

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from factory.config import Audit, Config, FiltersConfig
+from factory.config import Config
 from factory.engine_blocks import TransformersEngine
 from factory.errors import ConfigError, InputError
 from factory.yaml_file import Loader, read_yaml
@@ -40,14 +40,19 @@ def load_config(path: str | Path, sets: Sequence[str] = ()) -> Config:
     return _load(Path(path), sets, Config)
 
 
-def load_filters(path: str | Path) -> FiltersConfig:
-    """A FILTERS.yaml, read as `load_config` reads a run's configuration."""
-    return _load(Path(path), (), FiltersConfig)
+def settled(config: Block | Mapping[str, Any] | str | Path, block: type[Block]) -> Block:
+    """What a caller gave as a `block`: one as it is, its keys as a mapping, or the path of a YAML file with them.
 
-
-def load_audit(path: str | Path) -> Audit:
-    """An audit block in a file of its own, read as `load_config` reads a run's configuration."""
-    return _load(Path(path), (), Audit)
+    The file is read as `load_config` reads a run's configuration; paths in a mapping are from the folder the process
+    is in. Raises ConfigError in one sentence that names the key.
+    """
+    if isinstance(config, block):
+        return config
+    if isinstance(config, Mapping):
+        return _validated(config, block, "config")
+    if isinstance(config, str | Path):
+        return _load(Path(config), (), block)
+    raise ConfigError(f"a {type(config).__name__} is no configuration; give its keys, a {block.__name__} or a path")
 
 
 def override(values: Mapping[str, Any], sets: Sequence[str], block: type[Block], where: str = "--set") -> Block:

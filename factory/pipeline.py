@@ -1,12 +1,13 @@
 """THE LINE: prompts in, a filtered preference dataset out."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import factory
 from factory.config import Config
 from factory.engines.base import ModelRef
-from factory.load import load_config
+from factory.load import settled
 from factory.panel import EngineRoom
 from factory.preflight import last_stage, preflight
 from factory.processes import alone
@@ -64,7 +65,7 @@ def generate(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> 
 
 
 def run(
-    config: Config | str | Path,
+    config: Config | Mapping[str, Any] | str | Path,
     run_dir: str | Path | None = None,
     *,
     until: str | None = None,
@@ -72,13 +73,13 @@ def run(
 ) -> Outcome:
     """Carry out a configuration in its run folder, reusing every stage whose inputs are unchanged.
 
-    `config` is a Config or the path of a YAML file; `run_dir` overrides `run.dir`; `until` names the stage to stop
-    after: `prompts`, `features`, …, `2/triples` for that of the second iteration, `exports` for the last of these.
-    Raises a FactoryError with one sentence when the configuration, an input or an engine cannot be used; what is done
-    stays done.
+    `config` is a Config, its keys, or the path of a YAML file; `run_dir` overrides `run.dir`; `until` names the stage
+    to stop after: `prompts`, `features`, …, `2/triples` for that of the second iteration, `exports` for the last of
+    these. Raises a FactoryError with one sentence when the configuration, an input or an engine cannot be used; what
+    is done stays done.
     """
     alone("run")
-    settings = config if isinstance(config, Config) else load_config(config)
+    settings = settled(config, Config)
     shown = progress or Silent()
     preflight(settings)
     last = last_stage(until, settings) if until else None

@@ -1,7 +1,7 @@
 """`audit`: how accurate pairs are, by a judge that neither wrote nor filtered them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from factory.engines.base import ModelRef
 from factory.errors import ConfigError, EngineError, InputError
 from factory.exports.audit_report import write_audit
 from factory.identity import DEFAULT_SEED, draw
-from factory.load import load_audit
+from factory.load import settled
 from factory.panel import EngineRoom, judge_block, judge_fingerprint, judge_model, judge_names, open_panel
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint, read_pairs
@@ -34,11 +34,11 @@ def audit(
     pairs: PairsLike | Sequence[PairsLike],
     *,
     out: str | Path,
-    judge: str | Judge | None = None,
+    judge: str | Judge | Mapping[str, Any] | None = None,
     base_url: str | None = None,
     sample: int | None = None,
     gold: str | None = None,
-    config: Audit | str | Path | None = None,
+    config: Audit | Mapping[str, Any] | str | Path | None = None,
     allow_self: bool = False,
     dry_run: bool = False,
     seed: int = DEFAULT_SEED,
@@ -115,14 +115,14 @@ class _Subject(NamedTuple):
 
 
 def _settings(
-    judge: str | Judge | None,
+    judge: str | Judge | Mapping[str, Any] | None,
     base_url: str | None,
     size: int | None,
-    config: Audit | str | Path | None,
+    config: Audit | Mapping[str, Any] | str | Path | None,
     allow_self: bool,
 ) -> _Settings:
-    block = config if isinstance(config, Audit) else load_audit(config) if config is not None else Audit(sample=None)
-    chosen = block.judge if judge is None else Judge(name=judge) if isinstance(judge, str) else judge
+    block = Audit(sample=None) if config is None else settled(config, Audit)
+    chosen = block.judge if judge is None else Judge(name=judge) if isinstance(judge, str) else settled(judge, Judge)
     chosen = chosen or Judge(name=DEFAULT_JUDGE)
     if isinstance(judge, str) and block.judge is not None:
         chosen = block.judge.model_copy(update={"name": judge, "model": judge})

@@ -22,7 +22,7 @@ from factory.exports.run_facts import run_seed
 from factory.exports.write import Exported
 from factory.exports.write import export as write_export
 from factory.identity import DEFAULT_SEED
-from factory.load import override
+from factory.load import override, settled
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, read_pairs
 
@@ -40,7 +40,7 @@ def export(
     license: str | None = None,  # noqa: A002
     check: bool = False,
     policy: str | None = None,
-    config: Export | None = None,
+    config: Export | Mapping[str, Any] | None = None,
     seed: int | None = None,
     progress: Progress | None = None,
 ) -> list[Path | str]:
@@ -68,7 +68,7 @@ def export(
         "test_share": test_share,
         "license": license,
     }
-    options = _options(config or Export(), given)
+    options = _options(Export() if config is None else settled(config, Export), given)
     if out is None and options.push_to_hub is None:
         raise ConfigError("export needs a place to write to: give --out DIR or --push-to-hub USER/NAME")
     root = _run_root(pairs)

@@ -1,6 +1,6 @@
 """`filter`: split pairs into kept and rejected, judging them where a filter needs votes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import filters as registry
 from factory.config import FiltersConfig, Judge
 from factory.errors import ConfigError, InputError
 from factory.identity import DEFAULT_SEED
-from factory.load import load_filters
+from factory.load import settled
 from factory.panel import EngineRoom, judge_fingerprint, open_panel
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint, read_pairs
@@ -27,7 +27,7 @@ def filter_pairs(
     pairs: PairsLike | Sequence[PairsLike],
     out: str | Path,
     *,
-    config: FiltersConfig | str | Path | None = None,
+    config: FiltersConfig | Mapping[str, Any] | str | Path | None = None,
     judgments: str | Path | None = None,
     seed: int = DEFAULT_SEED,
     dry_run: bool = False,
@@ -35,7 +35,7 @@ def filter_pairs(
 ) -> Funnel:
     """Apply filters to pair files, frames, datasets or run folders; write kept, rejected, judgments and funnel.json.
 
-    `config` is a FiltersConfig or the path of a FILTERS.yaml; without one the paper preset runs, without a judge.
+    `config` is a FiltersConfig, its keys, or the path of a FILTERS.yaml; without one the paper preset runs, unjudged.
     `judgments` is a file of votes recorded earlier, used instead of any judge. `dry_run` writes nothing and asks
     nobody: without `judgments` it leaves out the filters that need votes, and says so. The same call goes on where a
     killed one stopped.
@@ -109,11 +109,9 @@ def read_judgments(path: str | Path) -> pl.DataFrame:
     return votes
 
 
-def _settings(config: FiltersConfig | str | Path | None, shown: Progress) -> FiltersConfig:
-    if isinstance(config, FiltersConfig):
-        return config
+def _settings(config: FiltersConfig | Mapping[str, Any] | str | Path | None, shown: Progress) -> FiltersConfig:
     if config is not None:
-        return load_filters(config)
+        return settled(config, FiltersConfig)
     shown.say("no filters are configured: the paper preset runs, with no judge")
     return FiltersConfig(filters=registry.paper(judged=False))
 

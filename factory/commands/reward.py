@@ -1,6 +1,6 @@
 """`reward`: reward models trained on any pairs, and measured on RewardBench or any pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from factory.engines.base import ModelRef
 from factory.errors import MissingExtraError
 from factory.identity import DEFAULT_SEED
-from factory.load import override
+from factory.load import override, settled
 from factory.processes import alone
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint
@@ -37,7 +37,7 @@ def reward_train(
     model: str,
     out: str | Path,
     *,
-    config: RewardTraining | None = None,
+    config: RewardTraining | Mapping[str, Any] | None = None,
     sets: Sequence[str] = (),
     seed: int = DEFAULT_SEED,
     progress: Progress | None = None,
@@ -51,7 +51,7 @@ def reward_train(
     """
     alone("reward train")
     shown = progress or Silent()
-    settings = override((config or RewardTraining()).model_dump(), sets, RewardTraining)
+    settings = override(settled(config or {}, RewardTraining).model_dump(), sets, RewardTraining)
 
     def build(work: Workspace) -> dict[str, Any]:
         data = read_data(pairs, settings.test_share, seed)
@@ -78,7 +78,7 @@ def reward_score(
     *,
     benchmark: str = "auto",
     group: str | None = None,
-    config: RewardScoring | None = None,
+    config: RewardScoring | Mapping[str, Any] | None = None,
     sets: Sequence[str] = (),
     seed: int = DEFAULT_SEED,
     progress: Progress | None = None,
@@ -91,7 +91,7 @@ def reward_score(
     """
     alone("reward score")
     shown = progress or Silent()
-    settings = override((config or RewardScoring()).model_dump(), sets, RewardScoring)
+    settings = override(settled(config or {}, RewardScoring).model_dump(), sets, RewardScoring)
 
     identity = _identity(model)
 

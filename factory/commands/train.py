@@ -1,6 +1,6 @@
 """`train`: train a policy offline on any pair file, annotated by people or kept by the filters."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ def train(
     policy: str,
     out: str | Path,
     *,
-    config: Training = ANNOTATED,
+    config: Training | Mapping[str, Any] = ANNOTATED,
     sets: Sequence[str] = (),
     seed: int = DEFAULT_SEED,
     progress: Progress | None = None,
@@ -44,7 +44,8 @@ def train(
     was killed goes on from its last checkpoint. Under `accelerate launch` every process makes the same call; process 0
     alone holds `out`, which all must see under the same path.
     """
-    settings = override(config.model_dump(), sets, Training)
+    base = ANNOTATED.model_dump() | dict(config) if isinstance(config, Mapping) else config.model_dump()
+    settings = override(base, sets, Training)
     crew = Crew()
     job = _Job(ModelRef(policy), settings, seed, Silent() if rank() else progress or Silent())
     if rank():

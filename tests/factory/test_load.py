@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from factory.config import Training
+import factory
+from factory.config import FiltersConfig, Training
 from factory.errors import ConfigError
-from factory.load import load_config, load_filters, override
+from factory.load import load_config, override, settled
 
 ROOT = Path(__file__).parents[2]
 
@@ -178,11 +179,41 @@ run: {dir: data}
 
 
 def test_filters(written):
-    made = load_filters(written("filters: [{use: duplicate}]\njudges: [gpt-4o]"))
+    made = settled(written("filters: [{use: duplicate}]\njudges: [gpt-4o]"), FiltersConfig)
     assert made.filters == [{"use": "duplicate"}]
     assert made.judges[0].name == "gpt-4o"
     with pytest.raises(ConfigError, match="the key filter is unknown; did you mean filters"):
-        load_filters(written("filter: []"))
+        settled(written("filter: []"), FiltersConfig)
+
+
+def test_a_block_is_given_as_itself_as_its_keys_or_as_a_path(written):
+    block = FiltersConfig(filters=[{"use": "duplicate"}])
+    assert settled(block, FiltersConfig) is block
+    assert settled({"filters": [{"use": "duplicate"}]}, FiltersConfig) == block
+    assert settled(str(written("filters: [{use: duplicate}]")), FiltersConfig) == block
+    with pytest.raises(ConfigError, match="config: the key filter is unknown; did you mean filters"):
+        settled({"filter": []}, FiltersConfig)
+    with pytest.raises(ConfigError, match="a int is no configuration; give its keys, a FiltersConfig or a path"):
+        settled(7, FiltersConfig)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda bad: factory.run(bad),
+        lambda bad: factory.plan(bad),
+        lambda bad: factory.filter([], "out", config=bad),
+        lambda bad: factory.audit([], out="out", config=bad),
+        lambda bad: factory.audit([], out="out", judge=bad),
+        lambda bad: factory.export([], "rm", "out", config=bad),
+        lambda bad: factory.train([], "model", "out", config=bad),
+        lambda bad: factory.reward_train([], "model", "out", config=bad),
+        lambda bad: factory.reward_score([], "model", "out", config=bad),
+    ],
+)
+def test_every_command_takes_the_keys_of_its_block(call):
+    with pytest.raises(ConfigError, match="the key nonsense is unknown"):
+        call({"nonsense": 1})
 
 
 def test_a_block_from_overrides_alone():
