@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,18 @@ class Output(NamedTuple):
     size: int
     mtime_ns: int
     digest: str
+
+
+def remove_stale(former: Iterable[str], partial: Path, folder: Path) -> None:
+    """Remove from `folder` the files that a stage left there before and that `partial` does not hold again.
+
+    Done while the manifest still lists them: a process that is killed amid it does so again. A manifest from elsewhere
+    may list what it likes: nothing outside `folder` is touched.
+    """
+    for file in former:
+        inside = not Path(file).is_absolute() and ".." not in Path(file).parts
+        if inside and not (partial / file).is_file() and (folder / file).is_file():
+            (folder / file).unlink(missing_ok=True)
 
 
 def move_up(partial: Path, folder: Path) -> dict[str, Output]:

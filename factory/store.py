@@ -17,7 +17,7 @@ import polars as pl
 from factory.errors import StoreError
 from factory.identity import digest
 from factory.journal import Journal
-from factory.outputs import Output, move_up, problem
+from factory.outputs import Output, move_up, problem, remove_stale
 from factory.progress import Progress
 from factory.schema import Split
 
@@ -110,7 +110,8 @@ class RunFolder:
         """The stage `name`, reused when its manifest fits `inputs` and its files are as they were left, made otherwise.
 
         `inputs` is all that changes the stage's data, as JSON values. `build` writes into its workspace and returns
-        facts for the manifest. Its files are moved up into the stage's folder, then the manifest is written.
+        facts for the manifest. Its files are moved up into its folder, in place of all that it left there
+        before; then the manifest is written.
         """
         fingerprint = digest(dict(inputs))
         stage = self._reuse(name, inputs, fingerprint) or self._make(name, inputs, fingerprint, build)
@@ -162,6 +163,7 @@ class RunFolder:
             empty = len(journal) == 0
         if empty:
             journal_path.unlink(missing_ok=True)
+        remove_stale((read_manifest(manifest_path) or {"outputs": ()})["outputs"], partial, folder)
         manifest_path.unlink(missing_ok=True)
         outputs = move_up(partial, folder)
         write_json(

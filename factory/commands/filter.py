@@ -117,7 +117,12 @@ def _settings(config: FiltersConfig | Mapping[str, Any] | str | Path | None, sho
 
 
 def require_judges(steps: Sequence[Filter], judges: Sequence[Judge]) -> None:
-    """Raise ConfigError where a filter needs votes and nobody is there to give any."""
+    """Raise ConfigError where a filter needs votes and nobody, or not whom it names, is there to give any."""
     needing = [step.name for step in steps if step.needs_votes]
     if needing and not judges:
         raise ConfigError(f"{needing[0]} needs votes: name a judge under judges:, or give votes with --judgments")
+    names = [judge.name for judge in judges]
+    counted = [name for step in steps if isinstance(step, JudgeAgrees) for name in step.judges or ()]
+    unknown = next((name for name in counted if name not in names), None)
+    if unknown is not None:
+        raise ConfigError(f"judge_agrees counts the judge {unknown!r}, and judges: names {', '.join(names)} alone")

@@ -187,6 +187,14 @@ def test_a_filter_that_needs_votes_without_a_judge_says_so(tmp_path: Path) -> No
     assert "judge_agrees needs votes" in done.output
 
 
+def test_a_judge_that_is_counted_but_not_asked_is_told_before_anybody_is(tmp_path: Path) -> None:
+    source = write(tmp_path / "pairs.jsonl", json.dumps({"prompt": "a", "chosen": "yes", "rejected": "no"}))
+    config = write(tmp_path / "f.yaml", "filters: [{use: judge_agrees, judges: [other]}]\njudges: [gpt-4o]")
+    done = call("filter", source, "--out", tmp_path / "out", "--config", config)
+    assert done.exit_code == 2
+    assert "judge_agrees counts the judge 'other', and judges: names gpt-4o alone" in done.output
+
+
 def test_export_of_a_run_is_listed(run_dir: Path, tmp_path: Path) -> None:
     quickstart(run_dir)
     done = call("export", run_dir, "--format", "dpo", "--out", tmp_path / "dpo")

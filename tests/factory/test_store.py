@@ -63,6 +63,27 @@ def test_a_changed_input_makes_it_again_and_is_named(tmp_path: Path) -> None:
     assert told.lines[0] == "iterations/1/numbers: made again, because sampling.temperature changed"
 
 
+def test_what_a_stage_no_longer_makes_is_removed(tmp_path: Path) -> None:
+    """Or last time's rejected rows, or votes, would pass for those of this time. Nothing outside is touched."""
+
+    def build(rejected: int) -> Callable[[Journal], Split]:
+        return lambda journal: Split(pl.DataFrame({"n": [1]}), pl.DataFrame({"reason": ["odd"] * rejected}))
+
+    with open_run(tmp_path / "run", Told()) as folder:
+        folder.table("numbers", {"a": 1}, build(2))
+        assert (tmp_path / "run/numbers.rejected.parquet").is_file()
+        manifest = tmp_path / "run/numbers.manifest.json"
+        said = json.loads(manifest.read_text())
+        (tmp_path / "mine").write_text("x")
+        said["outputs"] |= {"../mine": said["outputs"]["numbers.parquet"]}
+        said["outputs"] |= {str(tmp_path / "mine"): said["outputs"]["numbers.parquet"]}
+        manifest.write_text(json.dumps(said))
+        folder.table("numbers", {"a": 2}, build(0))
+    assert not (tmp_path / "run/numbers.rejected.parquet").exists()
+    assert (tmp_path / "run/numbers.parquet").is_file()
+    assert (tmp_path / "mine").is_file()
+
+
 @pytest.mark.parametrize(
     ("harm", "word"),
     [
