@@ -4,13 +4,21 @@ VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 
-.PHONY: demo test test-vllm check bench clean
+.PHONY: demo test unit test-vllm check bench clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/sso-factory run examples/quickstart.yaml
 
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -q -n auto
+
+# The method, the filters, the stages and the readers, without models, servers or whole runs.
+UNIT = tests/filters tests/principles tests/factory/stages tests/factory/readers tests/factory/test_*.py \
+	tests/factory/training/test_losses.py tests/factory/training/test_sso.py tests/factory/training/test_methods.py
+WHOLE = test_cli test_forecast test_line_prompts test_rounds test_scale
+
+unit: $(VENV)/.dev
+	$(VENV)/bin/python -m pytest -q -n auto $(UNIT) $(WHOLE:%=--ignore=tests/factory/%.py)
 
 # vLLM's CPU build, in an environment of its own: it needs an older transformers.
 test-vllm: $(VLLM_VENV)/.done
