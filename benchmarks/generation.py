@@ -30,9 +30,10 @@ import principles  # noqa: E402
 from factory.config import BUNDLED_MODEL, Principles, Sampling  # noqa: E402
 from factory.config import Prompts as PromptsBlock  # noqa: E402
 from factory.engine_blocks import VllmEngine  # noqa: E402
-from factory.engines.base import Completion, ModelRef, Request  # noqa: E402
+from factory.engines.base import Completion, Request  # noqa: E402
 from factory.identity import Messages  # noqa: E402
 from factory.journal import Journal, JournaledGenerator  # noqa: E402
+from factory.models.ref import ModelRef  # noqa: E402
 from factory.progress import Silent  # noqa: E402
 from factory.readers import read_prompts  # noqa: E402
 from factory.stages.contrast import contrast  # noqa: E402

@@ -27,8 +27,9 @@ from benchmarks.replication_report import write_report  # noqa: E402
 from factory.config import BUNDLED_MODEL, Principles, Sampling, Training  # noqa: E402
 from factory.engine_blocks import TransformersEngine  # noqa: E402
 from factory.engines import open_generator, open_scorer  # noqa: E402
-from factory.engines.base import ModelRef, Reply, ScoreRequest  # noqa: E402
+from factory.engines.base import Reply, ScoreRequest  # noqa: E402
 from factory.identity import draw, prompt_id  # noqa: E402
+from factory.models.ref import ModelRef  # noqa: E402
 from factory.schema import FEATURES, MESSAGES, conform  # noqa: E402
 from factory.stages.contrast import contrast  # noqa: E402
 from factory.stages.features import draw_feature  # noqa: E402

@@ -24,9 +24,9 @@ sys.path[0] = str(ROOT)
 
 import factory  # noqa: E402
 from factory.config import BUNDLED_MODEL  # noqa: E402
-from factory.engines.base import ModelRef  # noqa: E402
 from factory.identity import draw  # noqa: E402
 from factory.models.load import load_tokenizer  # noqa: E402
+from factory.models.ref import ModelRef  # noqa: E402
 from factory.reward.accuracy import tally  # noqa: E402
 from factory.reward.data import read_data  # noqa: E402
 from factory.reward.tokens import Reader  # noqa: E402

@@ -18,9 +18,9 @@ def words(tokenizer: Any, count: int, seed: int) -> str:
 
 def pair_rows(count: int) -> list[dict[str, Any]]:
     """Pairs whose prompts are about 50, 180 and 180 tokens and whose replies are 150 to 220."""
-    from factory.engines.base import ModelRef
     from factory.identity import pair_id, prompt_id
     from factory.models.load import load_tokenizer
+    from factory.models.ref import ModelRef
 
     tokenizer = load_tokenizer(ModelRef(MODEL))
     rows = []

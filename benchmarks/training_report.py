@@ -29,8 +29,8 @@ def floor() -> Floor:
     import polars as pl
 
     from factory.config import Training
-    from factory.engines.base import ModelRef
     from factory.models.load import load_model, load_tokenizer
+    from factory.models.ref import ModelRef
     from factory.training.data import Reader, encode
     from factory.training.methods import method_of
 

@@ -105,8 +105,8 @@ def run_plain(pairs: int, steps: int, half: bool) -> Measured:
     import polars as pl
 
     from factory.config import Training
-    from factory.engines.base import ModelRef
     from factory.models.load import load_model, load_tokenizer
+    from factory.models.ref import ModelRef
     from factory.training.data import Reader, encode
     from factory.training.methods import method_of
 
@@ -156,7 +156,7 @@ def run_ours(pairs: int, steps: int, half: bool) -> Measured:
     import polars as pl
 
     from factory.config import Training
-    from factory.engines.base import ModelRef
+    from factory.models.ref import ModelRef
     from factory.progress import Silent
     from factory.schema import LOGPS, MESSAGES, SCORES, conform
     from factory.training.run import train

@@ -12,10 +12,11 @@ import polars as pl
 
 from factory.config import Config
 from factory.engine_blocks import EngineBlock, OpenaiEngine, Prices, ScriptedEngine
-from factory.engines.base import Completion, Generator, ModelRef, Request, Score, Scorer, ScoreRequest
+from factory.engines.base import Completion, Generator, Request, Score, Scorer, ScoreRequest
 from factory.identity import Messages
 from factory.journal import Journal, JournaledGenerator, JournaledScorer, with_room
 from factory.load import settled
+from factory.models.ref import ModelRef
 from factory.panel import EngineRoom, judge_block, scorer_block, setting_of
 from factory.pipeline import the_line
 from factory.preflight import preflight

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple, Self
 from factory.config import Judge
 from factory.engine_blocks import EngineBlock, OpenaiEngine, RayEngine, TransformersEngine
 from factory.engines import open_generator
-from factory.engines.base import Completion, Generator, ModelRef, Request, Score, Scorer, ScoreRequest
+from factory.engines.base import Completion, Generator, Request, Score, Scorer, ScoreRequest
 from factory.identity import Messages, digest
 from factory.journal import Journal, JournaledGenerator, JournaledScorer
+from factory.models.ref import ModelRef
 from factory.progress import Progress
 from factory.stages.judge import PanelMember
 from principles import template_of

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import factory
 from factory.config import Config
-from factory.engines.base import ModelRef
 from factory.load import settled
+from factory.models.ref import ModelRef
 from factory.panel import EngineRoom
 from factory.preflight import last_stage, preflight
 from factory.processes import alone

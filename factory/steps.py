@@ -14,10 +14,10 @@ from factory.commands.export_stages import export_stages, push_stage
 from factory.commands.filter import filter_into
 from factory.commands.report import report
 from factory.config import Config
-from factory.engines.base import ModelRef
 from factory.errors import ConfigError
 from factory.identity import draw
 from factory.journal import Journal
+from factory.models.ref import ModelRef
 from factory.panel import EngineRoom, judge_fingerprint, open_panel, scorer_block
 from factory.readers import fingerprint, read_prompts
 from factory.schema import REJECTED, LazySplit, Split

@@ -8,7 +8,7 @@ import polars as pl
 import torch
 
 from factory.config import Training
-from factory.engines.base import ModelRef
+from factory.models.ref import ModelRef
 from factory.training.policy_trainer import PolicyTrainer
 from factory.training.run import train
 from tests.leaving import leave_after

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from factory.engines.base import ModelRef
+from factory.models.ref import ModelRef
 from factory.schema import MESSAGES, SCORES, conform
 from tests.pairs import pair, user
 from tests.tiny import tiny_model_folder

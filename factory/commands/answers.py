@@ -6,11 +6,11 @@ from typing import Any
 
 from factory.config import Sampling
 from factory.engine_blocks import EngineBlock, TransformersEngine
-from factory.engines.base import ModelRef
 from factory.errors import ConfigError, EngineError
 from factory.exports.eval_files import EVAL_FORMATS, questions
 from factory.exports.public import public_name
 from factory.identity import DEFAULT_SEED
+from factory.models.ref import ModelRef
 from factory.panel import EngineRoom
 from factory.progress import Progress, Silent
 from factory.readers import fingerprint

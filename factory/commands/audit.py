@@ -10,11 +10,11 @@ import polars as pl
 from factory.config import Audit, Config, Judge
 from factory.engine_blocks import OpenaiEngine, Prices, ScriptedEngine
 from factory.engines import open_generator
-from factory.engines.base import ModelRef
 from factory.errors import ConfigError, EngineError, InputError
 from factory.exports.audit_report import write_audit
 from factory.identity import DEFAULT_SEED, draw
 from factory.load import settled
+from factory.models.ref import ModelRef
 from factory.panel import EngineRoom, judge_block, judge_fingerprint, judge_model, judge_names, open_panel
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint, read_pairs

@@ -5,10 +5,10 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
-from factory.engines.base import ModelRef
 from factory.errors import MissingExtraError
 from factory.identity import DEFAULT_SEED
 from factory.load import override, settled
+from factory.models.ref import ModelRef
 from factory.processes import alone
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint

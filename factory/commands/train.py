@@ -9,9 +9,9 @@ import polars as pl
 from factory import training
 from factory.config import Training
 from factory.engine_blocks import TransformersEngine
-from factory.engines.base import ModelRef
 from factory.identity import DEFAULT_SEED
 from factory.load import override
+from factory.models.ref import ModelRef
 from factory.processes import Crew, lost, rank
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint, read_pairs

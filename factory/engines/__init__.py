@@ -7,8 +7,9 @@ from pkgutil import resolve_name
 from typing import Any
 
 from factory.engine_blocks import EngineBlock, RayEngine
-from factory.engines.base import Generator, ModelRef, Scorer
+from factory.engines.base import Generator, Scorer
 from factory.errors import EngineError, MissingExtraError
+from factory.models.ref import ModelRef
 
 ENGINES = {
     "transformers": "factory.engines.transformers:TransformersModel",

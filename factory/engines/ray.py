@@ -12,9 +12,10 @@ import ray
 
 from factory.engine_blocks import RayEngine, ScriptedEngine, TransformersEngine, VllmEngine
 from factory.engines import open_generator, open_scorer, resolve_engine
-from factory.engines.base import Completion, Generator, ModelRef, Request, Score, ScoreRequest
+from factory.engines.base import Completion, Generator, Request, Score, ScoreRequest
 from factory.errors import ConfigError, EngineError, FactoryError
 from factory.identity import Messages
+from factory.models.ref import ModelRef
 
 COLUMN = "payload"
 

@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
-from factory.engines.base import Completion, ModelRef, Request, Score, ScoreRequest
+from factory.engines.base import Completion, Request, Score, ScoreRequest
 from factory.errors import EngineError
 from factory.identity import Messages
 from factory.models.chat import knows_system, prompt_ids, reply_ids
 from factory.models.load import load_tokenizer
+from factory.models.ref import ModelRef
 
 
 class Prompt(NamedTuple):

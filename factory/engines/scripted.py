@@ -9,9 +9,10 @@ from random import Random
 from typing import Any
 
 from factory.engine_blocks import ScriptedEngine
-from factory.engines.base import Completion, ModelRef, Request, Score, ScoreRequest
+from factory.engines.base import Completion, Request, Score, ScoreRequest
 from factory.errors import EngineError, InputError
 from factory.identity import Messages, digest, draw
+from factory.models.ref import ModelRef
 
 OPENINGS = {
     "plain": ("In short,", "As a rule,", "Broadly speaking,"),

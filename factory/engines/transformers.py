@@ -8,12 +8,13 @@ from typing import Any
 import torch
 
 from factory.engine_blocks import TransformersEngine
-from factory.engines.base import Completion, ModelRef, Request, Score, ScoreRequest
+from factory.engines.base import Completion, Request, Score, ScoreRequest
 from factory.engines.decoding import Decoder, Row
 from factory.engines.render import Renderer, unscored
 from factory.identity import Messages
 from factory.models.chat import end_ids
 from factory.models.load import context_length, load_model
+from factory.models.ref import ModelRef
 from factory.models.sequences import Encoded, Plan, buckets, layout, plan_for, reply_logps
 
 Item = tuple[ScoreRequest, Encoded]

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from factory.engine_blocks import VllmEngine
-from factory.engines.base import Completion, ModelRef, Request, Score, ScoreRequest
+from factory.engines.base import Completion, Request, Score, ScoreRequest
 from factory.engines.render import Prompt, Renderer, unscored
 from factory.engines.vllm_process import Process
 from factory.engines.vllm_worker import ABORT, ADD, DONE, Job, Outcome
@@ -15,6 +15,7 @@ from factory.errors import EngineError
 from factory.identity import Messages
 from factory.models.chat import end_ids
 from factory.models.load import load_model, resolve
+from factory.models.ref import ModelRef
 
 
 class VllmModel:

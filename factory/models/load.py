@@ -25,8 +25,8 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from factory.engines.base import ModelRef
 from factory.errors import EngineError
+from factory.models.ref import ModelRef
 
 
 class Bundle(NamedTuple):

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from factory.engines.base import ModelRef
 from factory.errors import InputError
 from factory.identity import digest
 from factory.journal import Journal
+from factory.models.ref import ModelRef
 from factory.progress import Progress
 from factory.reward.accuracy import tally
 from factory.reward.config import RewardScoring

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from factory.engines.base import ModelRef
 from factory.errors import EngineError
 from factory.identity import Messages, digest
 from factory.journal import Journal
 from factory.models.load import load_reward_model, load_tokenizer
+from factory.models.ref import ModelRef
 from factory.progress import Progress
 from factory.reward.config import RewardScoring
 from factory.reward.tokens import REFUSED, Reader, with_padding

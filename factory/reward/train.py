@@ -9,10 +9,10 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from factory.engines.base import ModelRef
 from factory.errors import InputError, TrainingError
 from factory.identity import digest
 from factory.models.load import load_reward_model, load_tokenizer
+from factory.models.ref import ModelRef
 from factory.progress import Progress
 from factory.reward.accuracy import tally
 from factory.reward.config import SAME_WEIGHTS, RewardScoring, RewardTraining

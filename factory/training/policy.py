@@ -10,10 +10,10 @@ import torch
 from transformers import PreTrainedTokenizerBase, Trainer
 
 from factory.config import Lora
-from factory.engines.base import ModelRef
 from factory.errors import ConfigError, MissingExtraError
 from factory.identity import digest
 from factory.models.load import load_model, quiet_peft, resolve
+from factory.models.ref import ModelRef
 from factory.models.sequences import unwrapped
 
 

@@ -13,9 +13,9 @@ from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from factory.config import Training
-from factory.engines.base import ModelRef
 from factory.identity import digest
 from factory.models.load import load_tokenizer
+from factory.models.ref import ModelRef
 from factory.models.sequences import plan_for, unwrapped
 from factory.models.shared_prompt import kernel
 from factory.progress import Progress, Silent

@@ -6,9 +6,9 @@ from typing import Any
 import polars as pl
 
 from factory.config import Training
-from factory.engines.base import ModelRef
 from factory.errors import ConfigError
 from factory.identity import digest
+from factory.models.ref import ModelRef
 from factory.progress import Progress
 from factory.store import write_json
 

@@ -19,9 +19,10 @@ from factory import training
 from factory.config import Config
 from factory.engine_blocks import TransformersEngine
 from factory.engines import vllm
-from factory.engines.base import ModelRef, Request
+from factory.engines.base import Request
 from factory.engines.transformers import TransformersModel
 from factory.engines.vllm_process import Process
+from factory.models.ref import ModelRef
 from factory.pipeline import Outcome
 from tests.tiny import tiny_model_folder
 

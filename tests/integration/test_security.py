@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from factory.cli import main
 from factory.commands.export import export
 from factory.config import Policy
-from factory.engines.base import ModelRef
 from factory.identity import digest
+from factory.models.ref import ModelRef
 from tests.children import CLI, ROOT, child, quickstart
 from tests.loopback import Loopback, Seen, Spoken, Wire, error, judging, longer
 

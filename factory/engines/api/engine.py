@@ -11,9 +11,10 @@ from factory.engines.api.live import Live
 from factory.engines.api.pace import Clock, RealClock
 from factory.engines.api.place import Place
 from factory.engines.api.wire import estimate_tokens, fold_system
-from factory.engines.base import Completion, ModelRef, Request
+from factory.engines.base import Completion, Request
 from factory.errors import ConfigError
 from factory.identity import Messages
+from factory.models.ref import ModelRef
 
 
 class OpenaiGenerator:

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from factory.engine_blocks import OpenaiEngine
 from factory.engines.api.wire import Failure, judge_status
-from factory.engines.base import ModelRef
 from factory.errors import ConfigError, EngineError
 from factory.identity import digest
+from factory.models.ref import ModelRef
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI

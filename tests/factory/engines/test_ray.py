@@ -7,10 +7,11 @@ import pytest
 ray = pytest.importorskip("ray")
 
 from factory.engine_blocks import OpenaiEngine, RayEngine, ScriptedEngine, TransformersEngine  # noqa: E402
-from factory.engines.base import ModelRef, Reply, Request, ScoreRequest  # noqa: E402
+from factory.engines.base import Reply, Request, ScoreRequest  # noqa: E402
 from factory.engines.ray import RayModel  # noqa: E402
 from factory.engines.scripted import ScriptedModel  # noqa: E402
 from factory.errors import ConfigError, EngineError  # noqa: E402
+from factory.models.ref import ModelRef  # noqa: E402
 from tests.loopback import Loopback  # noqa: E402
 from tests.tiny import tiny_model_folder  # noqa: E402
 

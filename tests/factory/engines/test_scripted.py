@@ -5,9 +5,10 @@ import pytest
 
 from factory.engine_blocks import ScriptedEngine
 from factory.engines import open_generator, open_scorer
-from factory.engines.base import ModelRef, Reply, Request, ScoreRequest
+from factory.engines.base import Reply, Request, ScoreRequest
 from factory.engines.scripted import OPENINGS, ScriptedModel
 from factory.errors import EngineError, InputError
+from factory.models.ref import ModelRef
 
 MODEL = ModelRef("toy")
 

@@ -5,13 +5,14 @@ import torch
 
 from factory.engine_blocks import TransformersEngine
 from factory.engines import open_generator, open_scorer
-from factory.engines.base import ModelRef, Reply, Request, ScoreRequest
+from factory.engines.base import Reply, Request, ScoreRequest
 from factory.engines.render import first_tokens
 from factory.engines.slab import Slab
 from factory.engines.transformers import TransformersModel
 from factory.errors import EngineError
 from factory.models.chat import prompt_ids, reply_ids
 from factory.models.load import load_model, load_tokenizer
+from factory.models.ref import ModelRef
 from tests.tiny import tiny_model_folder
 
 FULL, WINDOWED = ("llama", "qwen2", "qwen3"), ("mistral", "gemma2")

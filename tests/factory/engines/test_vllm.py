@@ -8,8 +8,9 @@ from importlib.util import find_spec
 import pytest
 
 from factory.engine_blocks import TransformersEngine, VllmEngine
-from factory.engines.base import ModelRef, Reply, Request, ScoreRequest
+from factory.engines.base import Reply, Request, ScoreRequest
 from factory.errors import EngineError
+from factory.models.ref import ModelRef
 from tests.tiny import tiny_model_folder
 
 pytestmark = [

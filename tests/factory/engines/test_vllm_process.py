@@ -12,10 +12,11 @@ from safetensors.torch import load_file, save_file
 
 from factory.engine_blocks import VllmEngine
 from factory.engines import vllm_process
-from factory.engines.base import ModelRef, Reply, Request, ScoreRequest
+from factory.engines.base import Reply, Request, ScoreRequest
 from factory.engines.vllm import VllmModel, arguments
 from factory.errors import EngineError
 from factory.models.load import load_tokenizer
+from factory.models.ref import ModelRef
 from tests.tiny import tiny_model_folder
 
 HALVES = {"A.weight": (2, 32), "B.weight": (32, 2)}

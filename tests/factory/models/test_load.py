@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from factory.engines.base import ModelRef
 from factory.errors import EngineError
 from factory.models import load
+from factory.models.ref import ModelRef
 from tests.tiny import tiny_model_folder, tiny_tokenizer
 
 NAME = "bundled:smollm2-135m-instruct"
@@ -167,7 +167,7 @@ def test_a_missing_bundle_says_how_to_get_it(monkeypatch, tmp_path):
 def test_the_bundled_model_answers_and_stops():
     pytest.importorskip("gguf")
     code = (
-        "import sys; from factory.models import chat, load; from factory.engines.base import ModelRef\n"
+        "import sys; from factory.models import chat, load; from factory.models.ref import ModelRef\n"
         f"ref = ModelRef({NAME!r}); model, tokenizer = load.load_model(ref), load.load_tokenizer(ref)\n"
         "import torch; turns = [{'role': 'user', 'content': 'What is the capital of France?'}]\n"
         "ids = chat.prompt_ids(tokenizer, turns)\n"

@@ -9,8 +9,8 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from factory.commands.reward import reward_score
-from factory.engines.base import ModelRef
 from factory.errors import ConfigError, EngineError, InputError
+from factory.models.ref import ModelRef
 from factory.progress import Silent
 from factory.reward.config import RewardScoring
 from factory.reward.items import Item, Items, read_items

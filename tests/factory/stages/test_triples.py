@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 import principles
 from factory.config import Principles, Sampling
 from factory.engine_blocks import ScriptedEngine
-from factory.engines.base import Completion, ModelRef
+from factory.engines.base import Completion
 from factory.engines.scripted import ScriptedModel
 from factory.identity import draw, pair_id
+from factory.models.ref import ModelRef
 from factory.schema import CONTRAST, FEATURES, PAIRS, REJECTED, check, conform
 from factory.stages.contrast import contrast
 from factory.stages.triples import triples

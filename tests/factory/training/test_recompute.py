@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from factory.engines.base import ModelRef
 from factory.errors import ConfigError
 from factory.models.load import load_model
+from factory.models.ref import ModelRef
 from factory.training.recompute import recompute
 from tests.tiny import tiny_model_folder
 

@@ -12,10 +12,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from factory import training
 from factory.config import Lora, Training
 from factory.engine_blocks import RayEngine, ScriptedEngine, TransformersEngine
-from factory.engines.base import ModelRef
 from factory.errors import ConfigError, TrainingError
 from factory.models.chat import prompt_ids, reply_ids
 from factory.models.load import load_model
+from factory.models.ref import ModelRef
 from factory.training.policy_trainer import PolicyTrainer
 from factory.training.run import train
 from factory.training.stats import MetricsFile

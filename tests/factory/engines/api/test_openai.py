@@ -11,8 +11,9 @@ import pytest
 
 from factory.engine_blocks import OpenaiEngine, Prices
 from factory.engines.api.engine import OpenaiGenerator
-from factory.engines.base import Completion, ModelRef, Request
+from factory.engines.base import Completion, Request
 from factory.errors import ConfigError, EngineError
+from factory.models.ref import ModelRef
 from tests import loopback
 from tests.fake_clock import FakeClock
 from tests.loopback import Loopback, Seen, Spoken, Wire

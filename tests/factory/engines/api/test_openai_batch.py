@@ -7,8 +7,9 @@ import pytest
 from factory.engine_blocks import OpenaiEngine, Prices
 from factory.engines.api import batch
 from factory.engines.api.engine import OpenaiGenerator
-from factory.engines.base import Completion, ModelRef, Request
+from factory.engines.base import Completion, Request
 from factory.errors import EngineError
+from factory.models.ref import ModelRef
 from tests.fake_clock import FakeClock
 from tests.loopback import Loopback, Seen, Spoken, Wire, error
 from tests.loopback_batch import BatchDesk
