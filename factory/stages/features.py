@@ -1,13 +1,14 @@
 """Feature allocation: the policy names the two features that matter most for a prompt, and one of them is drawn."""
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
-from factory.engines.base import Completion, Generator, Request
+from factory.engines.base import Generator, Request
 from factory.identity import Messages, draw
 from factory.schema import FEATURES, conform
+from factory.stages.parts import parts
 from factory.views import Turns
 from principles import PrincipleSet, Template, template
 
@@ -36,29 +37,27 @@ def allocate(
     an answer that cannot be read, or none, leaves `allocated` null. A set that offers two features or fewer leaves
     nothing to ask: chance decides, without a request.
     """
-    rows = prompts.select("prompt_id", "prompt").rows()
-    answers: dict[str, Completion] = {}
-    asked = len(principles.offered) > 2
-    if asked:
-        ask = Question(principles)
-        requests = [ask.request(prompt_id, prompt, seed, iteration) for prompt_id, prompt in rows]
-        answers = {answer.id: answer for answer in engine.generate(requests)}
-    records = []
-    for prompt_id, _ in rows:
-        answer = answers.get(f"features/{prompt_id}")
-        raw = answer.text if answer else None
-        named = read_features(raw, principles)
-        chosen = draw_feature(named, principles, prompt_id, seed, iteration)
-        records.append(
-            {
-                "prompt_id": prompt_id,
-                "feature": chosen.feature,
-                "feature_source": chosen.source,
-                "allocated": named,
-                "raw": raw,
-                "error": answer.error if answer else "the engine gave no answer" if asked else None,
-            }
-        )
+    ask = Question(principles) if len(principles.offered) > 2 else None
+    records: list[dict[str, Any]] = []
+    for part in parts(prompts.select("prompt_id", "prompt")):
+        rows = part.rows()
+        requests = [ask.request(prompt_id, prompt, seed, iteration) for prompt_id, prompt in rows] if ask else []
+        answers = {answer.id: answer for answer in engine.generate(requests)} if ask else {}
+        for prompt_id, _ in rows:
+            answer = answers.get(f"features/{prompt_id}")
+            raw = answer.text if answer else None
+            named = read_features(raw, principles)
+            chosen = draw_feature(named, principles, prompt_id, seed, iteration)
+            records.append(
+                {
+                    "prompt_id": prompt_id,
+                    "feature": chosen.feature,
+                    "feature_source": chosen.source,
+                    "allocated": named,
+                    "raw": raw,
+                    "error": answer.error if answer else "the engine gave no answer" if ask else None,
+                }
+            )
     frame = pl.DataFrame(records, schema=FEATURES.dtypes) if records else FEATURES.empty()
     return conform(frame, FEATURES).sort("prompt_id")
 

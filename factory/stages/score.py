@@ -1,13 +1,14 @@
 """Scores: how likely the policy finds each reply of a pair under each view, pi~ of eq. 4."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from factory.engines.base import Reply, Score, Scorer, ScoreRequest
 from factory.schema import LOGPS, PAIRS, REPLIES, SCORES, conform, logp_column
+from factory.stages.parts import parts
 from factory.views import views
 
 
@@ -23,21 +24,27 @@ class Asked(NamedTuple):
 def score(pairs: pl.DataFrame, scorer: Scorer | None) -> pl.DataFrame:
     """`pairs` with the nine `logp_{reply}_{view}` columns, mean log-probability per token, in the order of `pairs`.
 
-    One request per pair and view, all in one call; a pair without system messages has the plain view alone. What could
-    not be measured (no such reply or view, a prompt longer than the context, a failure) is null. A reply counts its
-    end-of-turn token unless the length limit cut it. Without a scorer, as where only an API knows the model, all nine
-    are null. Log-probabilities that `pairs` held before are replaced.
+    One request per pair and view, those of a part (`parts.AT_ONCE`) in one call; a pair without system messages has
+    the plain view alone. What could not be measured (no such reply or view, a prompt longer than the context, a
+    failure) is null. A reply counts its end-of-turn token unless the length limit cut it. Without a scorer, as
+    where only an API knows the model, all nine are null. Log-probabilities that `pairs` held before are replaced.
     """
     table = conform(pairs.drop(list(LOGPS), strict=False), PAIRS)
-    rows = table.select(list(PAIRS.columns)).unique("pair_id", keep="first", maintain_order=True).to_dicts()
+    if scorer is None:
+        return conform(table, SCORES)
+    pairs = table.select(list(PAIRS.columns)).unique("pair_id", keep="first", maintain_order=True)
+    logps = pl.concat([_logps(part.to_dicts(), scorer) for part in parts(pairs)])
+    return conform(table.join(logps, on="pair_id", how="left", maintain_order="left"), SCORES)
+
+
+def _logps(rows: Sequence[Mapping[str, Any]], scorer: Scorer) -> pl.DataFrame:
     asked = [each for row in rows for each in _asked(row)]
-    answers = {answer.id: answer for answer in scorer.score([each.request for each in asked])} if scorer else {}
+    answers = {answer.id: answer for answer in scorer.score([each.request for each in asked])}
     measured: dict[str, dict[str, Any]] = {row["pair_id"]: {"pair_id": row["pair_id"]} for row in rows}
     for each in asked:
         measured[each.pair_id].update(_measured(each, answers.get(each.request.id)))
     schema = {"pair_id": pl.String(), **{name: column.dtype for name, column in LOGPS.items()}}
-    logps = pl.DataFrame(list(measured.values()), schema=schema)
-    return conform(table.join(logps, on="pair_id", how="left", maintain_order="left"), SCORES)
+    return pl.DataFrame(list(measured.values()), schema=schema)
 
 
 def _asked(row: Mapping[str, Any]) -> list[Asked]:

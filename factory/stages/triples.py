@@ -1,6 +1,6 @@
 """Triples: the policy replies to x, x+ and x-, and the three replies become a pair with its original."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -10,6 +10,7 @@ from factory.config import Sampling
 from factory.engines.base import Completion, Generator, Request
 from factory.identity import draw, pair_id
 from factory.schema import CONTRAST, PAIRS, REJECTED, REPLIES, Split, conform
+from factory.stages.parts import parts
 from factory.views import views
 from filters.text import normalised
 from principles.leaks import find_leak, strip_label
@@ -32,22 +33,27 @@ def triples(
 ) -> Split:
     """PAIRS rows, `samples_per_view` for each prompt of `contrast`, in the order of prompt_id and sample.
 
-    All replies are asked for in one call. The k-th chosen, rejected and original reply of a prompt make its k-th pair.
-    A label that a reply begins with is taken off the text that is kept; its token count is null then, since the tokens
-    of the rest were not counted. A triple goes to rejected as `failed` (a request failed), `empty_chosen`,
-    `empty_rejected`, `empty_original`, `equal_replies` (two of them are the same but for spacing), `leak` (chosen or
-    rejected calls itself what it was told to be) or `same_pair` (an earlier sample of the prompt gave this very pair).
+    The replies of a part (`parts.AT_ONCE`) are asked for in one call. The k-th chosen, rejected and original reply
+    of a prompt make its k-th pair. A label that a reply begins with is taken off the text that is kept; its token
+    count is null then, since the tokens of the rest were not counted. A triple goes to rejected as `failed` (a
+    request failed), `empty_chosen`, `empty_rejected`, `empty_original`, `equal_replies` (two of them are the same
+    but for spacing), `leak` (chosen or rejected calls itself what it was told to be) or `same_pair` (an earlier
+    sample of the prompt gave this very pair).
     """
     asked = conform(contrast, CONTRAST).join(_own_columns(prompts), on="prompt_id", how="inner").sort("prompt_id")
-    rows = asked.to_dicts()
-    samples = range(sampling.samples_per_view)
-    requests = [each for row in rows for k in samples for each in _requests(row, k, sampling, seed, iteration)]
-    answers = {answer.id: answer for answer in engine.generate(requests)}
-    records = [_record(row, k, answers) for row in rows for k in samples]
-    replies = pl.DataFrame(records, schema=_RECORD)
+    replies = pl.concat([_replies(part.to_dicts(), engine, sampling, seed, iteration) for part in parts(asked)])
     origin = {"method": pl.lit(method), "policy": pl.lit(policy), "iteration": pl.lit(iteration, pl.Int64)}
     table = asked.drop("adjective_good", "adjective_bad").join(replies, on="prompt_id", how="inner")
     return _split(table.sort("prompt_id", "k").with_columns(**origin, **_reasons()))
+
+
+def _replies(
+    rows: Sequence[Mapping[str, Any]], engine: Generator, sampling: Sampling, seed: int, iteration: int
+) -> pl.DataFrame:
+    samples = range(sampling.samples_per_view)
+    requests = [each for row in rows for k in samples for each in _requests(row, k, sampling, seed, iteration)]
+    answers = {answer.id: answer for answer in engine.generate(requests)}
+    return pl.DataFrame([_record(row, k, answers) for row in rows for k in samples], schema=_RECORD)
 
 
 def _own_columns(prompts: pl.DataFrame) -> pl.DataFrame:
