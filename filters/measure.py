@@ -52,7 +52,14 @@ def sink(frame: pl.LazyFrame, path: Path, **options: Any) -> None:
     except pl.exceptions.ComputeError as error:
         for number in (code for code in _NO_ROOM if f"(os error {code})" in str(error)):
             raise OSError(number, os.strerror(number), str(path)) from error
+        _find_room(path)
         raise InputError(f"the pairs cannot be read: {error}") from error
+
+
+def _find_room(path: Path) -> None:
+    """Raise OSError when the file may not grow, which polars may tell as a fault of the format."""
+    with path.open("ab") as file:
+        file.write(bytes(1 << 20))
 
 
 def _place(exprs: list[pl.Expr], expr: pl.Expr) -> int:

@@ -55,7 +55,7 @@ def test_the_run_is_the_same_twice(unbroken: tuple[dict[str, str], int], tmp_pat
 def test_a_run_killed_anywhere_ends_in_the_same_bytes(unbroken: tuple[dict[str, str], int], tmp_path: Path) -> None:
     expected, points = unbroken
     width = points / KILLS
-    chosen = [1 + int(width * (place + random.Random(place).random())) for place in range(KILLS)]
+    chosen = [1 + int(width * place) + random.Random(place).randrange(int(width)) for place in range(KILLS)]
 
     def killed_and_resumed(point: int) -> tuple[int, str]:
         folder = tmp_path / str(point) / "run"
