@@ -6,6 +6,10 @@ class FactoryError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        """The sentence in one line, whatever characters the names in it hold."""
+        return "".join(char if char.isprintable() else " " for char in super().__str__())
+
 
 class ConfigError(FactoryError):
     """A configuration or a command that cannot be carried out as written."""

@@ -21,3 +21,7 @@ def test_there_are_all():
 
 def test_a_missing_extra_says_how_to_get_it():
     assert str(MissingExtraError("train", "torch")) == "this needs the package torch: pip install 'sso-factory[train]'"
+
+
+def test_a_sentence_is_one_line_whatever_it_names():
+    assert str(FactoryError("the key a\nb\x00 is unknown")) == "the key a b  is unknown"
