@@ -32,6 +32,7 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(VENV)/bin/python benchmarks/training.py
 	$(VENV)/bin/python benchmarks/filters.py
+	$(VENV)/bin/python benchmarks/frugal.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -11,7 +11,7 @@ from polars.exceptions import PolarsError
 
 import factory
 from factory import processes, show
-from factory.errors import FactoryError, InterruptedRunError
+from factory.errors import FactoryError, InterruptedRunError, one_line
 from factory.terminal import for_stream
 
 
@@ -38,7 +38,7 @@ class _Main(click.Group):
         except PolarsError as error:
             code, sentence = 1, f"a table cannot be read or written: {str(error).splitlines()[0]}; check the file"
         if processes.first_to_fail():
-            click.echo(f"sso-factory: {show.plain(sentence)}", err=True)
+            click.echo(f"sso-factory: {one_line(sentence)}", err=True)
         raise SystemExit(code)
 
 

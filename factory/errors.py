@@ -1,6 +1,11 @@
 """The error vocabulary: whatever goes wrong, the user reads one sentence and what to do about it."""
 
 
+def one_line(text: str) -> str:
+    """`text` on one line; control characters, which could steer a terminal, become spaces."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
 class FactoryError(Exception):
     """Anything the user can be told in one sentence; `exit_code` is what the command line ends with."""
 
@@ -8,7 +13,7 @@ class FactoryError(Exception):
 
     def __str__(self) -> str:
         """The sentence in one line, whatever characters the names in it hold."""
-        return "".join(char if char.isprintable() else " " for char in super().__str__())
+        return one_line(super().__str__())
 
 
 class ConfigError(FactoryError):

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from factory.errors import one_line
 from factory.terminal import describe_seconds
 
 if TYPE_CHECKING:
@@ -86,13 +87,8 @@ def _sample(row: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def plain(text: str) -> str:
-    """The text on one line; control characters, which could steer the terminal, become spaces."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
-
-
 def _short(text: str) -> str:
-    line = plain(text)
+    line = one_line(text)
     return line if len(line) <= _SAMPLE_CHARS else line[: _SAMPLE_CHARS - 1] + "…"
 
 

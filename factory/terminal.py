@@ -37,10 +37,11 @@ def describe_seconds(seconds: float) -> str:
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
 
 
-class _RateColumn(ProgressColumn):
+class RateColumn(ProgressColumn):
     """Rate and time left, by what this process has done."""
 
     def render(self, task: Task) -> Text:
+        """As `describe_rate`."""
         done, fields = task.completed - task.fields["before"], task.fields
         left, seconds = task.remaining or 0.0, task.elapsed or 0.0
         rate = describe_rate(done, left, seconds, fields["unit"], fields["tokens"], fields["cost"])
@@ -66,7 +67,7 @@ class LiveProgress:
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            _RateColumn(),
+            RateColumn(),
             console=self._console,
             transient=True,
         )

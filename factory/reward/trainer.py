@@ -16,6 +16,7 @@ from factory.errors import ConfigError, MissingExtraError, TrainingError
 from factory.identity import draw
 from factory.reward.config import RewardTraining
 from factory.reward.tokens import PairTokens
+from factory.training.arguments import loop
 from factory.training.stats import MetricsFile
 
 try:
@@ -59,33 +60,15 @@ def arguments(config: RewardTraining, out: Path, seed: int, rows: int) -> Reward
     micro = max(size for size in range(1, config.micro_batch_pairs + 1) if config.batch_pairs % size == 0)
     rate = config.learning_rate or (1e-4 if config.lora else 1e-5)
     steps = ceil(rows / config.batch_pairs)
-    gpu = torch.cuda.is_available()
-    half = config.dtype == "bfloat16" or (config.dtype == "auto" and gpu and torch.cuda.is_bf16_supported())
     options: dict[str, Any] = {
-        "output_dir": str(out),
-        "num_train_epochs": 1,  # epochs are laid out as rows beforehand
+        **loop(config, out, seed),
         "max_steps": steps,
         "warmup_steps": int(config.warmup_ratio * steps),  # rounded down, so that a short training wastes no step
         "per_device_train_batch_size": micro,
         "gradient_accumulation_steps": config.batch_pairs // micro,
         "learning_rate": rate,
         "center_rewards_coefficient": config.center_rewards_coefficient,
-        "lr_scheduler_type": config.lr_scheduler,
-        "weight_decay": config.weight_decay,
-        "max_grad_norm": config.max_grad_norm,
         "max_length": None,  # too long pairs are dropped, and counted, before
-        "seed": seed % 2**32,
-        "logging_steps": 1,
-        "logging_nan_inf_filter": False,
-        "save_strategy": "steps",
-        "save_steps": config.save_steps,
-        "save_total_limit": 1,
-        "report_to": config.report_to or "none",
-        "disable_tqdm": True,
-        "log_level": "error",
-        "remove_unused_columns": False,
-        "bf16": half,
-        "use_cpu": not gpu,
         **_checkpointing(config.gradient_checkpointing),
         **config.trainer_options,
     }

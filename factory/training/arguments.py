@@ -1,4 +1,4 @@
-"""The training block as transformers' TrainingArguments."""
+"""The training block as transformers' TrainingArguments, and what of it other trainings share."""
 
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,14 @@ from factory.config import Training
 from factory.errors import ConfigError
 
 
-def arguments(config: Training, out: Path, seed: int) -> TrainingArguments:
-    """Arguments of the optimiser loop; `trainer_options` have the last word. Raises ConfigError on what they refuse."""
-    options: dict[str, Any] = {
+def loop(config: Any, out: Path, seed: int) -> dict[str, Any]:
+    """What every training of ours tells transformers' Trainer; rows are laid out for one pass beforehand.
+
+    `config` is the block of any training, with lr_scheduler, weight_decay, max_grad_norm, save_steps, report_to, dtype.
+    """
+    return {
         "output_dir": str(out),
-        "num_train_epochs": 1,  # epochs are laid out as steps beforehand
-        "per_device_train_batch_size": 1,
-        "gradient_accumulation_steps": 1,
-        "learning_rate": config.learning_rate,
+        "num_train_epochs": 1,
         "lr_scheduler_type": config.lr_scheduler,
         "weight_decay": config.weight_decay,
         "max_grad_norm": config.max_grad_norm,
@@ -31,8 +31,18 @@ def arguments(config: Training, out: Path, seed: int) -> TrainingArguments:
         "disable_tqdm": True,
         "log_level": "error",
         "remove_unused_columns": False,
+        **_compute_type(config.dtype),
+    }
+
+
+def arguments(config: Training, out: Path, seed: int) -> TrainingArguments:
+    """Arguments of the optimiser loop; `trainer_options` have the last word. Raises ConfigError on what they refuse."""
+    options: dict[str, Any] = {
+        **loop(config, out, seed),
+        "per_device_train_batch_size": 1,
+        "gradient_accumulation_steps": 1,
+        "learning_rate": config.learning_rate,
         "ddp_find_unused_parameters": False,
-        **_compute_type(config),
         **config.trainer_options,
     }
     try:
@@ -44,9 +54,9 @@ def arguments(config: Training, out: Path, seed: int) -> TrainingArguments:
     return made
 
 
-def _compute_type(config: Training) -> dict[str, bool]:
-    half = config.dtype == "bfloat16"
-    if config.dtype == "auto" and torch.cuda.is_available():
+def _compute_type(dtype: str) -> dict[str, bool]:
+    half = dtype == "bfloat16"
+    if dtype == "auto" and torch.cuda.is_available():
         half = torch.cuda.is_bf16_supported()
     # Where there is only a CPU it must be said: else bfloat16 is refused, and launched processes never meet.
     devices = getattr(torch, "accelerator", torch.cuda)  # torch before 2.6 has no word for all of them

@@ -24,4 +24,4 @@ def test_a_missing_extra_says_how_to_get_it():
 
 
 def test_a_sentence_is_one_line_whatever_it_names():
-    assert str(FactoryError("the key a\nb\x00 is unknown")) == "the key a b  is unknown"
+    assert str(FactoryError("the key a\nb\x00 is unknown")) == "the key a b is unknown"

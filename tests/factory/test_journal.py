@@ -9,7 +9,8 @@ import pytest
 from factory.engines.base import Completion, Reply, Request, Score, ScoreRequest
 from factory.identity import Messages, digest
 from factory.journal import Journal, JournaledGenerator, JournaledScorer
-from factory.progress import Silent
+from factory.progress import Progress, Silent
+from tests.heard import Heard
 
 KEY, OTHER = digest("a"), digest("b")
 
@@ -96,10 +97,10 @@ class Counting:
             yield Score(request.id, tuple(-1.0 for _ in request.replies), tuple(3 for _ in request.replies))
 
 
-def ask(engine: Counting, path: Path, names: str) -> dict[str, Completion]:
+def ask(engine: Counting, path: Path, names: str, progress: Progress | None = None) -> dict[str, Completion]:
     requests = [Request(name, [{"role": "user", "content": name}], 8) for name in names]
     with Journal(path) as journal:
-        answers = JournaledGenerator(engine, journal, Silent(), "test").generate(requests)
+        answers = JournaledGenerator(engine, journal, progress or Silent(), "test").generate(requests)
         return {answer.id: answer for answer in answers}
 
 
@@ -109,6 +110,15 @@ def test_an_answer_is_paid_for_once(tmp_path: Path) -> None:
     second = ask(engine, tmp_path / "j", "abc")
     assert engine.asked == ["a", "b", "c"]
     assert second["a"] == first["a"]
+
+
+def test_what_is_in_the_journal_was_done_before(tmp_path: Path) -> None:
+    heard = Heard()
+    ask(Counting(), tmp_path / "j", "ab")
+    ask(Counting(), tmp_path / "j", "abcde", heard)
+    ask(Counting(), tmp_path / "j", "abc", heard)
+    assert heard.started == [("test", 5, "requests", 2)]
+    assert (heard.done, heard.finished) == (3, 1)
 
 
 def test_a_failed_request_is_asked_again(tmp_path: Path) -> None:

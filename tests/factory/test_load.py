@@ -226,7 +226,7 @@ def test_a_block_from_overrides_alone():
     "path", sorted([*ROOT.glob("examples/*.yaml"), *ROOT.glob("factory/presets/*.yaml")]), ids=lambda p: p.name
 )
 def test_every_configuration_in_the_repository_loads(path):
-    load_config(path)
+    assert load_config(path).prompts.paths
 
 
 def test_files_of_an_export_are_looked_for_beside_the_configuration(written, tmp_path):

@@ -11,22 +11,7 @@ import factory
 from factory.config import Config
 from factory.errors import ConfigError
 from factory.pipeline import Outcome
-
-
-class Heard:
-    """Progress that keeps what was said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def start(self, name: str, total: int, unit: str, done: int = 0) -> None: ...
-
-    def advance(self, count: int = 1, tokens: int = 0, cost: float = 0.0) -> None: ...
-
-    def finish(self) -> None: ...
+from tests.heard import Heard
 
 
 def config(folder: Path, prompts: dict[str, Any], count: int = 60, **blocks: Any) -> Config:
@@ -88,7 +73,7 @@ def test_prompts_that_run_out_are_said(tmp_path: Path) -> None:
     heard = Heard()
     made = factory.run(config(tmp_path, {"target_pairs": 500, "per_round": 25}), tmp_path / "run", progress=heard)
     assert iterations(tmp_path / "run") == {1: 25, 2: 25, 3: 10}
-    assert made.drawn in heard.said
+    assert made.drawn in heard.lines
     assert "the prompts have run out" in (made.drawn or "")
     assert f"{passed(made)} of 500 pairs pass after 60 prompts" in (made.drawn or "")
 
@@ -116,7 +101,7 @@ def test_a_higher_target_goes_on_and_a_second_run_makes_nothing(tmp_path: Path) 
     def go(target: int) -> list[str]:
         heard = Heard()
         factory.run(config(tmp_path, {"target_pairs": target, "per_round": 10}), tmp_path / "run", progress=heard)
-        return [line for line in heard.said if "reused" not in line and "filtered/filter" not in line]
+        return [line for line in heard.lines if "reused" not in line and "filtered/filter" not in line]
 
     first, again, higher = go(20), go(20), go(35)
     assert any(line.startswith("iterations/1/triples") for line in first)

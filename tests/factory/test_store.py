@@ -13,22 +13,7 @@ from factory.identity import digest
 from factory.journal import Journal
 from factory.schema import Split
 from factory.store import RunFolder, Stage, StageReachedError, Workspace, open_run
-
-
-class Told:
-    """A Progress that keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-    def start(self, name: str, total: int, unit: str, done: int = 0) -> None: ...
-
-    def advance(self, count: int = 1, tokens: int = 0, cost: float = 0.0) -> None: ...
-
-    def finish(self) -> None: ...
+from tests.heard import Heard
 
 
 def table(value: int, calls: list[int]) -> Callable[[Journal], pl.DataFrame]:
@@ -39,8 +24,8 @@ def table(value: int, calls: list[int]) -> Callable[[Journal], pl.DataFrame]:
     return build
 
 
-def make(root: Path, inputs: dict[str, object], value: int, calls: list[int], told: Told | None = None) -> Stage:
-    with open_run(root, told or Told()) as folder:
+def make(root: Path, inputs: dict[str, object], value: int, calls: list[int], told: Heard | None = None) -> Stage:
+    with open_run(root, told or Heard()) as folder:
         return folder.table("iterations/1/numbers", inputs, table(value, calls))
 
 
@@ -56,7 +41,7 @@ def test_a_stage_with_the_same_inputs_is_made_once(tmp_path: Path) -> None:
 
 def test_a_changed_input_makes_it_again_and_is_named(tmp_path: Path) -> None:
     calls: list[int] = []
-    told = Told()
+    told = Heard()
     make(tmp_path, {"sampling": {"temperature": 0.7, "top_p": 0.8}}, 7, calls)
     make(tmp_path, {"sampling": {"temperature": 1.0, "top_p": 0.8}}, 8, calls, told)
     assert calls == [7, 8]
@@ -69,7 +54,7 @@ def test_what_a_stage_no_longer_makes_is_removed(tmp_path: Path) -> None:
     def build(rejected: int) -> Callable[[Journal], Split]:
         return lambda journal: Split(pl.DataFrame({"n": [1]}), pl.DataFrame({"reason": ["odd"] * rejected}))
 
-    with open_run(tmp_path / "run", Told()) as folder:
+    with open_run(tmp_path / "run", Heard()) as folder:
         folder.table("numbers", {"a": 1}, build(2))
         assert (tmp_path / "run/numbers.rejected.parquet").is_file()
         manifest = tmp_path / "run/numbers.manifest.json"
@@ -94,7 +79,7 @@ def test_what_a_stage_no_longer_makes_is_removed(tmp_path: Path) -> None:
 )
 def test_a_harmed_table_is_made_again(tmp_path: Path, harm: Callable[[Path], object], word: str) -> None:
     calls: list[int] = []
-    told = Told()
+    told = Heard()
     stage = make(tmp_path, {}, 7, calls)
     harm(stage.path)
     assert make(tmp_path, {}, 7, calls, told).read()["n"].to_list() == [7]
@@ -128,7 +113,7 @@ def test_a_manifest_from_a_newer_version_stops_the_run(tmp_path: Path) -> None:
 
 def test_rejected_rows_lie_beside_the_table(tmp_path: Path) -> None:
     split = Split(pl.DataFrame({"n": [1]}), pl.DataFrame({"n": [2], "reason": ["odd"]}))
-    with open_run(tmp_path, Told()) as folder:
+    with open_run(tmp_path, Heard()) as folder:
         stage = folder.table("rows", {}, lambda journal: split)
     assert stage.rejected_path is not None
     assert pl.read_parquet(stage.rejected_path)["reason"].to_list() == ["odd"]
@@ -145,10 +130,10 @@ def test_what_a_killed_build_left_is_found_by_the_next_with_the_same_inputs_only
         found = (work.path / "checkpoint").is_file()
         return {"found": found, "answers": len(work.journal)}
 
-    with pytest.raises(KeyboardInterrupt), open_run(tmp_path, Told()) as folder:
+    with pytest.raises(KeyboardInterrupt), open_run(tmp_path, Heard()) as folder:
         folder.stage("s", {"a": 1}, half)
     assert not (tmp_path / "s.manifest.json").exists()
-    with open_run(tmp_path, Told()) as folder:
+    with open_run(tmp_path, Heard()) as folder:
         assert folder.stage("s", {"a": 1}, whole).facts == {"found": True, "answers": 1}
         assert folder.stage("s", {"a": 2}, whole).facts == {"found": False, "answers": 1}
 
@@ -162,7 +147,7 @@ def test_a_folder_takes_the_place_of_the_former_one(tmp_path: Path) -> None:
 
         return build
 
-    with open_run(tmp_path, Told()) as folder:
+    with open_run(tmp_path, Heard()) as folder:
         folder.stage("train", {"a": 1}, leave("old"))
         stage = folder.stage("train", {"a": 2}, leave("new"))
     assert [path.name for path in (tmp_path / "policy").iterdir()] == ["new"]
@@ -170,7 +155,7 @@ def test_a_folder_takes_the_place_of_the_former_one(tmp_path: Path) -> None:
 
 
 def test_until_stops_after_the_stage(tmp_path: Path) -> None:
-    with open_run(tmp_path, Told(), until="1/numbers") as folder, pytest.raises(StageReachedError):
+    with open_run(tmp_path, Heard(), until="1/numbers") as folder, pytest.raises(StageReachedError):
         folder.table("iterations/1/numbers", {}, table(1, []))
     assert (tmp_path / "iterations/1/numbers.manifest.json").is_file()
 
@@ -181,7 +166,7 @@ def test_a_second_process_is_told_who_holds_the_run(tmp_path: Path) -> None:
         "from factory.store import open_run; from factory.progress import Silent\n"
         "with open_run(Path(sys.argv[1]), Silent()): pass"
     )
-    with open_run(tmp_path, Told()):
+    with open_run(tmp_path, Heard()):
         done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
     assert f"in use by process {os.getpid()}" in done.stderr
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 0
@@ -189,7 +174,7 @@ def test_a_second_process_is_told_who_holds_the_run(tmp_path: Path) -> None:
 
 def test_a_run_folder_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StoreError, match="cannot be written"), open_run(tmp_path / "file", Told()):
+    with pytest.raises(StoreError, match="cannot be written"), open_run(tmp_path / "file", Heard()):
         pass
 
 

@@ -3,8 +3,9 @@ import re
 
 import pytest
 from rich.console import Console
+from rich.progress import Progress as Bars
 
-from factory.terminal import LineProgress, LiveProgress, describe_rate, describe_seconds, for_stream
+from factory.terminal import LineProgress, LiveProgress, RateColumn, describe_rate, describe_seconds, for_stream
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,15 @@ def test_a_bar_goes_on_from_what_was_done_before():
     assert "29/45" in stream.getvalue()
     assert "ETA" in stream.getvalue()
     assert "[not markup]" in stream.getvalue()
+
+
+def test_the_rate_beside_a_bar_is_of_what_was_done_since():
+    clock = [0.0]
+    bars = Bars(get_time=lambda: clock[0])
+    task = bars.add_task("scores 1", total=45, completed=28, before=28, unit="prompts", tokens=0, cost=0.0)
+    bars.advance(task, 2)
+    clock[0] = 10.0
+    assert RateColumn().render(bars.tasks[0]).plain == "0.2 prompts/s · ETA 1m15s"
 
 
 def test_lines_where_there_is_no_terminal():

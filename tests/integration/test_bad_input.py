@@ -66,17 +66,21 @@ def hold_funnel(out: Path, wanted: Taken) -> None:
     assert funnel["input"] == wanted.kept + sum(wanted.rejected.values()), "nothing is lost"
 
 
+def hold(done: Result, wanted: Refused | Taken, out: Path) -> None:
+    if isinstance(wanted, Refused):
+        hold_refused(done, wanted, out)
+        return
+    assert done.exit_code == 0, done.output
+    hold_funnel(out, wanted)
+
+
 @pytest.mark.parametrize("name", PAIRS)
 def test_pairs(name: str, tmp_path: Path) -> None:
     source, wanted = put(tmp_path, PAIRS[name]), PAIRS[name][2]
     config = tmp_path / "f.yaml"
     config.write_text("filters: [{use: duplicate}, {use: length_gap}]")
     done = call("filter", source, "--out", tmp_path / "out", "--config", config)
-    if isinstance(wanted, Refused):
-        hold_refused(done, wanted, tmp_path / "out")
-        return
-    assert done.exit_code == 0, done.output
-    hold_funnel(tmp_path / "out", wanted)
+    hold(done, wanted, tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
@@ -125,11 +129,7 @@ def test_judge_answers(name: str, tmp_path: Path) -> None:
     judge = {"name": "J", "engine": {"kind": "scripted", "script": str(tmp_path / "s.jsonl")}}
     (tmp_path / "f.yaml").write_text(yaml.safe_dump({"filters": [{"use": "judge_agrees"}], "judges": [judge]}))
     done = call("filter", tmp_path / "pairs.jsonl", "--out", tmp_path / "out", "--config", tmp_path / "f.yaml")
-    if isinstance(wanted, Refused):
-        hold_refused(done, wanted, tmp_path / "out")
-        return
-    assert done.exit_code == 0, done.output
-    hold_funnel(tmp_path / "out", wanted)
+    hold(done, wanted, tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", VOTES)

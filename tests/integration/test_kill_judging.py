@@ -13,7 +13,7 @@ import pytest
 from tests.loopback import Loopback, judging, longer
 
 ROOT = Path(__file__).parents[2]
-PAIRS, IN_FLIGHT, KILLS = 600, 8, 4
+PAIRS, IN_FLIGHT, KILLS = 2_000, 8, 4
 
 
 def command(folder: Path, server: Loopback, out: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from factory.engine_blocks import OpenaiEngine, Prices
 from factory.engines.base import Completion, Request
+from factory.errors import one_line
 from factory.identity import Messages
 
 _TOKEN_PARAMETERS = ("max_completion_tokens", "max_tokens")
@@ -119,7 +120,7 @@ def error_of(body: Any) -> dict[str, Any]:
 
 
 def _one_line(message: object) -> str:
-    line = " ".join(str(message).split())
+    line = one_line(str(message))
     return line if len(line) <= _LINE_CHARS else line[: _LINE_CHARS - 1] + "…"
 
 

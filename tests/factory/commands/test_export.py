@@ -15,18 +15,10 @@ from factory.commands.export_stages import export_into
 from factory.config import Export
 from factory.errors import ConfigError, InputError
 from factory.journal import Journal
-from factory.progress import Silent
 from factory.store import Workspace
+from tests.heard import Heard
 from tests.pairs import assistant, pairs, user
 from tests.runs import run_folder
-
-
-class Said(Silent):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +74,7 @@ def test_it_is_the_function_of_the_package() -> None:
 def test_rows_that_are_no_pairs_are_said(tmp_path: Path) -> None:
     same = {"prompt": "q", "chosen": "a", "rejected": "a"}
     pl.DataFrame([same, {**same, "rejected": "b"}]).write_parquet(tmp_path / "in.parquet")
-    said = Said()
+    said = Heard()
     export(tmp_path / "in.parquet", "rm", tmp_path / "out", progress=said)
     assert any(line.startswith("reading: 1 rows are no pairs") for line in said.lines), said.lines
 
@@ -90,7 +82,7 @@ def test_rows_that_are_no_pairs_are_said(tmp_path: Path) -> None:
 def test_arguments_win_over_the_config(tmp_path: Path) -> None:
     config = Export(license="mit", test_share=0, mix=["nowhere.jsonl"])
     pairs(3).write_parquet(tmp_path / "more.parquet")
-    said = Said()
+    said = Heard()
     export(pairs(6).head(6), "rm", tmp_path / "out", config=config, mix=[str(tmp_path / "more.parquet")], progress=said)
     text = (tmp_path / "out/README.md").read_text()
     assert "license: mit" in text
@@ -100,7 +92,7 @@ def test_arguments_win_over_the_config(tmp_path: Path) -> None:
 
 def test_check_writes_nothing_and_names_the_row(tmp_path: Path) -> None:
     export(pairs(6), "rm", tmp_path / "out")
-    said = Said()
+    said = Heard()
     assert export(str(tmp_path / "out"), "rm", check=True, progress=said) == [tmp_path / "out"]
     assert said.lines == [f"{tmp_path / 'out'}: 12 rows keep the rules of rm"]
     bad = pl.DataFrame([{"chosen": [user("q")], "rejected": [user("q"), assistant("a")]}])

@@ -11,7 +11,7 @@ import factory
 from factory.config import Export
 from factory.errors import ConfigError
 from factory.pipeline import Outcome
-from factory.progress import Silent
+from tests.heard import Heard
 from tests.hub import Hub
 from tests.pairs import pair, table, user
 
@@ -31,18 +31,10 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         yield running
 
 
-class Said(Silent):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-
 def run(run_dir: Path, **export: object) -> tuple[Outcome, list[str]]:
     config = factory.load_config(QUICKSTART, ["engine.kind=scripted"])
     config = config.model_copy(update={"export": Export(formats=["rm"], **export)})
-    said = Said()
+    said = Heard()
     return factory.run(config, run_dir, progress=said), said.lines
 
 

@@ -10,16 +10,8 @@ import pytest
 from factory.config import Export, Mix
 from factory.errors import ConfigError
 from factory.exports.mix import mix
-from factory.progress import Silent
+from tests.heard import Heard
 from tests.pairs import assistant, pairs, user
-
-
-class Said(Silent):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def skywork(path: Path, rows: int, first: int = 0, **more: Any) -> Path:
@@ -72,7 +64,7 @@ def test_without_a_share_all_is_taken_and_counts_towards_the_rest(tmp_path: Path
 
 
 def test_a_file_that_is_too_small_gives_all_it_has_and_says_so(tmp_path: Path) -> None:
-    said = Said()
+    said = Heard()
     others = [Mix(path=str(skywork(tmp_path / "few.jsonl", 5)), share=0.5)]
     assert mix(pairs(10).lazy(), others, progress=said).counts == {"few.jsonl": 5}
     assert any("5 pairs of 5 from few.jsonl, where its share asks for 20" in line for line in said.lines)
@@ -114,7 +106,7 @@ def test_rows_that_are_no_pairs_are_counted(tmp_path: Path) -> None:
     path = skywork(tmp_path / "sky.jsonl", 3)
     same = {"chosen": [user("q"), assistant("a")], "rejected": [user("q"), assistant("a")]}
     path.write_text(path.read_text() + json.dumps(same) + "\n")
-    said = Said()
+    said = Heard()
     assert mix(pairs(2).lazy(), [Mix(path=str(path))], progress=said).counts == {"sky.jsonl": 3}
     assert any("mix: read keeps 7 pairs, drops 1" in line for line in said.lines), said.lines
 

@@ -14,18 +14,10 @@ from factory.exports import EXPORTERS
 from factory.exports.base import RESERVED
 from factory.exports.plan import held_out
 from factory.exports.write import export
-from factory.progress import Silent
+from tests.heard import Heard
 from tests.pairs import SYSTEM, assistant, pair, pairs, table, user
 
 FEW = Export(test_share=0.25, shard_rows=1000)
-
-
-class Said(Silent):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +70,7 @@ class TestEveryFormat:
 
     def test_no_column_is_called_what_a_trainer_reads_by_accident(self, name: str, tmp_path: Path) -> None:
         taken = {"margin": 0.5, "tools": "none", "messages": "m", "question": "q", "extra_margin": 1, "mine": "kept"}
-        said = Said()
+        said = Heard()
         done = export(pairs(10, **taken), name, tmp_path / "out", FEW, progress=said)
         columns = set(rows(tmp_path / "out", tmp_path)[0])
         assert {"extra_extra_margin", "extra_margin", "extra_tools", "extra_messages", "extra_question"} <= columns
@@ -98,7 +90,7 @@ class TestEveryFormat:
         assert len(rows(out, tmp_path)) == few.rows["train"]
 
     def test_one_prompt_is_never_held_out(self, name: str, tmp_path: Path) -> None:
-        said = Said()
+        said = Heard()
         done = export(pairs(2).tail(2), name, tmp_path / "out", Export(test_share=0.999), progress=said)
         assert set(done.rows) == {"train"}
         assert any("too few prompts for a test split" in line for line in said.lines)

@@ -20,6 +20,7 @@ from factory.training.policy_trainer import PolicyTrainer
 from factory.training.run import train
 from factory.training.stats import MetricsFile
 from factory.views import view_messages
+from tests.heard import Heard
 from tests.training_pairs import scored_pairs, tiny_policy
 
 PAIRS = scored_pairs()
@@ -331,29 +332,12 @@ def test_random_state_is_left_alone(policy, tmp_path):
     assert torch.rand(1) == expected
 
 
-class Watched:
-    def __init__(self):
-        self.started, self.done, self.tokens = [], 0, 0
-
-    def say(self, text):
-        pass
-
-    def start(self, name, total, unit, done=0):
-        self.started.append((name, total, unit))
-
-    def advance(self, count=1, tokens=0, cost=0.0):
-        self.done, self.tokens = self.done + count, self.tokens + tokens
-
-    def finish(self):
-        self.started.append("finished")
-
-
 def test_progress_is_told(policy, tmp_path):
-    watched = Watched()
-    trained(policy, tmp_path, progress=watched)
-    assert watched.started == [("train", 6, "steps"), "finished"]
-    assert watched.done == 6
-    assert watched.tokens == sum(line["tokens"] for line in lines(tmp_path))
+    heard = Heard()
+    trained(policy, tmp_path, progress=heard)
+    assert heard.started == [("train", 6, "steps", 0)]
+    assert (heard.done, heard.finished) == (6, 1)
+    assert heard.tokens == sum(line["tokens"] for line in lines(tmp_path))
 
 
 def test_the_engine_decides_how_training_is_done(tmp_path):
