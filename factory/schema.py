@@ -151,7 +151,7 @@ class Split(NamedTuple):
     """What a stage, reader or filter makes of its input: every row is in one of the two."""
 
     kept: pl.DataFrame
-    rejected: pl.DataFrame
+    rejected: pl.DataFrame = pl.DataFrame()
     """The row as it came, with the REJECTED columns."""
 
 

@@ -1,6 +1,6 @@
 """The steps of the line: for each stage what it reads, what changes its data, and the function that makes it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from factory.readers import fingerprint, read_prompts
 from factory.schema import REJECTED, LazySplit, Split
 from factory.stages.contrast import contrast, longest_written
 from factory.stages.features import allocate
+from factory.stages.parts import parts
 from factory.stages.prompts import in_portions, per_round, required, within_context
 from factory.stages.prompts import prompts as plan_portions
 from factory.stages.score import score
@@ -66,7 +67,7 @@ class Steps:
         config, run = self.config.prompts, self.config.run
         room, generated = self.config.sampling.max_new_tokens, self.config.principles.source == "generated"
 
-        def build(journal: Journal) -> Split:
+        def build(journal: Journal) -> Iterator[Split]:
             planned = plan_portions(read_prompts(config.paths), config, self._seed, run.iterations)
             generator = self._generator(policy, journal, "prompts")
             texts = [*self._principles.system_messages(), *([longest_written()] if generated else [])]
@@ -75,7 +76,7 @@ class Steps:
             fitting = within_context(planned.kept, generator, room, longest)
             kept = in_portions(fitting.kept, config, self._seed, run.iterations)
             rejected = pl.concat([planned.rejected, fitting.rejected], how="diagonal_relaxed")
-            return required(Split(kept, rejected), config)
+            yield required(Split(kept, rejected), config)
 
         size = per_round(config, run.iterations)
         inputs = {
@@ -94,9 +95,10 @@ class Steps:
     def features(self, prompts: Stage, policy: ModelRef, iteration: int) -> Stage:
         """The feature of each prompt of the iteration, named by the policy and drawn."""
 
-        def build(journal: Journal) -> pl.DataFrame:
+        def build(journal: Journal) -> Iterator[Split]:
             engine = self._generator(policy, journal, f"features {iteration}")
-            return allocate(_portion(prompts, iteration), engine, self._principles, self._seed, iteration)
+            for part in parts(_portion(prompts, iteration)):
+                yield Split(allocate(part, engine, self._principles, self._seed, iteration))
 
         inputs = {"prompts": prompts.digest, "principles": self._principles.digest, **self._asked(policy, iteration)}
         return self.folder.table(f"iterations/{iteration}/features", inputs, build, count="feature_source")
@@ -105,11 +107,11 @@ class Steps:
         """The two system messages of each prompt."""
         config = self.config.principles
 
-        def build(journal: Journal) -> pl.DataFrame:
+        def build(journal: Journal) -> Iterator[Split]:
             generated = config.source == "generated"
             engine = self._generator(policy, journal, f"principles {iteration}") if generated else None
-            portion = _portion(prompts, iteration)
-            return contrast(portion, features.read(), self._principles, config, engine, self._seed, iteration)
+            for part, named in _beside(_portion(prompts, iteration), features):
+                yield Split(contrast(part, named, self._principles, config, engine, self._seed, iteration))
 
         inputs = {
             "prompts": prompts.digest,
@@ -123,18 +125,19 @@ class Steps:
     def triples(self, prompts: Stage, contrast: Stage, policy: ModelRef, iteration: int) -> Stage:
         """The three replies to each prompt, as pairs."""
 
-        def build(journal: Journal) -> Split:
+        def build(journal: Journal) -> Iterator[Split]:
             engine = self._generator(policy, journal, f"replies {iteration}")
-            return triples(
-                _portion(prompts, iteration),
-                contrast.read(),
-                engine,
-                self.config.sampling,
-                seed=self._seed,
-                iteration=iteration,
-                method=self.config.training.method,
-                policy=policy.called,
-            )
+            for part, steered in _beside(_portion(prompts, iteration), contrast):
+                yield triples(
+                    part,
+                    steered,
+                    engine,
+                    self.config.sampling,
+                    seed=self._seed,
+                    iteration=iteration,
+                    method=self.config.training.method,
+                    policy=policy.called,
+                )
 
         inputs = {
             "prompts": prompts.digest,
@@ -149,9 +152,10 @@ class Steps:
         """The log-probability of each reply under each view, by the policy that wrote them: training's reference."""
         block = scorer_block(self.config.engine, self.config.training.method != "none")
 
-        def build(journal: Journal) -> pl.DataFrame:
+        def build(journal: Journal) -> Iterator[Split]:
             scorer = self._room.scorer(block, policy, journal, f"scores {iteration}") if block else None
-            return score(triples.read(), scorer)
+            for part in parts(triples.scan()):
+                yield Split(score(part, scorer))
 
         engine = block.fingerprint if block else None
         inputs = {"triples": triples.digest, "policy": policy.identity, "engine": engine}
@@ -269,8 +273,14 @@ def _filters_of(config: Config) -> tuple[Filter, ...]:
     return steps
 
 
-def _portion(prompts: Stage, iteration: int) -> pl.DataFrame:
-    return prompts.read().filter(pl.col("portion") == iteration)
+def _portion(prompts: Stage, iteration: int) -> pl.LazyFrame:
+    """The prompts of an iteration, in the order of the tables made of them, so that these can be read part by part."""
+    return prompts.scan().filter(pl.col("portion") == iteration).sort("prompt_id").collect().lazy()
+
+
+def _beside(portion: pl.LazyFrame, stage: Stage) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """The prompts part by part, each with its rows of a table that has one for every prompt, in the same order."""
+    return zip(parts(portion), parts(stage.scan()), strict=True)
 
 
 def _rejected(stage: Stage) -> pl.LazyFrame:

@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from factory.journal import Journal
 from factory.outputs import Output, move_up, problem, remove_stale
 from factory.progress import Progress
 from factory.schema import Split
+from factory.table_file import TableFile
 
 MANIFEST_VERSION = 1
 
@@ -84,25 +85,26 @@ class RunFolder:
         self.root, self.progress, self._until = root, progress, until
 
     def table(
-        self, name: str, inputs: Mapping[str, Any], build: Callable[[Journal], pl.DataFrame | Split], count: str = ""
+        self, name: str, inputs: Mapping[str, Any], build: Callable[[Journal], Iterable[Split]], count: str = ""
     ) -> Stage:
         """A stage whose output is the table `{name}.parquet`, with `{name}.rejected.parquet` beside it if need be.
 
-        `count` is a column whose values are counted in the facts, under `values`.
+        `build` yields the table part by part, at least one, and each is written before the next is asked for. `count`
+        is a column whose values are counted in the facts, under `values`.
         """
 
         def write(work: Workspace) -> dict[str, Any]:
-            made = build(work.journal)
-            split = made if isinstance(made, Split) else Split(made, pl.DataFrame())
             leaf = name.rsplit("/", 1)[-1]
-            split.kept.write_parquet(work.path / f"{leaf}.parquet")
-            if len(split.rejected):
-                split.rejected.write_parquet(work.path / f"{leaf}.rejected.parquet")
-            return {
-                "rows": len(split.kept),
-                "rejected": len(split.rejected),
-                "reasons": _counts(split.rejected, "reason"),
-            } | ({"values": _counts(split.kept, count)} if count else {})
+            kept = TableFile(work.path / f"{leaf}.parquet", count)
+            rejected = TableFile(work.path / f"{leaf}.rejected.parquet", "reason")
+            for part in build(work.journal):
+                kept.add(part.kept)
+                if len(part.rejected):
+                    rejected.add(part.rejected)
+            kept.close()
+            rejected.close()
+            facts = {"rows": kept.rows, "rejected": rejected.rows, "reasons": rejected.counts}
+            return facts | ({"values": kept.counts} if count else {})
 
         return self.stage(name, inputs, write)
 
@@ -257,14 +259,6 @@ def _dotted(name: str, old: Any, new: Any) -> str:
         inner = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
         return ", ".join(f"{name}.{key}" for key in inner)
     return name
-
-
-def _counts(table: pl.DataFrame, column: str) -> dict[str, int]:
-    """Rows by their value in `column`, the most frequent first."""
-    if table.is_empty():
-        return {}
-    counted = table.group_by(column).len().sort(["len", column], descending=[True, False])
-    return dict(counted.iter_rows())
 
 
 def _summary(facts: Mapping[str, Any]) -> str:

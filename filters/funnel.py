@@ -16,10 +16,11 @@ import polars as pl
 
 from factory.errors import ConfigError, InputError
 from factory.schema import REJECTED, LazySplit
+from factory.table_file import sink
 from filters import votes
 from filters.base import ROW, Filter
 from filters.ledger import Ledger, Step
-from filters.measure import Measures, sink
+from filters.measure import Measures
 
 Judgments = pl.DataFrame | pl.LazyFrame
 Ask = Callable[[pl.LazyFrame], Judgments]

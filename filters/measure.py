@@ -1,20 +1,15 @@
 """Pass one of the funnel: every filter's measures, from one streaming read of the texts."""
 
-import errno
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from factory.errors import InputError
 from factory.schema import PAIRS, SCORES, Table, check
+from factory.table_file import sink
 from filters.base import ROW, Filter
 
 IDS = ("pair_id", "prompt_id")
-_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS)
-"""What the disk says where nothing more can be written; polars tells it within a message of its own."""
 
 
 class Measures:
@@ -43,23 +38,6 @@ class Measures:
         """Row numbers, ids and the measures of the filter at `position`."""
         own = [pl.col(str(place)).alias(name) for name, place in self._columns[position].items()]
         return pl.scan_parquet(self._path).select(ROW, *IDS, *own)
-
-
-def sink(frame: pl.LazyFrame, path: Path, **options: Any) -> None:
-    """Write what is read from the pairs to a Parquet file; InputError for what cannot be read, OSError for no room."""
-    try:
-        frame.sink_parquet(path, **options)
-    except pl.exceptions.ComputeError as error:
-        for number in (code for code in _NO_ROOM if f"(os error {code})" in str(error)):
-            raise OSError(number, os.strerror(number), str(path)) from error
-        _find_room(path)
-        raise InputError(f"the pairs cannot be read: {error}") from error
-
-
-def _find_room(path: Path) -> None:
-    """Raise OSError when the file may not grow, which polars may tell as a fault of the format."""
-    with path.open("ab") as file:
-        file.write(bytes(1 << 20))
 
 
 def _place(exprs: list[pl.Expr], expr: pl.Expr) -> int:

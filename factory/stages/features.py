@@ -8,7 +8,6 @@ import polars as pl
 from factory.engines.base import Generator, Request
 from factory.identity import Messages, draw
 from factory.schema import FEATURES, conform
-from factory.stages.parts import parts
 from factory.views import Turns
 from principles import PrincipleSet, Template, template
 
@@ -38,26 +37,25 @@ def allocate(
     nothing to ask: chance decides, without a request.
     """
     ask = Question(principles) if len(principles.offered) > 2 else None
+    rows = prompts.select("prompt_id", "prompt").rows()
+    requests = [ask.request(prompt_id, prompt, seed, iteration) for prompt_id, prompt in rows] if ask else []
+    answers = {answer.id: answer for answer in engine.generate(requests)} if ask else {}
     records: list[dict[str, Any]] = []
-    for part in parts(prompts.select("prompt_id", "prompt")):
-        rows = part.rows()
-        requests = [ask.request(prompt_id, prompt, seed, iteration) for prompt_id, prompt in rows] if ask else []
-        answers = {answer.id: answer for answer in engine.generate(requests)} if ask else {}
-        for prompt_id, _ in rows:
-            answer = answers.get(f"features/{prompt_id}")
-            raw = answer.text if answer else None
-            named = read_features(raw, principles)
-            chosen = draw_feature(named, principles, prompt_id, seed, iteration)
-            records.append(
-                {
-                    "prompt_id": prompt_id,
-                    "feature": chosen.feature,
-                    "feature_source": chosen.source,
-                    "allocated": named,
-                    "raw": raw,
-                    "error": answer.error if answer else "the engine gave no answer" if ask else None,
-                }
-            )
+    for prompt_id, _ in rows:
+        answer = answers.get(f"features/{prompt_id}")
+        raw = answer.text if answer else None
+        named = read_features(raw, principles)
+        chosen = draw_feature(named, principles, prompt_id, seed, iteration)
+        records.append(
+            {
+                "prompt_id": prompt_id,
+                "feature": chosen.feature,
+                "feature_source": chosen.source,
+                "allocated": named,
+                "raw": raw,
+                "error": answer.error if answer else "the engine gave no answer" if ask else None,
+            }
+        )
     frame = pl.DataFrame(records, schema=FEATURES.dtypes) if records else FEATURES.empty()
     return conform(frame, FEATURES).sort("prompt_id")
 

@@ -8,7 +8,6 @@ import polars as pl
 
 from factory.engines.base import Reply, Score, Scorer, ScoreRequest
 from factory.schema import LOGPS, PAIRS, REPLIES, SCORES, conform, logp_column
-from factory.stages.parts import parts
 from factory.views import views
 
 
@@ -24,7 +23,7 @@ class Asked(NamedTuple):
 def score(pairs: pl.DataFrame, scorer: Scorer | None) -> pl.DataFrame:
     """`pairs` with the nine `logp_{reply}_{view}` columns, mean log-probability per token, in the order of `pairs`.
 
-    One request per pair and view, those of a part (`parts.AT_ONCE`) in one call; a pair without system messages has
+    One request per pair and view, all in one call; a pair without system messages has
     the plain view alone. What could not be measured (no such reply or view, a prompt longer than the context, a
     failure) is null. A reply counts its end-of-turn token unless the length limit cut it. Without a scorer, as
     where only an API knows the model, all nine are null. Log-probabilities that `pairs` held before are replaced.
@@ -33,7 +32,7 @@ def score(pairs: pl.DataFrame, scorer: Scorer | None) -> pl.DataFrame:
     if scorer is None:
         return conform(table, SCORES)
     pairs = table.select(list(PAIRS.columns)).unique("pair_id", keep="first", maintain_order=True)
-    logps = pl.concat([_logps(part.to_dicts(), scorer) for part in parts(pairs)])
+    logps = _logps(pairs.to_dicts(), scorer)
     return conform(table.join(logps, on="pair_id", how="left", maintain_order="left"), SCORES)
 
 

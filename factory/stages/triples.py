@@ -10,7 +10,6 @@ from factory.config import Sampling
 from factory.engines.base import Completion, Generator, Request
 from factory.identity import draw, pair_id
 from factory.schema import CONTRAST, PAIRS, REJECTED, REPLIES, Split, conform
-from factory.stages.parts import parts
 from factory.views import views
 from filters.text import normalised
 from principles.leaks import find_leak, strip_label
@@ -33,7 +32,7 @@ def triples(
 ) -> Split:
     """PAIRS rows, `samples_per_view` for each prompt of `contrast`, in the order of prompt_id and sample.
 
-    The replies of a part (`parts.AT_ONCE`) are asked for in one call. The k-th chosen, rejected and original reply
+    All replies are asked for in one call. The k-th chosen, rejected and original reply
     of a prompt make its k-th pair. A label that a reply begins with is taken off the text that is kept; its token
     count is null then, since the tokens of the rest were not counted. A triple goes to rejected as `failed` (a
     request failed), `empty_chosen`, `empty_rejected`, `empty_original`, `equal_replies` (two of them are the same
@@ -41,7 +40,7 @@ def triples(
     sample of the prompt gave this very pair).
     """
     asked = conform(contrast, CONTRAST).join(_own_columns(prompts), on="prompt_id", how="inner").sort("prompt_id")
-    replies = pl.concat([_replies(part.to_dicts(), engine, sampling, seed, iteration) for part in parts(asked)])
+    replies = _replies(asked.to_dicts(), engine, sampling, seed, iteration)
     origin = {"method": pl.lit(method), "policy": pl.lit(policy), "iteration": pl.lit(iteration, pl.Int64)}
     table = asked.drop("adjective_good", "adjective_bad").join(replies, on="prompt_id", how="inner")
     return _split(table.sort("prompt_id", "k").with_columns(**origin, **_reasons()))

@@ -2,7 +2,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -16,10 +16,10 @@ from factory.store import RunFolder, Stage, StageReachedError, Workspace, open_r
 from tests.heard import Heard
 
 
-def table(value: int, calls: list[int]) -> Callable[[Journal], pl.DataFrame]:
-    def build(journal: Journal) -> pl.DataFrame:
+def table(value: int, calls: list[int]) -> Callable[[Journal], Iterator[Split]]:
+    def build(journal: Journal) -> Iterator[Split]:
         calls.append(value)
-        return pl.DataFrame({"n": [value]})
+        yield Split(pl.DataFrame({"n": [value]}))
 
     return build
 
@@ -51,8 +51,8 @@ def test_a_changed_input_makes_it_again_and_is_named(tmp_path: Path) -> None:
 def test_what_a_stage_no_longer_makes_is_removed(tmp_path: Path) -> None:
     """Or last time's rejected rows, or votes, would pass for those of this time. Nothing outside is touched."""
 
-    def build(rejected: int) -> Callable[[Journal], Split]:
-        return lambda journal: Split(pl.DataFrame({"n": [1]}), pl.DataFrame({"reason": ["odd"] * rejected}))
+    def build(rejected: int) -> Callable[[Journal], list[Split]]:
+        return lambda journal: [Split(pl.DataFrame({"n": [1]}), pl.DataFrame({"reason": ["odd"] * rejected}))]
 
     with open_run(tmp_path / "run", Heard()) as folder:
         folder.table("numbers", {"a": 1}, build(2))
@@ -112,12 +112,14 @@ def test_a_manifest_from_a_newer_version_stops_the_run(tmp_path: Path) -> None:
 
 
 def test_rejected_rows_lie_beside_the_table(tmp_path: Path) -> None:
-    split = Split(pl.DataFrame({"n": [1]}), pl.DataFrame({"n": [2], "reason": ["odd"]}))
+    odd = pl.DataFrame({"n": [2, 3], "reason": ["odd", "even"]})
+    splits = [Split(pl.DataFrame({"n": [1]})), Split(pl.DataFrame({"n": [4]}), odd), Split(odd.clear(), odd.head(1))]
     with open_run(tmp_path, Heard()) as folder:
-        stage = folder.table("rows", {}, lambda journal: split)
+        stage = folder.table("rows", {}, lambda journal: [Split(s.kept.select("n"), s.rejected) for s in splits])
+    assert stage.read()["n"].to_list() == [1, 4]
     assert stage.rejected_path is not None
-    assert pl.read_parquet(stage.rejected_path)["reason"].to_list() == ["odd"]
-    assert stage.facts == {"rows": 1, "rejected": 1, "reasons": {"odd": 1}}
+    assert pl.read_parquet(stage.rejected_path)["reason"].to_list() == ["odd", "even", "odd"]
+    assert stage.facts == {"rows": 2, "rejected": 3, "reasons": {"odd": 2, "even": 1}}
 
 
 def test_what_a_killed_build_left_is_found_by_the_next_with_the_same_inputs_only(tmp_path: Path) -> None:

@@ -1,61 +1,67 @@
 import polars as pl
 import pytest
 
-import principles
-from factory.config import Principles, Sampling
-from factory.engine_blocks import ScriptedEngine
+import factory
 from factory.engines.scripted import ScriptedModel
-from factory.identity import prompt_id
-from factory.models.ref import ModelRef
-from factory.schema import MESSAGES
 from factory.stages import parts
-from factory.stages.contrast import contrast
-from factory.stages.features import allocate
-from factory.stages.score import score
-from factory.stages.triples import triples
-
-
-class Counted(ScriptedModel):
-    """Counts what it is asked in one call."""
-
-    def __init__(self):
-        super().__init__(ScriptedEngine(), ModelRef("made-up"))
-        self.calls = []
-
-    def generate(self, requests):
-        self.calls.append(len(requests))
-        return super().generate(requests)
-
-    def score(self, requests):
-        self.calls.append(len(requests))
-        return super().score(requests)
 
 
 @pytest.fixture
-def prompts():
-    turns = [[{"role": "user", "content": f"Tell me of the number {n}."}] for n in range(7)]
-    schema = {"prompt": MESSAGES}
-    return pl.DataFrame({"prompt_id": [prompt_id(turn) for turn in turns], "prompt": turns}, schema_overrides=schema)
+def config(tmp_path):
+    asked = [f"Tell me of the number {n}." for n in range(7)]
+    path = tmp_path / "prompts.jsonl"
+    pl.DataFrame({"prompt": asked}).write_ndjson(path)
+    return {
+        "run": {"dir": str(tmp_path), "iterations": 1},
+        "prompts": str(path),
+        "engine": "scripted",
+        "principles": {"source": "generated"},
+        "sampling": {"samples_per_view": 2},
+        "training": {"method": "none"},
+        "filters": [{"use": "duplicate"}],
+    }
 
 
-def line(prompts, engine):
-    found = principles.load("sso")
-    features = allocate(prompts, engine, found, 1, 1)
-    contrasted = contrast(prompts, features, found, Principles(), None, 1, 1)
-    made = triples(prompts, contrasted, engine, Sampling(), 1, 1, "sso", "made-up")
-    return features, made.kept, made.rejected, score(made.kept, engine)
+@pytest.fixture
+def calls(monkeypatch):
+    """How much the engine is asked at once."""
+    counts: list[int] = []
+    for name in ("generate", "score"):
+        inner = getattr(ScriptedModel, name)
+
+        def counted(self, requests, inner=inner):
+            counts.append(len(requests))
+            return inner(self, requests)
+
+        monkeypatch.setattr(ScriptedModel, name, counted)
+    return counts
 
 
-def test_parts_change_nothing_but_how_much_is_asked_at_once(prompts, monkeypatch):
-    whole, cut = Counted(), Counted()
-    expected = line(prompts, whole)
+def made(config, root):
+    """Every table of the iteration."""
+    factory.run(config, root, until="scores")
+    folder = root / "iterations" / "1"
+    return {path.name: pl.read_parquet(path) for path in folder.glob("*.parquet")}
+
+
+def test_parts_change_nothing_but_how_much_is_asked_at_once(config, calls, tmp_path, monkeypatch):
+    whole = made(config, tmp_path / "whole")
+    assert calls[:3] == [7, 7, 42]
+    calls.clear()
     monkeypatch.setattr(parts, "AT_ONCE", 3)
-    found = line(prompts, cut)
-    assert all(one.equals(other) for one, other in zip(found, expected, strict=True))
-    assert len(expected[1]) > 3
-    assert whole.calls[:2] == [7, 21]
-    assert cut.calls[:6] == [3, 3, 1, 9, 9, 3]
+    cut = made(config, tmp_path / "cut")
+    assert calls[:9] == [3, 3, 1, 3, 3, 1, 18, 18, 6]
+    assert cut.keys() == whole.keys()
+    assert all(cut[name].equals(table) for name, table in whole.items())
+    assert whole["scores.parquet"].height > 6
+
+
+def test_no_part_is_left_beside_the_tables(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(parts, "AT_ONCE", 2)
+    made(config, tmp_path / "run")
+    assert not [path.name for path in (tmp_path / "run").rglob("*") if "parts" in path.name]
 
 
 def test_an_empty_table_is_one_part():
-    assert [part.height for part in parts.parts(pl.DataFrame({"a": []}))] == [0]
+    assert [part.height for part in parts.parts(pl.LazyFrame({"a": []}))] == [0]
+    assert [part.height for part in parts.parts(pl.LazyFrame({"a": [1] * parts.AT_ONCE}))] == [parts.AT_ONCE]
