@@ -9,6 +9,8 @@ from torch.utils.checkpoint import checkpoint
 
 Projection = Callable[[Tensor], Tensor]
 """[N, hidden] states to [N, vocabulary] logits."""
+KEPT_BYTES = 2**28
+"""Logits that are kept for the backward pass beside those of the last chunk: a small model's need not be made twice."""
 
 
 class Head(NamedTuple):
@@ -65,20 +67,30 @@ def find_head(model: Any) -> Head | None:
 def token_logps(states: Tensor, targets: Tensor, project: Projection | None, chunk: int) -> Tensor:
     """Log-probability of each target, [N] float32, from [N, hidden] states; without `project` they are logits.
 
-    At most `chunk` rows of logits are held at once: those of the last chunk are kept for the backward pass, the others
-    are computed again there.
+    Logits are made `chunk` rows at a time. Those of the last chunk are kept for the backward pass, as are those before
+    it that fit into KEPT_BYTES; the others are computed again there.
     """
     if not len(targets):
         return states.new_zeros(0, dtype=torch.float32)
-    parts = list(zip(torch.split(states, chunk), torch.split(targets, chunk), strict=True))
-    again = torch.is_grad_enabled() and project is not None
-    earlier = [
-        checkpoint(_logps, *part, project, use_reentrant=False) if again else _logps(*part, project)
-        for part in parts[:-1]
+    *parts, (last, wanted) = zip(torch.split(states, chunk), torch.split(targets, chunk), strict=True)
+    logits = _logits(last, project)
+    again = len(parts) - KEPT_BYTES // (chunk * logits.shape[-1] * logits.itemsize)
+    if project is None or not torch.is_grad_enabled():
+        again = 0
+    found = [
+        checkpoint(_logps, *part, project, use_reentrant=False) if number < again else _logps(*part, project)
+        for number, part in enumerate(parts)
     ]
-    return torch.cat([*earlier, _logps(*parts[-1], project)])
+    return torch.cat([*found, _picked(logits, wanted)])
+
+
+def _logits(states: Tensor, project: Projection | None) -> Tensor:
+    return states.float() if project is None else project(states)
 
 
 def _logps(states: Tensor, targets: Tensor, project: Projection | None) -> Tensor:
-    logits = states.float() if project is None else project(states)
+    return _picked(_logits(states, project), targets)
+
+
+def _picked(logits: Tensor, targets: Tensor) -> Tensor:
     return -nn.functional.cross_entropy(logits, targets, reduction="none")

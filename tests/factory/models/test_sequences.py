@@ -6,6 +6,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from factory.errors import ConfigError
+from factory.models import head
 from factory.models.head import Head
 from factory.models.layout import Encoded, layout
 from factory.models.load import quiet_peft
@@ -165,9 +166,10 @@ def gradients(model, sums):
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("chunk", [1024, 7])
-def test_gradients_equal_the_plain_ones(attention, chunk, checkpointing):
-    """40 reply tokens in chunks of 7 make six chunks, five of which are computed again."""
+@pytest.mark.parametrize(("chunk", "kept_bytes"), [(1024, 0), (7, 0), (7, 2**28)])
+def test_gradients_equal_the_plain_ones(attention, chunk, kept_bytes, checkpointing, monkeypatch):
+    """40 reply tokens in chunks of 7 make six chunks, five of which are computed again, or none."""
+    monkeypatch.setattr(head, "KEPT_BYTES", kept_bytes)
     model = model_of("llama", attention)
     expected = gradients(model, plainly(model, items()))
     plan = plan_for(model)
@@ -181,15 +183,17 @@ def test_gradients_equal_the_plain_ones(attention, chunk, checkpointing):
         np.testing.assert_allclose(found[name], gradient, atol=2e-4, err_msg=name)
 
 
-def test_chunks_bound_the_logits_that_are_held(monkeypatch):
+@pytest.mark.parametrize(("kept_chunks", "again"), [(0, [16, 16]), (1.5, [16]), (2, [])])
+def test_chunks_bound_the_logits_that_are_held(kept_chunks, again, monkeypatch):
     model = model_of("llama")
+    monkeypatch.setattr(head, "KEPT_BYTES", int(kept_chunks * 16 * model.config.vocab_size * 4))
     seen = []
     original = Head.logits
     monkeypatch.setattr(Head, "logits", lambda self, p, states: seen.append(len(states)) or original(self, p, states))
     gradients(model, packed_by(model, Plan("flat", Head()), chunk=16).sums)
-    # 40 tokens: 16, 16 and 8, then the first two again for the backward pass. Never the 20 prompt or padding tokens.
-    assert seen[:3] == [16, 16, 8]
-    assert sorted(seen[3:]) == [16, 16]
+    # 40 tokens: the last 8, 16 and 16, then in the backward pass those not kept. Never the 20 prompt tokens or padding.
+    assert seen[:3] == [8, 16, 16]
+    assert seen[3:] == again
 
 
 def test_in_bfloat16_within_its_rounding():
