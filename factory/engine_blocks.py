@@ -2,9 +2,11 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from factory.strict import Strict
+
+_PLACES = ("{model}", "{port}")
 
 
 class Prices(Strict):
@@ -73,13 +75,16 @@ class VllmEngine(EngineBase):
 class OpenaiEngine(EngineBase):
     """Any OpenAI-compatible server. The key is read from OPENAI_API_KEY and written nowhere."""
 
-    decides = ("kind", "model", "base_url", "extra_body")
+    decides = ("kind", "model", "base_url", "serve", "extra_body")
 
     kind: Literal["openai"] = "openai"
     model: str | None = None
     """Name the server knows the model by; null: the policy's or judge's name."""
     base_url: str | None = None
     """null: OPENAI_BASE_URL, or OpenAI itself."""
+    serve: list[str] | None = Field(None, min_length=1)
+    """Command that serves {model} on this machine's port {port}: started for each policy, ended before training. null:
+    the server runs already."""
     max_concurrency: int = Field(64, ge=1)
     """Most requests in flight; the engine grows towards it while answers come and halves when told to slow down."""
     timeout: float = Field(120.0, gt=0)
@@ -108,6 +113,17 @@ class OpenaiEngine(EngineBase):
     """For the money column and --dry-run."""
     cache_dir: str | None = None
     """Folder that keeps answers across runs; null keeps them in the run folder's journal alone."""
+
+    @model_validator(mode="after")
+    def _served_from_here(self) -> "OpenaiEngine":
+        given = [name for name in ("base_url", "cache_dir", "batch") if getattr(self, name)]
+        if self.serve is not None and given:
+            raise ValueError(
+                f"serve starts a server of the run's own, which {given[0]} does not go with; leave one out"
+            )
+        if self.serve is not None and not all(any(name in word for word in self.serve) for name in _PLACES):
+            raise ValueError("serve needs {model} and {port} among its words: the run puts in what to serve, and where")
+        return self
 
 
 class ScriptedEngine(EngineBase):
@@ -140,6 +156,12 @@ class RayEngine(EngineBase):
     """CPUs per actor."""
     block_size: int = Field(64, ge=1)
     """Requests per block; a lost worker costs at most its block."""
+
+    @model_validator(mode="after")
+    def _no_servers(self) -> "RayEngine":
+        if isinstance(self.engine, OpenaiEngine) and self.engine.serve is not None:
+            raise ValueError("serve starts a server on one machine; on Ray let each actor hold vLLM: engine.kind vllm")
+        return self
 
     @property
     def fingerprint(self) -> dict[str, Any]:

@@ -147,8 +147,9 @@ def scorer_block(block: EngineBlock, trained: bool) -> EngineBlock | None:
 
 
 def is_remote(block: EngineBlock) -> bool:
-    """Whether the model is a server's, asked over HTTP from here or from Ray's workers."""
-    return isinstance(_inner(block), OpenaiEngine)
+    """Whether the model is that of a server which runs without us, asked over HTTP from here or from Ray's workers."""
+    inner = _inner(block)
+    return isinstance(inner, OpenaiEngine) and inner.serve is None
 
 
 def _inner(block: EngineBlock) -> EngineBlock:

@@ -18,7 +18,7 @@ def preflight(config: Config) -> None:
     if is_remote(config.engine) and config.training.method != "none" and config.run.iterations > 1:
         raise ConfigError(
             "engine openai goes on asking the untrained model: its server does not get the trained policy; "
-            "set training.method: none or run.iterations: 1, or use engine transformers or vllm"
+            "set engine.serve, training.method: none or run.iterations: 1, or use engine transformers or vllm"
         )
     check_export(config.export)
     if config.filters is not None:

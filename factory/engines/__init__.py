@@ -14,11 +14,11 @@ from factory.models.ref import ModelRef
 ENGINES = {
     "transformers": "factory.engines.transformers:TransformersModel",
     "vllm": "factory.engines.vllm:VllmModel",
-    "openai": "factory.engines.api.engine:OpenaiGenerator",
+    "openai": "factory.engines.api:openai_generator",
     "ray": "factory.engines.ray:RayModel",
     "scripted": "factory.engines.scripted:ScriptedModel",
 }
-"""Class of each engine: constructed with (block, model), ended with close()."""
+"""What makes each engine: called with (block, model); the engine is ended with close()."""
 
 NEEDS = {
     "transformers": ("train", ("torch", "transformers")),
@@ -57,8 +57,9 @@ def open_scorer(block: EngineBlock, model: ModelRef) -> Iterator[Scorer]:
 
 
 def resolve_engine(block: EngineBlock) -> Any:
-    """The class that runs `block`. Raises MissingExtraError when its package is not installed."""
-    extra, packages = NEEDS.get(block.kind, ("", ()))
+    """What makes the engine of `block`. Raises MissingExtraError when its package is not installed."""
+    served = block.kind == "openai" and block.serve is not None
+    extra, packages = NEEDS.get("transformers" if served else block.kind, ("", ()))
     for package in packages:
         if find_spec(package) is None:
             raise MissingExtraError(extra, package)

@@ -14,7 +14,7 @@ from factory.engines.vllm_worker import ABORT, ADD, DONE, Job, Outcome
 from factory.errors import EngineError
 from factory.identity import Messages
 from factory.models.chat import end_ids
-from factory.models.load import load_model, resolve
+from factory.models.load import whole
 from factory.models.ref import ModelRef
 
 
@@ -29,7 +29,7 @@ class VllmModel:
         self._open = False
         self._merged = TemporaryDirectory(prefix="sso-policy-")
         try:
-            path = _whole(model, self._merged.name)
+            path = whole(model, self._merged.name)
             self._ends = tuple(sorted(end_ids(self._renderer.tokenizer) | _configured_ends(path)))
             self._process = Process(arguments(block, model, path), block.lora, block.per_request_seeds)
         except BaseException:
@@ -184,16 +184,6 @@ def _lora_rank(folder: str) -> int:
     except (OSError, ValueError, KeyError) as error:
         raise EngineError(f"engine.lora: {folder} is no LoRA adapter: no adapter_config.json with a rank") from error
     return max(8, int(rank))
-
-
-def _whole(ref: ModelRef, work: str) -> str:
-    """The model's folder or Hub id; a policy kept as an adapter is merged with its base into the folder `work`."""
-    path = resolve(ref.name)
-    folder = Path(path)
-    if (folder / "config.json").is_file() or not (folder / "adapter_config.json").is_file():
-        return path
-    load_model(ref).save_pretrained(work)
-    return work
 
 
 def _configured_ends(path: str) -> frozenset[int]:

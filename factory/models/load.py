@@ -273,3 +273,13 @@ def _dequantised(gguf: Path) -> PreTrainedModel:
     model.load_state_dict(loaded.state_dict())
     model.generation_config = loaded.generation_config
     return model
+
+
+def whole(ref: ModelRef, work: str) -> str:
+    """The model's folder or Hub id; a policy kept as an adapter is merged with its base into the folder `work`."""
+    path = resolve(ref.name)
+    folder = Path(path)
+    if (folder / "config.json").is_file() or not (folder / "adapter_config.json").is_file():
+        return path
+    load_model(ref).save_pretrained(work)
+    return work

@@ -1,15 +1,9 @@
 """The whole line on vLLM, held by the run itself and asked over HTTP; runs where vllm is installed."""
 
+import json
 import os
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import polars as pl
 import pytest
@@ -70,6 +64,18 @@ def check(outcome: Outcome) -> None:
     assert tables["judgments"]["error"].count() == 0
 
 
+def check_second_policy(model: Path, run: Path) -> None:
+    """What iteration 2 says is what transformers reads from the policy that iteration 1 trained, not from the first."""
+    pairs = pl.read_parquet(run / "iterations" / "2" / "triples.parquet").head(4)
+    requests = [
+        Request(pair_id, prompt, 12, temperature=0.0) for pair_id, prompt in pairs["pair_id", "prompt"].iter_rows()
+    ]
+    said = dict(pairs["pair_id", "original"].iter_rows())
+    for folder, same in ((run / "iterations" / "1" / "policy", True), (model, False)):
+        known = TransformersModel(TransformersEngine(device="cpu", dtype="float32"), ModelRef(str(folder)))
+        assert ({answer.id: answer.text for answer in known.generate(requests)} == said) == same
+
+
 def lives(group: int) -> bool:
     """Whether a process of the group is there."""
     try:
@@ -82,7 +88,6 @@ def lives(group: int) -> bool:
 def test_vllm_is_gone_before_training_and_serves_the_new_policy_after_it(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What iteration 2 says is what transformers reads from the policy that iteration 1 trained, not from the first."""
     real, alive, started = training.trainer, [], []
 
     class Recorded(Process):
@@ -91,7 +96,7 @@ def test_vllm_is_gone_before_training_and_serves_the_new_policy_after_it(
             super().__init__(*arguments)
 
     def trainer(block):
-        alive.append([process for process in started if lives(process._process.pid)])
+        alive.append([process for process in started if lives(process._child.group)])
         return real(block)
 
     monkeypatch.setattr(vllm, "Process", Recorded)
@@ -102,49 +107,14 @@ def test_vllm_is_gone_before_training_and_serves_the_new_policy_after_it(
     assert alive == [[], []]
     assert len(started) == 3, "one for each policy, one for the judge"
     check(outcome)
-    pairs = pl.read_parquet(run / "iterations" / "2" / "triples.parquet").head(4)
-    requests = [
-        Request(pair_id, prompt, 12, temperature=0.0) for pair_id, prompt in pairs["pair_id", "prompt"].iter_rows()
-    ]
-    said = dict(pairs["pair_id", "original"].iter_rows())
-    for folder, same in ((run / "iterations" / "1" / "policy", True), (model, False)):
-        known = TransformersModel(TransformersEngine(device="cpu", dtype="float32"), ModelRef(str(folder)))
-        assert ({answer.id: answer.text for answer in known.generate(requests)} == said) == same
+    check_second_policy(model, run)
 
 
-@pytest.fixture
-def server(model: Path, tmp_path: Path) -> Iterator[str]:
-    """Address of vLLM's own OpenAI-compatible server."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--dtype", "float32"]
-    options = ["--enforce-eager", "--max-model-len", "4096", "--host", "127.0.0.1", "--port", str(port)]
-    with (
-        (tmp_path / "server.log").open("wb") as log,
-        subprocess.Popen([*command, *options], stdout=log, stderr=log) as process,
-    ):
-        try:
-            while not serves(port):
-                assert process.poll() is None, (tmp_path / "server.log").read_text()[-2000:]
-                time.sleep(0.5)
-            yield f"http://127.0.0.1:{port}/v1"
-        finally:
-            process.terminate()
-
-
-def serves(port: int) -> bool:
-    try:
-        with urlopen(f"http://127.0.0.1:{port}/health") as answer:
-            return answer.status == 200
-    except URLError:
-        return False
-
-
-def test_a_vllm_server_is_asked_over_http(
-    model: Path, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "none")
-    engine = ["engine.kind=openai", f"engine.base_url={server}", "engine.seed=false", "training.method=none"]
-    check(factory.run(quickstart(model, *engine, "run.iterations=1"), tmp_path / "run", until="filter"))
-    triples = pl.read_parquet(tmp_path / "run" / "iterations" / "1" / "triples.parquet")
-    assert triples["tokens_chosen"].max() == 12
+def test_a_vllm_server_is_asked_over_http_and_serves_each_policy(model: Path, tmp_path: Path) -> None:
+    """The run starts vLLM's own OpenAI-compatible server for each policy and for the judge."""
+    serve = ["python", "-m", "vllm.entrypoints.openai.api_server", "--model", "{model}", "--port", "{port}"]
+    serve += ["--dtype", "float32", "--enforce-eager", "--max-model-len", "4096", "--host", "127.0.0.1"]
+    engine = ["engine.kind=openai", f"engine.serve={json.dumps(serve)}", "engine.seed=false"]
+    run = tmp_path / "run"
+    check(factory.run(quickstart(model, *engine, "run.iterations=2"), run, until="filter"))
+    check_second_policy(model, run)

@@ -118,13 +118,13 @@ def test_an_adapter_is_served_and_a_killed_process_is_one_sentence(model, ref, t
         "utf-8",
     )
     engine = start(ref, lora=str(tmp_path))
-    process = engine._process._process
+    child = engine._process._child
     try:
         assert answers(engine, asked()) != answers(model, asked())
         run = engine.generate(asked(max_new_tokens=150))
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(child.group, signal.SIGKILL)
         with pytest.raises(EngineError, match="the vLLM process ended"):
             list(run)
     finally:
         engine.close()
-    assert process.poll() is not None
+    assert child.exit_code() is not None

@@ -115,7 +115,7 @@ def test_closing_ends_the_process_even_a_stubborn_one(ref, monkeypatch):
     monkeypatch.setattr(vllm_process, "CLOSE_SECONDS", 0.5)
     for behaviour in (None, "stubborn"):
         model = engine(ref, behaviour)
-        pid = model._process._process.pid
+        pid = model._process._child.group
         began = time.monotonic()
         model.close()
         assert time.monotonic() - began < 5

@@ -1,0 +1,83 @@
+"""A process that an engine starts, in a group of its own, and ends together with all that it started."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from typing import IO
+
+GONE_SECONDS = 5
+"""How long to wait for the processes that it started, once they are killed."""
+_LINES = 15
+"""Last lines of its output that are told when something is wrong."""
+_BYTES = 20_000
+"""… of so much of it."""
+
+
+class Child:
+    """Its output goes to a file that is read only when something is wrong."""
+
+    def __init__(
+        self, command: Sequence[str], env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+    ) -> None:
+        """Start it. Raises OSError when there is no such program."""
+        self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in end()
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=self._output,
+                pass_fds=pass_fds,
+                env=env,
+                start_new_session=True,
+            )
+        except BaseException:
+            self._output.close()
+            raise
+
+    @property
+    def group(self) -> int:
+        """Number of its process group."""
+        return self._process.pid
+
+    def exit_code(self, seconds: float = 0) -> int | None:
+        """Its exit code, if it ends within so many seconds."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return self._process.returncode
+
+    def last_words(self) -> str:
+        """Last lines of the output that tell something, in one line."""
+        if self._output.closed:
+            return ""
+        self._output.seek(0)
+        lines = self._output.read()[-_BYTES:].decode("utf-8", "replace").splitlines()
+        telling = [line.strip() for line in lines if line.strip()][-_LINES:]
+        return "; its last lines: " + " | ".join(telling) if telling else ""
+
+    def ask_to_end(self) -> None:
+        """Tell its group to end (SIGTERM)."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.group, signal.SIGTERM)
+
+    def end(self, seconds: float) -> None:
+        """Give it a while to end by itself, then kill its whole group, and wait until that is gone."""
+        self.exit_code(seconds)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.group, signal.SIGKILL)
+            self._process.wait()
+            _await_group(self.group)
+        self._process.wait()
+        self._output.close()
+
+
+def _await_group(group: int) -> None:
+    """Wait until the last process of a killed group is gone, and its memory with it."""
+    until = time.monotonic() + GONE_SECONDS
+    while time.monotonic() < until:
+        os.killpg(group, 0)  # raises when there is none left
+        time.sleep(0.05)

@@ -1,0 +1,138 @@
+"""A server that the run starts itself, once for each policy."""
+
+import os
+from contextlib import closing
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import factory
+from factory.engine_blocks import OpenaiEngine, RayEngine
+from factory.engines import open_generator
+from factory.engines.api import served
+from factory.engines.base import Request
+from factory.errors import ConfigError, EngineError
+from factory.load import settled
+from factory.models.ref import ModelRef
+from tests.tiny import tiny_model_folder
+
+ROOT = Path(__file__).parents[4]
+SERVER = f"""
+import sys, threading
+sys.path[0] = {str(ROOT)!r}
+from tests.loopback import CRASH, Loopback, Spoken, Wire
+def models(seen):
+    return None if seen.method == "POST" else Wire() if seen.tries else CRASH
+def name(seen):
+    return Spoken(f"{{seen.body['model']}} {{seen.number}}")
+with Loopback(name, port=int(sys.argv[2]), other=models):
+    threading.Event().wait()
+"""
+SERVE = ["python", "-c", SERVER, "{model}", "{port}"]
+REQUEST = Request("r", [{"role": "user", "content": "Who are you?"}], 8)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model_folder(tmp_path_factory.mktemp("model") / "tiny", context=4096)
+
+
+def lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_it_is_started_by_the_first_request_and_ended_with_the_engine(model: Path) -> None:
+    with open_generator(OpenaiEngine(serve=SERVE), ModelRef(str(model))) as engine:
+        assert engine.count_tokens([REQUEST.messages])[0] > 0
+        assert engine.context_length is None
+        assert engine._running is None
+        (answer,) = engine.generate([REQUEST])
+        assert answer.text is not None
+        assert answer.text.startswith(str(model))
+        group = engine._running._child.group
+        list(engine.generate([REQUEST]))
+        assert engine._running._child.group == group
+        assert lives(group)
+    assert not lives(group)
+
+
+def test_what_it_is_called_depends_on_model_and_command_and_not_on_the_port(model: Path) -> None:
+    def identity(name: str = "one", word: str = "x", **fields: object) -> str:
+        block = settled({"kind": "openai", "serve": [word, "{model}", "{port}"], **fields}, OpenaiEngine)
+        with open_generator(block, ModelRef(name)) as engine:
+            return engine.identity
+
+    others = [identity("two"), identity(word="y"), identity(extra_body={"top_k": 3})]
+    assert len({identity(), *others}) == 4
+    assert identity() == identity()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["no-such-program", "{model}", "{port}"], "no-such-program cannot be started"),
+        (["python", "-c", "raise SystemExit('no room\\nleft')", "{model}", "{port}"], r"exit code 1.*no room \| left"),
+    ],
+)
+def test_a_server_that_does_not_come_up_is_one_sentence(model: Path, command: list[str], said: str) -> None:
+    with (
+        open_generator(OpenaiEngine(serve=command), ModelRef(str(model))) as engine,
+        pytest.raises(EngineError, match=said) as caught,
+    ):
+        list(engine.generate([REQUEST]))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_stubborn_one_is_killed_with_what_it_started(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(served, "CLOSE_SECONDS", 0.5)
+    deaf = "import signal, subprocess\nsignal.signal(15, signal.SIG_IGN)\nsubprocess.Popen(['sleep', '600'])" + SERVER
+    block = OpenaiEngine(serve=["python", "-c", deaf, "{model}", "{port}"])
+    with closing(served.ServedGenerator(block, ModelRef(str(model)))) as engine:
+        list(engine.generate([REQUEST]))
+        assert engine._running is not None
+        group = engine._running._child.group
+    assert not lives(group)
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ({"serve": SERVE, "base_url": "http://x/v1"}, "base_url does not go with"),
+        ({"serve": SERVE, "cache_dir": "x"}, "cache_dir does not go with"),
+        ({"serve": SERVE, "batch": True}, "batch does not go with"),
+        ({"serve": ["vllm", "serve", "{model}"]}, "needs {model} and {port}"),
+        ({"serve": []}, "serve"),
+    ],
+)
+def test_what_does_not_go_together(block: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        settled({"kind": "openai", **block}, OpenaiEngine)
+
+
+def test_ray_starts_no_servers() -> None:
+    with pytest.raises(ConfigError, match="serve starts a server on one machine"):
+        settled({"kind": "ray", "engine": {"kind": "openai", "serve": SERVE}}, RayEngine)
+
+
+def test_a_run_serves_each_policy_that_it_trains(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "prompts.jsonl").write_text("".join(f'{{"prompt": "Number {n}?"}}\n' for n in range(8)), "utf-8")
+    run = tmp_path / "run"
+    config = {
+        "run": {"iterations": 2},
+        "prompts": str(tmp_path / "prompts.jsonl"),
+        "policy": {"model": str(model)},
+        "engine": {"kind": "openai", "serve": SERVE},
+        "training": {"learning_rate": 0.01, "batch_pairs": 4},
+        "filters": [{"use": "duplicate"}],
+        "export": {"formats": ["rm"]},
+    }
+    factory.run(config, run, until="2/triples")
+    for iteration, folder in ((1, model), (2, run / "iterations" / "1" / "policy")):
+        said = pl.read_parquet(run / "iterations" / str(iteration) / "triples.parquet")["chosen"]
+        assert len(said) > 0
+        assert said.str.starts_with(f"{folder} ").all()
