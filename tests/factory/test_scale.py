@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 import pytest
+import yaml
 
 import factory
 import principles
@@ -62,6 +63,12 @@ def test_every_example_can_be_run(path: Path) -> None:
 def test_there_are_three_examples() -> None:
     assert [path.stem for path in EXAMPLES] == ["scale-8gpu", "scale-api", "scale-cluster"]
     assert all(path.name in PAGE for path in EXAMPLES)
+
+
+def test_the_block_that_serves_each_policy_is_read() -> None:
+    (block,) = [part for part in PAGE.split("```") if part.startswith("yaml\nengine:") and "serve:" in part]
+    settings = yaml.safe_load(block.removeprefix("yaml"))
+    preflight(factory.load_config(ROOT / "examples" / "quickstart.yaml", [f"engine={json.dumps(settings['engine'])}"]))
 
 
 def test_accelerate_reads_its_example() -> None:

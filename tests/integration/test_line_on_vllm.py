@@ -65,15 +65,22 @@ def check(outcome: Outcome) -> None:
 
 
 def check_second_policy(model: Path, run: Path) -> None:
-    """What iteration 2 says is what transformers reads from the policy that iteration 1 trained, not from the first."""
+    """What iteration 2 says is what transformers reads from the policy that iteration 1 trained, not from the first.
+
+    But for a character whose bytes are cut off at the end, which vLLM's server leaves out.
+    """
     pairs = pl.read_parquet(run / "iterations" / "2" / "triples.parquet").head(4)
     requests = [
         Request(pair_id, prompt, 12, temperature=0.0) for pair_id, prompt in pairs["pair_id", "prompt"].iter_rows()
     ]
-    said = dict(pairs["pair_id", "original"].iter_rows())
+    said = {pair_id: whole(text) for pair_id, text in pairs["pair_id", "original"].iter_rows()}
     for folder, same in ((run / "iterations" / "1" / "policy", True), (model, False)):
         known = TransformersModel(TransformersEngine(device="cpu", dtype="float32"), ModelRef(str(folder)))
-        assert ({answer.id: answer.text for answer in known.generate(requests)} == said) == same
+        assert ({answer.id: whole(answer.text) for answer in known.generate(requests)} == said) == same
+
+
+def whole(text: str) -> str:
+    return text.rstrip("\ufffd")
 
 
 def lives(group: int) -> bool:

@@ -1,16 +1,19 @@
 """A server that the run starts itself, for one model at a time: so a trained policy can be asked over HTTP too."""
 
+import os
 import socket
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from http.client import HTTPException
+from pathlib import Path
 from typing import Self
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 from factory.engine_blocks import OpenaiEngine
+from factory.engines import keeper
 from factory.engines.api.engine import OpenaiGenerator
 from factory.engines.api.wire import estimate_tokens
 from factory.engines.base import Completion, Request
@@ -23,6 +26,8 @@ from factory.models.ref import ModelRef
 CLOSE_SECONDS = 20
 """How long the server may take to end by itself."""
 _POLL_SECONDS = 0.2
+_KEEPER = (sys.executable, str(Path(keeper.__file__)))
+"""What runs the server, and ends it when this process is gone."""
 
 
 class ServedGenerator:
@@ -67,23 +72,22 @@ class ServedGenerator:
 class _Running:
     """The server while it runs, and the client that asks it."""
 
-    def __init__(self, folder: tempfile.TemporaryDirectory[str], child: Child, generator: OpenaiGenerator) -> None:
-        self._folder, self._child, self.generator = folder, child, generator
+    def __init__(
+        self, folder: tempfile.TemporaryDirectory[str], child: Child, pipe: int, generator: OpenaiGenerator
+    ) -> None:
+        self._folder, self._child, self._pipe, self.generator = folder, child, pipe, generator
 
     @classmethod
     def start(cls, block: OpenaiEngine, model: ModelRef) -> Self:
         """Start the command and wait until it answers."""
         folder = tempfile.TemporaryDirectory(prefix="sso-factory-")
         path, port = whole(model, folder.name), _free_port()
-        command = _filled(block.serve or [], path, port)
-        try:
-            child = Child(command)
-        except OSError as error:
-            folder.cleanup()
-            raise EngineError(f"engine.serve: {command[0]} cannot be started ({error.strerror}); mend it") from error
+        theirs, ours = os.pipe()
+        child = Child([*_KEEPER, str(theirs), *_filled(block.serve or [], path, port)], pass_fds=[theirs])
+        os.close(theirs)
         base_url = f"http://127.0.0.1:{port}/v1"
         asked = block.model_copy(update={"serve": None, "base_url": base_url, "model": block.model or path})
-        running = cls(folder, child, OpenaiGenerator(asked, model))
+        running = cls(folder, child, ours, OpenaiGenerator(asked, model))
         try:
             _await(base_url, child)
         except BaseException:
@@ -96,6 +100,7 @@ class _Running:
         self.generator.close()
         self._child.ask_to_end()
         self._child.end(CLOSE_SECONDS)
+        os.close(self._pipe)
         self._folder.cleanup()
 
 

@@ -1,6 +1,10 @@
 """A server that the run starts itself, once for each policy."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -75,7 +79,7 @@ def test_what_it_is_called_depends_on_model_and_command_and_not_on_the_port(mode
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (["no-such-program", "{model}", "{port}"], "no-such-program cannot be started"),
+        (["no-such-program", "{model}", "{port}"], r"exit code 127\).*no-such-program cannot be started: No such file"),
         (["python", "-c", "raise SystemExit('no room\\nleft')", "{model}", "{port}"], r"exit code 1.*no room \| left"),
     ],
 )
@@ -97,6 +101,30 @@ def test_a_stubborn_one_is_killed_with_what_it_started(model: Path, monkeypatch:
         assert engine._running is not None
         group = engine._running._child.group
     assert not lives(group)
+
+
+def test_it_does_not_outlive_a_run_that_is_killed(model: Path) -> None:
+    job = f"""
+from factory.engine_blocks import OpenaiEngine
+from factory.engines.api.served import ServedGenerator
+from factory.engines.base import Request
+from factory.models.ref import ModelRef
+engine = ServedGenerator(OpenaiEngine(serve={SERVE!r}), ModelRef({str(model)!r}))
+list(engine.generate([Request("r", [{{"role": "user", "content": "Hm?"}}], 8)]))
+print(engine._running._child.group, flush=True)
+input()
+"""
+    with subprocess.Popen([sys.executable, "-c", job], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
+        assert run.stdout is not None
+        group = int(run.stdout.readline())
+        assert lives(group)
+        run.kill()
+    for _ in range(100):
+        if not lives(group):
+            return
+        time.sleep(0.1)
+    os.killpg(group, signal.SIGKILL)
+    pytest.fail("the server is still there")
 
 
 @pytest.mark.parametrize(

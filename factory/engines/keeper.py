@@ -1,0 +1,39 @@
+"""Runs a command for as long as whoever started this is there: `python keeper.py FD COMMAND...`.
+
+FD is the reading end of a pipe whose other end the starter holds and never writes to. When the starter is gone, however
+it ended, the pipe ends, and the whole process group with it: a server does not outlive a run that was killed.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+
+def main() -> None:
+    """Start the command and end as it does; 127 where there is no such program."""
+    pipe, command = int(sys.argv[1]), sys.argv[2:]
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which goes to the whole group: the command ends first
+    try:
+        process = subprocess.Popen(command, preexec_fn=_heed)
+    except OSError as error:
+        sys.stderr.write(f"{command[0]} cannot be started: {error.strerror}\n")
+        sys.exit(127)
+    threading.Thread(target=_end_with_starter, args=(pipe,), daemon=True).start()
+    code = process.wait()
+    sys.exit(code if code >= 0 else 128 - code)
+
+
+def _heed() -> None:
+    """In the command's process: SIGTERM means what it always does."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _end_with_starter(pipe: int) -> None:
+    os.read(pipe, 1)
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()
