@@ -60,7 +60,8 @@ class Steps:
     def first_policy(self) -> ModelRef:
         """The policy the line starts from."""
         config = self.config.policy
-        return ModelRef(config.model, config.system_role == "fold", config.trust_remote_code)
+        known = ModelRef.by_content(config.model)
+        return known._replace(fold_system=config.system_role == "fold", trust_remote_code=config.trust_remote_code)
 
     def prompts(self, policy: ModelRef) -> Stage:
         """Every prompt with the iteration it is for; the unusable and the too long are set aside."""

@@ -53,16 +53,18 @@ def reward_train(
     shown = progress or Silent()
     settings = override(settled(config or {}, RewardTraining).model_dump(), sets, RewardTraining)
 
+    ref = ModelRef.by_content(model)
+
     def build(work: Workspace) -> dict[str, Any]:
         data = read_data(pairs, settings.test_share, seed)
         made: dict[str, Any] = _made("factory.reward.train:train")(
-            data, ModelRef(model), work.path, settings, seed=seed, progress=shown
+            data, ref, work.path, settings, seed=seed, progress=shown
         )
         return made
 
     inputs = {
         "pairs": fingerprint(pairs),
-        "model": _identity(model),
+        "model": ref.identity,
         "training": settings.model_dump(mode="json", exclude=SAME_WEIGHTS),
         "seed": seed,
     }
@@ -93,20 +95,18 @@ def reward_score(
     shown = progress or Silent()
     settings = override(settled(config or {}, RewardScoring).model_dump(), sets, RewardScoring)
 
-    identity = _identity(model)
+    ref = ModelRef.by_content(model)
 
     def build(work: Workspace) -> dict[str, Any]:
         found = read_items(pairs, benchmark, group)
-        scores, result = _made("factory.reward.score:measure")(
-            found, ModelRef(model, fingerprint=identity), settings, seed, work.journal, shown
-        )
+        scores, result = _made("factory.reward.score:measure")(found, ref, settings, seed, work.journal, shown)
         scores.write_parquet(work.path / "scores.parquet")
         write_json(work.path / "score.json", {"model": model, **result})
         return {"model": model, **result}
 
     inputs = {
         "pairs": fingerprint(pairs),
-        "model": identity,
+        "model": ref.identity,
         "benchmark": benchmark,
         "group": group,
         "scoring": settings.model_dump(mode="json"),
@@ -126,8 +126,3 @@ def _made(name: str) -> Any:
         if package not in ("torch", "transformers", "accelerate"):
             raise
         raise MissingExtraError("reward", package) from error
-
-
-def _identity(model: str) -> str:
-    """The content of a folder, else the name."""
-    return str(_made("factory.training.policy:fingerprint")(Path(model))) if Path(model).is_dir() else model

@@ -47,7 +47,7 @@ def train(
     base = ANNOTATED.model_dump() | dict(config) if isinstance(config, Mapping) else config.model_dump()
     settings = override(base, sets, Training)
     crew = Crew()
-    job = _Job(ModelRef(policy), settings, seed, Silent() if rank() else progress or Silent())
+    job = _Job(ModelRef.by_content(policy), settings, seed, Silent() if rank() else progress or Silent())
     if rank():
         work = crew.wait()
         facts = {} if work is None else job.run(read_pairs(pairs).kept.collect(), work)
@@ -88,7 +88,7 @@ def _lead(crew: Crew, pairs: PairsLike | Sequence[PairsLike], out: Path, job: _J
 
     inputs = {
         "pairs": fingerprint(pairs),
-        "policy": job.policy.name,
+        "policy": job.policy.identity,
         "training": job.settings.model_dump(mode="json", exclude=training.SAME_WEIGHTS),
         "seed": job.seed,
     }

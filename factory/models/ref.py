@@ -1,6 +1,10 @@
 """How a model is named to whatever loads it."""
 
+import hashlib
+from pathlib import Path
 from typing import NamedTuple
+
+from factory.identity import digest
 
 
 class ModelRef(NamedTuple):
@@ -25,3 +29,19 @@ class ModelRef(NamedTuple):
     def identity(self) -> str:
         """The fingerprint where there is one, else the name."""
         return self.fingerprint or self.name
+
+    @classmethod
+    def by_content(cls, name: str) -> "ModelRef":
+        """A model that is known by what is in its folder, where it lies in one, else by its name."""
+        return cls(name, fingerprint=fingerprint(Path(name)) if Path(name).is_dir() else "")
+
+
+def fingerprint(folder: Path) -> str:
+    """Hash of all that decides what the model in `folder` says: weights, configuration, tokenizer, template."""
+    hashes = {}
+    for path in sorted(folder.iterdir()):
+        record = path.name in ("policy.json", "reward.json")
+        if path.suffix in (".safetensors", ".json", ".jinja", ".model", ".txt") and not record:
+            with path.open("rb") as file:
+                hashes[path.name] = hashlib.file_digest(file, "blake2b").hexdigest()
+    return digest(hashes)

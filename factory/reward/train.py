@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from factory.errors import InputError, TrainingError
 from factory.identity import digest
 from factory.models.load import load_reward_model, load_tokenizer
-from factory.models.ref import ModelRef
+from factory.models.ref import ModelRef, fingerprint
 from factory.progress import Progress
 from factory.reward.accuracy import tally
 from factory.reward.config import SAME_WEIGHTS, RewardScoring, RewardTraining
@@ -22,7 +22,7 @@ from factory.reward.tokens import PairTokens, Reader, with_padding
 from factory.reward.trainer import PairTrainer, adapter, arguments, order
 from factory.store import write_json
 from factory.training import checkpoints
-from factory.training.policy import context_length, fingerprint
+from factory.training.policy import context_length
 from factory.training.quiet import quiet_and_seeded
 from factory.training.stats import MetricsFile
 

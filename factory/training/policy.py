@@ -1,6 +1,5 @@
 """A policy before and after training: loaded for it, with or without an adapter, and saved as a plain folder."""
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,7 +10,6 @@ from transformers import PreTrainedTokenizerBase, Trainer
 
 from factory.config import Lora
 from factory.errors import ConfigError, MissingExtraError
-from factory.identity import digest
 from factory.models.load import load_model, quiet_peft, resolve
 from factory.models.ref import ModelRef
 from factory.models.sequences import unwrapped
@@ -75,17 +73,6 @@ def _finish_adapter(folder: Path, ref: ModelRef, merge: bool) -> None:
         merged = load_model(ref._replace(name=str(folder)), "cpu", torch.float32)
         shutil.rmtree(folder)
         merged.save_pretrained(folder)
-
-
-def fingerprint(folder: Path) -> str:
-    """Hash of all that decides what the policy in `folder` says: weights, configuration, tokenizer, template."""
-    hashes = {}
-    for path in sorted(folder.iterdir()):
-        record = path.name in ("policy.json", "reward.json")
-        if path.suffix in (".safetensors", ".json", ".jinja", ".model", ".txt") and not record:
-            with path.open("rb") as file:
-                hashes[path.name] = hashlib.file_digest(file, "blake2b").hexdigest()
-    return digest(hashes)
 
 
 def context_length(model: Any) -> int | None:

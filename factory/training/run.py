@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase, TrainingArguments
 from factory.config import Training
 from factory.identity import digest
 from factory.models.load import load_tokenizer
-from factory.models.ref import ModelRef
+from factory.models.ref import ModelRef, fingerprint
 from factory.models.sequences import plan_for, unwrapped
 from factory.models.shared_prompt import kernel
 from factory.progress import Progress, Silent
@@ -25,7 +25,7 @@ from factory.training.arguments import arguments, warm_up
 from factory.training.batches import steps
 from factory.training.data import Encoding, Example, Reader, encode
 from factory.training.methods import Method, method_of
-from factory.training.policy import context_length, fingerprint, save, trainable
+from factory.training.policy import context_length, save, trainable
 from factory.training.policy_trainer import Objective, PolicyTrainer, Watch
 from factory.training.quiet import quiet_and_seeded
 from factory.training.recompute import recompute
