@@ -75,7 +75,7 @@ class VllmEngine(EngineBase):
 class OpenaiEngine(EngineBase):
     """Any OpenAI-compatible server. The key is read from OPENAI_API_KEY and written nowhere."""
 
-    decides = ("kind", "model", "base_url", "serve", "extra_body")
+    decides = ("kind", "model", "base_url", "serve", "structured_outputs", "extra_body")
 
     kind: Literal["openai"] = "openai"
     model: str | None = None
@@ -99,6 +99,8 @@ class OpenaiEngine(EngineBase):
     """How the server calls the length limit; the other one is tried when it refuses this one."""
     logprobs: bool = True
     """Ask for identifier log-probabilities when judging; off by itself once the server refuses."""
+    structured_outputs: bool = False
+    """Let judges answer nothing but an identifier, by vLLM's field of that name; off by itself once refused."""
     seed: bool = True
     """Send seeds; off by itself once the server refuses."""
     extra_body: dict[str, Any] = Field(default_factory=dict)

@@ -122,6 +122,8 @@ def test_a_vllm_server_is_asked_over_http_and_serves_each_policy(model: Path, tm
     serve = ["python", "-m", "vllm.entrypoints.openai.api_server", "--model", "{model}", "--port", "{port}"]
     serve += ["--dtype", "float32", "--enforce-eager", "--max-model-len", "4096", "--host", "127.0.0.1"]
     engine = ["engine.kind=openai", f"engine.serve={json.dumps(serve)}", "engine.seed=false"]
+    engine += ["engine.structured_outputs=true"]
     run = tmp_path / "run"
     check(factory.run(quickstart(model, *engine, "run.iterations=2"), run, until="filter"))
+    assert pl.read_parquet(run / "filtered" / "judgments.parquet")["vote"].null_count() == 0, "held to identifiers"
     check_second_policy(model, run)

@@ -33,7 +33,9 @@ class Place:
         if parts.scheme not in ("http", "https") or not host:
             raise ConfigError(f"base_url {self.shown!r} is no address; it looks like https://host/v1")
         self.model = block.model or model.name
-        self._extra = digest(block.extra_body) if block.extra_body else ""
+        extra: list[Any] = [block.extra_body] if block.extra_body else []
+        extra += ["structured_outputs"] if block.structured_outputs else []
+        self._extra = digest(extra) if extra else ""
         self._key = os.environ.get("OPENAI_API_KEY", "").strip()
 
     def __repr__(self) -> str:

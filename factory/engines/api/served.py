@@ -44,7 +44,7 @@ class ServedGenerator:
     @property
     def identity(self) -> str:
         """Kind, model and command; the port is another one each time."""
-        extra = [self._block.serve, self._block.extra_body]
+        extra = [self._block.serve, self._block.structured_outputs, self._block.extra_body]
         return f"openai served {self._model.identity} {digest(extra)}"
 
     @property

@@ -42,6 +42,7 @@ class Dialect:
     token_parameter: str = "max_completion_tokens"
     seed: bool = True
     logprobs: int = 20
+    choice: bool = False
     swapped: bool = False
     """The token parameter was exchanged once; it is not exchanged back."""
 
@@ -58,6 +59,8 @@ class Dialect:
             body["seed"] = request.seed & 0x7FFFFFFF
         if request.choices and self.logprobs:
             body |= {"logprobs": True, "top_logprobs": self.logprobs}
+        if request.choices and self.choice:
+            body["structured_outputs"] = {"choice": list(request.choices)}
         return body | dict(extra)
 
     def after(self, error: Mapping[str, Any], message: str) -> "Dialect | None":
@@ -65,6 +68,8 @@ class Dialect:
         blamed = str(error.get("param") or "")
         if self.logprobs and _blames(("top_logprobs", "logprobs"), blamed, message):
             return replace(self, logprobs=_LOGPROB_RUNGS[self.logprobs])
+        if self.choice and _blames(("structured_outputs",), blamed, message):
+            return replace(self, choice=False)
         if self.seed and _blames(("seed",), blamed, message):
             return replace(self, seed=False)
         if not self.swapped and _blames((self.token_parameter,), blamed, message) and not too_long(error, message):
@@ -75,7 +80,7 @@ class Dialect:
 
 def dialect(block: OpenaiEngine) -> Dialect:
     """The dialect that the configuration asks to begin with."""
-    return Dialect(block.token_parameter, block.seed, 20 if block.logprobs else 0)
+    return Dialect(block.token_parameter, block.seed, 20 if block.logprobs else 0, block.structured_outputs)
 
 
 _NOT_TAKEN = re.compile(

@@ -1,15 +1,17 @@
 """Reading headers, errors and answers."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
 
-from factory.engine_blocks import Prices
+from factory.engine_blocks import OpenaiEngine, Prices
 from factory.engines.api.wire import (
     Dialect,
     Failure,
     cost,
+    dialect,
     error_of,
     estimate_tokens,
     fold_system,
@@ -151,6 +153,16 @@ def test_dialect_blames_the_named_parameter_alone() -> None:
     assert full.after({}, "unknown field seed") == Dialect(seed=False)
     assert full.after({"param": "max_tokens"}, "Unsupported") is None  # not the one that was sent
     assert Dialect(logprobs=0).after({"param": "logprobs"}, "x") is None
+
+
+def test_a_judge_may_be_held_to_its_identifiers() -> None:
+    held = dialect(OpenaiEngine(structured_outputs=True))
+    assert held.body(REQUEST, "x", {})["structured_outputs"] == {"choice": ["m", "M"]}
+    assert "structured_outputs" not in held.body(replace(REQUEST, choices=()), "x", {})
+    assert "structured_outputs" not in dialect(OpenaiEngine()).body(REQUEST, "x", {})
+    refused = held.after({}, "structured_outputs: Extra inputs are not permitted")
+    assert refused is not None
+    assert "structured_outputs" not in refused.body(REQUEST, "x", {})
 
 
 def test_cost() -> None:
