@@ -86,7 +86,8 @@ class Counted:
 
 def through_the_line(options: argparse.Namespace, folder: Path) -> tuple[list[Spell], dict[str, Any]]:
     """One iteration's features and replies, journals and tables included; and the same requests for vLLM alone."""
-    from factory.engines.vllm import VllmModel, _whole, arguments
+    from factory.engines.vllm import VllmModel, arguments
+    from factory.models.load import whole
 
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")  # GiB; the CPU build takes half the memory otherwise
     block = VllmEngine(
@@ -116,7 +117,7 @@ def through_the_line(options: argparse.Namespace, folder: Path) -> tuple[list[Sp
             for name, some in (("features", asked.requests), ("replies", replied.requests))
         }
         with tempfile.TemporaryDirectory() as work:
-            return spells, {"arguments": arguments(block, ref, _whole(ref, work)), **jobs}
+            return spells, {"arguments": arguments(block, ref, whole(ref, work)), **jobs}
     finally:
         engine.close()
 
