@@ -27,6 +27,7 @@ class TableFile:
         self._counts: Counter[str] = Counter()
         self._folder = path.with_name(f".{path.name}.parts")
         shutil.rmtree(self._folder, ignore_errors=True)
+        path.unlink(missing_ok=True)  # of a process that was killed
         self._folder.mkdir()
         self._parts: list[Path] = []
 

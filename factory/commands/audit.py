@@ -129,7 +129,7 @@ def _settings(
     address = base_url or (os.environ.get("OPENAI_BASE_URL") if chosen.engine is None else None)
     if address and not chosen.name.startswith("bundled:"):
         engine = chosen.engine if isinstance(chosen.engine, OpenaiEngine) else OpenaiEngine()
-        chosen = chosen.model_copy(update={"engine": engine.model_copy(update={"base_url": address})})
+        chosen = chosen.model_copy(update={"engine": engine.model_copy(update={"base_url": address, "serve": None})})
     return _Settings(chosen, size if size is not None else block.sample, allow_self or block.allow_self)
 
 

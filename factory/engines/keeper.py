@@ -22,6 +22,7 @@ def main() -> None:
         sys.exit(127)
     threading.Thread(target=_end_with_starter, args=(pipe,), daemon=True).start()
     code = process.wait()
+    os.killpg(0, signal.SIGTERM)  # what it left behind
     sys.exit(code if code >= 0 else 128 - code)
 
 

@@ -282,4 +282,5 @@ def whole(ref: ModelRef, work: str) -> str:
     if (folder / "config.json").is_file() or not (folder / "adapter_config.json").is_file():
         return path
     load_model(ref).save_pretrained(work)
+    load_tokenizer(ref).save_pretrained(work)
     return work

@@ -44,7 +44,7 @@ class ServedGenerator:
     @property
     def identity(self) -> str:
         """Kind, model and command; the port is another one each time."""
-        extra = [self._block.serve, self._block.structured_outputs, self._block.extra_body]
+        extra = [self._block.serve, self._block.model, self._block.structured_outputs, self._block.extra_body]
         return f"openai served {self._model.identity} {digest(extra)}"
 
     @property
@@ -82,12 +82,13 @@ class _Running:
         """Start the command and wait until it answers."""
         folder = tempfile.TemporaryDirectory(prefix="sso-factory-")
         path, port = whole(model, folder.name), _free_port()
+        base_url = f"http://127.0.0.1:{port}/v1"
+        asked = block.model_copy(update={"serve": None, "base_url": base_url, "model": block.model or path})
+        generator = OpenaiGenerator(asked, model)
         theirs, ours = os.pipe()
         child = Child([*_KEEPER, str(theirs), *_filled(block.serve or [], path, port)], pass_fds=[theirs])
         os.close(theirs)
-        base_url = f"http://127.0.0.1:{port}/v1"
-        asked = block.model_copy(update={"serve": None, "base_url": base_url, "model": block.model or path})
-        running = cls(folder, child, ours, OpenaiGenerator(asked, model))
+        running = cls(folder, child, ours, generator)
         try:
             _await(base_url, child)
         except BaseException:
