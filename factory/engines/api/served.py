@@ -85,6 +85,7 @@ class _Running:
         base_url = f"http://127.0.0.1:{port}/v1"
         asked = block.model_copy(update={"serve": None, "base_url": base_url, "model": block.model or path})
         generator = OpenaiGenerator(asked, model)
+        _reach_directly()
         theirs, ours = os.pipe()
         child = Child([*_KEEPER, str(theirs), *_filled(block.serve or [], path, port)], pass_fds=[theirs])
         os.close(theirs)
@@ -109,6 +110,13 @@ def _filled(command: Sequence[str], model: str, port: int) -> list[str]:
     """The command with its placeholders filled in; `python` is the one that runs this package."""
     words = [word.replace("{model}", model).replace("{port}", str(port)) for word in command]
     return [sys.executable if words[0] == "python" else words[0], *words[1:]]
+
+
+def _reach_directly() -> None:
+    """Keep a proxy of the environment out of what is asked of this machine."""
+    for name in ("NO_PROXY", "no_proxy"):
+        known = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join(known if "127.0.0.1" in known else [*known, "127.0.0.1"])
 
 
 def _free_port() -> int:

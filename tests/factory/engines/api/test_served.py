@@ -65,14 +65,25 @@ def test_it_is_started_by_the_first_request_and_ended_with_the_engine(model: Pat
     assert not lives(group)
 
 
+def test_a_proxy_does_not_come_between(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "elsewhere.example")
+    with open_generator(OpenaiEngine(serve=SERVE), ModelRef(str(model))) as engine:
+        (answer,) = engine.generate([REQUEST])
+    assert answer.error is None
+    assert os.environ["NO_PROXY"] == "elsewhere.example,127.0.0.1"
+
+
 def test_what_it_is_called_depends_on_model_and_command_and_not_on_the_port(model: Path) -> None:
     def identity(name: str = "one", word: str = "x", **fields: object) -> str:
         block = settled({"kind": "openai", "serve": [word, "{model}", "{port}"], **fields}, OpenaiEngine)
         with open_generator(block, ModelRef(name)) as engine:
             return engine.identity
 
-    others = [identity("two"), identity(word="y"), identity(extra_body={"top_k": 3})]
-    assert len({identity(), *others}) == 4
+    others = [identity("two"), identity(model="alias"), identity(word="y"), identity(extra_body={"top_k": 3})]
+    assert len({identity(), *others}) == 5
     assert identity() == identity()
 
 
