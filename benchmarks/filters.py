@@ -28,13 +28,13 @@ import polars as pl
 ROOT = Path(__file__).parent.parent
 sys.path[0] = str(ROOT)  # This file bears the name of the package that it measures.
 
-from factory.identity import digest  # noqa: E402
-from factory.schema import MESSAGES, REJECTED, LazySplit  # noqa: E402
-from filters import build  # noqa: E402
-from filters.balancing.items import Items  # noqa: E402
-from filters.balancing.pairs import balance  # noqa: E402
-from filters.funnel import run_funnel  # noqa: E402
-from filters.votes import first_order  # noqa: E402
+from factory.identity import digest
+from factory.schema import MESSAGES, REJECTED, LazySplit
+from filters import build
+from filters.balancing.items import Items
+from filters.balancing.pairs import balance
+from filters.funnel import run_funnel
+from filters.votes import first_order
 
 CHUNK = 50_000
 JUDGES = ("gpt-4o", "llama-3-70b")

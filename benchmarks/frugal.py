@@ -18,8 +18,8 @@ import polars as pl
 ROOT = Path(__file__).parent.parent
 sys.path[0] = str(ROOT)
 
-from factory.identity import digest  # noqa: E402
-from filters.votes import RULES, decide, next_questions  # noqa: E402
+from factory.identity import digest
+from filters.votes import RULES, decide, next_questions
 
 JUDGES, ORDERS = ("gpt-4o", "llama-3-70b"), ("chosen_first", "rejected_first")
 PASSING, PAIRS = 110 / 226, 50_000

@@ -24,23 +24,23 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-import polars as pl  # noqa: E402
+import polars as pl
 
-import principles  # noqa: E402
-from factory.config import BUNDLED_MODEL, Principles, Sampling  # noqa: E402
-from factory.config import Prompts as PromptsBlock  # noqa: E402
-from factory.engine_blocks import VllmEngine  # noqa: E402
-from factory.engines.base import Completion, Request  # noqa: E402
-from factory.identity import Messages  # noqa: E402
-from factory.journal import Journal, JournaledGenerator  # noqa: E402
-from factory.models.ref import ModelRef  # noqa: E402
-from factory.progress import Silent  # noqa: E402
-from factory.readers import read_prompts  # noqa: E402
-from factory.stages.contrast import contrast  # noqa: E402
-from factory.stages.features import allocate  # noqa: E402
-from factory.stages.prompts import prompts as planned  # noqa: E402
-from factory.stages.triples import triples  # noqa: E402
-from factory.yaml_file import read_yaml  # noqa: E402
+import principles
+from factory.config import BUNDLED_MODEL, Principles, Sampling
+from factory.config import Prompts as PromptsBlock
+from factory.engine_blocks import VllmEngine
+from factory.engines.base import Completion, Request
+from factory.identity import Messages
+from factory.journal import Journal, JournaledGenerator
+from factory.models.ref import ModelRef
+from factory.progress import Silent
+from factory.readers import read_prompts
+from factory.stages.contrast import contrast
+from factory.stages.features import allocate
+from factory.stages.prompts import prompts as planned
+from factory.stages.triples import triples
+from factory.yaml_file import read_yaml
 
 BATCHES = 4
 ROWS, VIEWS, IN_FLIGHT, DELAY = 200, 3, 8, 0.05

@@ -22,22 +22,22 @@ import polars as pl
 ROOT = Path(__file__).parent.parent
 sys.path[0] = str(ROOT)
 
-from benchmarks.replication_oracles import prompts, verdict  # noqa: E402
-from benchmarks.replication_report import write_report  # noqa: E402
-from factory.config import BUNDLED_MODEL, Principles, Sampling, Training  # noqa: E402
-from factory.engine_blocks import TransformersEngine  # noqa: E402
-from factory.engines import open_generator, open_scorer  # noqa: E402
-from factory.engines.base import Reply, ScoreRequest  # noqa: E402
-from factory.identity import draw, prompt_id  # noqa: E402
-from factory.models.ref import ModelRef  # noqa: E402
-from factory.schema import FEATURES, MESSAGES, conform  # noqa: E402
-from factory.stages.contrast import contrast  # noqa: E402
-from factory.stages.features import draw_feature  # noqa: E402
-from factory.stages.triples import triples  # noqa: E402
-from factory.store import write_json  # noqa: E402
-from factory.training.run import train  # noqa: E402
-from factory.views import view_messages  # noqa: E402
-from principles import load  # noqa: E402
+from benchmarks.replication_oracles import prompts, verdict
+from benchmarks.replication_report import write_report
+from factory.config import BUNDLED_MODEL, Principles, Sampling, Training
+from factory.engine_blocks import TransformersEngine
+from factory.engines import open_generator, open_scorer
+from factory.engines.base import Reply, ScoreRequest
+from factory.identity import draw, prompt_id
+from factory.models.ref import ModelRef
+from factory.schema import FEATURES, MESSAGES, conform
+from factory.stages.contrast import contrast
+from factory.stages.features import draw_feature
+from factory.stages.triples import triples
+from factory.store import write_json
+from factory.training.run import train
+from factory.views import view_messages
+from principles import load
 
 METHODS = ("sso", "sso_no_w", "sso_no_g", "pbaa")
 PRINCIPLES = load(ROOT / "benchmarks" / "replication.yaml")

@@ -22,17 +22,17 @@ import polars as pl
 ROOT = Path(__file__).parent.parent
 sys.path[0] = str(ROOT)
 
-import factory  # noqa: E402
-from factory.config import BUNDLED_MODEL  # noqa: E402
-from factory.identity import draw  # noqa: E402
-from factory.models.load import load_tokenizer  # noqa: E402
-from factory.models.ref import ModelRef  # noqa: E402
-from factory.reward.accuracy import tally  # noqa: E402
-from factory.reward.data import read_data  # noqa: E402
-from factory.reward.tokens import Reader  # noqa: E402
-from factory.stages.statistics import wilson  # noqa: E402
-from factory.store import write_json  # noqa: E402
-from factory.terminal import for_stream  # noqa: E402
+import factory
+from factory.config import BUNDLED_MODEL
+from factory.identity import draw
+from factory.models.load import load_tokenizer
+from factory.models.ref import ModelRef
+from factory.reward.accuracy import tally
+from factory.reward.data import read_data
+from factory.reward.tokens import Reader
+from factory.stages.statistics import wilson
+from factory.store import write_json
+from factory.terminal import for_stream
 
 ARMS = {
     "human": "human pairs",

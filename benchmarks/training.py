@@ -17,8 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[0] = str(ROOT)  # This file bears the name of a package it measures.
 
-from benchmarks.training_report import floor, machine, table  # noqa: E402
-from benchmarks.training_variants import RUNS, VARIANTS, Measured  # noqa: E402
+from benchmarks.training_report import floor, machine, table
+from benchmarks.training_variants import RUNS, VARIANTS, Measured
 
 
 def measure(variant: str, pairs: int, steps: int) -> Measured:

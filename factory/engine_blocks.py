@@ -23,6 +23,12 @@ class EngineBase(Strict):
 
     decides: ClassVar[tuple[str, ...]] = ("kind",)
     """The fields that change what the engine answers; the others change how fast, and leave finished stages valid."""
+    kind: str
+
+    @property
+    def runner(self) -> str:
+        """Which engine runs it: a key of `factory.engines.ENGINES`."""
+        return self.kind
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -115,6 +121,11 @@ class OpenaiEngine(EngineBase):
     """For the money column and --dry-run."""
     cache_dir: str | None = None
     """Folder that keeps answers across runs; null keeps them in the run folder's journal alone."""
+
+    @property
+    def runner(self) -> str:
+        """An engine of its own where the run starts the server."""
+        return self.kind if self.serve is None else "served"
 
     @model_validator(mode="after")
     def _served_from_here(self) -> "OpenaiEngine":

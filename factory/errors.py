@@ -53,3 +53,8 @@ class InterruptedRunError(FactoryError):
     """The user stopped the run; what had arrived is on disk."""
 
     exit_code = 130
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]

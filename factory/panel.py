@@ -148,8 +148,7 @@ def scorer_block(block: EngineBlock, trained: bool) -> EngineBlock | None:
 
 def is_remote(block: EngineBlock) -> bool:
     """Whether the model is that of a server which runs without us, asked over HTTP from here or from Ray's workers."""
-    inner = _inner(block)
-    return isinstance(inner, OpenaiEngine) and inner.serve is None
+    return _inner(block).runner == "openai"
 
 
 def _inner(block: EngineBlock) -> EngineBlock:

@@ -8,13 +8,12 @@ import polars as pl
 
 import filters as registry
 from factory.config import FiltersConfig, Judge
-from factory.errors import ConfigError, InputError
+from factory.errors import ConfigError, InputError, first_line
 from factory.identity import DEFAULT_SEED
 from factory.load import settled
 from factory.panel import EngineRoom, judge_fingerprint, open_panel
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint, read_pairs
-from factory.readers.opened import first_line
 from factory.schema import JUDGMENTS, ORDERS, REPLIES, LazySplit, check, conform
 from factory.stages.judge import PanelMember, judge
 from factory.store import Workspace, open_run

@@ -14,15 +14,17 @@ from factory.models.ref import ModelRef
 ENGINES = {
     "transformers": "factory.engines.transformers:TransformersModel",
     "vllm": "factory.engines.vllm:VllmModel",
-    "openai": "factory.engines.api:openai_generator",
+    "openai": "factory.engines.api.engine:OpenaiGenerator",
+    "served": "factory.engines.api.served:ServedGenerator",
     "ray": "factory.engines.ray:RayModel",
     "scripted": "factory.engines.scripted:ScriptedModel",
 }
-"""What makes each engine: called with (block, model); the engine is ended with close()."""
+"""Class of each engine, by `EngineBase.runner`: constructed with (block, model), ended with close()."""
 
 NEEDS = {
     "transformers": ("train", ("torch", "transformers")),
     "vllm": ("vllm", ("vllm", "torch", "transformers")),
+    "served": ("train", ("torch", "transformers")),
     "ray": ("ray", ("ray",)),
 }
 """Extra of this package and the packages in it that an engine cannot start without."""
@@ -57,13 +59,12 @@ def open_scorer(block: EngineBlock, model: ModelRef) -> Iterator[Scorer]:
 
 
 def resolve_engine(block: EngineBlock) -> Any:
-    """What makes the engine of `block`. Raises MissingExtraError when its package is not installed."""
-    served = block.kind == "openai" and block.serve is not None
-    extra, packages = NEEDS.get("transformers" if served else block.kind, ("", ()))
+    """The class that runs `block`. Raises MissingExtraError when its package is not installed."""
+    extra, packages = NEEDS.get(block.runner, ("", ()))
     for package in packages:
         if find_spec(package) is None:
             raise MissingExtraError(extra, package)
-    return resolve_name(ENGINES[block.kind])
+    return resolve_name(ENGINES[block.runner])
 
 
 def _start(block: EngineBlock, model: ModelRef) -> Any:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from factory.errors import ConfigError, FactoryError
+from factory.errors import ConfigError, FactoryError, first_line
 from factory.exports.write import is_shard
 from factory.progress import Progress, Silent
 
@@ -52,11 +52,11 @@ def push(folder: Path, repo: str, *, private: bool = False, progress: Progress |
         return _commit(api, folder, repo, private, progress or Silent())
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
-        raise FactoryError(f"pushing to {repo}: {_WHAT_TO_DO.get(status, _first_line(error))}") from None
+        raise FactoryError(f"pushing to {repo}: {_WHAT_TO_DO.get(status, first_line(error))}") from None
     except HFValidationError as error:
-        raise ConfigError(f"pushing to {repo}: {_first_line(error)}") from None
+        raise ConfigError(f"pushing to {repo}: {first_line(error)}") from None
     except _network_errors() as error:
-        said = _first_line(error)
+        said = first_line(error)
         what = f"the connection to {api.endpoint} failed ({said}); run it again, it goes on where it stopped"
         raise FactoryError(f"pushing to {repo}: {what}") from None
 
@@ -89,7 +89,3 @@ def exported(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
             yield path
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from factory.errors import InputError
+from factory.errors import InputError, first_line
 
 UNREAD = {"detail": pl.String(), "row": pl.String()}
 """Columns of a frame of rows that could not be read: why, and the row as it came."""
@@ -46,11 +46,6 @@ def naming(where: str) -> Iterator[None]:
         raise InputError(f"{where}: cannot be read ({first_line(error)}); check the file") from error
     except OSError as error:
         raise InputError(f"{where}: {error.strerror or first_line(error)}; check the path") from error
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what an error says."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
 
 
 def columns_of(opened: Opened, most: int = 20) -> str:

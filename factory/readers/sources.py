@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 import polars as pl
 
-from factory.errors import FactoryError, InputError, MissingExtraError
+from factory.errors import FactoryError, InputError, MissingExtraError, first_line
 from factory.readers.files import open_file, stem_of, suffix_kind
 from factory.readers.followers import free
-from factory.readers.opened import Opened, first_line, naming
+from factory.readers.opened import Opened, naming
 
 
 class Dataset(Protocol):

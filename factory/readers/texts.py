@@ -8,10 +8,10 @@ from typing import Any, BinaryIO, NamedTuple
 
 import polars as pl
 
-from factory.errors import InputError
+from factory.errors import InputError, first_line
 from factory.identity import mend
 from factory.readers.cells import unfolded
-from factory.readers.opened import Unread, first_line, naming, unread_frame
+from factory.readers.opened import Unread, naming, unread_frame
 from factory.readers.records import Value, cell, frames_of
 from factory.schema import LOGPS, PAIRS
 

@@ -68,7 +68,9 @@ def test_there_are_three_examples() -> None:
 def test_the_block_that_serves_each_policy_is_read() -> None:
     (block,) = [part for part in PAGE.split("```") if part.startswith("yaml\nengine:") and "serve:" in part]
     settings = yaml.safe_load(block.removeprefix("yaml"))
-    preflight(factory.load_config(ROOT / "examples" / "quickstart.yaml", [f"engine={json.dumps(settings['engine'])}"]))
+    config = factory.load_config(ROOT / "examples" / "quickstart.yaml", [f"engine={json.dumps(settings['engine'])}"])
+    preflight(config)
+    assert config.engine.runner == "served"
 
 
 def test_accelerate_reads_its_example() -> None:

@@ -122,6 +122,22 @@ def test_rejected_rows_lie_beside_the_table(tmp_path: Path) -> None:
     assert stage.facts == {"rows": 2, "rejected": 3, "reasons": {"odd": 2, "even": 1}}
 
 
+def test_a_table_that_a_killed_build_left_is_not_taken_for_this_ones(tmp_path: Path) -> None:
+    """It had rejected a row before it was killed; made again, it rejects none."""
+
+    def build(journal: Journal) -> Iterator[Split]:
+        (left,) = tmp_path.glob(".rows.partial")
+        pl.DataFrame({"n": [2], "reason": ["odd"]}).write_parquet(left / "rows.rejected.parquet")
+        raise KeyboardInterrupt
+        yield
+
+    with open_run(tmp_path, Heard()) as folder:
+        with pytest.raises(KeyboardInterrupt):
+            folder.table("rows", {}, build)
+        stage = folder.table("rows", {}, lambda journal: [Split(pl.DataFrame({"n": [1]}))])
+    assert stage.rejected_path is None
+
+
 def test_what_a_killed_build_left_is_found_by_the_next_with_the_same_inputs_only(tmp_path: Path) -> None:
     def half(work: Workspace) -> dict[str, object]:
         (work.path / "checkpoint").write_text("half")

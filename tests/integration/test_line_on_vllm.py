@@ -1,7 +1,6 @@
 """The whole line on vLLM, held by the run itself and asked over HTTP; runs where vllm is installed."""
 
 import json
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from factory.engines.transformers import TransformersModel
 from factory.engines.vllm_process import Process
 from factory.models.ref import ModelRef
 from factory.pipeline import Outcome
+from tests.groups import lives
 from tests.tiny import tiny_model_folder
 
 pytestmark = [
@@ -81,15 +81,6 @@ def check_second_policy(model: Path, run: Path) -> None:
 
 def whole(text: str) -> str:
     return text.rstrip("\ufffd")
-
-
-def lives(group: int) -> bool:
-    """Whether a process of the group is there."""
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_vllm_is_gone_before_training_and_serves_the_new_policy_after_it(

@@ -17,7 +17,20 @@ from factory.identity import Messages
 from factory.models.ref import ModelRef
 
 
-class OpenaiGenerator:
+class ServerSide:
+    """What is known here of a model that a server holds."""
+
+    @property
+    def context_length(self) -> int | None:
+        """Known to the server alone; a prompt that does not fit comes back as a completion with an error."""
+        return None
+
+    def count_tokens(self, conversations: Sequence[Messages]) -> list[int]:
+        """An estimate: a token per four characters, and four per turn for its frame."""
+        return [estimate_tokens(messages) for messages in conversations]
+
+
+class OpenaiGenerator(ServerSide):
     """Asks a server over HTTP; retries, speed, money and the optional cache are its own affair.
 
     The key comes from OPENAI_API_KEY and the address from `base_url`, OPENAI_BASE_URL, or OpenAI itself. Nothing is
@@ -40,15 +53,6 @@ class OpenaiGenerator:
     def identity(self) -> str:
         """Kind, address and model, and a hash of `extra_body` where there is one."""
         return self._place.identity
-
-    @property
-    def context_length(self) -> int | None:
-        """Known to the server alone; a prompt that does not fit comes back as a completion with an error."""
-        return None
-
-    def count_tokens(self, conversations: Sequence[Messages]) -> list[int]:
-        """An estimate: a token per four characters, and four per turn for its frame."""
-        return [estimate_tokens(messages) for messages in conversations]
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Yield one completion per request as they land, those of the cache first.

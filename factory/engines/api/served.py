@@ -6,20 +6,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
 from pathlib import Path
-from typing import Self
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 from factory.engine_blocks import OpenaiEngine
 from factory.engines import keeper
-from factory.engines.api.engine import OpenaiGenerator
-from factory.engines.api.wire import estimate_tokens
+from factory.engines.api.engine import OpenaiGenerator, ServerSide
 from factory.engines.base import Completion, Request
 from factory.engines.child import Child
 from factory.errors import EngineError, one_line
-from factory.identity import Messages, digest
+from factory.identity import digest
 from factory.models.load import whole
 from factory.models.ref import ModelRef
 
@@ -30,7 +29,7 @@ _KEEPER = (sys.executable, str(Path(keeper.__file__)))
 """What runs the server, and ends it when this process is gone."""
 
 
-class ServedGenerator:
+class ServedGenerator(ServerSide):
     """An OpenaiGenerator whose server is started by the first request and ended by `close`.
 
     `engine.serve` is the command, with `{model}` for the model's folder or Hub id and `{port}` for the port to listen
@@ -39,7 +38,10 @@ class ServedGenerator:
 
     def __init__(self, block: OpenaiEngine, model: ModelRef) -> None:
         self._block, self._model = block, model
-        self._running: _Running | None = None
+        self._held = ExitStack()
+        self._asked: OpenaiGenerator | None = None
+        self.server: Child | None = None
+        """The server's process while it runs."""
 
     @property
     def identity(self) -> str:
@@ -47,63 +49,49 @@ class ServedGenerator:
         extra = [self._block.serve, self._block.model, self._block.structured_outputs, self._block.extra_body]
         return f"openai served {self._model.identity} {digest(extra)}"
 
-    @property
-    def context_length(self) -> int | None:
-        """Known to the server alone; a prompt that does not fit comes back as a completion with an error."""
-        return None
-
-    def count_tokens(self, conversations: Sequence[Messages]) -> list[int]:
-        """An estimate, as OpenaiGenerator's."""
-        return [estimate_tokens(messages) for messages in conversations]
-
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """As OpenaiGenerator's. Raises EngineError too when the server cannot be started or ends before it answers."""
-        if self._running is None:
-            self._running = _Running.start(self._block, self._model)
-        yield from self._running.generator.generate(requests)
+        if self._asked is None:
+            self._asked = self._start()
+        yield from self._asked.generate(requests)
 
     def close(self) -> None:
         """End the server and all that it started."""
-        if self._running is not None:
-            self._running.close()
-            self._running = None
+        self._asked = self.server = None
+        self._held.close()
+
+    def _start(self) -> OpenaiGenerator:
+        """Start the server and wait until it answers."""
+        with ExitStack() as opened:
+            folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="sso-factory-"))
+            path, port = whole(self._model, folder), _free_port()
+            base_url = f"http://127.0.0.1:{port}/v1"
+            update = {"serve": None, "base_url": base_url, "model": self._block.model or path}
+            asked = OpenaiGenerator(self._block.model_copy(update=update), self._model)
+            _reach_directly()
+            self.server = opened.enter_context(_kept(_filled(self._block.serve or [], path, port)))
+            opened.callback(asked.close)
+            _await(base_url, self.server)
+            self._held = opened.pop_all()
+        return asked
 
 
-class _Running:
-    """The server while it runs, and the client that asks it."""
-
-    def __init__(
-        self, folder: tempfile.TemporaryDirectory[str], child: Child, pipe: int, generator: OpenaiGenerator
-    ) -> None:
-        self._folder, self._child, self._pipe, self.generator = folder, child, pipe, generator
-
-    @classmethod
-    def start(cls, block: OpenaiEngine, model: ModelRef) -> Self:
-        """Start the command and wait until it answers."""
-        folder = tempfile.TemporaryDirectory(prefix="sso-factory-")
-        path, port = whole(model, folder.name), _free_port()
-        base_url = f"http://127.0.0.1:{port}/v1"
-        asked = block.model_copy(update={"serve": None, "base_url": base_url, "model": block.model or path})
-        generator = OpenaiGenerator(asked, model)
-        _reach_directly()
-        theirs, ours = os.pipe()
-        child = Child([*_KEEPER, str(theirs), *_filled(block.serve or [], path, port)], pass_fds=[theirs])
-        os.close(theirs)
-        running = cls(folder, child, ours, generator)
+@contextmanager
+def _kept(command: Sequence[str]) -> Iterator[Child]:
+    """The command's process under a keeper, which ends it with the block or with this process, however that ends."""
+    theirs, ours = os.pipe()
+    try:
         try:
-            _await(base_url, child)
-        except BaseException:
-            running.close()
-            raise
-        return running
-
-    def close(self) -> None:
-        """Close connections, end the process, remove what was made for it."""
-        self.generator.close()
-        self._child.ask_to_end()
-        self._child.end(CLOSE_SECONDS)
-        os.close(self._pipe)
-        self._folder.cleanup()
+            child = Child([*_KEEPER, str(theirs), *command], pass_fds=[theirs])
+        finally:
+            os.close(theirs)
+        try:
+            yield child
+        finally:
+            child.ask_to_end()
+            child.end(CLOSE_SECONDS)
+    finally:
+        os.close(ours)
 
 
 def _filled(command: Sequence[str], model: str, port: int) -> list[str]:

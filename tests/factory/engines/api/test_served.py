@@ -19,6 +19,7 @@ from factory.engines.base import Request
 from factory.errors import ConfigError, EngineError
 from factory.load import settled
 from factory.models.ref import ModelRef
+from tests.groups import lives
 from tests.tiny import tiny_model_folder
 
 ROOT = Path(__file__).parents[4]
@@ -42,25 +43,17 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model_folder(tmp_path_factory.mktemp("model") / "tiny", context=4096)
 
 
-def lives(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def test_it_is_started_by_the_first_request_and_ended_with_the_engine(model: Path) -> None:
     with open_generator(OpenaiEngine(serve=SERVE), ModelRef(str(model))) as engine:
         assert engine.count_tokens([REQUEST.messages])[0] > 0
         assert engine.context_length is None
-        assert engine._running is None
+        assert engine.server is None
         (answer,) = engine.generate([REQUEST])
         assert answer.text is not None
         assert answer.text.startswith(str(model))
-        group = engine._running._child.group
+        group = engine.server.group
         list(engine.generate([REQUEST]))
-        assert engine._running._child.group == group
+        assert engine.server.group == group
         assert lives(group)
     assert not lives(group)
 
@@ -109,8 +102,8 @@ def test_a_stubborn_one_is_killed_with_what_it_started(model: Path, monkeypatch:
     block = OpenaiEngine(serve=["python", "-c", deaf, "{model}", "{port}"])
     with closing(served.ServedGenerator(block, ModelRef(str(model)))) as engine:
         list(engine.generate([REQUEST]))
-        assert engine._running is not None
-        group = engine._running._child.group
+        assert engine.server is not None
+        group = engine.server.group
     assert not lives(group)
 
 
@@ -122,7 +115,7 @@ from factory.engines.base import Request
 from factory.models.ref import ModelRef
 engine = ServedGenerator(OpenaiEngine(serve={SERVE!r}), ModelRef({str(model)!r}))
 list(engine.generate([Request("r", [{{"role": "user", "content": "Hm?"}}], 8)]))
-print(engine._running._child.group, flush=True)
+print(engine.server.group, flush=True)
 input()
 """
     with subprocess.Popen([sys.executable, "-c", job], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
@@ -130,12 +123,24 @@ input()
         group = int(run.stdout.readline())
         assert lives(group)
         run.kill()
+    if not gone(group):
+        os.killpg(group, signal.SIGKILL)
+        pytest.fail("the server is still there")
+
+
+def test_what_a_crashed_server_started_is_ended_at_once() -> None:
+    with served._kept(["sh", "-c", "sleep 600 & exit 3"]) as child:
+        assert child.exit_code(10) == 3
+        assert gone(child.group)
+
+
+def gone(group: int) -> bool:
+    """Whether all of the group have ended, or do within ten seconds."""
     for _ in range(100):
         if not lives(group):
-            return
+            return True
         time.sleep(0.1)
-    os.killpg(group, signal.SIGKILL)
-    pytest.fail("the server is still there")
+    return False
 
 
 @pytest.mark.parametrize(
