@@ -5,11 +5,36 @@ frames, paths and small records. They are looked up on first use, so that import
 """
 
 import pkgutil
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # What editors and type checkers see; at run time each is looked up on first use, below.
+    from factory.commands.audit import audit as audit
+    from factory.commands.export import export as export
+    from factory.commands.filter import filter_pairs
+    from factory.commands.init import init as init
+    from factory.commands.report import report as report
+    from factory.commands.reward import reward_score as reward_score
+    from factory.commands.reward import reward_train as reward_train
+    from factory.commands.status import status as status
+    from factory.commands.train import train as train
+    from factory.errors import ConfigError as ConfigError
+    from factory.errors import EngineError as EngineError
+    from factory.errors import FactoryError as FactoryError
+    from factory.errors import InputError as InputError
+    from factory.errors import InterruptedRunError as InterruptedRunError
+    from factory.errors import MissingExtraError as MissingExtraError
+    from factory.errors import StoreError as StoreError
+    from factory.errors import TrainingError as TrainingError
+    from factory.forecast import plan as plan
+    from factory.load import load_config as load_config
+    from factory.pipeline import run as run
+    from factory.readers import load_pairs as load_pairs
+
+    filter = filter_pairs  # noqa: A001
 
 __version__ = "0.1.0"
 
-_FUNCTIONS = {
+_PUBLIC = {
     "init": "factory.commands.init:init",
     "run": "factory.pipeline:run",
     "plan": "factory.forecast:plan",
@@ -23,14 +48,22 @@ _FUNCTIONS = {
     "reward_score": "factory.commands.reward:reward_score",
     "load_pairs": "factory.readers:load_pairs",
     "load_config": "factory.load:load_config",
+    "FactoryError": "factory.errors:FactoryError",
+    "ConfigError": "factory.errors:ConfigError",
+    "InputError": "factory.errors:InputError",
+    "MissingExtraError": "factory.errors:MissingExtraError",
+    "EngineError": "factory.errors:EngineError",
+    "StoreError": "factory.errors:StoreError",
+    "TrainingError": "factory.errors:TrainingError",
+    "InterruptedRunError": "factory.errors:InterruptedRunError",
 }
-__all__ = ["__version__", *_FUNCTIONS]
+__all__ = ["__version__", *_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _FUNCTIONS:
+    if name not in _PUBLIC:
         raise AttributeError(f"module 'factory' has no attribute {name!r}")
-    return pkgutil.resolve_name(_FUNCTIONS[name])
+    return pkgutil.resolve_name(_PUBLIC[name])
 
 
 def __dir__() -> list[str]:
