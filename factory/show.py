@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from factory.pipeline import Outcome
     from factory.rates import Time
     from factory.stages.audit_model import AuditReport
+    from factory.stages.audit_sample import Estimate
     from filters.funnel import Funnel
 
 _WIDTH = 100
@@ -98,7 +99,7 @@ def status(stages: Sequence["StageStatus"]) -> str:
     return table(["stage", "state", "rows", "rejected", "answers journaled", "seconds"], rows)
 
 
-def audit(found: "AuditReport") -> str:
+def audit(found: "AuditReport | Estimate") -> str:
     """The headline numbers of an audit, or of its estimate."""
     return table(["measure", "value"], [[name, value] for name, value in found.headline().items()])
 
