@@ -45,11 +45,12 @@ class Refusal(Filter):
 
     def measures(self) -> dict[str, pl.Expr]:
         """Whether each reply opens with a refusal."""
+        return {f"refuses_{reply}": self.refuses(pl.col(reply)) for reply in self.replies}
+
+    def refuses(self, text: pl.Expr) -> pl.Expr:
+        """Whether a text opens with a refusal."""
         pattern = r"^\W*(?:" + "|".join(f"(?:{one})" for one in (*PATTERNS, *self.patterns)) + ")"
-        return {
-            f"refuses_{reply}": pl.col(reply).str.slice(0, self.opening).str.to_lowercase().str.contains(pattern)
-            for reply in self.replies
-        }
+        return text.str.slice(0, self.opening).str.to_lowercase().str.contains(pattern)
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """`chosen_refusal`, `rejected_refusal` or `both_refusal`."""
