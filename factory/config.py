@@ -7,6 +7,9 @@ from pydantic import Field, model_validator
 from factory.engine_blocks import EngineBlock, TransformersEngine
 from factory.prompts_block import Prompts
 from factory.strict import Strict
+from factory.training_block import METHODS as METHODS
+from factory.training_block import Lora as Lora
+from factory.training_block import Training as Training
 
 BUNDLED_MODEL = "bundled:smollm2-135m-instruct"
 
@@ -59,84 +62,6 @@ class Sampling(Strict):
     """Longest reply."""
     samples_per_view: int = Field(1, ge=1)
     """Replies drawn from each of x, x+ and x-; the i-th of each make the i-th pair."""
-
-
-class Lora(Strict):
-    """Train an adapter instead of the weights; the reference is the model with the adapter off."""
-
-    r: int = Field(16, ge=1)
-    """Rank."""
-    alpha: int = Field(32, ge=1)
-    """Scale numerator."""
-    dropout: float = Field(0.0, ge=0, lt=1)
-    """Dropout on the adapter's input."""
-    target_modules: str | list[str] = "all-linear"
-    """Which layers."""
-    merge: bool = True
-    """Save the policy with the adapter merged in; off keeps base and adapter apart."""
-
-
-METHODS = ("sso", "sso_no_w", "sso_no_g", "pbaa", "annotated", "none")
-
-
-class Training(Strict):
-    """SSO training (equations of the paper in factory/training)."""
-
-    method: Literal["sso", "sso_no_w", "sso_no_g", "pbaa", "annotated", "none"] = "sso"
-    """Preset: full loss; without W; without G; neither (pbaa, annotated). none: do not train."""
-    loss: Literal["ipo", "dpo", "hinge", "simpo"] = "ipo"
-    """Base loss L."""
-    beta: float = Field(0.2, gt=0)
-    """Strength of the base loss."""
-    gamma: float = Field(0.1, ge=0)
-    """Weight of G, eq. 1."""
-    alpha: float = Field(0.66, ge=0, le=1)
-    """Share of the chosen reply in W, eq. 5."""
-    steering: Literal["original", "naive"] = "original"
-    """G as eq. 3 (original: y° over y+ under the bad prompt) or eq. 2 (naive: y- over y+)."""
-    weight: Literal["w", "w_prime"] = "w"
-    """W as eq. 5 or W' as eq. 6."""
-    weight_gradient: bool = True
-    """Let W carry gradient; off makes it a mere number."""
-    weight_scope: Literal["all", "steering"] = "all"
-    """all: W weighs the whole loss, eq. 1; steering: G alone, as the authors' code does."""
-    simpo_margin: float = Field(0.5, ge=0)
-    """Target reward margin of SimPO (its gamma)."""
-    learning_rate: float = Field(5e-7, gt=0)
-    """Peak learning rate."""
-    lr_scheduler: str = "cosine"
-    """As transformers' lr_scheduler_type."""
-    warmup_ratio: float = Field(0.1, ge=0, le=1)
-    """Share of steps spent warming up."""
-    weight_decay: float = Field(0.0, ge=0)
-    """AdamW weight decay."""
-    max_grad_norm: float = Field(1.0, gt=0)
-    """Gradient clipping."""
-    batch_pairs: int = Field(128, ge=1)
-    """Pairs per optimiser step, over all processes."""
-    micro_batch_tokens: int = Field(8192, ge=1)
-    """Most tokens in one forward pass; pairs are grouped by length to fill it."""
-    epochs: int = Field(1, ge=1)
-    """Passes over an iteration's pairs."""
-    max_length: int | None = Field(None, ge=1)
-    """Longest prompt plus reply; longer pairs are left out and counted. null: the model's context."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Compute type: float32 weights, autocast to bfloat16 on a GPU under auto."""
-    layout: Literal["auto", "packed", "separate"] = "auto"
-    """packed: a prompt and its replies in one sequence; auto packs where the model allows it."""
-    logits_chunk: int = Field(256, ge=1)
-    """Reply tokens whose vocabulary projection is held at once."""
-    gradient_checkpointing: Literal["auto", "selective"] | bool = "auto"
-    """What the backward pass computes again: true, whole layers (an eighth to a third slower, least memory); selective,
-    all but large matrix products and attention; false, nothing. auto: true on a CPU, selective elsewhere."""
-    lora: Lora | None = None
-    """Set to train an adapter."""
-    save_steps: int = Field(50, ge=1)
-    """Optimiser steps between checkpoints (for resuming)."""
-    report_to: list[str] = Field(default_factory=list)
-    """tensorboard, wandb: as transformers' report_to."""
-    trainer_options: dict[str, Any] = Field(default_factory=dict)
-    """Further transformers.TrainingArguments, as they are (fsdp, deepspeed, ...)."""
 
 
 class Judge(Strict):

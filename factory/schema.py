@@ -59,7 +59,8 @@ _FEATURE: dict[str, Column] = {
     "feature": Column(_TEXT, "the feature whose principles were used"),
     "feature_source": Column(
         _TEXT,
-        "allocated: the policy chose it; fallback: chance did, as when its answer could not be read",
+        "allocated: the policy named it; drawn: by the set's probability, or with nothing to ask; fallback: by chance, "
+        "since its answer named none",
     ),
     "principle_source": Column(_TEXT, "set: from the principle set; generated: written by the policy for this prompt"),
 }

@@ -30,7 +30,15 @@ FLOORS = (
     ),
     ("factory.models",),
     ("filters", "principles", "factory.views"),
-    ("factory.schema", "factory.config", "factory.engine_blocks", "factory.prompts_block", "factory.strict"),
+    (
+        "factory.schema",
+        "factory.config",
+        "factory.engine_blocks",
+        "factory.prompts_block",
+        "factory.training_block",
+        "factory.trainer_options",
+        "factory.strict",
+    ),
 )
 GROUND = (
     "factory.errors",

@@ -36,7 +36,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     return fast
 
 
-def tiny_model_folder(folder: Path, arch: str = "llama", seed: int = 0, context: int = 512, **more: int) -> Path:
+def tiny_model_folder(folder: Path, arch: str = "llama", seed: int = 0, context: int = 512, **more: float) -> Path:
     """Save a random two-layer model of architecture `arch` (any transformers model type that takes Llama's keys)."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = tiny_tokenizer()

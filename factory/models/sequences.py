@@ -33,6 +33,7 @@ __all__ = [
     "layout",
     "plan_for",
     "reply_logps",
+    "same_in_training",
     "supports_packing",
     "unwrapped",
 ]
@@ -97,6 +98,16 @@ def supports_packing(model: Any) -> bool:
     return plan_for(model).layout != "separate"
 
 
+def same_in_training(model: Any) -> bool:
+    """Whether the model says the same in training and in evaluation mode, without dropout or noise, on a few tokens."""
+    core = unwrapped(model)
+    found = []
+    for training in (False, True):
+        with _mode(core, training):
+            found.append(_probe(core, _probe_items(core), Plan("separate", None)))
+    return _agrees(found[1], found[0], _tolerance(core))
+
+
 def plan_for(model: Any, want: Literal["auto", "packed", "separate"] = "auto") -> Plan:
     """Find the cheapest layout and head that agree with the model's own numbers, on a few tokens.
 
@@ -104,7 +115,7 @@ def plan_for(model: Any, want: Literal["auto", "packed", "separate"] = "auto") -
     itself. Raises ConfigError when `want` is packed and the model cannot.
     """
     core = unwrapped(model)
-    with _quiet(core):
+    with _mode(core, training=False):
         items = _probe_items(core)
         full = _probe(core, items, Plan("separate", None))
         head = find_head(core)
@@ -138,15 +149,15 @@ def _candidates(model: Any) -> tuple[Layout, ...]:
 
 
 @contextmanager
-def _quiet(model: Any) -> Iterator[None]:
-    """Evaluation mode without gradients."""
-    training = model.training
-    model.eval()
+def _mode(model: Any, training: bool) -> Iterator[None]:
+    """Training or evaluation mode, without gradients."""
+    before = model.training
+    model.train(training)
     try:
         with torch.no_grad():
             yield
     finally:
-        model.train(training)
+        model.train(before)
 
 
 def _probe_items(model: Any) -> list[Encoded]:

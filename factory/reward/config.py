@@ -6,6 +6,7 @@ from pydantic import Field, field_validator
 
 from factory.config import Lora
 from factory.strict import Strict
+from factory.trainer_options import REWARD, REWARD_FREE, require_free
 
 
 class RewardTraining(Strict):
@@ -46,7 +47,13 @@ class RewardTraining(Strict):
     report_to: list[str] = Field(default_factory=list)
     """tensorboard, wandb: as transformers' report_to."""
     trainer_options: dict[str, Any] = Field(default_factory=dict)
-    """Further arguments of TRL's RewardConfig, as they are."""
+    """Further arguments of TRL's RewardConfig; what has a key here, or would do nothing, is refused by name."""
+
+    @field_validator("trainer_options")
+    @classmethod
+    def _passed_on(cls, value: dict[str, Any]) -> dict[str, Any]:
+        require_free(value, REWARD_FREE, REWARD)
+        return value
 
     @field_validator("lora")
     @classmethod

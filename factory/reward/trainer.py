@@ -53,7 +53,7 @@ def order(pairs: Sequence[PairTokens], epochs: int, batch: int, seed: int, most:
 
 
 def arguments(config: RewardTraining, out: Path, seed: int, rows: int) -> RewardConfig:
-    """Arguments of TRL's trainer for `rows` rows in all; `trainer_options` have the last word.
+    """Arguments of TRL's trainer for `rows` rows in all, `trainer_options` among them.
 
     Raises ConfigError on what they refuse.
     """

@@ -1,6 +1,7 @@
 """Feature allocation: the policy names the two features that matter most for a prompt, and one of them is drawn."""
 
 import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -16,7 +17,7 @@ _ITEM = re.compile(r"^(?:\d+[.):]|[-*\u2022])\s+")
 _AROUND = " \t.;:!\"'`*_[]()\u201c\u201d"
 
 
-ALLOCATED, FALLBACK = "allocated", "fallback"
+ALLOCATED, DRAWN, FALLBACK = "allocated", "drawn", "fallback"
 
 
 class Drawn(NamedTuple):
@@ -29,14 +30,14 @@ class Drawn(NamedTuple):
 def allocate(
     prompts: pl.DataFrame, engine: Generator, principles: PrincipleSet, seed: int, iteration: int
 ) -> pl.DataFrame:
-    """The FEATURES table: one request per prompt, one feature drawn from the two the policy named.
+    """The FEATURES table: one request per prompt, one feature drawn from those the policy named, two where it obeyed.
 
     `prompts` needs prompt_id and prompt. With the probabilities the set gives, a feature drawn beside the named ones
-    takes their place. `feature_source` says whether the policy chose the feature (allocated) or chance did (fallback);
-    an answer that cannot be read, or none, leaves `allocated` null. A set that offers two features or fewer leaves
-    nothing to ask: chance decides, without a request.
+    takes their place. `feature_source` says how it came about: the policy named it (allocated), it was drawn beside
+    them (drawn), or no answer named any, so that chance decided (fallback) and `allocated` is null. A set that offers
+    two features or fewer leaves nothing to ask: one of them is drawn, without a request.
     """
-    ask = Question(principles) if len(principles.offered) > 2 else None
+    ask = Question(principles) if asked_for(principles) else None
     rows = prompts.select("prompt_id", "prompt").rows()
     requests = [ask.request(prompt_id, prompt, seed, iteration) for prompt_id, prompt in rows] if ask else []
     answers = {answer.id: answer for answer in engine.generate(requests)} if ask else {}
@@ -89,16 +90,22 @@ class Question:
 
 
 def read_features(answer: str | None, principles: PrincipleSet) -> list[str] | None:
-    """The two features an answer names, in its order; None unless it names exactly two that the set offers.
+    """The features of the set's offer that an answer names, in its order; None when it names none.
 
     Read are "A, B", "a and b.", "Features: A, B", and a line for each, numbered, dashed or bare; names may be quoted or
-    in Markdown. Lines after the names are an explanation, and not looked at.
+    in Markdown. Lines after the names are an explanation, and not looked at. Only an answer that is no such list is
+    searched for names among its words.
     """
     known = {feature.name.casefold(): feature.name for feature in principles.offered}
-    named = [known.get(part.casefold()) for part in _parts(answer or "")]
-    if len(named) != 2 or None in named or named[0] == named[1]:
-        return None
-    return [name for name in named if name is not None]
+    parts = [part.casefold() for part in _parts(answer or "")]
+    named = [part for part in parts if part in known] or _mentioned(answer or "", known)
+    return [known[name] for name in dict.fromkeys(named)] or None
+
+
+def _mentioned(answer: str, names: Iterable[str]) -> list[str]:
+    """Names that stand in the text as words of their own; of two at one place the longer."""
+    longest = sorted(names, key=len, reverse=True)
+    return re.findall(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest))})(?!\w)", answer.casefold())
 
 
 def _parts(answer: str) -> list[str]:
@@ -120,14 +127,20 @@ def _names(line: str) -> list[str]:
 def draw_feature(named: list[str] | None, principles: PrincipleSet, prompt_id: str, seed: int, iteration: int) -> Drawn:
     """One of the `named` features, or one drawn beside them with its own probability.
 
-    Without readable names (`named` None) any offered feature is as likely as another.
+    Without a name (`named` None) any offered feature is as likely as another.
     """
     coin = draw(seed, "beside", prompt_id, iteration) / 2**63
     for feature in principles.beside:
         assert feature.probability is not None
         if coin < feature.probability:
-            return Drawn(feature.name, FALLBACK)
+            return Drawn(feature.name, DRAWN)
         coin -= feature.probability
     candidates = named or [feature.name for feature in principles.offered]
     feature_name = candidates[draw(seed, "feature", prompt_id, iteration) % len(candidates)]
-    return Drawn(feature_name, ALLOCATED if named else FALLBACK)
+    by_chance = FALLBACK if asked_for(principles) else DRAWN
+    return Drawn(feature_name, ALLOCATED if named else by_chance)
+
+
+def asked_for(principles: PrincipleSet) -> bool:
+    """Whether the set offers more features than the policy is to name."""
+    return len(principles.offered) > 2

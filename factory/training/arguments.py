@@ -36,7 +36,7 @@ def loop(config: Any, out: Path, seed: int) -> dict[str, Any]:
 
 
 def arguments(config: Training, out: Path, seed: int) -> TrainingArguments:
-    """Arguments of the optimiser loop; `trainer_options` have the last word. Raises ConfigError on what they refuse."""
+    """Arguments of the optimiser loop, `trainer_options` among them. Raises ConfigError on what they refuse."""
     options: dict[str, Any] = {
         **loop(config, out, seed),
         "per_device_train_batch_size": 1,
@@ -65,6 +65,5 @@ def _compute_type(dtype: str) -> dict[str, bool]:
 
 def warm_up(args: TrainingArguments, config: Training, total: int) -> TrainingArguments:
     """Set the warm-up once the number of steps is known; rounded down, so that a short training wastes no step."""
-    if "warmup_steps" not in config.trainer_options:
-        args.warmup_steps = int(config.warmup_ratio * total)
+    args.warmup_steps = int(config.warmup_ratio * total)
     return args

@@ -13,10 +13,11 @@ from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from factory.config import Training
+from factory.errors import ConfigError
 from factory.identity import digest
 from factory.models.load import load_tokenizer
 from factory.models.ref import ModelRef, fingerprint
-from factory.models.sequences import plan_for, unwrapped
+from factory.models.sequences import plan_for, same_in_training, unwrapped
 from factory.models.shared_prompt import kernel
 from factory.progress import Progress, Silent
 from factory.store import write_json
@@ -24,6 +25,7 @@ from factory.training import SAME_WEIGHTS, checkpoints
 from factory.training.arguments import arguments, warm_up
 from factory.training.batches import steps
 from factory.training.data import Encoding, Example, Reader, encode
+from factory.training.dropout import dropout
 from factory.training.methods import Method, method_of
 from factory.training.policy import context_length, save, trainable
 from factory.training.policy_trainer import Objective, PolicyTrainer, Watch
@@ -92,8 +94,9 @@ def train(
         model = trainable(policy, config.lora)
         method = method_of(config)
         found = encode(_with_trusted_scores(pairs, job), _reader(method, model, tokenizer, job))
-        trainer = _trainer(model, tokenizer, args, found.examples, job, method, found.dropped)
-        resumed = _optimise(trainer, found.examples, job)
+        with dropout(model, config.dropout):
+            trainer = _trainer(model, tokenizer, args, found.examples, job, method, found.dropped)
+            resumed = _optimise(trainer, found.examples, job)
         _save(trainer, tokenizer, found, job)
         # Process 0 alone reads and, once all have the report, moves what lies in `out`.
         report = _report(trainer, found, job, resumed) if trainer.is_world_process_zero() else None
@@ -144,7 +147,12 @@ def _trainer(
 ) -> PolicyTrainer:
     config = job.config
     # As process 0 finds it: under FSDP the others may have no weights yet.
-    (plan,) = broadcast_object_list([plan_for(model, config.layout)])
+    plan, steady = broadcast_object_list([plan_for(model, config.layout), config.dropout or same_in_training(model)])
+    if not steady:
+        raise ConfigError(
+            f"training.dropout: {type(unwrapped(model)).__name__} goes on drawing at random in training mode where its "
+            "configuration names no dropout; set it to true to train so all the same"
+        )
     recompute(model, config.gradient_checkpointing, args.device.type)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     made = steps(examples, job.seed, config.epochs, config.batch_pairs)

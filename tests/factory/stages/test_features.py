@@ -6,6 +6,8 @@ from collections import Counter
 import polars as pl
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import principles
 from factory.engines.base import Completion
@@ -62,27 +64,46 @@ def test_answers_that_name_two_features_are_read(answer):
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "named"),
     [
-        None,
-        "",
-        " \n ",
-        "Safety",
-        "Safety, Safety",
-        "Safety, Truth",
-        "Truth, Safety",
-        "Safety, Accuracy, Logicality",
-        "Concision, Safety",
-        "Safety Accuracy",
-        "I think safety and accuracy matter here.",
-        "1. Safety: it could hurt someone\n2. Accuracy: facts",
-        "No, they do not mix.",
-        ", ,",
-        "{{features}}",
+        ("Safety", ["Safety"]),
+        ("Safety, Safety", ["Safety"]),
+        ("Safety, Truth", ["Safety"]),
+        ("Truth, Safety", ["Safety"]),
+        ("Safety, Accuracy, Logicality", ["Safety", "Accuracy", "Logicality"]),
+        ("1. Logicality\n2. Truth\n3. Safety\n4. Engagement", ["Logicality", "Safety", "Engagement"]),
+        ("Concision, Safety", ["Safety"]),
+        ("Safety Accuracy", ["Safety", "Accuracy"]),
+        ("I think safety and accuracy matter here.", ["Safety", "Accuracy"]),
+        ("1. Safety: it could hurt someone\n2. Accuracy: facts", ["Safety", "Accuracy"]),
+        ("Safety\n\nEngagement would only get in its way, I think", ["Safety"]),
     ],
 )
-def test_any_other_answer_is_unreadable(answer):
+def test_of_any_other_answer_the_valid_names_count(answer, named):
+    assert read_features(answer, SSO) == named
+
+
+@pytest.mark.parametrize(
+    "answer", [None, "", " \n ", "Truth", "Concision", "Unsafety", "No, they do not mix.", ", ,", "{{features}}"]
+)
+def test_an_answer_without_any_is_unreadable(answer):
     assert read_features(answer, SSO) is None
+
+
+@given(st.lists(st.sampled_from([*NAMES, "Concision", "Truth", "it", "matters"]), max_size=9))
+@settings(deadline=None)
+def test_whatever_words_surround_them_only_valid_names_are_drawn(words):
+    """Names in any number and order, with words that are none between them: fallback exactly where there is no name."""
+    valid = list(dict.fromkeys(word for word in words if word in NAMES))
+    for separator in (", ", " ", "\n", " and "):
+        prompts = prompts_frame("x")
+        made = allocate(prompts, answered(separator.join(words)), SSO, seed=1, iteration=1).row(0, named=True)
+        assert made["allocated"] == (valid or None)
+        if made["feature"] == "Concision":
+            assert made["feature_source"] == "drawn"
+        else:
+            assert made["feature"] in (valid or NAMES)
+            assert made["feature_source"] == ("allocated" if valid else "fallback")
 
 
 def test_names_with_and_or_a_slash_are_read_between_commas(tmp_path):
@@ -150,7 +171,7 @@ def test_one_of_the_two_is_drawn_and_concision_a_fifth_of_the_time():
     assert abs(count["Concision"] - 400) < 4 * (2000 * 0.2 * 0.8) ** 0.5
     assert abs(count["Safety"] - 800) < 4 * (2000 * 0.4 * 0.6) ** 0.5
     drawn = made.filter(pl.col("feature") == "Concision")["feature_source"]
-    assert set(drawn) == {"fallback"}
+    assert set(drawn) == {"drawn"}
     assert set(made.filter(pl.col("feature") != "Concision")["feature_source"]) == {"allocated"}
     assert made["allocated"].null_count() == 0
 
@@ -171,9 +192,12 @@ def test_the_draw_depends_on_seed_prompt_and_iteration_alone():
 
 
 def test_what_cannot_be_read_falls_back_and_is_counted():
-    """Of 700 prompts with unreadable answers, each feature gets about 80 and Concision about 140; all say fallback."""
+    """Of 700 prompts whose answers name none, each feature gets about 80 and says fallback; Concision about 140."""
     made = allocate(prompts_frame(*map(str, range(700))), answered("Cats!"), SSO, seed=5, iteration=1)
-    assert set(made["feature_source"]) == {"fallback"}
+    assert set(made.select("feature", "feature_source").unique().rows()) == {
+        *((name, "fallback") for name in NAMES),
+        ("Concision", "drawn"),
+    }
     assert made["allocated"].null_count() == 700
     assert set(made["raw"]) == {"Cats!"}
     count = Counter(made["feature"])
@@ -188,7 +212,8 @@ def test_failed_and_missing_answers_fall_back_with_the_error():
     made = allocate(prompts, engine, SSO, seed=1, iteration=1)
     assert made.filter(prompt_id=first)["error"].item() == "too long"
     assert made.filter(pl.col("prompt_id") != first)["error"].item() == "the engine gave no answer"
-    assert set(made["feature_source"]) == {"fallback"}
+    assert made["allocated"].null_count() == 2
+    assert "allocated" not in set(made["feature_source"])
 
 
 def test_no_prompt_no_row():
@@ -209,7 +234,7 @@ def test_two_features_leave_nothing_to_ask(tmp_path):
     made = allocate(prompts_frame(*map(str, range(50))), engine, own_set(tmp_path, ["A", "B"]), seed=1, iteration=1)
     assert engine.calls == []
     assert set(made["feature"]) == {"A", "B"}
-    assert set(made["feature_source"]) == {"fallback"}
+    assert set(made["feature_source"]) == {"drawn"}
     assert made["error"].null_count() == 50
 
 

@@ -109,6 +109,8 @@ def by_the_factory(config, sums, tokens, reference):
     ),
 )
 def test_every_variant_equals_the_paper(loss, method, steering, weight, scope):
+    if (method, scope) == ("sso_no_g", "steering"):
+        scope = "all"  # there is no G to weigh, and the configuration says so
     config = Training(loss=loss, method=method, steering=steering, weight=weight, weight_scope=scope)
     given = numbers()
     np.testing.assert_allclose(by_the_factory(config, *given), by_the_paper(config, *given), rtol=1e-12)

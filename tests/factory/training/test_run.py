@@ -315,8 +315,10 @@ def test_options_that_transformers_refuses_are_config_errors(policy, tmp_path, o
 
 
 def test_trainer_options_arrive(policy, tmp_path):
-    trained(policy, tmp_path, changed(trainer_options={"max_steps": 2}))
-    assert len(lines(tmp_path)) == 2
+    """The cosine to a fifth of the rate instead of to nothing."""
+    options = {"lr_scheduler": "cosine_with_min_lr", "trainer_options": {"lr_scheduler_kwargs": {"min_lr_rate": 0.2}}}
+    trained(policy, tmp_path, changed(**options))
+    assert lines(tmp_path)[-1]["learning_rate"] > 0.2e-3
 
 
 def test_a_short_training_wastes_no_step_on_warming_up(policy, tmp_path):
