@@ -55,7 +55,13 @@ def funnel(found: "Funnel") -> str:
     for step in found.steps:
         reasons = ", ".join(f"{name} {count:,}" for name, count in sorted(step.reasons.items()))
         rows.append([step.filter, step.kept, step.rejected, reasons])
-    return table(["step", "kept", "rejected", "reasons"], rows)
+    return "\n\n".join([table(["step", "kept", "rejected", "reasons"], rows), *_form(found.said)])
+
+
+def _form(confounds: Sequence[str]) -> list[str]:
+    """What of the replies' form predicts chosen, as a paragraph, if anything does."""
+    head = "What predicts chosen beyond chance, which a reward model may learn instead of quality:"
+    return ["\n".join([head, *(f"  {one}" for one in confounds)])] if confounds else []
 
 
 def outcome(found: "Outcome") -> str:
@@ -101,7 +107,8 @@ def status(stages: Sequence["StageStatus"]) -> str:
 
 def audit(found: "AuditReport | Estimate") -> str:
     """The headline numbers of an audit, or of its estimate."""
-    return table(["measure", "value"], [[name, value] for name, value in found.headline().items()])
+    headline = table(["measure", "value"], [[name, value] for name, value in found.headline().items()])
+    return "\n\n".join([headline, *_form(getattr(found, "said", []))])
 
 
 def plan(found: "Plan") -> str:

@@ -6,8 +6,9 @@ traits together (Bonferroni), and pairs of one prompt count for less where they 
 divided by their design effect, after Rao and Scott, Biometrics 48, 1992).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -81,8 +82,18 @@ def confounds(pairs: pl.LazyFrame, sample: int | None = SAMPLE) -> pl.DataFrame:
 
 def sentences(frame: pl.DataFrame) -> list[str]:
     """One sentence for each row of `confounds` that is beyond chance, the largest difference first."""
-    beyond = frame.filter((pl.col("low") > 0) | (pl.col("high") < 0))
-    return [_sentence(**row) for row in beyond.iter_rows(named=True)]
+    return said(records(frame))
+
+
+def records(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """The rows of `confounds` for a JSON file, each with what it `says`: null within chance."""
+    rows = frame.iter_rows(named=True)
+    return [{**row, "says": _sentence(**row) if row["low"] > 0 or row["high"] < 0 else None} for row in rows]
+
+
+def said(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The sentences of `records`."""
+    return [row["says"] for row in records if row["says"]]
 
 
 def _sentence(name: str, chosen: float, rejected: float, difference: float, low: float, high: float, n: int) -> str:

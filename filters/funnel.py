@@ -19,6 +19,7 @@ from factory.schema import REJECTED, LazySplit
 from factory.table_file import sink
 from filters import votes
 from filters.base import ROW, Filter
+from filters.confounds import confounds, records, said
 from filters.ledger import Ledger, Step
 from filters.measure import Measures
 
@@ -40,6 +41,13 @@ class Funnel(NamedTuple):
     input: int
     steps: tuple[Step, ...]
     kept: int
+    confounds: tuple[dict[str, Any], ...] = ()
+    """What of the form of the kept replies predicts chosen, see `filters.confounds.records`; known once written."""
+
+    @property
+    def said(self) -> list[str]:
+        """A sentence for each confound beyond chance."""
+        return said(self.confounds)
 
     def to_dict(self) -> dict[str, Any]:
         """The content of funnel.json."""
@@ -47,12 +55,13 @@ class Funnel(NamedTuple):
         for step in steps:
             if not step["flagged"]:
                 del step["flagged"]
-        return {"input": self.input, "steps": steps, "kept": self.kept}
+        return {"input": self.input, "steps": steps, "kept": self.kept, "confounds": list(self.confounds)}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> "Funnel":
         """From the content of funnel.json."""
-        return cls(value["input"], tuple(Step(**step) for step in value["steps"]), value["kept"])
+        steps = tuple(Step(**step) for step in value["steps"])
+        return cls(value["input"], steps, value["kept"], tuple(value.get("confounds", ())))
 
     @classmethod
     def read(cls, path: Path) -> "Funnel":
@@ -87,12 +96,12 @@ def run_funnel(
     scratch.mkdir()
     try:
         found, fingerprint = _apply(pairs, filters, judgments, scratch)
-        _write(found, fingerprint, scratch)
+        funnel = _write(found, fingerprint, scratch)
         for name in ("kept.parquet", "rejected.parquet", "funnel.json"):
             (scratch / name).replace(out / name)
     finally:
         rmtree(scratch)
-    return found.funnel
+    return funnel
 
 
 def apply(pairs: LazySplit, filters: Sequence[Filter], judgments: Judgments | Ask | None = None) -> Filtered:
@@ -159,7 +168,7 @@ def _early_steps(rejected: pl.LazyFrame, left: int) -> list[Step]:
     return steps
 
 
-def _write(found: Filtered, fingerprint: int, folder: Path) -> None:
+def _write(found: Filtered, fingerprint: int, folder: Path) -> Funnel:
     """Both tables (one by one: together they fill memory), checked against what was decided; then the counts."""
     files = [folder / "kept.parquet", folder / "rejected.parquet"]
     for frame, path in zip(found[:2], files, strict=True):
@@ -168,8 +177,10 @@ def _write(found: Filtered, fingerprint: int, folder: Path) -> None:
     sizes = [frame.select(pl.len()).collect().item() for frame in (kept, rejected)]
     if sizes != [found.funnel.kept, found.funnel.input - found.funnel.kept] or _fingerprint(kept) != fingerprint:
         raise InputError("the pairs changed while they were filtered: read them from files that nobody writes to")
-    text = json.dumps(found.funnel.to_dict(), indent=2, ensure_ascii=False)
+    funnel = found.funnel._replace(confounds=tuple(records(confounds(kept))))
+    text = json.dumps(funnel.to_dict(), indent=2, ensure_ascii=False)
     (folder / "funnel.json").write_text(text + "\n", encoding="utf-8")
+    return funnel
 
 
 def _fingerprint(pairs: pl.LazyFrame) -> int:

@@ -60,6 +60,8 @@ def markdown(report: AuditReport) -> str:
         parts += ["## Agreement between judges", _agreement(report)]
     if report.gold is not None:
         parts += ["## Against gold labels", _table(("measure", "value"), report.gold.model_dump().items())]
+    if report.said:
+        parts += ["## What form gives away", "\n".join(f"- {_cell(one)}" for one in report.said)]
     parts.append("## How to read this\n\n" + _GLOSSARY)
     return "\n\n".join(parts) + "\n"
 
@@ -68,7 +70,8 @@ _GLOSSARY = """Each pair is judged twice, the chosen reply shown first and shown
 right, both for rejected wrong, one for each unsure. A pair with a vote that could not be read is invalid and is
 counted beside the others, never among them. The interval is Wilson's, at 95 %; the bootstrap draws whole prompts. The
 flip rate is the share of unsure verdicts. Without a bias for the first slot half of all votes go there. "Always the
-longer" says how often a judge that only liked length would have come to the same decided verdict."""
+longer" says how often a judge that only liked length would have come to the same decided verdict. What form gives
+away is beyond chance at 95 % for all that was compared; a reward model may learn it as if it were quality."""
 
 
 def _summary(report: AuditReport) -> str:

@@ -18,6 +18,7 @@ from factory.exports.write import INFO, Exported
 from factory.identity import draw
 from factory.schema import SCORES
 from factory.strict import Strict
+from filters.confounds import confounds, sentences
 
 _CELL = 300
 _OWN = {
@@ -54,6 +55,8 @@ class CardFacts(Strict):
     example: str | None = None
     """A row as JSON, long texts cut."""
     pairs: PairFacts
+    confounds: list[str] = Field(default_factory=list)
+    """What of the replies' form predicts chosen, a sentence each."""
     mixed: dict[str, int] = Field(default_factory=dict)
     """File that was mixed in to the pairs taken from it."""
     run: RunFacts | None = None
@@ -79,6 +82,7 @@ def card_facts(
 ) -> CardFacts:
     """Collect what a card says of an export that was just written; the pairs are counted in its files."""
     run = run_facts(run_root) if run_root is not None else None
+    pairs = read_back(written)
     name = place.rsplit("/", 1)[-1] if place else run.name if run else "Preference pairs"
     return CardFacts(
         format=format,
@@ -91,7 +95,8 @@ def card_facts(
         metadata=written.metadata,
         columns=_columns(written.columns, written.renamed),
         example=_example(written, seed),
-        pairs=pair_facts(read_back(written)),
+        pairs=pair_facts(pairs),
+        confounds=sentences(confounds(pairs)),
         mixed=dict(mixed or {}),
         run=run,
         license=license,

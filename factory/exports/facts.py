@@ -98,6 +98,8 @@ class Funnel(Strict):
     input: int
     steps: list[FunnelStep]
     kept: int
+    confounds: list[str] = Field(default_factory=list)
+    """What of the form of kept replies predicts chosen, a sentence each."""
 
 
 class Model(Strict):

@@ -37,6 +37,7 @@ _SECTIONS = {
     "accuracy": "Accuracy",
     "likelihood": "On-policy",
     "lengths": "Lengths",
+    "confounds": "Form",
     "training": "Training",
     "judges": "Judges",
     "cost": "Cost",

@@ -13,6 +13,7 @@ from factory.exports.public import public_config, public_name
 from factory.exports.run_models import Agreement, AuditFacts, Balance, IterationFacts, RunFacts, Tally
 from factory.schema import REPLIES, VIEWS, logp_column
 from factory.store import read_manifest
+from filters.confounds import said
 
 _POINTS = 300
 
@@ -156,7 +157,8 @@ def _funnel(path: Path) -> Funnel | None:
     steps = [
         {key: step[key] for key in ("filter", "kept", "rejected", "reasons") if key in step} for step in found["steps"]
     ]
-    return Funnel.model_validate({"input": found["input"], "kept": found["kept"], "steps": steps})
+    confounds = said(found.get("confounds") or [])
+    return Funnel(input=found["input"], kept=found["kept"], steps=steps, confounds=confounds)
 
 
 def _balance(kept: pl.LazyFrame | None, rejected: pl.LazyFrame | None) -> Balance | None:

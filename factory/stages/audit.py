@@ -9,9 +9,10 @@ import polars as pl
 from factory.errors import InputError
 from factory.identity import draw
 from factory.schema import ORDERS
-from factory.stages.audit_model import Agreement, AuditReport, GapRow, Gold, LengthRow, Stratum
+from factory.stages.audit_model import Agreement, AuditReport, Confound, GapRow, Gold, LengthRow, Stratum
 from factory.stages.audit_sample import STRATA
 from factory.stages.statistics import Interval, cluster_bootstrap, cohens_kappa, ratio, wilson
+from filters.confounds import confounds, records
 from filters.votes import verdicts
 
 DECIDED = ("right", "unsure", "wrong")
@@ -53,6 +54,7 @@ def report(pairs: pl.DataFrame, judgments: pl.DataFrame, judge: str, seed: int, 
         gaps=_gaps(rows),
         agreement=_agreement(rows, judgments, judge),
         gold=_gold(rows) if gold else None,
+        confounds=[Confound(**row) for row in records(confounds(pairs.lazy()))],
     )
 
 

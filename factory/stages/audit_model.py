@@ -1,5 +1,7 @@
 """What an audit reports: audit.json as records."""
 
+from pydantic import Field
+
 from factory.strict import Strict
 
 
@@ -77,6 +79,22 @@ class Gold(Strict):
     wilson_high: float | None
 
 
+class Confound(Strict):
+    """A trait of form and how much oftener chosen replies have it than rejected ones, see `filters.confounds`."""
+
+    name: str
+    chosen: float
+    """Share of the chosen replies that have it."""
+    rejected: float
+    difference: float
+    low: float
+    """Lower end of the difference's interval, which holds at 95 % for all traits together."""
+    high: float
+    n: int
+    says: str | None
+    """A sentence where the difference is beyond chance."""
+
+
 class AuditReport(Strict):
     """Everything an audit found; audit.json holds these keys. A share of nothing is null."""
 
@@ -114,6 +132,12 @@ class AuditReport(Strict):
     gaps: list[GapRow]
     agreement: list[Agreement]
     gold: Gold | None
+    confounds: list[Confound] = Field(default_factory=list)
+
+    @property
+    def said(self) -> list[str]:
+        """A sentence for each confound beyond chance."""
+        return [row.says for row in self.confounds if row.says]
 
     def headline(self) -> dict[str, object]:
         """What the command line shows."""

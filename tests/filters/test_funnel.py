@@ -55,6 +55,9 @@ def test_funnel_by_hand(tmp_path):
         ],
         "kept": 4,
     }
+    assert [row["name"] for row in found.confounds] == ["length"]
+    assert found.said == []
+    expected["confounds"] = list(found.confounds)
     assert found.to_dict() == expected == json.loads((tmp_path / "funnel.json").read_text())
     assert Funnel.read(tmp_path / "funnel.json") == found
     kept, rejected = pl.read_parquet(tmp_path / "kept.parquet"), pl.read_parquet(tmp_path / "rejected.parquet")
@@ -66,6 +69,15 @@ def test_funnel_by_hand(tmp_path):
     assert rejected.filter(pl.col("filter") == "read")["detail"].to_list() == [None, "row 9"]
     assert rejected.filter(pl.col("tag") == "4").row(0)[:3] == ("judge_agrees", "prefers_rejected", "J")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["funnel.json", "kept.parquet", "rejected.parquet"]
+
+
+def test_what_form_gives_away_is_counted_over_the_kept_pairs(tmp_path):
+    """Sure opens 30 chosen of the kept pairs; of the dropped ones, whose gap is too wide, it opens the rejected."""
+    kept = [row(f"k{n}", f"p{n}", f"Sure, {n}", f"Well, {n}") for n in range(30)]
+    dropped = [row(f"d{n}", f"d{n}", f"Well, {n}" + "x" * 50, f"Sure, {n}") for n in range(60)]
+    found = run_funnel(lazily(table(kept + dropped)), build([{"use": "length_gap", "max_chars": 9}]), None, tmp_path)
+    assert found.said[0].startswith("first word “Sure” in 100 % of chosen and 0 % of rejected")
+    assert Funnel.read(tmp_path / "funnel.json") == found
 
 
 def test_rows_come_out_as_they_came_in_and_in_their_order(tmp_path):

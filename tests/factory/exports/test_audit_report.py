@@ -47,6 +47,7 @@ def test_everything_is_there() -> None:
         assert f"\n## {heading}" in text or heading in text
     assert "| 1 | Safety | 3 | 3 | 0 | 0 | 0 | 1.0000 | 0.4385 to 1.0000 |" in text
     assert "| cost | – |" in text
+    assert "\n## What form gives away\n\n- the longer reply is chosen in 100 % of pairs and rejected in 0 % (" in text
 
 
 def test_names_from_data_are_shown_and_never_read_as_markup(tmp_path: Path) -> None:

@@ -86,6 +86,12 @@ def test_lengths_and_features_are_counted_by_hand(tmp_path: Path) -> None:
     assert "| Safety | 1 | 4 | 2 | 100.0 % |" in card(facts)
 
 
+def test_what_form_gives_away_is_said_and_cannot_speak(tmp_path: Path) -> None:
+    rows = [pair([user(f"q {n}")], f"<think>{n}</think> yes", f"no {n}") for n in range(40)]
+    facts = card_facts(export(table(rows).lazy(), "rm", tmp_path), "rm")
+    assert "\n- \\`&lt;think&gt;\\` in 100 % of chosen and 0 % of rejected (" in card(facts)
+
+
 def test_wilson_interval() -> None:
     """8 of 10: centre (0.8 + 1.92073/10)/(1 + 0.384146) = 0.716740, half-width 0.226721."""
     low, high = Share(hits=8, n=10).interval

@@ -66,6 +66,16 @@ def test_every_section_is_there_and_in_the_navigation(page: Page) -> None:
     assert [attrs["href"] for tag, attrs in page.tags if tag == "a"] == ["#top", *(f"#{id_}" for id_ in page.sections)]
 
 
+def test_what_form_gives_away_is_a_section_where_anything_does(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "demo", prompts=20)
+    path = run / "filtered/funnel.json"
+    rows = [{"says": "`<think>` in 96 % of chosen and 64 % of rejected"}, {"says": None}]
+    path.write_text(json.dumps({**json.loads(path.read_text()), "confounds": rows}))
+    text = report_html(run)
+    assert "confounds" in Page(text).sections
+    assert text.count("<li>`&lt;think&gt;` in 96 % of chosen and 64 % of rejected</li>") == 1
+
+
 def test_numbers_are_those_of_the_run(run: Path) -> None:
     text = report_html(run)
     funnel = json.loads((run / "filtered/funnel.json").read_text())

@@ -61,6 +61,7 @@ def test_the_papers_two_accuracies_and_the_interval() -> None:
     assert found.wilson_low == pytest.approx(0.744560, abs=1e-6)
     assert found.wilson_high == pytest.approx(0.853945, abs=1e-6)
     assert found.flip_rate == pytest.approx(35 / 200)
+    assert found.said[0].startswith("first word “ccccc” in 100 % of chosen and 0 % of rejected")
     assert found.bootstrap_low is not None
     assert found.bootstrap_high is not None
     assert found.bootstrap_low < 0.805 < found.bootstrap_high
