@@ -23,6 +23,11 @@ class Run(Strict):
     """Every draw (portion, feature, sampling, order of judging) derives from it."""
     iterations: int = Field(3, ge=1)
     """Rounds of generation and training; policy i makes iteration i+1."""
+    max_cost: float | None = Field(None, gt=0)
+    """Most money that the run may spend on policy, judges and audit, live and in batches, over kills and resumes.
+
+    Money is set aside for each request as if its answer were the longest possible, so that the run stops before it
+    could go over; what has arrived is kept, and a higher bound goes on from there. Needs prices."""
 
 
 class Policy(Strict):

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from factory.strict import Strict
 
+OPENAI = "https://api.openai.com/v1"
 _PLACES = ("{model}", "{port}")
 
 
@@ -16,6 +17,11 @@ class Prices(Strict):
     """Per million prompt tokens."""
     completion: float = Field(0.0, ge=0)
     """Per million completion tokens."""
+
+    @property
+    def money(self) -> bool:
+        """Whether anything costs something."""
+        return self.prompt > 0 or self.completion > 0
 
 
 class EngineBase(Strict):
@@ -116,9 +122,10 @@ class OpenaiEngine(EngineBase):
     batch_poll_seconds: float = Field(30.0, gt=0)
     """How often a batch is asked for its state."""
     max_cost: float | None = Field(None, gt=0)
-    """Stop, keeping what has arrived, when this much money is spent."""
-    prices: Prices = Prices()
-    """For the money column and --dry-run."""
+    """Most money that this engine may spend in a run, over kills and resumes; what has arrived is kept. Beside
+    run.max_cost, and for a judge of a command that has no run."""
+    prices: Prices | None = None
+    """What tokens cost; null: what the package genai-prices, a dated table, knows of the model at base_url."""
     cache_dir: str | None = None
     """Folder that keeps answers across runs; null keeps them in the run folder's journal alone."""
 
@@ -174,6 +181,8 @@ class RayEngine(EngineBase):
     def _no_servers(self) -> "RayEngine":
         if isinstance(self.engine, OpenaiEngine) and self.engine.serve is not None:
             raise ValueError("serve starts a server on one machine; on Ray let each actor hold vLLM: engine.kind vllm")
+        if isinstance(self.engine, OpenaiEngine) and self.engine.max_cost is not None:
+            raise ValueError("no max_cost is kept over Ray's workers; ask the API from here: engine.kind openai")
         return self
 
     @property

@@ -11,7 +11,10 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.config import Config
-from factory.engine_blocks import EngineBlock, OpenaiEngine, Prices, ScriptedEngine
+from factory.engine_blocks import EngineBlock, OpenaiEngine, ScriptedEngine
+from factory.engines.api.accounts import ENGINE
+from factory.engines.api.prices import priced
+from factory.engines.api.wire import cost as price
 from factory.engines.base import Completion, Generator, Request, Score, Scorer, ScoreRequest
 from factory.identity import Messages
 from factory.journal import Journal, JournaledGenerator, JournaledScorer, with_room
@@ -95,6 +98,7 @@ def plan(config: Config | Mapping[str, Any] | str | Path, run_dir: str | Path | 
 @dataclass
 class _Tally:
     block: EngineBlock
+    model: str
     setting: str
     requests: int = 0
     prompt_chars: int = 0
@@ -116,8 +120,8 @@ class _Tally:
             ceil(count * factor)
             for count in (self.requests, self.prompt_chars / CHARS_PER_TOKEN, self.completion_tokens)
         )
-        prices = self.block.prices if isinstance(self.block, OpenaiEngine) else Prices()
-        cost = (prompt * prices.prompt + completion * prices.completion) / 1e6 if any(dict(prices).values()) else None
+        prices = priced(self.block, self.model).prices if isinstance(self.block, OpenaiEngine) else None
+        cost = price(prices, prompt, completion)
         time = rates.time(name, self.setting, self.block, requests, prompt + completion)
         return StagePlan(name, requests, prompt, completion, time, cost)
 
@@ -132,7 +136,9 @@ class _CountingRoom(EngineRoom):
         self._scorer = scorer_block(config.engine, config.training.method != "none")
         self._tallies: dict[str, _Tally] = {}
 
-    def generator(self, block: EngineBlock, model: ModelRef, journal: Journal, name: str) -> JournaledGenerator:
+    def generator(
+        self, block: EngineBlock, model: ModelRef, journal: Journal, name: str, account: str = ENGINE
+    ) -> JournaledGenerator:
         """A scripted generator; what it is asked counts towards `name`."""
         engine = super().generator(ScriptedEngine(), model, journal, name)
         tally = self._tally(name, self._judges.get(name, self._config.engine), model)
@@ -146,7 +152,7 @@ class _CountingRoom(EngineRoom):
         return JournaledScorer(_CountedScorer(engine, self._tally(name, self._scorer, model)), journal, Silent(), name)
 
     def _tally(self, name: str, block: EngineBlock, model: ModelRef) -> _Tally:
-        return self._tallies.setdefault(name, _Tally(block, setting_of(block, model)))
+        return self._tallies.setdefault(name, _Tally(block, model.name, setting_of(block, model)))
 
     def plans(self, factor: float, rates: Rates) -> list[StagePlan]:
         """The tallies, scaled, of the stages that asked anything."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 from factory.config import Judge
 from factory.engine_blocks import EngineBlock, OpenaiEngine, RayEngine, TransformersEngine
 from factory.engines import open_generator
+from factory.engines.api.accounts import ENGINE, Spending
 from factory.engines.base import Completion, Generator, Request, Score, Scorer, ScoreRequest
 from factory.identity import Messages, digest
 from factory.journal import Journal, JournaledGenerator, JournaledScorer
@@ -20,8 +21,9 @@ from principles import template_of
 class EngineRoom:
     """Holds at most one opened engine, so that a model's memory is free before the next one is loaded."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress, spending: Spending | None = None) -> None:
+        """Money is counted in `spending`; without it each opened engine counts its own."""
+        self._progress, self._spending = progress, spending
         self._open = ExitStack()
         self._held: tuple[object, ...] = ()
         self._engine: Any = None
@@ -33,27 +35,36 @@ class EngineRoom:
         self.close()
 
     def close(self) -> None:
-        """Let go of the engine in hand."""
+        """Let go of the engine in hand, and of the file that money is counted in."""
+        if self._spending:
+            self._spending.close()
         self._open.close()
         self._open, self._held, self._engine = ExitStack(), (), None
 
-    def generator(self, block: EngineBlock, model: ModelRef, journal: Journal, name: str) -> JournaledGenerator:
-        """The generator for `model`, opened when first asked something; `name` shows on the progress line."""
+    def generator(
+        self, block: EngineBlock, model: ModelRef, journal: Journal, name: str, account: str = ENGINE
+    ) -> JournaledGenerator:
+        """The generator for `model`, opened when first asked something; `name` shows on the progress line.
+
+        `account` pays: engines that share one share their `max_cost`.
+        """
         return JournaledGenerator(
-            _RoomGenerator(self, block, model), journal, self._progress, name, setting_of(block, model)
+            _RoomGenerator(self, block, model, account), journal, self._progress, name, setting_of(block, model)
         )
 
     def scorer(self, block: EngineBlock, model: ModelRef, journal: Journal, name: str) -> JournaledScorer:
         """The scorer for `model`, likewise."""
         return JournaledScorer(_RoomScorer(self, block, model), journal, self._progress, name, setting_of(block, model))
 
-    def hold(self, block: EngineBlock, model: ModelRef) -> Any:
+    def hold(self, block: EngineBlock, model: ModelRef, account: str = ENGINE) -> Any:
         """The opened engine, kept until another one is asked for; one that scores does so on the same weights."""
         if self._held != (block, model):
             self.close()
             self._progress.say(f"  opening {model.called} ({block.kind})")
             self._engine = self._open.enter_context(open_generator(block, model))
             self._held = (block, model)
+        if self._spending and isinstance(block, OpenaiEngine):
+            self._engine.charge(self._spending.accounts(account, block.max_cost))
         return self._engine
 
 
@@ -69,10 +80,11 @@ class _RoomGenerator(NamedTuple):
     room: EngineRoom
     block: EngineBlock
     model: ModelRef
+    account: str
 
     @property
     def engine(self) -> Generator:
-        engine: Generator = self.room.hold(self.block, self.model)
+        engine: Generator = self.room.hold(self.block, self.model, self.account)
         return engine
 
     @property
@@ -170,15 +182,13 @@ def judge_fingerprint(judge: Judge, run_engine: EngineBlock | None) -> dict[str,
 
 
 def open_panel(
-    judges: Sequence[Judge], run_engine: EngineBlock | None, room: EngineRoom, journal: Journal
+    judges: Sequence[Judge], run_engine: EngineBlock | None, room: EngineRoom, journal: Journal, role: str = "judge"
 ) -> list[PanelMember]:
-    """The judges with their engines, each opened when its turn comes."""
-    return [
-        PanelMember(
-            judge,
-            room.generator(
-                judge_block(judge, run_engine), ModelRef(judge_model(judge)), journal, f"judge {judge.name}"
-            ),
-        )
-        for judge in judges
-    ]
+    """The judges with their engines, each opened when its turn comes; one on an engine of its own pays by itself."""
+    panel = []
+    for judge in judges:
+        block = judge_block(judge, run_engine)
+        account = ENGINE if block is run_engine else f"{role} {judge.name}"
+        model = ModelRef(judge_model(judge))
+        panel.append(PanelMember(judge, room.generator(block, model, journal, f"judge {judge.name}", account)))
+    return panel

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import factory
 from factory.config import Config
+from factory.engines.api.accounts import Spending
 from factory.load import settled
 from factory.models.ref import ModelRef
 from factory.panel import EngineRoom
@@ -84,7 +85,7 @@ def run(
     preflight(settings)
     last = last_stage(until, settings) if until else None
     root = Path(run_dir or settings.run.dir)
-    with open_run(root, shown, last) as folder, EngineRoom(shown) as room:
+    with open_run(root, shown, last) as folder, EngineRoom(shown, Spending(root, settings.run.max_cost)) as room:
         steps = Steps(settings, folder, room)
         _write_head(folder, settings)
         try:

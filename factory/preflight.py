@@ -1,10 +1,14 @@
 """Before a run begins: what can be known to be wrong with it at its end is said now, before anything is paid for."""
 
+from typing import NamedTuple
+
 from factory.commands.export_stages import check_export
 from factory.commands.filter import require_judges
 from factory.config import Config
+from factory.engine_blocks import EngineBlock, OpenaiEngine, RayEngine
+from factory.engines.api.prices import priced
 from factory.errors import ConfigError
-from factory.panel import is_remote, judge_names
+from factory.panel import is_remote, judge_block, judge_model, judge_names
 from factory.stages.audit_sample import check_independent
 from factory.stages.judge import distinct_names
 from filters import build
@@ -20,6 +24,7 @@ def preflight(config: Config) -> None:
             "engine openai goes on asking the untrained model: its server does not get the trained policy; "
             "set engine.serve, training.method: none or run.iterations: 1, or use engine transformers or vllm"
         )
+    _check_money(config)
     check_export(config.export)
     if config.filters is not None:
         require_judges(build(config.filters), config.judges)
@@ -31,6 +36,53 @@ def preflight(config: Config) -> None:
         check_independent(
             auditor, [config.policy.model], [name for judge in config.judges for name in judge_names(judge)]
         )
+
+
+class Asked(NamedTuple):
+    """A model that a run asks over HTTP: the key of its engine's block, the block with prices, and its name there."""
+
+    key: str
+    block: OpenaiEngine
+    model: str
+
+
+def asked(config: Config) -> list[Asked]:
+    """Every one, in the order of the configuration. ConfigError for a bound on money that is not kept on Ray."""
+    found: list[tuple[str, EngineBlock, str]] = [("engine", config.engine, config.policy.model)]
+    judges = [(f"judges.{number}.engine", judge) for number, judge in enumerate(config.judges)]
+    judges += [("audit.judge.engine", config.audit.judge)] if config.audit.judge else []
+    for key, judge in judges:
+        block = judge_block(judge, config.engine)
+        found.append(("engine" if block is config.engine else key, block, judge_model(judge)))
+    over_ray = next((key for key, block, _ in found if isinstance(block, RayEngine) and is_remote(block)), None)
+    if over_ray and (bound := _bound(config)):
+        raise ConfigError(f"{bound} is not kept over Ray's workers; ask the API from here: {over_ray}.kind openai")
+    return [
+        Asked(key, priced(block, model), block.model or model)
+        for key, block, model in found
+        if isinstance(block, OpenaiEngine)
+    ]
+
+
+def _bound(config: Config) -> str | None:
+    """The key that bounds the money of the run."""
+    bounds = {"run.max_cost": config.run.max_cost, "prompts.budget.cost": config.prompts.budget.cost}
+    return next((key for key, value in bounds.items() if value is not None), None)
+
+
+def _check_money(config: Config) -> None:
+    """Raise ConfigError where money is bounded and nobody says what anything costs."""
+    bound, models = _bound(config), asked(config)
+    for key, block, model in models:
+        mine = f"{key}.max_cost" if block.max_cost is not None else None
+        unknown = block.prices is None and block.serve is None
+        if (bound and unknown) or (mine and not (block.prices and block.prices.money)):
+            free = "" if mine else ", 0 where they are free"
+            raise ConfigError(
+                f"{mine or bound} needs prices: say what a million tokens of {model} cost under {key}.prices{free}"
+            )
+    if bound and not any(block.prices and block.prices.money for _, block, _ in models):
+        raise ConfigError(f"{bound} needs prices: no engine of this run costs money; give engine.prices, or no bound")
 
 
 def last_stage(until: str, config: Config) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from factory.config import Sampling
 from factory.engine_blocks import EngineBlock, TransformersEngine
+from factory.engines.api.accounts import Spending
 from factory.errors import ConfigError, EngineError
 from factory.exports.eval_files import EVAL_FORMATS, questions
 from factory.exports.public import public_name
@@ -44,7 +45,7 @@ def answers(
     kind = EVAL_FORMATS[format]
 
     def build(work: Workspace) -> dict[str, Any]:
-        with EngineRoom(shown) as room:
+        with EngineRoom(shown, Spending(Path(out))) as room:
             generator = room.generator(block, ModelRef(policy), work.journal, f"answers of {called}")
             given = answer(asked, generator, options, seed)
         good = [one for one in given if one.error is None]

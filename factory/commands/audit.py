@@ -10,6 +10,8 @@ import polars as pl
 from factory.config import Audit, Config, Judge
 from factory.engine_blocks import OpenaiEngine, Prices, ScriptedEngine
 from factory.engines import open_generator
+from factory.engines.api.accounts import Spending
+from factory.engines.api.prices import priced
 from factory.errors import ConfigError, EngineError, InputError
 from factory.exports.audit_report import write_audit
 from factory.identity import DEFAULT_SEED, draw
@@ -70,7 +72,7 @@ def audit(
     }
 
     def build(work: Workspace) -> dict[str, Any]:
-        with EngineRoom(shown) as room:
+        with EngineRoom(shown, Spending(folder)) as room:
             member = open_panel([settings.judge], None, room, work.journal)[0]
             return _measure(work.path, subject, member, seed, gold).model_dump(mode="json")
 
@@ -96,7 +98,7 @@ def audit_into(
         check_independent(judge, [run.policy.model], [name for other in run.judges for name in judge_names(other)])
     recorded = pl.read_parquet(votes) if votes is not None and votes.is_file() else JUDGMENTS.empty()
     subject = _Subject(sample_pairs(pairs, config.sample, seed), conform(recorded, JUDGMENTS))
-    member = open_panel([judge], run.engine, room, work.journal)[0]
+    member = open_panel([judge], run.engine, room, work.journal, role="audit")[0]
     return _measure(work.path, subject, member, seed, None).model_dump(mode="json")
 
 
@@ -167,7 +169,8 @@ def _estimate(pairs: pl.DataFrame, judge: Judge) -> Estimate:
     block = judge_block(judge, None)
     if not isinstance(block, OpenaiEngine | ScriptedEngine):
         return estimate(pairs, judge, Prices(), rough_tokens)
-    prices = block.prices if isinstance(block, OpenaiEngine) else Prices()
+    known = priced(block, judge_model(judge)).prices if isinstance(block, OpenaiEngine) else None
+    prices = known or Prices()
     with open_generator(block, ModelRef(judge_model(judge))) as engine:
         return estimate(pairs, judge, prices, engine.count_tokens)
 

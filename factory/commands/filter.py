@@ -8,6 +8,7 @@ import polars as pl
 
 import filters as registry
 from factory.config import FiltersConfig, Judge
+from factory.engines.api.accounts import Spending
 from factory.errors import ConfigError, InputError, first_line
 from factory.identity import DEFAULT_SEED
 from factory.load import settled
@@ -57,7 +58,7 @@ def filter_pairs(
     }
 
     def build(work: Workspace) -> dict[str, Any]:
-        with EngineRoom(shown) as room:
+        with EngineRoom(shown, Spending(Path(out))) as room:
             panel = open_panel(settings.judges, None, room, work.journal)
             return filter_into(work.path, split, steps, panel, seed, recorded)
 

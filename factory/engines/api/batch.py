@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from factory.engine_blocks import OpenaiEngine
 from factory.engines.api.batch_state import BatchFolder, Sent
-from factory.engines.api.ledger import Ledger, Size
+from factory.engines.api.ledger import Ledger, out_of_money, size_of
 from factory.engines.api.pace import Clock
 from factory.engines.api.place import Place
-from factory.engines.api.wire import Dialect, Failure, dialect, estimate_tokens, judge_status, read_answer
+from factory.engines.api.wire import Dialect, Failure, dialect, judge_status, read_answer
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.identity import digest
@@ -50,7 +50,7 @@ class Batches:
     def __init__(self, block: OpenaiEngine, place: Place, clock: Clock) -> None:
         self._block, self._place, self._clock = block, place, clock
         self._folder = BatchFolder(_folder(block))
-        self._dialect, self._ledger = dialect(block), Ledger(block)
+        self._dialect, self.ledger = dialect(block), Ledger(block)
         self._used: dict[str, Dialect] = {}
         self._tries: Counter[str] = Counter()
         self._client: OpenAI | None = None
@@ -62,23 +62,26 @@ class Batches:
         waiting = [key for key in wanted if not any(key in sent.keys for sent in under_way)]
         held: list[str] = []
         while waiting or under_way:
-            under_way += self._submit(waiting, wanted)
+            room = self._affordable(waiting, wanted, bool(under_way))
+            held += waiting[room:]
+            under_way += self._submit(waiting[:room], wanted)
             waiting = []
             for sent, batch in self._ended(under_way):
                 under_way.remove(sent)
                 if batch.status == "failed":
-                    self._folder.forget(sent)
+                    self._drop(sent)
                     self._check_room(batch, bool(under_way))
                     held += [key for key in sent.keys if key in wanted]
                     continue
                 yield from self._land(sent, batch, wanted, waiting)
-                self._folder.forget(sent)
+                self._drop(sent)
                 waiting, held = waiting + held, []
             if under_way and not waiting:
                 self._clock.wait(self._block.batch_poll_seconds)
 
     def close(self) -> None:
         """Close the connections."""
+        self.ledger.close()
         if self._client is not None:
             self._client.close()
             self._client = None
@@ -86,10 +89,11 @@ class Batches:
     def _resume(self, wanted: Mapping[str, Request]) -> list[Sent]:
         found = []
         for sent in self._folder.find(self._place.identity, wanted.keys()):
+            self.ledger.recover(sent.money)
             if sent.batch is None:
                 sent.batch = self._look_for(sent.mark)
             if sent.batch is None:
-                self._folder.forget(sent)
+                self._drop(sent)
             else:
                 self._folder.write(sent)
                 found.append(sent)
@@ -104,11 +108,11 @@ class Batches:
     def _submit(self, keys: Iterable[str], wanted: Mapping[str, Request]) -> list[Sent]:
         sent = []
         for file in _files(self._line(key, wanted[key]) for key in keys):
-            self._check_money([wanted[key] for key in file.keys])
             mark = digest([self._place.identity, file.keys, time.time_ns()])
-            batch = Sent(mark, self._place.identity, file.keys)
+            batch = Sent(mark, self._place.identity, file.keys, money=self._most(file.keys, wanted))
             upload = self._call("upload", (f"{mark}.jsonl", file.content))
             self._folder.write(batch)
+            self.ledger.set_aside(batch.money)
             batch.batch = str(self._call("create", upload.id, mark).id)
             self._folder.write(batch)
             self._used[mark] = self._dialect
@@ -133,8 +137,10 @@ class Batches:
             for key, result in self._results(file, wanted):
                 if isinstance(result, Failure):
                     again[key] = result
+                    if result.charged:
+                        self.ledger.spend(size_of(wanted[key]), 0.0, None, None)
                     continue
-                self._ledger.spent += result.cost or 0.0
+                self.ledger.spend(size_of(wanted[key]), 0.0, result.prompt_tokens, result.completion_tokens)
                 again.pop(key, None)
                 yield replace(result, id=wanted.pop(key).id)
         for key in sent.keys:
@@ -188,16 +194,24 @@ class Batches:
         said = self._place.scrub(str(errors[0].message)) if errors else "no reason given"
         raise EngineError(f"{self._place.shown} turned the batch {batch.id} down: {said}")
 
-    def _check_money(self, requests: Sequence[Request]) -> None:
-        if self._block.max_cost is None:
-            return
-        sizes = [Size(estimate_tokens(request.messages), request.max_new_tokens) for request in requests]
-        most = sum(self._ledger.expect(size).money for size in sizes)
-        if self._ledger.spent + most > self._block.max_cost:
-            raise EngineError(
-                f"a batch of {len(requests):,} requests may cost {most:.4g} with {self._ledger.spent:.4g} spent, more "
-                f"than max_cost {self._block.max_cost:.4g}; raise it or ask for fewer"
-            )
+    def _affordable(self, keys: Sequence[str], wanted: Mapping[str, Request], others: bool) -> int:
+        """How many of `keys` may be sent now. Raises EngineError when none may, and no other batch will free money."""
+        money = 0.0
+        for number, key in enumerate(keys):
+            money += self.ledger.most(size_of(wanted[key]))
+            if short := self.ledger.refusal(money):
+                if number or others:
+                    return number
+                raise EngineError(out_of_money(short, money, "the next request"))
+        return len(keys)
+
+    def _most(self, keys: Sequence[str], wanted: Mapping[str, Request]) -> float:
+        return sum(self.ledger.most(size_of(wanted[key])) for key in keys)
+
+    def _drop(self, sent: Sent) -> None:
+        """The batch is over: what was set aside for it is free."""
+        self._folder.forget(sent)
+        self.ledger.release(sent.money)
 
     def _call(self, name: str, *values: Any) -> Any:
         """One call to the server; whatever goes wrong is an EngineError, since batches under way are on record."""

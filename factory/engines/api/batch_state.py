@@ -21,6 +21,8 @@ class Sent:
     """Request keys, which are the custom_ids."""
     batch: str | None = None
     """The server's id; None while it is being created."""
+    money: float = 0.0
+    """What was set aside for it."""
 
 
 class BatchFolder:

@@ -5,11 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from factory.engine_blocks import OpenaiEngine
+from factory.engines.api.accounts import Account
 from factory.engines.api.batch import Batches
 from factory.engines.api.cache import Cached
 from factory.engines.api.live import Live
 from factory.engines.api.pace import Clock, RealClock
 from factory.engines.api.place import Place
+from factory.engines.api.prices import priced
 from factory.engines.api.wire import estimate_tokens, fold_system
 from factory.engines.base import Completion, Request
 from factory.errors import ConfigError
@@ -38,10 +40,11 @@ class OpenaiGenerator(ServerSide):
     """
 
     def __init__(self, block: OpenaiEngine, model: ModelRef, *, clock: Clock | None = None) -> None:
-        if block.max_cost is not None and not (block.prices.prompt or block.prices.completion):
-            raise ConfigError("max_cost needs prices: give what a million tokens cost under engine.prices")
         self._fold = model.fold_system
         self._place = Place(block, model)
+        block = priced(block, self._place.model)
+        if block.max_cost is not None and not (block.prices and block.prices.money):
+            raise ConfigError("max_cost needs prices: give what a million tokens cost under engine.prices")
         clock = clock or RealClock()
         self._engine = Batches(block, self._place, clock) if block.batch else Live(block, self._place, clock)
         self._cached = Cached(self._engine.generate, self.identity, Path(block.cache_dir)) if block.cache_dir else None
@@ -64,6 +67,10 @@ class OpenaiGenerator(ServerSide):
             requests = [replace(request, messages=fold_system(request.messages)) for request in requests]
         ask = self._cached.generate if self._cached else self._engine.generate
         yield from ask(requests)
+
+    def charge(self, accounts: Sequence[Account]) -> None:
+        """Let every request be paid from each of `accounts`, and none be sent that one of them has no room for."""
+        self._engine.ledger.accounts = accounts
 
     def close(self) -> None:
         """Close connections, thread and cache."""

@@ -1,9 +1,12 @@
 """Tokens and money of a remote engine: spent, set aside for what is in flight, and expected of the next request."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from factory.engine_blocks import OpenaiEngine
-from factory.engines.api.wire import cost
+from factory.engines.api.accounts import Account
+from factory.engines.api.wire import cost, estimate_tokens
+from factory.engines.base import Request
 
 
 class Size(NamedTuple):
@@ -14,6 +17,11 @@ class Size(NamedTuple):
     """Most tokens it can receive."""
 
 
+def size_of(request: Request) -> Size:
+    """About how long the prompt is, and how long the reply may be."""
+    return Size(estimate_tokens(request.messages), request.max_new_tokens)
+
+
 class Booking(NamedTuple):
     """What was set aside for a request."""
 
@@ -22,39 +30,72 @@ class Booking(NamedTuple):
 
 
 class Ledger:
-    """Keeps the books of one engine since it was opened."""
+    """Keeps the books of one engine. Money is set aside as for the longest reply before a request is sent."""
 
     def __init__(self, block: OpenaiEngine) -> None:
-        self._prices, self._most = block.prices, block.max_cost
-        self.spent = 0.0
-        self._answers, self._received, self._reserved = 0, 0, 0.0
+        self._prices = block.prices
+        self.accounts: Sequence[Account] = (Account("max_cost", block.max_cost),)
+        """What is charged: by default an account of this engine alone, from nothing."""
+        self._answers, self._received = 0, 0
+        self._longer = 1.0
+        """How many times the estimate a prompt had, at worst."""
 
-    def expect(self, size: Size) -> Booking:
-        """Prompt plus the mean reply so far, or plus the longest possible one while no reply is known."""
+    def expect(self, size: Size) -> int:
+        """Tokens: prompt plus the mean reply so far, or plus the longest possible one while no reply is known."""
         reply = min(size.room, round(self._received / self._answers)) if self._answers else size.room
-        return Booking(size.prompt_tokens + reply, cost(self._prices, size.prompt_tokens, reply) or 0.0)
+        return size.prompt_tokens + reply
 
-    def affords(self, size: Size, in_flight: int) -> bool:
-        """Whether one more request stays under max_cost. The very first one always may go."""
-        if self._most is None or (in_flight == 0 and not self._answers):
-            return True
-        return self.spent + self._reserved + self.expect(size).money <= self._most
+    def most(self, size: Size) -> float:
+        """Money at most: every reply at its longest."""
+        return self._cost(round(size.prompt_tokens * self._longer), size.room)
+
+    def refusal(self, money: float) -> Account | None:
+        """The account that has no room for `money` more, or None."""
+        return next((account for account in self.accounts if not account.affords(money)), None)
 
     def reserve(self, size: Size) -> Booking:
         """Set money aside for a request that is sent now."""
-        booking = self.expect(size)
-        self._reserved += booking.money
+        booking = Booking(self.expect(size), self.most(size))
+        self.set_aside(booking.money)
         return booking
 
-    def release(self, booking: Booking) -> None:
-        """Take back what was set aside for a request that failed."""
-        self._reserved -= booking.money
+    def set_aside(self, money: float) -> None:
+        """Set money aside for requests that are sent now."""
+        for account in self.accounts:
+            account.reserve(money)
 
-    def spend(self, size: Size, booking: Booking, sent: int | None, received: int | None) -> int:
+    def release(self, money: float, spent: float = 0.0) -> None:
+        """Take back what was set aside for a request; it came to `spent`."""
+        for account in self.accounts:
+            account.settle(money, spent)
+
+    def recover(self, money: float) -> None:
+        """Set aside again what an earlier process had set aside for requests that are found to be under way."""
+        for account in self.accounts:
+            account.recover(money)
+
+    def spend(self, size: Size, reserved: float, sent: int | None, received: int | None) -> int:
         """Book what an answer used, taken as the most possible where the server does not say; its tokens in all."""
-        self.release(booking)
         sent = size.prompt_tokens if sent is None else sent
         received = size.room if received is None else received
-        self.spent += cost(self._prices, sent, received) or 0.0
+        self.release(reserved, self._cost(sent, received))
         self._answers, self._received = self._answers + 1, self._received + received
+        self._longer = max(self._longer, sent / max(size.prompt_tokens, 1))
         return sent + received
+
+    def close(self) -> None:
+        """Whatever is still under way counts as spent, until it is found again."""
+        for account in self.accounts:
+            account.abandon()
+
+    def _cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        return cost(self._prices, prompt_tokens, completion_tokens) or 0.0
+
+
+def out_of_money(account: Account, money: float, what: str) -> str:
+    """The sentence that ends a stage: `what` is a request, or a batch of them, that may cost `money`."""
+    under_way = f" and {account.in_flight:.4g} is under way" if account.in_flight else ""
+    return (
+        f"{account.key} is reached: {account.spent:.4g} of {account.most or 0:.4g} is spent{under_way}, and {what} may "
+        f"cost {money:.4g}; what has arrived is kept, raise {account.key} to go on"
+    )

@@ -9,10 +9,10 @@ from queue import SimpleQueue
 from typing import Any
 
 from factory.engine_blocks import OpenaiEngine
-from factory.engines.api.ledger import Ledger, Size
+from factory.engines.api.ledger import Ledger, Size, size_of
 from factory.engines.api.pace import Clock, Pacer, Stopped, Ticket, backoff
 from factory.engines.api.place import Place
-from factory.engines.api.wire import Dialect, Failure, dialect, estimate_tokens, read_answer
+from factory.engines.api.wire import Dialect, Failure, dialect, read_answer
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.identity import draw
@@ -55,7 +55,7 @@ class Live:
 
     def __init__(self, block: OpenaiEngine, place: Place, clock: Clock) -> None:
         self._block, self._place, self._clock = block, place, clock
-        self._dialect, self._ledger = dialect(block), Ledger(block)
+        self._dialect, self.ledger = dialect(block), Ledger(block)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._client: Any = None
@@ -85,6 +85,7 @@ class Live:
 
     def close(self) -> None:
         """Close the connections and end the thread."""
+        self.ledger.close()
         if self._loop is None or self._thread is None:
             return
         asyncio.run_coroutine_threadsafe(self._client.close(), self._loop).result()
@@ -100,7 +101,7 @@ class Live:
             self._thread = threading.Thread(target=self._loop.run_forever, name="openai-engine", daemon=True)
             self._thread.start()
         if self._pacer is None or self._pacer.stopped:
-            self._pacer = Pacer(self._block, self._clock, self._ledger, self._place.shown)
+            self._pacer = Pacer(self._block, self._clock, self.ledger, self._place.shown)
         loop, flight, started = self._loop, _Flight(self._pacer), threading.Event()
 
         def start() -> None:
@@ -116,7 +117,7 @@ class Live:
         async with asyncio.TaskGroup() as group:
             try:
                 for request in requests:
-                    ticket = await flight.enter(_size(request))
+                    ticket = await flight.enter(size_of(request))
                     group.create_task(self._answer(request, ticket, flight))
             except Stopped:
                 return
@@ -175,7 +176,7 @@ class Live:
         if failure.kind == "broken" and failure.retry_after is None:
             jitter = 0.75 + 0.5 * draw(request.id, tries) / 2**63
             await flight.pacer.sleep(backoff(tries) * jitter)
-        return await flight.enter(_size(request))
+        return await flight.enter(size_of(request))
 
     def _count_refusal(self, failure: Failure, pacer: Pacer) -> None:
         if self._answered or failure.message.startswith(("context_length_exceeded", "content_filter")):
@@ -184,7 +185,3 @@ class Live:
         if self._refusals[failure.message] >= ALIKE:
             said = f"{self._place.shown} refused each of the first {ALIKE} requests alike: {failure.message}"
             pacer.stop(EngineError(f"{said}; check engine and sampling in the config"))
-
-
-def _size(request: Request) -> Size:
-    return Size(estimate_tokens(request.messages), request.max_new_tokens)

@@ -5,7 +5,7 @@ import time
 from typing import NamedTuple, Protocol
 
 from factory.engine_blocks import OpenaiEngine
-from factory.engines.api.ledger import Booking, Ledger, Size
+from factory.engines.api.ledger import Booking, Ledger, Size, out_of_money
 from factory.engines.api.wire import Failure
 from factory.errors import EngineError
 
@@ -94,7 +94,7 @@ class Pacer:
                 self._check_money(size)
                 if self.stopped:
                     raise Stopped
-                if self.in_flight >= int(self.limit) or not self.ledger.affords(size, self.in_flight):
+                if self.in_flight >= int(self.limit) or self.ledger.refusal(self.ledger.most(size)):
                     self._changed.clear()
                     await self._changed.wait()
                     continue
@@ -111,7 +111,7 @@ class Pacer:
     def answered(self, ticket: Ticket, sent: int | None, received: int | None) -> None:
         """An answer came, using so many tokens."""
         self._well()
-        used = self.ledger.spend(ticket.size, ticket.booking, sent, received)
+        used = self.ledger.spend(ticket.size, ticket.booking.money, sent, received)
         if self._block.tokens_per_minute:
             self._next_token += (used - ticket.booking.tokens) * 60 / self._block.tokens_per_minute
         step = 1.0 if self._growing_fast else 1.0 / self.limit
@@ -120,12 +120,12 @@ class Pacer:
     def refused(self, ticket: Ticket) -> None:
         """The server is well and does not answer this request."""
         self._well()
-        self.ledger.release(ticket.booking)
+        self.ledger.release(ticket.booking.money)
 
     def troubled(self, ticket: Ticket, request_id: str, failure: Failure) -> None:
         """A failure that says the server cannot keep up, or is not there."""
         self._culprits.add(request_id)
-        self.ledger.release(ticket.booking)
+        self.ledger.release(ticket.booking.money, ticket.booking.money if failure.charged else 0.0)
         if failure.retry_after is not None:
             self._pause(failure.retry_after)
         if ticket.number <= self._cut:
@@ -175,14 +175,9 @@ class Pacer:
         self._pause_until = max(self._pause_until, self._clock.now() + seconds)
 
     def _check_money(self, size: Size) -> None:
-        if self.in_flight == 0 and not self.ledger.affords(size, 0):
-            spent, most = self.ledger.spent, self._block.max_cost
-            self.stop(
-                EngineError(
-                    f"max_cost is reached: {spent:.4g} of {most:.4g} is spent and the next request may go over it; "
-                    "what has arrived is kept, raise max_cost to go on"
-                )
-            )
+        money = self.ledger.most(size)
+        if self.in_flight == 0 and (short := self.ledger.refusal(money)):
+            self.stop(EngineError(out_of_money(short, money, "the next request")))
 
     def _give_up(self, failure: Failure) -> None:
         unheard = failure.kind == "unreachable" and not self._ever_answered

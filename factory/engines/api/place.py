@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from factory.engine_blocks import OpenaiEngine
+from factory.engine_blocks import OPENAI, OpenaiEngine
 from factory.engines.api.wire import Failure, judge_status
 from factory.errors import ConfigError, EngineError
 from factory.identity import digest
@@ -16,7 +16,6 @@ from factory.models.ref import ModelRef
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
 
-OPENAI = "https://api.openai.com/v1"
 NO_KEY = "none"
 """Sent to servers of one's own, which ask for no key but whose clients must send one."""
 _SHORTEST_SECRET = 6
@@ -81,13 +80,14 @@ class Place:
                 )
                 content = raw.content
         except TimeoutError:
-            return Failure("broken", f"no answer within {timeout:g} s")
+            return Failure("broken", f"no answer within {timeout:g} s", charged=True)
         except Exception as error:  # noqa: BLE001 - the engine's boundary: whatever goes wrong is this request's failure
             return self.failure(error)
         try:
             return json.loads(content)
         except ValueError:
-            return Failure("broken", "the answer is empty" if not content.strip() else "the answer is broken JSON")
+            said = "the answer is empty" if not content.strip() else "the answer is broken JSON"
+            return Failure("broken", said, charged=True)
 
     def failure(self, error: Exception) -> Failure:
         """What an exception of the client stands for."""
@@ -98,11 +98,12 @@ class Place:
             body = error.body if error.body is not None else error.response.text
             found = judge_status(error.status_code, body, error.response.headers, self.shown, self.model)
         elif isinstance(error, openai.APITimeoutError):
-            found = Failure("broken", "the server did not answer in time")
+            found = Failure("broken", "the server did not answer in time", charged=True)
         elif isinstance(error, openai.APIConnectionError):
             cause = error.__cause__
             kind = "unreachable" if type(cause).__name__ in ("ConnectError", "ConnectTimeout") else "broken"
-            found = Failure(kind, str(cause or error) or type(cause).__name__)  # type: ignore[arg-type]
+            said = str(cause or error) or type(cause).__name__
+            found = Failure(kind, said, charged=kind == "broken")  # type: ignore[arg-type]
         elif isinstance(error, UnicodeError):
             found = Failure("refused", "the prompt holds characters that cannot be sent (lone surrogates)")
         return found._replace(message=self.scrub(found.message))

@@ -14,6 +14,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from factory.engine_blocks import OpenaiEngine
 from factory.engines import keeper
+from factory.engines.api.accounts import Account
 from factory.engines.api.engine import OpenaiGenerator, ServerSide
 from factory.engines.base import Completion, Request
 from factory.engines.child import Child
@@ -40,6 +41,7 @@ class ServedGenerator(ServerSide):
         self._block, self._model = block, model
         self._held = ExitStack()
         self._asked: OpenaiGenerator | None = None
+        self._accounts: Sequence[Account] = ()
         self.server: Child | None = None
         """The server's process while it runs."""
 
@@ -54,6 +56,12 @@ class ServedGenerator(ServerSide):
         if self._asked is None:
             self._asked = self._start()
         yield from self._asked.generate(requests)
+
+    def charge(self, accounts: Sequence[Account]) -> None:
+        """As OpenaiGenerator's."""
+        self._accounts = accounts
+        if self._asked is not None:
+            self._asked.charge(accounts)
 
     def close(self) -> None:
         """End the server and all that it started."""
@@ -71,6 +79,8 @@ class ServedGenerator(ServerSide):
             _reach_directly()
             self.server = opened.enter_context(_kept(_filled(self._block.serve or [], path, port)))
             opened.callback(asked.close)
+            if self._accounts:
+                asked.charge(self._accounts)
             _await(base_url, self.server)
             self._held = opened.pop_all()
         return asked

@@ -33,6 +33,8 @@ class Failure(NamedTuple):
     """Seconds the server asked to wait."""
     error: Mapping[str, Any] = {}
     """The error object of the body, where there is one."""
+    charged: bool = False
+    """Whether the server may have worked for it, and charge for that: it answered amiss, or not to the end."""
 
 
 @dataclass(frozen=True)
@@ -176,18 +178,18 @@ def _until(date: str) -> float:
 _FINISHES = {"stop": "stop", "eos": "stop", "end_turn": "stop", "stop_sequence": "stop", "length": "length"}
 
 
-def read_answer(request: Request, payload: Any, prices: Prices) -> Completion | Failure:
+def read_answer(request: Request, payload: Any, prices: Prices | None) -> Completion | Failure:
     """The completion in a response body, or the failure that a body without one stands for."""
     if not isinstance(payload, dict):
-        return Failure("broken", "the answer is no JSON object")
+        return Failure("broken", "the answer is no JSON object", charged=True)
     choices = payload.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         said = error_of(payload["error"])["message"] if payload.get("error") else "the answer holds no choice"
-        return Failure("broken", said)
+        return Failure("broken", said, charged=True)
     choice = choices[0]
     message = choice.get("message")
     if not isinstance(message, dict):
-        return Failure("broken", "the answer holds no message")
+        return Failure("broken", "the answer holds no message", charged=True)
     usage = payload.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     sent, received = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
@@ -225,9 +227,9 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def cost(prices: Prices, prompt_tokens: int | None, completion_tokens: int | None) -> float | None:
+def cost(prices: Prices | None, prompt_tokens: int | None, completion_tokens: int | None) -> float | None:
     """Money for these tokens, or None where no price is configured or a count is missing."""
-    if not (prices.prompt or prices.completion) or prompt_tokens is None or completion_tokens is None:
+    if not (prices and prices.money) or prompt_tokens is None or completion_tokens is None:
         return None
     return (prompt_tokens * prices.prompt + completion_tokens * prices.completion) / 1e6
 

@@ -391,7 +391,7 @@ def test_concurrency_grows_with_answers_and_stays_under_the_ceiling() -> None:
 
 
 def test_max_cost_stops_before_it_is_passed() -> None:
-    """A prompt of 2 words costs 2 and is expected to cost 8: a request may go while 12 or less is spent, so 7 go."""
+    """A prompt of 2 words costs 2 and is taken to cost 8: a request may go while 12 or less is spent, so 7 go."""
     arrived = []
     with Loopback() as server:
         block = OpenaiEngine(base_url=server.base_url, max_cost=20.0, prices=Prices(prompt=1e6))

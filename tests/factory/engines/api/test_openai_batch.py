@@ -6,6 +6,7 @@ import pytest
 
 from factory.engine_blocks import OpenaiEngine, Prices
 from factory.engines.api import batch
+from factory.engines.api.accounts import Spending
 from factory.engines.api.engine import OpenaiGenerator
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
@@ -182,9 +183,32 @@ def test_a_batch_that_is_turned_down_ends_the_stage(code: str, tmp_path: Path) -
 def test_max_cost_is_checked_before_anything_is_sent() -> None:
     desk = BatchDesk()
     with Loopback(other=desk.handle) as server:
-        with pytest.raises(EngineError, match=r"may cost .* more than max_cost 1;"):
+        with pytest.raises(EngineError, match=r"max_cost is reached: 0 of 1 is spent, .* may cost 16;"):
             ask(server, some(3), max_cost=1.0, prices=Prices(completion=1e6))
         assert server.log == []
+
+
+def test_money_of_a_batch_under_way_at_a_kill_is_counted_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """10 prompts of 2 words at 1 and replies of 3 at 2 come to 80, in files of 4; killed after 5 answers.
+
+    Set aside is the most possible: 8 + 16 x 2 = 40 a request.
+    """
+    monkeypatch.setattr(batch, "MOST_REQUESTS", 4)
+    desk = BatchDesk()
+    block = {"prices": Prices(prompt=1e6, completion=2e6), "batch": True}
+    with Loopback(other=desk.handle) as server:
+        engine = OpenaiGenerator(OpenaiEngine(base_url=server.base_url, **block), ModelRef("m"), clock=FakeClock())
+        engine.charge(Spending(tmp_path).accounts("engine", 1000.0))
+        stream = engine.generate(some(10))
+        arrived = {next(stream).id for _ in range(5)}
+        killed = Spending(tmp_path).accounts("engine", 1000.0)
+        assert killed[0].spent > 5 * 8 + 200  # what is under way may come to its most
+        again = OpenaiGenerator(OpenaiEngine(base_url=server.base_url, **block), ModelRef("m"), clock=FakeClock())
+        again.charge(killed)
+        assert len(list(again.generate([one for one in some(10) if one.id not in arrived]))) == 5
+        again.close()
+    assert [account.spent for account in killed] == [80.0, 80.0]
+    assert len(desk.batches) == 3
 
 
 def test_log_probabilities_come_through() -> None:

@@ -144,27 +144,29 @@ def test_stopping_ends_a_long_wait() -> None:
     run(work())
 
 
-def test_the_ledger_expects_the_mean_reply_and_sets_it_aside() -> None:
-    """At 1 a prompt token and 2 a completion token: 10 + 2 x 5 = 20 at first; then with replies of 1: 10 + 2 = 12."""
+def test_the_ledger_sets_the_longest_reply_aside_and_expects_the_mean_one() -> None:
+    """At 1 a prompt token and 2 a completion token, a reply of 5: 10 + 2 x 5 = 20 at most, of 40."""
     ledger = Ledger(OpenaiEngine(max_cost=40.0, prices=Prices(prompt=1e6, completion=2e6)))
-    assert ledger.expect(SIZE) == (15, 20.0)
+    assert (ledger.expect(SIZE), ledger.most(SIZE)) == (15, 20.0)
     first = ledger.reserve(SIZE)
-    assert ledger.affords(SIZE, 1)
+    assert ledger.refusal(20.0) is None
     ledger.reserve(SIZE)
-    assert not ledger.affords(SIZE, 2)
-    assert ledger.spend(SIZE, first, 10, 1) == 11
-    assert ledger.spent == 12.0
-    assert ledger.expect(SIZE) == (11, 12.0)
-    assert not ledger.affords(SIZE, 1)  # 12 spent, 20 set aside, 12 more
+    assert ledger.refusal(0.1) is ledger.accounts[0]
+    assert ledger.spend(SIZE, first.money, 10, 1) == 11
+    assert ledger.accounts[0].spent == 12.0
+    assert (ledger.expect(SIZE), ledger.most(SIZE)) == (11, 20.0)
+    assert ledger.refusal(8.1)  # 12 spent, 20 set aside
+    assert ledger.refusal(8.0) is None
+
+
+def test_a_prompt_longer_than_estimated_makes_later_ones_dearer() -> None:
+    """30 tokens where 10 were estimated: the next prompt of 10 may have 30 too."""
+    ledger = Ledger(OpenaiEngine(prices=Prices(prompt=1e6, completion=2e6)))
+    ledger.spend(SIZE, 0.0, 30, 1)
+    assert ledger.most(SIZE) == 40.0
 
 
 def test_what_the_server_does_not_count_is_taken_as_the_most() -> None:
     ledger = Ledger(OpenaiEngine(prices=Prices(prompt=1e6, completion=2e6)))
-    assert ledger.spend(SIZE, ledger.reserve(SIZE), None, None) == 15
-    assert ledger.spent == 20.0
-
-
-def test_the_first_request_goes_whatever_it_may_cost() -> None:
-    ledger = Ledger(OpenaiEngine(max_cost=1.0, prices=Prices(prompt=1e6)))
-    assert ledger.affords(SIZE, 0)
-    assert not ledger.affords(SIZE, 1)
+    assert ledger.spend(SIZE, ledger.reserve(SIZE).money, None, None) == 15
+    assert ledger.accounts[0].spent == 20.0

@@ -1,0 +1,33 @@
+"""What a model of a known provider costs, from the dated table of the package genai-prices; nothing is fetched."""
+
+import os
+
+from factory.engine_blocks import OPENAI, OpenaiEngine, Prices
+
+BATCH_SHARE = 0.5
+"""What OpenAI takes for a request in a batch, of what it takes otherwise."""
+_SAMPLE = 1000
+"""Tokens to ask a price for: few enough for the first tier of any provider."""
+
+
+def priced(block: OpenaiEngine, model: str) -> OpenaiEngine:
+    """`block` with prices: its own, or where it gives none those known of `model` at its address."""
+    if block.prices is not None or block.serve is not None:
+        return block
+    address = block.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI
+    found = _known(address, block.model or model)
+    if found and block.batch and address.startswith(OPENAI):
+        found = Prices(prompt=found.prompt * BATCH_SHARE, completion=found.completion * BATCH_SHARE)
+    return block.model_copy(update={"prices": found})
+
+
+def _known(address: str, model: str) -> Prices | None:
+    from genai_prices import Usage, calc_price
+
+    try:
+        used = Usage(input_tokens=_SAMPLE, output_tokens=_SAMPLE)
+        found = calc_price(used, model_ref=model, provider_api_url=address)
+    except (LookupError, ValueError):
+        return None
+    million = 1e6 / _SAMPLE
+    return Prices(prompt=float(found.input_price) * million, completion=float(found.output_price) * million)
