@@ -30,7 +30,7 @@ from factory.models.ref import ModelRef
 from factory.reward.accuracy import tally
 from factory.reward.data import read_data
 from factory.reward.tokens import Reader
-from factory.stages.statistics import wilson
+from factory.statistics.shares import wilson
 from factory.store import write_json
 from factory.terminal import for_stream
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # What editors and type checkers see; at run time each is looked up on first use, below.
     from factory.commands.audit import audit as audit
+    from factory.commands.estimate import estimate as estimate
     from factory.commands.export import export as export
     from factory.commands.filter import filter_pairs
     from factory.commands.init import init as init
@@ -41,6 +42,7 @@ _PUBLIC = {
     "status": "factory.commands.status:status",
     "filter": "factory.commands.filter:filter_pairs",
     "audit": "factory.commands.audit:audit",
+    "estimate": "factory.commands.estimate:estimate",
     "export": "factory.commands.export:export",
     "report": "factory.commands.report:report",
     "train": "factory.commands.train:train",

@@ -29,7 +29,7 @@ FLOORS = (
         "factory.terminal",
     ),
     ("factory.models",),
-    ("filters", "principles", "factory.views"),
+    ("filters", "principles", "factory.views", "factory.statistics"),
     (
         "factory.schema",
         "factory.config",

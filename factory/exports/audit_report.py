@@ -7,7 +7,7 @@ from typing import Any
 
 from factory.exports.markdown import escaped
 from factory.stages.audit_model import AuditReport, Stratum
-from factory.stages.statistics import wilson
+from factory.statistics.shares import wilson
 from factory.store import write_json, write_text
 
 _MOST_ROWS = 40

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from math import fsum
 from typing import NamedTuple
 
-from factory.stages.statistics import ratio, wilson
+from factory.statistics.shares import ratio, wilson
 
 
 class Tally(NamedTuple):

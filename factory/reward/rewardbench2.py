@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.stages.statistics import CONFIDENCE, RESAMPLES, Interval, wilson
+from factory.statistics.shares import CONFIDENCE, RESAMPLES, Interval, wilson
 
 BEST_OF = ("Factuality", "Precise IF", "Math", "Safety", "Focus")
 TIES = "Ties"

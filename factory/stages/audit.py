@@ -11,7 +11,7 @@ from factory.identity import draw
 from factory.schema import ORDERS
 from factory.stages.audit_model import Agreement, AuditReport, Confound, GapRow, Gold, LengthRow, Stratum
 from factory.stages.audit_sample import STRATA
-from factory.stages.statistics import Interval, cluster_bootstrap, cohens_kappa, ratio, wilson
+from factory.statistics.shares import Interval, cluster_bootstrap, cohens_kappa, ratio, wilson
 from filters.confounds import confounds, records
 from filters.votes import verdicts
 

@@ -10,7 +10,7 @@ import pytest
 
 from factory.reward.accuracy import Share, Tally, Weighted, mean, tally
 from factory.reward.rewardbench import PRIOR_SETS, SECTIONS, rewardbench
-from factory.stages.statistics import wilson
+from factory.statistics.shares import wilson
 
 ORDER = (  # noqa: SIM905
     "alpacaeval-easy alpacaeval-length alpacaeval-hard mt-bench-easy mt-bench-med mt-bench-hard math-prm "

@@ -1,12 +1,14 @@
 """Intervals and agreement: pure functions of counts."""
 
 from collections.abc import Mapping
-from math import sqrt
+from math import fsum, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from factory.errors import InputError
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
@@ -39,11 +41,43 @@ def wilson(hits: float, n: float, confidence: float = CONFIDENCE) -> Interval:
     """
     if n == 0:
         return Interval(None, None)
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share, spread = hits / n, z * z / n
+    return Interval(*score_interval(hits / n, normal_quantile(confidence) ** 2 / n))
+
+
+class Ends(NamedTuple):
+    """Both ends of an interval."""
+
+    low: float
+    high: float
+
+
+def score_interval(share: float, spread: float) -> Ends:
+    """Wilson's interval around `share`; `spread` is the squared quantile over the (effective) sample size."""
     centre = (share + spread / 2) / (1 + spread)
-    half = z * sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
-    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+    half = sqrt(spread * share * (1 - share) + spread * spread / 4) / (1 + spread)
+    return Ends(max(0.0, centre - half), min(1.0, centre + half))
+
+
+def normal_quantile(confidence: float) -> float:
+    """The two-sided quantile of the normal distribution: 1.96 for 0.95. InputError outside of 0 to 1."""
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence is {confidence}; give a number between 0 and 1, such as 0.95")
+    return NormalDist().inv_cdf((1 + confidence) / 2)
+
+
+def student_quantile(confidence: float, freedom: int) -> float:
+    """The two-sided quantile of Student's t, by its expansion around the normal one (Abramowitz and Stegun 26.7.5).
+
+    Right to three digits from 8 degrees of freedom on; those asked for with fewer get what 8 would.
+    """
+    z, n = normal_quantile(confidence), max(freedom, 8)
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + fsum(term / n**power for power, term in enumerate(terms, start=1))
 
 
 def cluster_bootstrap(

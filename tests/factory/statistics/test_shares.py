@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from factory.stages.statistics import Interval, Kappa, cluster_bootstrap, cohens_kappa, ratio, wilson
+from factory.statistics.shares import Interval, Kappa, cluster_bootstrap, cohens_kappa, ratio, wilson
 
 
 def test_wilson_by_hand() -> None:

@@ -1,0 +1,61 @@
+"""`estimate`: the share of right labels among judged pairs, from votes and a person's labels on some of them."""
+
+from typing import Any
+
+import polars as pl
+
+from factory.errors import InputError
+from factory.readers.sources import PairsLike, open_inputs
+from factory.statistics.estimate import Estimate
+from factory.statistics.estimate import estimate as estimated
+from factory.statistics.shares import CONFIDENCE
+
+_VOTES = ("pair_id", "judge", "order", "vote")
+
+
+def estimate(judgments: Any, gold: Any = None, *, confidence: float = CONFIDENCE) -> Estimate:
+    """The share of pairs whose label is right, among all pairs in `judgments`, with an interval that covers it.
+
+    `judgments`: pair_id, judge, order (chosen_first, rejected_first), vote (chosen, rejected or null), of any number of
+    judges, in one order or both, as `judgments.parquet`. `gold`: pair_id and right (true or false; a null is no label)
+    for a uniform random part of these pairs; labels of other pairs are left out. Both are frames or paths. Without
+    gold the share is one of agreement with the judges, which is no accuracy, and `method` says so.
+
+    The regression estimator of survey sampling (Cochran 1977, chapter 7), as in prediction-powered inference (PPI++,
+    Angelopoulos, Duchi and Zrnic 2023), its labels counted for what the judges make them worth in Wilson's interval
+    (1927), with Student's quantile and the correction for a finite population; where that is no narrower than the
+    interval of the labels alone, that one. With every pair labelled both ends are the share itself. docs/audit.md has
+    the measured coverage. InputError for a column that is missing and a label that is none.
+    """
+    votes = _frame(judgments, "judgments", _VOTES)
+    labels = None if gold is None else _labels(_frame(gold, "gold", ("pair_id", "right")))
+    return estimated(votes, labels, confidence)
+
+
+def _frame(given: Any, what: str, columns: tuple[str, ...]) -> pl.DataFrame:
+    """The named columns of a frame or file."""
+    if isinstance(given, pl.DataFrame | pl.LazyFrame):
+        rows = given.lazy()
+    elif type(given).__module__.partition(".")[0] == "pandas":
+        rows = pl.from_pandas(given).lazy()
+    else:
+        inputs: PairsLike = given
+        rows = pl.concat([frame for opened in open_inputs(inputs) for frame in opened.frames])
+    missing = [name for name in columns if name not in rows.collect_schema()]
+    if missing:
+        raise InputError(f"{what}: there is no column {missing[0]}; it takes {', '.join(columns)}")
+    return rows.select(pl.col(columns)).collect()
+
+
+def _labels(gold: pl.DataFrame) -> pl.DataFrame:
+    """[pair_id, right], one row a pair, right as 1 or 0."""
+    said = gold["right"].cast(pl.String).str.to_lowercase()
+    right = said.replace_strict({"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}, default=None)
+    strange = said.filter(said.is_not_null() & right.is_null())
+    if len(strange):
+        raise InputError(f"gold: the column right holds {strange[0]!r}; it takes true and false")
+    each = gold.select("pair_id", right=right).drop_nulls().unique()
+    twice = each.filter(pl.col("pair_id").is_duplicated())
+    if twice.height:
+        raise InputError(f"gold: {twice['pair_id'][0]} is right in one row and not in another; give one label a pair")
+    return each

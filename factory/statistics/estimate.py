@@ -1,0 +1,196 @@
+"""How many pairs are right: a judge's votes on all of them, and a person's labels on a random part, in one interval.
+
+The estimate is the regression estimator of survey sampling (Cochran, Sampling Techniques, 1977, chapter 7), which
+prediction-powered inference with a fitted weight is as well (PPI++: Angelopoulos, Duchi and Zrnic, 2023): the labels'
+share, plus weight x (the judge's mean score over all pairs - its mean score over the labelled ones). What the score
+explains of the labels' variance makes them count for more; that number of labels goes into Wilson's interval (1927),
+with Student's quantile, so that few labels, and shares near 1, are not taken for more than they are.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from factory.errors import InputError
+from factory.statistics.judges import effective_judges, judge_columns, scores
+from factory.statistics.shares import CONFIDENCE, normal_quantile, score_interval, student_quantile
+from filters.votes import verdicts
+
+AGREEMENT, LABELS, ASSISTED = "agreement", "labels", "prediction_powered"
+"""Methods: no label was given; labels alone, the judges adding nothing; judges and labels."""
+
+FEWEST_LABELS = 10
+"""With fewer, nothing can be learnt about a judge; and each further judge's weight takes so many more."""
+
+
+class Estimate(NamedTuple):
+    """The share of pairs whose label is right, among all `n` that were judged."""
+
+    accuracy: float | None
+    """The share; under `agreement` the share of pairs that the judges prefer as labelled, which is no accuracy."""
+    low: float | None
+    """The interval has both ends at `confidence`; None where nothing was counted."""
+    high: float | None
+    method: str
+    """`agreement` without labels, `labels` where the judges add nothing to them, else `prediction_powered`."""
+    n: int
+    """Pairs in the judgments."""
+    n_gold: int
+    """Those of them with a person's label."""
+    worth: int
+    """How many more labels alone would give the same interval: what the judges are worth."""
+    needed: int | None
+    """How many labels more would halve the interval; None without any."""
+    effective_judges: float
+    """Independent judges that these are worth (Kish): 1.00 for copies of one."""
+    effective_from: str
+    """What that rests on: `errors` on labelled pairs, or `votes` where there are too few (then it is a lower bound)."""
+
+
+class Fit(NamedTuple):
+    """The share of right labels with all that its interval needs."""
+
+    share: float
+    spread: float
+    """Square of the quantile over the effective number of labels: all of Wilson's interval but the share."""
+    unexplained: float
+    """Share of the labels' variance that the scores leave, corrected for fitting."""
+    weights: int
+    """Number of fitted weights; 0 where the judges are not used."""
+    low: float
+    high: float
+
+
+def estimate(judgments: pl.DataFrame, gold: pl.DataFrame | None, confidence: float = CONFIDENCE) -> Estimate:
+    """See `factory.estimate`; `gold` is [pair_id, right], one row a pair, right as 1 or 0."""
+    table = scores(judgments)
+    judges = judge_columns(table)
+    if gold is None:
+        gold = pl.DataFrame(schema={"pair_id": pl.String, "right": pl.Float64})
+    joined = table.join(gold, on="pair_id", how="left", maintain_order="left")
+    n, m = joined.height, joined["right"].count()
+    if gold.height and not m:
+        raise InputError("gold: none of its pairs is in the judgments; label pairs that were judged")
+    effective = effective_judges(joined, judges)
+    if not m:
+        share, low, high = _agreement(judgments, table, confidence)
+        return Estimate(share, low, high, AGREEMENT, n, 0, 0, None, *effective)
+    right = joined["right"].to_numpy()
+    found = fit(joined.select(pl.col(judges).fill_null(0.5)).to_numpy(), right, confidence)
+    return Estimate(
+        accuracy=found.share,
+        low=found.low,
+        high=found.high,
+        method=ASSISTED if found.weights else LABELS,
+        n=n,
+        n_gold=m,
+        worth=_worth(found, n, m, confidence),
+        needed=_needed(found, n, m, confidence),
+        effective_judges=effective.judges,
+        effective_from=effective.measured_on,
+    )
+
+
+def _agreement(
+    judgments: pl.DataFrame, table: pl.DataFrame, confidence: float
+) -> tuple[float | None, float | None, float | None]:
+    """Share and interval of the pairs that more votes are for than against, of those read in both orders.
+
+    Of single votes, where no pair was asked in both.
+    """
+    value = pl.col("verdict").replace_strict({"right": 1.0, "unsure": 0.5, "wrong": 0.0}, default=None)
+    score = verdicts(judgments).group_by("pair_id").agg(value.mean()).collect()["verdict"].drop_nulls()
+    if not len(score) and table.height:
+        score = table.select(pl.mean_horizontal(judge_columns(table)))[:, 0].drop_nulls()
+    if not len(score):
+        return None, None, None
+    share = int((score > 0.5).sum()) / len(score)
+    return share, *score_interval(share, normal_quantile(confidence) ** 2 / len(score))
+
+
+def fit(scores: NDArray[np.float64], right: NDArray[np.float64], confidence: float = CONFIDENCE) -> Fit:
+    """The share of right labels among n pairs from `scores` [n, judges] and `right` [n]: 1, 0, NaN where not known.
+
+    The judges' scores with weights fitted on the labels, or the labels alone where that gives less. At least one label.
+    """
+    known = ~np.isnan(right)
+    labels = right[known]
+    n, m = len(known), len(labels)
+    alone = normal_quantile(confidence) ** 2 * (1 / m - 1 / n)
+    share, spread, unexplained, weights = float(labels.mean()), alone, 1.0, 0
+    assisted = _assisted(_predictors(scores, m), known, labels, confidence) if 0 < share < 1 and m < n else None
+    if assisted is not None and _width(assisted[0], assisted[1]) < _width(share, spread):
+        share, spread, unexplained, weights = assisted
+    low, high = score_interval(share, spread)
+    least = float(labels.sum()) / n  # the labels that are known bound what can be
+    low, high = max(low, least), min(high, least + (n - m) / n)
+    return Fit(min(max(share, low), high), spread, unexplained, weights, low, high)
+
+
+def _assisted(
+    scores: NDArray[np.float64], known: NDArray[np.bool_], labels: NDArray[np.float64], confidence: float
+) -> tuple[float, float, float, int] | None:
+    """Share, spread, unexplained and weights with the judges; None where they have nothing to say."""
+    n, m = len(known), len(labels)
+    weights, rank = _weights(scores[known], labels)
+    if not weights.any():
+        return None
+    off = labels - scores[known] @ weights
+    # Few errors of a judge, or none, are no evidence that it makes none: as Wilson's interval does for a share, half
+    # the squared quantile is the least that is left unexplained.
+    left = max(float(((off - off.mean()) ** 2).sum()), normal_quantile(confidence) ** 2 / 2)
+    freedom = m - 1 - rank
+    unexplained = left / float(((labels - labels.mean()) ** 2).sum()) * (m - 1) / freedom
+    spread = student_quantile(confidence, freedom) ** 2 * unexplained * (1 / m - 1 / n)
+    share = float(off.mean() + (scores @ weights).mean())
+    return min(max(share, 0.0), 1.0), spread, unexplained, rank
+
+
+def _predictors(scores: NDArray[np.float64], m: int) -> NDArray[np.float64]:
+    """A judge each, the mean of all where labels are too few for that, none where they are too few for anything."""
+    if m < FEWEST_LABELS:
+        return scores[:, :0]
+    return scores if scores.shape[1] <= m // FEWEST_LABELS else scores.mean(axis=1, keepdims=True)
+
+
+def _weights(scores: NDArray[np.float64], labels: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
+    """Least-squares weights without negative ones, and how many were free. A judge that errs more than not is out."""
+    used = list(range(scores.shape[1]))
+    centred, aim = scores - scores.mean(axis=0), labels - labels.mean()
+    weights = np.zeros(scores.shape[1])
+    while used:
+        found, _, rank, _ = np.linalg.lstsq(centred[:, used], aim, rcond=None)
+        if found.min() >= 0:
+            weights[used] = found
+            return weights, int(rank)
+        used.pop(int(found.argmin()))
+    return weights, 0
+
+
+def _worth(found: Fit, n: int, m: int, confidence: float) -> int:
+    """Labels alone whose interval is as wide, less those there are."""
+    if not found.weights:
+        return 0
+    return max(0, round(1 / (found.spread / normal_quantile(confidence) ** 2 + 1 / n)) - m)
+
+
+def _needed(found: Fit, n: int, m: int, confidence: float) -> int:
+    """The fewest further labels with which the interval is half as wide, share and judges staying as they are."""
+    aim = _width(found.share, found.spread) / 2
+    least, most = m, n
+    while least < most:
+        middle = (least + most) // 2
+        freedom = middle - 1 - found.weights
+        quantile = student_quantile(confidence, freedom) if found.weights else normal_quantile(confidence)
+        if _width(found.share, quantile**2 * found.unexplained * (1 / middle - 1 / n)) <= aim:
+            most = middle
+        else:
+            least = middle + 1
+    return least - m
+
+
+def _width(share: float, spread: float) -> float:
+    low, high = score_interval(share, spread)
+    return high - low
