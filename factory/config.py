@@ -90,6 +90,9 @@ class Judge(Strict):
     """Ask only what the rule of judge_agrees still needs; off asks both orders of every pair."""
     full_share: float = Field(0.05, ge=0, le=1)
     """Share of pairs judged in full whatever the rule needs, so that flip rates are known."""
+    kept_sample: int | None = Field(200, ge=0)
+    """Kept pairs, drawn at random, that are judged in both orders at the end, so that their quality is known; null
+    takes all, 0 none."""
     license: str | None = None
     """Licence or terms of the judge, for the dataset card."""
 

@@ -173,11 +173,16 @@ def judge_names(judge: Judge) -> list[str]:
     return [judge.name, judge_model(judge)]
 
 
+_ADDED = ("kept_sample",)
+"""Keys that judges have had only since run folders were about; at their default they change no vote."""
+
+
 def judge_fingerprint(judge: Judge, run_engine: EngineBlock | None) -> dict[str, object]:
-    """What decides a judge's votes."""
+    """What decides a judge's votes. Keys added later count where they are set, so that older run folders still fit."""
     block = judge_block(judge, run_engine)
     template = template_of("judge", judge.template).digest
-    own = judge.model_dump(mode="json", exclude={"engine", "license", "template"})
+    default = [name for name in _ADDED if getattr(judge, name) == Judge.model_fields[name].default]
+    own = judge.model_dump(mode="json", exclude={"engine", "license", "template", *default})
     return {**own, "template": template, "engine": block.fingerprint}
 
 

@@ -50,12 +50,16 @@ def _cell(value: Any) -> str:
 
 
 def funnel(found: "Funnel") -> str:
-    """The funnel: a row per step with what it kept, rejected and why."""
+    """What the judges are like and how good the kept pairs are, where judges voted; then a row per step."""
+    from factory.stages.quality import opening
+
     rows: list[list[Any]] = [["input", found.input, None, ""]]
     for step in found.steps:
         reasons = ", ".join(f"{name} {count:,}" for name, count in sorted(step.reasons.items()))
         rows.append([step.filter, step.kept, step.rejected, reasons])
-    return "\n\n".join([table(["step", "kept", "rejected", "reasons"], rows), *_form(found.said)])
+    steps = table(["step", "kept", "rejected", "reasons"], rows)
+    told = ("\n".join(part) for part in opening(found.more) if part)
+    return "\n\n".join([*told, steps, *_form(found.said)])
 
 
 def _form(confounds: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -43,6 +44,8 @@ class Funnel(NamedTuple):
     kept: int
     confounds: tuple[dict[str, Any], ...] = ()
     """What of the form of the kept replies predicts chosen, see `filters.confounds.records`; known once written."""
+    more: Mapping[str, Any] = MappingProxyType({})
+    """What else funnel.json holds, such as what judges are like."""
 
     @property
     def said(self) -> list[str]:
@@ -55,13 +58,15 @@ class Funnel(NamedTuple):
         for step in steps:
             if not step["flagged"]:
                 del step["flagged"]
-        return {"input": self.input, "steps": steps, "kept": self.kept, "confounds": list(self.confounds)}
+        own = {"input": self.input, "steps": steps, "kept": self.kept, "confounds": list(self.confounds)}
+        return {**own, **self.more}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> "Funnel":
         """From the content of funnel.json."""
         steps = tuple(Step(**step) for step in value["steps"])
-        return cls(value["input"], steps, value["kept"], tuple(value.get("confounds", ())))
+        more = {name: known for name, known in value.items() if name not in cls._fields}
+        return cls(value["input"], steps, value["kept"], tuple(value.get("confounds", ())), more)
 
     @classmethod
     def read(cls, path: Path) -> "Funnel":

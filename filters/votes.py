@@ -61,6 +61,11 @@ def first_order(pair_id: str, judge: str) -> str:
     return ORDERS[toss(pair_id, _coin(judge)) >> 63]
 
 
+def first_order_expr(judge: str) -> pl.Expr:
+    """`first_order` of the column pair_id."""
+    return pl.when(_first(judge) == 1).then(pl.lit(ORDERS[1])).otherwise(pl.lit(ORDERS[0]))
+
+
 def _coin(judge: str) -> str:
     return f"first order {judge}"
 

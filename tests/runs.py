@@ -204,7 +204,15 @@ def _filtered(root: Path, rows: list[dict[str, Any]], draws: random.Random) -> p
     _write(root / "filtered/kept.parquet", kept)
     _write(root / "filtered/rejected.parquet", pl.concat([head, dropped.drop("mark")], how="horizontal"))
     _write(root / "filtered/judgments.parquet", judgments)
-    _json(root / "filtered/funnel.json", _funnel(everything.height, head))
+    agreement = {"judge": JUDGES[0], "sampled": 100, "n": 99, "right": 82, "unsure": 16, "wrong": 1}
+    quality = {
+        "kept": kept.height,
+        "once": kept.height // 2,
+        "unequal": kept.height,
+        "longer_chosen": kept.height // 2,
+        "judges": [{**agreement, "agreement": 82 / 99, "low": 0.742, "high": 0.89}],
+    }
+    _json(root / "filtered/funnel.json", {**_funnel(everything.height, head), "quality": quality})
     _manifest(root, "filtered/filter", 210.5)
     return kept
 
@@ -300,4 +308,14 @@ def run_folder(root: Path, prompts: int = 90, long: int = 1, seed: int = 1) -> P
     _filtered(root, everything, draws)
     _audit(root, draws)
     _head(root)
+    return root
+
+
+def blind(root: Path) -> Path:
+    """The run with a first judge that always answers the slot shown second."""
+    path = root / "filtered/judgments.parquet"
+    votes = pl.read_parquet(path)
+    second = pl.when(pl.col("order") == ORDERS[0]).then(pl.lit("rejected")).otherwise(pl.lit("chosen"))
+    mine = (pl.col("judge") == JUDGES[0]) & pl.col("vote").is_not_null()
+    votes.with_columns(vote=pl.when(mine).then(second).otherwise("vote")).write_parquet(path)
     return root

@@ -16,8 +16,11 @@ from factory.panel import EngineRoom, judge_fingerprint, open_panel
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint, read_pairs
 from factory.schema import JUDGMENTS, ORDERS, REPLIES, LazySplit, check, conform
+from factory.stages import quality
+from factory.stages.audit_sample import wrote
+from factory.stages.health import health, sizes
 from factory.stages.judge import PanelMember, judge
-from factory.store import Workspace, open_run
+from factory.store import Workspace, open_run, write_json
 from filters.base import Filter
 from filters.funnel import Funnel, run_funnel
 from filters.judge_agrees import JudgeAgrees
@@ -82,16 +85,37 @@ def filter_into(
     seed: int,
     recorded: pl.DataFrame | None = None,
 ) -> dict[str, Any]:
-    """Run the funnel into the folder `out`; the panel is asked when a filter needs votes. Returns the stage's facts."""
+    """Run the funnel into the folder `out`; the panel is asked when a filter needs votes. Returns the stage's facts.
+
+    Where there are votes, funnel.json also says what the judges are like and how good the kept pairs are by them.
+    """
     rule = next((step.rule for step in steps if isinstance(step, JudgeAgrees)), None)
+    asked: list[pl.DataFrame] = []
 
     def ask(live: pl.LazyFrame) -> pl.DataFrame:
         votes = recorded if recorded is not None else judge(live.collect(), panel, rule, seed)
-        conform(votes, JUDGMENTS).write_parquet(out / "judgments.parquet")
+        asked.append(conform(votes, JUDGMENTS))
         return votes
 
     found = run_funnel(pairs, steps, ask, out)
+    for votes in asked:
+        told = _told(out, votes, panel if recorded is None else (), seed)
+        write_json(out / "funnel.json", found._replace(more=told).to_dict())
     return {"rows": found.kept, "rejected": found.input - found.kept}
+
+
+def _told(out: Path, votes: pl.DataFrame, panel: Sequence[PanelMember], seed: int) -> dict[str, Any]:
+    """What funnel.json says of judges and kept pairs; asks for the votes on the sample, and writes all votes."""
+    kept, rejected = (pl.scan_parquet(out / f"{name}.parquet") for name in ("kept", "rejected"))
+    dropped = rejected.filter(pl.col("filter") == JudgeAgrees.name).select("pair_id").collect()["pair_id"]
+    known = quality.known(votes, dropped)
+    judged = quality.judge_kept(kept, votes, panel, seed)
+    judged.judgments.write_parquet(out / "judgments.parquet")
+    policies = kept.select("policy").unique().collect()["policy"].to_list() if panel else []
+    authors = [member.config.name for member in panel if wrote(member.config, policies)]
+    lengths = pl.concat([sizes(table) for table in (kept, rejected)]).collect(engine="streaming") if panel else None
+    judges = [found.model_dump() for found in health(judged.judgments, lengths, authors)]
+    return {"judges": judges, "judge_agrees": known.model_dump(), "quality": judged.quality.model_dump()}
 
 
 def read_judgments(path: str | Path) -> pl.DataFrame:

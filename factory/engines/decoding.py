@@ -68,12 +68,16 @@ class Row:
             self.finish = "length"
 
     def choose(self, logits: Tensor) -> None:
-        """End with the log-probabilities of the choices as the next token; the likeliest is the answer."""
+        """End with the log-probabilities of the choices as the next token; the likeliest is the answer.
+
+        Two that are equally likely are no answer: the first of them would be a vote for whatever was shown first.
+        """
         assert self.choices is not None
         logps = logits.float().log_softmax(-1)
         self.choice_logprobs = {name: float(logps[token]) for name, token in self.choices.items()}
-        likeliest = max(self.choice_logprobs, key=self.choice_logprobs.__getitem__)
-        self.new, self.finish = [self.choices[likeliest]], "stop"
+        most = max(self.choice_logprobs.values())
+        likeliest = [self.choices[name] for name, value in self.choice_logprobs.items() if value == most]
+        self.new, self.finish = likeliest[:1] if len(likeliest) == 1 else [], "stop"
 
 
 def queue_order(rows: Sequence[Row], share: bool = True) -> list[Row]:

@@ -111,8 +111,8 @@ class TransformersModel:
 
     def _completion(self, request: Request, row: Row, ends: frozenset[int]) -> Completion:
         text = None
-        if row.choice_logprobs is not None:
-            text = max(row.choice_logprobs, key=row.choice_logprobs.__getitem__)
+        if row.choices is not None and row.choice_logprobs is not None:
+            text = next((name for name, token in row.choices.items() if row.new == [token]), "")
         elif row.error is None:
             ids = row.new[:-1] if row.new[-1] in ends else row.new
             text = self._renderer.text(ids)

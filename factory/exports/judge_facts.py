@@ -1,13 +1,13 @@
 """How each judge voted: for which slot, for which length, how steadily, at what cost."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import polars as pl
 
 from factory.exports.facts import Share, share, total
-from factory.schema import ORDERS
+from factory.stages.health import Health, first_votes, health
 from factory.strict import Strict
-from filters.votes import first_order, verdicts
+from filters.votes import verdicts
 
 
 class JudgeFacts(Strict):
@@ -18,7 +18,7 @@ class JudgeFacts(Strict):
     """Answers, readable or not."""
     unread: int
     for_chosen: Share | None
-    """First votes that went to chosen."""
+    """First votes that went to chosen; None, as the groups are empty, where they follow the slot: a coin's share."""
     first_slot: Share | None
     """First votes that went to the reply shown first; 0.5 is without bias."""
     longer: Share | None
@@ -27,6 +27,8 @@ class JudgeFacts(Strict):
     """Share of pairs whose vote turns with the order, each first vote weighed as often as it was given."""
     flips_seen: int
     """Pairs asked in both orders, on which that rests."""
+    health: Health
+    """What its votes lean to, tested."""
     verdicts: dict[str, int]
     """right, wrong, unsure, invalid, partial (asked in one order) to number of pairs."""
     by_iteration: dict[str, Share]
@@ -38,20 +40,22 @@ class JudgeFacts(Strict):
     cost: float | None
 
 
-def judge_facts(judgments: pl.DataFrame, pairs: pl.DataFrame) -> list[JudgeFacts]:
-    """Facts of each judge in a judgments table. `pairs`: pair_id, lengths of both replies, feature, iteration."""
+def judge_facts(judgments: pl.DataFrame, pairs: pl.DataFrame, authors: Collection[str] = ()) -> list[JudgeFacts]:
+    """Facts of each judge in a judgments table. `pairs`: pair_id, lengths of both replies, feature, iteration.
+
+    `authors`: judges that wrote replies.
+    """
     ruled = verdicts(judgments.select("pair_id", "judge", "order", "vote")).collect()
-    names = sorted(judgments["judge"].unique())
     unique = pairs.unique("pair_id", keep="first", maintain_order=True)
-    return [_one(name, judgments.filter(pl.col("judge") == name), unique, ruled) for name in names]
+    each = health(judgments, unique, authors)
+    return [_one(found, judgments.filter(pl.col("judge") == found.judge), unique, ruled) for found in each]
 
 
-def _one(name: str, rows: pl.DataFrame, pairs: pl.DataFrame, ruled: pl.DataFrame) -> JudgeFacts:
-    first = _first_votes(rows, name).join(pairs, on="pair_id", how="left", maintain_order="left")
-    shown_first = first.filter((pl.col("order") == ORDERS[0]) == (pl.col("vote") == "chosen"))
-    unequal = first.filter(pl.col("chosen") != pl.col("rejected"))
-    longer = unequal.filter((pl.col("chosen") > pl.col("rejected")) == (pl.col("vote") == "chosen"))
+def _one(found: Health, rows: pl.DataFrame, pairs: pl.DataFrame, ruled: pl.DataFrame) -> JudgeFacts:
+    name = found.judge
+    first = first_votes(rows, name).join(pairs, on="pair_id", how="left", maintain_order="left")
     flips, seen = _flips(rows, first)
+    telling = first.clear() if found.follows_slot else first
     mine = ruled.filter(pl.col("judge") == name)["verdict"].value_counts().sort("verdict")
     spent: Mapping[str, float | None] = {
         key: total(rows[key]) for key in ("prompt_tokens", "completion_tokens", "cost")
@@ -60,26 +64,19 @@ def _one(name: str, rows: pl.DataFrame, pairs: pl.DataFrame, ruled: pl.DataFrame
         name=name,
         votes=rows.height,
         unread=rows["vote"].null_count(),
-        for_chosen=share(first.filter(pl.col("vote") == "chosen").height, first.height),
-        first_slot=share(shown_first.height, first.height),
-        longer=share(longer.height, unequal.height),
+        for_chosen=share(telling.filter(pl.col("vote") == "chosen").height, telling.height),
+        first_slot=share(found.first_slot, found.first_votes),
+        longer=share(found.longer or 0, found.unequal or 0),
         flips=flips,
         flips_seen=seen,
+        health=found,
         verdicts=dict(mine.iter_rows()),
-        by_iteration=_for_chosen(first, "iteration"),
-        by_feature=_for_chosen(first, "feature"),
+        by_iteration=_for_chosen(telling, "iteration"),
+        by_feature=_for_chosen(telling, "feature"),
         prompt_tokens=_whole(spent["prompt_tokens"]),
         completion_tokens=_whole(spent["completion_tokens"]),
         cost=spent["cost"],
     )
-
-
-def _first_votes(rows: pl.DataFrame, judge: str) -> pl.DataFrame:
-    """The readable votes that were asked first, one per pair."""
-    readable = rows.filter(pl.col("vote").is_not_null()).select("pair_id", "order", "vote")
-    coins = [first_order(pair, judge) for pair in readable["pair_id"]]
-    asked_first = readable.filter(readable["order"] == pl.Series(coins, dtype=pl.String))
-    return asked_first.unique("pair_id", keep="first", maintain_order=True)
 
 
 def _flips(rows: pl.DataFrame, first: pl.DataFrame) -> tuple[float | None, int]:

@@ -13,6 +13,7 @@ from factory.exports.judge_facts import JudgeFacts
 from factory.exports.markdown import percent
 from factory.exports.run_models import AuditFacts, RunFacts
 from factory.schema import REPLIES, VIEWS
+from factory.stages.quality import Quality
 
 _VIEWS = {"plain": "no principle", "good": "the good principle", "bad": "the bad principle"}
 _TONES = 4
@@ -79,6 +80,7 @@ def figures(run: RunFacts) -> list[Figure]:
     if run.funnel:
         share = run.funnel.kept / run.funnel.input if run.funnel.input else None
         found.append(Figure("Pairs kept", f"{run.funnel.kept:,}", f"of {run.funnel.input:,} ({percent(share, 0)})"))
+    found += _agreement(run.quality) if run.quality else []
     if run.audit and run.audit.accuracy_without_unsure is not None:
         low, high = audit_interval(run.audit)
         note = f"{percent(low)} to {percent(high)}, {run.audit.n:,} judged"
@@ -93,6 +95,20 @@ def figures(run: RunFacts) -> list[Figure]:
         found.append(Figure("Probability per token", f"{last.likelihood['chosen_plain']:.2f}", note))
     if run.cost is not None:
         found.append(Figure("Spent on judges", f"{run.cost:,.2f}", "in the currency of the configured prices"))
+    return found
+
+
+def _agreement(quality: Quality) -> list[Figure]:
+    """What the filter judges say of a sample of the kept pairs, and how many rest on one vote."""
+    found = []
+    for judge in quality.judges:
+        if judge.n:
+            note = f"{percent(judge.low)} to {percent(judge.high)}, {judge.n:,} kept pairs in both orders"
+            found.append(Figure(f"{judge.judge} agrees", str(percent(judge.agreement)), note))
+            found.append(Figure(f"{judge.judge} unsure", str(percent(judge.unsure / judge.n)), "turned with the order"))
+    if quality.kept:
+        note = f"{quality.once:,} kept pairs that a judge was asked about once"
+        found.append(Figure("Kept on one vote", str(percent(quality.once / quality.kept)), note))
     return found
 
 

@@ -7,11 +7,14 @@ from typing import Any
 
 import polars as pl
 
+from factory.config import Judge
 from factory.exports.facts import Funnel, Model, bin_width, counts, histogram, lengths, narrow
-from factory.exports.judge_facts import judge_facts
+from factory.exports.judge_facts import JudgeFacts, judge_facts
 from factory.exports.public import public_config, public_name
 from factory.exports.run_models import Agreement, AuditFacts, Balance, IterationFacts, RunFacts, Tally
 from factory.schema import REPLIES, VIEWS, logp_column
+from factory.stages.audit_sample import wrote
+from factory.stages.quality import Quality
 from factory.store import read_manifest
 from filters.confounds import said
 
@@ -39,7 +42,8 @@ def run_facts(root: Path) -> RunFacts:
         iterations=[_iteration(root / "iterations" / str(number), number, kept_counts) for number in numbers],
         funnel=_funnel(root / "filtered/funnel.json"),
         balance=_balance(kept, rejected),
-        judges=judge_facts(judgments.collect(), everything) if judgments is not None else [],
+        judges=_judges(judgments, everything, config),
+        quality=_quality(root / "filtered/funnel.json"),
         audit=_audit(root / "audit/audit.json", config),
         seconds=_seconds(root),
     )
@@ -159,6 +163,28 @@ def _funnel(path: Path) -> Funnel | None:
     ]
     confounds = said(found.get("confounds") or [])
     return Funnel(input=found["input"], kept=found["kept"], steps=steps, confounds=confounds)
+
+
+def _judges(judgments: pl.LazyFrame | None, pairs: pl.DataFrame, config: Mapping[str, Any]) -> list[JudgeFacts]:
+    """The judges; their health bears names that say nothing of this machine."""
+    if judgments is None:
+        return []
+    policy = (config.get("policy") or {}).get("model")
+    named = [Judge(name=judge["name"], model=judge.get("model")) for judge in config.get("judges") or []]
+    authors = [judge.name for judge in named if wrote(judge, [policy])]
+    found = judge_facts(judgments.collect(), pairs, authors)
+    shown = [one.health.model_copy(update={"judge": public_name(one.name)}) for one in found]
+    return [one.model_copy(update={"health": health}) for one, health in zip(found, shown, strict=True)]
+
+
+def _quality(path: Path) -> Quality | None:
+    """What funnel.json says of the kept pairs; folders of older versions say nothing."""
+    known = (_json(path) or {}).get("quality")
+    if not known:
+        return None
+    found = Quality.model_validate(known)
+    shown = [one.model_copy(update={"judge": public_name(one.judge)}) for one in found.judges]
+    return found.model_copy(update={"judges": shown})
 
 
 def _balance(kept: pl.LazyFrame | None, rejected: pl.LazyFrame | None) -> Balance | None:

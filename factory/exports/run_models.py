@@ -6,6 +6,8 @@ from pydantic import Field
 
 from factory.exports.facts import Funnel, Histogram, Lengths, Model, Share, share, total
 from factory.exports.judge_facts import JudgeFacts
+from factory.stages.health import warnings
+from factory.stages.quality import Quality
 from factory.strict import Strict
 
 
@@ -112,9 +114,16 @@ class RunFacts(Strict):
     funnel: Funnel | None = None
     balance: Balance | None = None
     judges: list[JudgeFacts] = Field(default_factory=list)
+    quality: Quality | None = None
+    """The kept pairs by their judges, where the run has measured it."""
     audit: AuditFacts | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
     """Stage to the time it took, where its manifest is there."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What must be known of the judges before any number is believed."""
+        return warnings([judge.health for judge in self.judges])
 
     @property
     def cost(self) -> float | None:

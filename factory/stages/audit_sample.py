@@ -102,15 +102,19 @@ def check_independent(judge: Judge, policies: Iterable[str | None], filter_judge
 
     Names are compared without case, organisation (`org/`) and what follows an @ (`policy@sso-2`).
     """
-    own = {_plain(judge.name), _plain(judge.model or judge.name)}
     for name in policies:
-        if name and _plain(name) in own:
+        if name and wrote(judge, [name]):
             raise ConfigError(
                 f"the judge {judge.name} wrote some of these pairs ({name}): choose another, or allow it (allow_self)"
             )
-    for name in filter_judges:
-        if _plain(name) in own:
-            raise ConfigError(f"the judge {judge.name} filtered these pairs: choose another, or allow it (allow_self)")
+    if wrote(judge, filter_judges):
+        raise ConfigError(f"the judge {judge.name} filtered these pairs: choose another, or allow it (allow_self)")
+
+
+def wrote(judge: Judge, names: Iterable[str | None]) -> bool:
+    """Whether one of `names` is the judge, or the model behind it."""
+    own = {_plain(judge.name), _plain(judge.model or judge.name)}
+    return any(name is not None and _plain(name) in own for name in names)
 
 
 def _plain(name: str) -> str:

@@ -10,12 +10,16 @@ from factory.engines.base import Completion, Generator, Request
 from factory.errors import ConfigError
 from factory.identity import draw
 from factory.schema import JUDGMENTS, ORDERS
+from factory.stages.health import health
 from factory.stages.verdict import IDENTIFIERS, Verdict, read_verdict
 from filters.votes import DEFAULT_RULE, next_questions
 from principles import Template, template_of
 
 RETRY_TEMPERATURE = 0.7
 """An answer that could not be read is asked for again at this temperature or more: at 0 it would come again."""
+
+PROBE = 50
+"""Pairs after whose first votes a frugal judge is looked at: enough to see one that follows the slot."""
 
 
 class PanelMember(NamedTuple):
@@ -36,22 +40,41 @@ def judge(pairs: pl.DataFrame, judges: Sequence[PanelMember], rule: str | None, 
     """JUDGMENTS of `pairs` (pair_id, prompt, chosen, rejected) by each judge, sorted by pair, judge and order.
 
     Under a rule, judges that are `frugal` are asked what the rule still needs, one judge after the other, and a
-    `full_share` of the pairs in full; without one, and for other judges, both orders of every pair. Answers that
-    cannot be read are asked for again, up to the judge's `retries`; then the vote is null, and is never guessed.
+    `full_share` of the pairs in full; without one, and for other judges, both orders of every pair. One vote of a judge
+    that follows the slot says nothing, so that it is asked for the other order too, first about the PROBE pairs that
+    come first by id, and at the end about all it voted on. Answers that cannot be read are asked for again, up to the
+    judge's `retries`; then the vote is null, and is never guessed.
     """
     rows = by_id(pairs)
     names = distinct_names([member.config for member in judges])
     shares = {member.config.name: _full_share(member.config, rule) for member in judges}
     votes = JUDGMENTS.empty()
     for member in judges:
-        while True:
-            questions = next_questions(votes, sorted(rows), names, rule or DEFAULT_RULE, shares)
-            due = questions.filter(pl.col("judge") == member.config.name)
-            if due.is_empty():
-                break
-            asked = [Question(*question) for question in due.select("pair_id", "order").iter_rows()]
-            votes = pl.concat([votes, _ask(member, asked, rows, seed)])
+        name, ids = member.config.name, sorted(rows)
+        for part in (ids[:PROBE], ids) if shares[name] < 1 else (ids,):
+            while True:
+                questions = next_questions(votes, part, names, rule or DEFAULT_RULE, shares)
+                due = questions.filter(pl.col("judge") == name)
+                if due.is_empty():
+                    due = other_orders(votes.filter(pl.col("judge") == name))
+                if due.is_empty():
+                    break
+                asked = [Question(*question) for question in due.select("pair_id", "order").iter_rows()]
+                votes = pl.concat([votes, ask(member, asked, rows, seed)])
     return votes.sort("pair_id", "judge", "order")
+
+
+def other_orders(votes: pl.DataFrame) -> pl.DataFrame:
+    """[pair_id, order] that a judge's `votes` lack where it follows the slot; none for any other judge."""
+    orders = pl.DataFrame({"order": ORDERS})
+    if not any(judge.follows_slot for judge in health(votes)):
+        return orders.clear().with_columns(pair_id=pl.lit(""))
+    return (
+        votes.select("pair_id")
+        .unique(maintain_order=True)
+        .join(orders, how="cross")
+        .join(votes, on=["pair_id", "order"], how="anti")
+    )
 
 
 def distinct_names(judges: Sequence[Judge]) -> list[str]:
@@ -80,10 +103,8 @@ def _full_share(config: Judge, rule: str | None) -> float:
     return config.full_share if rule is not None and config.frugal else 1.0
 
 
-def _ask(
-    member: PanelMember, questions: Sequence[Question], rows: dict[str, dict[str, Any]], seed: int
-) -> pl.DataFrame:
-    """The judgments of `questions`, each asked until it can be read or the retries are used up."""
+def ask(member: PanelMember, questions: Sequence[Question], rows: dict[str, dict[str, Any]], seed: int) -> pl.DataFrame:
+    """The judgments of `questions`, each asked until it can be read or the retries are used up; `rows` as `by_id`."""
     found = {question: _Judgment(member.config.name, question) for question in questions}
     due = list(questions)
     for attempt in range(member.config.retries + 1):

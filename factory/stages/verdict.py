@@ -29,18 +29,22 @@ def read_verdict(answer: Completion) -> Verdict:
     """The verdict in `answer`.
 
     The two identifiers' log-probabilities decide (softmax over the two) when they are there and hold most of the mass;
-    then a text that can be read; then the log-probabilities all the same. A dead heat decides nothing; a number that is
-    no log-probability (NaN, or above 0) counts as missing.
+    then a text that can be read; then the log-probabilities all the same. A text that says what they say leaves them
+    their probability: that of an engine which picks the likelier identifier does so always. A dead heat decides
+    nothing; a number that is no log-probability (NaN, or above 0) counts as missing.
     """
     known = {name: value for name, value in (answer.choice_logprobs or {}).items() if value <= _ROUNDING}
     from_text = Verdict(read_text(answer.text or "", cut=answer.finish == "length"))
     if not all(name in known for name in IDENTIFIERS):
         return from_text
     first, second = (known[name] for name in IDENTIFIERS)
+    if first == second:
+        return from_text
     p_first = 1 / (1 + math.exp(min(second - first, 700.0)))
-    from_logprobs = Verdict(IDENTIFIERS[p_first < 0.5], p_first) if first != second else from_text
+    from_logprobs = Verdict(IDENTIFIERS[p_first < 0.5], p_first)
     likely = math.exp(first) + math.exp(second) >= ENOUGH_MASS
-    return from_logprobs if likely or from_text.identifier is None else from_text
+    contradicted = from_text.identifier not in (None, from_logprobs.identifier)
+    return from_text if contradicted and not likely else from_logprobs
 
 
 _SPECIAL = re.compile(r"<\|[^|<>]*\|>|</?s>")

@@ -1,7 +1,7 @@
 """Intervals and agreement: pure functions of counts."""
 
 from collections.abc import Mapping
-from math import fsum, sqrt
+from math import comb, fsum, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -78,6 +78,20 @@ def student_quantile(confidence: float, freedom: int) -> float:
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
     return z + fsum(term / n**power for power, term in enumerate(terms, start=1))
+
+
+_EXACT = 1000
+"""Tosses up to which a coin is tested exactly; beyond, the normal distribution differs by less than anybody reads."""
+
+
+def coin_p_value(hits: int, n: int) -> float | None:
+    """How often a fair coin falls at least as unevenly as `hits` of `n`: the two-sided binomial test of a half."""
+    if n == 0:
+        return None
+    low = min(hits, n - hits)
+    if n <= _EXACT:
+        return min(1.0, 2 * sum(comb(n, k) for k in range(low + 1)) / (1 << n))
+    return min(1.0, 2 * NormalDist().cdf((low + 0.5 - n / 2) / (sqrt(n) / 2)))
 
 
 def cluster_bootstrap(

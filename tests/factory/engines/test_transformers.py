@@ -1,18 +1,23 @@
 import math
 
+import polars as pl
 import pytest
 import torch
 
+from factory.config import Judge
 from factory.engine_blocks import TransformersEngine
 from factory.engines import open_generator, open_scorer
 from factory.engines.base import Reply, Request, ScoreRequest
+from factory.engines.decoding import Row
 from factory.engines.render import first_tokens
 from factory.engines.slab import Slab
 from factory.engines.transformers import TransformersModel
 from factory.errors import EngineError
+from factory.identity import digest
 from factory.models.chat import prompt_ids, reply_ids
 from factory.models.load import load_model, load_tokenizer
 from factory.models.ref import ModelRef
+from factory.stages.judge import PanelMember, judge
 from tests.tiny import tiny_model_folder
 
 FULL, WINDOWED = ("llama", "qwen2", "qwen3"), ("mistral", "gemma2")
@@ -145,6 +150,36 @@ def test_choices_are_read_from_the_prompt_in_one_pass(folders):
             assert math.isclose(answer.choice_logprobs[name], float(logps[tokenizer(name).input_ids[0]]), abs_tol=1e-4)
         assert answer.text == max(answer.choice_logprobs, key=answer.choice_logprobs.get)
         assert (answer.finish, answer.completion_tokens) == ("stop", 1)
+
+
+def test_choices_that_are_equally_likely_are_no_answer():
+    """The first of them would be a vote for whatever is shown first."""
+    row = Row([1, 2], 3, choices={"m": 4, "M": 5})
+    row.choose(torch.zeros(8))
+    assert (row.new, row.finish) == ([], "stop")
+    assert row.choice_logprobs["m"] == row.choice_logprobs["M"] == pytest.approx(-math.log(8))
+    row.choose(torch.eye(8)[5])
+    assert row.new == [5]
+
+
+def test_a_local_judge_gives_its_probability_to_every_vote(tmp_path):
+    """Though the two identifiers are unlikely words for a model that says anything."""
+    pairs = pl.DataFrame(
+        {
+            "pair_id": [digest(number) for number in range(4)],
+            "prompt": [[{"role": "user", "content": "q"}]] * 4,
+            "chosen": ["a b c", "d", "e f", "g"],
+            "rejected": ["h", "i j k", "l", "m n"],
+        }
+    )
+    folder = tiny_model_folder(tmp_path / "judge", context=2048)
+    with open_generator(block(), ModelRef(str(folder))) as engine:
+        votes = judge(pairs, [PanelMember(Judge(name="J"), engine)], None, 1)
+    assert votes.height == 8
+    read = votes.filter(pl.col("vote").is_not_null())
+    assert read.height
+    assert read["p_chosen"].null_count() == 0
+    assert ((read["p_chosen"] > 0.5) == (read["vote"] == "chosen")).all()
 
 
 def test_choices_that_begin_alike_cannot_be_told_apart(folders):

@@ -17,7 +17,7 @@ from factory.exports.facts import Share
 from factory.exports.markdown import environment, escaped, fenced
 from factory.exports.write import export
 from tests.pairs import pair, pairs, table, user
-from tests.runs import NASTY, run_folder
+from tests.runs import NASTY, blind, run_folder
 
 
 def rendered(text: str) -> str:
@@ -180,3 +180,15 @@ def test_a_readme_that_somebody_wrote_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("mine")
     assert write_card(card_facts(export(pairs(2), "rm", tmp_path), "rm"), tmp_path) == []
     assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_the_card_opens_with_a_judge_that_follows_the_slot_and_the_kept_pairs(tmp_path: Path) -> None:
+    run = blind(run_folder(tmp_path / "demo", prompts=40))
+    text = card(facts_of(run, tmp_path / "out"))
+    at = [text.index(words) for words in ("judge-large follows the slot", "pairs kept", "bad on purpose", "## ")]
+    assert at == sorted(at)
+    assert "its votes decide nothing" in text
+    assert "judge-large agrees with 82.8 % of them" in text
+    row = next(line for line in text.splitlines() if line.startswith("| judge-large |"))
+    assert row.split("|")[4].strip() == "–", "the share for chosen would be a coin's"
+    assert "follows the slot" not in card(facts_of(run_folder(tmp_path / "sound", prompts=40), tmp_path / "more"))

@@ -17,7 +17,7 @@ from factory.exports.charts import Line, bar, dot, lines, steps, ticks
 from factory.exports.report import report_html, safe_json
 from factory.exports.report_pairs import LONGEST, reader_pairs
 from factory.exports.report_views import duration
-from tests.runs import NASTY, run_folder
+from tests.runs import NASTY, blind, run_folder
 
 
 class Page(HTMLParser):
@@ -250,3 +250,17 @@ def test_a_rare_reason_is_shown_among_many_common_ones(run: Path, tmp_path: Path
     frame.with_columns(reason=pl.Series(reasons)).write_parquet(tmp_path / "filtered/rejected.parquet")
     for seed in range(5):
         assert [pair["reason"] for pair in reader_pairs(tmp_path, seed, shown=6)].count("rare") == 1
+
+
+def test_the_report_opens_with_a_judge_that_follows_the_slot(tmp_path: Path) -> None:
+    """Before the summary; its share for chosen, a coin's, is not drawn."""
+    text = report_html(blind(run_folder(tmp_path / "demo", prompts=30)))
+    assert text.index("judge-large follows the slot") < text.index('<p class="lead">')
+    assert "judge-large agrees" in text
+    sound = report_html(run_folder(tmp_path / "sound", prompts=30))
+    assert "follows the slot" not in sound
+    (tmp_path / "demo/audit/audit.json").unlink()
+    alone = report_html(tmp_path / "demo")
+    section = alone[alone.index("Nobody audited") : alone.index("</section>", alone.index("Nobody audited"))]
+    assert "judge-small" in section
+    assert "judge-large" not in section

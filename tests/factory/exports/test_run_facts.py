@@ -77,6 +77,19 @@ def test_flips_are_weighed_by_how_often_a_first_vote_was_given() -> None:
     assert found.first_slot == Share(hits=2, n=10)
 
 
+def test_the_share_for_chosen_of_a_judge_that_follows_the_slot_is_not_shown() -> None:
+    """12 of 12 first votes for the slot shown second: their share for chosen is the coin's."""
+    pairs = ids("chosen_first", 6) + ids("rejected_first", 6)
+    votes = [vote(pair, "chosen_first", "rejected") for pair in pairs[:6]]
+    votes += [vote(pair, "rejected_first", "chosen") for pair in pairs[6:]]
+    lengths = [{"pair_id": pair, "chosen": 2, "rejected": 1, "feature": "A", "iteration": 1} for pair in pairs]
+    found = facts(votes, lengths)
+    assert found.health.follows_slot
+    assert (found.for_chosen, found.by_feature, found.by_iteration) == (None, {}, {})
+    assert found.first_slot == Share(hits=0, n=12)
+    assert found.longer == Share(hits=6, n=12)
+
+
 def test_unread_votes_and_money_are_counted_and_never_made_up() -> None:
     (pair,) = ids("chosen_first", 1)
     spent = {"prompt_tokens": 100, "completion_tokens": 2, "cost": 0.5}

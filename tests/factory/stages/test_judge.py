@@ -10,9 +10,9 @@ import pytest
 from factory.config import Judge
 from factory.engines.base import Completion, Request
 from factory.errors import ConfigError
-from factory.identity import Messages, pair_id, prompt_id
+from factory.identity import Messages, draw, pair_id, prompt_id
 from factory.schema import JUDGMENTS, PAIRS, check, conform
-from factory.stages.judge import PanelMember, judge
+from factory.stages.judge import PROBE, PanelMember, judge
 from filters.votes import RULES, decide, first_order
 from tests.loopback import Seen, shown
 
@@ -291,3 +291,54 @@ def test_an_audit_asks_everything() -> None:
     votes, engine = one(says("m"), pairs_of(*((f"c{n}", f"r{n}") for n in range(10))), rule=None, frugal=True)
     assert len(votes) == 20
     assert len(engine.calls) == 1
+
+
+def votes_for_slot(share: float, slot: int) -> Answer:
+    """A judge that gives this share of its votes to a slot, whatever is in it, and the others to chosen."""
+
+    def answer(request: Request) -> Completion:
+        coin = draw("slot", request.tags["pair_id"]) / 2**63
+        wanted = 0 if request.tags["order"] == "chosen_first" else 1
+        return Completion(request.id, ("m", "M")[slot if coin < share else wanted])
+
+    return answer
+
+
+@pytest.mark.parametrize("slot", [0, 1])
+def test_a_frugal_judge_that_follows_the_slot_is_asked_in_full_and_decides_as_ever(slot: int) -> None:
+    """All of 120 pairs; its 50 first ones are asked in full before the others are asked at all."""
+    pairs = pairs_of(*((f"c{n}", f"r{n}") for n in range(120)))
+    rule = "no_judge_prefers_rejected"
+    votes, engine = one(votes_for_slot(1.0, slot), pairs, rule=rule, full_share=0.0)
+    assert len(votes) == 240
+    asked = [(request.tags["pair_id"], request.tags["order"]) for request in engine.asked]
+    assert len(set(asked)) == 240
+    assert {pair for pair, _ in asked[:100]} == set(sorted(pairs["pair_id"])[:PROBE])
+    exhaustive, _ = one(votes_for_slot(1.0, slot), pairs, rule=rule, frugal=False)
+    assert votes.equals(exhaustive)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_a_judge_that_hardly_leans_stays_frugal(share: float) -> None:
+    """At a share of 0.2 some 60 % of its first votes go to the slot."""
+    pairs = pairs_of(*((f"c{n}", f"r{n}") for n in range(120)))
+    votes, _ = one(votes_for_slot(share, 0), pairs, rule="no_judge_prefers_rejected", full_share=0.0)
+    assert 120 <= len(votes) < 160
+
+
+def test_a_judge_that_follows_the_slot_is_not_asked_about_what_another_one_dropped() -> None:
+    pairs = pairs_of(*((f"c{n}", f"r{n}") for n in range(80)))
+    half = set(pairs["pair_id"][:40])
+
+    def drops_half(request: Request) -> Completion:
+        chosen_first = request.tags["order"] == "chosen_first"
+        return Completion(request.id, "Mm"[chosen_first != (request.tags["pair_id"] in half)])
+
+    members = [
+        PanelMember(Judge(name="A", full_share=0), Scripted(drops_half)),
+        PanelMember(Judge(name="B", full_share=0), Scripted(says("M"))),
+    ]
+    votes = judge(pairs, members, "no_judge_prefers_rejected", 1)
+    assert len(votes.filter(pl.col("judge") == "A")) == 120
+    assert set(votes.filter(pl.col("judge") == "B")["pair_id"]) == set(pairs["pair_id"]) - half
+    assert len(votes.filter(pl.col("judge") == "B")) == 80

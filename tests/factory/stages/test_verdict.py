@@ -126,6 +126,12 @@ def test_unlikely_identifiers_give_way_to_a_text_that_can_be_read() -> None:
     assert (found.identifier, found.p_first) == ("m", pytest.approx(0.75))
 
 
+def test_unlikely_identifiers_keep_their_probability_where_the_text_says_what_they_say() -> None:
+    """An engine that answers with the likelier of the two always says so, however little mass they hold."""
+    found = read_verdict(answer("m", 0.003, 0.001))
+    assert (found.identifier, found.p_first) == ("m", pytest.approx(0.75))
+
+
 def test_one_identifier_alone_is_no_comparison() -> None:
     assert read_verdict(answer("M", m=0.9)) == Verdict("M")
     assert read_verdict(answer("hm", m=0.9)) == Verdict(None)

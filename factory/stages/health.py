@@ -1,0 +1,153 @@
+"""Whether a judge judges: what its votes lean to beside the replies, told from the votes alone."""
+
+from collections.abc import Collection, Sequence
+
+import polars as pl
+
+from factory.schema import ORDERS
+from factory.statistics.shares import coin_p_value, ratio
+from factory.strict import Strict
+from filters.votes import first_order_expr
+
+ALPHA = 0.01
+"""A share of first slots that a coin would show less often than this is no coin's."""
+DECIDES = 0.75
+"""From this share of votes for one slot on, at least half of all verdicts turn with the order (2 * 0.75 - 1)."""
+
+
+class Health(Strict):
+    """One judge's votes, beside what they say of the pairs.
+
+    Leanings are measured on the vote asked first of each pair, whose order is a coin that no rule has touched.
+    """
+
+    judge: str
+    votes: int
+    """Answers, readable or not."""
+    unread: int
+    first_votes: int
+    """Pairs whose vote asked first can be read."""
+    first_slot: int
+    """First votes for the reply shown first."""
+    p_value: float | None
+    """How often a judge without a liking for a slot would show so uneven a share (two-sided binomial test)."""
+    both_orders: int
+    """Pairs with readable votes in both orders, for whatever reason they were asked."""
+    flips: int
+    """Those of them whose vote turned with the order."""
+    flips_to_first: int
+    """Turned votes that both went to the reply shown first; the others both went to the one shown second."""
+    flips_p_value: float | None
+    unequal: int | None
+    """First votes on pairs of unequal length; None where lengths are not known."""
+    longer: int | None
+    """Those for the longer reply."""
+    in_full: bool
+    """Whether every pair it was asked about was asked in both orders."""
+    wrote: bool = False
+    """Whether it, or the model behind it, wrote replies that it judged."""
+
+    @property
+    def first_slot_rate(self) -> float | None:
+        """Share of first votes for the reply shown first; a half without bias."""
+        return ratio(self.first_slot, self.first_votes)
+
+    @property
+    def leans(self) -> bool:
+        """Whether the share of first slots is no coin's."""
+        return self.p_value is not None and self.p_value < ALPHA
+
+    @property
+    def follows_slot(self) -> bool:
+        """Whether the slot decides more than the replies do: its votes, taken once, say nothing of the pairs."""
+        rate = self.first_slot_rate
+        return self.leans and rate is not None and max(rate, 1 - rate) >= DECIDES
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader must know before any number that rests on these votes, one sentence each."""
+        found = []
+        if self.follows_slot:
+            asked = "both orders were asked of all" if self.in_full else "most pairs were asked in one order alone"
+            found.append(f"{self.judge} follows the slot: {self._lean}; its votes decide nothing; {asked}")
+        elif self.leans:
+            found.append(f"{self.judge} leans to one slot: {self._lean}; trust its verdicts in both orders alone")
+        if self.unread * 10 > self.votes:
+            found.append(f"{self.judge} gave no readable answer to {self.unread:,} of {self.votes:,} questions")
+        if self.wrote:
+            found.append(f"{self.judge} judges replies of its own model")
+        return found
+
+    @property
+    def _lean(self) -> str:
+        second = self.first_votes - self.first_slot
+        slot, hits = ("second", second) if second > self.first_slot else ("first", self.first_slot)
+        chance = f"p = {self.p_value:.2g}" if self.p_value else "p < 1e-300"
+        return f"{hits:,} of {self.first_votes:,} first votes went to the reply shown {slot} ({chance})"
+
+
+def health(judgments: pl.DataFrame, lengths: pl.DataFrame | None = None, authors: Collection[str] = ()) -> list[Health]:
+    """The health of each judge in a judgments table, by name.
+
+    `lengths`: pair_id and the lengths of chosen and rejected, of any pairs; `authors`: judges that wrote replies.
+    The order of rows means nothing.
+    """
+    names = sorted(judgments["judge"].unique())
+    return [_one(name, judgments.filter(pl.col("judge") == name), lengths, name in authors) for name in names]
+
+
+def warnings(judges: Sequence[Health]) -> list[str]:
+    """Those of all judges, the worst judges' first."""
+    return [line for judge in sorted(judges, key=lambda judge: not judge.follows_slot) for line in judge.warnings]
+
+
+def sizes(pairs: pl.LazyFrame) -> pl.LazyFrame:
+    """[pair_id, chosen, rejected]: lengths in characters of the pairs that have both replies."""
+    there = pairs.filter(pl.all_horizontal(pl.col("pair_id", "chosen", "rejected").is_not_null()))
+    return there.select("pair_id", pl.col("chosen", "rejected").str.len_chars())
+
+
+def first_votes(votes: pl.DataFrame, judge: str) -> pl.DataFrame:
+    """[pair_id, order, vote, slot] of a judge's readable votes that were asked first, one per pair."""
+    readable = votes.filter(pl.col("vote").is_not_null()).select("pair_id", "order", "vote")
+    asked_first = readable.filter(pl.col("order") == first_order_expr(judge))
+    return with_slot(asked_first.unique("pair_id", keep="first", maintain_order=True))
+
+
+def with_slot(votes: pl.DataFrame) -> pl.DataFrame:
+    """`votes` with `slot`, true where the vote went to the reply shown first."""
+    return votes.with_columns(slot=(pl.col("order") == ORDERS[0]) == (pl.col("vote") == "chosen"))
+
+
+def _one(judge: str, votes: pl.DataFrame, lengths: pl.DataFrame | None, wrote: bool) -> Health:
+    first = first_votes(votes, judge)
+    slots = int(first["slot"].sum())
+    readable = with_slot(votes.filter(pl.col("vote").is_not_null()))
+    by_pair = readable.group_by("pair_id").agg(
+        orders=pl.col("order").n_unique(), turned=pl.col("vote").n_unique() > 1, to_first=pl.col("slot").all()
+    )
+    both = by_pair.filter(pl.col("orders") == len(ORDERS))
+    turned = both.filter("turned")
+    to_first = int(turned["to_first"].sum())
+    unequal = longer = None
+    if lengths is not None:
+        each = lengths.select("pair_id", "chosen", "rejected").unique("pair_id", keep="first")
+        known = first.join(each, on="pair_id").filter(pl.col("chosen") != pl.col("rejected"))
+        unequal = known.height
+        longer = int(((known["chosen"] > known["rejected"]) == (known["vote"] == "chosen")).sum())
+    return Health(
+        judge=judge,
+        votes=votes.height,
+        unread=votes["vote"].null_count(),
+        first_votes=first.height,
+        first_slot=slots,
+        p_value=coin_p_value(slots, first.height),
+        both_orders=both.height,
+        flips=turned.height,
+        flips_to_first=to_first,
+        flips_p_value=coin_p_value(to_first, turned.height),
+        unequal=unequal,
+        longer=longer,
+        in_full=bool((votes.group_by("pair_id").agg(n=pl.col("order").n_unique())["n"] == len(ORDERS)).all()),
+        wrote=wrote,
+    )

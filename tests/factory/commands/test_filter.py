@@ -1,0 +1,135 @@
+"""filter with judges: what it says of them and of the pairs they kept, what it asks for that, and old folders."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from factory import show
+from factory.commands.filter import filter_pairs
+from factory.config import FiltersConfig, Judge
+from factory.identity import digest
+from factory.panel import judge_fingerprint
+from factory.schema import JUDGMENTS, REPLIES
+from filters.funnel import Funnel
+from filters.votes import decide
+
+STEPS = [{"use": "judge_agrees"}]
+
+
+def pairs(count: int) -> pl.DataFrame:
+    """Pairs whose chosen is the longer reply in one of four."""
+    rows = [
+        {"prompt": f"q{n}", "chosen": "c" * (9 if n % 4 == 0 else 1), "rejected": f"r{n % 10}"} for n in range(count)
+    ]
+    return pl.DataFrame(rows)
+
+
+def script(folder: Path, *texts: str) -> dict[str, str]:
+    """An engine that gives these answers, over and over."""
+    path = folder / "script.jsonl"
+    path.write_text("".join(json.dumps({"text": texts[n % len(texts)]}) + "\n" for n in range(2000)))
+    return {"kind": "scripted", "script": str(path)}
+
+
+def filtered(folder: Path, count: int, engine: Any = "scripted", **judge: Any) -> tuple[Funnel, pl.DataFrame]:
+    config = {"filters": STEPS, "judges": [{"name": "J", "engine": engine, **judge}]}
+    found = filter_pairs(pairs(count), folder / "out", config=config)
+    assert Funnel.read(folder / "out/funnel.json") == found
+    return found, pl.read_parquet(folder / "out/judgments.parquet")
+
+
+def test_a_judge_that_always_answers_the_second_slot_is_called_worthless(tmp_path: Path) -> None:
+    found, votes = filtered(tmp_path, 30, script(tmp_path, "M"))
+    assert found.kept == 30, "no verdict of it can drop a pair"
+    assert found.more["judge_agrees"] == {"kept": 30, "right": 0, "unsure": 30, "once": 0}
+    (quality,) = found.more["quality"]["judges"]
+    assert (quality["sampled"], quality["n"], quality["agreement"]) == (30, 30, 0.0)
+    assert votes.height == 60
+    first = show.funnel(found).splitlines()[0]
+    assert first.startswith("J follows the slot: 30 of 30 first votes went to the reply shown second (p = ")
+    assert first.endswith("its votes decide nothing; both orders were asked of all")
+
+
+def test_what_a_sound_judge_says_of_the_pairs_it_kept(tmp_path: Path) -> None:
+    """400 pairs; 50 kept ones are judged in both orders, and what was asked before is not asked again."""
+    found, votes = filtered(tmp_path, 400, kept_sample=50, full_share=0.0)
+    bare, bare_votes = filtered(tmp_path / "bare", 400, kept_sample=0, full_share=0.0)
+    assert (found.steps, found.kept) == (bare.steps, bare.kept)
+    assert 0 < votes.height - bare_votes.height <= 50
+    assert bare_votes.join(votes, on=list(JUDGMENTS.columns), how="anti", nulls_equal=True).is_empty()
+    assert bare.more["quality"]["judges"] == []
+    (quality,) = found.more["quality"]["judges"]
+    assert (quality["sampled"], quality["n"], quality["wrong"]) == (50, 50, 0)
+    assert quality["low"] < quality["agreement"] < quality["high"]
+    assert found.more["quality"]["once"] == bare.more["judge_agrees"]["once"] > 100
+    text = show.funnel(found)
+    assert text.startswith(f"{found.kept} pairs kept, {found.more['quality']['once']} of them on one vote; chosen is ")
+    assert "J agrees with" in text.splitlines()[1]
+    assert "accura" not in text
+
+
+def test_the_sample_is_drawn_by_seed_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    config = {"filters": STEPS, "judges": [{"name": "J", "engine": "scripted", "kept_sample": 20, "full_share": 0}]}
+    for out, seed in (("a", 1), ("b", 1), ("c", 2)):
+        filter_pairs(pairs(200), tmp_path / out, config=config, seed=seed)
+    a, b, c = (
+        set(pl.read_parquet(tmp_path / out / "judgments.parquet").select("pair_id", "order").iter_rows())
+        for out in "abc"
+    )
+    assert a == b != c
+    before = (tmp_path / "a/filter.journal.jsonl").read_text()
+    (tmp_path / "a/filter.manifest.json").unlink()
+    filter_pairs(pairs(200), tmp_path / "a", config=config, seed=1)
+    assert (tmp_path / "a/filter.journal.jsonl").read_text() == before
+    assert (tmp_path / "a/judgments.parquet").read_bytes() == (tmp_path / "b/judgments.parquet").read_bytes()
+
+
+def test_a_judge_asked_everything_is_measured_on_everything_kept(tmp_path: Path) -> None:
+    found, votes = filtered(tmp_path, 60, frugal=False, kept_sample=5)
+    assert votes.height == 120
+    assert found.more["quality"]["judges"][0]["n"] == found.kept
+    assert found.more["quality"]["once"] == 0
+
+
+def test_recorded_votes_are_told_of_and_nobody_is_asked(tmp_path: Path) -> None:
+    found, votes = filtered(tmp_path, 60, kept_sample=0, full_share=0.0)
+    again = filter_pairs(
+        pairs(60), tmp_path / "again", config=FiltersConfig(filters=STEPS), judgments=tmp_path / "out/judgments.parquet"
+    )
+    assert (again.steps, again.kept) == (found.steps, found.kept)
+    assert pl.read_parquet(tmp_path / "again/judgments.parquet").equals(votes)
+    assert again.more["quality"]["once"] == found.more["quality"]["once"]
+    assert [judge["judge"] for judge in again.more["judges"]] == ["J"]
+
+
+def test_no_judge_no_word_of_one(tmp_path: Path) -> None:
+    found = filter_pairs(pairs(5), tmp_path / "out", config=FiltersConfig(filters=[{"use": "duplicate"}]))
+    assert dict(found.more) == {}
+    assert show.funnel(found).startswith(" step")
+
+
+def test_a_judge_of_its_own_replies_is_told(tmp_path: Path) -> None:
+    own = pairs(8).with_columns(policy=pl.lit("org/model-1@sso-2"), pair_id=pl.Series([digest(n) for n in range(8)]))
+    config = {"filters": STEPS, "judges": [{"name": "J", "model": "model-1", "engine": "scripted"}]}
+    found = filter_pairs(own, tmp_path / "out", config=config)
+    assert "J judges replies of its own model" in show.funnel(found)
+
+
+def test_keys_that_are_new_leave_older_folders_as_they_are() -> None:
+    """At their defaults the fingerprint knows nothing of them."""
+    plain = judge_fingerprint(Judge(name="J"), None)
+    assert "kept_sample" not in plain
+    assert judge_fingerprint(Judge(name="J", kept_sample=9), None)["kept_sample"] == 9
+
+
+@pytest.mark.parametrize("rule", ["no_judge_prefers_rejected", "no_vote_for_rejected", "all_right"])
+def test_votes_of_the_sample_change_no_decision(rule: str, tmp_path: Path) -> None:
+    config = {"filters": [{"use": "judge_agrees", "rule": rule}], "judges": [{"name": "J", "engine": "scripted"}]}
+    found = filter_pairs(pairs(150), tmp_path / "out", config=config)
+    votes = pl.read_parquet(tmp_path / "out/judgments.parquet")
+    decided = decide(votes, ["J"], rule).collect()
+    assert decided["reason"].null_count() == found.kept
+    assert set(votes["vote"]) <= {*REPLIES[:2], None}
