@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
+LOWEST_VENV ?= .venv-lowest
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 
-.PHONY: demo test unit test-vllm check bench clean
+.PHONY: demo test unit test-lowest test-vllm check bench clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/sso-factory run examples/quickstart.yaml
@@ -19,6 +20,10 @@ WHOLE = test_cli test_forecast test_line_prompts test_rounds test_scale
 
 unit: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -q -n auto $(UNIT) $(WHOLE:%=--ignore=tests/factory/%.py)
+
+# The core on the oldest versions that pyproject.toml admits; warnings that these give are not ours to mend.
+test-lowest: $(LOWEST_VENV)/.done
+	$(LOWEST_VENV)/bin/python -m pytest -q -n auto -W default tests/filters tests/factory/readers tests/factory/exports/test_hub.py
 
 # vLLM's CPU build, in an environment of its own: it needs an older transformers.
 test-vllm: $(VLLM_VENV)/.done
@@ -58,5 +63,12 @@ $(VLLM_VENV)/.done: pyproject.toml constraints.txt
 	$(VLLM_VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[train]' pytest pytest-timeout
 	touch $@
 
+$(LOWEST_VENV)/.done: pyproject.toml
+	$(PYTHON) -m venv $(LOWEST_VENV)
+	$(LOWEST_VENV)/bin/python -m pip install $(PIP_FLAGS) uv
+	$(LOWEST_VENV)/bin/uv pip install --quiet --python $(LOWEST_VENV)/bin/python --resolution lowest-direct -e .
+	$(LOWEST_VENV)/bin/python -m pip install $(PIP_FLAGS) pytest pytest-timeout pytest-xdist hypothesis
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) runs
+	rm -rf $(VENV) $(VLLM_VENV) $(LOWEST_VENV) runs
