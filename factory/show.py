@@ -56,6 +56,8 @@ def funnel(found: "Funnel") -> str:
     rows: list[list[Any]] = [["input", found.input, None, ""]]
     for step in found.steps:
         reasons = ", ".join(f"{name} {count:,}" for name, count in sorted(step.reasons.items()))
+        flags = ", ".join(f"{name} {count:,}" for name, count in sorted(step.flags.items()))
+        reasons = "; ".join(filter(None, [reasons, flags and f"kept with a flag: {flags}"]))
         rows.append([step.filter, step.kept, step.rejected, reasons])
     steps = table(["step", "kept", "rejected", "reasons"], rows)
     told = ("\n".join(part) for part in opening(found.more) if part)

@@ -26,6 +26,7 @@ FILTERS: dict[str, str] = {
     "degenerate": "filters.degenerate:Degenerate",
     "logprob_order": "filters.logprob_order:LogprobOrder",
     "margin": "filters.margin:Margin",
+    "score_gap": "filters.score_gap:ScoreGap",
 }
 
 

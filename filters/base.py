@@ -29,15 +29,20 @@ class Filter(Strict):
         """True where `reason` reads the columns that `filters.votes.join` adds."""
         return False
 
+    @property
+    def numbers(self) -> dict[str, bool]:
+        """Columns of numbers beyond SCORES that `measures` reads, by whether they must be there; null if absent."""
+        return {}
+
     def measures(self) -> dict[str, pl.Expr]:
-        """Row-wise expressions over SCORES columns, by name; row, pair_id and prompt_id are always there."""
+        """Row-wise expressions over SCORES columns and `numbers`, by name; row, pair_id, prompt_id are always there."""
         raise NotImplementedError
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """`rows` (one per live pair) with a column `reason`: null keeps the pair, a short token drops it.
 
-        May also set `detail`, free text that says what exactly; on a kept row it is a flag. Never changes the number
-        of rows, and decides the same whatever their order.
+        May also set `detail`, free text that says what exactly; on a kept row it is a flag, and `flag` a short token of
+        what kind. Never changes the number of rows, and decides the same whatever their order.
         """
         raise NotImplementedError
 

@@ -54,10 +54,11 @@ class Funnel(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """The content of funnel.json."""
-        steps = [step._asdict() | {"reasons": dict(step.reasons)} for step in self.steps]
+        steps = [step._asdict() | {"reasons": dict(step.reasons), "flags": dict(step.flags)} for step in self.steps]
         for step in steps:
-            if not step["flagged"]:
-                del step["flagged"]
+            for name in ("flagged", "flags"):
+                if not step[name]:
+                    del step[name]
         own = {"input": self.input, "steps": steps, "kept": self.kept, "confounds": list(self.confounds)}
         return {**own, **self.more}
 
@@ -135,10 +136,11 @@ def _apply(
 
 
 def _found(one: Filter, rows: pl.LazyFrame) -> pl.DataFrame:
-    """[row, reason, detail] of the rows a filter drops or remarks on."""
+    """[row, reason, detail, flag] of the rows a filter drops or remarks on."""
     judged = one.reason(rows)
-    detail = pl.col("detail") if "detail" in judged.collect_schema() else pl.lit(None)
-    found = judged.select(ROW, pl.col("reason").cast(pl.String), detail.cast(pl.String).alias("detail"))
+    there = judged.collect_schema()
+    texts = {name: pl.col(name) if name in there else pl.lit(None) for name in ("reason", "detail", "flag")}
+    found = judged.select(ROW, **{name: text.cast(pl.String) for name, text in texts.items()})
     return found.filter(~pl.all_horizontal(pl.col("reason", "detail").is_null())).collect(engine="streaming")
 
 

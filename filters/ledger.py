@@ -1,6 +1,7 @@
 """Who was dropped by whom, and why: the decisions of a funnel, by row number, while it runs."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,8 @@ class Step(NamedTuple):
     """Rejected rows by reason."""
     flagged: int = 0
     """Rows it kept with a remark."""
+    flags: Mapping[str, int] = MappingProxyType({})
+    """Those of them whose remark is of a kind that has a name, by it."""
 
 
 class Ledger:
@@ -41,7 +44,7 @@ class Ledger:
         return len(self._codes) - int(np.count_nonzero(self._codes))
 
     def record(self, name: str, found: pl.DataFrame) -> None:
-        """What the filter `name` found among the kept rows: [row, reason, detail] of those it drops or remarks on."""
+        """What the filter `name` found among the kept rows: [row, reason, detail, flag] of those it drops or flags."""
         before, dropped = self.kept, found.drop_nulls("reason")
         for (reason,), rows in dropped.sort("reason").group_by("reason", maintain_order=True):
             self._codes[rows[ROW].to_numpy()] = len(self._labels)
@@ -49,8 +52,10 @@ class Ledger:
         flagged = found.filter(pl.col("reason").is_null()).select(ROW, text=f"{name}: " + pl.col("detail")).drop_nulls()
         self._details.append(dropped.select(ROW, text="detail").drop_nulls())
         self._flags.append(flagged)
-        counts = dict(dropped["reason"].value_counts().sort("reason").iter_rows())
-        self.steps.append(Step(name, self.kept, before - self.kept, counts, flagged.height))
+        kinds = found.filter(pl.col("reason").is_null())["flag"].drop_nulls()
+        self.steps.append(
+            Step(name, self.kept, before - self.kept, _counts(dropped["reason"]), flagged.height, _counts(kinds))
+        )
 
     def alive(self, row: pl.Expr) -> pl.Expr:
         """Whether a row is kept, by its number."""
@@ -79,6 +84,10 @@ class Ledger:
             return None
         texts = together.group_by(ROW, maintain_order=True).agg(pl.col("text").str.join("; "))
         return pl.repeat(None, len(self._codes), dtype=pl.String, eager=True).scatter(texts[ROW], texts["text"])
+
+
+def _counts(tokens: pl.Series) -> dict[str, int]:
+    return dict(tokens.value_counts().sort(tokens.name).iter_rows())
 
 
 def _looked_up(position: pl.Expr, values: pl.Series, name: str) -> pl.Expr:

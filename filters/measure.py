@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from factory.errors import InputError
 from factory.schema import PAIRS, SCORES, Table, check
 from factory.table_file import sink
 from filters.base import ROW, Filter
@@ -21,7 +22,7 @@ class Measures:
         exprs: list[pl.Expr] = []
         self._columns = [{name: _place(exprs, expr) for name, expr in one.measures().items()} for one in filters]
         named = [expr.alias(str(place)) for place, expr in enumerate(exprs)]
-        numbered = _conformed(pairs).with_row_index(ROW)
+        numbered = _conformed(pairs, filters).with_row_index(ROW)
         narrow = numbered.select(ROW, *IDS, *named)
         sink(narrow, self._path, compression="lz4", statistics=False)
 
@@ -49,8 +50,11 @@ def _place(exprs: list[pl.Expr], expr: pl.Expr) -> int:
     return len(exprs) - 1
 
 
-def _conformed(pairs: pl.LazyFrame) -> pl.LazyFrame:
-    """The SCORES columns of `pairs`: absent ones null, others cast; ids and texts must be there."""
+def _conformed(pairs: pl.LazyFrame, filters: Sequence[Filter]) -> pl.LazyFrame:
+    """The SCORES columns of `pairs` and the filters' `numbers`: absent ones null, others cast.
+
+    InputError where ids, texts or a column that a filter must have are missing.
+    """
     needed = Table("pairs", {name: column for name, column in PAIRS.columns.items() if not column.nullable})
     check(pairs, needed)
     schema = pairs.collect_schema()
@@ -58,4 +62,17 @@ def _conformed(pairs: pl.LazyFrame) -> pl.LazyFrame:
     for name, dtype in SCORES.dtypes.items():
         column = pl.col(name) if name in schema else pl.lit(None)
         columns.append(column.alias(name) if schema.get(name) == dtype else column.cast(dtype).alias(name))
-    return pairs.select(columns)
+    return pairs.select(*columns, *_numbers(schema, filters))
+
+
+def _numbers(schema: pl.Schema, filters: Sequence[Filter]) -> list[pl.Expr]:
+    """What filters read beyond SCORES, as floats; NaN, and a text that is no number, is missing."""
+    columns: dict[str, pl.Expr] = {}
+    for one in filters:
+        for name, must in one.numbers.items():
+            if must and name not in schema:
+                raise InputError(f"the filter {one.name} reads the column {name}; the pairs have {', '.join(schema)}")
+            numeric = name in schema and (schema[name].is_numeric() or schema[name] in (pl.String, pl.Boolean, pl.Null))
+            column = pl.col(name).cast(pl.Float64, strict=False) if numeric else pl.lit(None, pl.Float64)
+            columns[name] = column.fill_nan(None).alias(name)
+    return [column for name, column in columns.items() if name not in SCORES.columns]

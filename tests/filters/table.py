@@ -8,6 +8,7 @@ import polars as pl
 from factory.schema import JUDGMENTS, REJECTED, SCORES, LazySplit, conform
 from filters import build
 from filters.funnel import apply
+from filters.ledger import Step
 from tests.pairs import pair, user
 
 
@@ -18,6 +19,7 @@ class Outcome(NamedTuple):
     details: dict[str, str | None]
     kept: pl.DataFrame
     rejected: pl.DataFrame
+    step: Step
 
 
 def row(
@@ -48,7 +50,13 @@ def run(block: dict[str, Any], pairs: pl.DataFrame, judgments: pl.DataFrame | No
     assert kept.height + rejected.height == pairs.height
     none = dict.fromkeys(kept["tag"])
     reasons = dict(rejected.select("tag", "reason").iter_rows())
-    return Outcome({**none, **reasons}, {**none, **dict(rejected.select("tag", "detail").iter_rows())}, kept, rejected)
+    return Outcome(
+        {**none, **reasons},
+        {**none, **dict(rejected.select("tag", "detail").iter_rows())},
+        kept,
+        rejected,
+        found.funnel.steps[0],
+    )
 
 
 def votes(*rows: tuple[str, str, str, str | None], p_chosen: Sequence[float | None] | None = None) -> pl.DataFrame:

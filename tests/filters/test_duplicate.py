@@ -98,3 +98,38 @@ def test_near_duplicates_of_a_dropped_pair_alone_are_kept():
 def test_short_texts_have_one_shingle():
     pairs = table([row("a", prompt="x", chosen="y", rejected="z"), row("b", prompt="x", chosen="y", rejected="w")])
     assert run({"use": "duplicate", "near": True}, pairs).rejected.is_empty()
+
+
+def turned(tag, pair, **columns):
+    """The same two replies, preferred the other way."""
+    return row(tag, **{**pair, "chosen": pair["rejected"], "rejected": pair["chosen"]}, **columns)
+
+
+def test_contradictions_are_counted_and_kept_with_a_flag_or_both_dropped():
+    """a and b prefer each other's rejected reply; b stands there twice; c has another prompt and contradicts nobody."""
+    pairs = table(
+        [
+            row("a", **BASE),
+            turned("b", BASE),
+            turned("b again", {**BASE, "chosen": " Water is  wet."}, iteration=2),
+            turned("c", {**BASE, "prompt": "What is ice?"}),
+            row("d", prompt="same", chosen="one", rejected="one"),
+        ]
+    )
+    ids = dict(pairs.select("tag", "pair_id").iter_rows())
+    kept = run({"use": "duplicate"}, pairs)
+    (bs,) = {"b", "b again"} & set(kept.kept["tag"])
+    assert set(kept.kept["tag"]) == {"a", bs, "c", "d"}
+    flags = dict(kept.kept.select("tag", "flags").iter_rows())
+    assert flags == {
+        "a": f"duplicate: contradicts {ids[bs]}",
+        bs: f"duplicate: contradicts {ids['a']}",
+        "c": None,
+        "d": None,
+    }
+    assert kept.step.flags == {"contradiction": 2}
+    assert kept.step.reasons == {"exact": 1}
+    dropped = run({"use": "duplicate", "contradictions": "drop"}, pairs)
+    assert set(dropped.kept["tag"]) == {"c", "d"}
+    assert dropped.step.reasons == {"contradiction": 2, "exact": 1}
+    assert dropped.details["a"] == ids[bs]

@@ -31,6 +31,7 @@ def options(tmp_path_factory):
 def fixture():
     """Good pairs, and for each filter some that it must drop; a pair is there twice, another has nulls all over."""
     good = {"method": "sso", "iteration": 1, "finish_chosen": "stop", "finish_rejected": "stop", **ORDERED}
+    good |= {"score_chosen": 4.0, "score_rejected": 3.0}
     rows = [row(f"good {n}", f"question {n}", "a" * (20 + n), "b" * (30 - n), **good) for n in range(12)]
     rows += [row(f"ahead {n}", f"ahead {n}", "a" * 60, "b" * 20, **good) for n in range(5)]
     rows += [row("later", "later", **{**good, "iteration": 9}), row("again", "question 3", "a" * 23, "b" * 27, **good)]

@@ -1,6 +1,6 @@
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filters.benchmarks import Item
@@ -93,6 +93,7 @@ def brute(text, item):
 CHUNKS = st.lists(st.tuples(st.integers(1, 20), st.integers(1, 14)), max_size=4)
 
 
+@settings(deadline=None)
 @given(CHUNKS)
 def test_rules_are_those_of_plain_comparison(chunks):
     text = " x ".join(words(first, min(20, first + length)) for first, length in chunks)

@@ -37,6 +37,7 @@ def test_options_reach_the_filter():
         ({"use": "decontaminate", "files": ["no.txt"]}, "filters[0] (decontaminate): files: there is no file no.txt"),
         ({"use": "length_gap", "max_chars": -1}, "filters[0] (length_gap): max_chars: Input should be greater"),
         ({"use": "judge_agrees", "rule": "most"}, "filters[0] (judge_agrees): rule: Input should be 'no_judge_prefers"),
+        ({"use": "score_gap", "columns": ["a", "b", "c"]}, "filters[0] (score_gap): columns: name two columns"),
         ({"use": "iteration", "sso": 3}, "filters[0] (iteration): keep: give a list of iterations for each method"),
         ({"use": "refusal", "patterns": ["("]}, "filters[0] (refusal): patterns: '(' is no regular expression"),
     ],
