@@ -196,7 +196,8 @@ def _sentence(fault: ErrorDetails, block: type[BaseModel]) -> str:
         return f"{key}.kind: there is no {context['tag']!r}; known are {context['expected_tags']}"
     given = fault["input"]
     shown = f", and is {given!r}" if isinstance(given, str | int | float | bool | None) else ""
-    return f"{key}: {fault['msg'].removeprefix('Value error, ').removeprefix('Input ')}{shown}"
+    said = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{key}: {said}{shown}" if key else said
 
 
 def _meant(block: type[BaseModel], loc: Sequence[int | str]) -> tuple[str, set[str]]:

@@ -12,6 +12,7 @@ from factory.engines.base import Completion, Request, Score, ScoreRequest
 from factory.engines.decoding import Decoder, Row
 from factory.engines.render import Renderer, unscored
 from factory.identity import Messages
+from factory.models.attention import even_up_to, evenly
 from factory.models.chat import end_ids
 from factory.models.load import context_length, load_model
 from factory.models.ref import ModelRef
@@ -146,9 +147,11 @@ class TransformersModel:
     @torch.inference_mode()
     def _means(self, items: list[Encoded]) -> tuple[list[float], list[int]]:
         assert self._plan is not None
+        groups = evenly(items, even_up_to(self._model.config))
         with self._autocast():
-            batch = layout(items, self._plan.layout).to(self._device)
-            sums, counts = reply_logps(self._model, batch, self._plan)
+            batches = (layout(group, self._plan.layout).to(self._device) for group in groups)
+            found = [reply_logps(self._model, batch, self._plan) for batch in batches]
+        sums, counts = (torch.cat(part) for part in zip(*found, strict=True))
         return (sums.double() / counts.clamp(min=1)).tolist(), counts.tolist()
 
 

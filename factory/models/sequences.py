@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from factory.errors import ConfigError
+from factory.models.attention import possible_window
 from factory.models.head import Head, find_head, token_logps
 from factory.models.layout import Batch, Encoded, Layout, buckets, layout
 from factory.models.shared_prompt import kernel
@@ -38,6 +39,10 @@ __all__ = [
     "unwrapped",
 ]
 
+_PROBE = 25
+"""Tokens that are tried on a model without any window."""
+_LONGEST_WINDOW = 1024
+"""A configuration that may mean a longer one is not packed: the probe that could tell would take too long."""
 _PROBE_ERRORS = (TypeError, ValueError, RuntimeError, LookupError, AttributeError, AssertionError)
 
 
@@ -133,14 +138,14 @@ def plan_for(model: Any, want: Literal["auto", "packed", "separate"] = "auto") -
 
 
 def _candidates(model: Any) -> tuple[Layout, ...]:
-    """Packed layouts worth trying. Windows are read off the configuration: a probe is shorter than they are."""
+    """Packed layouts worth trying: none where windows are known, or may be longer than a probe goes."""
     config = model.config.get_text_config()
     kinds = getattr(config, "layer_types", None)
     if kinds is not None and set(kinds) != {"full_attention"}:
         return ()
     if kinds is None and getattr(config, "sliding_window", None) is not None:
         return ()
-    if getattr(config, "attention_chunk_size", None) is not None:
+    if possible_window(config) > _LONGEST_WINDOW:
         return ()
     attention = model.config._attn_implementation
     if attention == "eager" or not model._can_set_attn_implementation():
@@ -161,12 +166,14 @@ def _mode(model: Any, training: bool) -> Iterator[None]:
 
 
 def _probe_items(model: Any) -> list[Encoded]:
-    size = model.config.get_text_config().vocab_size
-    tokens = torch.randint(size, (25,), generator=torch.Generator().manual_seed(0)).tolist()
-    return [
-        Encoded(tokens[:5], (tokens[5:9], tokens[9:15])),
-        Encoded(tokens[15:18], (tokens[18:23], tokens[23:25])),
-    ]
+    """A few tokens; and a reply twice as long as any window the configuration may mean, half of it out of sight."""
+    config = model.config.get_text_config()
+    window = possible_window(config)
+    long = min(2 * window, (getattr(config, "max_position_embeddings", None) or 2 * window + 5) - 5)
+    size = max(_PROBE, min(long, 2 * _LONGEST_WINDOW))
+    tokens = torch.randint(config.vocab_size, (size,), generator=torch.Generator().manual_seed(0)).tolist()
+    items = [Encoded(tokens[:5], (tokens[5:9], tokens[9:15])), Encoded(tokens[15:18], (tokens[18:23], tokens[23:25]))]
+    return [*items, Encoded(tokens[:5], (tokens, tokens[5:11]))] if size > _PROBE else items
 
 
 def _probe(model: Any, items: list[Encoded], plan: Plan) -> Tensor | None:

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from factory.errors import EngineError
 from factory.identity import Messages, digest
 from factory.journal import Journal
+from factory.models.attention import even_up_to
 from factory.models.load import load_reward_model, load_tokenizer
 from factory.models.ref import ModelRef
 from factory.progress import Progress
@@ -54,6 +55,7 @@ class RewardModel:
         self._model, self._reader = model, Reader(tokenizer)
         self._pad = with_padding(tokenizer, model)
         self._limit, self._room = min(limits, default=None), config.batch_tokens
+        self._even = even_up_to(model.config)
 
     def rewards(
         self,
@@ -98,12 +100,16 @@ class RewardModel:
         return ids if self._limit is None else ids[-self._limit :]
 
     def _batches(self, read: dict[int, list[int]]) -> Iterator[list[int]]:
-        """Numbers of conversations, the longest first, so that what is too large shows at once."""
+        """Numbers of conversations, the longest first, so that what is too large shows at once.
+
+        One so long that its positions would turn those of others has a batch of its own.
+        """
         batch: list[int] = []
         longest = 0
         for number in sorted(read, key=lambda n: -len(read[n])):
             longest = longest or len(self._end(read[number]))
-            if batch and (len(batch) + 1) * longest > self._room:
+            uneven = self._even is not None and longest > self._even
+            if batch and (uneven or (len(batch) + 1) * longest > self._room):
                 yield batch
                 batch, longest = [], len(self._end(read[number]))
             batch.append(number)

@@ -22,7 +22,7 @@ from factory.reward.tokens import PairTokens, Reader, with_padding
 from factory.reward.trainer import PairTrainer, adapter, arguments, order
 from factory.store import write_json
 from factory.training import checkpoints
-from factory.training.policy import context_length
+from factory.training.policy import context_length, require_even
 from factory.training.quiet import quiet_and_seeded
 from factory.training.stats import MetricsFile
 
@@ -56,6 +56,7 @@ def train(
         if not found.pairs:
             why = ", ".join(f"{count} {reason}" for reason, count in found.dropped.items())
             raise InputError(f"no pair can be trained on: {why}; raise max_length, or check the pairs")
+        require_even(model, max(pair.length for pair in found.pairs))
         most = config.max_steps * config.batch_pairs if config.max_steps else None
         rows = order(found.pairs, config.epochs, config.batch_pairs, seed, most)
         args = arguments(config, out, seed, len(rows))

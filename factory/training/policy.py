@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase, Trainer
 
 from factory.config import Lora
 from factory.errors import ConfigError, MissingExtraError
+from factory.models.attention import even_up_to
 from factory.models.load import load_model, quiet_peft, resolve
 from factory.models.ref import ModelRef
 from factory.models.sequences import unwrapped
@@ -79,3 +80,15 @@ def context_length(model: Any) -> int | None:
     """Most tokens the model's positions reach, or None where it knows no limit."""
     found = getattr(unwrapped(model).config.get_text_config(), "max_position_embeddings", None)
     return int(found) if found else None
+
+
+def require_even(model: Any, longest: int) -> None:
+    """Raise ConfigError where a sequence is so long that its numbers would depend on what else is in its batch."""
+    core = unwrapped(model)
+    limit = even_up_to(core.config)
+    if limit is not None and longest > limit:
+        raise ConfigError(
+            f"max_length: beyond {limit} tokens {type(core).__name__} turns the positions of a whole batch by its "
+            f"longest sequence, so that a pair's loss would depend on its neighbours, and the longest has {longest}; "
+            f"set max_length to {limit} or less"
+        )

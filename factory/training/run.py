@@ -27,7 +27,7 @@ from factory.training.batches import steps
 from factory.training.data import Encoding, Example, Reader, encode
 from factory.training.dropout import dropout
 from factory.training.methods import Method, method_of
-from factory.training.policy import context_length, save, trainable
+from factory.training.policy import context_length, require_even, save, trainable
 from factory.training.policy_trainer import Objective, PolicyTrainer, Watch
 from factory.training.quiet import quiet_and_seeded
 from factory.training.recompute import recompute
@@ -94,6 +94,7 @@ def train(
         model = trainable(policy, config.lora)
         method = method_of(config)
         found = encode(_with_trusted_scores(pairs, job), _reader(method, model, tokenizer, job))
+        require_even(model, max(item.longest for example in found.examples for item in example.items))
         with dropout(model, config.dropout):
             trainer = _trainer(model, tokenizer, args, found.examples, job, method, found.dropped)
             resumed = _optimise(trainer, found.examples, job)

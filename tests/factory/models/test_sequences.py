@@ -9,6 +9,7 @@ from factory.errors import ConfigError
 from factory.models import head
 from factory.models.head import Head
 from factory.models.layout import Encoded, layout
+from factory.models.layout import layout as layout_of
 from factory.models.load import quiet_peft
 from factory.models.sequences import Plan, plan_for, reply_logps, supports_packing
 from factory.models.shared_prompt import kernel
@@ -107,6 +108,37 @@ def test_a_window_longer_than_any_probe_counts():
     torch.manual_seed(0)
     config = AutoConfig.for_model("gemma3_text", **{**SIZES, "head_dim": 8, "sliding_window": 64})
     assert plan_for(AutoModelForCausalLM.from_config(config).eval()).layout == "separate"
+
+
+GPT_NEO = {"hidden_size": 32, "num_layers": 2, "num_heads": 4, "max_position_embeddings": 256, "initializer_range": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("window", "kinds", "layout"),
+    [(64, "local", "separate"), (64, "global", "masked"), (16, "local", "separate"), (300, "local", "masked")],
+)
+def test_a_window_under_any_name_is_probed_beyond(window, kinds, layout):
+    """GPT-Neo names its windows in words of its own; one longer than the context of 256 is none."""
+    torch.manual_seed(0)
+    types = [[["global", kinds], 1]]
+    config = AutoConfig.for_model("gpt_neo", vocab_size=300, window_size=window, attention_types=types, **GPT_NEO)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    plan = plan_for(model)
+    assert plan.layout == layout
+    tokens = torch.randint(3, 300, (220,), generator=torch.Generator().manual_seed(1)).tolist()
+    long = [Encoded(tokens[:9], (tokens[9:150], tokens[150:220]))]
+    found = reply_logps(model, layout_of(long, plan.layout), plan).sums
+    np.testing.assert_allclose(found.detach(), plainly(model, long).detach(), rtol=1e-5)
+
+
+def test_a_model_whose_numbers_may_be_a_long_window_is_not_packed():
+    model = model_of("llama")
+    model.config.max_position_embeddings = 100_000
+    assert plan_for(model).layout == "flat"
+    model.config.some_reach = 2000
+    assert plan_for(model).layout == "separate"
+    model.config.some_reach = 60
+    assert plan_for(model).layout == "flat", "probed, and found to mean nothing"
 
 
 def test_a_model_that_only_looks_plain_is_found_out():
