@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 from factory.engines.base import Completion, Request, Score, ScoreRequest
 from factory.errors import EngineError
 from factory.identity import Messages
-from factory.models.chat import knows_system, prompt_ids, reply_ids
+from factory.models.chat import as_written, knows_system, prompt_ids, reply_ids
 from factory.models.load import load_tokenizer
 from factory.models.ref import ModelRef
 
@@ -60,7 +60,10 @@ class Renderer:
             prompt = prompt_ids(self.tokenizer, request.messages, self._fold)
         except EngineError as error:
             return unscored(request, str(error))
-        replies = tuple(reply_ids(self.tokenizer, reply.text, reply.finished) for reply in request.replies)
+        texts = (as_written(self.tokenizer, reply.text) for reply in request.replies)
+        replies = tuple(
+            reply_ids(self.tokenizer, text, reply.finished) for text, reply in zip(texts, request.replies, strict=True)
+        )
         longest = len(prompt) + max(map(len, replies), default=0)
         if context is not None and longest > context:
             return unscored(request, f"prompt and reply have {longest} tokens and the model's context only {context}")

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from factory.errors import EngineError
 from factory.identity import Messages
-from factory.models.chat import conversation_ids, knows_system
+from factory.models.chat import conversation_ids, knows_system, template_part
 
 TOO_LONG, REFUSED, ALIKE = "too_long", "refused_by_template", "same_tokens"
 
@@ -32,6 +32,8 @@ class EncodedPairs(NamedTuple):
 
     pairs: list[PairTokens]
     dropped: dict[str, int]
+    stripped: int
+    """Replies among them that are read without the reasoning in them, since the chat template strips it."""
 
 
 class Reader:
@@ -51,7 +53,7 @@ class Reader:
 
     def pairs(self, table: pl.DataFrame, limit: int | None) -> EncodedPairs:
         """The pairs of a PAIRS table. Those with a side of more than `limit` tokens are dropped: nothing is cut."""
-        kept, dropped = [], Counter[str]()
+        kept, dropped, stripped = [], Counter[str](), 0
         for row in table.select("pair_id", "prompt", "chosen", "rejected").iter_rows(named=True):
             try:
                 sides = [self.ids(row["prompt"], row[side]) for side in ("chosen", "rejected")]
@@ -65,7 +67,11 @@ class Reader:
                 dropped[ALIKE] += 1
             else:
                 kept.append(pair)
-        return EncodedPairs(kept, dict(sorted(dropped.items())))
+                stripped += sum(self._strips(row[side]) for side in ("chosen", "rejected"))
+        return EncodedPairs(kept, dict(sorted(dropped.items())), stripped)
+
+    def _strips(self, reply: str) -> bool:
+        return template_part(self._tokenizer, reply) not in (reply, None)
 
 
 def with_padding(tokenizer: PreTrainedTokenizerBase, model: Any) -> int:

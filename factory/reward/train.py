@@ -70,6 +70,7 @@ def train(
         "base": base.called,
         "pairs": len(found.pairs),
         "dropped": dropped,
+        "reasoning_stripped": found.stripped,
         "unread": data.unread,
         "steps": trainer.state.global_step,
         "resumed_at": resumed,

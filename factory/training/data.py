@@ -11,7 +11,7 @@ import polars as pl
 from transformers import PreTrainedTokenizerBase
 
 from factory.errors import ConfigError
-from factory.models.chat import knows_system, prompt_ids, reply_ids
+from factory.models.chat import as_written, knows_system, prompt_ids, reply_ids
 from factory.models.layout import Encoded, Layout
 from factory.schema import REPLIES, VIEWS, logp_column
 from factory.training.methods import Conditional
@@ -27,6 +27,8 @@ class Example(NamedTuple):
     items: tuple[Encoded, ...]
     measured: tuple[float, ...] | None
     """pi~ of each conditional as the pair's `logp_*` columns have it; None where one of them is missing."""
+    stripped: int = 0
+    """How many of its replies have reasoning that the chat template does not write."""
 
     @property
     def counts(self) -> list[int]:
@@ -43,6 +45,8 @@ class Encoding(NamedTuple):
 
     examples: list[Example]
     dropped: dict[str, int]
+    stripped: int
+    """Replies among the usable pairs that are trained without the reasoning in them, since the template strips it."""
 
 
 class Reader(NamedTuple):
@@ -68,7 +72,7 @@ def encode(pairs: pl.DataFrame, reader: Reader) -> Encoding:
     dropped = Counter(reason for reason in found if isinstance(reason, str))
     if not examples:
         raise ConfigError(_nothing_left(pairs, dropped, reader))
-    return Encoding(examples, dict(sorted(dropped.items())))
+    return Encoding(examples, dict(sorted(dropped.items())), sum(example.stripped for example in examples))
 
 
 def _nothing_left(pairs: pl.DataFrame, dropped: Counter[str], reader: Reader) -> str:
@@ -88,6 +92,7 @@ def _nothing_left(pairs: pl.DataFrame, dropped: Counter[str], reader: Reader) ->
 def _example(row: Mapping[str, Any], reader: Reader) -> Example | str:
     turns = views(row["prompt"], row.get("system_good"), row.get("system_bad"))._asdict()
     replies: dict[str, array[int]] = {}
+    stripped = 0
     for reply in REPLIES:
         if not any(needed.reply == reply for needed in reader.needed):
             continue
@@ -95,15 +100,17 @@ def _example(row: Mapping[str, Any], reader: Reader) -> Example | str:
         if text is None:
             return "missing_view"
         finished = row.get(f"finish_{reply}") != "length"
-        replies[reply] = array("i", reply_ids(reader.tokenizer, text, finished))
-        if not replies[reply]:
+        written = as_written(reader.tokenizer, text)
+        stripped += written != text
+        replies[reply] = array("i", reply_ids(reader.tokenizer, written, finished))
+        if not replies[reply] or (text and not written):
             return "empty_reply"
     if any(turns[needed.view] is None for needed in reader.needed):
         return "missing_view"
     items = _items(turns, replies, reader)
     if max(item.longest for item in items) > reader.max_length:
         return "too_long"
-    return Example(row["pair_id"], _key(items), items, _measured(row, reader.needed))
+    return Example(row["pair_id"], _key(items), items, _measured(row, reader.needed), stripped)
 
 
 def _items(turns: Mapping[str, Turns], replies: Mapping[str, "array[int]"], reader: Reader) -> tuple[Encoded, ...]:

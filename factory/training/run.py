@@ -46,6 +46,8 @@ class TrainReport(NamedTuple):
     pairs: int
     dropped: dict[str, int]
     """Pairs left out, by reason."""
+    reasoning_stripped: int
+    """Replies trained without the reasoning in them, which the chat template does not write."""
     steps: int
     resumed_at: int
     """Optimiser steps that an earlier, killed process had done."""
@@ -114,6 +116,7 @@ def _report(trainer: PolicyTrainer, found: Encoding, job: _Job, resumed: int) ->
         fingerprint=json.loads((job.out / "policy" / "policy.json").read_text("utf-8"))["fingerprint"],
         pairs=len(found.examples),
         dropped=found.dropped,
+        reasoning_stripped=found.stripped,
         steps=trainer.state.global_step,
         resumed_at=resumed,
         layout=trainer.objective.plan.layout,
@@ -213,6 +216,7 @@ def _save(trainer: PolicyTrainer, tokenizer: PreTrainedTokenizerBase, found: Enc
             "data": digest(sorted(example.key for example in found.examples)),
             "pairs": len(found.examples),
             "dropped": found.dropped,
+            "reasoning_stripped": found.stripped,
             "seed": job.seed,
             "config": job.config.model_dump(mode="json"),
             "fingerprint": fingerprint(folder),
