@@ -112,11 +112,11 @@ def filter_(pairs: tuple[str, ...], out: Path, config: Path | None, judgments: P
 @click.option("--base-url", help="OpenAI-compatible server; otherwise OPENAI_BASE_URL, or OpenAI itself.")
 @click.option("--sample", type=click.IntRange(min=1), help="Judge this many, stratified by iteration and feature.")
 @click.option("--config", type=click.Path(path_type=Path), help="YAML of an audit block: judge (with prices), sample.")
-@click.option("--gold", help="Column with the right answer (chosen or rejected, or 1/2) where there is one.")
+@click.option("--gold", metavar="COLUMN|FILE", help="People's labels of some pairs: chosen, rejected or tie, or 1/2.")
 @click.option("--allow-self", is_flag=True, help="Allow a judge that generated or filtered the pairs.")
 @_dry
 def audit(pairs: tuple[str, ...], out: Path, dry_run: bool, **options: Any) -> None:
-    """Measure the accuracy of PAIRS with a judge asked in both orders."""
+    """Measure PAIRS with a judge asked in both orders: agreement, or with --gold accuracy."""
     result = factory.audit(pairs, out=out, dry_run=dry_run, progress=for_stream(sys.stderr), **options)
     click.echo(show.audit(result))
 

@@ -1,5 +1,6 @@
 """What the command line prints: results as text a person reads."""
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -114,7 +115,8 @@ def status(stages: Sequence["StageStatus"]) -> str:
 def audit(found: "AuditReport | Estimate") -> str:
     """The headline numbers of an audit, or of its estimate."""
     headline = table(["measure", "value"], [[name, value] for name, value in found.headline().items()])
-    return "\n\n".join([headline, *_form(getattr(found, "said", []))])
+    meaning = textwrap.fill(getattr(found, "meaning", ""), _WIDTH)
+    return "\n\n".join([headline, *([meaning] if meaning else []), *_form(getattr(found, "said", []))])
 
 
 def plan(found: "Plan") -> str:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from factory.commands.gold import read_gold
 from factory.config import Audit, Config, Judge
 from factory.engine_blocks import OpenaiEngine, Prices, ScriptedEngine
 from factory.engines import open_generator
@@ -21,10 +22,11 @@ from factory.panel import EngineRoom, judge_block, judge_fingerprint, judge_mode
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint, read_pairs
 from factory.schema import JUDGMENTS, conform
-from factory.stages.audit import gold_labels, report
+from factory.stages.audit import report
 from factory.stages.audit_model import AuditReport
 from factory.stages.audit_sample import Estimate, check_independent, estimate, rough_tokens
 from factory.stages.audit_sample import sample as sample_pairs
+from factory.stages.gold import is_file
 from factory.stages.judge import PanelMember
 from factory.stages.judge import judge as ask
 from factory.store import Workspace, open_run
@@ -50,14 +52,14 @@ def audit(
 
     `judge` is a model's name or a whole judge block, `base_url` an OpenAI-compatible server; `config` is an audit
     block (or the path of a YAML with its keys) for prices and the like, beside which the other arguments win. `sample`
-    None judges all pairs. `gold` names a column of the right answers. `dry_run` returns an Estimate and sends nothing.
+    None judges all pairs. `gold` names a column that says which reply is right, or a file of people's labels, as
+    `review` writes them; labelled pairs are sampled first. `dry_run` returns an Estimate and sends nothing.
     The same call goes on where a killed one stopped. Raises ConfigError for a judge that wrote or filtered the pairs,
     unless `allow_self`.
     """
     shown = progress or Silent()
     settings = _settings(judge, base_url, sample, config, allow_self)
-    subject = _subject(pairs, settings, seed, shown)
-    gold_labels(subject.pairs, gold)  # a label that cannot be read is told before anything is asked
+    subject = _subject(pairs, settings, gold, seed, shown)
     if dry_run:
         return _estimate(subject.pairs, settings.judge)
     folder = Path(out)
@@ -67,14 +69,14 @@ def audit(
         "pairs": fingerprint(pairs),
         "judge": judge_fingerprint(settings.judge, None),
         "sample": settings.sample,
-        "gold": gold,
+        "gold": fingerprint(gold) if gold is not None and is_file(gold) else gold,
         "seed": seed,
     }
 
     def build(work: Workspace) -> dict[str, Any]:
         with EngineRoom(shown, Spending(folder)) as room:
             member = open_panel([settings.judge], None, room, work.journal)[0]
-            return _measure(work.path, subject, member, seed, gold).model_dump(mode="json")
+            return _measure(work.path, subject, member, seed).model_dump(mode="json")
 
     with open_run(folder, shown) as opened:
         facts = opened.stage("audit", inputs, build).facts
@@ -99,7 +101,7 @@ def audit_into(
     recorded = pl.read_parquet(votes) if votes is not None and votes.is_file() else JUDGMENTS.empty()
     subject = _Subject(sample_pairs(pairs, config.sample, seed), conform(recorded, JUDGMENTS))
     member = open_panel([judge], run.engine, room, work.journal, role="audit")[0]
-    return _measure(work.path, subject, member, seed, None).model_dump(mode="json")
+    return _measure(work.path, subject, member, seed).model_dump(mode="json")
 
 
 class _Settings(NamedTuple):
@@ -114,6 +116,8 @@ class _Subject(NamedTuple):
     pairs: pl.DataFrame
     recorded: pl.DataFrame
     """Votes that were given when the pairs were filtered."""
+    gold: pl.DataFrame | None = None
+    """[pair_id, gold]: what people said of some of the pairs."""
 
 
 def _settings(
@@ -135,19 +139,33 @@ def _settings(
     return _Settings(chosen, size if size is not None else block.sample, allow_self or block.allow_self)
 
 
-def _subject(pairs: PairsLike | Sequence[PairsLike], settings: _Settings, seed: int, shown: Progress) -> _Subject:
+def _subject(
+    pairs: PairsLike | Sequence[PairsLike], settings: _Settings, gold: str | None, seed: int, shown: Progress
+) -> _Subject:
     split = read_pairs(pairs)
     recorded = _recorded(pairs)
     if not settings.allow_self:
         policies = split.kept.select(pl.col("policy").unique()).collect(engine="streaming")["policy"].to_list()
         check_independent(settings.judge, policies, recorded["judge"].unique().to_list())
-    drawn = sample_pairs(split.kept, settings.sample, seed)
+    labels = None if gold is None else read_gold(gold, split.kept, pairs)
+    drawn = sample_pairs(split.kept, settings.sample, seed, labels)
     unread = split.rejected.select(pl.len()).collect(engine="streaming").item()
     if unread:
         shown.say(f"{unread:,} rows are no usable pairs and are left out")
     if drawn.is_empty():
         raise InputError("there are no pairs to audit in what was given")
-    return _Subject(drawn, recorded)
+    if labels is not None:
+        _tell_labels(labels, drawn, shown)
+    return _Subject(drawn, recorded, labels)
+
+
+def _tell_labels(labels: pl.DataFrame, drawn: pl.DataFrame, shown: Progress) -> None:
+    """Say how many pairs have a label. InputError where none has."""
+    used = drawn.join(labels, on="pair_id", how="semi").height
+    if not used:
+        raise InputError(f"none of the {labels.height:,} labels is of a pair in what was given; label these pairs")
+    others = f"; {labels.height - used:,} are of other pairs" if used < labels.height else ""
+    shown.say(f"{used:,} of {drawn.height:,} pairs have a person's label{others}")
 
 
 def _recorded(pairs: PairsLike | Sequence[PairsLike]) -> pl.DataFrame:
@@ -175,7 +193,7 @@ def _estimate(pairs: pl.DataFrame, judge: Judge) -> Estimate:
         return estimate(pairs, judge, prices, engine.count_tokens)
 
 
-def _measure(out: Path, subject: _Subject, member: PanelMember, seed: int, gold: str | None) -> AuditReport:
+def _measure(out: Path, subject: _Subject, member: PanelMember, seed: int) -> AuditReport:
     """Ask the judge, and write what comes of it into `out`. EngineError when it answered nothing at all."""
     votes = ask(subject.pairs, [member], rule=None, seed=draw(seed, "audit"))
     if votes["error"].null_count() == 0:
@@ -184,7 +202,7 @@ def _measure(out: Path, subject: _Subject, member: PanelMember, seed: int, gold:
         )
     name = member.config.name
     others = subject.recorded.filter(pl.col("judge") != name)
-    found = report(subject.pairs, pl.concat([votes, others]), name, seed, gold)
+    found = report(subject.pairs, pl.concat([votes, others]), name, seed, subject.gold)
     conform(votes, JUDGMENTS).write_parquet(out / "judgments.parquet")
     write_audit(out, found)
     return found

@@ -26,7 +26,7 @@ def markdown(report: AuditReport) -> str:
     parts = [
         f"# Audit by {_cell(report.judge)}",
         _summary(report),
-        "![Accuracy by iteration and feature, and verdicts along the length gap](audit.png)",
+        "![Agreement by iteration and feature, and verdicts along the length gap](audit.png)",
         "## Measures",
         _table(("measure", "value"), report.headline().items()),
         "## By iteration and feature",
@@ -68,25 +68,27 @@ def markdown(report: AuditReport) -> str:
 
 _GLOSSARY = """Each pair is judged twice, the chosen reply shown first and shown second. Both votes for chosen make it
 right, both for rejected wrong, one for each unsure. A pair with a vote that could not be read is invalid and is
-counted beside the others, never among them. The interval is Wilson's, at 95 %; the bootstrap draws whole prompts. The
-flip rate is the share of unsure verdicts. Without a bias for the first slot half of all votes go there. "Always the
-longer" says how often a judge that only liked length would have come to the same decided verdict. What form gives
+counted beside the others, never among them. Agreement is right / n, the unsure counting as not right; its interval is
+Wilson's, at 95 %, and holds the judge's agreement, not the share of labels that are right; the bootstrap draws whole
+prompts. Accuracy is said only where people labelled a random part of the pairs: the share of right labels among all of
+them, from labels and votes. The flip rate is the share of unsure verdicts. Without a bias for the first slot half of
+all votes go there. "Always the longer" says how often a judge that only liked length would have come to the same
+decided verdict. What form gives
 away is beyond chance at 95 % for all that was compared; a reward model may learn it as if it were quality."""
 
 
 def _summary(report: AuditReport) -> str:
     if not report.n:
         return f"None of {report.pairs:,} pairs has a verdict that could be read."
-    low, high = _cell(report.wilson_low), _cell(report.wilson_high)
-    return (
-        f"{report.right:,} of {report.n:,} pairs are right, {report.unsure:,} unsure, {report.wrong:,} wrong"
-        f" ({report.invalid:,} more could not be read): accuracy **{_cell(report.accuracy_without_unsure)}**"
-        f" ({low} to {high}) without the unsure, **{_cell(report.accuracy_with_unsure)}** with them."
+    counted = (
+        f"The judge's verdicts: {report.right:,} of {report.n:,} pairs are right, {report.unsure:,} unsure,"
+        f" {report.wrong:,} wrong ({report.invalid:,} more could not be read)."
     )
+    return f"**{_cell(report.meaning)}.**\n\n{counted}" if report.meaning else counted
 
 
 def _strata(strata: Sequence[Stratum]) -> str:
-    headers = ("iteration", "feature", "n", "right", "unsure", "wrong", "invalid", "accuracy", "95 % interval")
+    headers = ("iteration", "feature", "n", "right", "unsure", "wrong", "invalid", "agreement", "95 % interval")
     rows = [
         (
             row.iteration,
@@ -127,13 +129,13 @@ def _cell(value: Any) -> str:
 
 
 def draw(report: AuditReport, path: Path) -> None:
-    """Accuracy with its interval by iteration and by feature, and the verdicts along the length gap, as a PNG."""
+    """Agreement with its interval by iteration and by feature, and the verdicts along the length gap, as a PNG."""
     from matplotlib.figure import Figure
 
     groups = [("all", report.right, report.n), *_margin(report, "iteration"), *_margin(report, "feature")]
     figure = Figure(figsize=(11, 1.6 + 0.3 * max(len(groups), 8)), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _draw_accuracy(left, groups[:_MOST_ROWS])
+    _draw_agreement(left, groups[:_MOST_ROWS])
     _draw_gaps(right, report)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
@@ -152,7 +154,7 @@ def _margin(report: AuditReport, by: str) -> list[tuple[str, int, int]]:
     return [(name(value)[:40], *counts) for value, counts in sums.items()]
 
 
-def _draw_accuracy(axes: Any, groups: Sequence[tuple[str, int, int]]) -> None:
+def _draw_agreement(axes: Any, groups: Sequence[tuple[str, int, int]]) -> None:
     drawn = [(label, right / n, wilson(right, n)) for label, right, n in groups if n]
     for place, (_, share, interval) in enumerate(drawn):
         axes.plot([interval.low, interval.high], [place, place], color="#4477aa", linewidth=2)

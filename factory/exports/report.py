@@ -34,7 +34,7 @@ from factory.exports.run_models import RunFacts
 
 _SECTIONS = {
     "funnel": "Kept",
-    "accuracy": "Accuracy",
+    "accuracy": "Agreement",
     "likelihood": "On-policy",
     "lengths": "Lengths",
     "confounds": "Form",

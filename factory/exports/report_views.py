@@ -70,7 +70,7 @@ def summary(run: RunFacts) -> str:
         first += f", of which {run.funnel.kept:,} passed the filters"
     if run.audit and run.audit.accuracy_without_unsure is not None:
         audited = percent(run.audit.accuracy_without_unsure)
-        return f"{first}. An audit found {audited} of a sample right in both orders of presentation."
+        return f"{first}. An auditing judge agreed with {audited} of a sample, in both orders of presentation."
     return f"{first}."
 
 
@@ -84,7 +84,7 @@ def figures(run: RunFacts) -> list[Figure]:
     if run.audit and run.audit.accuracy_without_unsure is not None:
         low, high = audit_interval(run.audit)
         note = f"{percent(low)} to {percent(high)}, {run.audit.n:,} judged"
-        found.append(Figure("Audited right", str(percent(run.audit.accuracy_without_unsure)), note))
+        found.append(Figure("The auditor agrees", str(percent(run.audit.accuracy_without_unsure)), note))
     if run.balance and run.balance.after.longer_chosen:
         gap = run.balance.after.gap
         note = f"means differ by {percent(abs(gap) if gap is not None else None)}"

@@ -6,11 +6,13 @@ from typing import Any
 
 import polars as pl
 
-from factory.errors import InputError
 from factory.identity import draw
 from factory.schema import ORDERS
-from factory.stages.audit_model import Agreement, AuditReport, Confound, GapRow, Gold, LengthRow, Stratum
+from factory.stages.audit_model import Agreement, AuditReport, Confound, Estimated, GapRow, Gold, LengthRow, Stratum
 from factory.stages.audit_sample import STRATA
+from factory.stages.gold import TIE
+from factory.stages.gold import right as as_right
+from factory.statistics.estimate import estimate
 from factory.statistics.shares import Interval, cluster_bootstrap, cohens_kappa, ratio, wilson
 from filters.confounds import confounds, records
 from filters.votes import verdicts
@@ -20,12 +22,14 @@ _GAP_BINS = 8
 """Bins of the table of length gaps."""
 
 
-def report(pairs: pl.DataFrame, judgments: pl.DataFrame, judge: str, seed: int, gold: str | None = None) -> AuditReport:
+def report(
+    pairs: pl.DataFrame, judgments: pl.DataFrame, judge: str, seed: int, gold: pl.DataFrame | None = None
+) -> AuditReport:
     """What `judgments` say about `pairs`, by the votes of `judge`; other judges' votes serve for agreement alone.
 
-    `pairs` has pair_id (each once), prompt_id, chosen, rejected and, where known, iteration and feature; `gold` names
-    its column of labels (chosen or rejected, or 1 or 2; empty where there is none). Joined by pair_id: the order of
-    rows means nothing. InputError for a label that is none.
+    `pairs` has pair_id (each once), prompt_id, chosen, rejected and, where known, iteration and feature; `gold` has
+    pair_id and gold (chosen, rejected or tie) of those that a person has labelled. Joined by pair_id: the order of
+    rows means nothing. Without labels shares are of agreement with the judge; with them `estimate` is of accuracy.
     """
     rows = _rows(pairs, judgments, judge, gold)
     votes = judgments.filter(pl.col("judge") == judge).join(rows.select("pair_id"), on="pair_id", how="semi")
@@ -34,6 +38,7 @@ def report(pairs: pl.DataFrame, judgments: pl.DataFrame, judge: str, seed: int, 
     preferred_longer = unequal.filter((pl.col("gap") > 0) == (pl.col("verdict") == "right"))
     interval = _bootstrap(rows, seed)
     n, right, unsure = tally["n"], tally["right"], tally["unsure"]
+    estimated = _estimate(rows, judgments, judge)
     return AuditReport(
         judge=judge,
         pairs=rows.height,
@@ -53,12 +58,16 @@ def report(pairs: pl.DataFrame, judgments: pl.DataFrame, judge: str, seed: int, 
         lengths=[_lengths(name, rows) for name in ("all", *DECIDED, "invalid")],
         gaps=_gaps(rows),
         agreement=_agreement(rows, judgments, judge),
-        gold=_gold(rows) if gold else None,
+        gold=None if gold is None else _gold(rows),
+        accuracy_decided=ratio(right, right + tally["wrong"]),
+        estimate=estimated,
+        measure=estimated.measure,
+        meaning=estimated.meaning(judge),
         confounds=[Confound(**row) for row in records(confounds(pairs.lazy()))],
     )
 
 
-def _rows(pairs: pl.DataFrame, judgments: pl.DataFrame, judge: str, gold: str | None) -> pl.DataFrame:
+def _rows(pairs: pl.DataFrame, judgments: pl.DataFrame, judge: str, gold: pl.DataFrame | None) -> pl.DataFrame:
     """[pair_id, prompt_id, iteration, feature, chosen, rejected (lengths), gap, verdict, gold], sorted by pair_id."""
     found = verdicts(judgments).collect().filter(pl.col("judge") == judge).select("pair_id", "verdict")
     strata = [pl.col(name) if name in pairs.columns else pl.lit(None).alias(name) for name in STRATA]
@@ -66,30 +75,12 @@ def _rows(pairs: pl.DataFrame, judgments: pl.DataFrame, judge: str, gold: str | 
         "pair_id",
         "prompt_id",
         *strata,
-        gold_labels(pairs, gold).alias("gold"),
         pl.col("chosen", "rejected").str.len_chars().cast(pl.Int64),
     )
     verdict = pl.when(pl.col("verdict").is_in(DECIDED)).then("verdict").otherwise(pl.lit("invalid")).alias("verdict")
-    joined = lengths.join(found, on="pair_id", how="left").with_columns(
-        verdict, gap=pl.col("chosen") - pl.col("rejected")
-    )
-    return joined.sort("pair_id")
-
-
-def gold_labels(pairs: pl.DataFrame, gold: str | None) -> pl.Series:
-    """chosen, rejected or null for each pair."""
-    if gold is None:
-        return pl.Series([None] * pairs.height, dtype=pl.String)
-    if gold not in pairs.columns:
-        raise InputError(f"the pairs have no column {gold} for gold labels; they have {', '.join(pairs.columns)}")
-    text = pairs[gold].cast(pl.String).str.strip_chars().replace("", None)
-    label = text.replace_strict(
-        {"1": "chosen", "2": "rejected", "chosen": "chosen", "rejected": "rejected"}, default=None
-    )
-    strange = text.filter(text.is_not_null() & label.is_null())
-    if len(strange):
-        raise InputError(f"the gold column {gold} holds {strange[0]!r}; labels are chosen or rejected, or 1 or 2")
-    return label
+    labels = pl.DataFrame(schema={"pair_id": pl.String, "gold": pl.String}) if gold is None else gold
+    joined = lengths.join(found, on="pair_id", how="left").join(labels, on="pair_id", how="left")
+    return joined.with_columns(verdict, gap=pl.col("chosen") - pl.col("rejected")).sort("pair_id")
 
 
 def _tally(rows: pl.DataFrame) -> dict[str, Any]:
@@ -170,11 +161,22 @@ def _agreement(rows: pl.DataFrame, judgments: pl.DataFrame, judge: str) -> list[
     return made
 
 
+def _estimate(rows: pl.DataFrame, judgments: pl.DataFrame, judge: str) -> Estimated:
+    """From all judges' votes where there are labels to weigh them by; else the agreement with the one that audits."""
+    labels = as_right(rows.select("pair_id", "gold").drop_nulls())
+    heard = judgments if labels.height else judgments.filter(pl.col("judge") == judge)
+    votes = heard.select("pair_id", "judge", "order", "vote")
+    silent = rows.select("pair_id", judge=pl.lit(judge), order=pl.lit(ORDERS[0]), vote=pl.lit(None, pl.String))
+    known = votes.join(rows.select("pair_id"), on="pair_id", how="semi")
+    missing = silent.join(known, on="pair_id", how="anti")  # a pair nobody was asked about is one of those to estimate
+    return Estimated(**estimate(pl.concat([known, missing]), labels)._asdict())
+
+
 def _gold(rows: pl.DataFrame) -> Gold:
     labelled = rows.filter(pl.col("gold").is_not_null())
     chosen = labelled.filter(pl.col("gold") == "chosen").height
     agreeing = pl.col("verdict").replace({"right": "chosen", "wrong": "rejected"})
-    states = labelled.select(
+    states = labelled.filter(pl.col("gold") != TIE).select(
         verdict=pl.when(pl.col("verdict").is_in(["right", "wrong"]))
         .then(pl.when(agreeing == pl.col("gold")).then(pl.lit("right")).otherwise(pl.lit("wrong")))
         .otherwise("verdict")

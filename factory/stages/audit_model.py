@@ -14,7 +14,7 @@ class Tally(Strict):
     wrong: int
     invalid: int
     accuracy_without_unsure: float | None
-    """right / n"""
+    """right / n, unsure pairs counting as not right: agreement with the judge, which without labels is no accuracy."""
     wilson_low: float | None
     """95 % Wilson interval of right / n."""
     wilson_high: float | None
@@ -69,7 +69,7 @@ class Gold(Strict):
     chosen_right: float | None
     """Share of them whose label is chosen."""
     n: int
-    """Labelled pairs with a readable verdict; right: it is the label's; wrong: it is the other one's."""
+    """Labelled pairs, ties aside, with a readable verdict; right: it is the label's; wrong: it is the other one's."""
     right: int
     unsure: int
     wrong: int
@@ -77,6 +77,53 @@ class Gold(Strict):
     accuracy_with_unsure: float | None
     wilson_low: float | None
     wilson_high: float | None
+
+
+class Estimated(Strict):
+    """How many labels are right, see `factory.estimate`; under the method `agreement`, how often the judge agrees."""
+
+    accuracy: float | None
+    """Share of right labels among all audited pairs; of agreement, which is no accuracy, where there are no labels."""
+    low: float | None
+    """Ends of its 95 % interval."""
+    high: float | None
+    method: str
+    """`prediction_powered` (votes and labels), `labels` (the judge adds nothing), `agreement` (there are no labels)."""
+    n: int
+    """Audited pairs."""
+    n_gold: int
+    """Those of them that a person has labelled."""
+    worth: int
+    """So many labels more, alone, would give the same interval."""
+    needed: int | None
+    """So many labels more would halve it."""
+    effective_judges: float
+    """So many independent judges these are worth."""
+    effective_from: str
+    """`errors` on labelled pairs, or `votes`."""
+
+    @property
+    def measure(self) -> str:
+        """What the share is of: accuracy where people labelled pairs, else agreement."""
+        return "accuracy" if self.n_gold else "agreement"
+
+    def meaning(self, judge: str) -> str:
+        """The number in a sentence, with what it does not say."""
+        if self.accuracy is None or self.low is None or self.high is None:
+            return "No verdict could be read, so that nothing can be said of these pairs"
+        share = f"{self.accuracy:.1%} ({self.low:.1%} to {self.high:.1%})"
+        if not self.n_gold:
+            return (
+                f"{share} is agreement: so often {judge} prefers the reply called chosen, in both orders. It is no"
+                " accuracy: the judge may be wrong itself, and how often, only labels by people can tell (--gold)"
+            )
+        of = f"accuracy: {share} of all {self.n:,} pairs are labelled right, by {self.n_gold:,} labels of people"
+        if self.n_gold == self.n:
+            return f"{of}, which are all there are"
+        more = f"{self.needed:,} labels more would halve the interval"
+        if self.method == "labels":
+            return f"{of} alone, to which the judge adds nothing; {more}"
+        return f"{of} and the judge's votes, which are as good as {self.worth:,} labels; {more}"
 
 
 class Confound(Strict):
@@ -133,6 +180,14 @@ class AuditReport(Strict):
     agreement: list[Agreement]
     gold: Gold | None
     confounds: list[Confound] = Field(default_factory=list)
+    accuracy_decided: float | None = None
+    """right / (right + wrong)"""
+    estimate: Estimated | None = None
+    """None in audits of older versions."""
+    measure: str = "agreement"
+    """What `estimate` is of: agreement with the judge, or accuracy where people labelled pairs."""
+    meaning: str = ""
+    """The estimate in a sentence, with what it does not say."""
 
     @property
     def said(self) -> list[str]:
@@ -141,21 +196,25 @@ class AuditReport(Strict):
 
     def headline(self) -> dict[str, object]:
         """What the command line shows."""
-        interval = f"{self.wilson_low:.3f} to {self.wilson_high:.3f}" if self.n else None
-        shown: dict[str, object] = {
-            "judge": self.judge,
+        shown: dict[str, object] = {"judge": self.judge}
+        if self.estimate is not None and self.gold is not None:
+            shown |= {"accuracy": self.estimate.accuracy}
+            shown |= {"  95 % interval, from labels and votes": _span(self.estimate.low, self.estimate.high)}
+            shown |= {"  pairs that people labelled": self.gold.labelled}
+        shown |= {
             "pairs with a verdict": self.n,
             "right": self.right,
             "unsure": self.unsure,
             "wrong": self.wrong,
             "invalid, beside them": self.invalid,
-            "accuracy without unsure": self.accuracy_without_unsure,
-            "  95 % interval": interval,
-            "accuracy with unsure": self.accuracy_with_unsure,
+            "agreement with the judge: right / n": self.accuracy_without_unsure,
+            "  95 % interval": _span(self.wilson_low, self.wilson_high),
+            "  where it decided: right / (right + wrong)": self.accuracy_decided,
+            "  unsure counted in: (right + unsure) / n": self.accuracy_with_unsure,
             "flip rate": self.flip_rate,
             "votes for the first slot": self.first_slot_rate,
             "chosen is longer": self.longer_chosen_rate,
-            "accuracy of 'always the longer'": self.always_longer_accuracy,
+            "how often 'always the longer' agrees": self.always_longer_accuracy,
             "requests": self.requests,
             "prompt tokens": self.prompt_tokens,
             "completion tokens": self.completion_tokens,
@@ -164,3 +223,7 @@ class AuditReport(Strict):
         if self.gold is not None:
             shown["judge's accuracy on gold labels"] = self.gold.accuracy_without_unsure
         return shown
+
+
+def _span(low: float | None, high: float | None) -> str | None:
+    return None if low is None or high is None else f"{low:.3f} to {high:.3f}"

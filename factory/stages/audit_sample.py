@@ -17,11 +17,13 @@ from filters.coin import toss_expr
 STRATA = ("iteration", "feature")
 
 
-def sample(pairs: pl.LazyFrame | pl.DataFrame, n: int | None, seed: int) -> pl.DataFrame:
+def sample(
+    pairs: pl.LazyFrame | pl.DataFrame, n: int | None, seed: int, first: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """`n` of `pairs`, each iteration and feature in its share, sorted by pair_id; all of them where n is None or more.
 
-    Shares are rounded by largest remainder; within a stratum the lowest seeded hashes of pair_id are taken. The same
-    pairs whatever the order of the rows.
+    Shares are rounded by largest remainder; within a stratum the pairs of `first` are taken before others, then the
+    lowest seeded hashes of pair_id. The same pairs whatever the order of the rows.
     """
     rows = pairs.lazy()
     columns = [name for name in STRATA if name in rows.collect_schema()]
@@ -32,7 +34,10 @@ def sample(pairs: pl.LazyFrame | pl.DataFrame, n: int | None, seed: int) -> pl.D
             share=_shares(sizes.sort(columns, nulls_last=True), n)
         )
         joined = keys.join(shares, on=columns, nulls_equal=True) if columns else keys.join(shares, how="cross")
-        ranked = joined.sort("toss", "pair_id").with_columns(rank=pl.int_range(pl.len()).over(columns or [pl.lit(0)]))
+        known = pl.Series([], dtype=pl.String) if first is None else first["pair_id"]
+        ranked = joined.sort(~pl.col("pair_id").is_in(known.implode()), "toss", "pair_id").with_columns(
+            rank=pl.int_range(pl.len()).over(columns or [pl.lit(0)])
+        )
         keys = ranked.filter(pl.col("rank") < pl.col("share"))
     ids = keys.select("pair_id").lazy()
     return rows.join(ids, on="pair_id", how="semi").collect(engine="streaming").sort("pair_id")

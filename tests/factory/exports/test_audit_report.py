@@ -36,13 +36,14 @@ def audited(feature: str | None = None, judge: str = "J", gold: bool = True, pai
     judgments = conform(
         pl.DataFrame(votes, schema=dict.fromkeys(("pair_id", "judge", "order", "vote"), pl.String)), JUDGMENTS
     )
-    return report(table, judgments, judge, seed=1, gold="gold" if gold else None)
+    return report(table, judgments, judge, seed=1, gold=table.select("pair_id", "gold") if gold else None)
 
 
 def test_everything_is_there() -> None:
     text = markdown(audited("Safety"))
-    assert "6 of 6 pairs are right, 0 unsure, 0 wrong (0 more could not be read): accuracy **1.0000**" in text
-    assert "(0.6097 to 1.0000) without the unsure, **1.0000** with them" in text  # 6 / (6 + 3.841459)
+    assert "**accuracy: 100.0% (100.0% to 100.0%) of all 6 pairs are labelled right, by 6 labels of people" in text
+    assert "6 of 6 pairs are right, 0 unsure, 0 wrong (0 more could not be read)" in text
+    assert "accuracy" not in markdown(audited(gold=False)).replace("no accuracy", "").split("## How to read this")[0]
     for heading in ("Measures", "By iteration and feature", "Lengths", "Agreement", "gold labels", "How to read"):
         assert f"\n## {heading}" in text or heading in text
     assert "| 1 | Safety | 3 | 3 | 0 | 0 | 0 | 1.0000 | 0.4385 to 1.0000 |" in text

@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from factory.errors import InputError
+import factory
 from factory.identity import digest
 from factory.schema import JUDGMENTS, PAIRS, conform
 from factory.stages.audit import report
@@ -187,26 +187,39 @@ def test_agreement_looks_at_the_audited_pairs_alone_and_at_every_two_judges() ->
     ]
 
 
-@pytest.mark.parametrize(
-    "labels", [["chosen", "rejected", "rejected", "chosen", None], [1, 2, 2, 1, None], ["1", " 2 ", "2", "1", ""]]
-)
-def test_gold_labels(labels: list[object]) -> None:
-    """right on chosen is right, right on rejected wrong, wrong on rejected right; unsure stays; one has no label."""
-    pairs = table([pair(number) for number in range(5)]).with_columns(gold=pl.Series(labels, strict=True))
-    found = report(pairs, judged(["right", "right", "wrong", "unsure", "right"]), "J", seed=1, gold="gold").gold
-    assert found is not None
-    assert (found.labelled, found.chosen_right) == (4, 0.5)
-    assert (found.n, found.right, found.unsure, found.wrong) == (4, 2, 1, 1)
-    assert (found.accuracy_without_unsure, found.accuracy_with_unsure) == (0.5, 0.75)
-
-
-def test_gold_columns_that_are_none() -> None:
-    pairs = table([pair(0)])
+def test_gold_labels() -> None:
+    """right on chosen is right, right on rejected wrong, wrong on rejected right; unsure stays; a tie, and no label."""
+    labels = ["chosen", "rejected", "rejected", "chosen", "tie", None]
+    pairs = table([pair(number) for number in range(6)])
+    gold = pairs.select("pair_id", gold=pl.Series(labels)).drop_nulls()
+    found = report(pairs, judged(["right", "right", "wrong", "unsure", "right", "right"]), "J", seed=1, gold=gold)
+    assert found.gold is not None
+    assert (found.gold.labelled, found.gold.chosen_right) == (5, 2 / 5)
+    assert (found.gold.n, found.gold.right, found.gold.unsure, found.gold.wrong) == (4, 2, 1, 1)
+    assert (found.gold.accuracy_without_unsure, found.gold.accuracy_with_unsure) == (0.5, 0.75)
     assert report(pairs, judged(["right"]), "J", seed=1).gold is None
-    with pytest.raises(InputError, match="the pairs have no column label"):
-        report(pairs, judged(["right"]), "J", seed=1, gold="label")
-    with pytest.raises(InputError, match="holds 'best'; labels are chosen or rejected, or 1 or 2"):
-        report(pairs.with_columns(label=pl.lit("best")), judged(["right"]), "J", seed=1, gold="label")
+
+
+def test_without_labels_it_is_agreement_and_with_them_accuracy() -> None:
+    """12 right, 4 wrong, 3 unsure, 1 unread; then 10 labels, 7 of them for chosen, and pairs nobody was asked about."""
+    verdicts = ["right"] * 12 + ["wrong"] * 4 + ["unsure"] * 3 + ["invalid"]
+    pairs = table([pair(number) for number in range(25)])
+    votes = judged(verdicts)
+    found = report(pairs, votes, "J", seed=1)
+    assert found.accuracy_decided == 12 / 16
+    assert found.estimate is not None
+    assert (found.measure, found.estimate.method, found.estimate.n) == ("agreement", "agreement", 25)
+    assert (found.estimate.accuracy, found.estimate.low) == (found.accuracy_without_unsure, found.wilson_low)
+    assert "63.2% (41.0% to 80.9%) is agreement: so often J" in found.meaning
+    assert "no accuracy" in found.meaning
+    gold = pairs.select("pair_id", gold=pl.Series(["chosen"] * 7 + ["rejected", "tie", "rejected"] + [None] * 15))
+    labelled = report(pairs, votes, "J", seed=1, gold=gold.drop_nulls())
+    assert labelled.estimate is not None
+    expected = factory.estimate(votes, gold.select("pair_id", right=pl.col("gold") == "chosen"))
+    assert (labelled.measure, labelled.estimate.n, labelled.estimate.n_gold) == ("accuracy", 25, 10)
+    assert (expected.n, expected.n_gold) == (20, 10)
+    assert labelled.meaning.startswith("accuracy: ")
+    assert "of all 25 pairs are labelled right, by 10 labels of people" in labelled.meaning
 
 
 def test_the_order_of_rows_means_nothing() -> None:

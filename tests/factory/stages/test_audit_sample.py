@@ -115,3 +115,11 @@ def test_a_judge_that_wrote_the_pairs_is_refused(judge: dict[str, str], policy: 
 
 def test_another_judge_is_welcome() -> None:
     check_independent(Judge(name="gpt-4o"), [None, "gpt-4o-mini", "", "org/gpt"], ["gpt-4"])
+
+
+def test_labelled_pairs_come_first_in_each_stratum() -> None:
+    pairs = pairs_of((1, "a", 40), (2, "b", 40))
+    labelled = pairs.sample(12, seed=3)
+    drawn = sample(pairs, 20, seed=1, first=labelled)
+    assert set(labelled["pair_id"]) <= set(drawn["pair_id"])
+    assert drawn["iteration"].value_counts().sort("iteration")["count"].to_list() == [10, 10]

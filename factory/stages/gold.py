@@ -1,0 +1,59 @@
+"""Labels that people gave: which reply of a pair is better, from a column of the pairs or from a table of answers."""
+
+from pathlib import Path
+
+import polars as pl
+
+from factory.errors import InputError
+
+CHOSEN, REJECTED, TIE = "chosen", "rejected", "tie"
+_ANSWERS = {"1": CHOSEN, "2": REJECTED, CHOSEN: CHOSEN, REJECTED: REJECTED, TIE: TIE}
+_SKIPPED = "skip"
+FILES = (".parquet", ".csv", ".jsonl", ".json", ".gz")
+"""How the name of a file of answers ends; any other name is a column's."""
+
+
+def is_file(gold: str) -> bool:
+    """Whether `gold` names a file of answers, and not a column of the pairs."""
+    return gold.casefold().endswith(FILES) or Path(gold).is_file()
+
+
+def from_column(pairs: pl.DataFrame, column: str) -> pl.DataFrame:
+    """[pair_id, gold]: the labels in a column of the pairs; InputError where there is none, or a label is none."""
+    if column not in pairs.columns:
+        raise InputError(f"the pairs have no column {column} for gold labels; they have {', '.join(pairs.columns)}")
+    labels = _read(pairs[column], f"the gold column {column}")
+    return pairs.select("pair_id", gold=labels).drop_nulls()
+
+
+def from_answers(answers: pl.DataFrame, where: str) -> pl.DataFrame:
+    """[pair_id, gold], one row a pair, from rows of pair_id, label (or right) and, where there are several, annotator.
+
+    A label is chosen or rejected (or 1 or 2), tie or skip; right is true or false. Of a person's answers on a pair the
+    last counts, skipped ones are none; between people more than half decide, and what none of the two replies gets
+    more than half of is a tie: the reply called chosen is not better.
+    """
+    column = next((name for name in ("label", "right") if name in answers.columns), None)
+    if column is None or "pair_id" not in answers.columns:
+        raise InputError(f"{where}: labels need the columns pair_id and label, or right; it has {answers.columns}")
+    labels = _read(answers[column], f"the column {column} of {where}")
+    who = pl.col("annotator").cast(pl.String) if "annotator" in answers.columns else pl.lit(None, pl.String)
+    last = answers.select("pair_id", gold=labels, who=who).unique(["pair_id", "who"], keep="last").drop_nulls("gold")
+    most = [(pl.col("gold") == name).mean() > 0.5 for name in (CHOSEN, REJECTED)]
+    decided = pl.when(most[0]).then(pl.lit(CHOSEN)).when(most[1]).then(pl.lit(REJECTED)).otherwise(pl.lit(TIE))
+    return last.group_by("pair_id").agg(gold=decided).sort("pair_id")
+
+
+def right(gold: pl.DataFrame) -> pl.DataFrame:
+    """[pair_id, right] as 1 and 0: a label is right where a person found chosen better; a tie is not."""
+    return gold.select("pair_id", right=(pl.col("gold") == CHOSEN).cast(pl.Float64))
+
+
+def _read(values: pl.Series, where: str) -> pl.Series:
+    """chosen, rejected, tie or null."""
+    text = values.cast(pl.String).str.strip_chars().str.to_lowercase().replace({"": None, _SKIPPED: None})
+    label = text.replace_strict({**_ANSWERS, "true": CHOSEN, "false": REJECTED}, default=None)
+    strange = text.filter(text.is_not_null() & label.is_null())
+    if len(strange):
+        raise InputError(f"{where} holds {strange[0]!r}; labels are chosen or rejected, or 1 or 2, tie or skip")
+    return label

@@ -1,0 +1,60 @@
+"""People's labels: what is read, how several answers on a pair become one, and what is refused."""
+
+import polars as pl
+import pytest
+
+from factory.errors import InputError
+from factory.stages.gold import from_answers, from_column, is_file, right
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [["chosen", "rejected", "tie", None], ["1", " 2 ", "TIE", ""], [True, False, None, None], [1, 2, None, None]],
+)
+def test_columns(labels: list[object]) -> None:
+    pairs = pl.DataFrame({"pair_id": list("abcd"), "best": labels}, strict=False)
+    found = dict(from_column(pairs, "best").iter_rows())
+    assert found == {"a": "chosen", "b": "rejected", **({"c": "tie"} if labels[2] else {})}
+
+
+def test_what_is_no_label() -> None:
+    pairs = pl.DataFrame({"pair_id": ["a"], "best": ["worst"]})
+    with pytest.raises(InputError, match="the pairs have no column label"):
+        from_column(pairs, "label")
+    with pytest.raises(InputError, match="the gold column best holds 'worst'; labels are chosen or rejected"):
+        from_column(pairs, "best")
+    with pytest.raises(InputError, match="labels need the columns pair_id and label"):
+        from_answers(pairs, "answers.csv")
+
+
+def test_several_people_and_second_thoughts() -> None:
+    """a: two to one. b: one each is a tie. c: skipped. d: the last answer of one person. e: a tie. f: a skip aside."""
+    rows = [
+        ("a", "chosen", "x"),
+        ("a", "chosen", "y"),
+        ("a", "rejected", "z"),
+        ("b", "chosen", "x"),
+        ("b", "rejected", "y"),
+        ("c", "skip", "x"),
+        ("d", "rejected", "x"),
+        ("d", "chosen", "x"),
+        ("e", "tie", "x"),
+        ("f", "rejected", "x"),
+        ("f", "skip", "y"),
+    ]
+    answers = pl.DataFrame(rows, ["pair_id", "label", "annotator"], orient="row")
+    found = from_answers(answers, "answers")
+    assert dict(found.iter_rows()) == {"a": "chosen", "b": "tie", "d": "chosen", "e": "tie", "f": "rejected"}
+    assert dict(right(found).iter_rows()) == {"a": 1, "b": 0, "d": 1, "e": 0, "f": 0}
+    alone = from_answers(answers.drop("annotator"), "answers")
+    assert dict(alone.iter_rows())["a"] == "rejected"
+
+
+def test_what_is_a_file() -> None:
+    assert [is_file(name) for name in ("label", "labels.parquet", "LABELS.CSV", "a.jsonl.gz", "gold")] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
