@@ -1,12 +1,15 @@
 """Which layout reads which rows of a frame."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import polars as pl
 
 from factory.readers.layouts import LAYOUTS
 from factory.readers.layouts.base import Layout
+from factory.readers.names import Columns
 from factory.readers.opened import Opened, columns_of
+from factory.readers.unfold import Unfolded, unfolded
 
 
 class Claim(NamedTuple):
@@ -14,27 +17,42 @@ class Claim(NamedTuple):
 
     layout: Layout | None
     rows: pl.LazyFrame
+    columns: Columns
+    remarks: tuple[str, ...] = ()
 
 
-def claimed(frame: pl.LazyFrame) -> list[Claim]:
-    """The layouts that read the rows of a frame, and the rows that are left."""
-    columns = frame.collect_schema()
+def claimed(frame: pl.LazyFrame, named: Mapping[str, str] | None = None) -> list[Claim]:
+    """The layouts that read the rows of a frame, and the rows that are left; `named` are columns the user names."""
+    columns = Columns(frame.collect_schema(), named)
+    return [claim for part in unfolded(frame, columns) for claim in _of_kind(part, named)]
+
+
+def _of_kind(part: Unfolded, named: Mapping[str, str] | None) -> list[Claim]:
+    columns = Columns(part.rows.collect_schema(), named)
+    fitting = [layout for layout in LAYOUTS.values() if layout.fits(columns)]
     claims: list[Claim] = []
-    rest = frame
-    for layout in (layout for layout in LAYOUTS.values() if layout.fits(columns)):
+    rest = part.rows
+    for layout in fitting:
         rows = layout.rows(columns)
         if rows is None:
-            return [*claims, Claim(layout, rest)]
+            return [*claims, Claim(layout, rest, columns, part.remarks)]
         mine, total = rest.select(rows.sum(), pl.len().alias("__total")).collect(engine="streaming").row(0)
+        if layout.most and mine * 2 <= total:
+            continue
+        remarks = (*part.remarks, layout.remark.format(f"{mine:,}")) if layout.remark else part.remarks
         if mine == total:
-            return [*claims, Claim(layout, rest)] if total or not claims else claims
+            return [*claims, Claim(layout, rest, columns, remarks)] if total or not claims else claims
         if mine:
-            claims.append(Claim(layout, rest.filter(rows)))
+            claims.append(Claim(layout, rest.filter(rows), columns, remarks))
         rest = rest.filter(~rows)
-    return [*claims, Claim(None, rest)]
+    return [*claims, Claim(next((layout for layout in fitting if layout.rest), None), rest, columns, part.remarks)]
 
 
 def no_layout(opened: Opened) -> str:
     """The sentence about an input that fits no layout."""
     known = "; ".join(f"{layout.name} ({layout.about})" for layout in LAYOUTS.values())
-    return f"{opened.where}: no pairs can be read from its columns, {columns_of(opened)}; the layouts known are {known}"
+    way = "name the columns, as in --columns prompt=…,chosen=…,rejected=…"
+    return (
+        f"{opened.where}: no pairs can be read from its columns, {columns_of(opened)}; {way}; "
+        f"the layouts known are {known}"
+    )

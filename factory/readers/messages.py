@@ -22,9 +22,22 @@ PolarsType: TypeAlias = pl.DataType | DataTypeClass
 
 _ROLE_KEYS = ("role", "from")
 _TEXT_KEYS = ("content", "value")
+_PART_KEYS = ("text", "value")
+_TEXT_PARTS = ("text", "input_text", "output_text")
 _TOOL_KEYS = ("tool_calls", "function_call")
-ROLES = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant", "chatgpt": "assistant"}
+ROLES = {
+    "human": "user",
+    "prompter": "user",
+    "gpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "chatgpt": "assistant",
+    "developer": "system",
+}
 """Other names of the roles."""
+_THOUGHT_KEYS = ("reasoning_content", "thinking", "reasoning")
+THINKING = "<think>\n{}\n</think>\n\n"
+"""How a reply's reasoning stands before it: as the chat templates of reasoning models write it."""
 TOOL_ROLES = ("tool", "function", "observation", "function_call", "function_response", "ipython")
 TOOL_TURNS, NOT_TEXT, BAD_ROLES = "tool_turns", "not_text", "bad_roles"
 
@@ -40,13 +53,31 @@ def turn(raw: Mapping[str, Any]) -> dict[str, str | None]:
     """A JSON chat message as a TURN; one that is no text alone keeps, as its content, the JSON it came as."""
     named = next((raw[key] for key in _ROLE_KEYS if isinstance(raw.get(key), str)), None)
     role = None if named is None else ROLES.get(named.lower(), named.lower())
-    content = next((raw[key] for key in _TEXT_KEYS if raw.get(key) is not None), None)
+    content = _content(next((raw[key] for key in _TEXT_KEYS if raw.get(key) is not None), None))
     problem = None
     if role in TOOL_ROLES or any(raw.get(key) for key in _TOOL_KEYS):
         problem, content = TOOL_TURNS, json.dumps(raw, ensure_ascii=False)
     elif not isinstance(content, str):
         problem, content = NOT_TEXT, json.dumps(content, ensure_ascii=False)
+    else:
+        thought = next((raw[key] for key in _THOUGHT_KEYS if isinstance(raw.get(key), str) and raw[key].strip()), None)
+        content = content if thought is None else THINKING.format(thought.strip()) + content
     return {"role": role, "content": content, PROBLEM: problem}
+
+
+def _content(raw: Any) -> Any:
+    """A message's content; parts that are all text are joined, a line break between."""
+    if not isinstance(raw, list) or not raw:
+        return raw
+    texts = [part if isinstance(part, str) else _part(part) for part in raw]
+    return raw if None in texts else "\n".join(text for text in texts if text is not None)
+
+
+def _part(raw: Any) -> str | None:
+    """The text of a part of a content, None for a picture and the like."""
+    if not isinstance(raw, dict) or raw.get("type", "text") not in _TEXT_PARTS:
+        return None
+    return next((raw[key] for key in _PART_KEYS if isinstance(raw.get(key), str)), None)
 
 
 def is_message(dtype: PolarsType | None) -> bool:
@@ -78,14 +109,36 @@ def turns_of(name: str, dtype: pl.DataType) -> pl.Expr:
 def _turn(message: pl.Expr, dtype: pl.Struct) -> pl.Expr:
     fields = dtype.to_schema()
     roles = [message.struct.field(key) for key in _ROLE_KEYS if fields.get(key) == pl.String]
-    texts = [message.struct.field(key) for key in _TEXT_KEYS if fields.get(key) == pl.String]
+    texts = [_text(message.struct.field(key), fields[key]) for key in _TEXT_KEYS if key in fields]
     role = pl.coalesce(roles).str.to_lowercase().replace(ROLES)
-    content = pl.coalesce(texts) if texts else pl.lit(None, dtype=pl.String)
+    content = pl.coalesce(*texts, pl.lit(None, dtype=pl.String))
+    for key in reversed([key for key in _THOUGHT_KEYS if fields.get(key) == pl.String]):
+        thought = message.struct.field(key).str.strip_chars()
+        content = pl.when(blank(thought)).then(content).otherwise(pl.format(THINKING + "{}", thought, content))
     tool = role.is_in(TOOL_ROLES).fill_null(value=False)
     for key in _TOOL_KEYS:
         tool = tool | _filled(message, key, fields.get(key))
     problem = pl.when(tool).then(pl.lit(TOOL_TURNS)).when(content.is_null()).then(pl.lit(NOT_TEXT))
     return pl.struct(role.alias("role"), content.alias("content"), problem.alias(PROBLEM))
+
+
+def _text(content: pl.Expr, dtype: PolarsType) -> pl.Expr:
+    """The text of a content: itself, or its parts where all of them are text."""
+    if dtype == pl.String:
+        return content
+    inner = pl.Series(dtype=dtype.inner).dtype if isinstance(dtype, pl.List) else None
+    if inner == pl.String:
+        return content.list.join("\n")
+    fields = inner.to_schema() if isinstance(inner, pl.Struct) else {}
+    texts = [pl.element().struct.field(key) for key in _PART_KEYS if fields.get(key) == pl.String]
+    if not texts:
+        return pl.lit(None, dtype=pl.String)
+    told = pl.coalesce(texts)
+    if fields.get("type") == pl.String:
+        told = pl.when(pl.element().struct.field("type").fill_null("text").is_in(_TEXT_PARTS)).then(told)
+    each = content.list.eval(told)
+    whole = each.list.eval(pl.element().is_not_null()).list.all()
+    return pl.when(whole).then(each.list.join("\n"))
 
 
 def _filled(message: pl.Expr, key: str, dtype: PolarsType | None) -> pl.Expr:
@@ -106,14 +159,6 @@ def joined(*parts: pl.Expr) -> pl.Expr:
     """Lists of turns one after the other; a null counts as no turns."""
     empty = pl.lit([], dtype=TURNS)
     return pl.concat_list([part.fill_null(empty) for part in parts])
-
-
-def under_system(columns: Mapping[str, pl.DataType], turns: pl.Expr) -> pl.Expr:
-    """`turns` below the text of the column `system`, where there is one and they do not begin with one of their own."""
-    if not is_text(columns.get("system")):
-        return turns
-    own = turns.list.first().struct.field("role").eq_missing("system")
-    return joined(said("system", pl.when(~blank(pl.col("system")) & ~own).then(pl.col("system"))), turns)
 
 
 def blank(text: pl.Expr) -> pl.Expr:

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-from factory.readers.layouts.base import Parts
+from factory.readers.asked import beside_text
+from factory.readers.layouts.base import Columns, Parts
 from factory.readers.messages import (
     BAD_ROLES,
     NOT_TEXT,
@@ -25,7 +26,8 @@ INTERNAL = (REASON, DETAIL, PROMPT, CHOSEN, REJECTED, _PROBLEM, _DIFFER, _HEAD, 
 """Columns that `normalise` adds."""
 
 PROMPTS_DIFFER, UNREADABLE, EMPTY_PROMPT, IDENTICAL = "prompts_differ", "unreadable", "empty_prompt", "identical"
-REPLY_REASONS = ("empty_chosen", "empty_rejected", IDENTICAL)
+TIE, ALONE = "tie", "alone"
+REPLY_REASONS = ("empty_chosen", "empty_rejected", IDENTICAL, TIE, ALONE)
 """Reasons that speak against the replies alone."""
 
 _SAYS = {
@@ -55,7 +57,7 @@ def verdict(*cases: Verdict) -> list[pl.Expr]:
     return [reason.alias(REASON), detail.alias(DETAIL)]
 
 
-def normalise(frame: pl.LazyFrame, parts: Parts) -> pl.LazyFrame:
+def normalise(frame: pl.LazyFrame, parts: Parts, columns: Columns) -> pl.LazyFrame:
     """`frame` with PROMPT (MESSAGES), CHOSEN, REJECTED (text), and REASON and DETAIL where the row cannot be used."""
     frame = frame.with_columns(parts.chosen.alias(CHOSEN), parts.rejected.alias(REJECTED))
     if parts.conversations:
@@ -64,9 +66,17 @@ def normalise(frame: pl.LazyFrame, parts: Parts) -> pl.LazyFrame:
         frame = frame.with_columns(_turns(parts.prompt).alias(PROMPT)).with_columns(
             problem_of(pl.col(PROMPT)).alias(_PROBLEM), pl.lit(value=False).alias(_DIFFER)
         )
-    unreadable = pl.lit(None, dtype=pl.String) if parts.unreadable is None else parts.unreadable
-    cases = (Verdict(unreadable.is_not_null(), UNREADABLE, unreadable), *_cases())
-    return frame.with_columns(verdict(*cases)).with_columns(plain(pl.col(PROMPT)).alias(PROMPT))
+    frame = frame.with_columns(without_blank_system(pl.col(PROMPT)).alias(PROMPT))
+    aside = [Verdict(why.is_not_null(), reason, why) for reason, why in (*parts.aside, *beside_text(columns))]
+    return frame.with_columns(verdict(*aside, *_cases())).with_columns(plain(pl.col(PROMPT)).alias(PROMPT))
+
+
+def without_blank_system(turns: pl.Expr) -> pl.Expr:
+    """TURNS without a system turn at their head that says nothing."""
+    first = turns.list.first().struct.field
+    return (
+        pl.when(first("role").eq_missing("system") & blank(first("content"))).then(turns.list.slice(1)).otherwise(turns)
+    )
 
 
 def _turns(prompt: pl.Expr | None) -> pl.Expr:

@@ -37,11 +37,17 @@ def unread_frame(rows: Sequence[Unread]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=UNREAD, orient="row")
 
 
+class UnclearError(Exception):
+    """What a file holds can be meant in two ways; the sentence asks which. `naming` says of which file."""
+
+
 @contextmanager
 def naming(where: str) -> Iterator[None]:
-    """Turn what polars or the disk say about `where` into one sentence."""
+    """Turn what polars, the disk or a layout say about `where` into one sentence."""
     try:
         yield
+    except UnclearError as error:
+        raise InputError(f"{where}: {error}") from error
     except pl.exceptions.PolarsError as error:
         raise InputError(f"{where}: cannot be read ({first_line(error)}); check the file") from error
     except OSError as error:

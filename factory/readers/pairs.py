@@ -6,12 +6,13 @@ from typing import NamedTuple
 import polars as pl
 
 from factory.errors import InputError
-from factory.readers.claims import claimed, no_layout
+from factory.readers.claims import Claim, claimed, no_layout
 from factory.readers.followers import fitting, followers
 from factory.readers.ids import pair_ids, prompt_ids
-from factory.readers.layouts.base import Layout, Parts
+from factory.readers.layouts.base import How, Layout, Parts, Reshaped
 from factory.readers.layouts.own import OWN
 from factory.readers.messages import blank
+from factory.readers.names import Columns
 from factory.readers.normal import CHOSEN, DETAIL, PROMPT, REASON, REJECTED, UNREADABLE, normalise
 from factory.readers.opened import Opened, naming
 from factory.readers.rejects import no_rejects, rejected_rows, source_of, unread_rows
@@ -31,7 +32,7 @@ class _Part(NamedTuple):
     rejected: pl.LazyFrame
 
 
-def read_pairs(inputs: PairsLike | Sequence[PairsLike], source: str | None = None) -> LazySplit:
+def read_pairs(inputs: PairsLike | Sequence[PairsLike], source: str | None = None, how: How | None = None) -> LazySplit:
     """Pairs from any number of inputs in any mixture of layouts, in the columns of PAIRS.
 
     A row's own `pair_id` is kept where it is a text that names that pair alone; otherwise it is the content hash, which
@@ -45,7 +46,7 @@ def read_pairs(inputs: PairsLike | Sequence[PairsLike], source: str | None = Non
     parts: list[_Part] = []
     for opened in open_inputs(inputs):
         with naming(opened.where):
-            parts += _read(opened, source if source is not None else opened.stem)
+            parts += _read(opened, source if source is not None else opened.stem, how or How())
     with naming("the pairs"):
         kept = with_unique_ids([part.kept for part in parts])
         return LazySplit(stack(kept), stack([no_rejects(), *(part.rejected for part in parts)]))
@@ -57,12 +58,12 @@ def load_pairs(inputs: PairsLike | Sequence[PairsLike], source: str | None = Non
         return read_pairs(inputs, source).kept.collect()
 
 
-def _read(opened: Opened, source: str | None) -> Iterator[_Part]:
-    claims = [claim for frame in opened.frames for claim in claimed(frame)]
+def _read(opened: Opened, source: str | None, how: How) -> Iterator[_Part]:
+    claims = [claim for frame in opened.frames for claim in claimed(frame, how.columns)]
     if not any(claim.layout for claim in claims):
         raise InputError(no_layout(opened))
     for claim in claims:
-        part = _unfit(claim.rows, source) if claim.layout is None else _fit(claim.rows, claim.layout, source)
+        part = _unfit(claim.rows, source) if claim.layout is None else _fit(claim, claim.layout, source, how)
         yield _computed(part) if opened.in_memory else part
     if opened.unread.height:
         yield _Part(_no_pairs(), unread_rows(opened.unread, source))
@@ -74,11 +75,13 @@ def _computed(part: _Part) -> _Part:
     return _Part(Identified(kept, kept), rejected)
 
 
-def _fit(rows: pl.LazyFrame, layout: Layout, source: str | None) -> _Part:
-    columns = rows.collect_schema()
-    parts = layout.parts(columns)
-    normal = normalise(rows, parts)
-    own = layout is OWN and columns["prompt"] == MESSAGES
+def _fit(claim: Claim, layout: Layout, source: str | None, how: How) -> _Part:
+    rows, columns = claim.rows, claim.rows.collect_schema()
+    shaped = layout.reshape(rows, claim.columns, how) if layout.reshape else Reshaped(rows)
+    known = Columns(shaped.rows.collect_schema(), how.columns) if layout.reshape else claim.columns
+    parts = layout.parts(known)
+    normal = normalise(shaped.rows, parts, known)
+    own = layout is OWN and columns.get("prompt") == MESSAGES
     given = _given_ids(rows, columns, own)
     pairs = _pairs(normal.filter(pl.col(REASON).is_null()), columns, parts, given, source)
     ids = rows.select("pair_id") if given.pair_id else pairs.select("pair_id")

@@ -5,12 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import polars as pl
 
 from factory.errors import InputError
-from factory.readers.claims import claimed
+from factory.readers.asked import Asked, asked, beside_text
+from factory.readers.claims import Claim, claimed
 from factory.readers.followers import KNOWN, followers
 from factory.readers.ids import prompt_ids
-from factory.readers.layouts.alpaca import question
-from factory.readers.layouts.base import Columns, Layout
-from factory.readers.messages import TURNS, is_messages, is_text, plain, problem_of, said, turns_of, under_system
+from factory.readers.layouts.base import How, Layout
+from factory.readers.messages import TURNS, is_messages, plain, problem_of, said, turns_of
+from factory.readers.names import Columns
 from factory.readers.normal import (
     DETAIL,
     PROMPT,
@@ -21,12 +22,12 @@ from factory.readers.normal import (
     normalise,
     prompt_cases,
     verdict,
+    without_blank_system,
 )
 from factory.readers.opened import Opened, columns_of, naming
 from factory.readers.rejects import no_rejects, rejected_rows, source_of, unread_rows
 from factory.readers.sources import PairsLike, open_inputs
 from factory.readers.stacking import row_json, stack
-from factory.readers.transcripts import asked, is_transcript
 from factory.schema import FEATURES, MESSAGES, PROMPTS, REJECTED, Split
 
 RUN_TABLE = "prompts.parquet"
@@ -35,7 +36,7 @@ _TAKEN = frozenset({*KNOWN, *PROMPTS.columns, *FEATURES.columns, *REJECTED.colum
 """Names that columns of the user's may not have beside a prompt: the line fills them in."""
 
 
-def read_prompts(inputs: PairsLike | Sequence[PairsLike]) -> Split:
+def read_prompts(inputs: PairsLike | Sequence[PairsLike], columns: Mapping[str, str] | None = None) -> Split:
     """Prompts from any number of inputs: the columns prompt_id, prompt and source of PROMPTS, then the user's others.
 
     Looked for in this order, row by row: `prompt` (text or messages), `messages`, `conversations`, `instruction` with
@@ -49,7 +50,7 @@ def read_prompts(inputs: PairsLike | Sequence[PairsLike]) -> Split:
     rejected: list[pl.LazyFrame] = [no_rejects()]
     for opened in open_inputs(inputs, table=RUN_TABLE):
         with naming(opened.where):
-            for part in _read(opened):
+            for part in _read(opened, columns or {}):
                 kept.append(part.kept.lazy())
                 rejected.append(part.rejected.lazy())
     with naming("the prompts"):
@@ -65,13 +66,18 @@ def _without_echo(prompts: pl.DataFrame) -> pl.DataFrame:
     return prompts.drop(given) if given in prompts and (prompts[given] == prompts["prompt_id"]).all() else prompts
 
 
-def _read(opened: Opened) -> Iterator[Split]:
-    claims = [claim for frame in opened.frames for claim in claimed(frame)]
-    if not any(claim.layout or _candidates(claim.rows.collect_schema()) for claim in claims):
-        wanted = "prompt, instruction, question, messages, conversations or turns"
-        raise InputError(f"{opened.where}: no column holds prompts; it has {columns_of(opened)}, and needs {wanted}")
+def _read(opened: Opened, named: Mapping[str, str]) -> Iterator[Split]:
+    claims = [claim for frame in opened.frames for claim in claimed(frame, named)]
+    if not any(claim.layout or _asked(claim.columns) for claim in claims):
+        wanted = "prompt, instruction, question, query, messages, conversations or turns"
+        raise InputError(
+            f"{opened.where}: no column holds prompts; it has {columns_of(opened)}, and needs {wanted}, "
+            "or a column named with --columns prompt=…"
+        )
     for claim in claims:
-        yield _from_pairs(claim.rows, claim.layout, opened) if claim.layout else _from_columns(claim.rows, opened)
+        layout = claim.layout
+        whole = layout is not None and (layout.reshape is None or asked(claim.columns) is None)
+        yield _from_pairs(claim, layout, opened) if layout and whole else _from_columns(claim, opened)
     if opened.unread.height:
         yield Split(_no_prompts(), unread_rows(opened.unread, opened.stem).collect())
 
@@ -80,47 +86,46 @@ def _no_prompts() -> pl.DataFrame:
     return PROMPTS.empty().drop("portion")
 
 
-def _from_pairs(rows: pl.LazyFrame, layout: Layout, opened: Opened) -> Split:
-    columns = rows.collect_schema()
-    normal = normalise(rows, layout.parts(columns))
+def _from_pairs(claim: Claim, layout: Layout, opened: Opened) -> Split:
+    rows, columns = claim.rows, claim.columns
+    if layout.reshape:
+        rows = layout.reshape(rows, columns, How()).rows
+        columns = Columns(rows.collect_schema(), columns.named)
+    normal = normalise(rows, layout.parts(columns), columns)
     found = pl.col(REASON)
     bad = Verdict(found.is_not_null() & ~found.is_in(REPLY_REASONS), found, pl.col(DETAIL))
     judged = normal.with_columns(verdict(bad, *prompt_cases(pl.col(PROMPT), pl.lit(None, dtype=pl.String))))
-    return _split(judged, columns, {}, opened.stem)
+    return _split(judged, claim.rows.collect_schema(), {}, opened.stem)
 
 
-def _from_columns(rows: pl.LazyFrame, opened: Opened) -> Split:
-    columns = rows.collect_schema()
-    candidates = _candidates(columns)
-    if not candidates:
+def _from_columns(claim: Claim, opened: Opened) -> Split:
+    rows, columns = claim.rows, claim.columns
+    schema = rows.collect_schema()
+    found = _asked(columns)
+    if found is None:
         why = Verdict(pl.lit(value=True), UNREADABLE, f"none of its columns holds a prompt: {', '.join(columns)}")
-        return _split(
-            rows.with_columns(pl.lit([], dtype=MESSAGES).alias(PROMPT), *verdict(why)), columns, {}, opened.stem
-        )
-    empty = pl.lit([], dtype=TURNS)
-    found = pl.coalesce(*(candidates[name] for name in candidates), empty)
-    rows = rows.with_columns(under_system(columns, _unanswered(found)).alias(PROMPT))
-    judged = rows.with_columns(verdict(*prompt_cases(pl.col(PROMPT), problem_of(pl.col(PROMPT)))))
-    spent = {*candidates, *(["system"] if is_text(columns.get("system")) else [])}
-    if "instruction" in candidates and is_text(columns.get("input")):
-        spent.add("input")
-    extra = followers(columns, spent, _TAKEN)
-    return _split(judged.with_columns(plain(pl.col(PROMPT)).alias(PROMPT)), columns, extra, opened.stem)
+        nothing = rows.with_columns(pl.lit([], dtype=MESSAGES).alias(PROMPT), *verdict(why))
+        return _split(nothing, schema, {}, opened.stem)
+    turns = _unanswered(found.turns.fill_null(pl.lit([], dtype=TURNS)))
+    rows = rows.with_columns(without_blank_system(turns).alias(PROMPT))
+    beside = [Verdict(why.is_not_null(), reason, why) for reason, why in beside_text(columns)]
+    judged = rows.with_columns(verdict(*beside, *prompt_cases(pl.col(PROMPT), problem_of(pl.col(PROMPT)))))
+    extra = followers(columns, {name for names in found.columns.values() for name in names}, _TAKEN)
+    return _split(judged.with_columns(plain(pl.col(PROMPT)).alias(PROMPT)), schema, extra, opened.stem)
 
 
-def _candidates(columns: Columns) -> dict[str, pl.Expr]:
-    """The columns that may hold a prompt, as TURNS that are null where the row has none, the first to ask first."""
-    found: dict[str, pl.Expr] = {}
-    for name in ("prompt", "messages", "conversations", "instruction", "question", "turns"):
-        dtype = columns.get(name)
-        if dtype is not None and is_messages(dtype):
-            found[name] = turns_of(name, dtype)
-        elif is_text(dtype):
-            text = question(columns) if name == "instruction" else pl.col(name)
-            found[name] = pl.when(is_transcript(text)).then(asked(text)).otherwise(said("user", text))
-        elif name == "turns" and dtype == pl.List(pl.String):
-            found[name] = said("user", pl.col(name).list.first())
-    return found
+def _asked(columns: Columns) -> Asked | None:
+    """Where prompts are: as in pairs, else the first of a list of turns."""
+    found = asked(columns)
+    turns = columns.first("turns")
+    dtype = None if turns is None else columns[turns]
+    if turns is None or not (is_messages(dtype) or dtype == pl.List(pl.String)):
+        return found
+    first = said("user", pl.col(turns).list.first()) if dtype == pl.List(pl.String) else turns_of(turns, columns[turns])
+    if found is None:
+        return Asked(first, {"prompt": (turns,)}, None, written=True, spoken=False, given=pl.col(turns).is_not_null())
+    used = found.columns | {"prompt": (*found.columns["prompt"], turns)}
+    return found._replace(turns=pl.coalesce(found.turns, first), columns=used)
 
 
 def _unanswered(turns: pl.Expr) -> pl.Expr:

@@ -12,18 +12,14 @@ import polars as pl
 
 from factory.identity import mend
 from factory.readers.messages import ODD, TURN, message_kind, turn
+from factory.readers.names import SPOKEN
 
 CHUNK = 20_000
 """Records held as Python objects at once."""
 
-SPOKEN = frozenset(
-    ("prompt", "messages", "conversations", "turns", "instruction", "input", "question", "system", "chosen", "rejected")
-)
-"""Columns that hold what somebody says: what is neither text nor messages there must not pass for a text."""
-
 _INT64 = 2**63
 _LIST_KINDS = ("messages", "texts", "rounds")
-_DTYPES: dict[str, pl.DataType] = {
+DTYPES: dict[str, pl.DataType] = {
     "text": pl.String(),
     "json": pl.String(),
     "odd": ODD,
@@ -36,6 +32,7 @@ _DTYPES: dict[str, pl.DataType] = {
     "rounds": pl.List(pl.List(pl.String())),
     "empty": pl.List(pl.Null()),
 }
+"""The kinds of values, and the column type of each."""
 
 
 class Value(NamedTuple):
@@ -105,7 +102,7 @@ class _Group:
     def flush(self) -> None:
         """Turn the records held into a frame."""
         if self._rows and self.kinds:
-            columns = {name: _column([row.get(name) for row in self._rows], k) for name, k in self.kinds.items()}
+            columns = {name: column([row.get(name) for row in self._rows], k) for name, k in self.kinds.items()}
             self._frames.append(pl.DataFrame(columns))
             self._rows = []
 
@@ -128,8 +125,9 @@ def _merged(one: str, other: str) -> str | None:
     return one if other == "empty" and one in _LIST_KINDS else None
 
 
-def _column(values: list[Any], kind: str) -> pl.Series:
-    dtype = _DTYPES.get(kind, pl.Null())
+def column(values: list[Any], kind: str) -> pl.Series:
+    """Values of a kind as a column of its type; what is no Unicode in them is mended."""
+    dtype = DTYPES.get(kind, pl.Null())
     if kind == "float":
         values = [None if value is None else float(value) for value in values]
     if kind == "messages":
@@ -154,7 +152,7 @@ def _mended(value: Any) -> Any:
 def _messages(values: list[Any]) -> pl.Series:
     """Lists of turns, built column by column, which is several times quicker than from the dicts themselves."""
     flat = [item for value in values if value for item in value]
-    fields = {name: _column([item[name] for item in flat], "text") for name in TURN.to_schema()}
+    fields = {name: column([item[name] for item in flat], "text") for name in TURN.to_schema()}
     owners = [row for row, value in enumerate(values) if value for _ in value]
     turns = pl.DataFrame(fields).select(pl.struct(*fields).alias("turns"), owner=pl.Series(owners, dtype=pl.Int64))
     grouped = turns.group_by("owner", maintain_order=True).agg("turns")

@@ -10,7 +10,6 @@ import polars as pl
 
 from factory.errors import InputError, first_line
 from factory.identity import mend
-from factory.readers.cells import unfolded
 from factory.readers.opened import Unread, naming, unread_frame
 from factory.readers.records import Value, cell, frames_of
 from factory.schema import LOGPS, PAIRS
@@ -158,10 +157,7 @@ def _listed(raw: Any) -> list[Any] | None:
 
 
 def read_csv(stream: BinaryIO, where: str, tabs: bool) -> Rows:
-    """CSV with a header; the separator is the comma, semicolon or tab that the header holds most of.
-
-    A cell that is written out as a message or a list of them, such as `[{"role": "user", …}]`, is read as that.
-    """
+    """CSV with a header; the separator is the comma, semicolon or tab that the header holds most of."""
     text = decoded(stream.read(), where)
     header_line = text.lstrip("\r\n").split("\n", 1)[0]
     separator = "\t" if tabs else max(",;\t", key=header_line.count)
@@ -178,7 +174,7 @@ def read_csv(stream: BinaryIO, where: str, tabs: bool) -> Rows:
         rows = _ragged_csv(text, where, separator)
     if not rows.frames[0].height:
         raise InputError(f"{where}: it holds no row; check that it is the file you mean")
-    return Rows(tuple(made for frame in rows.frames for made in unfolded(_typed(frame))), rows.unread)
+    return Rows(tuple(map(_typed, rows.frames)), rows.unread)
 
 
 def _ragged_csv(text: str, where: str, separator: str) -> Rows:

@@ -1,7 +1,5 @@
 """Pair layouts: one file each, tried in this order. To add one: a file with a `Layout`, and a line here."""
 
-from factory.readers.layouts.alpaca import ALPACA
-from factory.readers.layouts.axolotl import AXOLOTL
 from factory.readers.layouts.base import Layout
 from factory.readers.layouts.hh_rlhf import HH_RLHF
 from factory.readers.layouts.labelled import LABELLED
@@ -22,8 +20,6 @@ LAYOUTS: dict[str, Layout] = {
         SHAREGPT,
         TRL_IMPLICIT,
         PLAIN,
-        ALPACA,
-        AXOLOTL,
         LABELLED,
         HH_RLHF,
         TRL_IMPLICIT_TEXT,

@@ -6,8 +6,32 @@ from typing import NamedTuple
 
 import polars as pl
 
-Columns = Mapping[str, pl.DataType]
-"""The columns of a file and their types."""
+from factory.readers.names import Columns
+
+__all__ = ["Columns", "How", "Layout", "Parts", "Reshaped", "every_row"]
+
+PAIRINGS = ("best_worst", "adjacent", "all")
+"""Which pairs are made of more than two candidates."""
+_FOLLOWING = ("label", "score")
+"""Roles whose columns follow the pair all the same."""
+
+
+class How(NamedTuple):
+    """How the user wants inputs to be read."""
+
+    columns: Mapping[str, str] = {}
+    """Role to the column that has it, where its name does not say so."""
+    layout: str | None = None
+    """The one layout to read by; None: found by looking."""
+    pairs: str = PAIRINGS[0]
+
+
+class Reshaped(NamedTuple):
+    """The rows of a file made into one row per pair."""
+
+    rows: pl.LazyFrame
+    """The columns there were, and further ones whose names begin with two underscores."""
+    remarks: tuple[str, ...] = ()
 
 
 class Parts(NamedTuple):
@@ -18,12 +42,17 @@ class Parts(NamedTuple):
     chosen: pl.Expr
     """Text, or TURNS when `conversations`."""
     rejected: pl.Expr
-    used: frozenset[str]
-    """Columns that end up in the pair; all others are the user's and follow it."""
+    columns: Mapping[str, tuple[str, ...]]
+    """Role to the columns that end up in it; all others are the user's and follow the pair."""
     conversations: bool = False
     """The replies are lists of turns that may begin with the prompt."""
-    unreadable: pl.Expr | None = None
-    """Text that says why a row cannot be read, null where it can."""
+    aside: tuple[tuple[str, pl.Expr], ...] = ()
+    """Reasons to set a row aside, each with a text that says why, null where it does not apply."""
+
+    @property
+    def used(self) -> frozenset[str]:
+        """Columns that end up in the pair."""
+        return frozenset(name for role, names in self.columns.items() if role not in _FOLLOWING for name in names)
 
 
 def every_row(columns: Columns) -> pl.Expr | None:
@@ -43,3 +72,11 @@ class Layout:
     parts: Callable[[Columns], Parts]
     rows: Callable[[Columns], pl.Expr | None] = every_row
     """Which rows of such a file are in it; None: all. Rows that are not go on to the next layout that fits."""
+    reshape: Callable[[pl.LazyFrame, Columns, How], Reshaped] | None = None
+    """Makes rows of pairs of the rows of a file; `parts` is then asked of those."""
+    rest: bool = False
+    """It also takes the rows that no layout claims: their prompt is empty."""
+    most: bool = False
+    """It claims rows only where they are most of those that are left: too few of them are there by chance."""
+    remark: str = ""
+    """What is said of the rows it reads, `{}` being their number."""

@@ -2,22 +2,28 @@ r"""hh-rlhf: two whole dialogues as texts, `\n\nHuman: …\n\nAssistant: …`, t
 
 import polars as pl
 
+from factory.readers.asked import replies, reply
 from factory.readers.layouts.base import Columns, Layout, Parts
-from factory.readers.messages import is_text
 from factory.readers.transcripts import is_transcript, turns
 
 
 def _fits(columns: Columns) -> bool:
-    return is_text(columns.get("chosen")) and is_text(columns.get("rejected"))
+    pair = replies(columns)
+    return pair is not None and pair.kind == "text"
 
 
 def _rows(columns: Columns) -> pl.Expr:
-    return is_transcript(pl.col("chosen")) & is_transcript(pl.col("rejected"))
+    pair = replies(columns)
+    assert pair is not None
+    return is_transcript(reply(columns, pair.chosen)) & is_transcript(reply(columns, pair.rejected))
 
 
 def _parts(columns: Columns) -> Parts:
-    used = frozenset({"chosen", "rejected", "prompt", "question"} & set(columns))
-    return Parts(None, turns(pl.col("chosen")), turns(pl.col("rejected")), used, conversations=True)
+    pair = replies(columns)
+    assert pair is not None
+    chosen, rejected = (turns(reply(columns, name)) for name in (pair.chosen, pair.rejected))
+    used = {"prompt": (), "chosen": (pair.chosen,), "rejected": (pair.rejected,)}
+    return Parts(None, chosen, rejected, used, conversations=True)
 
 
 HH_RLHF = Layout("hh_rlhf", r"chosen, rejected: transcripts (\n\nHuman: …\n\nAssistant: …)", _fits, _parts, _rows)

@@ -1,38 +1,95 @@
-"""A prompt, two replies, and a label, 1 or 2, that says which one is better (LLMBar)."""
+"""Two replies and which of them is the better one: by a label, a winner, a signed strength, votes or scores.
+
+LLMBar, HelpSteer 2 and 3, PKU-SafeRLHF, SHP, WebGPT, Chatbot Arena, MT-Bench, JudgeBench, AlpacaFarm, PandaLM. The
+replies may be whole conversations; of one that goes on after the turn that was judged, the rest is left out.
+"""
 
 import polars as pl
 
-from factory.readers.layouts.base import Columns, Layout, Parts
-from factory.readers.messages import is_text, said
+from factory.readers.asked import asked, kind_of, reply
+from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
+from factory.readers.normal import TIE, UNREADABLE
+from factory.readers.verdicts import better, verdicts_in
 
-_PROMPTS = ("prompt", "instruction", "input", "question")
-_REPLIES = (("response_1", "response_2"), ("output_1", "output_2"))
-_LABEL = "label"
-
-
-def _prompt(columns: Columns) -> str | None:
-    return next((name for name in _PROMPTS if is_text(columns.get(name))), None)
+_STEMS = (
+    "response",
+    "output",
+    "answer",
+    "completion",
+    "conversation",
+    "reply",
+    "human_ref",
+    "orig_response",
+    "summary",
+)
+_ENDINGS = (("1", "2"), ("0", "1"), ("a", "b"), ("A", "B"))
+_BETTER, _SAID = "__better", "__said"
 
 
 def _replies(columns: Columns) -> tuple[str, str] | None:
-    return next((pair for pair in _REPLIES if all(is_text(columns.get(name)) for name in pair)), None)
+    named = columns.first("first"), columns.first("second")
+    if named[0] and named[1]:
+        return named[0], named[1]
+    for stem in _STEMS:
+        for one, two in _ENDINGS:
+            for between in ("_", ""):
+                pair = f"{stem}{between}{one}", f"{stem}{between}{two}"
+                if f"{stem}{between}0" in columns and one == "1":
+                    continue
+                if all(name in columns and kind_of(columns[name]) for name in pair):
+                    return pair
+    return None
 
 
 def _fits(columns: Columns) -> bool:
-    label = columns.get(_LABEL)
-    readable = label is not None and (label.is_integer() or is_text(label))
-    return readable and _prompt(columns) is not None and _replies(columns) is not None
+    pair = _replies(columns)
+    if pair is None or kind_of(columns[pair[0]]) != kind_of(columns[pair[1]]) or not verdicts_in(columns, pair):
+        return False
+    return kind_of(columns[pair[0]]) == "messages" or asked(columns) is not None
+
+
+def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
+    pair = _replies(columns)
+    assert pair is not None
+    found = better(frame, columns, pair)
+    return Reshaped(frame.with_columns(found.sign.alias(_BETTER), found.said.alias(_SAID)), found.remarks)
+
+
+def _side(columns: Columns, name: str) -> pl.Expr:
+    """A reply; of a conversation, what goes up to the turn that was judged."""
+    turns = reply(columns, name)
+    if kind_of(columns[name]) != "messages" or not columns.get("turn", pl.Null()).is_integer():
+        return turns
+    led = turns.list.first().struct.field("role").eq_missing("system").cast(pl.Int64)
+    return turns.list.head(led + 2 * pl.col("turn").cast(pl.Int64).fill_null(1 << 20))
 
 
 def _parts(columns: Columns) -> Parts:
-    name, (one, two) = _prompt(columns) or "", _replies(columns) or ("", "")
-    label = pl.col(_LABEL).cast(pl.String).str.strip_chars()
-    chosen = pl.when(label == "1").then(pl.col(one)).when(label == "2").then(pl.col(two))
-    rejected = pl.when(label == "1").then(pl.col(two)).when(label == "2").then(pl.col(one))
-    why = pl.format("the label is {}, and only 1 or 2 names a reply", label.fill_null("empty"))
-    unreadable = pl.when(~label.is_in(["1", "2"]).fill_null(value=False)).then(why)
-    used = frozenset({name, one, two, _LABEL})
-    return Parts(said("user", pl.col(name)), chosen, rejected, used, unreadable=unreadable)
+    pair = _replies(columns)
+    assert pair is not None
+    found, kind = asked(columns), kind_of(columns[pair[0]])
+    one, two = (_side(columns, name) for name in pair)
+    sign, names = pl.col(_BETTER), verdicts_in(columns, pair)
+    first, second = sign == 1, sign == -1
+    says = pl.format("{} says {}, which names no reply", pl.lit(", ".join(names)), pl.col(_SAID).fill_null("nothing"))
+    return Parts(
+        None if found is None else found.turns,
+        pl.when(first).then(one).when(second).then(two),
+        pl.when(first).then(two).when(second).then(one),
+        ({} if found is None else found.columns) | {"chosen": pair, "rejected": pair, "label": names},
+        conversations=kind != "text",
+        aside=(
+            (UNREADABLE, pl.when(sign.is_null()).then(says)),
+            (TIE, pl.when(sign == 0).then(pl.lit("neither reply is the better one"))),
+        ),
+    )
 
 
-LABELLED = Layout("labelled", "prompt, response_1, response_2: text; label: 1 or 2, the better one", _fits, _parts)
+LABELLED = Layout(
+    "labelled",
+    "prompt, and response_1 and response_2 (or _a and _b, 0 and 1, output, answer, conversation, …); label, winner, "
+    "preference, choice, overall_preference, … or score_1 and score_2: which is better",
+    _fits,
+    _parts,
+    reshape=_reshape,
+)

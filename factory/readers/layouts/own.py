@@ -2,17 +2,30 @@
 
 import polars as pl
 
+from factory.readers.asked import asked
+from factory.readers.explicit import explicit, prompted
 from factory.readers.layouts.base import Columns, Layout, Parts
-from factory.readers.messages import is_messages, is_text, turns_of
 
 
 def _fits(columns: Columns) -> bool:
-    return is_messages(columns.get("prompt")) and is_text(columns.get("chosen")) and is_text(columns.get("rejected"))
+    found = prompted(columns, "text")
+    return found is not None and found.spoken
+
+
+def _rows(columns: Columns) -> pl.Expr | None:
+    found = asked(columns)
+    return None if found is None else found.talked
 
 
 def _parts(columns: Columns) -> Parts:
-    used = frozenset({"prompt", "chosen", "rejected"})
-    return Parts(turns_of("prompt", columns["prompt"]), pl.col("chosen"), pl.col("rejected"), used)
+    return explicit(columns, asked(columns))
 
 
-OWN = Layout("pairs", "prompt: message list; chosen, rejected: text", _fits, _parts)
+OWN = Layout(
+    "pairs",
+    "prompt (or messages, conversations, trajectory, …): message list; chosen, rejected: text",
+    _fits,
+    _parts,
+    _rows,
+    rest=True,
+)

@@ -3,25 +3,31 @@
 Files are met in which the replies repeat the prompt; it is not doubled then.
 """
 
+import polars as pl
+
+from factory.readers.asked import asked
+from factory.readers.explicit import explicit, prompted
 from factory.readers.layouts.base import Columns, Layout, Parts
-from factory.readers.messages import is_messages, turns_of
-
-_PROMPTS = ("prompt", "conversations")
-
-
-def _prompt(columns: Columns) -> str | None:
-    return next((name for name in _PROMPTS if is_messages(columns.get(name))), None)
 
 
 def _fits(columns: Columns) -> bool:
-    replies = is_messages(columns.get("chosen")) and is_messages(columns.get("rejected"))
-    return replies and _prompt(columns) is not None
+    found = prompted(columns, "messages")
+    return found is not None and found.spoken
+
+
+def _rows(columns: Columns) -> pl.Expr | None:
+    found = asked(columns)
+    return None if found is None else found.talked
 
 
 def _parts(columns: Columns) -> Parts:
-    names = (_prompt(columns) or "", "chosen", "rejected")
-    prompt, chosen, rejected = (turns_of(name, columns[name]) for name in names)
-    return Parts(prompt, chosen, rejected, frozenset(names), conversations=True)
+    return explicit(columns, asked(columns))
 
 
-TRL_CONVERSATIONAL = Layout("trl_conversational", "prompt, chosen, rejected: message lists", _fits, _parts)
+TRL_CONVERSATIONAL = Layout(
+    "trl_conversational",
+    "prompt (or messages, conversations, …), chosen, rejected: message lists",
+    _fits,
+    _parts,
+    _rows,
+)

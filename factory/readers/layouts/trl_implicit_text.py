@@ -1,11 +1,22 @@
-"""TRL's standard implicit layout: two texts that begin with the same prompt."""
+"""TRL's standard implicit layout: two texts that begin with the same prompt.
+
+That replies begin alike proves no prompt, so nothing is read so while anything else could be one, nor where most rows
+share no whole line.
+"""
+
+import re
 
 import polars as pl
 
+from factory.readers.asked import is_texty, replies
 from factory.readers.layouts.base import Columns, Layout, Parts
-from factory.readers.messages import ODD, is_text, said
+from factory.readers.messages import is_message, is_messages, said
+from factory.schema import PAIRS
 
 _CUT = pl.Struct({"prompt": pl.String(), "chosen": pl.String(), "rejected": pl.String()})
+_BOUNDARY = re.compile(r"\n\s*|(?:^|(?<=\n))(?:Assistant|AI|Answer|Response|Bot|A):\s*")
+_WORDS = r"\S\s+\S"
+_WRITTEN_OUT = r"^\s*[\[{]"
 
 
 def _shared(one: str, other: str) -> int:
@@ -18,11 +29,10 @@ def _shared(one: str, other: str) -> int:
 
 
 def cut(chosen: str, rejected: str) -> tuple[str, str, str]:
-    """Prompt, chosen and rejected of two texts: the prompt is what they share, up to the last white space in it."""
-    end = _shared(chosen, rejected)
-    if end and not chosen[end - 1].isspace():
-        end -= len(chosen[:end].rsplit(None, 1)[-1])
-    return chosen[:end].rstrip(), chosen[end:].lstrip(), rejected[end:].lstrip()
+    """Prompt, chosen and rejected of two texts: what they share, up to its last line break or role (`Answer:`)."""
+    begun = chosen[: _shared(chosen, rejected)]
+    end = max((found.end() for found in _BOUNDARY.finditer(begun)), default=0)
+    return begun[:end].rstrip(), chosen[end:].lstrip(), rejected[end:].lstrip()
 
 
 def _cut_all(rows: pl.Series) -> pl.Series:
@@ -32,17 +42,49 @@ def _cut_all(rows: pl.Series) -> pl.Series:
     return pl.DataFrame(columns, schema=_CUT.to_schema()).to_struct(rows.name)
 
 
+def _pieces(columns: Columns) -> pl.Expr:
+    pair = replies(columns)
+    assert pair is not None
+    both = pl.struct(pl.col(pair.chosen).alias("chosen"), pl.col(pair.rejected).alias("rejected"))
+    return both.map_batches(_cut_all, return_dtype=_CUT, is_elementwise=True)
+
+
+def _others(columns: Columns) -> list[str]:
+    """Columns of texts that might be the prompt."""
+    pair = replies(columns)
+    known = {*PAIRS.columns} | ({pair.chosen, pair.rejected} if pair else set())
+    return [name for name, dtype in columns.items() if is_texty(dtype) and name not in known]
+
+
 def _fits(columns: Columns) -> bool:
-    prompted = ODD in (columns.get("prompt"), columns.get("question"))
-    return not prompted and is_text(columns.get("chosen")) and is_text(columns.get("rejected"))
+    pair = replies(columns)
+    spoken = any(is_message(dtype) or is_messages(dtype) for dtype in columns.values())
+    return pair is not None and pair.kind == "text" and not columns.asked and not spoken
+
+
+def _rows(columns: Columns) -> pl.Expr:
+    shared = _pieces(columns).struct.field("prompt").str.len_bytes() > 0
+    for name in _others(columns):
+        text = pl.col(name).cast(pl.String)
+        several_words = text.str.contains(_WORDS) & ~text.str.contains(_WRITTEN_OUT)
+        shared = shared & ~several_words.any()
+    return shared.fill_null(value=False)
 
 
 def _parts(columns: Columns) -> Parts:
-    found = pl.struct("chosen", "rejected").map_batches(_cut_all, return_dtype=_CUT, is_elementwise=True).struct.field
-    used = frozenset({"chosen", "rejected", "prompt", "question"} & set(columns))
+    pair, found = replies(columns), _pieces(columns).struct.field
+    assert pair is not None
+    both = (pair.chosen, pair.rejected)
+    used = {"prompt": both, "chosen": both[:1], "rejected": both[1:]}
     return Parts(said("user", found("prompt")), found("chosen"), found("rejected"), used)
 
 
 TRL_IMPLICIT_TEXT = Layout(
-    "trl_implicit_text", "chosen, rejected: texts that begin with the same prompt", _fits, _parts
+    "trl_implicit_text",
+    "chosen, rejected: texts that begin with the same prompt, and no other column that may hold one",
+    _fits,
+    _parts,
+    _rows,
+    most=True,
+    remark="{} prompts are cut out of what both replies begin with, at a line break or a role",
 )

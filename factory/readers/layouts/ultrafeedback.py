@@ -2,19 +2,24 @@
 
 import polars as pl
 
+from factory.readers.asked import asked
+from factory.readers.explicit import explicit, prompted
 from factory.readers.layouts.base import Columns, Layout, Parts
-from factory.readers.messages import is_messages, is_text, said, turns_of
 
 
 def _fits(columns: Columns) -> bool:
-    replies = is_messages(columns.get("chosen")) and is_messages(columns.get("rejected"))
-    return replies and is_text(columns.get("prompt"))
+    return prompted(columns, "messages") is not None
+
+
+def _rows(columns: Columns) -> pl.Expr | None:
+    found = asked(columns)
+    return None if found is None else found.given
 
 
 def _parts(columns: Columns) -> Parts:
-    chosen, rejected = (turns_of(name, columns[name]) for name in ("chosen", "rejected"))
-    used = frozenset({"prompt", "chosen", "rejected"})
-    return Parts(said("user", pl.col("prompt")), chosen, rejected, used, conversations=True)
+    return explicit(columns, asked(columns))
 
 
-ULTRAFEEDBACK = Layout("ultrafeedback", "prompt: text; chosen, rejected: message lists", _fits, _parts)
+ULTRAFEEDBACK = Layout(
+    "ultrafeedback", "prompt (or question, instruction, …): text; chosen, rejected: message lists", _fits, _parts, _rows
+)

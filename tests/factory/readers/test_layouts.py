@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from factory.errors import InputError
 from factory.identity import pair_id, prompt_id
 from factory.readers import read_pairs, read_prompts
 from factory.readers.layouts import LAYOUTS
@@ -107,8 +108,8 @@ def shared_text(turns, chosen, rejected):
 CASES = {
     "own": Case("pairs", own),
     "plain": Case("plain", plain, rounds=False),
-    "axolotl": Case("axolotl", axolotl, rounds=False),
-    "alpaca": Case("alpaca", alpaca),
+    "axolotl": Case("plain", axolotl, rounds=False),
+    "alpaca": Case("plain", alpaca),
     "trl explicit": Case("trl_conversational", explicit),
     "prompt doubled": Case("trl_conversational", doubled),
     "skywork": Case("trl_implicit", implicit),
@@ -203,16 +204,44 @@ def test_any_pair_reads_back(name, written, tmp_path_factory):
 
 
 @settings(deadline=None)
-@given(st.lists(WORD, min_size=1), st.lists(WORD, min_size=1), st.lists(WORD, min_size=1))
-def test_shared_text_is_cut_between_words(prompt, chosen, rejected):
-    start, one, two = " ".join(prompt), " ".join(["x" + chosen[0], *chosen]), " ".join(["y" + rejected[0], *rejected])
-    assert cut(f"{start} {one}", f"{start} {two}") == (start, one, two)
+@given(TEXT, WORD, WORD)
+def test_shared_text_is_cut_at_a_line_break(prompt, chosen, rejected):
+    assert cut(f"{prompt}\nx{chosen}", f"{prompt}\ny{rejected}") == (prompt, f"x{chosen}", f"y{rejected}")
 
 
-def test_shared_text_keeps_words_whole():
-    assert cut("The sky is blue.", "The sky is black.") == ("The sky is", "blue.", "black.")
-    assert cut("so it is", "so it is indeed") == ("so it", "is", "is indeed")
+def test_shared_text_is_cut_at_boundaries_alone():
+    assert cut("The sky is blue.", "The sky is black.") == ("", "The sky is blue.", "The sky is black.")
+    assert cut("Q: Why?\nAnswer: Sure. A", "Q: Why?\nAnswer: Sure. B") == ("Q: Why?\nAnswer:", "Sure. A", "Sure. B")
+    assert cut("Why?\n\nIt is so", "Why?\n\nIt is not") == ("Why?", "It is so", "It is not")
     assert cut("one", "two") == ("", "one", "two")
+
+
+SHARING = {"chosen": "Sure, here:\nChalk.", "rejected": "Sure, here:\nCheese."}
+NO_PROMPT_IS_MADE_UP = {
+    "a text of several words beside": [{**SHARING, "note": "Name a thing that is white."}],
+    "an unknown list of messages": [{**SHARING, "talk": [{"role": "user", "content": "Hi"}]}],
+    "a prompt that is a number": [{**SHARING, "prompt": 5}],
+    "a prompt that is an object": [{**SHARING, "question": {"text": "Name a thing."}}],
+    "most replies share no line": [SHARING, *({"chosen": f"a{n}", "rejected": f"b{n}"} for n in range(2))],
+}
+
+
+@pytest.mark.parametrize("name", NO_PROMPT_IS_MADE_UP)
+def test_no_prompt_is_made_of_what_replies_share(name, tmp_path):
+    file = tmp_path / "x.jsonl"
+    file.write_text("\n".join(map(json.dumps, NO_PROMPT_IS_MADE_UP[name])))
+    with pytest.raises(InputError, match=r"no pairs can be read from its columns.*--columns prompt="):
+        read_pairs(file)
+
+
+def test_a_null_prompt_is_empty_whatever_the_replies_share(tmp_path):
+    rows = [{"prompt": None, **SHARING}, {"prompt": "Name a thing.", "chosen": "a", "rejected": "b"}]
+    for some in (rows, rows[:1]):
+        file = tmp_path / "x.jsonl"
+        file.write_text("\n".join(map(json.dumps, some)))
+        split = read_pairs(file)
+        assert split.rejected.collect()["reason"].to_list() == ["empty_prompt"]
+        assert split.kept.collect().height == len(some) - 1
 
 
 def one(row, tmp_path, reader=read_pairs):
@@ -306,13 +335,12 @@ def test_null_prompts_are_read_by_what_the_replies_hold(tmp_path):
     rows = [
         {"prompt": "Why?", "chosen": "a", "rejected": "b"},
         {"prompt": None, **hh(TURNS, "a", "b")},
-        {"prompt": None, **shared_text(TURNS, "a", "b")},
         {"prompt": [U], "chosen": "a", "rejected": "b"},
         {"prompt": None, **implicit([U], "a", "b")},
         {"prompt": "Hi", **implicit([U], "c", "d")},
     ]
     kept = read_one(rows, tmp_path)
-    assert sorted(row[-1]["content"] for row in kept["prompt"]) == ["Hi"] * 3 + [TURNS[0]["content"]] * 2 + ["Why?"]
+    assert sorted(row[-1]["content"] for row in kept["prompt"]) == ["Hi"] * 3 + [TURNS[0]["content"], "Why?"]
     assert {*kept["chosen"]} == {"a", "c"}
 
 

@@ -153,11 +153,26 @@ def test_messages_with_further_fields_in_parquet(tmp_path):
     assert json.loads(bad["row"])["chosen"][1]["tool_calls"] == [{"id": 1}]
 
 
-def test_contents_that_are_lists_in_parquet_are_not_text():
-    part = [{"type": "text", "text": "Hi"}]
-    talk = [{"role": "user", "content": part}, {"role": "assistant", "content": part}]
-    split = read_pairs(pl.DataFrame([{"chosen": talk, "rejected": talk}]))
-    assert split.rejected.collect()["reason"].to_list() == ["not_text"]
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_contents_whose_parts_are_all_text_are_text(tmp_path, in_memory):
+    def talk(*parts):
+        return [{"role": "user", "content": list(parts)}, {"role": "assistant", "content": [part("Yes.")]}]
+
+    def part(text, kind="text"):
+        return {"type": kind, "text": text}
+
+    rows = [talk(part("One"), part("two")), talk(part("Look:"), part(None, "image")), talk(part(None))]
+    other = [{"role": "assistant", "content": [part("No.")]}]
+    given = [{"chosen": row, "rejected": [row[0], *other]} for row in rows]
+    file = tmp_path / ("x.parquet" if in_memory else "x.jsonl")
+    if in_memory:
+        pl.DataFrame(given).write_parquet(file)
+    else:
+        file.write_text("\n".join(map(json.dumps, given)))
+    split = read_pairs(file)
+    kept = split.kept.select("prompt", "chosen", "rejected").collect().rows()
+    assert kept == [([user("One\ntwo")], "Yes.", "No.")]
+    assert split.rejected.collect()["reason"].to_list() == ["not_text"] * 2
 
 
 def test_rows_of_odd_types_are_shown_when_rejected():

@@ -1,0 +1,201 @@
+"""Where a row's prompt lies: every column that belongs to it, joined as turns."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import polars as pl
+
+from factory.readers.messages import (
+    NOT_TEXT,
+    PROBLEM,
+    TOOL_TURNS,
+    TURNS,
+    PolarsType,
+    blank,
+    is_message,
+    is_messages,
+    is_text,
+    joined,
+    said,
+    turns_of,
+)
+from factory.readers.names import Columns
+from factory.readers.transcripts import asked as asked_in
+from factory.readers.transcripts import is_transcript
+
+_ROUNDS = pl.List(pl.List(pl.String))
+_TEXTS = pl.List(pl.String)
+_NOTHING = pl.List(pl.Null)
+_EMPTY = ("", "[]", "{}", "null")
+
+
+class Asked(NamedTuple):
+    """The prompt of each row."""
+
+    turns: pl.Expr
+    """TURNS, null where the row has none."""
+    columns: dict[str, tuple[str, ...]]
+    """The columns it is made of, by role: prompt, system."""
+    talked: pl.Expr | None
+    """Whether a row's prompt is a conversation, where that differs from row to row."""
+    written: bool
+    """Some column has prompts that are texts."""
+    spoken: bool
+    """Some column has prompts that are conversations."""
+    given: pl.Expr
+    """Whether the row has a prompt, be it an empty one."""
+
+
+def is_texty(dtype: PolarsType | None) -> bool:
+    """Whether a column of this type can be read as texts; an empty one can."""
+    return dtype in (pl.String, pl.Binary, pl.Null) or isinstance(dtype, pl.Categorical | pl.Enum)
+
+
+def text_in(name: str, dtype: PolarsType | None) -> pl.Expr:
+    """Column `name` as texts."""
+    return pl.col(name) if is_text(dtype) else pl.col(name).cast(pl.String)
+
+
+def talks(columns: Columns) -> list[str]:
+    """The columns whose cells are a prompt of several messages, the first to look in first."""
+    named = [*columns.having("prompt"), *columns.having("conversation")]
+    found = [name for name in named if is_messages(columns[name])]
+    if found or any(is_texty(columns[name]) for name in columns.having("prompt")):
+        return found
+    rest = [*columns.having("context"), *columns.having("history")]
+    return [name for name in rest if is_messages(columns[name])]
+
+
+def asked(columns: Columns) -> Asked | None:
+    """The prompt of each row; None where no column can hold one.
+
+    A conversation is taken as it is, the text in `prompt` before one. Texts are joined as LLaMA-Factory does: the
+    question, a line break, its input or context. Earlier rounds go before, the system message before everything.
+    """
+    spoken = talks(columns)
+    texts = [name for name in columns.having("prompt") if is_texty(columns[name])]
+    texts += [name for name in columns.having("history") if is_texty(columns[name]) and not texts]
+    extras = [name for name in columns.having("context") if is_texty(columns[name])]
+    lists = [name for name in columns.having("prompt") if columns[name] == _TEXTS]
+    if not (spoken or texts or extras or lists):
+        return None
+    text = _joined_text(columns, texts, extras)
+    earlier = _earlier(columns, spoken) if texts or extras else []
+    rounds = joined(*(_rounds(name, columns) for name in earlier), _of_text(text)) if earlier else _of_text(text)
+    said_so = [turns_of(name, columns[name]) for name in spoken]
+    written = [pl.when(text.is_not_null()).then(rounds)] if texts or extras else []
+    first = bool(texts) and texts[0] in (columns.named.get("prompt"), "prompt")
+    every = [*written, *said_so] if first else [*said_so, *written]
+    turns = pl.coalesce([*every, *(_single(name) for name in lists)])
+    system = _system(columns)
+    any_talk = pl.any_horizontal(pl.col(name).is_not_null() for name in spoken) if spoken else pl.lit(value=False)
+    used = [*texts, *extras, *earlier, *lists] if first else [*spoken, *texts, *([] if spoken else extras), *earlier]
+    return Asked(
+        under(system, columns, turns) if system else turns,
+        {"prompt": tuple(dict.fromkeys([*used, *lists])), "system": (system,) if system else ()},
+        (any_talk & text.is_null() if first else any_talk) if spoken and written else None,
+        bool(written),
+        bool(spoken),
+        pl.any_horizontal(pl.col(name).is_not_null() for name in [*spoken, *texts, *extras, *lists]),
+    )
+
+
+def _earlier(columns: Columns, spoken: Sequence[str]) -> list[str]:
+    """Columns with the rounds before the question."""
+    names = [name for name in (*columns.having("history"), *columns.having("context")) if name not in spoken]
+    return [name for name in names if columns[name] in (_ROUNDS, _NOTHING) or is_messages(columns[name])]
+
+
+def _rounds(name: str, columns: Columns) -> pl.Expr:
+    if columns[name] == _NOTHING:
+        return pl.lit([], dtype=TURNS)
+    if columns[name] != _ROUNDS:
+        return turns_of(name, columns[name])
+    ask, answer = (pl.element().list.get(place, null_on_oob=True).fill_null("") for place in (0, 1))
+    rounds = pl.concat_list(said("user", ask), said("assistant", answer))
+    return pl.col(name).list.eval(rounds.explode()).cast(TURNS)
+
+
+def _joined_text(columns: Columns, texts: Sequence[str], extras: Sequence[str]) -> pl.Expr:
+    """The question and what belongs to it, a line break between; null where there is neither."""
+    nothing = pl.lit(None, dtype=pl.String)
+    text = pl.coalesce(*(text_in(name, columns[name]) for name in texts), nothing)
+    for name in extras:
+        extra = text_in(name, columns[name])
+        both = pl.concat_str(text, pl.lit("\n"), extra)
+        text = pl.when(blank(extra)).then(text.fill_null(extra)).when(blank(text)).then(extra).otherwise(both)
+    return text
+
+
+def _of_text(text: pl.Expr) -> pl.Expr:
+    return pl.when(is_transcript(text)).then(asked_in(text)).otherwise(said("user", text))
+
+
+def _single(name: str) -> pl.Expr:
+    """A list of one text as that text; one of several is not known to be turns, and is no text."""
+    told = pl.col(name).list.first()
+    several = pl.struct(pl.lit("user").alias("role"), told.alias("content"), pl.lit(NOT_TEXT).alias(PROBLEM))
+    return pl.when(pl.col(name).list.len() > 1).then(pl.concat_list(several)).otherwise(said("user", told))
+
+
+def _system(columns: Columns) -> str | None:
+    return next((name for name in columns.having("system") if is_texty(columns[name])), None)
+
+
+def under(name: str, columns: Columns, turns: pl.Expr) -> pl.Expr:
+    """`turns` below the system message in column `name`, unless they begin with one of their own."""
+    text = text_in(name, columns[name])
+    own = turns.list.first().struct.field("role").eq_missing("system")
+    return joined(said("system", pl.when(~blank(text) & ~own & turns.is_not_null()).then(text)), turns)
+
+
+def reply(columns: Columns, name: str) -> pl.Expr:
+    """A reply's column: texts as texts, below the steps that came before it; messages as TURNS."""
+    dtype = columns[name]
+    if is_message(dtype) or is_messages(dtype):
+        return turns_of(name, dtype)
+    text = text_in(name, dtype)
+    steps = columns.first("steps")
+    return pl.concat_str(pl.col(steps).fill_null(""), text) if steps and is_text(columns[steps]) else text
+
+
+def kind_of(dtype: PolarsType | None) -> str | None:
+    """What a reply's column holds: text, message, messages, texts, or None for nothing that is a reply."""
+    if is_texty(dtype):
+        return "text"
+    if dtype == _TEXTS:
+        return "texts"
+    return "message" if is_message(dtype) else "messages" if is_messages(dtype) else None
+
+
+class Replies(NamedTuple):
+    """The columns of the two replies, and what both of them hold."""
+
+    chosen: str
+    rejected: str
+    kind: str
+
+
+def replies(columns: Columns) -> Replies | None:
+    """The columns chosen and rejected, whatever they are called, where both hold the same kind of replies."""
+    chosen, rejected = columns.first("chosen"), columns.first("rejected")
+    if chosen is None or rejected is None:
+        return None
+    kind = kind_of(columns[chosen])
+    return Replies(chosen, rejected, kind) if kind and kind == kind_of(columns[rejected]) else None
+
+
+def beside_text(columns: Columns) -> list[tuple[str, pl.Expr]]:
+    """Reasons and their details, null where they do not apply: pictures and tools that belong to a prompt."""
+    found: list[tuple[str, pl.Expr]] = []
+    for role, reason in (("media", NOT_TEXT), ("tools", TOOL_TURNS)):
+        for name in columns.having(role):
+            filled = _filled(name, columns[name])
+            found.append((reason, pl.when(filled).then(pl.lit(f"the column {name} holds something beside text"))))
+    return found
+
+
+def _filled(name: str, dtype: pl.DataType) -> pl.Expr:
+    if is_text(dtype):
+        return ~pl.col(name).str.strip_chars().is_in(_EMPTY)
+    return pl.col(name).list.len() > 0 if isinstance(dtype, pl.List) else pl.col(name).is_not_null()

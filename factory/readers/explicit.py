@@ -1,0 +1,26 @@
+"""What the layouts with columns for prompt, chosen and rejected have in common."""
+
+from factory.readers.asked import Asked, asked, replies, reply
+from factory.readers.layouts.base import Parts
+from factory.readers.names import Columns
+
+
+def explicit(columns: Columns, found: Asked | None) -> Parts:
+    """The parts of a pair whose replies have a column each; `found` is its prompt, None where the replies bring it."""
+    pair = replies(columns)
+    assert pair is not None
+    steps = columns.first("steps") if pair.kind == "text" else None
+    roles = {} if found is None else found.columns
+    return Parts(
+        None if found is None else found.turns,
+        reply(columns, pair.chosen),
+        reply(columns, pair.rejected),
+        {**roles, "chosen": (pair.chosen,), "rejected": (pair.rejected,), "steps": (steps,) if steps else ()},
+        conversations=pair.kind != "text",
+    )
+
+
+def prompted(columns: Columns, kind: str) -> Asked | None:
+    """The prompt, where the file has one beside two replies of this kind."""
+    pair = replies(columns)
+    return asked(columns) if pair is not None and pair.kind == kind else None

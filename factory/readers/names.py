@@ -1,0 +1,100 @@
+"""What the names of columns mean: the one table, and the columns of a file as layouts ask for them."""
+
+from collections.abc import Iterator, Mapping
+
+import polars as pl
+
+from factory.errors import ConfigError
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "prompt": ("prompt", "question", "query", "instruction", "user_prompt", "user_input", "problem"),
+    "conversation": ("messages", "conversations", "conversation", "trajectory", "dialogue", "dialog"),
+    "context": ("input", "context"),
+    "history": ("history",),
+    "system": ("system", "system_prompt", "system_message"),
+    "chosen": (
+        "chosen",
+        "accepted",
+        "chosen_response",
+        "response_chosen",
+        "preferred_output",
+        "chosen_messages",
+        "response_j",
+        "preferred",
+        "preferred_response",
+    ),
+    "rejected": (
+        "rejected",
+        "rejected_response",
+        "response_rejected",
+        "non_preferred_output",
+        "rejected_messages",
+        "response_k",
+        "dispreferred",
+        "non_preferred",
+        "dispreferred_response",
+    ),
+    "steps": ("initial_reason_steps",),
+    "media": ("images", "image", "videos", "video", "audios", "audio"),
+    "tools": ("tools", "functions"),
+    "thinking": ("reasoning_content", "thinking", "reasoning"),
+    "turns": ("turns",),
+}
+"""Role to the names of columns that have it, the first to look for first."""
+
+ASKED = frozenset(name for role in ("prompt", "conversation", "context", "history") for name in NAMES[role])
+"""Columns that can be, or belong to, a prompt."""
+SPOKEN = ASKED | {*NAMES["system"], *NAMES["chosen"], *NAMES["rejected"], *NAMES["turns"]}
+"""Columns that hold what somebody says: what is neither text nor messages there must not pass for a text."""
+MEANT = SPOKEN | {name for role in ("steps", "media", "tools", "thinking") for name in NAMES[role]}
+"""Columns that are never dropped in silence."""
+NAMEABLE = ("prompt", "context", "system", "chosen", "rejected")
+"""Roles that a user may name a column for, beside those of the layout."""
+
+
+class Columns(Mapping[str, pl.DataType]):
+    """The columns of a file and their types, with what the user calls them."""
+
+    def __init__(self, schema: Mapping[str, pl.DataType], named: Mapping[str, str] | None = None) -> None:
+        """`named`: role to the column that the user says has it."""
+        self._schema = dict(schema)
+        self.named = {role: name for role, name in (named or {}).items() if name in self._schema}
+
+    def __getitem__(self, name: str) -> pl.DataType:
+        return self._schema[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._schema)
+
+    def __len__(self) -> int:
+        return len(self._schema)
+
+    def having(self, role: str) -> list[str]:
+        """The columns that have a role: the one that the user names, else those that are called so."""
+        if role in self.named:
+            return [self.named[role]]
+        taken = set(self.named.values())
+        return [name for name in NAMES.get(role, (role,)) if name in self._schema and name not in taken]
+
+    def first(self, role: str) -> str | None:
+        """The first of those, or None."""
+        return next(iter(self.having(role)), None)
+
+    @property
+    def asked(self) -> list[str]:
+        """Every column that can be a prompt or belong to one, whatever its type."""
+        roles = ("prompt", "conversation", "context", "history")
+        return [name for role in roles for name in self.having(role)]
+
+
+def parse_columns(text: str) -> dict[str, str]:
+    """`prompt=query,chosen=good` as role to column. Raises ConfigError for what is not written so."""
+    named: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        role, equals, name = (piece.strip() for piece in part.partition("="))
+        if not (role and equals and name) or role in named:
+            raise ConfigError(
+                f"--columns {text!r}: write ROLE=COLUMN, each role once, such as prompt=query,chosen=good"
+            )
+        named[role] = name
+    return named

@@ -1,0 +1,145 @@
+"""Cells of text that hold more than a text: messages written out as JSON or as Python prints them, chat templates."""
+
+import ast
+import json
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from factory.readers.messages import is_text
+from factory.readers.names import ASKED, NAMES, SPOKEN, Columns
+from factory.readers.records import DTYPES, Value, column, value_of
+from factory.readers.templates import MARKERS, marker_in, turns_in, without_end
+
+_HOLDING: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(SPOKEN, ("message", "messages")),
+    "turns": ("messages", "texts"),
+    "history": ("messages", "rounds"),
+}
+"""Columns in which a cell may be a list or an object, and the kinds (of records) that it may be; all else is text."""
+_REPLIES = frozenset((*NAMES["chosen"], *NAMES["rejected"]))
+_LEFT = "left"
+"""The kind of a text that holds a marker and is left as it is."""
+_OPENS = r"^\s*[\[{]"
+_NUMPY = re.compile(r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|\}\s+\{""", re.DOTALL)
+"""A quoted text, or the place between two objects where an array is printed without a comma."""
+
+
+class Unfolded(NamedTuple):
+    """Rows whose cells are of the same kinds."""
+
+    rows: pl.LazyFrame
+    remarks: tuple[str, ...] = ()
+    """What was done to them, or was seen and left."""
+
+
+def unfolded(frame: pl.LazyFrame, columns: Columns) -> list[Unfolded]:
+    """`frame`, the texts in it that are messages as such. Rows are parted by what their cells turn out to be.
+
+    Where no cell opens like JSON and none holds the marker of a template, which one look at the texts decides, the
+    frame is left as it is, unread.
+    """
+    named = columns.named
+    names = [name for name in columns if (name in SPOKEN or name in named.values()) and is_text(columns[name])]
+    found = _screened(frame, names)
+    if not found:
+        return [Unfolded(frame)]
+    kinds = [_kinds(name) for name in found]
+    groups = frame.select(kinds).group_by(pl.all()).len().collect(engine="streaming").sort(pl.all())
+    parted = []
+    for row in groups.iter_rows():
+        same = [kind.eq_missing(pl.lit(value, dtype=pl.String)) for kind, value in zip(kinds, row, strict=False)]
+        made = [_made(name, value) for name, value in zip(found, row, strict=False) if value]
+        remarks = [_remark(name, value, row[-1]) for name, value in zip(found, row, strict=False) if value]
+        parted.append(Unfolded(frame.filter(same).with_columns(made), tuple(filter(None, remarks))))
+    return parted
+
+
+def _screened(frame: pl.LazyFrame, names: Sequence[str]) -> list[str]:
+    """The columns that hold a text that may be more."""
+    looks = [
+        (pl.col(name).str.contains(_OPENS) | pl.col(name).str.contains_any(list(MARKERS))).any().alias(name)
+        for name in names
+    ]
+    seen = frame.select(looks).collect(engine="streaming") if looks else pl.DataFrame()
+    return [name for name in names if seen[name].item()]
+
+
+class _Cell(NamedTuple):
+    kind: str | None
+    """A kind of records, for a template with a space and its marker; None: a text as it is."""
+    value: Any
+
+
+def _cell(name: str, text: str | None) -> _Cell:
+    """What a cell is."""
+    if text is None:
+        return _Cell(None, None)
+    if re.match(_OPENS, text):
+        found = _parsed(text)
+        if found.kind in _HOLDING.get(name, ("message", "messages")):
+            return _Cell(found.kind, found.value)
+    marker = marker_in(text)
+    if marker is None:
+        return _Cell(None, text)
+    return _templated(name, text, marker)
+
+
+def _templated(name: str, text: str, marker: str) -> _Cell:
+    turns = turns_in(text)
+    if turns and name in _REPLIES and [turn["role"] for turn in turns] == ["assistant"]:
+        return _Cell(f"text {marker}", turns[0]["content"])
+    if turns and (name in ASKED or len(turns) > 1):
+        return _Cell(f"messages {marker}", turns)
+    bare = without_end(text) if name in _REPLIES else text
+    left = marker_in(bare)
+    return _Cell(f"text {marker}", bare) if left is None else _Cell(f"{_LEFT} {left}", text)
+
+
+def _kinds(name: str) -> pl.Expr:
+    def look(cells: pl.Series) -> pl.Series:
+        return pl.Series(cells.name, [_cell(name, text).kind for text in cells.to_list()], dtype=pl.String())
+
+    return pl.col(name).map_batches(look, return_dtype=pl.String(), is_elementwise=True).alias(f"__kind_{name}")
+
+
+def _made(name: str, kind: str) -> pl.Expr:
+    bare = kind.split(" ", 1)[0].replace(_LEFT, "text")
+
+    def make(cells: pl.Series) -> pl.Series:
+        return column([_cell(name, text).value for text in cells.to_list()], bare).alias(cells.name)
+
+    return pl.col(name).map_batches(make, return_dtype=DTYPES[bare], is_elementwise=True)
+
+
+def _remark(name: str, kind: str, count: int) -> str | None:
+    what, _, marker = kind.partition(" ")
+    if not marker:
+        return None
+    if what == _LEFT:
+        return f"{count:,} texts in {name} hold {marker}, as if they had been through a chat template already"
+    done = "are taken apart into turns" if what == "messages" else "lose it"
+    return f"{count:,} texts in {name} that carry a chat template ({marker}) {done}"
+
+
+def _parsed(text: str) -> Value:
+    """The value that `text` writes out as JSON or as Python does."""
+    try:
+        return value_of(_literal(text))
+    except RecursionError:
+        return Value(None, None)
+
+
+def _literal(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        with warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # of backslashes in a text
+            return ast.literal_eval(_NUMPY.sub(lambda found: found[1] or "}, {", text.strip()))
+    except (ValueError, SyntaxError, TypeError, MemoryError):
+        return None

@@ -1,0 +1,202 @@
+"""Which of two replies is the better one: labels, winners, signed strengths and scores, as one number.
+
+The number is 1 for the first reply, -1 for the second, 0 for a tie, null where the cell says nothing that is known.
+What a number means is decided by all the values of its column: a 1 beside a 2 is the first, a 1 beside a 0 the second.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import polars as pl
+
+from factory.readers.names import Columns
+from factory.readers.opened import UnclearError
+
+VERDICTS = (
+    "label",
+    "labels",
+    "preference",
+    "winner",
+    "choice",
+    "better_response_id",
+    "overall_preference",
+    "preference_strength",
+    "orig_preference",
+    "verdict",
+)
+"""Columns that say which reply is better, the first to look for first."""
+_STRENGTHS = ("overall_preference", "preference_strength", "strength", "preference")
+"""Those of them that may be signed: below 0 the first is better, as in HelpSteer."""
+_SCORES = ("score", "rating", "reward", "upvotes")
+_ANNOTATOR = re.compile(r"annotator_?\d+")
+_FLAGS = ("winner_model_a", "winner_model_b")
+_WHOSE = re.compile(
+    r"^(the )?(model|response|answer|assistant|output|completion|conversation|reply|option|summary)[_ ]?"
+)
+_TIES = frozenset(
+    {
+        *("tie", "ties", "tied", "tie (bothbad)", "draw", "same", "equal", "equally good", "equally bad"),
+        *("both", "both_bad", "bothbad", "both bad", "both_good", "both good"),
+        *("neither", "none", "no preference", "c", "a=b", "b=a"),
+    }
+)
+_FIRST, _SECOND = ("a", "first", "left"), ("b", "second", "right")
+
+
+class Better(NamedTuple):
+    """Which reply of each row is better."""
+
+    sign: pl.Expr
+    said: pl.Expr
+    """What the row says of it, as text."""
+    remarks: tuple[str, ...] = ()
+
+
+def verdicts_in(columns: Columns, replies: tuple[str, str]) -> tuple[str, ...]:
+    """The columns that say which of the replies in two columns is better; none where there is no such column."""
+    name = next((name for role in VERDICTS for name in columns.having(role)), None)
+    if name is not None:
+        return (name,)
+    annotators = tuple(name for name in columns if _ANNOTATOR.fullmatch(name))
+    if annotators:
+        return annotators
+    return _FLAGS if set(_FLAGS) <= {*columns} else scores_of(columns, replies) or ()
+
+
+def better(frame: pl.LazyFrame, columns: Columns, replies: tuple[str, str]) -> Better:
+    """What the columns of `verdicts_in` say. Raises UnclearError for numbers that can be meant in two ways."""
+    names = verdicts_in(columns, replies)
+    said = pl.concat_str([pl.col(name).cast(pl.String).fill_null("nothing") for name in names], separator=", ")
+    if names == _FLAGS:
+        first, second = (pl.col(name).cast(pl.Int8, strict=False) for name in names)
+        return Better((first - second).fill_null(0), said)
+    if names == scores_of(columns, replies):
+        first, second = (pl.col(name).cast(pl.Float64, strict=False) for name in names)
+        return Better((first - second).sign().cast(pl.Int8), said)
+    votes = [_of_column(frame, name, columns, replies) for name in names]
+    remarks = tuple(remark for vote in votes for remark in vote.remarks)
+    if len(votes) == 1:
+        return Better(votes[0].sign, said, remarks)
+    total = pl.sum_horizontal(vote.sign.fill_null(0).cast(pl.Int64) for vote in votes)
+    return Better(total.sign().cast(pl.Int8), said, remarks)
+
+
+def scores_of(columns: Columns, replies: tuple[str, str]) -> tuple[str, str] | None:
+    """The columns that score the two replies, such as score_A and score_B."""
+    for stem in _SCORES:
+        for between in ("_", ""):
+            first, second = (f"{stem}{between}{ending_of(name)}" for name in replies)
+            if first in columns and second in columns:
+                return first, second
+    return None
+
+
+def ending_of(reply: str) -> str:
+    """What tells a reply's column from the other's: `A` of `response_A`."""
+    return re.split(r"_|(?=\d)", reply)[-1]
+
+
+def _of_column(frame: pl.LazyFrame, name: str, columns: Columns, replies: tuple[str, str]) -> Better:
+    dtype = columns[name]
+    if dtype == pl.Boolean:
+        raise UnclearError(
+            f"the column {name} is true or false, and either can mean the first of {replies[0]} and {replies[1]}; "
+            "write 1 for the first and 2 for the second"
+        )
+    if dtype.is_float():
+        text = pl.col(name).cast(pl.Float64).cast(pl.String)
+    else:
+        text = pl.col(name).cast(pl.String).str.strip_chars().str.to_lowercase()
+    seen = frame.select(text.unique()).collect(engine="streaming").to_series().drop_nulls()
+    numbers = {value: number for value in seen if (number := _number(value)) is not None}
+    signs = {value: sign for value in seen if value not in numbers and (sign := _in_words(value)) is not None}
+    if numbers:
+        signs |= {v: s for v, s in _in_numbers(name, numbers, replies).items() if s is not None}
+    found = text.replace_strict(list(signs), list(signs.values()), default=None, return_dtype=pl.Int8())
+    models = [f"model_{ending_of(reply)}" for reply in replies]
+    if all(model in columns and columns[model] == pl.String for model in models):
+        first, second = (text == pl.col(model).str.strip_chars().str.to_lowercase() for model in models)
+        found = (
+            pl.when(first & ~second)
+            .then(pl.lit(1, pl.Int8))
+            .when(second & ~first)
+            .then(pl.lit(-1, pl.Int8))
+            .otherwise(found)
+        )
+    from_zero = 0 in numbers.values() and 0 not in signs.values() and ending_of(replies[0]) != "0"
+    counted = f"{name} is counted from 0: 0 is {replies[0]}, 1 is {replies[1]}"
+    return Better(found, text, (counted,) if from_zero and min(numbers.values()) == 0 and name != "labels" else ())
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(_WHOSE.sub("", text))
+    except ValueError:
+        return None
+
+
+def _in_words(text: str) -> int | None:
+    """What a word such as `model_a`, `[[B]]`, `A>B` or `tie` says."""
+    word = text.strip("[]() ")
+    if word in _TIES or text in _TIES:
+        return 0
+    sides = re.split(r"[><≻=]+", word.replace(" ", ""))
+    if len(sides) == 2 and re.search("[><≻]", word):
+        one, other = (_in_words(_WHOSE.sub("", side)) if _number(side) is None else _place(side) for side in sides)
+        if one is None or other is None or one * other != -1:
+            return 0 if one is not None and one == other else None
+        return one if re.search("[>≻]", word) else -one
+    bare = _WHOSE.sub("", word)
+    return 1 if bare in _FIRST else -1 if bare in _SECOND else None
+
+
+def _place(digit: str) -> int | None:
+    return {"1": 1, "2": -1}.get(digit)
+
+
+def _in_numbers(name: str, numbers: dict[str, float], replies: tuple[str, str]) -> dict[str, int | None]:
+    """What each number means, by all of them."""
+    values, last = set(numbers.values()), ending_of(replies[0]).lower()
+    doubt = _doubt(name, values, last)
+    if doubt is not None:
+        raise UnclearError(_question(name, values, doubt))
+    if min(values) < 0 or name in _STRENGTHS[:3]:
+        return {text: (number < 0) - (number > 0) for text, number in numbers.items()}
+    if name == "labels" and values <= {0, 1} and last == "a":
+        places = {1.0: 1, 0.0: -1}  # as in SHP: 1 is the first
+    elif _ANNOTATOR.fullmatch(name) or {0, 2} <= values:
+        places = {0.0: 0, 1.0: 1, 2.0: -1}
+    elif 0 in values or last == "0":
+        places = {0.0: 1, 1.0: -1}
+    elif _between(values):
+        return {text: (number < 1.5) - (number > 1.5) for text, number in numbers.items()}
+    else:
+        places = {1.0: 1, 2.0: -1}
+    return {text: places.get(number) for text, number in numbers.items()}
+
+
+def _doubt(name: str, values: Collection[float], last: str) -> str | None:
+    """Why numbers can be meant in two ways; None where they cannot. `last` is how the first reply's name ends."""
+    if min(values) < 0 and not any(word in name for word in ("preference", "strength")):
+        return "a number below 0 can speak for either reply"
+    if name in _STRENGTHS[:3] or _ANNOTATOR.fullmatch(name) or min(values) < 0:
+        return None
+    if last == "0":
+        return "no reply is called 2" if 2 in values else None
+    if {0, 2} <= {*values} and name != "preference":
+        return "1 can be the first reply or the second"
+    return "0 can be the first reply or a tie" if {*values} == {0} else None
+
+
+def _between(values: Collection[float]) -> bool:
+    """Whether numbers are chances between 1, the first, and 2, the second, as in AlpacaEval."""
+    return all(1 <= value <= 2 for value in values)
+
+
+def _question(name: str, values: Collection[float], doubt: str) -> str:
+    shown: Sequence[str] = [f"{value:g}" for value in sorted(values)[:6]]
+    return (
+        f"the column {name} holds {', '.join(shown)}, so that {doubt}; which is meant? "
+        "write 1 for the first, 2 for the second and tie for neither"
+    )

@@ -1,0 +1,228 @@
+"""Columns that carry meaning end up in the pair, or the row is set aside with a reason; never another pair."""
+
+import json
+
+import polars as pl
+import pytest
+
+from factory.errors import InputError
+from factory.readers import read_pairs, read_prompts
+from factory.readers.layouts import LAYOUTS
+from factory.readers.messages import ROLES
+from tests.pairs import assistant, user
+
+REPLIES = {"chosen": "Tin.", "rejected": "Wood."}
+SYSTEM = {"role": "system", "content": "Be brief."}
+HI = user("Hi")
+
+
+def read(tmp_path, *rows, reader=read_pairs):
+    file = tmp_path / "x.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    split = reader(file)
+    return split.kept.lazy().collect().to_dicts(), split.rejected.lazy().collect().to_dicts()
+
+
+PROMPTS = {
+    "question and context": ({"question": "Who?", "context": "A tale."}, [user("Who?\nA tale.")]),
+    "instruction and input": ({"instruction": "Translate.", "input": "chat"}, [user("Translate.\nchat")]),
+    "prompt and input": ({"prompt": "Translate.", "input": "chat"}, [user("Translate.\nchat")]),
+    "query": ({"query": "Hi"}, [HI]),
+    "system prompt": ({"system_prompt": "Be brief.", "prompt": "Hi"}, [SYSTEM, HI]),
+    "blank system": ({"system": " ", "prompt": "Hi"}, [HI]),
+    "blank system turn": ({"prompt": [{"role": "system", "content": ""}, HI]}, [HI]),
+    "developer": ({"prompt": [{"role": "developer", "content": "Be brief."}, HI]}, [SYSTEM, HI]),
+    "trajectory": ({"trajectory": [{"from": "user", "value": "Hi"}]}, [HI]),
+    "conversation": ({"conversation": [HI]}, [HI]),
+    "context of messages": ({"context": [HI]}, [HI]),
+    "history of messages": ({"history": [HI, assistant("Yo")], "query": "Why?"}, [HI, assistant("Yo"), user("Why?")]),
+    "rounds": ({"history": [["Hi", "Yo"]], "instruction": "Why?"}, [HI, assistant("Yo"), user("Why?")]),
+    "a list of one text": ({"prompt": ["Hi"]}, [HI]),
+    "chat template": (
+        {"prompt": "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"},
+        [SYSTEM, HI],
+    ),
+    "no pictures": ({"prompt": "Hi", "images": [], "tools": "[]"}, [HI]),
+}
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+def test_what_belongs_to_a_prompt_is_in_it(name, tmp_path):
+    given, prompt = PROMPTS[name]
+    kept, rejected = read(tmp_path, {**given, **REPLIES})
+    assert [(row["prompt"], row["chosen"], row["rejected"]) for row in kept] == [(prompt, "Tin.", "Wood.")], rejected
+    kept, rejected = read(tmp_path, given, reader=read_prompts)
+    assert [row["prompt"] for row in kept] == [prompt], rejected
+
+
+@pytest.mark.parametrize("dtype", [pl.Categorical, pl.Binary, pl.Enum(["Hi"])])
+def test_a_prompt_of_an_unusual_type_is_read(dtype):
+    frame = pl.DataFrame({"prompt": ["Hi"], **{name: [text] for name, text in REPLIES.items()}})
+    (pair,) = read_pairs(frame.cast({"prompt": dtype})).kept.collect().to_dicts()
+    assert pair["prompt"] == [HI]
+
+
+ASIDE = {
+    "pictures": ({"prompt": "Hi", "images": ["a.png"]}, "not_text"),
+    "a picture": ({"prompt": "Hi", "image": "a.png"}, "not_text"),
+    "tools": ({"prompt": "Hi", "tools": [{"name": "f"}]}, "tool_turns"),
+    "a list of several texts": ({"prompt": ["Hi", "Ho"]}, "not_text"),
+}
+
+
+@pytest.mark.parametrize("name", ASIDE)
+def test_what_cannot_be_in_a_prompt_sets_the_row_aside(name, tmp_path):
+    given, reason = ASIDE[name]
+    kept, rejected = read(tmp_path, {**given, **REPLIES})
+    assert (kept, [row["reason"] for row in rejected]) == ([], [reason])
+
+
+def test_reasoning_stands_before_the_reply_and_tells_replies_apart(tmp_path):
+    def said(thought, text):
+        return [{"role": "assistant", "reasoning_content": thought, "content": text}]
+
+    rows = [{"prompt": [HI], "chosen": said("Right.", "No."), "rejected": said("", "No.")}]
+    wanted = ("<think>\nRight.\n</think>\n\nNo.", "No.")
+    pl.DataFrame(rows).write_parquet(tmp_path / "x.parquet")
+    for kept in (read(tmp_path, *rows)[0], read_pairs(tmp_path / "x.parquet").kept.collect().to_dicts()):
+        assert [(row["chosen"], row["rejected"]) for row in kept] == [wanted]
+
+
+def test_steps_taken_before_stay_with_both_replies(tmp_path):
+    kept, _ = read(tmp_path, {"prompt": "Hi", "initial_reason_steps": "One.\n", **REPLIES})
+    assert [(row["chosen"], row["rejected"]) for row in kept] == [("One.\nTin.", "One.\nWood.")]
+
+
+@pytest.mark.parametrize("name", ["accepted", "chosen_response", "response_chosen", "preferred_output"])
+def test_replies_by_other_names(name, tmp_path):
+    other = {"accepted": "rejected", "preferred_output": "non_preferred_output"}.get(
+        name, name.replace("chosen", "rejected")
+    )
+    kept, _ = read(tmp_path, {"input": "Hi", name: "Tin.", other: "Wood."})
+    assert [(row["prompt"], row["chosen"], row["rejected"]) for row in kept] == [([HI], "Tin.", "Wood.")]
+
+
+def test_messages_written_out_in_cells_are_messages_in_every_form(tmp_path):
+    turns, reply = [SYSTEM, HI], [assistant("Tin.")]
+    rows = {"prompt": [json.dumps(turns), "Hi"], "chosen": [json.dumps(reply), "Tin."], "rejected": ["[]", "Wood."]}
+    rows["rejected"][0] = json.dumps([assistant("Wood.")])
+    frame = pl.DataFrame(rows)
+    frame.write_parquet(tmp_path / "x.parquet")
+    frame.write_ndjson(tmp_path / "x.jsonl")
+    frame.write_csv(tmp_path / "x.csv")
+    for given in (frame, tmp_path / "x.parquet", tmp_path / "x.jsonl", tmp_path / "x.csv"):
+        kept = read_pairs(given).kept.collect().sort(pl.col("prompt").list.len(), descending=True)
+        assert kept["prompt"].to_list() == [turns, [HI]]
+        assert set(kept.select("chosen", "rejected").rows()) == {("Tin.", "Wood.")}
+
+
+TEMPLATED = {
+    "chatml": "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n",
+    "llama 2": "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHi [/INST]",
+    "llama 3": "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>"
+    "<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+    "zephyr": "<|system|>\nBe brief.</s>\n<|user|>\nHi</s>\n<|assistant|>\n",
+    "chatml, two rounds": "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nYo<|im_end|>\n"
+    "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n",
+    "helpsteer": "Hi\n<extra_id_1>Assistant\nYo\n<extra_id_1>User\nWhy?",
+    "alpaca": "Below is an instruction that describes a task. Write a response.\n\n### Instruction:\nHi\n\n"
+    "### Input:\nthere\n\n### Response:\n",
+    "vicuna": "### Human: Hi\n### Assistant:",
+    "gemma": "<bos><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\n",
+}
+ROUNDS = [HI, assistant("Yo"), user("Why?")]
+UNFOLDED = {
+    "chatml, two rounds": ROUNDS,
+    "helpsteer": ROUNDS,
+    "alpaca": [user("Hi\nthere")],
+    "vicuna": [HI],
+    "gemma": [HI],
+}
+
+
+@pytest.mark.parametrize("name", TEMPLATED)
+def test_a_prompt_in_a_chat_template_is_taken_apart(name, tmp_path):
+    kept, rejected = read(tmp_path, {"prompt": TEMPLATED[name], **REPLIES})
+    assert [row["prompt"] for row in kept] == [UNFOLDED.get(name, [SYSTEM, HI])], rejected
+
+
+def test_whole_conversations_in_a_chat_template(tmp_path):
+    rows = {side: f"{TEMPLATED['chatml']}{reply}<|im_end|>\n" for side, reply in REPLIES.items()}
+    kept, _ = read(tmp_path, rows)
+    assert [(row["prompt"], row["chosen"], row["rejected"]) for row in kept] == [([SYSTEM, HI], "Tin.", "Wood.")]
+
+
+def test_a_text_that_speaks_of_a_template_is_left_as_it_is(tmp_path):
+    text = "What does <|im_start|> mean?"
+    kept, _ = read(tmp_path, {"prompt": text, **REPLIES})
+    assert [row["prompt"] for row in kept] == [[user(text)]]
+
+
+LABELS = {
+    "from 1": (["response_1", "response_2"], "label", [1, 2]),
+    "from 1, as text": (["output_1", "output_2"], "label", ["1", "2"]),
+    "from 0": (["response_1", "response_2"], "label", [0, 1]),
+    "index": (["response_0", "response_1"], "better_response_id", [0, 1]),
+    "letters": (["response_a", "response_b"], "winner", ["A", "B"]),
+    "models": (["response_a", "response_b"], "winner", ["model_a", "model_b"]),
+    "brackets": (["answer_a", "answer_b"], "verdict", ["[[A]]", "[[B]]"]),
+    "signs": (["response_A", "response_B"], "label", ["A>B", "B>A"]),
+    "other signs": (["response_A", "response_B"], "label", ["A>>B", "A<B"]),
+    "strength": (["response1", "response2"], "overall_preference", [-2, 3]),
+    "strength of HelpSteer 2": (["response_1", "response_2"], "preference_strength", [-1, 1]),
+    "shp": (["human_ref_A", "human_ref_B"], "labels", [1, 0]),
+    "chances": (["output_1", "output_2"], "preference", [1.2, 1.9]),
+    "floats": (["output_1", "output_2"], "preference", [1.0, 2.0]),
+    "names": (["response_1", "response_2"], "choice", ["response_1", "response_2"]),
+}
+TIES = {"letters": "tie", "models": "tie (bothbad)", "signs": "A=B", "strength": 0, "chances": 1.5}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_labels(name, tmp_path):
+    (one, two), label, (first, second) = LABELS[name]
+    rows = [
+        {"prompt": "Hi", one: "Tin.", two: "Wood.", label: first},
+        {"prompt": "Ho", one: "Oak.", two: "Iron.", label: second},
+    ]
+    rows += [{"prompt": "Hm", one: "a", two: "b", label: TIES[name]}] if name in TIES else []
+    kept, rejected = read(tmp_path, *rows)
+    assert sorted((row["chosen"], row["rejected"]) for row in kept) == [("Iron.", "Oak."), ("Tin.", "Wood.")]
+    assert [row["reason"] for row in rejected] == (["tie"] if name in TIES else [])
+    assert {row[label] for row in kept} == {first, second}
+
+
+def test_scores_and_votes_and_flags(tmp_path):
+    both = {"prompt": "Hi", "response1": "Tin.", "response2": "Wood."}
+    cases = [
+        {**both, "score1": 3, "score2": 1.5},
+        {**both, "annotator1": 1, "annotator2": 2, "annotator3": 1},
+        {**both, "winner_model_a": 1, "winner_model_b": 0, "winner_tie": 0},
+    ]
+    for row in cases:
+        kept, _ = read(tmp_path, row)
+        assert [(pair["chosen"], pair["rejected"]) for pair in kept] == [("Tin.", "Wood.")]
+    split = read(tmp_path, {**both, "annotator1": 0, "annotator2": 2, "annotator3": 1})
+    assert [row["reason"] for row in split[1]] == ["tie"]
+
+
+@pytest.mark.parametrize("labels", [[True, False], [0, 1, 2], [-1, 1]])
+def test_labels_that_can_be_meant_in_two_ways_are_refused_with_the_question(labels, tmp_path):
+    with pytest.raises(InputError, match=r"x\.jsonl: the column label .*write 1 for the first"):
+        read(tmp_path, *({"prompt": "Hi", "response_1": "a", "response_2": "b", "label": label} for label in labels))
+
+
+def test_a_conversation_is_judged_up_to_its_turn(tmp_path):
+    def talk(*replies):
+        return [turn for n, reply in enumerate(replies) for turn in (user(f"Q{n}"), assistant(reply))]
+
+    row = {"winner": "model_b", "turn": 1, "conversation_a": talk("Wood.", "x"), "conversation_b": talk("Tin.", "y")}
+    kept, _ = read(tmp_path, row)
+    assert [(pair["prompt"], pair["chosen"], pair["rejected"]) for pair in kept] == [([user("Q0")], "Tin.", "Wood.")]
+    _, rejected = read(tmp_path, {**row, "turn": 2})
+    assert [pair["reason"] for pair in rejected] == ["prompts_differ"]
+
+
+def test_other_names_of_roles_lead_to_roles():
+    assert set(ROLES.values()) == {"user", "assistant", "system"}
+    assert len(LAYOUTS) == len({layout.about for layout in LAYOUTS.values()})
