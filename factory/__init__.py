@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # What editors and type checkers see; at run time each is loo
     from factory.errors import MissingExtraError as MissingExtraError
     from factory.errors import StoreError as StoreError
     from factory.errors import TrainingError as TrainingError
+    from factory.exports.bill import bill as bill
     from factory.forecast import plan as plan
     from factory.load import load_config as load_config
     from factory.pipeline import run as run
@@ -40,6 +41,7 @@ _PUBLIC = {
     "run": "factory.pipeline:run",
     "plan": "factory.forecast:plan",
     "status": "factory.commands.status:status",
+    "bill": "factory.exports.bill:bill",
     "filter": "factory.commands.filter:filter_pairs",
     "audit": "factory.commands.audit:audit",
     "estimate": "factory.commands.estimate:estimate",

@@ -88,7 +88,7 @@ def run(config: Path, run_dir: Path | None, sets: tuple[str, ...], until: str | 
 @click.argument("run_dir", type=click.Path(path_type=Path))
 def status(run_dir: Path) -> None:
     """Show which stages of RUN_DIR are done, and how far the others are."""
-    click.echo(show.status(factory.status(run_dir)))
+    click.echo(show.status(factory.status(run_dir), factory.bill(run_dir)))
 
 
 @main.command(name="filter")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import factory
 from factory.config import Config
 from factory.engines.api.accounts import Spending
+from factory.exports.bill import Bill, bill
 from factory.load import settled
 from factory.models.ref import ModelRef
 from factory.panel import EngineRoom
@@ -31,6 +32,11 @@ class Outcome(NamedTuple):
     """With `prompts.target_pairs`: whether it was reached, and what ended the drawing."""
     pushed: str | None = None
     """Address of the export on the Hub, where `export.push_to_hub` names a place."""
+
+    @property
+    def bill(self) -> Bill:
+        """What policy, judges and audit took."""
+        return bill(self.root)
 
     @property
     def funnel(self) -> Funnel:

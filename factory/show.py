@@ -17,6 +17,7 @@ from factory.terminal import describe_seconds
 
 if TYPE_CHECKING:
     from factory.commands.status import StageStatus
+    from factory.exports.bill import Bill
     from factory.forecast import Plan
     from factory.pipeline import Outcome
     from factory.rates import Time
@@ -79,6 +80,7 @@ def outcome(found: "Outcome") -> str:
     parts = [
         funnel(found.funnel),
         *([found.drawn] if found.drawn else []),
+        *filter(None, [bill(found.bill)]),
         *(_sample(row) for row in kept.head(3).iter_rows(named=True)),
     ]
     places: list[tuple[str, Path | str]] = [("kept pairs", found.filtered.folder / "kept.parquet")]
@@ -106,10 +108,22 @@ def _short(text: str) -> str:
     return line if len(line) <= _SAMPLE_CHARS else line[: _SAMPLE_CHARS - 1] + "…"
 
 
-def status(stages: Sequence["StageStatus"]) -> str:
-    """A row per stage."""
+def bill(found: "Bill") -> str:
+    """What policy, judges and audit took, and what each kept pair cost."""
+    rows = [
+        [row.name, row.requests, row.prompt_tokens, row.completion_tokens, describe_seconds(row.seconds), row.cost]
+        for row in (*found.rows, found.total)
+    ]
+    shown = table(["for", "answers", "prompt tokens", "completion tokens", "time", "cost"], rows)
+    each = f"{found.per_pair:,.4g} for each of {found.kept:,} kept pairs" if found.per_pair is not None else ""
+    return "\n\n".join(filter(None, [shown, each])) if found.rows else ""
+
+
+def status(stages: Sequence["StageStatus"], found: "Bill") -> str:
+    """A row per stage, and the bill so far."""
     rows = [[stage.name, stage.state, stage.rows, stage.rejected, stage.journaled, stage.seconds] for stage in stages]
-    return table(["stage", "state", "rows", "rejected", "answers journaled", "seconds"], rows)
+    made = table(["stage", "state", "rows", "rejected", "answers journaled", "seconds"], rows)
+    return "\n\n".join(filter(None, [made, bill(found)]))
 
 
 def audit(found: "AuditReport | Estimate") -> str:

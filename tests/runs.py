@@ -168,12 +168,18 @@ def _iteration(root: Path, rows: list[dict[str, Any]], number: int, draws: rando
     ]
     (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines) + '{"step": 41, "lo')
     _json(folder / "policy" / "policy.json", {"parent": "bundled:smollm2-135m-instruct", "iteration": number})
-    _manifest(root, f"iterations/{number}/triples", 80.0 * number)
+    used = {f"replies {number}": _used(3 * len(rows), 90_000, 60_000, 0.3, 70.0 * number)}
+    _manifest(root, f"iterations/{number}/triples", 80.0 * number, used)
 
 
-def _manifest(root: Path, stage: str, seconds: float) -> None:
-    shape = {"version": 1, "fingerprint": "", "inputs": {}, "outputs": {}, "facts": {}}
+def _manifest(root: Path, stage: str, seconds: float, used: dict[str, Any] | None = None) -> None:
+    shape = {"version": 1, "fingerprint": "", "inputs": {}, "outputs": {}, "facts": {}, "used": used or {}}
     _json(root / f"{stage}.manifest.json", {**shape, "stage": stage, "seconds": seconds})
+
+
+def _used(requests: int, prompt_tokens: int, completion_tokens: int, cost: float, seconds: float) -> dict[str, Any]:
+    spent = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "cost": cost}
+    return {"requests": requests, **spent, "asked": requests, "seconds": seconds, "setting": "s"}
 
 
 def _filtered(root: Path, rows: list[dict[str, Any]], draws: random.Random) -> pl.DataFrame:
@@ -213,7 +219,8 @@ def _filtered(root: Path, rows: list[dict[str, Any]], draws: random.Random) -> p
         "judges": [{**agreement, "agreement": 82 / 99, "low": 0.742, "high": 0.89}],
     }
     _json(root / "filtered/funnel.json", {**_funnel(everything.height, head), "quality": quality})
-    _manifest(root, "filtered/filter", 210.5)
+    sums = judgments.group_by("judge").agg(pl.len(), pl.col("prompt_tokens", "completion_tokens", "cost").sum())
+    _manifest(root, "filtered/filter", 210.5, {f"judge {name}": _used(*spent, 50.0) for name, *spent in sums.rows()})
     return kept
 
 
@@ -271,7 +278,7 @@ def _audit(root: Path, draws: random.Random) -> None:
         "gold": None,
     }
     _json(root / "audit/audit.json", report)
-    _manifest(root, "audit/audit", 95.0)
+    _manifest(root, "audit/audit", 95.0, {"judge auditor": _used(722, 512_000, 1_444, 1.29, 90.0)})
 
 
 def _head(root: Path) -> None:

@@ -51,15 +51,6 @@ class LengthView(NamedTuple):
     panels: list[Panel]
 
 
-class Spent(NamedTuple):
-    """What one judge took."""
-
-    name: str
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    cost: float | None
-
-
 def summary(run: RunFacts) -> str:
     """The run in one or two sentences."""
     rounds = len(run.iterations)
@@ -93,8 +84,10 @@ def figures(run: RunFacts) -> list[Figure]:
     if last:
         note = f"chosen, iteration {last.number}; rejected {last.likelihood.get('rejected_plain', float('nan')):.2f}"
         found.append(Figure("Probability per token", f"{last.likelihood['chosen_plain']:.2f}", note))
-    if run.cost is not None:
-        found.append(Figure("Spent on judges", f"{run.cost:,.2f}", "in the currency of the configured prices"))
+    cost, per_pair = run.bill.total.cost, run.bill.per_pair
+    if cost is not None:
+        each = f"{per_pair:,.4g} for each kept pair, " if per_pair is not None else ""
+        found.append(Figure("Spent", f"{cost:,.2f}", f"{each}in the currency of the prices"))
     return found
 
 
@@ -209,14 +202,6 @@ def training(run: RunFacts) -> list[tuple[str, str, Markup]]:
         if chart:
             found.append((title, note, chart))
     return found
-
-
-def spending(run: RunFacts) -> list[Spent]:
-    """Tokens and money of every judge and of the audit, where they were counted."""
-    rows = [Spent(j.name, j.prompt_tokens, j.completion_tokens, j.cost) for j in run.judges]
-    if run.audit:
-        rows.append(Spent("audit", run.audit.prompt_tokens, run.audit.completion_tokens, run.audit.cost))
-    return [row for row in rows if any(value is not None for value in row[1:])]
 
 
 def time_by_step(run: RunFacts) -> dict[str, float]:

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from factory.config import Judge
+from factory.exports.bill import bill
 from factory.exports.facts import Funnel, Model, bin_width, counts, histogram, lengths, narrow
 from factory.exports.judge_facts import JudgeFacts, judge_facts
 from factory.exports.public import public_config, public_name
@@ -46,6 +47,7 @@ def run_facts(root: Path) -> RunFacts:
         quality=_quality(root / "filtered/funnel.json"),
         audit=_audit(root / "audit/audit.json", config),
         seconds=_seconds(root),
+        bill=bill(root),
     )
 
 

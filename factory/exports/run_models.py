@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import Field
 
-from factory.exports.facts import Funnel, Histogram, Lengths, Model, Share, share, total
+from factory.exports.bill import Bill
+from factory.exports.facts import Funnel, Histogram, Lengths, Model, Share, share
 from factory.exports.judge_facts import JudgeFacts
 from factory.stages.health import warnings
 from factory.stages.quality import Quality
@@ -120,12 +121,10 @@ class RunFacts(Strict):
     seconds: dict[str, float] = Field(default_factory=dict)
     """Stage to the time it took, where its manifest is there."""
 
+    bill: Bill = Bill()
+    """What policy, judges and audit took."""
+
     @property
     def warnings(self) -> list[str]:
         """What must be known of the judges before any number is believed."""
         return warnings([judge.health for judge in self.judges])
-
-    @property
-    def cost(self) -> float | None:
-        """Money spent on judges and audit, None where nobody counted."""
-        return total([*(judge.cost for judge in self.judges), self.audit.cost if self.audit else None])

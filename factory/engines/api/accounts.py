@@ -107,9 +107,8 @@ class Spending:
 
 
 def spent_in(root: Path) -> float:
-    """Money spent in a folder, what is under way included."""
-    before = _written(root / FILE) or _journaled(root)
-    return sum(before.get(RUN, (0.0, 0.0)))
+    """Money that the accounts of a folder say was spent, what is under way included; 0 where there are none."""
+    return sum(_written(root / FILE).get(RUN, (0.0, 0.0)))
 
 
 def _written(path: Path) -> dict[str, tuple[float, float]]:

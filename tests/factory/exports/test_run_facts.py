@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from factory.exports.bill import Bill
 from factory.exports.facts import BINS, Share, bin_width, histogram, share
 from factory.exports.judge_facts import judge_facts
 from factory.exports.public import public_config, public_name
@@ -170,11 +171,12 @@ def test_a_run_is_collected_whole(tmp_path: Path) -> None:
     assert found.balance.before.pairs == found.funnel.steps[-2].kept
     assert sum(tally.n for tally in found.audit.by_feature.values()) == 360
     assert sum(tally.n for tally in found.audit.by_iteration.values()) == 360
-    assert found.cost == pytest.approx(1.29 + sum(judge.cost for judge in found.judges))
+    assert found.bill.total.cost == pytest.approx(3 * 0.3 + 1.29 + sum(judge.cost for judge in found.judges))
     assert list(found.seconds)[-2:] == ["filtered/filter", "audit/audit"]
     assert (found.models[0].role, found.models[0].name) == ("policy", "bundled:smollm2-135m-instruct")
 
 
 def test_an_empty_folder_has_no_facts(tmp_path: Path) -> None:
     found = run_facts(tmp_path)
-    assert (found.iterations, found.funnel, found.judges, found.audit, found.cost) == ([], None, [], None, None)
+    assert (found.iterations, found.funnel, found.judges, found.audit) == ([], None, [], None)
+    assert found.bill == Bill()

@@ -1,0 +1,127 @@
+"""The bill of a run: what policy, judges and audit took, from its manifests and the journals of what is under way."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from factory.engines.api.accounts import spent_in
+from factory.exports.facts import total
+from factory.exports.public import public_name
+from factory.journal import Used
+from factory.store import read_manifest
+from factory.strict import Strict
+
+_CENT = 1e-6
+"""Less money than this is rounding."""
+LOST = "failed, lost or not used any more"
+"""Money beside the answers in use: what came amiss, what was under way at a kill, answers to earlier settings."""
+
+
+class Charge(Strict):
+    """What one of those that were asked took."""
+
+    name: str
+    requests: int = 0
+    """Answers that came."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    """How long answers took to come, those of the process that finished the stage."""
+    cost: float | None = None
+    """Money; None where nothing has a price."""
+
+
+class Bill(Strict):
+    """Who took what, the policy first."""
+
+    rows: list[Charge] = Field(default_factory=list)
+    kept: int | None = None
+    """Pairs that passed the filters, where they have run."""
+
+    @property
+    def total(self) -> Charge:
+        """The sum."""
+        return _sum("total", self.rows)
+
+    @property
+    def per_pair(self) -> float | None:
+        """Money for each kept pair."""
+        cost = self.total.cost
+        return cost / self.kept if cost is not None and self.kept else None
+
+
+def bill(run_dir: str | Path) -> Bill:
+    """The bill of the run in `run_dir` so far."""
+    root = Path(run_dir)
+    parts: dict[str, list[Charge]] = {}
+    for stage, asker, used in _used(root):
+        name = _name(stage, asker)
+        if name:
+            parts.setdefault(name, []).append(Charge(name=name, **used))
+    rows = [_sum(name, charges) for name, charges in sorted(parts.items(), key=lambda part: _place(part[0]))]
+    beside = spent_in(root) - sum(row.cost or 0.0 for row in rows)
+    if beside > _CENT:
+        rows.append(Charge(name=LOST, cost=beside))
+    return Bill(rows=rows, kept=_kept(root / "filtered" / "funnel.json"))
+
+
+def _sum(name: str, rows: Iterable[Charge]) -> Charge:
+    listed = list(rows)
+    counts = {key: sum(getattr(row, key) for row in listed) for key in ("requests", "prompt_tokens", "seconds")}
+    received = sum(row.completion_tokens for row in listed)
+    return Charge(name=name, completion_tokens=received, cost=total(row.cost for row in listed), **counts)
+
+
+def _used(root: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Stage, asker and what it used: of finished stages by their manifests, of others by their journals."""
+    done = set()
+    for path in sorted(root.rglob("*.manifest.json")):
+        manifest = read_manifest(path)
+        if manifest is not None:
+            done.add(path.with_name(path.name.replace(".manifest.json", ".journal.jsonl")))
+            for asker, used in manifest.get("used", {}).items():
+                yield path.name, asker, {name: used[name] for name in Charge.model_fields if used.get(name)}
+    for path in sorted(set(root.rglob("*.journal.jsonl")) - done):
+        for asker, counted in _journaled(path).items():
+            used = {name: getattr(counted, name) for name in Charge.model_fields if hasattr(counted, name)}
+            yield path.name, asker, {name: value for name, value in used.items() if value}
+
+
+def _journaled(path: Path) -> dict[str, Used]:
+    """What the answers of a journal used, by asker. Scores, which have no text, are left out."""
+    found: dict[str, Used] = {}
+    with path.open("rb") as file:
+        for line in file:
+            with suppress(ValueError, KeyError, TypeError):
+                value = json.loads(line)["value"]
+                cost, request = float(value["cost"] or 0.0), str(value["id"])
+                judge = request.removeprefix("judge/").rsplit("/", 3)[0]
+                used = found.setdefault(f"judge {judge}" if request.startswith("judge/") else "policy", Used())
+                used.cost += cost
+                used.requests += 1
+                used.prompt_tokens += value["prompt_tokens"] or 0
+                used.completion_tokens += value["completion_tokens"] or 0
+    return found
+
+
+def _name(stage: str, asker: str) -> str | None:
+    """How the asker is called in the bill; None for the scorer, which measures here and is asked nothing."""
+    kind, _, rest = asker.partition(" ")
+    if kind == "judge":
+        return f"{'audit' if stage.startswith('audit.') else 'judge'} {public_name(rest)}"
+    return None if kind == "scores" else "policy"
+
+
+def _place(name: str) -> tuple[int, str]:
+    return ("policy", "judge", "audit").index(name.split(" ")[0]), name
+
+
+def _kept(path: Path) -> int | None:
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["kept"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
