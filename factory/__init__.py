@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # What editors and type checkers see; at run time each is loo
     from factory.commands.filter import filter_pairs
     from factory.commands.init import init as init
     from factory.commands.report import report as report
+    from factory.commands.review import review as review
     from factory.commands.reward import reward_score as reward_score
     from factory.commands.reward import reward_train as reward_train
     from factory.commands.status import status as status
@@ -48,6 +49,7 @@ _PUBLIC = {
     "export": "factory.commands.export:export",
     "report": "factory.commands.report:report",
     "train": "factory.commands.train:train",
+    "review": "factory.commands.review:review",
     "reward_train": "factory.commands.reward:reward_train",
     "reward_score": "factory.commands.reward:reward_score",
     "load_pairs": "factory.readers:load_pairs",

@@ -123,6 +123,21 @@ def audit(pairs: tuple[str, ...], out: Path, dry_run: bool, **options: Any) -> N
 
 @main.command()
 @_pairs
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Parquet file of labels, for audit --gold.")
+@click.option(
+    "--as", "name", default="reviewer", show_default=True, help="Who reviews; each person's answers are kept."
+)
+@click.option("--sample", type=click.IntRange(min=1), help="Review this many, drawn at random.")
+@click.option("--blind", is_flag=True, help="Never tell which reply is called chosen, nor what judges said.")
+@click.option("--port", default=0, help="Port on this machine; any free one if left out.")
+def review(pairs: tuple[str, ...], out: Path, **options: Any) -> None:
+    """Label PAIRS on a page on this machine, one at a time, by keyboard."""
+    browser = sys.stdout.isatty()
+    click.echo(show.reviewed(factory.review(pairs, out, browser=browser, progress=for_stream(sys.stderr), **options)))
+
+
+@main.command()
+@_pairs
 @click.option(
     "--format",
     "fmt",

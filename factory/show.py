@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from factory.forecast import Plan
     from factory.pipeline import Outcome
     from factory.rates import Time
+    from factory.reviewing.labels import Reviewed
     from factory.stages.audit_model import AuditReport
     from factory.stages.audit_sample import Estimate
     from filters.funnel import Funnel
@@ -131,6 +132,16 @@ def audit(found: "AuditReport | Estimate") -> str:
     headline = table(["measure", "value"], [[name, value] for name, value in found.headline().items()])
     meaning = textwrap.fill(getattr(found, "meaning", ""), _WIDTH)
     return "\n\n".join([headline, *([meaning] if meaning else []), *_form(getattr(found, "said", []))])
+
+
+def reviewed(found: "Reviewed") -> str:
+    """What each person answered, how far every two agree, and where the labels lie."""
+    rows = [[each.annotator, each.chosen, each.rejected, each.tie, each.skip] for each in found.people]
+    parts = [table(["reviewed by", "chosen is better", "rejected is better", "tie", "skipped"], rows)] if rows else []
+    if found.agreement:
+        agreed = [[" and ".join(each.people), each.n, each.agreement, each.kappa] for each in found.agreement]
+        parts.append(table(["people", "pairs", "agreement", "Cohen's kappa"], agreed))
+    return "\n\n".join([*parts, f"labels  {found.labels}"])
 
 
 def plan(found: "Plan") -> str:

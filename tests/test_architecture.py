@@ -17,7 +17,7 @@ FLOORS = (
     ("factory.steps", "factory.preflight"),
     ("factory.commands",),
     ("factory.panel",),
-    ("factory.stages", "factory.training", "factory.exports", "factory.reward"),
+    ("factory.stages", "factory.training", "factory.exports", "factory.reward", "factory.reviewing"),
     (
         "factory.engines",
         "factory.store",

@@ -143,7 +143,7 @@ def _subject(
     pairs: PairsLike | Sequence[PairsLike], settings: _Settings, gold: str | None, seed: int, shown: Progress
 ) -> _Subject:
     split = read_pairs(pairs)
-    recorded = _recorded(pairs)
+    recorded = recorded_votes(pairs)
     if not settings.allow_self:
         policies = split.kept.select(pl.col("policy").unique()).collect(engine="streaming")["policy"].to_list()
         check_independent(settings.judge, policies, recorded["judge"].unique().to_list())
@@ -168,7 +168,7 @@ def _tell_labels(labels: pl.DataFrame, drawn: pl.DataFrame, shown: Progress) -> 
     shown.say(f"{used:,} of {drawn.height:,} pairs have a person's label{others}")
 
 
-def _recorded(pairs: PairsLike | Sequence[PairsLike]) -> pl.DataFrame:
+def recorded_votes(pairs: PairsLike | Sequence[PairsLike]) -> pl.DataFrame:
     """The votes that filtered the pairs, where filter wrote them: beside the funnel of a file, folder or run."""
     found = [JUDGMENTS.empty()]
     for given in pairs if isinstance(pairs, list | tuple) else [pairs]:

@@ -1,0 +1,104 @@
+"""`review`: people say, pair by pair, which reply is better; what they say is what an audit takes as gold labels."""
+
+import re
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from factory.commands.audit import recorded_votes
+from factory.errors import ConfigError, InputError
+from factory.identity import DEFAULT_SEED
+from factory.progress import Progress, Silent
+from factory.readers import PairsLike, read_pairs
+from factory.reviewing.labels import Answers, Reviewed, journal_of, reviewed, write_labels
+from factory.reviewing.session import Item, Session
+from filters.coin import toss_expr
+from filters.votes import verdicts
+
+_TOLD = ("feature", "system_good", "system_bad", "policy", "iteration", "source")
+
+
+def review(
+    pairs: PairsLike | Sequence[PairsLike],
+    out: str | Path,
+    *,
+    sample: int | None = None,
+    name: str = "reviewer",
+    blind: bool = False,
+    seed: int = DEFAULT_SEED,
+    port: int = 0,
+    browser: bool = False,
+    progress: Progress | None = None,
+) -> Reviewed:
+    """Serve a page on this machine on which a person, `name`, labels pairs; write the labels to the Parquet file `out`.
+
+    `sample` pairs are drawn at random, the same for everybody under one seed; None takes all. Each answer is journaled
+    beside `out` as it lands, so that the same call goes on where it stopped, and `out` holds everybody's answers:
+    pair_id, right, label, annotator, time. `blind` never says which reply is called chosen, what judges voted or which
+    principle was used; otherwise that is told after each answer. Returns when the review is finished or interrupted.
+    """
+    from factory.reviewing.server import serve
+
+    shown, path = progress or Silent(), Path(out)
+    _check(path, name)
+    items = _items(pairs, sample, seed)
+    with Answers(path, name) as answers:
+        session = Session(items, answers, seed, blind)
+
+        def opened(address: str) -> None:
+            shown.say(f"{name} has {len(items) - session.done:,} of {len(items):,} pairs to review, at {address}")
+            shown.say("keys: 1 left, 2 right, t tie, s skip, u undo; finish on the page, or with Ctrl-C")
+            if browser:
+                webbrowser.open(address)
+
+        write_labels(path)
+        serve(session, lambda: write_labels(path), opened, port)
+    return reviewed(path, write_labels(path))
+
+
+def _check(path: Path, name: str) -> None:
+    """ConfigError for a name that is no file name, or a table that no review has written."""
+    if not re.fullmatch(r"\w[\w.@-]{0,63}", name):
+        raise ConfigError(f"--as {name!r}: a name is letters, digits, dots and dashes, at most 64 of them")
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; give --out the name of a file, such as labels.parquet")
+    journals = path.parent.is_dir() and any(path.parent.glob(f"{_plain(path.stem)}.*.jsonl"))
+    if path.exists() and not journals:
+        raise ConfigError(
+            f"{path} was not written by review (there is no {journal_of(path, 'NAME').name} beside it); "
+            "choose another --out"
+        )
+
+
+def _plain(stem: str) -> str:
+    return re.sub(r"([\[*?])", r"[\1]", stem)
+
+
+def _items(pairs: PairsLike | Sequence[PairsLike], sample: int | None, seed: int) -> list[Item]:
+    """The pairs to review, in an order drawn by seed."""
+    rows = read_pairs(pairs).kept
+    order = rows.select("pair_id", toss_expr(f"review {seed}").alias("toss")).collect(engine="streaming")
+    order = order.sort("toss", "pair_id").head(sample if sample is not None else order.height)
+    drawn = rows.join(order.lazy(), on="pair_id", how="semi").collect(engine="streaming")
+    if drawn.is_empty():
+        raise InputError("there are no pairs to review in what was given")
+    said = _said(recorded_votes(pairs), drawn["pair_id"])
+    table = {row["pair_id"]: row for row in drawn.iter_rows(named=True)}
+    return [_item(table[pair], said.get(pair, [])) for pair in order["pair_id"]]
+
+
+def _item(row: dict[str, Any], said: list[str]) -> Item:
+    told = {name: row[name] for name in _TOLD if row.get(name) is not None}
+    return Item(row["pair_id"], row["prompt"], row["chosen"], row["rejected"], {"facts": told, "verdicts": said})
+
+
+def _said(votes: pl.DataFrame, ids: pl.Series) -> dict[str, list[str]]:
+    """What each judge said of each pair, where the filter's votes lie beside the pairs."""
+    mine = votes.join(ids.to_frame("pair_id"), on="pair_id", how="semi")
+    found: dict[str, list[str]] = {}
+    for pair, judge, verdict in verdicts(mine).collect().sort("pair_id", "judge").iter_rows():
+        found.setdefault(pair, []).append(f"{judge}: {'asked in one order' if verdict == 'partial' else verdict}")
+    return found

@@ -1,0 +1,114 @@
+"""The review's page: what it shows of a pair, as JSON; markdown as markup in which nothing of the data can act."""
+
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from difflib import SequenceMatcher
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markupsafe import escape
+
+from factory.reviewing.session import Item, Session
+
+LONGEST = 200_000
+"""Characters of a text that are shown."""
+_WORDS = re.compile(r"\s+|[^\W_]+|.", re.DOTALL)
+_PRECISE = 3_000
+"""Words up to which the difference is the least one; of longer texts it is a good one."""
+
+
+def state(session: Session) -> dict[str, Any]:
+    """All that the page shows now. Of the current pair nothing tells which reply is called chosen."""
+    item = session.current
+    return {
+        "turn": session.done,
+        "total": len(session.items),
+        "annotator": session.answers.annotator,
+        "pair": None if item is None else _pair(session, item),
+        "last": None if session.last is None else _last(session, session.last),
+    }
+
+
+def _pair(session: Session, item: Item) -> dict[str, Any]:
+    sides = session.sides(item)
+    return {
+        "prompt": [{"role": turn["role"], **shown(turn["content"])} for turn in item.prompt],
+        "left": shown(sides.left),
+        "right": shown(sides.right),
+    }
+
+
+def _last(session: Session, item: Item) -> dict[str, Any]:
+    """What was answered last; where the review is not blind, also what the data say of that pair."""
+    label, sides = session.label_of(item), session.sides(item)
+    said = {sides.left_is: "left", "tie": "tie", "skip": "skip"}.get(label, "right")
+    if session.blind:
+        return {"answer": said}
+    return {"answer": said, "chosen": "left" if sides.left_is == "chosen" else "right", **item.told}
+
+
+def shown(text: str) -> dict[str, Any]:
+    """A text as it is, and as the markup its markdown stands for."""
+    cut = text[:LONGEST]
+    return {"text": cut, "html": markdown(cut), "length": len(text)}
+
+
+def markdown(text: str) -> str:
+    """Markdown as markup without raw HTML, images, styles, or links that lead anywhere."""
+    return str(_renderer().render(text))
+
+
+@cache
+def _renderer() -> MarkdownIt:
+    made = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("table").disable("image")
+
+    def opened(self: Any, tokens: Any, position: int, options: Any, env: Any) -> str:
+        return f'<span class="link" title="{escape(tokens[position].attrGet("href") or "")}">'
+
+    def closed(self: Any, tokens: Any, position: int, options: Any, env: Any) -> str:
+        return "</span>"
+
+    def cell(self: Any, tokens: Any, position: int, options: Any, env: Any) -> str:
+        return f"<{tokens[position].tag}>"
+
+    def fence(self: Any, tokens: Any, position: int, options: Any, env: Any) -> str:
+        return f"<pre><code>{escape(tokens[position].content)}</code></pre>\n"
+
+    for name, rule in (("link_open", opened), ("link_close", closed), ("th_open", cell), ("td_open", cell)):
+        made.add_render_rule(name, rule)
+    made.add_render_rule("fence", fence)
+    return made
+
+
+def difference(left: str, right: str) -> dict[str, list[tuple[str, bool]]]:
+    """Both texts in pieces, each with whether the other text lacks it, word by word."""
+    one, two = (_WORDS.findall(text[:LONGEST]) for text in (left, right))
+    matcher = SequenceMatcher(None, one, two, autojunk=max(len(one), len(two)) > _PRECISE)
+    pieces: dict[str, list[tuple[str, bool]]] = {"left": [], "right": []}
+    for kind, a, b, c, d in matcher.get_opcodes():
+        for side, words in (("left", one[a:b]), ("right", two[c:d])):
+            if words:
+                pieces[side].append(("".join(words), kind != "equal"))
+    return pieces
+
+
+def page() -> tuple[str, Mapping[str, str]]:
+    """The page's markup, which is the same for everybody, and the headers that say what it may do."""
+    style = _asset("factory.exports", "report.css") + _asset("factory.reviewing", "review.css")
+    script = _asset("factory.reviewing", "review.js")
+    body = _asset("factory.reviewing", "review.html").replace("/*style*/", style).replace("/*script*/", script)
+    ours = f"script-src {_source(script)}; style-src {_source(style)}; connect-src 'self'"
+    policy = f"default-src 'none'; {ours}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    return body, {"Content-Security-Policy": policy}
+
+
+def _asset(package: str, name: str) -> str:
+    return files(package).joinpath(f"templates/{name}").read_text(encoding="utf-8")
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,86 @@
+"""One person's way through a sample of pairs: which one is next, which side a reply is on, what is told afterwards."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from factory.identity import draw
+from factory.reviewing.labels import Answers
+
+KEYS = ("1", "2", "t", "s")
+"""The left reply is better; the right one is; a tie; skip."""
+
+
+class StaleAnswerError(Exception):
+    """An answer to a pair that is not the one being shown: a key pressed twice, or an old tab."""
+
+
+class Item(NamedTuple):
+    """A pair to be reviewed."""
+
+    pair_id: str
+    prompt: Sequence[Mapping[str, str]]
+    chosen: str
+    rejected: str
+    told: Mapping[str, Any]
+    """What is shown once the pair is answered: feature, principles, verdicts."""
+
+
+class Sides(NamedTuple):
+    """The two replies as they are shown."""
+
+    left: str
+    right: str
+    left_is: str
+    """chosen or rejected."""
+
+
+class Session:
+    """The items in order, with the person's answers. The next one is the first without an answer."""
+
+    def __init__(self, items: Sequence[Item], answers: Answers, seed: int, blind: bool) -> None:
+        self.items, self.answers, self.blind = items, answers, blind
+        self._seed = seed
+
+    @property
+    def done(self) -> int:
+        """How many of the items are answered; it also names the turn."""
+        return sum(item.pair_id in self.answers.given for item in self.items)
+
+    @property
+    def current(self) -> Item | None:
+        """The item to be answered; None at the end."""
+        return next((item for item in self.items if item.pair_id not in self.answers.given), None)
+
+    @property
+    def last(self) -> Item | None:
+        """The item answered last, which `undo` takes back."""
+        known = {item.pair_id: item for item in self.items}
+        return next((known[pair] for pair in reversed(self.answers.given) if pair in known), None)
+
+    def sides(self, item: Item) -> Sides:
+        """Which reply is on which side: a coin by seed, person and pair."""
+        if draw(self._seed, "side", self.answers.annotator, item.pair_id) % 2:
+            return Sides(item.chosen, item.rejected, "chosen")
+        return Sides(item.rejected, item.chosen, "rejected")
+
+    def answer(self, turn: int, key: str) -> None:
+        """Take the answer to the current item. StaleAnswerError where it was meant for another turn."""
+        item = self.current
+        if item is None or turn != self.done or key not in KEYS:
+            raise StaleAnswerError
+        self.answers.give(item.pair_id, self._label(item, key))
+
+    def undo(self) -> None:
+        """Take back the answer given last, if there is one."""
+        if self.last is not None:
+            self.answers.take_back(self.last.pair_id)
+
+    def label_of(self, item: Item) -> str:
+        """The answer on an answered item."""
+        return self.answers.given[item.pair_id][0]
+
+    def _label(self, item: Item, key: str) -> str:
+        if key in "12":
+            left = self.sides(item).left_is
+            return left if key == "1" else {"chosen": "rejected", "rejected": "chosen"}[left]
+        return {"t": "tie", "s": "skip"}[key]

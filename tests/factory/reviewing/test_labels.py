@@ -1,0 +1,88 @@
+"""Answers of people: journaled as they land, whatever is torn, several people side by side, their agreement."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from factory.errors import StoreError
+from factory.reviewing.labels import LABELS, Answers, read_answers, reviewed, write_labels
+
+
+def answered(path: Path, annotator: str, **given: str) -> None:
+    with Answers(path, annotator) as answers:
+        for pair, label in given.items():
+            answers.give(pair, label)
+
+
+def test_the_table_holds_everybodys_last_answers(tmp_path: Path) -> None:
+    path = tmp_path / "labels.parquet"
+    answered(path, "ana", p1="chosen", p2="tie", p3="rejected")
+    answered(path, "ana", p1="rejected")
+    answered(path, "bo", p1="skip")
+    table = write_labels(path)
+    assert pl.read_parquet(path).equals(table)
+    assert dict(table.schema) == LABELS
+    assert table.select("pair_id", "right", "label", "annotator").rows() == [
+        ("p2", None, "tie", "ana"),
+        ("p3", False, "rejected", "ana"),
+        ("p1", False, "rejected", "ana"),
+        ("p1", None, "skip", "bo"),
+    ]
+    assert table["time"].null_count() == 0
+
+
+def test_an_answer_taken_back_is_gone_from_the_table_and_kept_in_the_journal(tmp_path: Path) -> None:
+    path = tmp_path / "labels.parquet"
+    with Answers(path, "ana") as answers:
+        answers.give("p1", "chosen")
+        answers.take_back("p1")
+        assert answers.given == {}
+    assert write_labels(path).is_empty()
+    assert len((tmp_path / "labels.ana.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("harm", [b'{"pair_id": "p3", "la', b"\xff\xfe", b"[]", b"null", b'{"pair_id": 1}\n{}'])
+def test_a_torn_or_garbled_line_costs_itself_alone(harm: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "labels.parquet"
+    answered(path, "ana", p1="chosen", p2="rejected")
+    journal = tmp_path / "labels.ana.jsonl"
+    journal.write_bytes(journal.read_bytes() + harm)
+    assert list(read_answers(journal)) == ["p1", "p2"]
+    answered(path, "ana", p4="tie")
+    assert list(read_answers(journal)) == ["p1", "p2", "p4"]
+
+
+def test_one_name_is_one_person_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "labels.parquet"
+    with (
+        Answers(path, "ana"),
+        Answers(path, "bo"),
+        pytest.raises(StoreError, match=r"ana is reviewing .* another name"),
+    ):
+        Answers(path, "ana")
+    answered(path, "ana", p1="tie")
+
+
+def test_where_nothing_can_be_kept_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="answers cannot be kept there"):
+        Answers(tmp_path / "file/labels.parquet", "ana")
+
+
+def test_kappa_between_people_leaves_skipped_pairs_out(tmp_path: Path) -> None:
+    """Ten pairs, on eight of which both speak, 6 times alike; chance agrees in (5·4 + 2·2 + 1·2) of 64."""
+    path = tmp_path / "labels.parquet"
+    ana = ["chosen"] * 5 + ["rejected"] * 2 + ["tie", "skip", "chosen"]
+    bo = ["chosen"] * 4 + ["rejected"] * 2 + ["tie", "tie", "chosen", "skip"]
+    for name, labels in (("ana", ana), ("bo", bo)):
+        answered(path, name, **{f"p{n}": label for n, label in enumerate(labels)})
+    found = reviewed(path, write_labels(path))
+    assert [(each.annotator, each.chosen, each.rejected, each.tie, each.skip) for each in found.people] == [
+        ("ana", 6, 2, 1, 1),
+        ("bo", 5, 2, 2, 1),
+    ]
+    (agreed,) = found.agreement
+    assert (agreed.people, agreed.n, agreed.agreement) == (("ana", "bo"), 8, 0.75)
+    by_chance = (5 * 4 + 2 * 2 + 1 * 2) / 64
+    assert agreed.kappa == pytest.approx((0.75 - by_chance) / (1 - by_chance))
