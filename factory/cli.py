@@ -12,6 +12,7 @@ from polars.exceptions import PolarsError
 import factory
 from factory import processes, show
 from factory.errors import FactoryError, InterruptedRunError, one_line
+from factory.identity import DEFAULT_SEED
 from factory.terminal import for_stream
 
 
@@ -56,6 +57,7 @@ def main() -> None:
 _pairs = click.argument("pairs", nargs=-1, required=True)
 _out = click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
 _set = click.option("--set", "sets", multiple=True, metavar="KEY.PATH=VALUE", help="Override a key of the config.")
+_seed = click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="Every draw derives from it.")
 _dry = click.option("--dry-run", is_flag=True, help="Say what would be done and what it would cost; do nothing.")
 
 
@@ -172,9 +174,10 @@ def report(run_dir: Path, out: Path | None) -> None:
 @click.option("--policy", required=True, help="Model to train: Hub id, folder or bundled:smollm2-135m-instruct.")
 @_out
 @_set
-def train(pairs: tuple[str, ...], policy: str, out: Path, sets: tuple[str, ...]) -> None:
+@_seed
+def train(pairs: tuple[str, ...], policy: str, out: Path, sets: tuple[str, ...], seed: int) -> None:
     """Train POLICY on PAIRS; --set takes keys of the training block. Also under accelerate launch."""
-    done = factory.train(pairs, policy, out, sets=sets, progress=for_stream(sys.stderr))
+    done = factory.train(pairs, policy, out, sets=sets, seed=seed, progress=for_stream(sys.stderr))
     if processes.rank() == 0:
         click.echo(show.training(done))
 
@@ -195,9 +198,11 @@ def reward() -> None:
 )
 @_out
 @_set
-def reward_train(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str, ...]) -> None:
+@_seed
+def reward_train(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str, ...], seed: int) -> None:
     """Train a reward model on PAIRS, any files or an exported folder; --set takes keys such as epochs or lora.r."""
-    click.echo(show.training(factory.reward_train(pairs, model, out, sets=sets, progress=for_stream(sys.stderr))))
+    done = factory.reward_train(pairs, model, out, sets=sets, seed=seed, progress=for_stream(sys.stderr))
+    click.echo(show.training(done))
 
 
 @reward.command(name="score")

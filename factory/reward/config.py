@@ -10,12 +10,17 @@ from factory.trainer_options import REWARD, REWARD_FREE, require_free
 
 
 class RewardTraining(Strict):
-    """Training of a reward model: -log sigmoid(r(chosen) - r(rejected)), by TRL's RewardTrainer."""
+    """Training of a reward model by TRL's RewardTrainer: -log sigmoid(d) with d = r(chosen) - r(rejected)."""
 
     learning_rate: float | None = Field(None, gt=0)
     """Peak learning rate; null: 1e-5, and 1e-4 for an adapter."""
     center_rewards_coefficient: float | None = Field(None, ge=0)
     """Adds this times (r(chosen) + r(rejected))^2, which pulls rewards to a mean of zero; 0.01 is usual."""
+    margin: str | None = None
+    """Column of the pairs with a margin m, by which chosen is to win: d - m in place of d. null: no column is one."""
+    soft_labels: str | None = None
+    """Column with the probability p that chosen is the better one, such as p_chosen: the loss is
+    -p log sigmoid(d) - (1 - p) log sigmoid(-d). null: p is 1."""
     epochs: int = Field(1, ge=1)
     """Passes over the pairs."""
     max_steps: int | None = Field(None, ge=1)

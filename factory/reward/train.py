@@ -18,7 +18,7 @@ from factory.reward.accuracy import tally
 from factory.reward.config import SAME_WEIGHTS, RewardScoring, RewardTraining
 from factory.reward.data import IN_TEST, Data
 from factory.reward.scorer import Conversation, RewardModel
-from factory.reward.tokens import PairTokens, Reader, with_padding
+from factory.reward.tokens import Labels, PairTokens, Reader, with_padding
 from factory.reward.trainer import PairTrainer, adapter, arguments, order
 from factory.store import write_json
 from factory.training import checkpoints
@@ -52,7 +52,8 @@ def train(
         model = load_reward_model(base, "cpu", torch.float32, new_head=True)
         with_padding(tokenizer, model)
         limits = [limit for limit in (config.max_length, context_length(model)) if limit is not None]
-        found = Reader(tokenizer).pairs(data.train, min(limits, default=None))
+        labels = Labels(config.margin, config.soft_labels)
+        found = Reader(tokenizer).pairs(data.train, min(limits, default=None), labels)
         if not found.pairs:
             why = ", ".join(f"{count} {reason}" for reason, count in found.dropped.items())
             raise InputError(f"no pair can be trained on: {why}; raise max_length, or check the pairs")
@@ -60,7 +61,7 @@ def train(
         most = config.max_steps * config.batch_pairs if config.max_steps else None
         rows = order(found.pairs, config.epochs, config.batch_pairs, seed, most)
         args = arguments(config, out, seed, len(rows))
-        trainer = PairTrainer(model, args, _dataset(rows), tokenizer, adapter(config.lora))
+        trainer = PairTrainer(model, args, _dataset(rows, config), tokenizer, adapter(config.lora))
         resumed = _optimise(trainer, found.pairs, job)
         test = _save_and_test(trainer, tokenizer, data.test, job)
     dropped = dict(found.dropped) | ({IN_TEST: data.in_test} if data.in_test else {})
@@ -84,15 +85,22 @@ def train(
     return facts
 
 
-def _dataset(rows: list[PairTokens]) -> Dataset:
-    chosen, rejected = [row.chosen for row in rows], [row.rejected for row in rows]
-    return Dataset.from_dict({"chosen_ids": chosen, "rejected_ids": rejected})
+def _dataset(rows: list[PairTokens], config: RewardTraining) -> Dataset:
+    columns = {
+        "chosen_ids": [row.chosen for row in rows],
+        "rejected_ids": [row.rejected for row in rows],
+        **({"margin": [row.margin for row in rows]} if config.margin else {}),
+        **({"p_chosen": [row.p_chosen for row in rows]} if config.soft_labels else {}),
+    }
+    return Dataset.from_dict(columns)
 
 
 def _optimise(trainer: PairTrainer, pairs: list[PairTokens], job: _Job) -> int:
     """Run all steps, from the last checkpoint where there is one; returns where it began."""
     settings = job.config.model_dump(mode="json", exclude=SAME_WEIGHTS)
-    identity = digest([job.base.identity, settings, job.seed, sorted(pair.pair_id for pair in pairs)])
+    identity = digest(
+        [job.base.identity, settings, job.seed, sorted((pair.pair_id, pair.margin, pair.p_chosen) for pair in pairs)]
+    )
     checkpoints.claim(job.out, identity)
     checkpoint = checkpoints.last(job.out)
     begun = checkpoints.step_of(checkpoint)

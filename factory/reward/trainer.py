@@ -21,6 +21,7 @@ from factory.training.stats import MetricsFile
 
 try:
     from trl import RewardConfig, RewardTrainer
+    from trl.trainer.reward_trainer import DataCollatorForPreference
 except ImportError as missing:
     raise MissingExtraError("reward", "trl") from missing
 
@@ -114,7 +115,12 @@ class PairTrainer(RewardTrainer):  # type: ignore[misc]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # peft reads a name that transformers has moved on from
                 super().__init__(
-                    model=model, args=args, train_dataset=rows, processing_class=tokenizer, peft_config=lora
+                    model=model,
+                    args=args,
+                    train_dataset=rows,
+                    processing_class=tokenizer,
+                    peft_config=lora,
+                    data_collator=_Collator(tokenizer.pad_token_id, pad_to_multiple_of=args.pad_to_multiple_of),
                 )
         except ValueError as error:
             raise ConfigError(f"reward training: {error}") from error
@@ -127,6 +133,20 @@ class PairTrainer(RewardTrainer):  # type: ignore[misc]
     def watch(self, metrics: MetricsFile, advance: Callable[[int], None]) -> None:
         """Where each step's line goes, and who is told of its tokens."""
         self._lines, self._advance = metrics, advance
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """-p log sigmoid(d) - (1 - p) log sigmoid(-d), mean over pairs, with d = r(chosen) - r(rejected) - m.
+
+        TRL's own loss is -log sigmoid(d); what is missing to it is (1 - p) d.
+        """
+        p_chosen = inputs.pop("p_chosen", None)
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if p_chosen is not None:
+            chosen, rejected = torch.chunk(outputs.logits.squeeze(-1), chunks=2)
+            loss = loss + ((1 - p_chosen) * (chosen - rejected - inputs.get("margin", 0.0))).mean()
+        return (loss, outputs) if return_outputs else loss
 
     def finished(self) -> Any:
         """The plain model, an adapter merged in."""
@@ -156,6 +176,17 @@ class PairTrainer(RewardTrainer):  # type: ignore[misc]
 
     def _send_telemetry(self) -> None:
         """Nothing is sent."""
+
+
+class _Collator(DataCollatorForPreference):  # type: ignore[misc]
+    """TRL's, with the probabilities of soft labels."""
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        """A batch of rows."""
+        batch: dict[str, Any] = super().torch_call(examples)
+        if "p_chosen" in examples[0]:
+            batch["p_chosen"] = torch.tensor([example["p_chosen"] for example in examples], dtype=torch.float)
+        return batch
 
 
 class _LastStep(TrainerCallback):  # type: ignore[misc]

@@ -23,10 +23,10 @@ def call(*args: str | Path) -> Result:
 def test_train_then_score(tmp_path: Path) -> None:
     base = tiny_model_folder(tmp_path / "base")
     pairs(12).write_parquet(tmp_path / "pairs.parquet")
-    options = ("--out", tmp_path / "rm", "--set", "max_steps=2", "--set", "batch_pairs=4")
+    options = ("--out", tmp_path / "rm", "--set", "max_steps=2", "--set", "batch_pairs=4", "--seed", "7")
     done = call("train", tmp_path / "pairs.parquet", "--policy", base, *options)
     assert done.exit_code == 0, done.output
-    assert (tmp_path / "rm/model/reward.json").is_file()
+    assert json.loads((tmp_path / "rm/model/reward.json").read_text())["seed"] == 7
     score = ("score", tmp_path / "pairs.parquet", "--model", tmp_path / "rm/model", "--out", tmp_path / "score")
     done = call(*score, "--group", "iteration")
     assert done.exit_code == 0, done.output

@@ -178,3 +178,81 @@ def test_the_order_holds_every_pair_once_an_epoch_and_like_lengths_together() ->
 def test_no_model_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="no model folder"):
         reward_train(pairs(4), "./nowhere", tmp_path / "out")
+
+
+def labelled(**columns: Any) -> pl.DataFrame:
+    frame = pairs(6)
+    return frame.with_columns(**{name: pl.Series(name, values) for name, values in columns.items()})
+
+
+def first_gradient(base: Path, folder: Path, frame: pl.DataFrame, **options: Any) -> dict[str, torch.Tensor]:
+    """What one step of plain descent over all pairs at rate 1 takes off each weight: the gradient."""
+    sets = [f"{key}={value}" for key, value in options.items()]
+    sets += ["batch_pairs=12", "micro_batch_pairs=12", "test_share=0", "learning_rate=1", "lr_scheduler=constant"]
+    sets += ["warmup_ratio=0", "max_grad_norm=1e9", "trainer_options.optim=sgd"]
+    done = reward_train(frame, str(base), folder, sets=sets, seed=3)
+    assert done.facts["steps"] == 1
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        before = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1).state_dict()
+    return {name: before[name] - value for name, value in weights(done.model).items()}
+
+
+def expected_gradient(base: Path, frame: pl.DataFrame) -> dict[str, torch.Tensor]:
+    """The formula of docs/reward.md on the model's own rewards, in float64, from columns m and p."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1).double()
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    losses = []
+    for row in frame.iter_rows(named=True):
+        sides = [[*row["prompt"], assistant(row[side])] for side in ("chosen", "rejected")]
+        ids = [tokenizer.apply_chat_template(side, return_tensors="pt")["input_ids"] for side in sides]
+        chosen, rejected = (model(one).logits.squeeze() for one in ids)
+        d = chosen - rejected - row["m"]
+        losses.append(-row["p"] * d.sigmoid().log() - (1 - row["p"]) * (-d).sigmoid().log())
+    torch.stack(losses).mean().backward()
+    return {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize(
+    ("m", "p", "options"),
+    [
+        ([0.0], [1.0], {}),
+        ([0.5, 2.0, -1.0], [1.0], {"margin": "m"}),
+        ([0.0], [0.9, 0.3, 0.5], {"soft_labels": "p"}),
+        ([0.5, 2.0, -1.0], [0.9, 0.3, 0.5], {"margin": "m", "soft_labels": "p"}),
+    ],
+)
+def test_the_gradient_is_that_of_the_formula(base: Path, tmp_path: Path, m: Any, p: Any, options: Any) -> None:
+    """A column is used when it is named and only then: the first case has both columns, full of other numbers."""
+    frame = pairs(6)
+    frame = frame.with_columns(m=pl.Series((m * 12)[: len(frame)]), p=pl.Series((p * 12)[: len(frame)]))
+    given = frame if options else frame.with_columns(m=7.0, p=0.1, margin=3.0, p_chosen=0.2)
+    found, expected = first_gradient(base, tmp_path / "out", given, **options), expected_gradient(base, frame)
+    assert max(float(value.abs().max()) for value in expected.values()) > 1e-2
+    for name, value in expected.items():
+        assert torch.allclose(found[name].double(), value, atol=1e-5, rtol=1e-3), name
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "said"),
+    [
+        ({}, "margin=m", "no column m; their columns are pair_id"),
+        ({"m": ["1"] * 12}, "margin=m", "the column m is String and must hold numbers"),
+        ({"p": [1.5] * 12}, "soft_labels=p", "the column p must be between 0 and 1, and is not for the pair "),
+        ({"m": [float("nan")] * 12}, "margin=m", "the column m must be a finite number"),
+        ({"p": [None] * 11 + [0.5]}, "soft_labels=none", "no column none"),
+    ],
+)
+def test_a_column_of_labels_that_is_none_is_one_sentence(
+    base: Path, tmp_path: Path, columns: Any, options: str, said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        reward_train(labelled(**columns), str(base), tmp_path / "out", sets=[*QUICK, options])
+
+
+def test_pairs_without_a_label_are_counted(base: Path, tmp_path: Path) -> None:
+    frame = labelled(p=[None, None, *[0.7] * 10])
+    done = reward_train(frame, str(base), tmp_path / "out", sets=[*QUICK, "soft_labels=p", "test_share=0"])
+    assert (done.facts["pairs"], done.facts["dropped"]) == (10, {"no_label": 2})
