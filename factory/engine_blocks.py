@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_serializer, model_validator
 
+from factory.identity import without_user
 from factory.strict import Strict
 
 OPENAI = "https://api.openai.com/v1"
@@ -101,8 +102,12 @@ class OpenaiEngine(EngineBase):
     """Most requests in flight; the engine grows towards it while answers come and halves when told to slow down."""
     timeout: float = Field(120.0, gt=0)
     """Seconds to wait for one answer."""
+    max_answer_mb: float = Field(64.0, gt=0)
+    """Largest answer that is taken in, MB after decompression; a larger one fails its request alone."""
     max_retries: int = Field(8, ge=0)
-    """Tries after the first for a request that failed for a passing cause."""
+    """Tries after the first for a request that failed for a passing cause while others were answered."""
+    patience: float = Field(30.0, gt=0)
+    """Minutes without one answer after which a server in trouble, or one that `serve` starts, is given up."""
     requests_per_minute: int | None = Field(None, ge=1)
     """Ceiling of your account."""
     tokens_per_minute: int | None = Field(None, ge=1)
@@ -128,6 +133,16 @@ class OpenaiEngine(EngineBase):
     """What tokens cost; null: what the package genai-prices, a dated table, knows of the model at base_url."""
     cache_dir: str | None = None
     """Folder that keeps answers across runs; null keeps them in the run folder's journal alone."""
+
+    @field_serializer("base_url")
+    def _without_user(self, base_url: str | None) -> str | None:
+        """A name and password in the address are used and written nowhere."""
+        return base_url and without_user(base_url)
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """The deciding fields with their values, as they are written."""
+        return self.model_dump(include=set(self.decides))
 
     @property
     def runner(self) -> str:

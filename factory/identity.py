@@ -15,6 +15,13 @@ def mend(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+def without_user(url: str) -> str:
+    """`url` without the name and password before its host."""
+    head, mark, rest = url.partition("//")
+    host, slash, path = rest.partition("/")
+    return head + mark + host.rpartition("@")[2] + slash + path
+
+
 def digest(value: object) -> str:
     """128-bit hash, as 32 hex digits, of the canonical JSON of `value` (sorted keys, no spaces, UTF-8)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)

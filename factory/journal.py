@@ -5,11 +5,20 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from factory.engines.base import Completion, Generator, Request, Score, Scorer, ScoreRequest
+from factory.engines.base import (
+    Completion,
+    Generator,
+    Request,
+    Score,
+    Scorer,
+    ScoreRequest,
+    recorded_completion,
+    recorded_score,
+)
 from factory.identity import Messages
 from factory.progress import Progress
 
@@ -50,7 +59,8 @@ def _cost_of(answer: Completion | Score) -> tuple[int, int, float]:
 class Journal:
     """Records by key, one JSON line each, flushed as they land; only keys and offsets are held in memory.
 
-    A torn last line, left by a killed process, is cut off on opening; a garbage line is skipped and counted.
+    A torn last line, left by a killed process, is cut off on opening; a garbage line is skipped and counted. A record
+    that holds no answer is asked for again, and the new one counts.
     """
 
     def __init__(self, path: Path) -> None:
@@ -120,7 +130,7 @@ def _key_of(line: bytes) -> bytes | None:
         record = json.loads(line)
         if isinstance(record["value"], dict):
             return bytes.fromhex(record["key"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         pass
     return None
 
@@ -134,7 +144,7 @@ def _answer(
     requests: Sequence[_Q],
     identity: str,
     ask: Callable[[Sequence[_Q]], Iterator[_A]],
-    read: Callable[[dict[str, Any]], _A],
+    read: Callable[[dict[str, Any]], _A | None],
     progress: Progress,
     name: str,
     unit: str,
@@ -149,12 +159,15 @@ def _answer(
     if known:
         progress.say(f"  {len(known):,} of {len(requests):,} answers are in the journal")
     for request in known:
-        answer = read(journal.get(keys[request.id]) or {})
-        used.add(answer, new=False)
-        yield answer
+        recorded = read(journal.get(keys[request.id]) or {})
+        if recorded is None:
+            missing.append(request)
+            continue
+        used.add(recorded, new=False)
+        yield recorded
     if not missing:
         return
-    progress.start(name, len(requests), unit, done=len(known))
+    progress.start(name, len(requests), unit, done=len(requests) - len(missing))
     began, before = time.monotonic(), used.seconds
     try:
         for answer in ask(missing):
@@ -199,7 +212,15 @@ class JournaledGenerator:
         """As the engine's, each answer asked for at most once."""
         ask, setting = self._engine.generate, with_room(self._setting, requests)
         return _answer(
-            self._journal, requests, self.identity, ask, _completion, self._progress, self._name, "requests", setting
+            self._journal,
+            requests,
+            self.identity,
+            ask,
+            recorded_completion,
+            self._progress,
+            self._name,
+            "requests",
+            setting,
         )
 
 
@@ -219,16 +240,13 @@ class JournaledScorer:
         """As the scorer's, each score computed at most once."""
         ask = self._scorer.score
         return _answer(
-            self._journal, requests, self.identity, ask, _score, self._progress, self._name, "prompts", self._setting
+            self._journal,
+            requests,
+            self.identity,
+            ask,
+            recorded_score,
+            self._progress,
+            self._name,
+            "prompts",
+            self._setting,
         )
-
-
-_COMPLETION_FIELDS = frozenset(field.name for field in fields(Completion))
-
-
-def _completion(record: dict[str, Any]) -> Completion:
-    return Completion(**{name: value for name, value in record.items() if name in _COMPLETION_FIELDS})
-
-
-def _score(record: dict[str, Any]) -> Score:
-    return Score(record["id"], tuple(record["logps"]), tuple(record["tokens"]), record.get("error"))

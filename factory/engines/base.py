@@ -1,10 +1,42 @@
 """What a stage may ask of an engine: text for a prompt (Generator), log-probabilities of a reply (Scorer)."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
+from typing import Any, NamedTuple, Protocol
 
 from factory.identity import Messages, digest, mend
+
+MOST_TOKENS = 2**24
+"""No prompt and no reply has more tokens; a higher count is missing."""
+_POSITIVE_SLACK = 1e-3
+"""Log-probabilities of likely tokens are above zero by rounding, not by more than this."""
+
+
+def bounded_count(value: object) -> int | None:
+    """`value` where it is a number of tokens, None where it cannot be one."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        return None
+    number = int(value)
+    return number if 0 <= number <= MOST_TOKENS else None
+
+
+def bounded_logprob(value: object) -> float | None:
+    """`value` where it is a log-probability, None where it cannot be one."""
+    number = bounded_number(value)
+    return None if number is None or number > _POSITIVE_SLACK else min(number, 0.0)
+
+
+def bounded_number(value: object) -> float | None:
+    """`value` where it is a finite number, None otherwise."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond all floats
+        return None
+    return number if math.isfinite(number) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +67,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What came of a request. A failed one has `error` set and `text` None; it never raises for the others."""
+    """What came of a request. A failed one has `error` set and `text` None; it never raises for the others.
+
+    Whatever an engine says, it holds nothing that a journal, table or sum cannot: a number out of bounds is missing.
+    """
 
     id: str
     text: str | None
@@ -49,9 +84,30 @@ class Completion:
     error: str | None = None
 
     def __post_init__(self) -> None:
-        """No engine's text holds what no table can: lone surrogates become U+FFFD."""
-        if self.text is not None:
-            object.__setattr__(self, "text", mend(self.text))
+        """Put everything in bounds; lone surrogates become U+FFFD."""
+        likely = {name: bounded_logprob(logp) for name, logp in (self.choice_logprobs or {}).items()}
+        bounded = {
+            "text": None if self.text is None else mend(self.text),
+            "prompt_tokens": bounded_count(self.prompt_tokens),
+            "completion_tokens": bounded_count(self.completion_tokens),
+            "cost": bounded_number(self.cost),
+            "choice_logprobs": {name: logp for name, logp in likely.items() if logp is not None} or None,
+        }
+        for name, value in bounded.items():
+            object.__setattr__(self, name, value)
+
+
+_TEXTS = ("id", "text", "finish", "error")
+
+
+def recorded_completion(record: Mapping[str, Any]) -> Completion | None:
+    """The Completion that was written down as `record`, or None where that cannot be one."""
+    known: dict[str, Any] = {field.name: record.get(field.name) for field in fields(Completion)}
+    likely = known["choice_logprobs"]
+    texts_fit = all(known[name] is None or isinstance(known[name], str) for name in _TEXTS)
+    if not texts_fit or known["id"] is None or not (likely is None or isinstance(likely, dict)):
+        return None
+    return Completion(**known)
 
 
 class Reply(NamedTuple):
@@ -83,6 +139,21 @@ class Score:
     logps: tuple[float | None, ...]
     tokens: tuple[int | None, ...]
     error: str | None = None
+
+    def __post_init__(self) -> None:
+        """Put everything in bounds."""
+        object.__setattr__(self, "logps", tuple(bounded_logprob(logp) for logp in self.logps))
+        object.__setattr__(self, "tokens", tuple(bounded_count(count) for count in self.tokens))
+
+
+def recorded_score(record: Mapping[str, Any]) -> Score | None:
+    """The Score that was written down as `record`, or None where that cannot be one."""
+    name, logps, tokens, error = (record.get(name) for name in ("id", "logps", "tokens", "error"))
+    if not (isinstance(logps, list) and isinstance(tokens, list) and len(logps) == len(tokens)):
+        return None
+    if not isinstance(name, str) or not (error is None or isinstance(error, str)):
+        return None
+    return Score(name, tuple(logps), tuple(tokens), error)
 
 
 class Generator(Protocol):

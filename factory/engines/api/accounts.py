@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
+from factory.engines.base import bounded_number
 from factory.errors import StoreError
 
 FILE = ".spending.jsonl"
@@ -122,7 +123,7 @@ def _written(path: Path) -> dict[str, tuple[float, float]]:
         try:
             record = json.loads(line)
             found[str(record["account"])] = float(record["spent"]), float(record["in_flight"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
             raise StoreError(
                 f"{path} line {number + 1} is garbled, and says what was spent; correct it, or remove the file "
                 "to count the journals alone"
@@ -136,9 +137,9 @@ def _journaled(root: Path) -> dict[str, tuple[float, float]]:
     for path in sorted(root.rglob("*.journal.jsonl")):
         with path.open("rb") as file:
             for line in file:
-                with suppress(ValueError, KeyError, TypeError):
+                with suppress(ValueError, KeyError, TypeError, RecursionError):
                     value = json.loads(line)["value"]
-                    name, money = _account_of(str(value["id"])), float(value["cost"])
+                    name, money = _account_of(str(value["id"])), bounded_number(value["cost"]) or 0.0
                     spent[RUN] += money
                     spent[name] = spent.get(name, 0.0) + money
     return {name: (money, 0.0) for name, money in spent.items()}

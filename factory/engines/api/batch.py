@@ -4,35 +4,30 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from factory.engine_blocks import OpenaiEngine
 from factory.engines.api.batch_state import BatchFolder, Sent
+from factory.engines.api.desk import Batch, Desk
 from factory.engines.api.ledger import Ledger, out_of_money, size_of
 from factory.engines.api.pace import Clock
 from factory.engines.api.place import Place
-from factory.engines.api.wire import Dialect, Failure, dialect, judge_status, read_answer
+from factory.engines.api.wire import Dialect, Failure, dialect, judge_status, read_answer, short_line
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.identity import digest
-
-if TYPE_CHECKING:
-    from openai import OpenAI
-    from openai.types import Batch
 
 MOST_REQUESTS = 50_000
 """Requests in one file."""
 MOST_BYTES = 200_000_000
 """Size of one file."""
-_METADATA = "sso_factory"
-_ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
-_LOOK_BACK = 1000
-"""Batches of the account among which one is looked for whose id was not written down before a kill."""
-_CALL_RETRIES = 5
+
+
+_LONGEST_SECONDS = 48 * 3600.0
+"""A batch is answered or expires within a day; when twice that has passed since the last one ended, none will be."""
 
 
 class _File(NamedTuple):
@@ -53,14 +48,16 @@ class Batches:
         self._dialect, self.ledger = dialect(block), Ledger(block)
         self._used: dict[str, Dialect] = {}
         self._tries: Counter[str] = Counter()
-        self._client: OpenAI | None = None
+        self._desk = Desk(block, place, clock)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Yield a completion per request, batch by batch. Raises EngineError when a batch is turned down."""
         wanted = {request.key(self._place.identity): request for request in requests}
         under_way = self._resume(wanted)
-        waiting = [key for key in wanted if not any(key in sent.keys for sent in under_way)]
+        asked = {key for sent in under_way for key in sent.keys}
+        waiting = [key for key in wanted if key not in asked]
         held: list[str] = []
+        began = self._clock.now()
         while waiting or under_way:
             room = self._affordable(waiting, wanted, bool(under_way))
             held += waiting[room:]
@@ -68,6 +65,7 @@ class Batches:
             waiting = []
             for sent, batch in self._ended(under_way):
                 under_way.remove(sent)
+                began = self._clock.now()
                 if batch.status == "failed":
                     self._drop(sent)
                     self._check_room(batch, bool(under_way))
@@ -77,21 +75,27 @@ class Batches:
                 self._drop(sent)
                 waiting, held = waiting + held, []
             if under_way and not waiting:
-                self._clock.wait(self._block.batch_poll_seconds)
+                self._await(began)
+
+    def _await(self, began: float) -> None:
+        if self._clock.now() - began > _LONGEST_SECONDS:
+            raise EngineError(
+                f"{self._place.shown} has not ended its batches after {_LONGEST_SECONDS / 3600:.0f} hours; "
+                "the same command goes on waiting for them"
+            )
+        self._clock.wait(self._block.batch_poll_seconds)
 
     def close(self) -> None:
         """Close the connections."""
         self.ledger.close()
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        self._desk.close()
 
     def _resume(self, wanted: Mapping[str, Request]) -> list[Sent]:
         found = []
         for sent in self._folder.find(self._place.identity, wanted.keys()):
             self.ledger.recover(sent.money)
             if sent.batch is None:
-                sent.batch = self._look_for(sent.mark)
+                sent.batch = self._desk.find(sent.mark)
             if sent.batch is None:
                 self._drop(sent)
             else:
@@ -99,21 +103,15 @@ class Batches:
                 found.append(sent)
         return found
 
-    def _look_for(self, mark: str) -> str | None:
-        for batch in self._call("list"):
-            if (batch.metadata or {}).get(_METADATA) == mark:
-                return str(batch.id)
-        return None
-
     def _submit(self, keys: Iterable[str], wanted: Mapping[str, Request]) -> list[Sent]:
         sent = []
         for file in _files(self._line(key, wanted[key]) for key in keys):
             mark = digest([self._place.identity, file.keys, time.time_ns()])
             batch = Sent(mark, self._place.identity, file.keys, money=self._most(file.keys, wanted))
-            upload = self._call("upload", (f"{mark}.jsonl", file.content))
+            uploaded = self._desk.upload(f"{mark}.jsonl", file.content)
             self._folder.write(batch)
             self.ledger.set_aside(batch.money)
-            batch.batch = str(self._call("create", upload.id, mark).id)
+            batch.batch = self._desk.create(uploaded, mark)
             self._folder.write(batch)
             self._used[mark] = self._dialect
             sent.append(batch)
@@ -124,17 +122,17 @@ class Batches:
         line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
         return key, json.dumps(line).encode() + b"\n"
 
-    def _ended(self, under_way: Sequence[Sent]) -> Iterator[tuple[Sent, "Batch"]]:
+    def _ended(self, under_way: Sequence[Sent]) -> Iterator[tuple[Sent, Batch]]:
         for sent in list(under_way):
-            batch = self._call("retrieve", sent.batch)
-            if batch.status in _ENDED:
+            batch = self._desk.retrieve(sent.batch or "")
+            if batch.ended:
                 yield sent, batch
 
-    def _land(self, sent: Sent, batch: "Batch", wanted: dict[str, Request], waiting: list[str]) -> Iterator[Completion]:
+    def _land(self, sent: Sent, batch: Batch, wanted: dict[str, Request], waiting: list[str]) -> Iterator[Completion]:
         """Yield what the batch brought for requests still wanted; keys to send again go into `waiting`."""
         again: dict[str, Failure] = {}
-        for file in (batch.output_file_id, batch.error_file_id):
-            for key, result in self._results(file, wanted):
+        for file in batch.files:
+            for key, result in self._results(file, len(sent.keys), wanted):
                 if isinstance(result, Failure):
                     again[key] = result
                     if result.charged:
@@ -152,28 +150,25 @@ class Batches:
             else:
                 yield Completion(wanted.pop(key).id, None, error=failure.message)
 
-    def _results(self, file: str | None, wanted: Mapping[str, Request]) -> Iterator[tuple[str, Completion | Failure]]:
-        if file is None:
-            return
-        for line in self._call("content", file).content.split(b"\n"):
-            try:
-                record = json.loads(line)
-                key = record["custom_id"]
-            except (ValueError, KeyError, TypeError):
-                continue  # its request stays wanted, and is sent again
-            if key in wanted:
+    def _results(
+        self, file: str, most: int, wanted: Mapping[str, Request]
+    ) -> Iterator[tuple[str, Completion | Failure]]:
+        """What the lines of a file say of requests still wanted; the request of an unreadable one is sent again."""
+        for record in self._desk.records(file, most):
+            key = record.get("custom_id")
+            if isinstance(key, str) and key in wanted:
                 yield key, self._result(wanted[key], record)
 
     def _result(self, request: Request, record: Mapping[str, Any]) -> Completion | Failure:
         response, error = record.get("response"), record.get("error")
         if not isinstance(response, dict):
             said = error.get("message") if isinstance(error, dict) else None
-            return Failure("broken", str(said or "the batch brought no answer"))
+            return Failure("broken", short_line(said or "the batch brought no answer"))
         status, body = response.get("status_code"), response.get("body")
         if status == 200:
             return read_answer(request, body, self._block.prices)
-        failure = judge_status(int(status or 500), body, {}, self._place.shown, self._place.model)
-        return failure._replace(message=self._place.scrub(failure.message))
+        status = status if isinstance(status, int) else 500
+        return judge_status(status, body, {}, self._place.shown, self._place.model)
 
     def _passing(self, key: str, failure: Failure, used: Dialect) -> bool:
         """Whether to send the request again; `used` is how it was written."""
@@ -186,13 +181,11 @@ class Batches:
         self._tries[key] += 1
         return self._tries[key] <= self._block.max_retries
 
-    def _check_room(self, batch: "Batch", others: bool) -> None:
+    def _check_room(self, batch: Batch, others: bool) -> None:
         """Return where the batch was turned down for want of room that another one will make; raise otherwise."""
-        errors = batch.errors.data if batch.errors and batch.errors.data else []
-        if others and errors and errors[0].code == "token_limit_exceeded":
+        if others and batch.code == "token_limit_exceeded":
             return
-        said = self._place.scrub(str(errors[0].message)) if errors else "no reason given"
-        raise EngineError(f"{self._place.shown} turned the batch {batch.id} down: {said}")
+        raise EngineError(f"{self._place.shown} turned the batch {batch.id} down: {batch.message or 'no reason given'}")
 
     def _affordable(self, keys: Sequence[str], wanted: Mapping[str, Request], others: bool) -> int:
         """How many of `keys` may be sent now. Raises EngineError when none may, and no other batch will free money."""
@@ -212,31 +205,6 @@ class Batches:
         """The batch is over: what was set aside for it is free."""
         self._folder.forget(sent)
         self.ledger.release(sent.money)
-
-    def _call(self, name: str, *values: Any) -> Any:
-        """One call to the server; whatever goes wrong is an EngineError, since batches under way are on record."""
-        if self._client is None:
-            self._client = self._place.blocking_client(self._block.timeout, _CALL_RETRIES)
-        client = self._client
-        calls: dict[str, Callable[..., Any]] = {
-            "upload": lambda file: client.files.create(file=file, purpose="batch"),
-            "create": lambda file, mark: client.batches.create(
-                input_file_id=file,
-                endpoint="/v1/chat/completions",
-                completion_window="24h",
-                metadata={_METADATA: mark},
-            ),
-            "retrieve": client.batches.retrieve,
-            "list": lambda: list(islice(client.batches.list(limit=100), _LOOK_BACK)),
-            "content": client.files.content,
-        }
-        try:
-            return calls[name](*values)
-        except Exception as error:
-            said = self._place.failure(error).message
-            raise EngineError(
-                f"{self._place.shown} failed at a batch ({said}); the same command goes on from here"
-            ) from error
 
 
 def _files(lines: Iterable[tuple[str, bytes]]) -> Iterator[_File]:

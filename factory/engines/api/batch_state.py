@@ -2,11 +2,12 @@
 
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from factory.engines.base import bounded_number
 from factory.errors import EngineError
 
 
@@ -49,12 +50,12 @@ class BatchFolder:
         """Its answers are dealt with."""
         self._path(sent).unlink(missing_ok=True)
 
-    def find(self, identity: str, keys: Collection[str]) -> list[Sent]:
+    def find(self, identity: str, keys: Set[str]) -> list[Sent]:
         """The batches of this engine that hold any of `keys`."""
         found = []
         for path in sorted(self._folder.glob("*.json")):
             sent = _read(path)
-            if sent and sent.identity == identity and not set(keys).isdisjoint(sent.keys):
+            if sent and sent.identity == identity and not keys.isdisjoint(sent.keys):
                 found.append(sent)
         return found
 
@@ -63,8 +64,17 @@ class BatchFolder:
 
 
 def _read(path: Path) -> Sent | None:
+    """What the file says, or None where it is none of ours or garbled."""
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return Sent(**record)
-    except (OSError, ValueError, TypeError):
+        record: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None
+    if not isinstance(record, dict):
+        return None
+    mark, identity, keys, batch = (record.get(name) for name in ("mark", "identity", "keys", "batch"))
+    if not (isinstance(mark, str) and mark == path.stem and isinstance(identity, str) and isinstance(keys, list)):
+        return None
+    named, money = isinstance(batch, str) and batch, bounded_number(record.get("money")) or 0.0
+    return Sent(
+        mark, identity, [key for key in keys if isinstance(key, str)], batch if named else None, max(money, 0.0)
+    )

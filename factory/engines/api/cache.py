@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from factory.engines.base import Completion, Request
+from factory.engines.base import Completion, Request, recorded_completion
 from factory.errors import EngineError
 
 FILE = "answers.sqlite"
@@ -53,11 +53,12 @@ class Cached:
             marks = ",".join("?" * len(page))
             rows = self._run(f"SELECT key, answer FROM answers WHERE key IN ({marks})", page)
             for key, answer in rows:
-                yield key, Completion(id="", **json.loads(answer))
+                if (known := _recorded(answer)) is not None:
+                    yield key, known
 
     def _keep(self, key: str, answer: Completion) -> None:
         value = {name: value for name, value in asdict(answer).items() if name != "id"}
-        self._run("INSERT OR IGNORE INTO answers VALUES (?, ?)", [key, json.dumps(value)])
+        self._run("INSERT OR REPLACE INTO answers VALUES (?, ?)", [key, json.dumps(value)])
 
     def _run(self, statement: str, values: Sequence[str]) -> list[tuple[str, str]]:
         try:
@@ -77,6 +78,15 @@ class Cached:
                 "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT) WITHOUT ROWID"
             )
         return self._database
+
+
+def _recorded(answer: object) -> Completion | None:
+    """What was kept, or None where somebody else put in what is no answer: it is asked for again."""
+    try:
+        record = json.loads(str(answer))
+    except (ValueError, RecursionError):
+        return None
+    return recorded_completion({**record, "id": ""}) if isinstance(record, dict) else None
 
 
 def _again(answer: Completion, request: Request) -> Completion:

@@ -41,12 +41,12 @@ class OpenaiGenerator(ServerSide):
 
     def __init__(self, block: OpenaiEngine, model: ModelRef, *, clock: Clock | None = None) -> None:
         self._fold = model.fold_system
-        self._place = Place(block, model)
-        block = priced(block, self._place.model)
+        self.place = Place(block, model)
+        block = priced(block, self.place.model)
         if block.max_cost is not None and not (block.prices and block.prices.money):
             raise ConfigError("max_cost needs prices: give what a million tokens cost under engine.prices")
         clock = clock or RealClock()
-        self._engine = Batches(block, self._place, clock) if block.batch else Live(block, self._place, clock)
+        self._engine = Batches(block, self.place, clock) if block.batch else Live(block, self.place, clock)
         self._cached = Cached(self._engine.generate, self.identity, Path(block.cache_dir)) if block.cache_dir else None
 
     def __repr__(self) -> str:
@@ -55,7 +55,7 @@ class OpenaiGenerator(ServerSide):
     @property
     def identity(self) -> str:
         """Kind, address and model, and a hash of `extra_body` where there is one."""
-        return self._place.identity
+        return self.place.identity
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Yield one completion per request as they land, those of the cache first.

@@ -96,7 +96,7 @@ class Live:
 
     def _launch(self, requests: Sequence[Request]) -> tuple[asyncio.AbstractEventLoop, _Flight]:
         if self._loop is None:
-            self._client = self._place.client(self._block.timeout)
+            self._client = self._place.connect(self._block.timeout)
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._loop.run_forever, name="openai-engine", daemon=True)
             self._thread.start()
@@ -131,7 +131,7 @@ class Live:
                 self._answered = True
                 flight.pacer.answered(ticket, result.prompt_tokens, result.completion_tokens)
             elif result.kind == "refused":
-                flight.pacer.refused(ticket)
+                flight.pacer.refused(ticket, result)
                 self._count_refusal(result, flight.pacer)
                 result = Completion(request.id, None, error=result.message)
             elif result.kind == "fatal":
@@ -140,7 +140,7 @@ class Live:
             else:
                 tries += result.kind == "broken"
                 flight.pacer.troubled(ticket, request.id, result)
-                if tries <= self._block.max_retries:
+                if tries <= self._block.max_retries or flight.pacer.down:
                     flight.leave()
                     try:
                         ticket = await self._again(request, tries, result, flight)

@@ -11,10 +11,8 @@ from factory.errors import EngineError
 
 START = 8
 """Requests in flight to begin with."""
-ROUNDS = 9
-"""Rounds of failures without one answer between them after which the server counts as down."""
-ROUNDS_UNHEARD = 4
-"""The same for a server that cannot be reached and never answered: most likely its address is wrong."""
+UNHEARD_SECONDS = 5.0
+"""Patience with a server that cannot be reached and never answered: most likely its address is wrong."""
 CULPRITS = 5
 """Failures that a prompt may have caused count as the server's only when this many prompts had them."""
 BACKOFF, LONGEST_BACKOFF = 0.5, 60.0
@@ -55,6 +53,27 @@ def backoff(tries: int) -> float:
     return min(BACKOFF * 2.0 ** min(tries - 1, 30), LONGEST_BACKOFF)
 
 
+class Patience:
+    """How long trouble is borne, from its first failure on."""
+
+    def __init__(self, block: OpenaiEngine, began: float) -> None:
+        self._seconds, self._began = block.patience * 60, began
+        self.tries = 0
+        """Failures after which the server did not say when to come back."""
+
+    def over(self, failure: Failure, now: float, heard: bool) -> bool:
+        """Whether it is at its end; `heard` says whether the server ever answered.
+
+        A longer wait that the server itself asked for is waited once: the failure after it ends it.
+        """
+        unheard = failure.kind == "unreachable" and not heard
+        return now - self._began >= (min(self._seconds, UNHEARD_SECONDS) if unheard else self._seconds)
+
+    def lasted(self, now: float) -> str:
+        """How long there was no answer, in words."""
+        return f"{(now - self._began) / 60:,.3g} minutes"
+
+
 class Ticket(NamedTuple):
     """A place in flight."""
 
@@ -83,7 +102,8 @@ class Pacer:
         self._turnstile, self._changed = asyncio.Lock(), asyncio.Event()
         self._sleepers: set[asyncio.Future[None]] = set()
         self._growing_fast, self._ever_answered = True, False
-        self._sent, self._cut, self._streak = 0, 0, 0
+        self._sent, self._cut = 0, 0
+        self._patience: Patience | None = None
         self._culprits: set[str] = set()
         self._pause_until = self._next_request = self._next_token = clock.now()
 
@@ -117,25 +137,34 @@ class Pacer:
         step = 1.0 if self._growing_fast else 1.0 / self.limit
         self.limit = min(self.limit + step, float(self._block.max_concurrency))
 
-    def refused(self, ticket: Ticket) -> None:
+    def refused(self, ticket: Ticket, failure: Failure) -> None:
         """The server is well and does not answer this request."""
         self._well()
-        self.ledger.release(ticket.booking.money)
+        self._release(ticket, failure)
 
     def troubled(self, ticket: Ticket, request_id: str, failure: Failure) -> None:
         """A failure that says the server cannot keep up, or is not there."""
         self._culprits.add(request_id)
-        self.ledger.release(ticket.booking.money, ticket.booking.money if failure.charged else 0.0)
+        self._release(ticket, failure)
         if failure.retry_after is not None:
             self._pause(failure.retry_after)
         if ticket.number <= self._cut:
             return  # sent before the last halving: the same trouble, seen once more
         self._growing_fast, self._cut = False, self._sent
         self.limit = max(1.0, self.limit / 2)
-        self._streak += 1
-        if failure.retry_after is None and (self._streak > 1 or failure.kind != "broken"):
-            self._pause(backoff(self._streak))
-        self._give_up(failure)
+        patience = self._patience = self._patience or Patience(self._block, self._clock.now())
+        patience.tries += failure.retry_after is None
+        if failure.retry_after is None and (patience.tries > 1 or failure.kind != "broken"):
+            self._pause(backoff(patience.tries))
+        self._give_up(failure, patience)
+
+    def _release(self, ticket: Ticket, failure: Failure) -> None:
+        self.ledger.release(ticket.booking.money, ticket.booking.money if failure.charged else 0.0)
+
+    @property
+    def down(self) -> bool:
+        """Whether so many prompts failed without an answer between them that it is the server's doing, not theirs."""
+        return len(self._culprits) >= CULPRITS
 
     def stop(self, reason: EngineError) -> None:
         """Send nothing more; what is in flight may land. The first reason stays."""
@@ -167,7 +196,7 @@ class Pacer:
         return Ticket(self._sent, size, booking)
 
     def _well(self) -> None:
-        self._ever_answered, self._streak = True, 0
+        self._ever_answered, self._patience = True, None
         self._culprits.clear()
         self._changed.set()
 
@@ -179,19 +208,18 @@ class Pacer:
         if self.in_flight == 0 and (short := self.ledger.refusal(money)):
             self.stop(EngineError(out_of_money(short, money, "the next request")))
 
-    def _give_up(self, failure: Failure) -> None:
-        unheard = failure.kind == "unreachable" and not self._ever_answered
-        is_server = failure.kind in ("throttled", "unreachable") or len(self._culprits) >= CULPRITS
-        if not is_server or self._streak < (ROUNDS_UNHEARD if unheard else ROUNDS):
+    def _give_up(self, failure: Failure, patience: Patience) -> None:
+        now, is_server = self._clock.now(), failure.kind in ("throttled", "unreachable") or self.down
+        if not is_server or not patience.over(failure, now, self._ever_answered):
             return
-        if unheard:
+        if failure.kind == "unreachable" and not self._ever_answered:
             self.stop(
                 EngineError(f"{self._place} cannot be reached ({failure.message}); check base_url and the server")
             )
             return
         self.stop(
             EngineError(
-                f"{self._place} failed {self._streak} times in a row ({failure.message}); "
+                f"{self._place} gave no answer for {patience.lasted(now)} ({failure.message}); "
                 "what has arrived is kept, the same command goes on from here"
             )
         )

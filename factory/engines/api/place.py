@@ -1,14 +1,16 @@
 """A server and a model on it: where it is, how it is called in errors and keys, and one request to it."""
 
 import asyncio
-import json
+import base64
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from factory.engine_blocks import OPENAI, OpenaiEngine
-from factory.engines.api.wire import Failure, judge_status
+from factory.engines.api import transfer
+from factory.engines.api.intake import Secrets, UnreadableError, parsed, text_or_value
+from factory.engines.api.wire import Failure, judge_status, short_line
 from factory.errors import ConfigError, EngineError
 from factory.identity import digest
 from factory.models.ref import ModelRef
@@ -18,24 +20,40 @@ if TYPE_CHECKING:
 
 NO_KEY = "none"
 """Sent to servers of one's own, which ask for no key but whose clients must send one."""
-_SHORTEST_SECRET = 6
+
+
+class Connection(NamedTuple):
+    """An asynchronous client, and the turn that large answers take."""
+
+    client: "AsyncOpenAI"
+    turn: asyncio.Lock
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.client.close()
 
 
 class Place:
-    """Never shows the key: not in its repr, not in the failures it gives."""
+    """Never shows the key or a password in its address: not in its repr, not in what the server says."""
 
     def __init__(self, block: OpenaiEngine, model: ModelRef) -> None:
-        self.base_url = (block.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI).rstrip("/")
-        parts = urlsplit(self.base_url)
-        host = parts.netloc.rpartition("@")[2]
+        self._base_url = (block.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI).rstrip("/")
+        parts = urlsplit(self._base_url)
+        user, _, host = parts.netloc.rpartition("@")
         self.shown = urlunsplit((parts.scheme, host, parts.path, "", ""))
         if parts.scheme not in ("http", "https") or not host:
             raise ConfigError(f"base_url {self.shown!r} is no address; it looks like https://host/v1")
         self.model = block.model or model.name
+        self.most = int(block.max_answer_mb * 1e6)
+        """Most bytes of an answer."""
+        self.ended: Callable[[], str | None] = lambda: None
+        """Says why the server will never answer again, where that is known."""
         extra: list[Any] = [block.extra_body] if block.extra_body else []
         extra += ["structured_outputs"] if block.structured_outputs else []
         self._extra = digest(extra) if extra else ""
         self._key = os.environ.get("OPENAI_API_KEY", "").strip()
+        self.scrub = Secrets([self._key, *_forms(user)]).scrub
+        """The gate for texts: `text` with what is secret blotted out."""
 
     def __repr__(self) -> str:
         return f"Place({self.identity!r})"
@@ -45,24 +63,23 @@ class Place:
         """Kind, address and model, and a hash of the further fields of the body where there are any."""
         return " ".join(part for part in ("openai", self.shown, self.model, self._extra) if part)
 
-    def client(self, timeout: float) -> "AsyncOpenAI":
+    def connect(self, timeout: float) -> Connection:
         """An asynchronous client that never tries again by itself. Raises EngineError where a key is needed."""
-        from openai import AsyncOpenAI
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-        return AsyncOpenAI(api_key=self._secret(), base_url=self.base_url, max_retries=0, timeout=timeout)
+        secret, http = self._secret(), DefaultAsyncHttpxClient(event_hooks={"response": [transfer.async_hook]})
+        client = AsyncOpenAI(api_key=secret, base_url=self._base_url, max_retries=0, timeout=timeout, http_client=http)
+        return Connection(client, asyncio.Lock())
 
-    def blocking_client(self, timeout: float, max_retries: int) -> "OpenAI":
-        """A client for single calls."""
-        from openai import OpenAI
+    def blocking_client(self, timeout: float) -> "OpenAI":
+        """A client for single calls, which never tries again by itself either."""
+        from openai import DefaultHttpxClient, OpenAI
 
-        return OpenAI(api_key=self._secret(), base_url=self.base_url, max_retries=max_retries, timeout=timeout)
-
-    def scrub(self, text: str) -> str:
-        """`text` with the key, which some servers send back, blotted out."""
-        return text.replace(self._key, "***") if len(self._key) >= _SHORTEST_SECRET else text
+        secret, http = self._secret(), DefaultHttpxClient(event_hooks={"response": [transfer.hook]})
+        return OpenAI(api_key=secret, base_url=self._base_url, max_retries=0, timeout=timeout, http_client=http)
 
     def _secret(self) -> str:
-        if not self._key and self.base_url == OPENAI:
+        if not self._key and self._base_url == OPENAI:
             raise EngineError(
                 "no key for OpenAI: set OPENAI_API_KEY in the environment, or base_url to a server of your own"
             )
@@ -70,40 +87,57 @@ class Place:
             raise EngineError("OPENAI_API_KEY holds characters that no key has; set it again")
         return self._key or NO_KEY
 
-    async def ask(self, client: "AsyncOpenAI", body: Mapping[str, Any], timeout: float) -> Any:
+    async def ask(self, connection: Connection, body: Mapping[str, Any], timeout: float) -> Any:
         """The JSON value the server answers `body` with, or a Failure. `timeout` covers the whole answer, seconds."""
+        rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
+        ask = connection.client.chat.completions.with_streaming_response
         try:
-            async with asyncio.timeout(timeout):
-                rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
-                raw = await client.chat.completions.with_raw_response.create(
-                    model=body["model"], messages=body["messages"], extra_body=rest
-                )
-                content = raw.content
+            async with (
+                asyncio.timeout(timeout),
+                ask.create(model=body["model"], messages=body["messages"], extra_body=rest) as raw,
+            ):
+                content = await transfer.awaited(raw.iter_bytes(), self.most, connection.turn)
+            return parsed(content, self.scrub)
         except TimeoutError:
             return Failure("broken", f"no answer within {timeout:g} s", charged=True)
         except Exception as error:  # noqa: BLE001 - the engine's boundary: whatever goes wrong is this request's failure
             return self.failure(error)
-        try:
-            return json.loads(content)
-        except ValueError:
-            said = "the answer is empty" if not content.strip() else "the answer is broken JSON"
-            return Failure("broken", said, charged=True)
 
     def failure(self, error: Exception) -> Failure:
-        """What an exception of the client stands for."""
+        """What an exception of the client stands for; its message has passed the gate."""
+        found = self._failure(error)
+        if found.kind in ("unreachable", "broken") and (said := self.ended()):
+            found = Failure("fatal", said)
+        return found._replace(message=short_line(self.scrub(found.message)))
+
+    def _failure(self, error: Exception) -> Failure:
         import openai
 
-        found = Failure("broken", f"{type(error).__name__}: {error}")
-        if isinstance(error, openai.APIStatusError):
-            body = error.body if error.body is not None else error.response.text
-            found = judge_status(error.status_code, body, error.response.headers, self.shown, self.model)
-        elif isinstance(error, openai.APITimeoutError):
-            found = Failure("broken", "the server did not answer in time", charged=True)
-        elif isinstance(error, openai.APIConnectionError):
-            cause = error.__cause__
-            kind = "unreachable" if type(cause).__name__ in ("ConnectError", "ConnectTimeout") else "broken"
-            said = str(cause or error) or type(cause).__name__
-            found = Failure(kind, said, charged=kind == "broken")  # type: ignore[arg-type]
-        elif isinstance(error, UnicodeError):
-            found = Failure("refused", "the prompt holds characters that cannot be sent (lone surrogates)")
-        return found._replace(message=self.scrub(found.message))
+        cause = error.__cause__ if isinstance(error, openai.APIConnectionError) and error.__cause__ else error
+        if isinstance(cause, transfer.StatusError):
+            body = text_or_value(cause.content, self.scrub)
+            return judge_status(cause.status, body, cause.headers, self.shown, self.model)
+        if isinstance(cause, transfer.RedirectedError):
+            said = f"{self.shown} redirects to {cause}, to which nothing is sent"
+            return Failure("fatal", f"{said}; set base_url to the server that is to be asked")
+        if isinstance(cause, transfer.TooLargeError):
+            return Failure("refused", str(cause), charged=True)
+        if isinstance(error, openai.APITimeoutError):
+            return Failure("broken", "the server did not answer in time", charged=True)
+        if type(cause).__name__ in ("ConnectError", "ConnectTimeout"):
+            return Failure("unreachable", str(cause) or type(cause).__name__)
+        if isinstance(cause, UnicodeEncodeError):
+            return Failure("refused", "the prompt holds characters that cannot be sent (lone surrogates)")
+        if isinstance(cause, UnreadableError):
+            return Failure("broken", str(cause), charged=True)
+        said = f"{type(cause).__name__}: {cause}".removesuffix(": ")
+        return Failure("broken", said, charged=True)
+
+
+def _forms(user: str) -> list[str]:
+    """A name and password as they may come back: as written, decoded, the password alone, and in a header."""
+    if not user:
+        return []
+    plain = unquote(user)
+    passwords = [text.partition(":")[2] for text in (user, plain)]
+    return [user, plain, *passwords, base64.b64encode(plain.encode()).decode()]

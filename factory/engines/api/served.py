@@ -16,6 +16,7 @@ from factory.engine_blocks import OpenaiEngine
 from factory.engines import keeper
 from factory.engines.api.accounts import Account
 from factory.engines.api.engine import OpenaiGenerator, ServerSide
+from factory.engines.api.intake import Scrub
 from factory.engines.base import Completion, Request
 from factory.engines.child import Child
 from factory.errors import EngineError, one_line
@@ -77,11 +78,12 @@ class ServedGenerator(ServerSide):
             update = {"serve": None, "base_url": base_url, "model": self._block.model or path}
             asked = OpenaiGenerator(self._block.model_copy(update=update), self._model)
             _reach_directly()
-            self.server = opened.enter_context(_kept(_filled(self._block.serve or [], path, port)))
+            server = self.server = opened.enter_context(_kept(_filled(self._block.serve or [], path, port)))
             opened.callback(asked.close)
             if self._accounts:
                 asked.charge(self._accounts)
-            _await(base_url, self.server)
+            asked.place.ended = lambda: _ended(server, "while it was asked", asked.place.scrub)
+            _await(base_url, server, self._block.patience * 60, asked.place.scrub)
             self._held = opened.pop_all()
         return asked
 
@@ -123,10 +125,21 @@ def _free_port() -> int:
     return port
 
 
-def _await(base_url: str, child: Child) -> None:
-    """Return once the server answers. Raises EngineError when it ends instead."""
+def _ended(child: Child, when: str, scrub: Scrub) -> str | None:
+    """The sentence on a server that has ended, with its last words; None while it runs."""
+    code = child.exit_code(_POLL_SECONDS)
+    if code is None:
+        return None
+    return one_line(scrub(f"engine.serve: the server ended (exit code {code}) {when}{child.last_words()}"))
+
+
+def _await(base_url: str, child: Child, patience: float, scrub: Scrub) -> None:
+    """Return once the server answers. Raises EngineError when it ends instead, or has not answered for so long."""
     opener = build_opener(ProxyHandler({}))
-    while (code := child.exit_code()) is None:
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        if (said := _ended(child, "before it answered", scrub)) is not None:
+            raise EngineError(said)
         try:
             with opener.open(f"{base_url}/models", timeout=5):
                 return
@@ -135,7 +148,5 @@ def _await(base_url: str, child: Child) -> None:
                 return
         except (OSError, HTTPException):
             pass
-        time.sleep(_POLL_SECONDS)
-    raise EngineError(
-        one_line(f"engine.serve: the server ended (exit code {code}) before it answered{child.last_words()}")
-    )
+    waited = f"engine.serve: the server did not answer for {patience / 60:,.3g} minutes (engine.patience)"
+    raise EngineError(one_line(scrub(f"{waited}{child.last_words()}")))

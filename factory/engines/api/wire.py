@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal, NamedTuple
 
 from factory.engine_blocks import OpenaiEngine, Prices
-from factory.engines.base import Completion, Request
+from factory.engines.base import Completion, Request, bounded_count, bounded_logprob
 from factory.errors import one_line
 from factory.identity import Messages
 
@@ -122,11 +122,12 @@ def error_of(body: Any) -> dict[str, Any]:
     inner = body.get("error", body) if isinstance(body, dict) else body
     if isinstance(inner, dict):
         message = inner.get("message") or inner.get("detail") or inner.get("error") or ""
-        return {**inner, "message": _one_line(message)}
-    return {"message": _one_line(inner)} if inner else {"message": ""}
+        return {**inner, "message": short_line(message)}
+    return {"message": short_line(inner)} if inner else {"message": ""}
 
 
-def _one_line(message: object) -> str:
+def short_line(message: object) -> str:
+    """`message` on one line, of a length that may stand in a table and on a terminal."""
     line = one_line(str(message))
     return line if len(line) <= _LINE_CHARS else line[: _LINE_CHARS - 1] + "…"
 
@@ -153,8 +154,11 @@ def judge_status(status: int, body: Any, headers: Mapping[str, str], place: str,
     return Failure("refused", prefix + said, error=error)
 
 
+_SHORTEST_WAIT, _LONGEST_WAIT = 0.05, 86_400.0
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that Retry-After asks to wait, from its three forms (milliseconds, seconds, date), or None."""
+    """Seconds that Retry-After asks to wait, from its three forms (milliseconds, seconds, date), in bounds."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         value = headers.get(name)
         if value is None:
@@ -164,7 +168,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         except ValueError:
             seconds = _until(value)
         if math.isfinite(seconds) and seconds > 0:
-            return seconds
+            return min(max(seconds, _SHORTEST_WAIT), _LONGEST_WAIT)
     return None
 
 
@@ -192,7 +196,7 @@ def read_answer(request: Request, payload: Any, prices: Prices | None) -> Comple
         return Failure("broken", "the answer holds no message", charged=True)
     usage = payload.get("usage")
     usage = usage if isinstance(usage, dict) else {}
-    sent, received = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    sent, received = bounded_count(usage.get("prompt_tokens")), bounded_count(usage.get("completion_tokens"))
     reason = choice.get("finish_reason")
     error = _no_reply(reason)
     return Completion(
@@ -223,10 +227,6 @@ def _text(message: Mapping[str, Any]) -> str:
     return str(content or message.get("refusal") or "")
 
 
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
 def cost(prices: Prices | None, prompt_tokens: int | None, completion_tokens: int | None) -> float | None:
     """Money for these tokens, or None where no price is configured or a count is missing."""
     if not (prices and prices.money) or prompt_tokens is None or completion_tokens is None:
@@ -238,14 +238,14 @@ def _choice_logprobs(choices: tuple[str, ...], choice: Mapping[str, Any]) -> dic
     """Log-probability of each identifier as the first token, its forms with and without blanks added up."""
     try:
         alternatives = choice["logprobs"]["content"][0]["top_logprobs"]
-        seen = [(str(entry["token"]).strip(), float(entry["logprob"])) for entry in alternatives]
-    except (KeyError, IndexError, TypeError, ValueError):
+        seen = [(str(entry["token"]).strip(), bounded_logprob(entry["logprob"])) for entry in alternatives]
+    except (KeyError, IndexError, TypeError, ValueError, RecursionError):
         return None
     found: dict[str, float] = {}
     for name in choices:
-        mass = math.fsum(math.exp(logp) for token, logp in seen if token == name)
+        mass = math.fsum(math.exp(logp) for token, logp in seen if token == name and logp is not None)
         if mass > 0:
-            found[name] = math.log(mass)
+            found[name] = min(math.log(mass), 0.0)
     return found or None
 
 

@@ -259,13 +259,39 @@ def test_a_server_that_is_down_ends_the_stage_with_one_sentence() -> None:
 def test_circuit_breaker_ends_the_stage_with_what_it_has() -> None:
     clock, arrived = FakeClock(), []
     with Loopback(faults=lambda seen: loopback.CRASH if seen.number >= 10 else None) as server:
-        engine = OpenaiGenerator(OpenaiEngine(base_url=server.base_url, max_retries=50), ModelRef("m"), clock=clock)
-        with pytest.raises(EngineError, match=r"failed 9 times in a row .*goes on from here"):  # noqa: PT012
+        engine = OpenaiGenerator(OpenaiEngine(base_url=server.base_url, patience=2), ModelRef("m"), clock=clock)
+        with pytest.raises(EngineError, match=r"gave no answer for .* minutes .*goes on from here"):  # noqa: PT012
             for done in engine.generate(some(100)):
                 arrived.append(done.id)  # noqa: PERF401 - the loop raises
         engine.close()
     assert len(arrived) == 10
-    assert clock.time > 60  # not before it had some time to come back
+    assert 120 <= clock.time <= 120 + 60  # not before it had its time to come back, nor a wait later than that
+
+
+@pytest.mark.parametrize(
+    ("wire", "seconds"),
+    [
+        (Wire(429, loopback.throttled().body, {"retry-after-ms": "100"}), 5.0),
+        (loopback.throttled(1), 30.0),
+        (loopback.throttled(), 30.0),
+        (loopback.CRASH, 300.0),
+    ],
+)
+def test_a_server_that_comes_back_in_time_costs_nothing_however_it_says_so(wire: Wire, seconds: float) -> None:
+    """However many tries that takes, all rows arrive, and soon after the server is back."""
+    clock = FakeClock()
+    with Loopback(faults=lambda seen: wire if clock.time < seconds else None) as server:
+        found = ask(server, some(20), clock=clock)
+    assert [done.error for done in found] == [None] * 20
+    assert seconds <= clock.time <= 2 * seconds + 60
+
+
+def test_a_wait_longer_than_patience_is_waited_once() -> None:
+    clock = FakeClock()
+    with Loopback(faults=lambda seen: loopback.throttled(3000)) as server:
+        with pytest.raises(EngineError, match="gave no answer for 50 minutes"):
+            ask(server, some(1), clock=clock, patience=1)
+        assert len(server.asked) == 2
 
 
 def test_many_refusals_alike_are_the_configurations_fault() -> None:

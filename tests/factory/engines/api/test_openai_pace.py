@@ -89,9 +89,11 @@ def test_repeated_trouble_waits_longer_each_time_and_an_answer_forgets_it() -> N
     assert backoff(100) == 60
 
 
-def test_nine_rounds_without_an_answer_stop_the_stage_and_wake_who_waits() -> None:
+def test_patience_at_its_end_stops_the_stage_and_wakes_who_waits() -> None:
+    """Failures at 0, 0.5, 1.5, 3.5, ... 63.5 and then 123.5 seconds: the last is the first after two minutes."""
+
     async def work() -> None:
-        pace = pacer(max_concurrency=1)
+        pace = pacer(max_concurrency=1, patience=2)
         for _ in range(9):
             ticket = await pace.enter(SIZE)
             waiting = asyncio.create_task(pace.enter(SIZE))
@@ -101,7 +103,7 @@ def test_nine_rounds_without_an_answer_stop_the_stage_and_wake_who_waits() -> No
             if pace.stopped is None:
                 waiting.cancel()
                 pace.leave()
-        assert "failed 9 times in a row (slow down)" in str(pace.stopped)
+        assert "gave no answer for 2.06 minutes (slow down)" in str(pace.stopped)
         with pytest.raises(Stopped):
             await waiting
 
@@ -111,7 +113,7 @@ def test_nine_rounds_without_an_answer_stop_the_stage_and_wake_who_waits() -> No
 def test_a_single_prompts_crashes_are_not_the_servers() -> None:
     async def work() -> None:
         pace = pacer(max_concurrency=1)
-        for number in range(20):
+        for number in range(60):
             pace.troubled(await pace.enter(SIZE), f"r{number % 4}", CRASH)
             pace.leave()
         assert pace.stopped is None

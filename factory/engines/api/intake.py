@@ -1,0 +1,101 @@
+"""The one gate for what a server sends: bounded in depth and numbers, and without secrets, before anyone sees it."""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from factory.identity import mend
+
+MOST_DEPTH = 32
+"""Deepest nesting of a JSON answer; those of the protocol have seven levels."""
+_MOST_DIGITS = 18
+"""Longest integer: what 64 bits hold. A longer one is missing, as no count is that high."""
+_SHORTEST_SECRET = 6
+
+Scrub = Callable[[str], str]
+
+
+class UnreadableError(Exception):
+    """An answer that is no JSON that may be kept; says what it is instead."""
+
+
+class Secrets:
+    """Words that are sent to a server and may come back from it, each blotted out wherever it stands."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self._words = sorted({word for word in words if len(word) >= _SHORTEST_SECRET}, key=len, reverse=True)
+
+    def __repr__(self) -> str:
+        return f"Secrets({len(self._words)})"
+
+    def scrub(self, text: str) -> str:
+        """`text` without the words, and without what no file can hold (lone surrogates)."""
+        for word in self._words:
+            if word in text:
+                text = text.replace(word, "***")
+        return text if text.isascii() else mend(text)
+
+
+def parsed(content: bytes, scrub: Scrub) -> Any:
+    """The JSON value in `content`, of finite numbers and scrubbed texts. UnreadableError says why there is none."""
+    if not content.strip():
+        raise UnreadableError("the answer is empty")
+    try:
+        value = json.loads(content, parse_int=_integer, parse_float=_real, parse_constant=_nothing)
+    except ValueError:
+        raise UnreadableError("the answer is broken JSON") from None
+    except RecursionError:
+        raise UnreadableError(_TOO_DEEP) from None
+    return _scrubbed(value, scrub, MOST_DEPTH)
+
+
+def text_or_value(content: bytes, scrub: Scrub) -> Any:
+    """As `parsed`, and the text itself where it is no JSON: for errors, which come as anything."""
+    try:
+        return parsed(content, scrub)
+    except UnreadableError:
+        return scrub(content.decode("utf-8", "replace"))
+
+
+def lines(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """The lines of a file as it comes; one of more than `most` bytes is left out."""
+    kept, whole = bytearray(), True
+    for chunk in chunks:
+        *ended, rest = chunk.split(b"\n")
+        for piece in ended:
+            if whole and len(kept) + len(piece) <= most:
+                yield bytes(kept + piece)
+            kept, whole = bytearray(), True
+        whole = whole and len(kept) + len(rest) <= most
+        kept = kept + rest if whole else bytearray()
+    if kept:
+        yield bytes(kept)
+
+
+def _integer(digits: str) -> int | None:
+    return int(digits) if len(digits) <= _MOST_DIGITS else None
+
+
+def _real(digits: str) -> float | None:
+    value = float(digits)
+    return value if math.isfinite(value) else None
+
+
+def _nothing(_: str) -> None:
+    """NaN and the infinities, which are no JSON."""
+
+
+_TOO_DEEP = "the answer is nested too deeply"
+
+
+def _scrubbed(value: Any, scrub: Scrub, depth: int) -> Any:
+    if isinstance(value, str):
+        return scrub(value)
+    if not isinstance(value, dict | list):
+        return value
+    if depth == 0:
+        raise UnreadableError(_TOO_DEEP)
+    if isinstance(value, list):
+        return [_scrubbed(item, scrub, depth - 1) for item in value]
+    return {scrub(name): _scrubbed(item, scrub, depth - 1) for name, item in value.items()}
