@@ -1,11 +1,10 @@
 """The files a stage leaves behind: put in place whole, and known again by size, time stamp and digest."""
 
 import hashlib
+import json
 import os
-import shutil
-from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Output(NamedTuple):
@@ -16,47 +15,45 @@ class Output(NamedTuple):
     digest: str
 
 
-def remove_stale(former: Iterable[str], partial: Path, folder: Path) -> None:
-    """Remove from `folder` the files that a stage left there before and that `partial` does not hold again.
-
-    Done while the manifest still lists them: a process that is killed amid it does so again. A manifest from elsewhere
-    may list what it likes: nothing outside `folder` is touched.
-    """
-    for file in former:
-        inside = not Path(file).is_absolute() and ".." not in Path(file).parts
-        if inside and not (partial / file).is_file() and (folder / file).is_file():
-            (folder / file).unlink(missing_ok=True)
+def tables_of(name: str) -> tuple[str, ...]:
+    """The files of a stage that makes a table."""
+    leaf = name.rsplit("/", 1)[-1]
+    return f"{leaf}.parquet", f"{leaf}.rejected.parquet"
 
 
-def move_up(partial: Path, folder: Path) -> dict[str, Output]:
-    """Move everything in `partial` into `folder`, synced, and list every file with its digest.
+def scratch_of(name: str) -> list[str]:
+    """What a stage keeps beside its outputs: its manifest, its journal, and the folder it is made in."""
+    folder, leaf = Path(name).parent, name.rsplit("/", 1)[-1]
+    return [
+        (folder / file).as_posix() for file in (f"{leaf}.manifest.json", f"{leaf}.journal.jsonl", f".{leaf}.partial")
+    ]
 
-    What begins with a dot is scratch, perhaps of a process that was killed, and is dropped.
-    """
-    for scratch in partial.glob(".*"):
-        shutil.rmtree(scratch) if scratch.is_dir() else scratch.unlink()
-    outputs: dict[str, Output] = {}
-    for path in sorted(p for p in partial.rglob("*") if p.is_file()):
+
+def described(folder: Path) -> dict[str, Output]:
+    """Every file in `folder`, synced, by its name within it."""
+    found = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         with path.open("rb+") as file:
             os.fsync(file.fileno())
-        outputs[path.relative_to(partial).as_posix()] = _describe(path)
-    for entry in sorted(partial.iterdir()):
-        target = folder / entry.name
-        if target.is_dir() and not target.is_symlink():
-            shutil.rmtree(target)
-        entry.replace(target)
-    partial.rmdir()
-    return outputs
+        found[path.relative_to(folder).as_posix()] = describe(path)
+    return found
 
 
-def _describe(path: Path) -> Output:
+def describe(path: Path) -> Output:
+    """The file as a manifest knows it."""
     stat = path.stat()
-    return Output(stat.st_size, stat.st_mtime_ns, _file_digest(path))
+    return Output(stat.st_size, stat.st_mtime_ns, file_digest(path))
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """Hash of what a file holds."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def hashed(data: bytes) -> str:
+    """The same of bytes."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def problem(path: Path, output: Output) -> str | None:
@@ -66,6 +63,27 @@ def problem(path: Path, output: Output) -> str | None:
     stat = path.stat()
     if stat.st_size != output.size:
         return "has another size"
-    if stat.st_mtime_ns != output.mtime_ns and _file_digest(path) != output.digest:
+    if stat.st_mtime_ns != output.mtime_ns and file_digest(path) != output.digest:
         return "has other contents"
     return None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON to a temporary name, sync, and rename, so that the file is whole or absent."""
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """JSON as files of the factory's hold it."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text to a temporary name, sync, and rename, so that the file is whole or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -5,18 +5,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import factory
+from factory.commands.run_files import HEAD, RUN, inputs_of, require_free
 from factory.config import Config
 from factory.engines.api.accounts import Spending
 from factory.exports.bill import Bill, bill
 from factory.load import settled
 from factory.models.ref import ModelRef
+from factory.outputs import json_text
+from factory.ownership import require_apart
 from factory.panel import EngineRoom
 from factory.preflight import last_stage, preflight
 from factory.processes import alone
 from factory.progress import Progress, Silent
 from factory.rounds import draw_on
 from factory.steps import Generated, Steps
-from factory.store import RunFolder, Stage, StageReachedError, open_run, write_json, write_text
+from factory.store import RunFolder, Stage, StageReachedError, open_run
 from filters.funnel import Funnel
 
 
@@ -91,8 +94,10 @@ def run(
     preflight(settings)
     last = last_stage(until, settings) if until else None
     root = Path(run_dir or settings.run.dir)
+    require_apart(root, inputs_of(settings))
     with open_run(root, shown, last) as folder, EngineRoom(shown, Spending(root, settings.run.max_cost)) as room:
         steps = Steps(settings, folder, room)
+        require_free(folder, settings)
         _write_head(folder, settings)
         try:
             return the_line(steps)
@@ -105,11 +110,9 @@ def _write_head(folder: RunFolder, config: Config) -> None:
     import yaml
 
     resolved: dict[str, Any] = config.model_dump(mode="json")
-    write_text(folder.root / "config.yaml", yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
-    write_json(
-        folder.root / "run.json",
-        {"sso_factory": factory.__version__, "seed": config.run.seed, "versions": _versions(), "config": resolved},
-    )
+    head = {"sso_factory": factory.__version__, "seed": config.run.seed, "versions": _versions(), "config": resolved}
+    folder.record.put(HEAD[0], yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True), RUN)
+    folder.record.put(HEAD[1], json_text(head), RUN)
 
 
 def _versions() -> dict[str, str]:

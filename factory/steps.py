@@ -9,10 +9,11 @@ import polars as pl
 import filters
 import principles
 from factory import training
-from factory.commands.audit import audit_into
+from factory.commands.audit import AUDITED, audit_into
 from factory.commands.export_stages import export_stages, push_stage
-from factory.commands.filter import filter_into
-from factory.commands.report import report
+from factory.commands.filter import FILTERED, filter_into
+from factory.commands.report import report_into
+from factory.commands.train import TRAINED
 from factory.config import Config
 from factory.errors import ConfigError
 from factory.identity import draw
@@ -189,7 +190,7 @@ class Steps:
             "training": config.model_dump(mode="json", exclude=training.SAME_WEIGHTS),
             "seed": self._seed,
         }
-        stage = self.folder.stage(f"iterations/{iteration}/train", inputs, build)
+        stage = self.folder.stage(f"iterations/{iteration}/train", inputs, build, TRAINED)
         label = f"{self.config.policy.model}@{config.method}-{iteration}"
         return policy._replace(
             name=str(stage.folder / "policy"), fingerprint=str(stage.facts["fingerprint"]), label=label
@@ -207,7 +208,7 @@ class Steps:
             panel = open_panel(judges, self.config.engine, self._room, work.journal)
             return filter_into(work.path, pairs, self._filters, panel, self._seed)
 
-        return self.folder.stage("filtered/filter", self.filtered_by(made), build)
+        return self.folder.stage("filtered/filter", self.filtered_by(made), build, FILTERED)
 
     def audit(self, filtered: Stage) -> Stage | None:
         """The accuracy of the kept pairs under a judge of its own, when one is configured."""
@@ -227,7 +228,7 @@ class Steps:
             "sample": config.sample,
             "seed": self._seed,
         }
-        return self.folder.stage("audit/audit", inputs, build)
+        return self.folder.stage("audit/audit", inputs, build, AUDITED)
 
     def export(self, filtered: Stage, audit: Stage | None) -> tuple[Stage, ...]:
         """The kept pairs in each configured format, with card."""
@@ -239,7 +240,7 @@ class Steps:
 
     def report(self) -> Path:
         """The run on one page."""
-        return report(self.folder.root)
+        return report_into(self.folder.record, self.folder.root)
 
     def filtered_by(self, made: Sequence[Generated]) -> dict[str, Any]:
         """What decides which pairs are kept."""

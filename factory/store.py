@@ -1,12 +1,9 @@
 """The run folder: stages that are made once, journals, manifests written last, one process at a time."""
 
-import fcntl
 import json
-import os
 import shutil
-import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,10 +11,14 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from factory.engines.api.accounts import FILE as SPENDING
 from factory.errors import StoreError
 from factory.identity import digest
 from factory.journal import Journal
-from factory.outputs import Output, move_up, problem, remove_stale
+from factory.outputs import Output, problem, scratch_of, tables_of
+from factory.outputs import write_json as write_json
+from factory.outputs import write_text as write_text
+from factory.ownership import RECORD, Content, Entry, Record, held, was_held
 from factory.progress import Progress
 from factory.schema import Split
 from factory.table_file import TableFile
@@ -81,8 +82,18 @@ class StageReachedError(Exception):
 class RunFolder:
     """A folder of stages. Build one with `open_run`, which holds its lock."""
 
-    def __init__(self, root: Path, progress: Progress, until: str | None = None) -> None:
+    def __init__(self, root: Path, progress: Progress, until: str | None = None, record: Record | None = None) -> None:
         self.root, self.progress, self._until = root, progress, until
+        self.record = record or Record(root)
+
+    def require_free(self, name: str, makes: Sequence[str]) -> None:
+        """Raise ConfigError where something that the stage `name` did not write stands in the way of its files."""
+        if read_manifest(self.root / scratch_of(name)[0]) is not None:
+            makes = [file for file in makes if not file.endswith("/")]
+        within = Path(name).parent
+        outputs = [f"{(within / file).as_posix()}{'/' * file.endswith('/')}" for file in makes]
+        self.record.require_free([*scratch_of(name), *outputs], name, changed_too=False)
+        self.record.require_free([SPENDING], SPENDING)
 
     def table(
         self, name: str, inputs: Mapping[str, Any], build: Callable[[Journal], Iterable[Split]], count: str = ""
@@ -106,17 +117,29 @@ class RunFolder:
             facts = {"rows": kept.rows, "rejected": rejected.rows, "reasons": rejected.counts}
             return facts | ({"values": kept.counts} if count else {})
 
-        return self.stage(name, inputs, write)
+        return self.stage(name, inputs, write, tables_of(name))
 
-    def stage(self, name: str, inputs: Mapping[str, Any], build: Callable[[Workspace], Mapping[str, Any]]) -> Stage:
+    def stage(
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        build: Callable[[Workspace], Mapping[str, Any]],
+        makes: Sequence[str] = (),
+    ) -> Stage:
         """The stage `name`, reused when its manifest fits `inputs` and its files are as they were left, made otherwise.
 
         `inputs` is all that changes the stage's data, as JSON values. `build` writes into its workspace and returns
         facts for the manifest. Its files are moved up into its folder, in place of all that it left there
-        before; then the manifest is written.
+        before; then the manifest is written. `makes` names them beforehand, a folder with a slash at its end:
+        ConfigError, before anything is made, where one of these is somebody else's.
         """
         fingerprint = digest(dict(inputs))
-        stage = self._reuse(name, inputs, fingerprint) or self._make(name, inputs, fingerprint, build)
+        stage = self._reuse(name, inputs, fingerprint)
+        if stage is None:
+            self.require_free(name, makes)
+            self.record.claim(scratch_of(name), name)
+            self.record.claim([SPENDING], SPENDING)
+            stage = self._make(name, inputs, fingerprint, build)
         if self._until and (name == self._until or name.endswith(f"/{self._until}")):
             raise StageReachedError(name)
         return stage
@@ -165,9 +188,8 @@ class RunFolder:
             empty = len(journal) == 0
         if empty:
             journal_path.unlink(missing_ok=True)
-        remove_stale((read_manifest(manifest_path) or {"outputs": ()})["outputs"], partial, folder)
         manifest_path.unlink(missing_ok=True)
-        outputs = move_up(partial, folder)
+        outputs = self._publish(partial, folder, name)
         write_json(
             manifest_path,
             {
@@ -183,6 +205,15 @@ class RunFolder:
         )
         self.progress.say(f"{name}: {_summary(facts)} in {time.monotonic() - began:.1f} s")
         return Stage(name, folder, outputs, facts, used)
+
+    def _publish(self, partial: Path, folder: Path, name: str) -> dict[str, Output]:
+        """Put the outputs in place. What begins with a dot is scratch, perhaps of a killed process, and is dropped."""
+        for scratch in partial.glob(".*"):
+            shutil.rmtree(scratch) if scratch.is_dir() else scratch.unlink()
+        outputs, aside = self.record.publish(partial, folder, name)
+        for path in aside:
+            self.progress.say(f"{name}: what stood in the way, changed by somebody else, is now {path}")
+        return outputs
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
@@ -201,42 +232,30 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     return manifest
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON to a temporary name, sync, and rename, so that the file is whole or absent."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write text to a temporary name, sync, and rename, so that the file is whole or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+def adopted(root: Path) -> Record:
+    """The record of a folder that a version without records wrote: what its manifests list, and what lies beside."""
+    record = Record(root, {SPENDING: Entry(SPENDING)})
+    for end in (".manifest.json", ".journal.jsonl", ".partial"):
+        for path in root.rglob(f"*{end}"):
+            name = path.with_name(path.name.removesuffix(end).removeprefix(".")).relative_to(root).as_posix()
+            record.entries |= {scratch: Entry(name) for scratch in scratch_of(name)}
+            outputs = (read_manifest(path) or {"outputs": {}})["outputs"] if end == ".manifest.json" else {}
+            within = Path(name).parent
+            record.entries |= {
+                (within / file).as_posix(): Entry(name, (Content.of(Output(*o)),)) for file, o in outputs.items()
+            }
+    if (root / "run.json").is_file():
+        record.entries |= {"run.json": Entry("run"), "config.yaml": Entry("run"), "report.html": Entry("report")}
+    return record
 
 
 @contextmanager
 def open_run(root: Path, progress: Progress, until: str | None = None) -> Iterator[RunFolder]:
     """Hold the lock of the run folder `root`, made if need be. StoreError when another process holds it."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        lock = (root / ".lock").open("a+", encoding="utf-8")
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise StoreError(f"{root}: the folder cannot be written ({why}); choose another one") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.seek(0)
-            raise StoreError(f"{root} is in use by {lock.read().strip()}; wait for it or stop it") from error
-        lock.seek(0)
-        lock.truncate()
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        lock.flush()
-        yield RunFolder(root, progress, until)
+    before = was_held(root)
+    with held(root):
+        known = (root / RECORD).exists() or not before
+        yield RunFolder(root, progress, until, Record.read(root) if known else adopted(root))
 
 
 def _prepare(partial: Path, fingerprint: str) -> None:

@@ -23,6 +23,7 @@ FLOORS = (
         "factory.store",
         "factory.rates",
         "factory.outputs",
+        "factory.ownership",
         "factory.journal",
         "factory.readers",
         "factory.load",

@@ -12,6 +12,7 @@ from factory.exports.eval_files import EVAL_FORMATS, questions
 from factory.exports.public import public_name
 from factory.identity import DEFAULT_SEED
 from factory.models.ref import ModelRef
+from factory.ownership import require_apart
 from factory.panel import EngineRoom
 from factory.progress import Progress, Silent
 from factory.readers import fingerprint
@@ -41,6 +42,7 @@ def answers(
     called = name or re.sub(r"[^\w.-]+", "-", public_name(policy).rsplit("/", 1)[-1])
     if not re.fullmatch(r"\w[\w.-]*", called):
         raise ConfigError(f"{called!r} cannot be a file's name; give the policy another name")
+    require_apart(Path(out), [prompts, policy])
     asked = questions(prompts, format)
     kind = EVAL_FORMATS[format]
 
@@ -66,4 +68,4 @@ def answers(
         "seed": seed,
     }
     with open_run(Path(out), shown) as folder:
-        return [Path(out) / path for path in folder.stage("answers", inputs, build).outputs]
+        return [Path(out) / path for path in folder.stage("answers", inputs, build, [kind.place(called)]).outputs]

@@ -13,14 +13,16 @@ from factory.engine_blocks import OpenaiEngine, Prices, ScriptedEngine
 from factory.engines import open_generator
 from factory.engines.api.accounts import Spending
 from factory.engines.api.prices import priced
-from factory.errors import ConfigError, EngineError, InputError
+from factory.errors import EngineError, InputError
 from factory.exports.audit_report import write_audit
 from factory.identity import DEFAULT_SEED, draw
 from factory.load import settled
 from factory.models.ref import ModelRef
+from factory.ownership import require_apart
 from factory.panel import EngineRoom, judge_block, judge_fingerprint, judge_model, judge_names, open_panel
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint, read_pairs
+from factory.readers.places import places
 from factory.schema import JUDGMENTS, conform
 from factory.stages.audit import report
 from factory.stages.audit_model import AuditReport
@@ -32,6 +34,8 @@ from factory.stages.judge import judge as ask
 from factory.store import Workspace, open_run
 
 DEFAULT_JUDGE = "gpt-4o"
+AUDITED = ("audit.json", "audit.md", "audit.png", "judgments.parquet")
+"""What the stage leaves."""
 
 
 def audit(
@@ -59,12 +63,10 @@ def audit(
     """
     shown = progress or Silent()
     settings = _settings(judge, base_url, sample, config, allow_self)
+    require_apart(Path(out), places(pairs))
     subject = _subject(pairs, settings, gold, seed, shown)
     if dry_run:
         return _estimate(subject.pairs, settings.judge)
-    folder = Path(out)
-    if (folder / "funnel.json").is_file():
-        raise ConfigError(f"{folder} holds what filter wrote; give the audit a folder of its own")
     inputs = {
         "pairs": fingerprint(pairs),
         "judge": judge_fingerprint(settings.judge, None),
@@ -74,12 +76,12 @@ def audit(
     }
 
     def build(work: Workspace) -> dict[str, Any]:
-        with EngineRoom(shown, Spending(folder)) as room:
+        with EngineRoom(shown, Spending(Path(out))) as room:
             member = open_panel([settings.judge], None, room, work.journal)[0]
             return _measure(work.path, subject, member, seed).model_dump(mode="json")
 
-    with open_run(folder, shown) as opened:
-        facts = opened.stage("audit", inputs, build).facts
+    with open_run(Path(out), shown) as folder:
+        facts = folder.stage("audit", inputs, build, AUDITED).facts
     return AuditReport.model_validate({name: facts[name] for name in AuditReport.model_fields if name in facts})
 
 

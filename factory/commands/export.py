@@ -19,12 +19,14 @@ from factory.exports.hub import push
 from factory.exports.mix import mix as mix_in
 from factory.exports.remote import send, url_of
 from factory.exports.run_facts import run_seed
-from factory.exports.write import Exported
+from factory.exports.write import Exported, require_free
 from factory.exports.write import export as write_export
 from factory.identity import DEFAULT_SEED
 from factory.load import override, settled
+from factory.ownership import held, require_apart
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, read_pairs
+from factory.readers.places import places
 
 
 def export(
@@ -74,7 +76,10 @@ def export(
     root = _run_root(pairs)
     job = Job(format, options, _seed_of(root) if seed is None else seed, root, shown)
     url = url_of(out) if out is not None else None
+    if out is not None and url is None:
+        require_apart(Path(out), _read_from(pairs, options))
     with _folder(None if url else out) as folder:
+        require_free(folder, format)
         files = job.write(_read(pairs, shown), folder)[1]
         addresses = send(folder, url) if url else []
         if options.push_to_hub:
@@ -136,6 +141,10 @@ def _listed(pairs: PairsLike | Sequence[PairsLike]) -> list[PairsLike]:
     return list(pairs) if isinstance(pairs, list | tuple) else [pairs]  # type: ignore[list-item]
 
 
+def _read_from(pairs: PairsLike | Sequence[PairsLike], options: Export) -> list[str | Path]:
+    return [*places(_listed(pairs)), *(other.path for other in options.mix), *options.decontaminate]
+
+
 def _checked(path: PairsLike, format: str, shown: Progress) -> Path:  # noqa: A002
     if not isinstance(path, str | Path):
         raise ConfigError("check works on files: give the path of a file or of a folder")
@@ -168,9 +177,10 @@ def _read(pairs: PairsLike | Sequence[PairsLike], shown: Progress) -> pl.LazyFra
 
 @contextmanager
 def _folder(out: str | Path | None) -> Iterator[Path]:
-    """The folder to write to: `out`, or one that is gone afterwards."""
+    """The folder to write to: `out`, which is held, or one that is gone afterwards."""
     if out is not None:
-        yield Path(out)
+        with held(Path(out)):
+            yield Path(out)
         return
     with TemporaryDirectory(prefix="sso-factory-") as scratch:
         yield Path(scratch)

@@ -47,7 +47,7 @@ def export_stages(
         def build(work: Workspace, name: str = name) -> dict[str, Any]:
             return export_into(work, pl.scan_parquet(kept), name, config, seed, folder.root, folder.progress)
 
-        made.append(folder.stage(f"exports/{name}", inputs, build))
+        made.append(folder.stage(f"exports/{name}", inputs, build, [f"{name}/"]))
     return tuple(made)
 
 

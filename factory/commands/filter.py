@@ -12,9 +12,11 @@ from factory.engines.api.accounts import Spending
 from factory.errors import ConfigError, InputError, first_line
 from factory.identity import DEFAULT_SEED
 from factory.load import settled
+from factory.ownership import require_apart
 from factory.panel import EngineRoom, judge_fingerprint, open_panel
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint, read_pairs
+from factory.readers.places import places
 from factory.schema import JUDGMENTS, ORDERS, REPLIES, LazySplit, check, conform
 from factory.stages import quality
 from factory.stages.audit_sample import wrote
@@ -24,6 +26,9 @@ from factory.store import Workspace, open_run, write_json
 from filters.base import Filter
 from filters.funnel import Funnel, run_funnel
 from filters.judge_agrees import JudgeAgrees
+
+FILTERED = ("kept.parquet", "rejected.parquet", "judgments.parquet", "funnel.json")
+"""What the stage leaves."""
 
 
 def filter_pairs(
@@ -45,6 +50,7 @@ def filter_pairs(
     """
     shown = progress or Silent()
     settings = _settings(config, shown)
+    require_apart(Path(out), [*places(pairs), *([judgments] if judgments else [])])
     steps = registry.build(settings.filters)
     recorded = read_judgments(judgments) if judgments else None
     split = read_pairs(pairs)
@@ -66,7 +72,7 @@ def filter_pairs(
             return filter_into(work.path, split, steps, panel, seed, recorded)
 
     with open_run(Path(out), shown) as folder:
-        folder.stage("filter", inputs, build)
+        folder.stage("filter", inputs, build, FILTERED)
     return Funnel.read(Path(out) / "funnel.json")
 
 

@@ -1,5 +1,6 @@
 """`init`: a starting configuration and prompts in a folder of the user's."""
 
+import os
 from importlib import resources
 from pathlib import Path
 
@@ -22,11 +23,12 @@ def init(directory: str | Path, preset: str = "quickstart") -> list[Path]:
         folder / "prompts.jsonl": (source / "prompts.jsonl").read_text(encoding="utf-8"),
     }
     for path in texts:
-        if path.exists():
+        if os.path.lexists(path):
             raise ConfigError(f"{path} is there already; choose another folder or remove it")
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in texts.items():
-        path.write_text(text, encoding="utf-8")
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
     return list(texts)

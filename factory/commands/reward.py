@@ -9,13 +9,17 @@ from factory.errors import MissingExtraError
 from factory.identity import DEFAULT_SEED
 from factory.load import override, settled
 from factory.models.ref import ModelRef
+from factory.ownership import require_apart
 from factory.processes import alone
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint
+from factory.readers.places import places
 from factory.reward.config import SAME_WEIGHTS, RewardScoring, RewardTraining
 from factory.reward.data import read_data
 from factory.reward.items import read_items
 from factory.store import Workspace, open_run, write_json
+
+MODEL, SCORES, RESULT = "model", "scores.parquet", "score.json"
 
 
 class RewardTrained(NamedTuple):
@@ -53,6 +57,7 @@ def reward_train(
     shown = progress or Silent()
     settings = override(settled(config or {}, RewardTraining).model_dump(), sets, RewardTraining)
 
+    require_apart(Path(out), [*places(pairs), model])
     ref = ModelRef.by_content(model)
 
     def build(work: Workspace) -> dict[str, Any]:
@@ -69,8 +74,8 @@ def reward_train(
         "seed": seed,
     }
     with open_run(Path(out), shown) as folder:
-        stage = folder.stage("reward", inputs, build)
-    return RewardTrained(stage.folder / "model", dict(stage.facts))
+        stage = folder.stage("reward", inputs, build, (f"{MODEL}/", "metrics.jsonl"))
+    return RewardTrained(stage.folder / MODEL, dict(stage.facts))
 
 
 def reward_score(
@@ -95,13 +100,14 @@ def reward_score(
     shown = progress or Silent()
     settings = override(settled(config or {}, RewardScoring).model_dump(), sets, RewardScoring)
 
+    require_apart(Path(out), [*places(pairs), model])
     ref = ModelRef.by_content(model)
 
     def build(work: Workspace) -> dict[str, Any]:
         found = read_items(pairs, benchmark, group)
         scores, result = _made("factory.reward.score:measure")(found, ref, settings, seed, work.journal, shown)
-        scores.write_parquet(work.path / "scores.parquet")
-        write_json(work.path / "score.json", {"model": model, **result})
+        scores.write_parquet(work.path / SCORES)
+        write_json(work.path / RESULT, {"model": model, **result})
         return {"model": model, **result}
 
     inputs = {
@@ -113,7 +119,7 @@ def reward_score(
         "seed": seed,
     }
     with open_run(Path(out), shown) as folder:
-        stage = folder.stage("score", inputs, build)
+        stage = folder.stage("score", inputs, build, (SCORES, RESULT))
     return RewardScored(stage.folder, dict(stage.facts))
 
 

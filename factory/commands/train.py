@@ -12,12 +12,16 @@ from factory.engine_blocks import TransformersEngine
 from factory.identity import DEFAULT_SEED
 from factory.load import override
 from factory.models.ref import ModelRef
+from factory.ownership import require_apart
 from factory.processes import Crew, lost, rank
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint, read_pairs
+from factory.readers.places import places
 from factory.store import Stage, Workspace, open_run
 
 ANNOTATED = Training(method="annotated")
+TRAINED = ("policy/", "metrics.jsonl")
+"""What the stage leaves."""
 
 
 class Trained(NamedTuple):
@@ -78,6 +82,7 @@ class _Job(NamedTuple):
 
 
 def _lead(crew: Crew, pairs: PairsLike | Sequence[PairsLike], out: Path, job: _Job) -> Stage:
+    require_apart(out, [*places(pairs), job.policy.name])
     split = read_pairs(pairs)
 
     def build(work: Workspace) -> dict[str, Any]:
@@ -93,4 +98,4 @@ def _lead(crew: Crew, pairs: PairsLike | Sequence[PairsLike], out: Path, job: _J
         "seed": job.seed,
     }
     with open_run(out, job.progress) as folder:
-        return folder.stage("train", inputs, build)
+        return folder.stage("train", inputs, build, TRAINED)

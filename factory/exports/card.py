@@ -1,5 +1,6 @@
 """The dataset card: README.md from the numbers of the export and, where there is one, of its run."""
 
+import shutil
 from collections.abc import Iterable
 from importlib.resources import files
 from itertools import islice
@@ -7,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from factory.exports.card_facts import CardFacts
-from factory.exports.frontmatter import MARK, front_matter
+from factory.exports.frontmatter import front_matter
 from factory.exports.loading import recipes
 from factory.exports.markdown import Safe, environment
 from factory.exports.plots import draw_plots
 from factory.exports.public import public_name
-from factory.exports.write import README
+from factory.exports.write import BY, README, WRITING, may_write
+from factory.ownership import Record
 
 CITATION = """@article{xiang2024aligning,
   title   = {Aligning Large Language Models via Self-Steering Optimization},
@@ -25,14 +27,15 @@ CITATION = """@article{xiang2024aligning,
 
 def write_card(facts: CardFacts, folder: Path) -> list[Path]:
     """Write README.md and its plots into the folder of an export; a README.md that somebody wrote is left alone."""
-    readme = folder / README
-    if readme.is_file() and MARK not in readme.read_text(encoding="utf-8", errors="replace"):
-        return []
-    drawn = draw_plots(facts, folder / "plots")
+    record, staging = Record.read(folder), folder / WRITING
+    record.claim([WRITING], BY)
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
+    drawn = draw_plots(facts, staging / "plots")
     named = {path.stem: f"plots/{path.name}" for path in drawn}
-    draft = folder / f".{README}.tmp"
-    draft.write_text(card(facts.model_copy(update={"plots": named})), encoding="utf-8")
-    return [draft.replace(readme), *drawn]
+    if may_write(record, README):
+        (staging / README).write_text(card(facts.model_copy(update={"plots": named})), encoding="utf-8")
+    return [folder / name for name in record.publish(staging, folder, BY, besides=True).outputs]
 
 
 def card(facts: CardFacts) -> str:
@@ -45,7 +48,6 @@ def card(facts: CardFacts) -> str:
         audit=facts.run.audit if facts.run else None,
         recipes=recipes(facts.format, facts.place),
         citation=CITATION,
-        mark=Safe(MARK),
         comma=Safe(", "),
         trained=(facts.run.config.get("training") or {}).get("method") != "none" if facts.run else False,
     )

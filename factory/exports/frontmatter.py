@@ -7,9 +7,6 @@ from typing import Any
 import polars as pl
 import yaml
 
-MARK = "<!-- made by sso-factory -->"
-"""Tells a README.md that an export may replace from one that somebody wrote."""
-
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.\-]*")
 

@@ -2,14 +2,13 @@
 
 import os
 import re
-from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from factory.errors import ConfigError, FactoryError, first_line
-from factory.exports.write import is_shard
+from factory.exports.write import exported, is_shard
 from factory.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -82,10 +81,3 @@ def _network_errors() -> tuple[type[Exception], ...]:
     """What huggingface_hub lets through when a connection fails; its HTTP client changed its name more than once."""
     clients = [import_module(name) for name in ("httpx", "httpx2") if find_spec(name)]
     return (OSError, RuntimeError, *(client.HTTPError for client in clients))
-
-
-def exported(folder: Path) -> Iterator[Path]:
-    """The files of an export, in order, hidden ones left out."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
-            yield path

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from factory.errors import ConfigError, FactoryError, MissingExtraError
-from factory.exports.hub import exported
-from factory.exports.write import is_shard
+from factory.exports.write import exported, is_shard
+from factory.ownership import RECORD
 from factory.readers.sources import refusals
 
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+):/{1,2}(?P<rest>[^/].*)", re.IGNORECASE)
@@ -51,4 +51,4 @@ def _copy(folder: Path, system: "fsspec.AbstractFileSystem", root: str, scheme: 
     there = [str(found).removeprefix(root).lstrip("/") for found in system.find(root)]
     for stale in sorted(name for name in there if is_shard(name) and name not in names):
         system.rm_file(f"{root}/{stale}")
-    return [f"{scheme}://{root.lstrip('/')}/{name}" for name in names]
+    return [f"{scheme}://{root.lstrip('/')}/{name}" for name in names if name != RECORD]

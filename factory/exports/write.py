@@ -1,9 +1,10 @@
 """Writing an export: a folder that `datasets.load_dataset(folder)` loads as it is."""
 
 import json
+import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,18 +14,45 @@ from factory.config import Export
 from factory.errors import InputError
 from factory.exports import exporter
 from factory.exports.base import Columns, Format, followers, whole
-from factory.exports.frontmatter import MARK, features, front_matter, metadata
+from factory.exports.frontmatter import features, front_matter, metadata
 from factory.exports.json_types import plain
 from factory.exports.llamafactory import dataset_info
 from factory.exports.plan import ROW, Plan, plan
 from factory.exports.shards import Shards
+from factory.ownership import RECORD, Record
 from factory.progress import Progress, Silent
 
 BATCH = 2_000
 README = "README.md"
 INFO = "dataset_info.json"
 _OURS = re.compile(r"(train|test)(-\d{5}-of-\d{5}\.parquet|\.json)")
-_WRITING = ".writing"
+BY = "export"
+WRITING = ".writing"
+PLOTS = ("accuracy", "funnel", "lengths", "likelihood")
+
+
+def places_of(target: Format) -> list[str]:
+    """What an export in a format may write, and what a reader would take for its data, README.md aside."""
+    data = ["train.json", "test.json", "train/", "test/", INFO] if target.json else ["data/train-*", "data/test-*"]
+    return [*data, *(f"plots/{name}.png" for name in PLOTS)]
+
+
+def require_free(out: Path, format: str) -> Record:  # noqa: A002
+    """The record of `out`. ConfigError where something that is not an export's own stands in the way of one."""
+    record = Record.read(out)
+    own = [name for name in record.made_by(BY) if name != README]
+    record.require_free([WRITING, *places_of(exporter(format)), *own], BY)
+    return record
+
+
+def exported(folder: Path) -> Iterator[Path]:
+    """The files of an export, in order, with its record and any README.md; hidden ones, where it has no record."""
+    names = set(Record.read(folder).made_by(BY))
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        ours = name.as_posix() in (*names, README, RECORD) if names else not any(p.startswith(".") for p in name.parts)
+        if ours and path.is_file():
+            yield path
 
 
 def is_shard(name: str) -> bool:
@@ -61,10 +89,11 @@ def export(
     """Write `pairs` to the folder `out` in an export format, in shards, split by prompt.
 
     The rows keep the order of `pairs`. Files of an earlier export in `out` are replaced once the new ones are complete.
-    Raises ConfigError for an unknown format and InputError when no pair can be written.
+    Raises ConfigError for an unknown format or a foreign file in the way, InputError when no pair can be written.
     """
     options, said = config or Export(), progress or Silent()
-    target, table = exporter(format), whole(pairs.lazy())
+    target, record = exporter(format), require_free(out, format)
+    table = whole(pairs.lazy())
     todo = plan(table, target, options.test_share, seed)
     if not todo.counts:
         why = "; ".join(f"{n} left out: {reason}" for reason, n in todo.left_out.items()) or "the table is empty"
@@ -73,18 +102,21 @@ def export(
     as_json = target.json and max(todo.counts.values()) <= options.shard_rows
     rows = _rows(table, target, columns)
     rows = plain(rows) if as_json else rows
-    staging = out / _WRITING
+    record.claim([WRITING], BY)
+    staging = out / WRITING
     shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    written = _write(rows, todo, options.shard_rows, staging, as_json=as_json)
+    (staging / WRITING).mkdir(parents=True)
+    written = _write(rows, todo, options.shard_rows, staging / WRITING, as_json=as_json)
     folders = {split: split if target.json else "data" for split in written}
     places = {split: _places(split, folders[split], len(paths), as_json) for split, paths in written.items()}
     patterns = {s: names[0] if as_json else f"{folders[s]}/{s}-*" for s, names in places.items()}
     names = rows.collect_schema().names()
     types = features(rows.collect_schema()) if as_json else None
     head = metadata(patterns, sum(todo.counts.values()), types)
-    extra = _texts(target, {s: names[0] if as_json else folders[s] for s, names in places.items()}, head, out)
-    files = _publish(written, places, extra, out)
+    if target.json:
+        info = dataset_info({s: names[0] if as_json else folders[s] for s, names in places.items()})
+        (staging / INFO).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+    files = _publish(written, places, front_matter(head), record)
     result = Exported(files, todo.counts, todo.left_out, todo.set_aside, columns.renamed, names, head)
     _tell(result, target, options, said)
     return result
@@ -116,44 +148,27 @@ def _places(split: str, folder: str, count: int, as_json: bool) -> list[str]:
     return [f"{folder}/{split}-{index:05d}-of-{count:05d}.parquet" for index in range(count)]
 
 
-def _texts(target: Format, file_names: Mapping[str, str], head: dict[str, object], out: Path) -> dict[str, str]:
-    texts = {INFO: json.dumps(dataset_info(file_names), indent=2) + "\n"} if target.json else {}
-    readme = out / README
-    if not readme.is_file() or MARK in readme.read_text(encoding="utf-8", errors="replace"):
-        texts[README] = f"{front_matter(head)}\n{MARK}\n"
-    return texts
-
-
 def _publish(
-    written: Mapping[str, list[Path]], places: Mapping[str, list[str]], texts: Mapping[str, str], out: Path
+    written: Mapping[str, list[Path]], places: Mapping[str, list[str]], head: str, record: Record
 ) -> list[Path]:
-    files = []
-    for split, paths in written.items():
-        for path, place in zip(paths, places[split], strict=True):
-            (out / place).parent.mkdir(exist_ok=True)
-            files.append(path.replace(out / place))
-    for name, text in texts.items():
-        draft = out / _WRITING / name
-        draft.write_text(text, encoding="utf-8")
-        files.append(draft.replace(out / name))
-    shutil.rmtree(out / _WRITING)
-    _remove_stale(out, files)
-    return files
+    """Put everything in place; a README.md that somebody wrote or changed is left alone. Data files come first."""
+    staging, data = record.root / WRITING, [place for split in written for place in places[split]]
+    for path, place in zip([path for split in written for path in written[split]], data, strict=True):
+        (staging / place).parent.mkdir(exist_ok=True)
+        path.replace(staging / place)
+    (staging / WRITING).rmdir()
+    if may_write(record, README):
+        (staging / README).write_text(head, encoding="utf-8")
+    made = record.publish(staging, record.root, BY).outputs
+    return [record.root / name for name in dict.fromkeys((*data, *made))]
 
 
-def _remove_stale(out: Path, files: Iterable[Path]) -> None:
-    fresh = set(files)
-    for folder in (out / "data", out / "train", out / "test", out):
-        if not folder.is_dir():
-            continue
-        for path in sorted(folder.iterdir()):
-            if _OURS.fullmatch(path.name) and path.is_file() and path not in fresh:
-                path.unlink()
-        if folder != out and not any(folder.iterdir()):
-            folder.rmdir()
-    info = out / INFO
-    if info.is_file() and info not in fresh and '"sso_pairs"' in info.read_text(encoding="utf-8"):
-        info.unlink()
+def may_write(record: Record, name: str) -> bool:
+    """Whether the file is an export's own, or not there; one that somebody changed is theirs from now on."""
+    if not os.path.lexists(record.root / name) or record.owns(name, BY):
+        return True
+    record.disown(name)
+    return False
 
 
 def _tell(result: Exported, target: Format, options: Export, said: Progress) -> None:
@@ -163,6 +178,8 @@ def _tell(result: Exported, target: Format, options: Export, said: Progress) -> 
         said.say(f"export {target.name}: one pair per prompt, {result.set_aside} further pairs are not in it")
     if options.test_share and "test" not in result.rows:
         said.say(f"export {target.name}: too few prompts for a test split, all are in train")
+    if not any(path.name == README for path in result.files):
+        said.say(f"export {target.name}: README.md is not the factory's, or was changed, and is left as it is")
     for reason, count in result.left_out.items():
         said.say(f"export {target.name}: {count} pairs left out: {reason}")
     for name, new in result.renamed.items():

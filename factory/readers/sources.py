@@ -30,7 +30,9 @@ PairsLike: TypeAlias = str | Path | pl.DataFrame | pl.LazyFrame | Dataset | Mapp
 _HUB = re.compile(r"(?P<id>[\w-][\w.-]*/[\w.-]+)(:(?P<split>[\w.-]+))?")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://")
 KEPT = "kept.parquet"
-_FUNNEL, _RUN = "funnel.json", "run.json"
+FUNNEL, RUN = "funnel.json", "run.json"
+SAVED = ("dataset_dict.json", "state.json")
+"""What tells a folder that `datasets` saved."""
 
 
 def as_list(inputs: PairsLike | Sequence[PairsLike]) -> list[PairsLike]:
@@ -117,14 +119,14 @@ def find(given: PairsLike, table: str = KEPT) -> list[Found]:
 
 
 def _in_folder(folder: Path, table: str) -> list[Found]:
-    if (folder / _RUN).is_file():
+    if (folder / RUN).is_file():
         wanted = folder / (f"filtered/{KEPT}" if table == KEPT else table)
         if not wanted.is_file():
             raise InputError(f"{folder}: this run has no {wanted.relative_to(folder)} yet; let it finish first")
         return [Found(str(wanted), folder.resolve().name, wanted)]
-    if (folder / _FUNNEL).is_file() and (folder / KEPT).is_file():
+    if (folder / FUNNEL).is_file() and (folder / KEPT).is_file():
         return [Found(str(folder / KEPT), folder.resolve().name, folder / KEPT)]
-    if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
+    if any((folder / name).is_file() for name in SAVED):
         return _saved(folder)
     paths = sorted(_walk(folder, set()))
     data = [path for path in paths if suffix_kind(path) != "lines"] or paths

@@ -199,5 +199,5 @@ def test_a_run_folder_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
 def test_no_temporary_file_is_left(tmp_path: Path) -> None:
     make(tmp_path, {}, 7, [])
     names = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
-    assert names == [".lock", "iterations/1/numbers.manifest.json", "iterations/1/numbers.parquet"]
+    assert names == [".lock", ".sso-factory.json", "iterations/1/numbers.manifest.json", "iterations/1/numbers.parquet"]
     assert isinstance(RunFolder, type)

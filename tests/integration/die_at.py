@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from factory import store
+from factory import outputs
 from factory.cli import main
 from factory.journal import Journal
 
@@ -61,7 +61,7 @@ def torn_append(journal: Journal, key: str, value: dict[str, Any]) -> None:
 
 Journal.append = torn_append  # type: ignore[method-assign]
 watch(Path, "replace")
-watch(store, "write_text")
+watch(outputs, "write_text")
 watch(pl.DataFrame, "write_parquet")
 watch(pl.LazyFrame, "sink_parquet")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from factory.identity import digest
+from factory.ownership import RECORD
 
 ROOT = Path(__file__).parents[2]
 KILLS = 64
@@ -33,9 +34,13 @@ def run(folder: Path, die_at: int, *sets: str) -> subprocess.CompletedProcess[st
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Digest of every table, export and record; journals keep the order of arrival, manifests and report tell times."""
+    """Digest of every table, export and its record.
+
+    Journals keep the order of arrival, manifests and report tell times, and the folder's own record knows the report.
+    """
     skipped = ("journal.jsonl", "manifest.json", ".lock", "report.html")
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.endswith(skipped))
+    files = (path for path in files if path != folder / RECORD)
     return {path.relative_to(folder).as_posix(): digest(path.read_bytes().hex()) for path in files}
 
 

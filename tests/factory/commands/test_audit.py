@@ -180,7 +180,7 @@ def test_a_judge_that_filtered_the_pairs_is_refused_and_others_are_compared(tmp_
         (folder / "funnel.json").write_text("{}")
         with pytest.raises(ConfigError, match="filtered these pairs"):
             audit(pairs, out=tmp_path / "out", judge="judge-1", base_url=server.base_url)
-        with pytest.raises(ConfigError, match="a folder of its own"):
+        with pytest.raises(ConfigError, match="lies around the input"):
             audit(pairs, out=folder, judge="judge-2", base_url=server.base_url)
         found = audit(pairs, out=tmp_path / "out", judge="judge-2", base_url=server.base_url)
     assert isinstance(found, AuditReport)

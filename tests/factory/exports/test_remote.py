@@ -39,7 +39,7 @@ def test_a_folder_is_copied_and_stale_shards_go(tmp_path: Path) -> None:
     sent = send(tmp_path / "b", "memory://place/rm")
     assert sent == ["memory://place/rm/data/train-00000-of-00001.parquet", "memory://place/rm/README.md"]
     there = {name.removeprefix("/place/rm/") for name in memory.find("/place/rm")}
-    assert there == {"data/train-00000-of-00001.parquet", "README.md", "theirs.txt"}
+    assert there == {"data/train-00000-of-00001.parquet", "README.md", ".sso-factory.json", "theirs.txt"}
     local = (tmp_path / "b" / "data" / "train-00000-of-00001.parquet").read_bytes()
     assert memory.cat_file("/place/rm/data/train-00000-of-00001.parquet") == local
 

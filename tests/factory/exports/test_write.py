@@ -14,6 +14,7 @@ from factory.exports import EXPORTERS
 from factory.exports.base import RESERVED
 from factory.exports.plan import held_out
 from factory.exports.write import export
+from factory.ownership import RECORD
 from tests.heard import Heard
 from tests.pairs import SYSTEM, assistant, pair, pairs, table, user
 
@@ -85,7 +86,7 @@ class TestEveryFormat:
         (out / "notes.txt").write_text("mine")
         few = export(pairs(10), name, out, Export(test_share=0))
         there = {path for path in out.rglob("*") if path.is_file()}
-        assert there == {*few.files, out / "notes.txt"}
+        assert there == {*few.files, out / "notes.txt", out / RECORD}
         assert len(many.files) > len(few.files)
         assert len(rows(out, tmp_path)) == few.rows["train"]
 

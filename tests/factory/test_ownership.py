@@ -1,0 +1,301 @@
+"""Laws over every command that writes: what the factory did not write is never overwritten, removed or read into."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import factory
+from factory.commands.answers import answers
+from factory.config import Judge
+from factory.engine_blocks import ScriptedEngine
+from factory.errors import ConfigError, FactoryError, StoreError
+from factory.exports import EXPORTERS
+from factory.outputs import describe
+from factory.ownership import RECORD, Content, Record, held
+from tests.pairs import pairs
+from tests.runs import run_folder
+
+Command = Callable[[Path, Path], object]
+"""Does its work on the inputs in the first folder, into the second."""
+
+
+def _export(name: str) -> Command:
+    return lambda given, out: factory.export(given / "pairs.parquet", name, out, test_share=0.3)
+
+
+def _run(given: Path, out: Path) -> object:
+    config = {
+        "prompts": {"paths": [str(given / "prompts.jsonl")]},
+        "policy": {"model": "scripted"},
+        "engine": "scripted",
+        "run": {"iterations": 1},
+        "filters": [{"use": "duplicate"}],
+        "audit": {"judge": {"name": "auditor", "engine": {"kind": "scripted"}}, "sample": 4},
+    }
+    return factory.run(config, out)
+
+
+JUDGE = Judge(name="auditor", engine=ScriptedEngine())
+COMMANDS: dict[str, Command] = {
+    **{f"export {name}": _export(name) for name in EXPORTERS},
+    "filter": lambda given, out: factory.filter(given / "pairs.parquet", out),
+    "audit": lambda given, out: factory.audit(given / "pairs.parquet", out=out, judge=JUDGE),
+    "answers": lambda given, out: answers(
+        given / "prompts.jsonl", "alpaca_eval", out, policy="scripted", engine=ScriptedEngine()
+    ),
+    "init": lambda given, out: factory.init(out),
+    "report": lambda given, out: factory.report(given / "run", out / "report.html"),
+    "run": _run,
+}
+OF_MODELS: dict[str, tuple[Command, tuple[str, ...]]] = {
+    "train": (
+        lambda given, out: factory.train(given / "pairs.parquet", "no/model", out),
+        ("policy/model.safetensors", "policy/sub/any.bin", "metrics.jsonl", "train.manifest.json"),
+    ),
+    "reward train": (
+        lambda given, out: factory.reward_train(given / "pairs.parquet", "no/model", out),
+        ("model/config.json", "metrics.jsonl", "reward.journal.jsonl"),
+    ),
+    "reward score": (
+        lambda given, out: factory.reward_score(given / "pairs.parquet", "no/model", out),
+        ("score.json", "scores.parquet", ".score.partial"),
+    ),
+}
+"""Commands that need a model, with names they write: tests/factory/commands and training see that these are all."""
+FOREIGN = "somebody's own"
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("given")
+    pairs(12).write_parquet(folder / "pairs.parquet")
+    lines = [json.dumps({"prompt": f"question {n}", "instruction": f"question {n}"}) for n in range(6)]
+    (folder / "prompts.jsonl").write_text("\n".join(lines))
+    run_folder(folder / "run", prompts=6)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(given: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """What each command leaves in a folder of its own, scratch and README.md aside, which is never overwritten."""
+    found = {}
+    for name, command in COMMANDS.items():
+        out = tmp_path_factory.mktemp("made") / "out"
+        command(given, out)
+        names = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+        found[name] = sorted(one for one in names if one != "README.md" and not Path(one).name.startswith("."))
+    return found
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder; the lock and the record say who was there."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in (".lock", RECORD))
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def refused(command: Command, given: Path, out: Path, name: str) -> None:
+    (out / name).parent.mkdir(parents=True)
+    (out / name).write_text(FOREIGN)
+    with pytest.raises(FactoryError) as caught:
+        command(given, out)
+    assert caught.value.exit_code == 2
+    assert str(out / name) in str(caught.value)
+    assert contents(out) == {name: FOREIGN.encode()}, "nothing is lost, and nothing was begun"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_foreign_file_at_any_name_written_is_refused(
+    name: str, given: Path, written: dict[str, list[str]], tmp_path: Path
+) -> None:
+    assert len(written[name]) >= (1 if name in ("report",) else 2)
+    for number, place in enumerate(written[name]):
+        refused(COMMANDS[name], given, tmp_path / str(number) / "out", place)
+
+
+@pytest.mark.parametrize("name", OF_MODELS)
+def test_so_it_is_where_a_model_is_made_or_measured(name: str, given: Path, tmp_path: Path) -> None:
+    command, places = OF_MODELS[name]
+    for number, place in enumerate(places):
+        refused(command, given, tmp_path / str(number) / "out", place)
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name.startswith("export")])
+def test_a_foreign_file_that_a_reader_would_take_for_data_is_refused(name: str, given: Path, tmp_path: Path) -> None:
+    as_json = name.endswith("llamafactory")
+    places = ("train/train-00000-of-00009.parquet", "test.json") if as_json else ("data/train-00000-of-00009.parquet",)
+    for number, place in enumerate(places):
+        refused(COMMANDS[name], given, tmp_path / str(number) / "out", place)
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "init"])
+def test_what_stands_beside_is_kept_and_the_own_is_replaced(name: str, given: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "data").mkdir(parents=True)
+    beside = ("notes.md", "data/mine.txt", "README.md", "train.txt")
+    for place in beside:
+        (tmp_path / "out" / place).write_text(FOREIGN)
+    for _ in range(2):
+        COMMANDS[name](given, tmp_path / "out")
+    assert [(tmp_path / "out" / place).read_text() for place in beside] == [FOREIGN] * len(beside)
+
+
+def _link(given: Path, folder: Path) -> None:
+    (folder / "pairs.parquet").symlink_to(given / "pairs.parquet")
+
+
+def _hard(given: Path, folder: Path) -> None:
+    os.link(given / "pairs.parquet", folder / "pairs.parquet")
+
+
+READING: dict[str, Callable[[Path, Path], object]] = {
+    **{f"export {name}": lambda path, out, name=name: factory.export(path, name, out) for name in EXPORTERS},
+    "export mix": lambda path, out: factory.export(pairs(3), "rm", out, mix=[str(path)]),
+    "export decontaminate": lambda path, out: factory.export(pairs(3), "rm", out, decontaminate=[path]),
+    "filter": lambda path, out: factory.filter(path, out),
+    "filter judgments": lambda path, out: factory.filter(pairs(3), out, judgments=path),
+    "audit": lambda path, out: factory.audit(path, out=out, judge=JUDGE),
+    "answers": lambda path, out: answers(path, "alpaca_eval", out, policy="scripted", engine=ScriptedEngine()),
+    "train": lambda path, out: factory.train(path, "no/model", out),
+    "train policy": lambda path, out: factory.train(pairs(3), str(path.parent), out),
+    "reward train": lambda path, out: factory.reward_train(path, "no/model", out),
+    "reward score": lambda path, out: factory.reward_score(path, "no/model", out),
+    "run": lambda path, out: factory.run({"prompts": {"paths": [str(path)]}, "engine": "scripted"}, out),
+}
+"""Commands by what they read: the path is an input."""
+
+
+@pytest.mark.parametrize("name", READING)
+def test_an_output_that_is_or_lies_around_or_inside_an_input_is_refused(name: str, given: Path, tmp_path: Path) -> None:
+    for place in (lambda given, folder: _copy(given, folder), _link, _hard):
+        folder = tmp_path / str(len(list(tmp_path.iterdir()))) / "folder"
+        folder.mkdir(parents=True)
+        place(given, folder)
+        path = folder / "pairs.parquet"
+        (folder.parent / "way").symlink_to(folder)
+        before = contents(folder.parent)
+        for out in (path, folder, folder.parent, folder.parent / "way"):
+            with pytest.raises(ConfigError, match=r"the output .* the input"):
+                READING[name](path, out)
+        assert contents(folder.parent) == before
+
+
+def _copy(given: Path, folder: Path) -> None:
+    (folder / "pairs.parquet").write_bytes((given / "pairs.parquet").read_bytes())
+
+
+def test_an_output_inside_a_folder_that_is_read_is_refused(given: Path, tmp_path: Path) -> None:
+    _copy(given, tmp_path)
+    for command in (factory.filter, lambda path, out: factory.export(path, "rm", out)):
+        with pytest.raises(ConfigError, match="lies inside the input"):
+            command(tmp_path, tmp_path / "new" / "out")
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_input_that_is_a_hard_link_of_an_output_keeps_what_it_holds(given: Path, tmp_path: Path) -> None:
+    factory.filter(given / "pairs.parquet", tmp_path / "out")
+    os.link(tmp_path / "out/kept.parquet", tmp_path / "input.parquet")
+    before = (tmp_path / "input.parquet").read_bytes()
+    factory.filter(tmp_path / "input.parquet", tmp_path / "out", config={"filters": [{"use": "length_balance"}]})
+    assert (tmp_path / "input.parquet").read_bytes() == before
+
+
+def test_an_export_that_somebody_changed_is_refused_and_its_readme_is_theirs(given: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    COMMANDS["export rm"](given, out)
+    (out / "README.md").write_text((out / "README.md").read_text() + "\nmy own words")
+    COMMANDS["export rm"](given, out)
+    assert "my own words" in (out / "README.md").read_text()
+    (shard, *_) = out.glob("data/train-*")
+    shard.write_bytes(b"changed")
+    with pytest.raises(ConfigError, match="was changed since sso-factory wrote it"):
+        COMMANDS["export rm"](given, out)
+    assert shard.read_bytes() == b"changed"
+
+
+def test_a_table_of_a_run_that_somebody_changed_is_set_aside_and_made_again(given: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    COMMANDS["run"](given, out)
+    before = contents(out)["filtered/kept.parquet"]
+    (out / "filtered/kept.parquet").write_text("changed by hand")
+    (out / "report.html").write_text("with notes")
+    COMMANDS["run"](given, out)
+    assert (out / "filtered/kept.parquet").read_bytes() == before
+    assert (out / "set-aside/filtered/kept.parquet").read_text() == "changed by hand"
+    assert (out / "set-aside/report.html").read_text() == "with notes"
+
+
+def test_a_run_folder_of_a_version_without_records_goes_on(given: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    COMMANDS["run"](given, out)
+    (out / RECORD).unlink()
+    (out / "filtered/filter.manifest.json").unlink()
+    (out / "filtered/kept.parquet").unlink()
+    (out / "filtered/rejected.parquet").unlink()
+    (out / "filtered/funnel.json").unlink()
+    COMMANDS["run"](given, out)
+    assert (out / "filtered/kept.parquet").is_file()
+    assert not (out / "set-aside").exists()
+
+
+def test_a_command_does_not_overwrite_what_another_one_wrote(given: Path, tmp_path: Path) -> None:
+    COMMANDS["filter"](given, tmp_path)
+    before = (tmp_path / "kept.parquet").read_bytes()
+    with pytest.raises(ConfigError, match=r"kept\.parquet was written by filter"):
+        factory.report(given / "run", tmp_path / "kept.parquet")
+    assert (tmp_path / "kept.parquet").read_bytes() == before
+
+
+def test_a_file_is_known_before_it_is_put_in_place(tmp_path: Path) -> None:
+    """Killed between any two steps of `publish`, both the former file and the new one are the factory's own."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/a").write_text("old")
+    Record.read(tmp_path).publish(tmp_path / "work", tmp_path, "x")
+    (tmp_path / "new").write_text("new")
+    Record.read(tmp_path).announce({"a": Content.of(describe(tmp_path / "new"))}, "x")
+    assert Record.read(tmp_path).owns("a", "x")
+    (tmp_path / "new").replace(tmp_path / "a")
+    assert Record.read(tmp_path).owns("a", "x")
+    (tmp_path / "a").write_text("third")
+    assert not Record.read(tmp_path).owns("a", "x")
+
+
+HALF = '{"made_by": "sso-factory", "version": 1, "files": {"a": 1}}'
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", HALF, "\xff"])
+def test_a_record_that_is_none_is_one_sentence(text: str, given: Path, tmp_path: Path) -> None:
+    (tmp_path / RECORD).write_text(text)
+    with pytest.raises(ConfigError, match="is no record"):
+        COMMANDS["filter"](given, tmp_path)
+    assert (tmp_path / RECORD).read_text() == text
+
+
+def test_a_record_names_nothing_outside_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("x")
+    out = tmp_path / "out"
+    out.mkdir()
+    known = [list(describe(tmp_path / "mine"))[::2]]
+    files = {name: {"by": "x", "contents": known} for name in ("../mine", str(tmp_path / "mine"))}
+    (out / RECORD).write_text(json.dumps({"version": 1, "made_by": "sso-factory", "files": files}))
+    (out / "work").mkdir()
+    Record.read(out).publish(out / "work", out, "x")
+    assert (tmp_path / "mine").is_file()
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *OF_MODELS])
+def test_a_second_command_on_one_folder_is_told_who_holds_it(name: str, given: Path, tmp_path: Path) -> None:
+    if name == "init":
+        return
+    command = COMMANDS.get(name) or OF_MODELS[name][0]
+    with held(tmp_path / "out"), pytest.raises(StoreError, match=f"in use by process {os.getpid()}"):
+        command(given, tmp_path / "out")
+    assert contents(tmp_path / "out") == {}
+
+
+def test_a_lock_that_is_another_programs_is_left_alone(given: Path, tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text("apt")
+    with pytest.raises(ConfigError, match=r"\.lock was not written by sso-factory"):
+        COMMANDS["filter"](given, tmp_path)
+    assert (tmp_path / ".lock").read_text() == "apt"
