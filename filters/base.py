@@ -5,6 +5,7 @@ all filters' measures are computed together in one streaming pass over the texts
 table of measures, among the rows that earlier filters kept, and so may look at other rows (duplicates, balance).
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import polars as pl
@@ -16,6 +17,10 @@ ROW = "row"
 
 KEPT = pl.lit(None, dtype=pl.String)
 """The reason of a row that is kept."""
+
+
+Look = Callable[[pl.Series], pl.LazyFrame]
+"""Reads again the rows of these numbers: their SCORES columns and `row`."""
 
 
 class Filter(Strict):
@@ -45,6 +50,10 @@ class Filter(Strict):
         what kind. Never changes the number of rows, and decides the same whatever their order.
         """
         raise NotImplementedError
+
+    def decide(self, rows: pl.LazyFrame, look: Look) -> pl.LazyFrame:
+        """`reason`, of a filter that must see the texts of a few rows again, which `look` reads."""
+        return self.reason(rows)
 
     def fingerprint(self) -> dict[str, Any]:
         """What decides this filter's outcome: its name, its options and the contents of the files it reads."""

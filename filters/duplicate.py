@@ -5,8 +5,8 @@ from typing import ClassVar, Literal
 import polars as pl
 from pydantic import Field
 
-from filters.base import ROW, Filter
-from filters.text import normalise, normalised, prompt_text
+from filters.base import ROW, Filter, Look
+from filters.text import dialogue_text, normalise, prompt_text
 
 _ORIGIN = ("iteration", "method", "source", "policy")
 _RANK = ("pair_id", *_ORIGIN, ROW)
@@ -22,8 +22,8 @@ class Duplicate(Filter):
     """Keeps one of the pairs whose prompt, chosen and rejected are equal in NFKC with each run of whitespace one space.
 
     Pairs that contradict each other, the same two replies preferred both ways, are counted and flagged, or both
-    dropped. With `near`, also drops a pair whose words resemble those of a pair that is kept, by MinHash (datasketch):
-    an estimate, in memory (about 3 kB per pair) and, at about 1 ms per pair and core, for sets up to a few millions.
+    dropped. With `near`, also drops a pair whose words resemble those of a pair that is kept: candidates by MinHash
+    (rensa), verified by the true Jaccard similarity; see `filters.near`.
     """
 
     name: ClassVar[str] = "duplicate"
@@ -44,24 +44,55 @@ class Duplicate(Filter):
         hashes = pl.struct(texts).map_batches(_hashes, return_dtype=_HASHES, is_elementwise=True)
         found = {"hashes": hashes, **{name: pl.col(name) for name in _ORIGIN}}
         if self.near:
-            from filters.minhash import signature
+            from filters.near import sketch_type, sketches
 
-            found["minhash"] = signature(pl.concat_str(map(normalised, texts), separator="\x1c"), self.num_perm)
+            shape = (self.threshold, self.num_perm)
+            found["sketch"] = pl.struct(dialogue_text(), "chosen", "rejected").map_batches(
+                lambda pairs: sketches(pairs, *shape), return_dtype=sketch_type(*shape), is_elementwise=True
+            )
         return found
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
-        """`exact` or `near`, with the pair_id that is kept instead as detail; `contradiction`, with that of the other.
+        """`exact`, with the pair_id that is kept instead as detail; `contradiction`, with that of the other.
 
         A contradiction that is kept has the flag `contradiction`.
         """
+        return rows.join(self._found(rows), on=ROW, how="left")
+
+    def decide(self, rows: pl.LazyFrame, look: Look) -> pl.LazyFrame:
+        """`reason`, and `near` with the pair_id that is kept instead."""
+        if not self.near:
+            return self.reason(rows)
+        found = self._found(rows).collect().lazy()
+        dropped = found.filter(pl.col("reason").is_not_null())
+        near = self._near(rows.join(dropped, on=ROW, how="anti"), look).lazy()
+        found = pl.concat([found.join(near, on=ROW, how="anti"), near], how="diagonal")
+        return rows.join(found, on=ROW, how="left")
+
+    def _found(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """[row, detail, reason, flag] of exact duplicates and contradictions."""
         rows = rows.with_columns(pl.col("hashes").struct.unnest())
         exact = _exact(rows)
-        found = [exact, self._contradictions(rows.join(exact, on=ROW, how="anti"))]
-        if self.near:
-            dropped = pl.concat([one.filter(pl.col("reason").is_not_null()) for one in found], how="diagonal")
-            near = self._near(rows.join(dropped, on=ROW, how="anti"))
-            found = [exact, found[1].join(near, on=ROW, how="anti"), near]
-        return rows.join(pl.concat(found, how="diagonal"), on=ROW, how="left")
+        distinct = rows.join(exact, on=ROW, how="anti")
+        return pl.concat([exact, self._contradictions(distinct)], how="diagonal")
+
+    def _near(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
+        """[row, detail, reason] of near-duplicates."""
+        from filters.near import SETS, Edges, resembled, shingle_sets
+
+        table = rows.select(*_RANK, "sketch").sort(_RANK, nulls_last=True).collect()
+        edges = Edges(table["sketch"].to_numpy(), self.threshold, self.num_perm)
+        wanted = edges.rows()
+        texts = pl.struct(dialogue_text(), "chosen", "rejected").map_batches(shingle_sets, SETS, is_elementwise=True)
+        seen = look(table[ROW].gather(wanted)).select(ROW, sets=texts)
+        places = pl.LazyFrame({ROW: table[ROW].gather(wanted), "place": wanted})
+        sets = places.join(seen, on=ROW).select("place", "sets").collect(engine="streaming")
+        by_place = {place: one.to_numpy() for place, one in zip(sets["place"], sets["sets"], strict=True)}
+        dropped = resembled(edges, by_place, self.threshold)
+        rows_, kept = (
+            table[column].gather(list(side)) for column, side in ((ROW, dropped), ("pair_id", dropped.values()))
+        )
+        return pl.DataFrame({ROW: rows_, "detail": kept}).with_columns(reason=pl.lit("near"))
 
     def _contradictions(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """[row, detail, reason or flag] of pairs that contradict another; exact duplicates are gone."""
@@ -73,14 +104,6 @@ class Duplicate(Filter):
             return both.select(ROW, detail=other, reason=pl.lit("contradiction"))
         detail = pl.format("contradicts {}", other)
         return both.select(ROW, detail=detail, reason=pl.lit(None, pl.String), flag=pl.lit("contradiction"))
-
-    def _near(self, rows: pl.LazyFrame) -> pl.LazyFrame:
-        from filters.minhash import near_duplicates
-
-        distinct = rows.select(*_RANK, "minhash").sort(_RANK, nulls_last=True).collect()
-        return (
-            near_duplicates(distinct, self.num_perm, self.threshold).lazy().select(ROW, "detail", reason=pl.lit("near"))
-        )
 
 
 def _exact(rows: pl.LazyFrame) -> pl.LazyFrame:

@@ -128,16 +128,15 @@ def _apply(
         if one.needs_votes:
             table = _judged(pairs.kept, ledger, judgments, one.name) if table is None else table
             rows = votes.join(rows, table, votes.judges_of(table))
-        ledger.record(one.name, _found(one, rows))
+        ledger.record(one.name, _found(one.decide(rows, measures.look)))
     steps = (*_early_steps(pairs.rejected, measures.size), *ledger.steps)
     total = steps[0].kept + steps[0].rejected if steps else measures.size
     kept = measures.scan().filter(ledger.alive(pl.col(ROW)))
     return Filtered(*_rows(pairs, ledger), Funnel(total, steps, ledger.kept)), _fingerprint(kept)
 
 
-def _found(one: Filter, rows: pl.LazyFrame) -> pl.DataFrame:
+def _found(judged: pl.LazyFrame) -> pl.DataFrame:
     """[row, reason, detail, flag] of the rows a filter drops or remarks on."""
-    judged = one.reason(rows)
     there = judged.collect_schema()
     texts = {name: pl.col(name) if name in there else pl.lit(None) for name in ("reason", "detail", "flag")}
     found = judged.select(ROW, **{name: text.cast(pl.String) for name, text in texts.items()})

@@ -22,8 +22,8 @@ class Measures:
         exprs: list[pl.Expr] = []
         self._columns = [{name: _place(exprs, expr) for name, expr in one.measures().items()} for one in filters]
         named = [expr.alias(str(place)) for place, expr in enumerate(exprs)]
-        numbered = _conformed(pairs, filters).with_row_index(ROW)
-        narrow = numbered.select(ROW, *IDS, *named)
+        self._pairs = _conformed(pairs, filters)
+        narrow = self._pairs.with_row_index(ROW).select(ROW, *IDS, *named)
         sink(narrow, self._path, compression="lz4", statistics=False)
 
     @property
@@ -34,6 +34,10 @@ class Measures:
     def scan(self) -> pl.LazyFrame:
         """Row numbers and ids."""
         return pl.scan_parquet(self._path).select(ROW, *IDS)
+
+    def look(self, numbers: pl.Series) -> pl.LazyFrame:
+        """The SCORES columns of the rows of these numbers, read again."""
+        return self._pairs.with_row_index(ROW).join(numbers.to_frame(ROW).lazy(), on=ROW, how="semi")
 
     def of(self, position: int) -> pl.LazyFrame:
         """Row numbers, ids and the measures of the filter at `position`."""

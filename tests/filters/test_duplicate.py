@@ -133,3 +133,9 @@ def test_contradictions_are_counted_and_kept_with_a_flag_or_both_dropped():
     assert set(dropped.kept["tag"]) == {"c", "d"}
     assert dropped.step.reasons == {"contradiction": 2, "exact": 1}
     assert dropped.details["a"] == ids[bs]
+
+
+def test_a_contradiction_is_no_near_duplicate():
+    long = {"prompt": "What is water?", "chosen": LONG, "rejected": LONG.replace("word", "other")}
+    pairs = table([row("a", **long), turned("b", long)])
+    assert run({"use": "duplicate", "near": True}, pairs).rejected.is_empty()

@@ -1,0 +1,170 @@
+"""Near-duplicates: MinHash (rensa) of word 5-grams, candidates by bands, verified by the true Jaccard similarity.
+
+The 5-grams of a pair are those of its prompt without system messages, of chosen and of rejected, each marked by where
+it stands: a text that all prompts share, and the same replies the other way round, make no pair resemble another.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from rensa import RMinHash
+
+from filters.words import Hashes, Ints, hashed, rolled
+
+SHINGLE = 5
+"""Words per shingle; a shorter text is one shingle."""
+_BATCH = 1000
+"""Pairs whose words are held at once."""
+_RECALL = 0.99
+"""Share of the pairs at the threshold itself that bands must propose."""
+_NEIGHBOURS = 3
+"""Rows before it, in each bucket, that a row is compared with, beside the bucket's first; so that time stays linear."""
+_DEVIATIONS = 4.0
+"""Candidates whose estimated similarity is this many standard deviations below the threshold are not looked at."""
+_SEED = 42
+_PLACES = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], dtype=np.uint64)
+
+Sketches = NDArray[np.uint32]
+
+
+def shingles(pairs: pl.Series) -> tuple[Hashes, Ints]:
+    """The hashes of the shingles of each struct of texts, pair by pair, and how many each has; they may repeat."""
+    frame = pairs.struct.unnest()
+    places = frame.width
+    texts = frame.select(pl.concat_list(pl.all()).alias("text")).explode("text")["text"]
+    hashes, counts = hashed(texts)
+    ends = np.cumsum(counts)
+    runs = rolled(hashes, SHINGLE)
+    found = np.concatenate([runs, np.zeros(len(hashes) - len(runs), dtype=np.uint64)])
+    whole = np.ones(len(hashes), dtype=bool)
+    for back in range(1, SHINGLE):
+        whole[ends[counts > back] - back] = False
+        # Of a shorter text all words are one shingle, which stands where the text begins.
+        whole[(ends - counts)[counts == back]] = True
+        starts = (ends - back)[counts == back]
+        if len(starts):
+            found[starts] = rolled(hashes, back)[starts]
+    sizes = np.where(counts > 0, np.maximum(counts - SHINGLE + 1, 1), 0)
+    marks = np.repeat(np.resize(_PLACES[:places], len(sizes)), sizes)
+    return found[whole] ^ marks, sizes.reshape(-1, places).sum(axis=1)
+
+
+def bands(threshold: float, num_perm: int) -> tuple[int, int]:
+    """How many bands of how many values: as selective as finds the pairs at the threshold with _RECALL."""
+    rows = max(
+        (size for size in range(1, num_perm + 1) if 1 - (1 - threshold**size) ** (num_perm // size) >= _RECALL),
+        default=1,
+    )
+    return num_perm // rows, rows
+
+
+def sketch_type(threshold: float, num_perm: int) -> pl.Array:
+    """The type of `sketches`: a hash per band, then the lowest byte of every MinHash value."""
+    return pl.Array(pl.UInt32, bands(threshold, num_perm)[0] + -(-num_perm // 4))
+
+
+def sketches(pairs: pl.Series, threshold: float, num_perm: int) -> pl.Series:
+    """What is kept of each struct of texts to find its candidates."""
+    dtype = sketch_type(threshold, num_perm)
+    parts = [_sketch(pairs[at : at + _BATCH], threshold, num_perm) for at in range(0, len(pairs), _BATCH)]
+    whole = np.concatenate([np.zeros((0, dtype.size), dtype=np.uint32), *parts])
+    return pl.Series(whole, dtype=dtype)
+
+
+def _sketch(pairs: pl.Series, threshold: float, num_perm: int) -> Sketches:
+    found, sizes = shingles(pairs)
+    ends = np.concatenate(([0], np.cumsum(sizes))).astype(np.uint64)
+    rows = RMinHash.digest_matrix_from_flat_token_hashes(found, ends, num_perm, _SEED).to_rows()
+    values = np.array(rows, dtype=np.uint32).reshape(len(pairs), num_perm)
+    count, size = bands(threshold, num_perm)
+    hashes = np.zeros((len(values), count), dtype=np.uint32)
+    for place in range(size):
+        hashes = hashes * np.uint32(0x9E3779B1) + values[:, place : count * size : size]
+        hashes ^= hashes >> np.uint32(15)
+    low = np.zeros((len(values), -(-num_perm // 4) * 4), dtype=np.uint8)
+    low[:, :num_perm] = values
+    return np.concatenate([hashes, low.view(np.uint32)], axis=1)
+
+
+class Edges:
+    """Candidates: positions of two rows each, the earlier first."""
+
+    def __init__(self, table: Sketches, threshold: float, num_perm: int) -> None:
+        """From the sketches of rows in the order in which they have precedence."""
+        count = bands(threshold, num_perm)[0]
+        proposed = [_in_band(table, band, count) for band in range(count)]
+        codes = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *proposed]))
+        low, high = np.divmod(codes, max(len(table), 1))
+        least = threshold - _DEVIATIONS * np.sqrt(threshold * (1 - threshold) / num_perm)
+        bytes_ = table[:, count:].copy().view(np.uint8)[:, :num_perm]
+        alike = np.zeros(len(codes), dtype=bool)
+        for at in range(0, len(codes), 100_000):
+            part = slice(at, at + 100_000)
+            alike[part] = (bytes_[low[part]] == bytes_[high[part]]).mean(axis=1) >= least
+        self.low, self.high = low[alike], high[alike]
+
+    def rows(self) -> Ints:
+        """Every row that has a candidate."""
+        return np.unique(np.concatenate([self.low, self.high]))
+
+
+def _in_band(table: Sketches, band: int, count: int) -> Ints:
+    """Each row with the first of its bucket and with those just before it, as low * rows + high."""
+    crowded = np.flatnonzero(pl.Series(table[:, band]).is_duplicated().to_numpy())
+    # Rows of a large bucket that agree in the next band as well come to lie beside each other.
+    order = crowded[np.lexsort((crowded, table[crowded, (band + 1) % count], table[crowded, band]))]
+    bucket = table[order, band]
+    starts = np.flatnonzero(np.concatenate(([True], bucket[1:] != bucket[:-1]))) if len(order) else order
+    first = np.repeat(np.minimum.reduceat(order, starts), np.diff(starts, append=len(order))) if len(order) else order
+    pairs = [(first, order)]
+    for back in range(1, _NEIGHBOURS + 1):
+        same = bucket[back:] == bucket[:-back]
+        pairs.append((order[:-back][same], order[back:][same]))
+    left, right = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    low, high = np.minimum(left, right), np.maximum(left, right)
+    return np.asarray((low * len(table) + high)[low != high])
+
+
+def shingle_sets(pairs: pl.Series) -> pl.Series:
+    """The different shingles of each struct of texts, as sorted 32-bit hashes."""
+    return pl.Series([one for at in range(0, len(pairs), _BATCH) for one in _sets(pairs[at : at + _BATCH])], dtype=SETS)
+
+
+SETS = pl.List(pl.UInt32)
+
+
+def _sets(pairs: pl.Series) -> Iterator[pl.Series]:
+    found, sizes = shingles(pairs)
+    owner = np.repeat(np.arange(len(sizes), dtype=np.uint64), sizes)
+    ordered = np.unique((owner << np.uint64(32)) | (found >> np.uint64(32)))
+    ends = np.searchsorted(ordered >> np.uint64(32), np.arange(1, len(sizes)))
+    yield from (pl.Series(part.astype(np.uint32)) for part in np.split(ordered, ends))
+
+
+def resembled(edges: Edges, sets: dict[int, NDArray[np.uint32]], threshold: float) -> dict[int, int]:
+    """Row to the kept row that it resembles, for those that resemble one: rows are taken in their order.
+
+    A row whose candidates were themselves dropped is compared with the rows that these resembled.
+    """
+    near: defaultdict[int, list[int]] = defaultdict(list)
+    for low, high in zip(edges.low.tolist(), edges.high.tolist(), strict=True):
+        near[high].append(low)
+    dropped: dict[int, int] = {}
+    for row in sorted(near):
+        for other in sorted({dropped.get(one, one) for one in near[row]}):
+            if _jaccard(sets[row], sets[other]) >= threshold:
+                dropped[row] = other
+                break
+    return dropped
+
+
+def _jaccard(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> float:
+    """Of two sorted sets; 0 for two empty ones."""
+    if not len(one) or not len(other):
+        return 0.0
+    places = np.minimum(np.searchsorted(other, one), len(other) - 1)
+    shared = int(np.count_nonzero(other[places] == one))
+    return shared / (len(one) + len(other) - shared)
