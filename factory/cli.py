@@ -152,6 +152,7 @@ def review(pairs: tuple[str, ...], out: Path, **options: Any) -> None:
 @click.option("--test-share", type=float, help="Share of prompts in the test split; 0.05 if left out.")
 @click.option("--license", help="Licence of the data set, for its card: an SPDX-like name of the Hub, such as mit.")
 @click.option("--push-to-hub", metavar="USER/NAME", help="Push the folder to the Hub as well.")
+@click.option("--all-pairs", is_flag=True, help="Keep every pair of a prompt, also in dpo.")
 @click.option("--private", is_flag=True, help="Make the Hub repository private.")
 @click.option("--policy", help="Model that answers the questions in PAIRS, for alpaca_eval and mt_bench.")
 @click.option("--check", is_flag=True, help="Write nothing: hold PAIRS against the rules of the format.")

@@ -145,6 +145,8 @@ class Export(Strict):
     """Share of prompts held out as the test split."""
     shard_rows: int = Field(100_000, ge=1)
     """Most rows in one Parquet file."""
+    one_per_prompt: bool | None = None
+    """Keep one pair of each prompt, the one that helps the balance of lengths; null: in dpo alone, false: nowhere."""
     license: str | None = None
     """Licence of the dataset, for the card's front matter."""
     mix: list[Mix] = Field(default_factory=list)

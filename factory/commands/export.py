@@ -15,6 +15,7 @@ from factory.exports.card import write_card
 from factory.exports.card_facts import card_facts
 from factory.exports.check import require
 from factory.exports.eval_files import EVAL_FORMATS
+from factory.exports.facts import Lengths
 from factory.exports.hub import push
 from factory.exports.mix import mix as mix_in
 from factory.exports.remote import send, url_of
@@ -36,6 +37,7 @@ def export(
     *,
     push_to_hub: str | None = None,
     private: bool = False,
+    all_pairs: bool = False,
     mix: Sequence[Mix | str] = (),
     decontaminate: Sequence[str | Path] = (),
     test_share: float | None = None,
@@ -51,7 +53,8 @@ def export(
     `pairs` is anything that can be read, also a run folder, whose numbers then fill the card. `mix` names other
     pairs to mix in, each `PATH` or `PATH=SHARE`, and `decontaminate` files with a benchmark's prompts, with which
     no pair may share text. `test_share` of the prompts are the test split, drawn with `seed`: by default the run's
-    own where `pairs` is a run folder, so that every export of a run is split alike. `push_to_hub` is USER/NAME of a
+    own where `pairs` is a run folder, so that every export of a run is split alike. `all_pairs` keeps every pair of a
+    prompt where the format would keep one. `push_to_hub` is USER/NAME of a
     data set to which the folder is pushed as well; `out` may be left out then. With `check` nothing is written:
     `pairs` are files that are held against the rules of the format; InputError names the first row that breaks one.
     Arguments win over `config`. The formats alpaca_eval and mt_bench are of another kind: `pairs` is the tool's file
@@ -65,6 +68,7 @@ def export(
     given: dict[str, Any] = {
         "push_to_hub": push_to_hub,
         "private": private or None,
+        "one_per_prompt": False if all_pairs else None,
         "mix": [one if isinstance(one, str) else one.model_dump() for one in mix] or None,
         "decontaminate": [str(path) for path in decontaminate] or None,
         "test_share": test_share,
@@ -114,7 +118,16 @@ class Job(NamedTuple):
             mixed=mixed,
             seed=self.seed,
         )
+        if written.set_aside or written.left_out:
+            self.progress.say(f"export {self.format}: {_stand(facts.pairs.lengths)}")
         return written, list(dict.fromkeys([*written.files, *write_card(facts, folder)]))
+
+
+def _stand(lengths: Lengths) -> str:
+    """How long the replies of what was written are."""
+    longer = f"{lengths.longer_chosen.value:.1%} of unequal length" if lengths.longer_chosen else "none"
+    gap = "" if lengths.gap is None else f", the mean lengths are {round(lengths.gap, 3) + 0.0:+.1%} apart"
+    return f"chosen is the longer reply in {longer}{gap}"
 
 
 def _answers(

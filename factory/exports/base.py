@@ -33,7 +33,7 @@ class Format:
     problem: pl.Expr
     """Null where the pair can be written, else the reason it is left out."""
     one_per_prompt: bool = False
-    """Keep one pair of each prompt: that of the latest iteration, then the smallest pair_id."""
+    """Keep one pair of each prompt, the one that helps the balance of lengths, unless the export says otherwise."""
     json: bool = False
     """One JSON array per split while a split fits one shard, as LLaMA-Factory's users know it; Parquet beyond."""
 

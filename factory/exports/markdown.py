@@ -63,6 +63,11 @@ def span(interval: Sequence[float | None]) -> Safe:
     return Safe("" if low is None or high is None else f"{100 * low:.1f}–{100 * high:.1f} %")
 
 
+def signed(value: float) -> Safe:
+    """A difference in percent with its sign."""
+    return Safe(f"{round(100 * value, 1) + 0.0:+.1f} %")
+
+
 def rate(share: Share | None) -> Safe:
     """A Share in percent, a dash where there is none."""
     return percent(share.value if share else None)
@@ -85,6 +90,13 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     made.filters.update(
-        number=number, percent=percent, span=span, rate=rate, interval=interval, fenced=fenced, as_yaml=as_yaml
+        number=number,
+        percent=percent,
+        signed=signed,
+        span=span,
+        rate=rate,
+        interval=interval,
+        fenced=fenced,
+        as_yaml=as_yaml,
     )
     return made

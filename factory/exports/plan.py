@@ -1,13 +1,19 @@
 """What will be written, from a narrow pass over the pairs: which rows, which prompts are held out, how many of each."""
 
+from fractions import Fraction
 from typing import NamedTuple
 
 import polars as pl
 
+from factory.config import Export
 from factory.exports.base import PROBLEM, Format
 from factory.identity import draw
+from filters.balancing.items import Items
+from filters.coin import toss_expr
 
 ROW = "__row"
+MEAN_GAP = Fraction(1, 50)
+"""Relative difference of the mean lengths within which they count as level: the default of `length_balance`."""
 SPLITS = ("train", "test")
 
 
@@ -29,14 +35,16 @@ class Plan(NamedTuple):
         return self.rows.slice(low, high - low)
 
 
-def plan(pairs: pl.LazyFrame, target: Format, test_share: float, seed: int) -> Plan:
+def plan(pairs: pl.LazyFrame, target: Format, config: Export, seed: int) -> Plan:
     """Decide the rows of every split. The same prompts are held out in every format, whatever else is in the table."""
-    wanted = ["prompt_id", *(["iteration", "pair_id"] if target.one_per_prompt else [])]
+    one = target.one_per_prompt if config.one_per_prompt is None else config.one_per_prompt
+    lengths = [pl.col(reply).str.len_chars().cast(pl.Int64) for reply in ("chosen", "rejected")]
+    wanted = [pl.col("prompt_id"), *([pl.col("pair_id"), *lengths] if one else [])]
     narrow = pairs.with_row_index(ROW).select(ROW, *wanted, target.problem.alias(PROBLEM)).collect(engine="streaming")
     usable = narrow.filter(pl.col(PROBLEM).is_null()).drop(PROBLEM)
     left_out = narrow.filter(pl.col(PROBLEM).is_not_null())[PROBLEM].value_counts().sort(PROBLEM)
-    kept = _one_per_prompt(usable) if target.one_per_prompt else usable
-    held = held_out(kept["prompt_id"], test_share, seed)
+    kept = _one_per_prompt(usable) if one else usable
+    held = held_out(kept["prompt_id"], config.test_share, seed)
     rows = kept.select(ROW, pl.col("prompt_id").is_in(held.implode()).alias("test")).sort(ROW)
     tests = int(rows["test"].sum())
     counts = {name: n for name, n in zip(SPLITS, (rows.height - tests, tests), strict=True) if n}
@@ -44,8 +52,15 @@ def plan(pairs: pl.LazyFrame, target: Format, test_share: float, seed: int) -> P
 
 
 def _one_per_prompt(rows: pl.DataFrame) -> pl.DataFrame:
-    order = rows.sort("iteration", "pair_id", ROW, descending=[True, False, False], nulls_last=True)
-    return order.unique("prompt_id", keep="first", maintain_order=True)
+    """A pair of each prompt, by the rule of the length balance, whatever the order of the rows."""
+    if rows["prompt_id"].n_unique() == rows.height:
+        return rows
+    from filters.balancing.prompts import one_each
+
+    table = rows.with_columns(toss=toss_expr("length balance")).sort("toss", "pair_id", ROW)
+    prompts = table["prompt_id"].rank("dense").cast(pl.Int64).to_numpy() - 1
+    items = Items.of(table["chosen"].to_numpy(), table["rejected"].to_numpy(), MEAN_GAP)
+    return table.filter(pl.Series(one_each(items, prompts, table["toss"].to_numpy() / 2.0**64)))
 
 
 def held_out(prompt_ids: pl.Series, share: float, seed: int) -> pl.Series:

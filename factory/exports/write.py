@@ -94,7 +94,7 @@ def export(
     options, said = config or Export(), progress or Silent()
     target, record = exporter(format), require_free(out, format)
     table = whole(pairs.lazy())
-    todo = plan(table, target, options.test_share, seed)
+    todo = plan(table, target, options, seed)
     if not todo.counts:
         why = "; ".join(f"{n} left out: {reason}" for reason, n in todo.left_out.items()) or "the table is empty"
         raise InputError(f"there is no pair to export as {format}: {why}")

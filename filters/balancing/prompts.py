@@ -54,6 +54,20 @@ def balance_prompts(items: Items, prompt: Ints, preference: NDArray[np.float64])
     return kept
 
 
+def one_each(items: Items, prompt: Ints, preference: NDArray[np.float64]) -> Bools:
+    """Which pair of each prompt to keep: as `balance_prompts` does, and of prompts that it drops the most level pair.
+
+    Of those, it is the pair whose lengths lean least to the side on which they are too many.
+    """
+    kept = balance_prompts(items, prompt, preference)
+    left = np.flatnonzero(~np.isin(prompt, prompt[kept]))
+    ahead = (items.u - items.v)[left]
+    order = np.lexsort((preference[left], np.sign(ahead.sum()) * ahead, prompt[left]))
+    first = np.flatnonzero(np.diff(prompt[left][order], prepend=-1))
+    kept[left[order[first]]] = True
+    return kept
+
+
 def _choose(choices: Choices, preference: NDArray[np.float64]) -> Bools:
     bound, allowed = _bound(choices)
     best = np.zeros(len(choices.prompt), dtype=bool)

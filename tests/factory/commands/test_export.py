@@ -37,7 +37,7 @@ def test_a_run_folder_is_exported_with_its_numbers(tmp_path: Path) -> None:
     assert {path.relative_to(tmp_path / "out").as_posix() for path in files} >= {"README.md", "plots/funnel.png"}
     kept = pl.read_parquet(run / "filtered/kept.parquet").height
     assert rows(tmp_path / "out", tmp_path) == kept
-    assert "How right it is" in (tmp_path / "out/README.md").read_text()
+    assert "How far a judge agrees" in (tmp_path / "out/README.md").read_text()
 
 
 def test_a_run_is_split_by_its_own_seed(tmp_path: Path) -> None:

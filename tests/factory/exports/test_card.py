@@ -101,13 +101,13 @@ def test_wilson_interval() -> None:
 def test_the_card_of_one_format_counts_what_that_format_holds(tmp_path: Path) -> None:
     facts = card_facts(export(pairs(6), "dpo", tmp_path, Export(test_share=0)), "dpo")
     assert facts.pairs.pairs == 6
-    assert "One pair per prompt is kept, that of the latest iteration; 6 further pairs" in card(facts)
+    assert "One pair per prompt is kept, the one that helps the balance of lengths; 6 further pairs" in card(facts)
 
 
 def test_a_bare_export_claims_nothing_it_does_not_know(tmp_path: Path) -> None:
     text = card(card_facts(export(pairs(6), "rm", tmp_path), "rm"))
     assert "how the pairs came about is not known here" in text
-    for heading in ("## Principles", "## How right it is", "## From what", "## Configuration", "## Iterations"):
+    for heading in ("## Principles", "## How far a judge agrees", "## From what", "## Configuration", "## Iterations"):
         assert heading not in text
     assert "Self-Steering Optimization (SSO): a chat model" not in text
 

@@ -12,6 +12,8 @@ from factory.config import Export
 from factory.errors import ConfigError, InputError
 from factory.exports import EXPORTERS
 from factory.exports.base import RESERVED
+from factory.exports.card_facts import card_facts
+from factory.exports.facts import Share
 from factory.exports.plan import held_out
 from factory.exports.write import export
 from factory.ownership import RECORD
@@ -139,20 +141,54 @@ def test_rm_leaves_out_what_cannot_alternate(prompt: list[dict[str, str]], tmp_p
     assert done.left_out == {"turns do not alternate from user to user": 1}
 
 
-def test_dpo_keeps_the_pair_of_the_latest_iteration_then_the_smallest_id(tmp_path: Path) -> None:
-    prompt = [SYSTEM, user("q")]
-    made = [
-        pair(prompt, "c", "r", iteration=None),
-        *(pair(prompt, f"c{n}", "r", iteration=1 + n % 2, system_good="g") for n in range(6)),
+def two_a_prompt(prompts: int, lean: int = 0) -> pl.DataFrame:
+    """Each prompt has a pair whose chosen is longer by 40 and one whose rejected is, `lean` prompts the former twice.
+
+    The former has the smallest pair_id, so that a choice by it, or by the first row, takes the longer chosen.
+    """
+    made = []
+    for n in range(prompts):
+        ahead = pair([user(f"q{n}")], f"{n:04d}" + "c" * 96, f"{n:04d}" + "r" * 56)
+        behind = pair([user(f"q{n}")], f"{n:04d}" + "d" * 56, f"{n:04d}" + "s" * 96)
+        again = pair([user(f"q{n}")], f"{n:04d}" + "e" * 86, f"{n:04d}" + "t" * 56)
+        made += sorted([ahead, again if n < lean else behind], key=lambda row: len(row["rejected"]))
+    frame = table(made)
+    ids = frame["pair_id"].to_list()
+    pairs_of = [sorted(ids[at : at + 2]) for at in range(0, len(ids), 2)]
+    return frame.with_columns(pair_id=pl.Series([one for two in pairs_of for one in two]))
+
+
+def test_dpo_keeps_pairs_that_were_balanced_balanced(tmp_path: Path) -> None:
+    """800 pairs over 400 prompts, half of them with the longer chosen: so are the 400 that are left."""
+    said = Heard()
+    frame = two_a_prompt(400)
+    done = export(frame, "dpo", tmp_path / "out", Export(test_share=0), progress=said)
+    facts = card_facts(done, "dpo")
+    assert (done.rows, done.set_aside) == ({"train": 400}, 400)
+    assert facts.pairs.lengths.longer_chosen == Share(hits=200, n=400)
+    assert facts.pairs.lengths.gap == pytest.approx(0, abs=0.02)
+    export(frame.sample(fraction=1, shuffle=True, seed=1), "dpo", tmp_path / "again", Export(test_share=0))
+    one, two = ({row["pair_id"] for row in rows(tmp_path / name, tmp_path)} for name in ("out", "again"))
+    assert one == two, "whatever the order of the rows"
+
+
+def test_dpo_keeps_a_pair_of_every_prompt_and_the_most_level_one_where_no_choice_is_level(tmp_path: Path) -> None:
+    """40 of 50 prompts have the longer chosen only: theirs is the pair that is ahead by 30 and not by 40."""
+    done = export(two_a_prompt(50, lean=40), "dpo", tmp_path / "out", Export(test_share=0))
+    assert done.rows == {"train": 50}
+    ahead = [
+        len(row["chosen"][0]["content"]) - len(row["rejected"][0]["content"])
+        for row in rows(tmp_path / "out", tmp_path)
     ]
-    best = min(made[2::2], key=lambda row: row["pair_id"])
-    done = export(table(made), "dpo", tmp_path / "out", Export(test_share=0))
-    (row,) = rows(tmp_path / "out", tmp_path)
-    assert row["pair_id"] == best["pair_id"]
-    assert row["prompt"] == prompt
-    assert row["chosen"] == [assistant(best["chosen"])]
-    assert row["rejected"] == [assistant("r")]
-    assert done.set_aside == 6
+    assert ahead.count(-40) == 10
+    assert ahead.count(30) >= 30
+
+
+def test_all_pairs_of_a_prompt_are_kept_in_any_format_or_one_in_any(tmp_path: Path) -> None:
+    done = export(pairs(6), "dpo", tmp_path / "all", Export(test_share=0, one_per_prompt=False))
+    assert (done.rows, done.set_aside) == ({"train": 12}, 0)
+    done = export(pairs(6), "rm", tmp_path / "one", Export(test_share=0, one_per_prompt=True))
+    assert (done.rows, done.set_aside) == ({"train": 6}, 6)
 
 
 def test_sso_rows_keep_the_three_replies_and_both_system_messages(tmp_path: Path) -> None:
