@@ -39,6 +39,9 @@ class Training(Strict):
     """Weight of G, eq. 1."""
     alpha: float = Field(0.66, ge=0, le=1)
     """Share of the chosen reply in W, eq. 5."""
+    steering_share: float = Field(1.0, gt=0, le=1)
+    """Share q of the pairs whose steered views a step computes, drawn by pair and step; their G counts 1/q times. The
+    expected gradient stays the same, its noise grows; at 0.25 a step costs little more than the base loss alone."""
     steering: Literal["original", "naive"] = "original"
     """G as eq. 3 (original: y° over y+ under the bad prompt) or eq. 2 (naive: y- over y+)."""
     weight: Literal["w", "w_prime"] = "w"
@@ -102,5 +105,14 @@ class Training(Strict):
             raise ValueError(
                 "weight_scope: steering lets W weigh G alone, and this objective has no G; "
                 "use method: sso with gamma above 0, weight_scope: all, or method: pbaa, which is what this would be"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _samples_what_w_does_not_read(self) -> Self:
+        if self.steering_share < 1 and self.weight == "w_prime":
+            raise ValueError(
+                "steering_share leaves the steered views of most pairs out, and weight: w_prime reads them of every "
+                "pair; use weight: w or steering_share: 1"
             )
         return self

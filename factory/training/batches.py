@@ -7,19 +7,21 @@ processes, changes nothing about that mean: each pair has the weight one over th
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from factory.identity import draw
 from factory.models.layout import Batch, Layout, buckets, layout
 from factory.training.data import Example
-from factory.training.methods import Conditional
-from factory.training.sso import Scored
+from factory.training.methods import Conditional, Method
+from factory.training.sso import PairLogps, Scored, Terms
 
 
 class MicroBatch(NamedTuple):
     """Pairs that go through the model together."""
 
     examples: tuple[Example, ...]
+    """Those with all their views first."""
     filler: bool = False
     """True where the pairs are there only so that every process runs the model equally often: they weigh nothing."""
 
@@ -31,6 +33,19 @@ def steps(examples: Sequence[Example], seed: int, epochs: int, pairs: int) -> li
         order = sorted(examples, key=lambda example: (draw(seed, "order", epoch, example.pair_id), example.key))
         made += [order[start : start + pairs] for start in range(0, len(order), pairs)]
     return made
+
+
+def thinned(made: Sequence[list[Example]], seed: int, share: float) -> list[list[Example]]:
+    """The pairs of each step, with their steered views for a share of them, drawn by seed, step and pair."""
+    if share == 1:
+        return list(made)
+    return [
+        [
+            example if draw(seed, "steering", step, example.pair_id) < share * 2**63 else example.plain
+            for example in examples
+        ]
+        for step, examples in enumerate(made)
+    ]
 
 
 def micro_batches(
@@ -46,7 +61,7 @@ def micro_batches(
     while len(groups) % world and max(map(len, groups)) > 1:
         largest = groups.pop(groups.index(max(groups, key=len)))
         groups += [largest[::2], largest[1::2]]
-    made = [MicroBatch(tuple(step[i] for i in group)) for group in groups]
+    made = [MicroBatch(tuple(sorted((step[i] for i in group), key=lambda one: -len(one.items)))) for group in groups]
     made.sort(key=lambda micro: -sum(example.tokens(kind) for example in micro.examples))
     shortest = min(step, key=lambda example: example.tokens(kind))
     made += [MicroBatch((shortest,), filler=True)] * (-len(made) % world)
@@ -63,6 +78,48 @@ def _padded(example: Example, kind: Layout) -> int:
 def tensors(micro: MicroBatch, kind: Layout, pad_id: int) -> Batch:
     """The batch of a micro-batch; its replies are the conditionals of the first pair, then of the second, and so on."""
     return layout([item for example in micro.examples for item in example.items], kind, pad_id)
+
+
+class Computed(NamedTuple):
+    """What came of a micro-batch, per pair."""
+
+    terms: Terms
+    on_policy: PairLogps
+    """chosen and rejected under x."""
+
+
+def computed(method: Method, micro: MicroBatch, sums: Tensor, counts: Tensor, reference: Tensor | None) -> Computed:
+    """Eq. 1 from a batch's reply sums, [conditionals]; `reference` likewise. A pair without steered views has G = 0."""
+    whole = sum(len(example.counts) == len(method.needed) for example in micro.examples)
+    parts = []
+    for objective, part in (
+        (method, slice(0, whole * len(method.needed))),
+        (method.undrawn, slice(whole * len(method.needed), None)),
+    ):
+        if len(sums[part]):
+            given = None if reference is None else reference[part]
+            found = scored(objective.needed, sums[part], counts[part], given)
+            parts.append((objective.terms(found), found))
+    terms = _together([terms for terms, _ in parts], method)
+    chosen, rejected = (_beside([found[Conditional(name, "plain")] for _, found in parts]) for name in _PLAIN)
+    return Computed(terms, PairLogps(chosen, rejected))
+
+
+_PLAIN = ("chosen", "rejected")
+
+
+def _together(parts: Sequence[Terms], method: Method) -> Terms:
+    steering = None
+    if method.steering is not None:
+        drawn = (torch.zeros_like(one.loss) if one.steering is None else one.steering / method.share for one in parts)
+        steering = torch.cat(list(drawn))
+    weights = [one.weight for one in parts if one.weight is not None]
+    loss, margin = (torch.cat([getattr(one, name) for one in parts]) for name in ("loss", "margin"))
+    return Terms(loss, margin, steering, torch.cat(weights) if weights else None)
+
+
+def _beside(parts: Sequence[Scored]) -> Scored:
+    return Scored(torch.cat([one.policy for one in parts]), torch.cat([one.tokens for one in parts]))
 
 
 def scored(

@@ -35,6 +35,11 @@ class Example(NamedTuple):
         """Reply length of each conditional, tokens."""
         return [len(reply) for item in self.items for reply in item.replies]
 
+    @property
+    def plain(self) -> "Example":
+        """The same pair without its steered views: of its conditionals, which come view by view, the first."""
+        return self._replace(items=self.items[:1])
+
     def tokens(self, layout: Layout) -> int:
         """Tokens this pair puts through the model."""
         return sum(item.tokens(layout) for item in self.items)

@@ -1,7 +1,7 @@
 """Methods as presets: which terms of eq. 1 a configuration asks for, and which conditionals that takes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from torch import Tensor
@@ -54,6 +54,13 @@ class Method:
     alpha: float
     weight_gradient: bool
     weight_scope: Literal["all", "steering"]
+    share: float = 1.0
+    """Of how many pairs a step computes G; it counts 1/share times there, since eq. 1 is linear in it."""
+
+    @property
+    def undrawn(self) -> "Method":
+        """The objective of a pair whose steered views are left out."""
+        return replace(self, steering=None)
 
     @property
     def needed(self) -> tuple[Conditional, ...]:
@@ -80,7 +87,7 @@ class Method:
         if self.steering is not None:
             good, bad = pair("chosen", "rejected", "good"), pair(self._preferred_under_bad, "chosen", "bad")
             views = views._replace(good=good, bad=bad)
-        return combine(self.loss, views, self._weight(scored), self.gamma, self.weight_scope)
+        return combine(self.loss, views, self._weight(scored), self.gamma / self.share, self.weight_scope)
 
     def _weight(self, scored: Mapping[Conditional, Scored]) -> Tensor | None:
         if self.weight is None:
@@ -100,4 +107,5 @@ def method_of(config: Training) -> Method:
         alpha=config.alpha,
         weight_gradient=config.weight_gradient,
         weight_scope=config.weight_scope,
+        share=config.steering_share,
     )

@@ -14,7 +14,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from factory.errors import TrainingError
 from factory.models.sequences import Batch, Plan, reply_logps, unwrapped
-from factory.training.batches import MicroBatch, micro_batches, scored, tensors
+from factory.training.batches import MicroBatch, computed, micro_batches, tensors
 from factory.training.data import Example
 from factory.training.methods import Method
 from factory.training.stats import NAMES, MetricsFile, means, measured
@@ -89,9 +89,8 @@ class PolicyTrainer(Trainer):  # type: ignore[misc]
         method = self.objective.method
         with self.compute_loss_context_manager():
             sums = model(batch)
-        found = scored(method.needed, sums, batch.counts, self._reference_sums(inputs, batch.counts))
-        terms = method.terms(found)
-        return terms.loss.sum(), measured(terms, found, batch.input_ids.numel())
+        found = computed(method, inputs, sums, batch.counts, self._reference_sums(inputs, batch.counts))
+        return found.terms.loss.sum(), measured(found.terms, found.on_policy, batch.input_ids.numel())
 
     def measure(self, examples: Sequence[Example]) -> Mapping[str, tuple[float, ...]]:
         """pi~ of every conditional of `examples` under the model as it stands, by key; the work is shared."""
@@ -138,7 +137,7 @@ class PolicyTrainer(Trainer):  # type: ignore[misc]
     def _reference_sums(self, micro: MicroBatch, counts: Tensor) -> Tensor | None:
         if not self.objective.method.loss.needs_reference:
             return None
-        means_ = [value for example in micro.examples for value in self.reference[example.key]]
+        means_ = [value for one in micro.examples for value in self.reference[one.key][: len(one.counts)]]
         return (torch.tensor(means_, dtype=torch.float64) * counts.cpu()).float().to(counts.device)
 
 

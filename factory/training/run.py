@@ -23,7 +23,7 @@ from factory.progress import Progress, Silent
 from factory.store import write_json
 from factory.training import SAME_WEIGHTS, checkpoints
 from factory.training.arguments import arguments, warm_up
-from factory.training.batches import steps
+from factory.training.batches import steps, thinned
 from factory.training.data import Encoding, Example, Reader, encode
 from factory.training.dropout import dropout
 from factory.training.methods import Method, method_of
@@ -160,6 +160,7 @@ def _trainer(
     recompute(model, config.gradient_checkpointing, args.device.type)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     made = steps(examples, job.seed, config.epochs, config.batch_pairs)
+    made = thinned(made, job.seed, 1.0 if method.steering is None else method.share)
     watch = Watch(
         metrics=MetricsFile(job.out / "metrics.jsonl"),
         constant={"dropped": sum(dropped.values())},

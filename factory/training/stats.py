@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from factory.training.methods import Conditional
-from factory.training.sso import Scored, Terms
+from factory.training.sso import PairLogps, Terms
 
 NAMES = (
     "pairs",
@@ -24,9 +23,9 @@ NAMES = (
 """What `measured` sums, in its order; all but the first two become means per pair."""
 
 
-def measured(terms: Terms, scored: dict[Conditional, Scored], tokens: int) -> Tensor:
+def measured(terms: Terms, on_policy: PairLogps, tokens: int) -> Tensor:
     """The sums of one micro-batch, [len(NAMES)] float64, without gradient. Absent terms are NaN, and stay so."""
-    chosen, rejected = (scored[Conditional(reply, "plain")].mean for reply in ("chosen", "rejected"))
+    chosen, rejected = on_policy.chosen.mean, on_policy.rejected.mean
     missing = torch.full_like(terms.loss, torch.nan)
     parts = [
         terms.loss,
@@ -46,7 +45,7 @@ def means(sums: Tensor) -> dict[str, float | int | None]:
     """The metrics of a step from the sums of all its micro-batches; what the method does not have is None.
 
     pairs, tokens; per pair: loss; margin h of chosen over rejected; accuracy, the share of positive margins; weight W
-    and steering G; on_policy_chosen and on_policy_rejected, e^{pi~}.
+    and steering G, an estimate where a share of the pairs is drawn; on_policy_chosen and on_policy_rejected, e^{pi~}.
     """
     values = dict(zip(NAMES, sums.tolist(), strict=True))
     pairs, tokens = int(values.pop("pairs")), int(values.pop("tokens"))

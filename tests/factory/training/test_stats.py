@@ -7,11 +7,8 @@ import pytest
 import torch
 
 from factory.training.losses import Ipo
-from factory.training.methods import Conditional
 from factory.training.sso import PairLogps, Scored, Views, combine
 from factory.training.stats import MetricsFile, means, measured
-
-CHOSEN, REJECTED = Conditional("chosen", "plain"), Conditional("rejected", "plain")
 
 
 def sums(chosen, rejected, weight=None):
@@ -19,7 +16,7 @@ def sums(chosen, rejected, weight=None):
     replies = [Scored(torch.tensor(values), torch.tensor([2] * len(values)), torch.zeros(len(values)))
                for values in (chosen, rejected)]  # fmt: skip
     terms = combine(Ipo(0.5), Views(PairLogps(*replies)), weight, 0.1)
-    return measured(terms, dict(zip((CHOSEN, REJECTED), replies, strict=True)), 10 * len(chosen))
+    return measured(terms, PairLogps(*replies), 10 * len(chosen))
 
 
 def test_means_by_hand():
