@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.engines.api.accounts import FILE as SPENDING
-from factory.errors import StoreError
 from factory.identity import digest
 from factory.journal import Journal
+from factory.manifest import MANIFEST_VERSION
+from factory.manifest import read_manifest as read_manifest
 from factory.outputs import Output, problem, scratch_of, tables_of
 from factory.outputs import write_json as write_json
 from factory.outputs import write_text as write_text
@@ -22,8 +23,6 @@ from factory.ownership import RECORD, Content, Entry, Record, held, was_held
 from factory.progress import Progress
 from factory.schema import Split
 from factory.table_file import TableFile
-
-MANIFEST_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -214,22 +213,6 @@ class RunFolder:
         for path in aside:
             self.progress.say(f"{name}: what stood in the way, changed by somebody else, is now {path}")
         return outputs
-
-
-def read_manifest(path: Path) -> dict[str, Any] | None:
-    """The manifest at `path`, or None where there is none that can be read."""
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    if (
-        not isinstance(manifest, dict)
-        or not {"version", "fingerprint", "inputs", "outputs", "facts"} <= manifest.keys()
-    ):
-        return None
-    if manifest["version"] > MANIFEST_VERSION:
-        raise StoreError(f"{path} was written by a newer version of sso-factory; upgrade to go on with this run")
-    return manifest
 
 
 def adopted(root: Path) -> Record:

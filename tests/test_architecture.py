@@ -21,6 +21,7 @@ FLOORS = (
     (
         "factory.engines",
         "factory.store",
+        "factory.manifest",
         "factory.rates",
         "factory.outputs",
         "factory.ownership",

@@ -10,6 +10,8 @@ from factory.identity import Messages, digest, mend
 
 MOST_TOKENS = 2**24
 """No prompt and no reply has more tokens; a higher count is missing."""
+MOST_MONEY = 1e9
+"""No answer costs more, in any currency."""
 _POSITIVE_SLACK = 1e-3
 """Log-probabilities of likely tokens are above zero by rounding, not by more than this."""
 
@@ -20,6 +22,12 @@ def bounded_count(value: object) -> int | None:
         return None
     number = int(value)
     return number if 0 <= number <= MOST_TOKENS else None
+
+
+def bounded_money(value: object) -> float | None:
+    """`value` where an answer can have cost it, None where not."""
+    number = bounded_number(value)
+    return number if number is not None and 0 <= number <= MOST_MONEY else None
 
 
 def bounded_logprob(value: object) -> float | None:
@@ -90,7 +98,7 @@ class Completion:
             "text": None if self.text is None else mend(self.text),
             "prompt_tokens": bounded_count(self.prompt_tokens),
             "completion_tokens": bounded_count(self.completion_tokens),
-            "cost": bounded_number(self.cost),
+            "cost": bounded_money(self.cost),
             "choice_logprobs": {name: logp for name, logp in likely.items() if logp is not None} or None,
         }
         for name, value in bounded.items():
@@ -105,7 +113,8 @@ def recorded_completion(record: Mapping[str, Any]) -> Completion | None:
     known: dict[str, Any] = {field.name: record.get(field.name) for field in fields(Completion)}
     likely = known["choice_logprobs"]
     texts_fit = all(known[name] is None or isinstance(known[name], str) for name in _TEXTS)
-    if not texts_fit or known["id"] is None or not (likely is None or isinstance(likely, dict)):
+    says_nothing = known["id"] is None or known["text"] is known["error"] is None
+    if not texts_fit or says_nothing or not (likely is None or isinstance(likely, dict)):
         return None
     return Completion(**known)
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from factory.engines.api.accounts import spent_in
+from factory.engines.base import recorded_completion
 from factory.exports.facts import total
 from factory.exports.public import public_name
 from factory.journal import Used
@@ -96,15 +97,17 @@ def _journaled(path: Path) -> dict[str, Used]:
     found: dict[str, Used] = {}
     with path.open("rb") as file:
         for line in file:
-            with suppress(ValueError, KeyError, TypeError):
-                value = json.loads(line)["value"]
-                cost, request = float(value["cost"] or 0.0), str(value["id"])
+            with suppress(ValueError, KeyError, TypeError, RecursionError):
+                answer = recorded_completion(json.loads(line)["value"])
+                if answer is None:
+                    continue
+                cost, request = answer.cost or 0.0, answer.id
                 judge = request.removeprefix("judge/").rsplit("/", 3)[0]
                 used = found.setdefault(f"judge {judge}" if request.startswith("judge/") else "policy", Used())
                 used.cost += cost
                 used.requests += 1
-                used.prompt_tokens += value["prompt_tokens"] or 0
-                used.completion_tokens += value["completion_tokens"] or 0
+                used.prompt_tokens += answer.prompt_tokens or 0
+                used.completion_tokens += answer.completion_tokens or 0
     return found
 
 

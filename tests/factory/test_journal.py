@@ -1,8 +1,11 @@
+import json
+import math
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +52,7 @@ def test_a_torn_last_line_is_cut_off_and_the_next_record_is_whole(tmp_path: Path
         b'{"key": 3, "value": {}}\n',
         b"\xff\x00\n",
         b"[1]\n",
+        b"[" * 100_000 + b"\n",
     ],
 )
 def test_a_garbage_line_is_skipped_and_counted(tmp_path: Path, line: bytes) -> None:
@@ -121,6 +125,49 @@ def test_what_is_in_the_journal_was_done_before(tmp_path: Path) -> None:
     assert (heard.done, heard.finished) == (3, 1)
 
 
+@pytest.mark.parametrize(
+    "harm",
+    [
+        {"text": 5},
+        {"text": None},
+        {"id": None},
+        {"finish": []},
+        {"error": {}},
+        {"choice_logprobs": "x"},
+    ],
+)
+def test_a_record_that_is_no_answer_is_asked_again_and_the_new_one_counts(tmp_path: Path, harm: dict[str, Any]) -> None:
+    engine = Counting()
+    ask(engine, tmp_path / "j", "ab")
+    rows = [json.loads(line) for line in (tmp_path / "j").read_text().splitlines()]
+    rows[0]["value"] |= harm
+    (tmp_path / "j").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    for _ in range(2):
+        assert {name: done.text for name, done in ask(engine, tmp_path / "j", "ab").items()} == {
+            "a": "to a",
+            "b": "to b",
+        }
+    assert engine.asked == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize("number", [10**23, 10**400, -1, 1.5, True, "x", math.nan, []])
+@pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens", "cost", "choice_logprobs"])
+def test_a_journal_with_an_impossible_number_is_read_without_it(tmp_path: Path, name: str, number: Any) -> None:
+    """What an older version wrote down poisons no resume."""
+    engine = Counting()
+    ask(engine, tmp_path / "j", "a")
+    row = json.loads((tmp_path / "j").read_text())
+    row["value"][name] = {"m": number} if name == "choice_logprobs" else number
+    (tmp_path / "j").write_text(f"{json.dumps(row)}\n")
+    found = getattr(ask(engine, tmp_path / "j", "a")["a"], name)
+    assert (
+        found is None
+        or (name == "cost" and found == number == 1.5)
+        or (name == "choice_logprobs" and found == {"m": -1.0})
+    )
+    assert engine.asked == ["a"]
+
+
 def test_a_failed_request_is_asked_again(tmp_path: Path) -> None:
     engine = Counting(failing=["a"])
     assert ask(engine, tmp_path / "j", "ab")["a"].error == "no"
@@ -145,6 +192,31 @@ def test_scores_are_computed_once(tmp_path: Path) -> None:
             (score,) = JournaledScorer(engine, journal, Silent(), "test").score([request])
         assert score == Score("s", (-1.0, -1.0), (3, 3))
     assert engine.asked == ["s"]
+
+
+def test_a_score_that_is_none_is_computed_again(tmp_path: Path) -> None:
+    engine = Counting()
+    request = ScoreRequest("s", [{"role": "user", "content": "hi"}], (Reply("x", True),))
+    for harm in ({}, {"logps": 3}, {"tokens": []}, {"id": 1}):
+        if harm:
+            row = json.loads((tmp_path / "j").read_text().splitlines()[-1])
+            row["value"] |= harm
+            (tmp_path / "j").write_text(f"{json.dumps(row)}\n")
+        with Journal(tmp_path / "j") as journal:
+            (score,) = JournaledScorer(engine, journal, Silent(), "test").score([request])
+        assert score == Score("s", (-1.0,), (3,))
+    assert engine.asked == ["s"] * 4
+
+
+@pytest.mark.parametrize("role", ["system", "user"])
+def test_the_keys_of_an_answer_and_of_a_score_hold_every_message(role: str) -> None:
+    """The good principle's answer, or its score, must never pass for the bad one's."""
+    one, other = ([{"role": role, "content": word}, {"role": "user", "content": "x"}] for word in ("good", "bad"))
+    assert Request("r", one, 8).key("engine") != Request("r", other, 8).key("engine")
+    assert Request("r", one, 8).content_key("engine") != Request("r", other, 8).content_key("engine")
+    reply = (Reply("y", True),)
+    keys = {ScoreRequest("r", turns, reply).key(engine) for turns in (one, other) for engine in ("engine", "another")}
+    assert len(keys | {ScoreRequest("r", one, (Reply("y", False),)).key("engine")}) == 5
 
 
 def test_descriptors_are_closed(tmp_path: Path) -> None:

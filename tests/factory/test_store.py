@@ -4,13 +4,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
+import factory
 from factory.errors import StoreError
 from factory.identity import digest
 from factory.journal import Journal
+from factory.rates import Rates
 from factory.schema import Split
 from factory.store import RunFolder, Stage, StageReachedError, Workspace, open_run
 from tests.heard import Heard
@@ -101,6 +104,25 @@ def test_a_harmed_manifest_makes_the_stage_again(tmp_path: Path, text: str) -> N
     (stage.folder / "numbers.manifest.json").write_text(text)
     make(tmp_path, {}, 7, calls)
     assert calls == [7, 7]
+
+
+ODD: list[Any] = [None, [], {}, "x", -1, 1.5, [[1]], {"rows": []}, {"numbers.parquet": [1]}, {"a": {"asked": "b"}}]
+
+
+@pytest.mark.parametrize("name", ["version", "stage", "fingerprint", "inputs", "outputs", "facts", "used", "seconds"])
+@pytest.mark.parametrize("odd", [*ODD, "[" * 500 + "]" * 500], ids=range(len(ODD) + 1))
+def test_a_manifest_of_any_types_is_one_or_none(tmp_path: Path, name: str, odd: Any) -> None:
+    """The stage is reused or made again, and what reads the folder says what it can."""
+    calls: list[int] = []
+    path = make(tmp_path, {}, 7, calls).folder / "numbers.manifest.json"
+    deep = isinstance(odd, str) and len(odd) > 1
+    text = json.dumps({**json.loads(path.read_text()), name: odd})
+    path.write_text(text.replace(f'"{odd}"', odd) if deep else text)
+    (tmp_path / "run.json").touch()
+    assert [row.name for row in factory.status(tmp_path)] == ["iterations/1/numbers"]
+    Rates.of(tmp_path)
+    assert make(tmp_path, {}, 7, calls).read()["n"].to_list() == [7]
+    assert set(calls) == {7}
 
 
 def test_a_manifest_from_a_newer_version_stops_the_run(tmp_path: Path) -> None:

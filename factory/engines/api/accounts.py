@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
-from factory.engines.base import bounded_number
+from factory.engines.base import bounded_money
 from factory.errors import StoreError
 
 FILE = ".spending.jsonl"
@@ -139,7 +139,7 @@ def _journaled(root: Path) -> dict[str, tuple[float, float]]:
             for line in file:
                 with suppress(ValueError, KeyError, TypeError, RecursionError):
                     value = json.loads(line)["value"]
-                    name, money = _account_of(str(value["id"])), bounded_number(value["cost"]) or 0.0
+                    name, money = _account_of(str(value["id"])), bounded_money(value["cost"]) or 0.0
                     spent[RUN] += money
                     spent[name] = spent.get(name, 0.0) + money
     return {name: (money, 0.0) for name, money in spent.items()}

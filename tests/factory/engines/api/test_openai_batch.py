@@ -1,6 +1,8 @@
 """The Batch API: splitting, joining, resuming, resending."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from factory.engines.api.accounts import Spending
 from factory.engines.api.engine import OpenaiGenerator
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
+from factory.identity import digest
 from factory.models.ref import ModelRef
 from tests.fake_clock import FakeClock
 from tests.loopback import Loopback, Seen, Spoken, Wire, error
@@ -108,6 +111,54 @@ def test_a_kill_between_creating_a_batch_and_writing_its_id(monkeypatch: pytest.
         assert len(desk.batches) == 1
         state = states(tmp_path)
     assert state == []
+
+
+@pytest.mark.parametrize(
+    "harm", [{"identity": "openai http://elsewhere/v1 m"}, {"mark": "another"}, {"keys": None}, {"identity": []}]
+)
+def test_a_batch_of_another_engine_and_a_garbled_one_are_not_taken_over(tmp_path: Path, harm: dict[str, Any]) -> None:
+    """Whatever keys it names: another server would be asked for its id."""
+    desk = BatchDesk()
+    with Loopback(other=desk.handle) as server:
+        ask(server, some(3), take=1)
+        (state,) = states(tmp_path)
+        state.write_text(json.dumps({**json.loads(state.read_text()), **harm}))
+        assert len(ask(server, some(3))) == 3
+        assert state.is_file()
+    assert len(desk.batches) == 2
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "[" * 100_000, "null", '{"mark": 1}', "\udcff"])
+def test_what_lies_in_the_folder_of_batches_is_left_alone(tmp_path: Path, text: str) -> None:
+    folder = tmp_path / "sso-factory" / "batches"
+    folder.mkdir(parents=True)
+    (folder / "x.json").write_text(text, errors="surrogateescape")
+    with Loopback(other=BatchDesk().handle) as server:
+        assert len(ask(server, some(3))) == 3
+    assert states(tmp_path) == [folder / "x.json"]
+
+
+def test_a_resume_looks_at_each_key_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not at each for every other one: 300 keys would be compared 45,000 times."""
+    compared = 0
+
+    class Key(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+    monkeypatch.setattr(Request, "key", lambda self, identity: Key(digest([self.id, identity])))
+    desk = BatchDesk()
+    with Loopback(other=desk.handle) as server:
+        ask(server, some(300), take=1)
+        compared = 0
+        assert len(ask(server, some(300))) == 300
+    assert len(desk.batches) == 1
+    assert 300 <= compared <= 20 * 300
 
 
 def test_a_batch_that_was_never_created_is_sent_again(tmp_path: Path) -> None:

@@ -96,6 +96,47 @@ def test_a_server_that_does_not_come_up_is_one_sentence(model: Path, command: li
     assert "\n" not in str(caught.value)
 
 
+def test_a_server_that_never_answers_is_given_up(model: Path) -> None:
+    """It listens, and says why it is slow, but never how its models are called."""
+    deaf = "print('loading shard 1 of 9', flush=True); import time; time.sleep(600)"
+    block = OpenaiEngine(serve=["python", "-c", deaf, "{model}", "{port}"], patience=0.05)
+    with open_generator(block, ModelRef(str(model))) as engine, pytest.raises(EngineError) as caught:
+        list(engine.generate([REQUEST]))
+    said = "the server did not answer for 0.05 minutes (engine.patience); its last lines: loading shard 1 of 9"
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("answered", [0, 1])
+def test_a_server_that_dies_later_is_named_with_its_last_words(
+    model: Path, answered: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And at once: nothing is waited for, and no address is blamed that nobody gave. A key it prints is blotted out."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-marked-0123456789")
+    dying = f"""
+import os, sys
+sys.path[0] = {str(ROOT)!r}
+from tests.loopback import Loopback, Wire, echo
+def die(seen):
+    if seen.method == "GET":
+        return Wire()
+    if len(server.asked) > {answered}:
+        print("out of memory", os.environ["OPENAI_API_KEY"], flush=True)
+        os._exit(9)
+with Loopback(echo, port=int(sys.argv[2]), other=die) as server:
+    import threading; threading.Event().wait()
+"""
+    block = OpenaiEngine(serve=["python", "-c", dying, "{model}", "{port}"], max_concurrency=1)
+    requests = [Request(f"r{n}", REQUEST.messages, 8) for n in range(3)]
+    with open_generator(block, ModelRef(str(model))) as engine:
+        stream = engine.generate(requests)
+        for _ in range(answered):
+            assert next(stream).error is None
+        with pytest.raises(EngineError) as caught:
+            next(stream)
+    assert "engine.serve: the server ended (exit code 9) while it was asked; its last lines:" in str(caught.value)
+    assert str(caught.value).endswith("out of memory ***")
+
+
 def test_a_stubborn_one_is_killed_with_what_it_started(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(served, "CLOSE_SECONDS", 0.5)
     deaf = "import signal, subprocess\nsignal.signal(15, signal.SIG_IGN)\nsubprocess.Popen(['sleep', '600'])" + SERVER
