@@ -8,6 +8,7 @@ import pkgutil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # What editors and type checkers see; at run time each is looked up on first use, below.
+    from factory.checking import check as check
     from factory.commands.audit import audit as audit
     from factory.commands.estimate import estimate as estimate
     from factory.commands.export import export as export
@@ -40,6 +41,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "init": "factory.commands.init:init",
     "run": "factory.pipeline:run",
+    "check": "factory.checking:check",
     "plan": "factory.forecast:plan",
     "status": "factory.commands.status:status",
     "bill": "factory.exports.bill:bill",

@@ -75,15 +75,28 @@ def init(directory: Path, preset: str) -> None:
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Run folder, instead of run.dir.")
 @_set
 @click.option("--until", metavar="STAGE", help="Stop after a stage (prompts, features, 2/triples, filter, exports …).")
+@click.option("--no-check", is_flag=True, help="Do not ask each API model a tiny question first.")
 @_dry
-def run(config: Path, run_dir: Path | None, sets: tuple[str, ...], until: str | None, dry_run: bool) -> None:
+def run(
+    config: Path, run_dir: Path | None, sets: tuple[str, ...], until: str | None, no_check: bool, dry_run: bool
+) -> None:
     """Carry out CONFIG: generate, train, filter, export. The same command resumes a stopped run."""
     settings = factory.load_config(config, sets)
     progress = for_stream(sys.stderr)
     if dry_run:
-        click.echo(show.plan(factory.plan(settings, run_dir)))
+        click.echo(show.plan(factory.plan(settings, run_dir, until=until)))
     else:
-        click.echo(show.outcome(factory.run(settings, run_dir, until=until, progress=progress)))
+        click.echo(show.outcome(factory.run(settings, run_dir, until=until, progress=progress, check=not no_check)))
+
+
+@main.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--run-dir", type=click.Path(path_type=Path), help="Run folder, instead of run.dir.")
+@_set
+def check(config: Path, run_dir: Path | None, sets: tuple[str, ...]) -> None:
+    """Look at what a run of CONFIG needs: each API model is asked one tiny question."""
+    settings = factory.load_config(config, sets)
+    click.echo(show.check(factory.check(settings, run_dir, progress=for_stream(sys.stderr))))
 
 
 @main.command()

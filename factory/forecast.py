@@ -22,7 +22,7 @@ from factory.load import settled
 from factory.models.ref import ModelRef
 from factory.panel import EngineRoom, judge_block, scorer_block, setting_of
 from factory.pipeline import the_line
-from factory.preflight import preflight
+from factory.preflight import last_stage, preflight
 from factory.progress import Silent
 from factory.rates import Rates, Time
 from factory.readers import read_prompts
@@ -33,6 +33,8 @@ from factory.store import StageReachedError, open_run
 
 SAMPLE_PROMPTS = 200
 """A plan counts the requests for at most this many prompts and scales them to all."""
+_BEYOND = ("filtered", "audit", "exports")
+"""Folders of stages that a plan does not go beyond judging for."""
 CHARS_PER_TOKEN = 4
 """A rule of thumb for English: a plan opens no tokenizer."""
 
@@ -72,7 +74,9 @@ class Plan(NamedTuple):
         )
 
 
-def plan(config: Config | Mapping[str, Any] | str | Path, run_dir: str | Path | None = None) -> Plan:
+def plan(
+    config: Config | Mapping[str, Any] | str | Path, run_dir: str | Path | None = None, *, until: str | None = None
+) -> Plan:
     """What `config` asks of which model, stage by stage. Sends nothing, opens no model, leaves nothing on disk.
 
     Judges are counted as a run would ask them if made-up votes were theirs. Times are those of the same stages, run
@@ -81,6 +85,8 @@ def plan(config: Config | Mapping[str, Any] | str | Path, run_dir: str | Path | 
     """
     config = settled(config, Config)
     preflight(config)
+    last = last_stage(until, config) if until else "filter"
+    last = "filter" if last.split("/")[0] in _BEYOND else last
     rates = Rates.of(Path(run_dir or config.run.dir))
     iterations, asked = config.run.iterations, config.prompts
     found = plan_portions(read_prompts(asked.paths), asked, config.run.seed, iterations).kept
@@ -90,7 +96,10 @@ def plan(config: Config | Mapping[str, Any] | str | Path, run_dir: str | Path | 
     few = asked.model_copy(update={"limit": sampled, "per_round": size and max(1, round(size * sampled / prompts))})
     counted = config.model_copy(update={"engine": ScriptedEngine(), "prompts": few})
     with TemporaryDirectory() as folder, _CountingRoom(config) as room:
-        with open_run(Path(folder), Silent(), until="filter") as store, suppress(StageReachedError):
+        with (
+            open_run(Path(folder), Silent(), until=last) as store,
+            suppress(StageReachedError),
+        ):
             the_line(Steps(counted, store, room))
         return Plan(prompts, room.plans(prompts / sampled, rates), found.height - prompts)
 

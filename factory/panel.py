@@ -186,6 +186,11 @@ def judge_fingerprint(judge: Judge, run_engine: EngineBlock | None) -> dict[str,
     return {**own, "template": template, "engine": block.fingerprint}
 
 
+def account_of(judge: Judge, run_engine: EngineBlock | None, role: str) -> str:
+    """Which account pays for a judge: the run engine's, where it runs on that, else one of its own."""
+    return ENGINE if judge_block(judge, run_engine) is run_engine else f"{role} {judge.name}"
+
+
 def open_panel(
     judges: Sequence[Judge], run_engine: EngineBlock | None, room: EngineRoom, journal: Journal, role: str = "judge"
 ) -> list[PanelMember]:
@@ -193,7 +198,7 @@ def open_panel(
     panel = []
     for judge in judges:
         block = judge_block(judge, run_engine)
-        account = ENGINE if block is run_engine else f"{role} {judge.name}"
+        account = account_of(judge, run_engine, role)
         model = ModelRef(judge_model(judge))
         panel.append(PanelMember(judge, room.generator(block, model, journal, f"judge {judge.name}", account)))
     return panel

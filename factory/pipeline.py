@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import factory
+from factory.checking import check_once
 from factory.commands.run_files import HEAD, RUN, inputs_of, require_free
 from factory.config import Config
 from factory.engines.api.accounts import Spending
@@ -80,12 +81,14 @@ def run(
     *,
     until: str | None = None,
     progress: Progress | None = None,
+    check: bool = True,
 ) -> Outcome:
     """Carry out a configuration in its run folder, reusing every stage whose inputs are unchanged.
 
     `config` is a Config, its keys, or the path of a YAML file; `run_dir` overrides `run.dir`; `until` names the stage
     to stop after: `prompts`, `features`, …, `2/triples` for that of the second iteration, `exports` for the last of
-    these. Raises a FactoryError with one sentence when the configuration, an input or an engine cannot be used; what
+    these; `check` asks each API model one tiny question first, once in a run folder. Raises a FactoryError with one
+    sentence when the configuration, an input or an engine cannot be used; what
     is done stays done.
     """
     alone("run")
@@ -98,6 +101,8 @@ def run(
     with open_run(root, shown, last) as folder, EngineRoom(shown, Spending(root, settings.run.max_cost)) as room:
         steps = Steps(settings, folder, room)
         require_free(folder, settings)
+        if check:
+            check_once(settings, room, folder)
         _write_head(folder, settings)
         try:
             return the_line(steps)

@@ -1,5 +1,6 @@
 """Before a run begins: what can be known to be wrong with it at its end is said now, before anything is paid for."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 from factory.commands.export_stages import check_export
@@ -24,6 +25,7 @@ def preflight(config: Config) -> None:
             "engine openai goes on asking the untrained model: its server does not get the trained policy; "
             "set engine.serve, training.method: none or run.iterations: 1, or use engine transformers or vllm"
         )
+    _check_trained(config)
     _check_money(config)
     check_export(config.export)
     if config.filters is not None:
@@ -35,6 +37,17 @@ def preflight(config: Config) -> None:
     if auditor is not None and not config.audit.allow_self:
         check_independent(
             auditor, [config.policy.model], [name for judge in config.judges for name in judge_names(judge)]
+        )
+
+
+def _check_trained(config: Config) -> None:
+    """Raise ConfigError for a policy that is known to an API alone, where it has to be loaded here to be trained."""
+    model = config.policy.model
+    here = "/" in model or model.startswith("bundled:") or Path(model).is_dir()
+    if is_remote(config.engine) and config.training.method != "none" and not here:
+        raise ConfigError(
+            f"training.method {config.training.method} scores and trains the policy on this machine, and {model} is a "
+            "name that an API knows; set training.method: none, or policy.model to a Hub id or folder"
         )
 
 

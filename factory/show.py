@@ -16,6 +16,7 @@ from factory.errors import one_line
 from factory.terminal import describe_seconds
 
 if TYPE_CHECKING:
+    from factory.checking import Found
     from factory.commands.status import StageStatus
     from factory.exports.bill import Bill
     from factory.forecast import Plan
@@ -107,6 +108,11 @@ def _sample(row: dict[str, Any]) -> str:
 def _short(text: str) -> str:
     line = one_line(text)
     return line if len(line) <= _SAMPLE_CHARS else line[: _SAMPLE_CHARS - 1] + "…"
+
+
+def check(found: Sequence["Found"]) -> str:
+    """What was looked at, and what came of it."""
+    return table(["checked", "", ""], [[one.what, "well" if one.well else "note", one.said] for one in found])
 
 
 def bill(found: "Bill") -> str:

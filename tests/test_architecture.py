@@ -14,6 +14,7 @@ FLOORS = (
     ("factory.forecast", "factory.show"),
     ("factory.pipeline",),
     ("factory.rounds",),
+    ("factory.checking",),
     ("factory.steps", "factory.preflight"),
     ("factory.commands",),
     ("factory.panel",),

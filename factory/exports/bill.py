@@ -18,8 +18,9 @@ from factory.strict import Strict
 
 _CENT = 1e-6
 """Less money than this is rounding."""
-LOST = "failed, lost or not used any more"
-"""Money beside the answers in use: what came amiss, what was under way at a kill, answers to earlier settings."""
+LOST = "checks, and answers failed, lost or unused"
+"""Money beside the answers in use: the questions of `check`, what came amiss, what was under way at a kill, answers to
+earlier settings."""
 
 
 class Charge(Strict):

@@ -35,6 +35,24 @@ def token_for(repo: str) -> str:
     return token
 
 
+def check_token(repo: str) -> str | None:
+    """Ask the Hub whose the token is; returns why that cannot be told now. ConfigError where it is not accepted."""
+    token = token_for(repo)
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, token=token).whoami()
+    except HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else 0
+        if status in (401, 403):
+            raise ConfigError(f"pushing to {repo}: {_WHAT_TO_DO[status]}") from None
+        return f"the Hub did not say whose the token is ({first_line(error)})"
+    except _network_errors() as error:
+        return f"the Hub cannot be asked now ({first_line(error)})"
+    return None
+
+
 def push(folder: Path, repo: str, *, private: bool = False, progress: Progress | None = None) -> str:
     """Push the files of `folder` to the data set `repo` (USER/NAME), made if need be; returns its address.
 
