@@ -10,6 +10,7 @@ from factory.commands.run_files import HEAD, RUN, inputs_of, require_free
 from factory.config import Config
 from factory.engines.api.accounts import Spending
 from factory.exports.bill import Bill, bill
+from factory.exports.document import versions
 from factory.load import settled
 from factory.models.ref import ModelRef
 from factory.outputs import json_text
@@ -115,18 +116,6 @@ def _write_head(folder: RunFolder, config: Config) -> None:
     import yaml
 
     resolved: dict[str, Any] = config.model_dump(mode="json")
-    head = {"sso_factory": factory.__version__, "seed": config.run.seed, "versions": _versions(), "config": resolved}
+    head = {"sso_factory": factory.__version__, "seed": config.run.seed, "versions": versions(), "config": resolved}
     folder.record.put(HEAD[0], yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True), RUN)
     folder.record.put(HEAD[1], json_text(head), RUN)
-
-
-def _versions() -> dict[str, str]:
-    from importlib import metadata
-
-    found = {}
-    for package in ("polars", "datasets", "openai", "torch", "transformers", "vllm", "ray", "trl"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

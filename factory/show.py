@@ -137,7 +137,9 @@ def audit(found: "AuditReport | Estimate") -> str:
     """The headline numbers of an audit, or of its estimate."""
     headline = table(["measure", "value"], [[name, value] for name, value in found.headline().items()])
     meaning = textwrap.fill(getattr(found, "meaning", ""), _WIDTH)
-    return "\n\n".join([headline, *([meaning] if meaning else []), *_form(getattr(found, "said", []))])
+    warnings = "\n".join(getattr(found, "warnings", []))
+    parts = [warnings, headline, meaning, *_form(getattr(found, "said", []))]
+    return "\n\n".join(part for part in parts if part)
 
 
 def reviewed(found: "Reviewed") -> str:

@@ -216,11 +216,11 @@ class Steps:
         judge = config.judge
         if judge is None:
             return None
-        pairs = pl.scan_parquet(filtered.folder / "kept.parquet")
+        kept = filtered.folder / "kept.parquet"
         votes = filtered.folder / "judgments.parquet"
 
         def build(work: Workspace) -> dict[str, Any]:
-            return audit_into(work, pairs, judge, config, self._room, self.config, self._seed, votes)
+            return audit_into(work, kept, judge, config, self._room, self.config, self._seed, votes)
 
         inputs = {
             "kept": filtered.digest,

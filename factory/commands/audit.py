@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from factory.commands.audit_about import Seen, about, about_run
 from factory.commands.gold import read_gold
 from factory.config import Audit, Config, Judge
 from factory.engine_blocks import OpenaiEngine, Prices, ScriptedEngine
@@ -15,6 +16,7 @@ from factory.engines.api.accounts import Spending
 from factory.engines.api.prices import priced
 from factory.errors import EngineError, InputError
 from factory.exports.audit_report import write_audit
+from factory.exports.document import About, examples
 from factory.identity import DEFAULT_SEED, draw
 from factory.load import settled
 from factory.models.ref import ModelRef
@@ -26,7 +28,7 @@ from factory.readers.places import places
 from factory.schema import JUDGMENTS, conform
 from factory.stages.audit import report
 from factory.stages.audit_model import AuditReport
-from factory.stages.audit_sample import Estimate, check_independent, estimate, rough_tokens
+from factory.stages.audit_sample import Estimate, check_independent, estimate, rough_tokens, wrote
 from factory.stages.audit_sample import sample as sample_pairs
 from factory.stages.gold import is_file
 from factory.stages.judge import PanelMember
@@ -52,7 +54,7 @@ def audit(
     seed: int = DEFAULT_SEED,
     progress: Progress | None = None,
 ) -> AuditReport | Estimate:
-    """Judge pairs in both orders; write audit.json, audit.md, audit.png and judgments.parquet into `out`.
+    """Judge pairs in both orders; write audit.json, audit.md, audit.html, audit.png and judgments.parquet into `out`.
 
     `judge` is a model's name or a whole judge block, `base_url` an OpenAI-compatible server; `config` is an audit
     block (or the path of a YAML with its keys) for prices and the like, beside which the other arguments win. `sample`
@@ -78,7 +80,8 @@ def audit(
     def build(work: Workspace) -> dict[str, Any]:
         with EngineRoom(shown, Spending(Path(out))) as room:
             member = open_panel([settings.judge], None, room, work.journal)[0]
-            return _measure(work.path, subject, member, seed).model_dump(mode="json")
+            told = about(pairs, subject.seen, settings.judge, seed, settings.sample, gold)
+            return _measure(work.path, subject, member, seed, told).model_dump(mode="json")
 
     with open_run(Path(out), shown) as folder:
         facts = folder.stage("audit", inputs, build, AUDITED).facts
@@ -87,7 +90,7 @@ def audit(
 
 def audit_into(
     work: Workspace,
-    pairs: pl.LazyFrame,
+    kept: Path,
     judge: Judge,
     config: Audit,
     room: EngineRoom,
@@ -95,15 +98,22 @@ def audit_into(
     seed: int,
     votes: Path | None = None,
 ) -> dict[str, Any]:
-    """The audit that closes a run, made in a stage's workspace; `votes` are the filter judges', for agreement."""
+    """The audit that closes a run, of the `kept` pairs, made in a stage's workspace.
+
+    `votes` are the filter judges', for agreement.
+    """
+    pairs = pl.scan_parquet(kept)
     if not pairs.head(1).collect().height:
         raise InputError("the filters kept no pair, so there is none to audit; see filtered/funnel.json, and ease them")
     if not config.allow_self:
         check_independent(judge, [run.policy.model], [name for other in run.judges for name in judge_names(other)])
     recorded = pl.read_parquet(votes) if votes is not None and votes.is_file() else JUDGMENTS.empty()
-    subject = _Subject(sample_pairs(pairs, config.sample, seed), conform(recorded, JUDGMENTS))
+    drawn = sample_pairs(pairs, config.sample, seed)
+    seen = Seen(pairs.select(pl.len()).collect().item(), 0, drawn.height)
+    subject = _Subject(drawn, conform(recorded, JUDGMENTS), seen)
     member = open_panel([judge], run.engine, room, work.journal, role="audit")[0]
-    return _measure(work.path, subject, member, seed).model_dump(mode="json")
+    told = about_run(kept, seen, judge, seed, run)
+    return _measure(work.path, subject, member, seed, told).model_dump(mode="json")
 
 
 class _Settings(NamedTuple):
@@ -118,6 +128,7 @@ class _Subject(NamedTuple):
     pairs: pl.DataFrame
     recorded: pl.DataFrame
     """Votes that were given when the pairs were filtered."""
+    seen: Seen
     gold: pl.DataFrame | None = None
     """[pair_id, gold]: what people said of some of the pairs."""
 
@@ -158,7 +169,8 @@ def _subject(
         raise InputError("there are no pairs to audit in what was given")
     if labels is not None:
         _tell_labels(labels, drawn, shown)
-    return _Subject(drawn, recorded, labels)
+    rows = split.kept.select(pl.len()).collect(engine="streaming").item()
+    return _Subject(drawn, recorded, Seen(rows, unread, drawn.height), labels)
 
 
 def _tell_labels(labels: pl.DataFrame, drawn: pl.DataFrame, shown: Progress) -> None:
@@ -195,7 +207,7 @@ def _estimate(pairs: pl.DataFrame, judge: Judge) -> Estimate:
         return estimate(pairs, judge, prices, engine.count_tokens)
 
 
-def _measure(out: Path, subject: _Subject, member: PanelMember, seed: int) -> AuditReport:
+def _measure(out: Path, subject: _Subject, member: PanelMember, seed: int, told: About) -> AuditReport:
     """Ask the judge, and write what comes of it into `out`. EngineError when it answered nothing at all."""
     votes = ask(subject.pairs, [member], rule=None, seed=draw(seed, "audit"))
     if votes["error"].null_count() == 0:
@@ -204,7 +216,9 @@ def _measure(out: Path, subject: _Subject, member: PanelMember, seed: int) -> Au
         )
     name = member.config.name
     others = subject.recorded.filter(pl.col("judge") != name)
-    found = report(subject.pairs, pl.concat([votes, others]), name, seed, subject.gold)
+    policies = subject.pairs["policy"].unique().to_list() if "policy" in subject.pairs.columns else []
+    own = wrote(member.config, policies)
+    found = report(subject.pairs, pl.concat([votes, others]), name, seed, subject.gold, own)
     conform(votes, JUDGMENTS).write_parquet(out / "judgments.parquet")
-    write_audit(out, found)
+    write_audit(out, found, told, examples(subject.pairs, votes, name, seed))
     return found

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from factory.exports.document import About, Example, as_html, examples_markdown
 from factory.exports.markdown import escaped
 from factory.stages.audit_model import AuditReport, Stratum
 from factory.statistics.shares import wilson
@@ -14,18 +15,23 @@ _MOST_ROWS = 40
 _BAR_COLOURS = {"right": "#4477aa", "unsure": "#ccbb44", "wrong": "#ee6677", "invalid": "#bbbbbb"}
 
 
-def write_audit(out: Path, report: AuditReport) -> None:
-    """Write audit.json, audit.md and audit.png into `out`."""
+def write_audit(out: Path, report: AuditReport, about: About, shown: Sequence[Example]) -> None:
+    """Write audit.json, audit.md, audit.html and audit.png into `out`."""
     write_json(out / "audit.json", report.model_dump(mode="json"))
     draw(report, out / "audit.png")
-    write_text(out / "audit.md", markdown(report))
+    text = markdown(report, about, shown)
+    write_text(out / "audit.md", text)
+    write_text(out / "audit.html", as_html(f"Audit by {report.judge}", text, (out / "audit.png").read_bytes()))
 
 
-def markdown(report: AuditReport) -> str:
+def markdown(report: AuditReport, about: About, shown: Sequence[Example]) -> str:
     """The audit for people: what was measured, how sure it is, and what may bias it."""
     parts = [
         f"# Audit by {_cell(report.judge)}",
+        *(f"> **{_cell(line)}.**" for line in report.warnings),
         _summary(report),
+        "## What was audited",
+        _table(("", ""), about.table()),
         "![Agreement by iteration and feature, and verdicts along the length gap](audit.png)",
         "## Measures",
         _table(("measure", "value"), report.headline().items()),
@@ -62,6 +68,8 @@ def markdown(report: AuditReport) -> str:
         parts += ["## Against gold labels", _table(("measure", "value"), report.gold.model_dump().items())]
     if report.said:
         parts += ["## What form gives away", "\n".join(f"- {_cell(one)}" for one in report.said)]
+    if shown:
+        parts += ["## Verdicts as they came", examples_markdown(shown)]
     parts.append("## How to read this\n\n" + _GLOSSARY)
     return "\n\n".join(parts) + "\n"
 

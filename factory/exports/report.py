@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from factory.exports import markdown as words
 from factory.exports.charts import bar, dot
+from factory.exports.report_document import facts, verdict_examples
 from factory.exports.report_pairs import reader_pairs
 from factory.exports.report_views import (
     audit_interval,
@@ -41,6 +42,7 @@ _SECTIONS = {
     "judges": "Judges",
     "cost": "Cost",
     "reader-section": "Pairs",
+    "verdicts": "Verdicts",
     "configuration": "Configuration",
 }
 _VERDICTS = ("right", "unsure", "wrong", "invalid", "asked in one order", "not judged")
@@ -71,6 +73,8 @@ def report_html(root: Path) -> str:
         "pairs_json": Markup(safe_json(pairs)) if pairs else None,
         "pairs_note": _note(run, pairs),
         "selects": _selects(pairs),
+        "document": facts(run, root),
+        "examples": verdict_examples(root, run.seed or 0),
         "config": yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True) if run.config else None,
         "policy": _policy(style, script),
         "style": Markup(style),

@@ -15,6 +15,7 @@ from factory.exports.public import public_config, public_name
 from factory.exports.run_models import Agreement, AuditFacts, Balance, IterationFacts, RunFacts, Tally
 from factory.schema import REPLIES, VIEWS, logp_column
 from factory.stages.audit_sample import wrote
+from factory.stages.health import Health
 from factory.stages.quality import Quality
 from factory.store import read_manifest
 from filters.confounds import said
@@ -175,8 +176,11 @@ def _judges(judgments: pl.LazyFrame | None, pairs: pl.DataFrame, config: Mapping
     named = [Judge(name=judge["name"], model=judge.get("model")) for judge in config.get("judges") or []]
     authors = [judge.name for judge in named if wrote(judge, [policy])]
     found = judge_facts(judgments.collect(), pairs, authors)
-    shown = [one.health.model_copy(update={"judge": public_name(one.name)}) for one in found]
-    return [one.model_copy(update={"health": health}) for one, health in zip(found, shown, strict=True)]
+    return [one.model_copy(update={"health": _public(one.health)}) for one in found]
+
+
+def _public(health: Health) -> Health:
+    return health.model_copy(update={"judge": public_name(health.judge)})
 
 
 def _quality(path: Path) -> Quality | None:
@@ -212,12 +216,13 @@ def _audit(path: Path, config: Mapping[str, Any]) -> AuditFacts | None:
         return None
     strata = [row for row in found.get("strata") or [] if isinstance(row, dict)]
     agreement = found.get("agreement") or []
-    listed = {"agreement", "by_iteration", "by_feature", "judge"}
+    listed = {"agreement", "by_iteration", "by_feature", "judge", "health"}
     known = {key: value for key, value in found.items() if key in AuditFacts.model_fields and key not in listed}
     judge = found.get("judge") or ((config.get("audit") or {}).get("judge") or {}).get("name")
     return AuditFacts(
         **known,
         judge=public_name(judge) if judge else None,
+        health=_public(Health.model_validate(found["health"])) if found.get("health") else None,
         agreement=[{key: row[key] for key in Agreement.model_fields if key in row} for row in agreement],
         by_iteration=_tallies(strata, "iteration"),
         by_feature=_tallies(strata, "feature"),

@@ -7,7 +7,7 @@ from pydantic import Field
 from factory.exports.bill import Bill
 from factory.exports.facts import Funnel, Histogram, Lengths, Model, Share, share
 from factory.exports.judge_facts import JudgeFacts
-from factory.stages.health import warnings
+from factory.stages.health import Health, warnings
 from factory.stages.quality import Quality
 from factory.strict import Strict
 
@@ -78,6 +78,8 @@ class AuditFacts(Strict):
     cost: float | None = None
     bootstrap_low: float | None = None
     bootstrap_high: float | None = None
+    health: Health | None = None
+    """What the auditor's votes lean to."""
     agreement: list[Agreement] = Field(default_factory=list)
     by_iteration: dict[str, Tally] = Field(default_factory=dict)
     by_feature: dict[str, Tally] = Field(default_factory=dict)
@@ -127,4 +129,5 @@ class RunFacts(Strict):
     @property
     def warnings(self) -> list[str]:
         """What must be known of the judges before any number is believed."""
-        return warnings([judge.health for judge in self.judges])
+        audited = [self.audit.health] if self.audit and self.audit.health else []
+        return warnings([*(judge.health for judge in self.judges), *audited])

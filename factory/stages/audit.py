@@ -12,6 +12,7 @@ from factory.stages.audit_model import Agreement, AuditReport, Confound, Estimat
 from factory.stages.audit_sample import STRATA
 from factory.stages.gold import TIE
 from factory.stages.gold import right as as_right
+from factory.stages.health import health
 from factory.statistics.estimate import estimate
 from factory.statistics.shares import Interval, cluster_bootstrap, cohens_kappa, ratio, wilson
 from filters.confounds import confounds, records
@@ -23,13 +24,19 @@ _GAP_BINS = 8
 
 
 def report(
-    pairs: pl.DataFrame, judgments: pl.DataFrame, judge: str, seed: int, gold: pl.DataFrame | None = None
+    pairs: pl.DataFrame,
+    judgments: pl.DataFrame,
+    judge: str,
+    seed: int,
+    gold: pl.DataFrame | None = None,
+    wrote: bool = False,
 ) -> AuditReport:
     """What `judgments` say about `pairs`, by the votes of `judge`; other judges' votes serve for agreement alone.
 
     `pairs` has pair_id (each once), prompt_id, chosen, rejected and, where known, iteration and feature; `gold` has
     pair_id and gold (chosen, rejected or tie) of those that a person has labelled. Joined by pair_id: the order of
-    rows means nothing. Without labels shares are of agreement with the judge; with them `estimate` is of accuracy.
+    rows means nothing; `wrote` says that the judge wrote replies. Without labels shares are of agreement with the
+    judge; with them `estimate` is of accuracy.
     """
     rows = _rows(pairs, judgments, judge, gold)
     votes = judgments.filter(pl.col("judge") == judge).join(rows.select("pair_id"), on="pair_id", how="semi")
@@ -44,6 +51,7 @@ def report(
         pairs=rows.height,
         **tally,
         accuracy_with_unsure=ratio(right + unsure, n),
+        health=next(iter(health(votes, rows, [judge] if wrote else [])), None),
         bootstrap_low=interval.low,
         bootstrap_high=interval.high,
         flip_rate=ratio(unsure, n),

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from factory.stages.health import Health
 from factory.strict import Strict
 
 
@@ -188,6 +189,13 @@ class AuditReport(Strict):
     """What `estimate` is of: agreement with the judge, or accuracy where people labelled pairs."""
     meaning: str = ""
     """The estimate in a sentence, with what it does not say."""
+    health: Health | None = None
+    """What the judge's votes lean to; None where it gave none, and in audits of older versions."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What must be known of the judge before any number is believed."""
+        return self.health.warnings if self.health else []
 
     @property
     def said(self) -> list[str]:

@@ -59,5 +59,5 @@ def test_judging_survives_being_killed(tmp_path: Path) -> None:
         subprocess.run(broken, cwd=ROOT, check=True, capture_output=True)
         asked_again = len(server.asked) - 2 * questions
     assert 0 <= asked_again <= KILLS * IN_FLIGHT
-    for name in ("audit.json", "audit.md", "judgments.parquet"):
+    for name in ("audit.json", "judgments.parquet"):
         assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "unbroken" / name).read_bytes()

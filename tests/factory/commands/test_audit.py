@@ -1,16 +1,20 @@
 """The audit command against a judge on this machine: what it writes, asks, reuses and refuses."""
 
 import json
+import re
+from hashlib import sha256
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 import factory
+from factory import show
 from factory.commands.audit import audit, audit_into
 from factory.config import Audit, Config, Judge
 from factory.engine_blocks import OpenaiEngine, Prices, ScriptedEngine
 from factory.errors import ConfigError, EngineError, InputError
+from factory.exports import document
 from factory.journal import Journal
 from factory.panel import EngineRoom
 from factory.progress import Silent
@@ -48,6 +52,7 @@ KEYS = [
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(document, "today", lambda: "2026-01-01")  # an audit made over midnight tells another date
 
 
 def pairs_file(folder: Path, right: int = 12, wrong: int = 4, **columns: object) -> Path:
@@ -110,7 +115,7 @@ def test_a_stopped_audit_goes_on_and_ends_as_an_unbroken_one(tmp_path: Path) -> 
         assert len(server.asked) - before == 32 - 10
         unbroken = audit(pairs, out=tmp_path / "unbroken", base_url=server.base_url)
     assert broken == unbroken
-    for name in ("audit.json", "audit.md", "audit.png", "judgments.parquet"):
+    for name in ("audit.json", "audit.md", "audit.html", "audit.png", "judgments.parquet"):
         assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "unbroken" / name).read_bytes()
 
 
@@ -315,14 +320,67 @@ def test_the_audit_that_closes_a_run(tmp_path: Path) -> None:
             "rejected": [f"r{number}" for number in range(9)],
         }
     )
+    pairs.write_parquet(tmp_path / "kept.parquet")
     with EngineRoom(Silent()) as room, Journal(tmp_path / "journal") as journal:
         (tmp_path / "work").mkdir()
         work = Workspace(tmp_path / "work", journal)
-        facts = audit_into(work, pairs.lazy(), Judge(name="auditor"), Audit(sample=4), room, config, 1)
+        kept = tmp_path / "kept.parquet"
+        facts = audit_into(work, kept, Judge(name="auditor"), Audit(sample=4), room, config, 1)
         for name in (config.policy.model, "filterer"):
             with pytest.raises(ConfigError):
-                audit_into(work, pairs.lazy(), Judge(name=name), Audit(sample=4), room, config, 1)
-            assert audit_into(work, pairs.lazy(), Judge(name=name), Audit(sample=4, allow_self=True), room, config, 1)
+                audit_into(work, kept, Judge(name=name), Audit(sample=4), room, config, 1)
+            assert audit_into(
+                work, tmp_path / "kept.parquet", Judge(name=name), Audit(sample=4, allow_self=True), room, config, 1
+            )
     assert isinstance(config.engine, ScriptedEngine)
     assert AuditReport.model_validate(facts).pairs == 4
-    assert {path.name for path in work.path.iterdir()} == {"audit.json", "audit.md", "audit.png", "judgments.parquet"}
+    assert {path.name for path in work.path.iterdir()} == {
+        "audit.json",
+        "audit.md",
+        "audit.html",
+        "audit.png",
+        "judgments.parquet",
+    }
+
+
+def test_the_document_names_what_was_audited_and_shows_verdicts_as_they_came(tmp_path: Path) -> None:
+    """Nine pairs by a judge that likes length: right, wrong, and one of equal lengths, on which it takes the first."""
+    pairs = pairs_file(tmp_path, right=5, wrong=3)
+    hostile = {"prompt": "q", "chosen": "```\n# <script>x</script>|", "rejected": "\n```\n## </pre> [a](b) ###"}
+    with pairs.open("a") as file:
+        file.write(json.dumps(hostile) + "\n")
+        file.write('{"prompt": "q", "chosen": "same", "rejected": "same"}\n')
+    with Loopback(judging(longer)) as server:
+        audit(pairs, out=tmp_path / "out", judge="org/judge-1", base_url=server.base_url, seed=7)
+    text, page = ((tmp_path / "out" / name).read_text() for name in ("audit.md", "audit.html"))
+    facts = dict(re.findall(r"^\| ([^|]+) \| (.*) \|$", text, flags=re.MULTILINE))
+    assert facts["file pairs.jsonl"] == f"SHA-256 {sha256(pairs.read_bytes()).hexdigest()}"
+    assert (facts["usable pairs"], facts["rows left out"], facts["pairs sampled"], facts["seed"]) == (
+        "9",
+        "1",
+        "9",
+        "7",
+    )
+    assert facts["command"] == "sso-factory audit pairs.jsonl --judge org/judge-1 --out DIR"
+    assert facts["template"].startswith("judge, hash ")
+    assert facts["versions"].startswith("sso-factory ")
+    assert facts["date"] == "2026-01-01"
+    for title in ("### Right", "### Unsure", "### Wrong"):
+        assert title in text
+    assert "Answer, chosen first: chosen:" in text
+    assert str(tmp_path) not in text + page
+    assert "<script" not in page
+    assert "data:image/png;base64," in page
+    assert page.count("<h2>") == text.count("\n## ") - 1, "that of the reply stays in its block"
+
+
+def test_a_judge_that_follows_the_slot_is_said_before_all_numbers(tmp_path: Path) -> None:
+    with Loopback(judging(lambda first, second: -1.0)) as server:
+        found = audit(pairs_file(tmp_path), out=tmp_path / "out", judge="J", base_url=server.base_url)
+    assert isinstance(found, AuditReport)
+    assert found.health is not None
+    assert (found.health.flips, found.health.flips_to_first) == (16, 0)
+    assert show.audit(found).startswith("J follows the slot: 16 of 16 first votes went to the reply shown second (p = ")
+    text = (tmp_path / "out/audit.md").read_text()
+    assert text.index("J follows the slot") < text.index("16 unsure")
+    assert json.loads((tmp_path / "out/audit.json").read_text())["health"]["first_slot"] == 0

@@ -1,10 +1,13 @@
 """The audit in Markdown and as a picture: complete, and nothing in the data is markup."""
 
+import re
 from pathlib import Path
 
 import polars as pl
+import pytest
 
-from factory.exports.audit_report import markdown, write_audit
+from factory.exports import audit_report
+from factory.exports.document import About, Example, Source, Vote
 from factory.schema import JUDGMENTS, conform
 from factory.stages.audit import report
 from factory.stages.audit_model import AuditReport
@@ -39,6 +42,34 @@ def audited(feature: str | None = None, judge: str = "J", gold: bool = True, pai
     return report(table, judgments, judge, seed=1, gold=table.select("pair_id", "gold") if gold else None)
 
 
+ABOUT = About(
+    sources=[Source(name=HOSTILE, sha256="0")],
+    rows=6,
+    left_out=0,
+    sampled=6,
+    seed=1,
+    judge=HOSTILE,
+    model="m",
+    engine="openai",
+    template="judge",
+    template_digest="1",
+    command="sso-factory audit",
+)
+SAID = [
+    Vote(order="chosen_first", vote=None, raw=f"```\n{HOSTILE}"),
+    Vote(order="rejected_first", vote="chosen", raw=None),
+]
+EXAMPLES = [Example(verdict="invalid", pair_id="p", prompt=HOSTILE, chosen="```", rejected="</pre>", votes=SAID)]
+
+
+def markdown(report: AuditReport) -> str:
+    return audit_report.markdown(report, ABOUT, [])
+
+
+def write_audit(out: Path, report: AuditReport) -> None:
+    audit_report.write_audit(out, report, ABOUT, EXAMPLES)
+
+
 def test_everything_is_there() -> None:
     text = markdown(audited("Safety"))
     assert "**accuracy: 100.0% (100.0% to 100.0%) of all 6 pairs are labelled right, by 6 labels of people" in text
@@ -57,17 +88,21 @@ def test_names_from_data_are_shown_and_never_read_as_markup(tmp_path: Path) -> N
     assert "<script" not in text
     assert "<img" not in text
     assert "![x]" not in text
-    row = next(line for line in text.splitlines() if "script" in line)
+    row = next(line for line in text.splitlines() if "script" in line and line.startswith("| 1 |"))
     assert row.replace("\\|", "").count("|") == 10
     write_audit(tmp_path, found)
     assert (tmp_path / "audit.png").stat().st_size > 5000
+    page = (tmp_path / "audit.html").read_text()
+    assert set(re.findall(r"<img[^>]*?src=\"([^;]*)", page)) == {"data:image/png"}
+    assert not re.search(r"<script|<[a-z][^>]*\s(?:on\w+|href)=", page)
+    assert page.count("<pre>") == 5, "prompt, two replies and two answers, none of which closes its block"
 
 
 def test_empty_and_unreadable_audits_have_a_report_too(tmp_path: Path) -> None:
     found = audited(gold=False, pairs=0)
     assert "None of 0 pairs has a verdict" in markdown(found)
     write_audit(tmp_path, found)
-    assert {path.name for path in tmp_path.iterdir()} == {"audit.json", "audit.md", "audit.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {"audit.json", "audit.md", "audit.html", "audit.png"}
 
 
 def test_many_features_are_cut_in_the_picture_and_the_table() -> None:
@@ -78,9 +113,10 @@ def test_many_features_are_cut_in_the_picture_and_the_table() -> None:
     assert "50 more are in audit.json" in markdown(many)
 
 
-def test_the_same_audit_is_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_audit_is_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("factory.exports.document.today", lambda: "2026-01-01")
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         write_audit(tmp_path / name, audited("Safety"))
-    for file in ("audit.json", "audit.md", "audit.png"):
+    for file in ("audit.json", "audit.md", "audit.html", "audit.png"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()

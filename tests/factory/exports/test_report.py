@@ -62,7 +62,7 @@ def data(page: Page) -> list[dict]:
 
 def test_every_section_is_there_and_in_the_navigation(page: Page) -> None:
     expected = ["funnel", "accuracy", "likelihood", "lengths", "training", "judges", "cost", "reader-section"]
-    assert page.sections == [*expected, "configuration"]
+    assert page.sections == [*expected, "verdicts", "configuration"]
     assert [attrs["href"] for tag, attrs in page.tags if tag == "a"] == ["#top", *(f"#{id_}" for id_ in page.sections)]
 
 
@@ -175,7 +175,7 @@ def test_rows_rejected_on_reading_are_shown_as_they_came(tmp_path: Path) -> None
         (["audit"], ["funnel", "accuracy", "likelihood"]),
         (["audit", "filtered/judgments.parquet"], ["funnel", "likelihood", "lengths", "training", "cost"]),
         (["filtered"], ["accuracy", "likelihood", "training", "cost", "configuration"]),
-        (["iterations"], ["funnel", "accuracy", "lengths", "judges", "cost", "reader-section", "configuration"]),
+        (["iterations"], ["funnel", "accuracy", "lengths", "judges", "cost", "reader-section", "verdicts"]),
         (["run.json"], ["funnel", "accuracy", "likelihood", "lengths", "training", "judges", "cost", "reader-section"]),
     ],
 )
@@ -264,3 +264,16 @@ def test_the_report_opens_with_a_judge_that_follows_the_slot(tmp_path: Path) -> 
     section = alone[alone.index("Nobody audited") : alone.index("</section>", alone.index("Nobody audited"))]
     assert "judge-small" in section
     assert "judge-large" not in section
+
+
+def test_the_report_can_be_filed(run: Path) -> None:
+    """Hashes of what was read and kept, and verdicts with the judge's raw answers."""
+    from hashlib import sha256
+
+    text = report_html(run)
+    assert sha256((run / "filtered/kept.parquet").read_bytes()).hexdigest() in text
+    assert "report written" in text
+    section = text[text.index('<section id="verdicts">') :]
+    assert "What judge-large answered" in section
+    assert "<b>right</b>" in section
+    assert "Answer, chosen first" in section

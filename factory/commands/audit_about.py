@@ -1,0 +1,68 @@
+"""What an audit's document says of its input and its judge."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from factory.config import Config, Judge
+from factory.engine_blocks import EngineBlock
+from factory.exports.document import About, Source, source_of
+from factory.panel import judge_block, judge_model
+from factory.readers import PairsLike, fingerprint
+from factory.readers.sources import as_list, find
+from principles import template_of
+
+
+class Seen(NamedTuple):
+    """How much of the input there was."""
+
+    rows: int
+    left_out: int
+    sampled: int
+
+
+def about(
+    pairs: PairsLike | Sequence[PairsLike], seen: Seen, judge: Judge, seed: int, size: int | None, gold: str | None
+) -> About:
+    """Of an audit of files, frames and folders."""
+    named = [Path(given).name if isinstance(given, str | Path) else "DATA" for given in as_list(pairs)]
+    options = {"--judge": judge.name, "--sample": size, "--gold": gold and Path(gold).name}
+    words = [f"{option} {shlex.quote(str(value))}" for option, value in options.items() if value is not None]
+    command = " ".join(["sso-factory audit", *map(shlex.quote, named), *words, "--out DIR"])
+    return _about(sources(pairs), seen, judge, seed, command, None)
+
+
+def about_run(kept: Path, seen: Seen, judge: Judge, seed: int, run: Config) -> About:
+    """Of the audit that closes a run."""
+    return _about([source_of(kept)], seen, judge, seed, "sso-factory run CONFIG.yaml", run.engine)
+
+
+def sources(pairs: PairsLike | Sequence[PairsLike]) -> list[Source]:
+    """The files by name and hash; what is no file by the hash of its content."""
+    found = []
+    for given in as_list(pairs):
+        for each in find(given):
+            if each.path is not None:
+                found.append(source_of(each.path))
+            else:
+                found.append(Source(name=each.where, sha256=f"– (content hash {fingerprint([given])})"))
+    return found
+
+
+def _about(
+    read: list[Source], seen: Seen, judge: Judge, seed: int, command: str, run_engine: EngineBlock | None
+) -> About:
+    return About(
+        sources=read,
+        rows=seen.rows,
+        left_out=seen.left_out,
+        sampled=seen.sampled,
+        seed=seed,
+        judge=judge.name,
+        model=judge_model(judge),
+        engine=judge_block(judge, run_engine).kind,
+        template=Path(judge.template).name,
+        template_digest=template_of("judge", judge.template).digest,
+        command=command,
+    )
