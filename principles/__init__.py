@@ -4,7 +4,8 @@
 Template. docs/principles.md describes the format and how to write a set.
 """
 
-from principles.rendering import Template, json_literal, template, template_of
+from principles.literal import json_literal
+from principles.rendering import Template, template, template_of
 from principles.sets import Example, Feature, PrincipleSet, Side, load
 
 __all__ = ["Example", "Feature", "PrincipleSet", "Side", "Template", "json_literal", "load", "template", "template_of"]

@@ -1,6 +1,5 @@
 """Prompt templates as data files: validated on load, filled in one pass, with data as JSON that cannot break out."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
@@ -12,13 +11,10 @@ from factory.identity import digest
 from factory.strict import Strict
 from factory.views import Turns
 from principles.files import dotted, locate, validated
+from principles.literal import json_literal, marks_of
 
 _FOLDER = Path(__file__).parent / "templates"
 _PLACEHOLDER = re.compile(r"\{\{\s*([a-z_]+)\s*\}\}")
-_UNSAFE = re.compile(
-    r"[<>\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
-    r"|\[(?=/?[A-Z_]+\])"
-)
 
 
 class Kind(NamedTuple):
@@ -86,27 +82,15 @@ class Template(Strict):
         kind = KINDS[self.kind]
         if values.keys() != kind.text | kind.data:
             raise TypeError(f"a {self.kind} template takes {_listed(kind.text | kind.data)}, and got {_listed(values)}")
-        written = {name: json_literal(value) if name in kind.data else str(value) for name, value in values.items()}
+        marks = frozenset[str]().union(*(marks_of(turn.content) for turn in self.messages))
+        written = {
+            name: json_literal(value, marks) if name in kind.data else str(value) for name, value in values.items()
+        }
 
         def fill(found: re.Match[str]) -> str:
             return written[found[1]]
 
         return [{"role": turn.role, "content": _PLACEHOLDER.sub(fill, turn.content)} for turn in self.messages]
-
-
-def json_literal(value: Any) -> str:
-    r"""`value` as JSON on one line that no frame, tokenizer or terminal takes for its own.
-
-    Beside what JSON escapes (quotes, backslashes, line ends), these are written as \uXXXX: < and >, the bracket of
-    markers such as [INST], control, direction and tag characters, lone surrogates. `json.loads` gives back exactly
-    `value` (two surrogates that stand for one character come back as that character).
-    """
-    return _UNSAFE.sub(_escaped, json.dumps(value, ensure_ascii=False))
-
-
-def _escaped(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return f"\\u{code:04x}" if code < 0x10000 else json.dumps(found[0])[1:-1]
 
 
 def template(name_or_path: str | Path) -> Template:

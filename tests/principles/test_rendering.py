@@ -71,9 +71,10 @@ def test_a_literal_is_one_harmless_line_that_json_reads_back(text):
     assert json.loads(literal) == text
     assert len(literal.splitlines()) == 1
     assert not re.search(
-        r"[<>\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f]|\[/?[A-Z_]+\]",
+        r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f]|\[/?[A-Z_]+\]",
         literal,
     )
+    assert not re.search(r"</?\||</s>|<s>|<start_of_turn>|<<SYS>>", literal)
     literal.encode()
 
 
