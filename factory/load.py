@@ -21,7 +21,7 @@ _MOST_VALUES = 100_000
 
 Block = TypeVar("Block", bound=BaseModel)
 
-_PATH_KEYS = ("paths", "path", "files", "prompts", "decontaminate", "mix")
+_PATH_KEYS = ("paths", "path", "files", "prompts", "decontaminate", "mix", "config_file")
 """Keys whose texts are paths, or Hub ids."""
 _NAME_OR_PATH_KEYS = ("set", "template", "script", "model", "lora")
 """Keys whose texts are names, or paths when they look like one."""

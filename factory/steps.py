@@ -174,7 +174,7 @@ class Steps:
 
         def build(work: Workspace) -> dict[str, Any]:
             self._room.close()
-            return training.trainer(self.config.engine)(
+            return training.trainer(self.config.engine, config)(
                 scores.read(),
                 policy,
                 work.path,

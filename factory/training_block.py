@@ -23,6 +23,15 @@ class Lora(Strict):
     """Save the policy with the adapter merged in; off keeps base and adapter apart."""
 
 
+class Launch(Strict):
+    """Train in several processes, which the run starts by `accelerate launch` and ends with itself."""
+
+    processes: int = Field(ge=2)
+    """Processes on this machine: one a GPU."""
+    config_file: str | None = None
+    """accelerate's own configuration, such as examples/launch/fsdp2.yaml; null: DDP, a copy of the model in each."""
+
+
 METHODS = ("sso", "sso_no_w", "sso_no_g", "pbaa", "annotated", "none")
 
 
@@ -84,6 +93,8 @@ class Training(Strict):
     margin is not 0; an adapter's own dropout (lora.dropout) is another matter."""
     lora: Lora | None = None
     """Set to train an adapter."""
+    launch: Launch | None = None
+    """Set to train in several processes, such as one a GPU; null trains in the run's own."""
     save_steps: int = Field(50, ge=1)
     """Optimiser steps between checkpoints (for resuming)."""
     report_to: list[str] = Field(default_factory=list)

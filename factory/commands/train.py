@@ -9,11 +9,12 @@ import polars as pl
 from factory import training
 from factory.config import Training
 from factory.engine_blocks import TransformersEngine
+from factory.errors import ConfigError
 from factory.identity import DEFAULT_SEED
 from factory.load import override
 from factory.models.ref import ModelRef
 from factory.ownership import require_apart
-from factory.processes import Crew, lost, rank
+from factory.processes import Crew, lost, rank, world
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint, read_pairs
 from factory.readers.places import places
@@ -50,6 +51,8 @@ def train(
     """
     base = ANNOTATED.model_dump() | dict(config) if isinstance(config, Mapping) else config.model_dump()
     settings = override(base, sets, Training)
+    if settings.launch and world() > 1:
+        raise ConfigError("training.launch starts processes, and this is one of several; give one or the other")
     crew = Crew()
     job = _Job(ModelRef.by_content(policy), settings, seed, Silent() if rank() else progress or Silent())
     if rank():
@@ -69,7 +72,7 @@ class _Job(NamedTuple):
 
     def run(self, table: pl.DataFrame, work: Path) -> dict[str, Any]:
         """Train in `work`. Raises TrainingError when another process is gone."""
-        trainer = training.trainer(TransformersEngine())
+        trainer = training.trainer(TransformersEngine(), self.settings)
         try:
             return trainer(
                 table, self.policy, work, self.settings, seed=self.seed, iteration=None, progress=self.progress

@@ -1,14 +1,20 @@
-"""A process that an engine starts, in a group of its own, and ends together with all that it started."""
+"""A process that an engine or a training starts, in a group of its own, ended together with all that it started."""
 
 import contextlib
 import os
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
+from factory.engines import keeper
+
+CLOSE_SECONDS = 20
+"""How long a kept process may take to end by itself."""
 GONE_SECONDS = 5
 """How long to wait for the processes that it started, once they are killed."""
 _LINES = 15
@@ -81,3 +87,28 @@ def _await_group(group: int) -> None:
     while time.monotonic() < until:
         os.killpg(group, 0)  # raises when there is none left
         time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def kept(command: Sequence[str], env: Mapping[str, str] | None = None) -> Iterator[Child]:
+    """The command's process under a keeper, which ends it with the block or with this process, however that ends."""
+    theirs, ours = os.pipe()
+    try:
+        try:
+            child = Child([sys.executable, keeper.__file__, str(theirs), *command], env, pass_fds=[theirs])
+        finally:
+            os.close(theirs)
+        try:
+            yield child
+        finally:
+            child.ask_to_end()
+            child.end(CLOSE_SECONDS)
+    finally:
+        os.close(ours)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port

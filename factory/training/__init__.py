@@ -4,23 +4,26 @@ from collections.abc import Callable, Mapping
 from pkgutil import resolve_name
 from typing import Any
 
+from factory.config import Training
 from factory.engine_blocks import EngineBlock
 
 TRAINERS: Mapping[str, str] = {
     "transformers": "factory.training.run:stage",
+    "launched": "factory.training.launched:stage",
     "scripted": "factory.training.scripted:stage",
 }
-"""How a policy is trained, by the kind of engine that writes its replies; kinds not named train with transformers."""
+"""How a policy is trained: here, in processes of its own, or not at all."""
 
-SAME_WEIGHTS = {"save_steps", "report_to", "logits_chunk"}
+SAME_WEIGHTS = {"save_steps", "report_to", "logits_chunk", "launch"}
 """Keys of the training block that change how training runs and not what comes of it."""
 
 
-def trainer(engine: EngineBlock) -> Callable[..., dict[str, Any]]:
+def trainer(engine: EngineBlock, config: Training) -> Callable[..., dict[str, Any]]:
     """The function `(pairs, policy, out, config, *, seed, iteration, progress) -> facts` that makes `out`/policy.
 
     A scripted engine has no weights, so its training makes none either and a dry run stays one.
     """
     inner = getattr(engine, "engine", engine)
-    found: Callable[..., dict[str, Any]] = resolve_name(TRAINERS.get(inner.kind, TRAINERS["transformers"]))
+    kind = "scripted" if inner.kind == "scripted" else "launched" if config.launch else "transformers"
+    found: Callable[..., dict[str, Any]] = resolve_name(TRAINERS[kind])
     return found

@@ -93,9 +93,9 @@ def test_vllm_is_gone_before_training_and_serves_the_new_policy_after_it(
             started.append(self)
             super().__init__(*arguments)
 
-    def trainer(block):
+    def trainer(block, config):
         alive.append([process for process in started if lives(process._child.group)])
-        return real(block)
+        return real(block, config)
 
     monkeypatch.setattr(vllm, "Process", Recorded)
     monkeypatch.setattr(training, "trainer", trainer)

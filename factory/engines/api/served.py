@@ -1,34 +1,27 @@
 """A server that the run starts itself, for one model at a time: so a trained policy can be asked over HTTP too."""
 
 import os
-import socket
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from http.client import HTTPException
-from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 from factory.engine_blocks import OpenaiEngine
-from factory.engines import keeper
 from factory.engines.api.accounts import Account
 from factory.engines.api.engine import OpenaiGenerator, ServerSide
 from factory.engines.api.intake import Scrub
 from factory.engines.base import Completion, Request
-from factory.engines.child import Child
+from factory.engines.child import Child, free_port, kept
 from factory.errors import EngineError, one_line
 from factory.identity import digest
 from factory.models.load import whole
 from factory.models.ref import ModelRef
 
-CLOSE_SECONDS = 20
-"""How long the server may take to end by itself."""
 _POLL_SECONDS = 0.2
-_KEEPER = (sys.executable, str(Path(keeper.__file__)))
-"""What runs the server, and ends it when this process is gone."""
 
 
 class ServedGenerator(ServerSide):
@@ -73,12 +66,12 @@ class ServedGenerator(ServerSide):
         """Start the server and wait until it answers."""
         with ExitStack() as opened:
             folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="sso-factory-"))
-            path, port = whole(self._model, folder), _free_port()
+            path, port = whole(self._model, folder), free_port()
             base_url = f"http://127.0.0.1:{port}/v1"
             update = {"serve": None, "base_url": base_url, "model": self._block.model or path}
             asked = OpenaiGenerator(self._block.model_copy(update=update), self._model)
             _reach_directly()
-            server = self.server = opened.enter_context(_kept(_filled(self._block.serve or [], path, port)))
+            server = self.server = opened.enter_context(kept(_filled(self._block.serve or [], path, port)))
             opened.callback(asked.close)
             if self._accounts:
                 asked.charge(self._accounts)
@@ -86,24 +79,6 @@ class ServedGenerator(ServerSide):
             _await(base_url, server, self._block.patience * 60, asked.place.scrub)
             self._held = opened.pop_all()
         return asked
-
-
-@contextmanager
-def _kept(command: Sequence[str]) -> Iterator[Child]:
-    """The command's process under a keeper, which ends it with the block or with this process, however that ends."""
-    theirs, ours = os.pipe()
-    try:
-        try:
-            child = Child([*_KEEPER, str(theirs), *command], pass_fds=[theirs])
-        finally:
-            os.close(theirs)
-        try:
-            yield child
-        finally:
-            child.ask_to_end()
-            child.end(CLOSE_SECONDS)
-    finally:
-        os.close(ours)
 
 
 def _filled(command: Sequence[str], model: str, port: int) -> list[str]:
@@ -117,12 +92,6 @@ def _reach_directly() -> None:
     for name in ("NO_PROXY", "no_proxy"):
         known = [host for host in os.environ.get(name, "").split(",") if host]
         os.environ[name] = ",".join(known if "127.0.0.1" in known else [*known, "127.0.0.1"])
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def _ended(child: Child, when: str, scrub: Scrub) -> str | None:

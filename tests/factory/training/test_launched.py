@@ -1,13 +1,16 @@
 """`sso-factory train` as one of two processes that a launcher started."""
 
+import contextlib
 import fcntl
 import json
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
-from tests.launching import run
+from tests.launching import ROOT, command, environment, run
 from tests.training_pairs import scored_pairs, tiny_policy
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -55,10 +58,9 @@ def distance(one, other):
     return max((first[name] - second[name]).abs().max().item() for name in first)
 
 
-@pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
-def test_two_processes_leave_what_one_leaves(given, alone, tmp_path, launcher):
+def test_two_processes_leave_what_one_leaves(given, alone, tmp_path):
     out = tmp_path / "out"
-    done = run(launcher, "factory.cli", *arguments(given, out))
+    done = run("torchrun", "factory.cli", *arguments(given, out))
     assert done.returncode == 0, done.stderr[-3000:]
     assert distance(alone, out) < 1e-5
     start = load_file(Path(given[1]) / "model.safetensors")
@@ -70,7 +72,7 @@ def test_two_processes_leave_what_one_leaves(given, alone, tmp_path, launcher):
     assert facts[1]["loss"] == pytest.approx(facts[0]["loss"], abs=1e-5)
     assert done.stdout.count("fingerprint") == 1  # process 0 alone tells
     assert sum(line.startswith("train: done in") for line in done.stderr.splitlines()) == 1
-    again = run(launcher, "factory.cli", *arguments(given, out))
+    again = run("torchrun", "factory.cli", *arguments(given, out))
     assert again.returncode == 0, again.stderr[-3000:]
     assert "train: done before, reused" in again.stderr
 
@@ -126,3 +128,62 @@ def test_a_run_is_for_one_process(tmp_path):
     assert done.returncode == 2
     assert said(done) == ["sso-factory: run is for one process and 2 were launched; only train is for several"]
     assert not (tmp_path / "run").exists()
+
+
+STARTED = {"launch.processes": "2"}
+
+
+def test_processes_that_training_starts_leave_what_one_leaves(given, alone, tmp_path):
+    out = tmp_path / "out"
+    done = run("alone", "factory.cli", *arguments(given, out, **STARTED))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert distance(alone, out) < 1e-5
+    assert {path.name for path in out.iterdir()} == {path.name for path in alone.iterdir()}
+    assert "training" in done.stderr or "train" in done.stderr
+    again = run("alone", "factory.cli", *arguments(given, out))  # how many train changes no weights
+    assert "train: done before, reused" in again.stderr
+
+
+def test_what_a_started_process_finds_wrong_is_the_command_s_error(given, tmp_path):
+    done = run("alone", "factory.cli", *arguments(given, tmp_path / "out", **STARTED, max_length="3"))
+    assert done.returncode == 2
+    (line,) = said(done)
+    assert "no pair can be trained on" in line
+
+
+def test_a_launch_inside_a_launch_is_refused(given, tmp_path):
+    fleet = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1"}
+    done = run("alone", "factory.cli", *arguments(given, tmp_path / "out", **STARTED), **fleet)
+    assert done.returncode == 2
+    assert "one of several" in done.stderr
+
+
+def test_a_configuration_that_is_not_there_is_told_before_anything_is_started(given, tmp_path):
+    gone = {**STARTED, "launch.config_file": str(tmp_path / "gone.yaml")}
+    done = run("alone", "factory.cli", *arguments(given, tmp_path / "out", **gone))
+    assert done.returncode == 2
+    assert "there is no file" in said(done)[0]
+
+
+def test_started_processes_end_with_a_killed_command_and_training_goes_on(given, alone, tmp_path):
+    out = tmp_path / "out"
+    begun = list(command("alone", "factory.cli", *arguments(given, out, **STARTED, save_steps="1")))
+    with subprocess.Popen(begun, env=environment(), cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not list(out.glob(".train.partial/**/checkpoint-*")):
+            time.sleep(0.05)
+        process.kill()
+    while workers(out):
+        time.sleep(0.05)
+    again = run("alone", "factory.cli", *arguments(given, out, **STARTED))
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert distance(alone, out) < 1e-5
+
+
+def workers(out):
+    """Command lines of processes that train in `out`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes().split(b"\0")
+            found += [words] if b"factory.training.worker" in words and str(out).encode() in b" ".join(words) else []
+    return found

@@ -346,9 +346,9 @@ def test_the_engine_decides_how_training_is_done(tmp_path):
     from factory.training.run import stage
     from factory.training.scripted import stage as scripted
 
-    assert training.trainer(TransformersEngine()) is stage
-    assert training.trainer(ScriptedEngine()) is scripted
-    assert training.trainer(RayEngine(engine=ScriptedEngine())) is scripted
+    assert training.trainer(TransformersEngine(), Training()) is stage
+    assert training.trainer(ScriptedEngine(), Training()) is scripted
+    assert training.trainer(RayEngine(engine=ScriptedEngine()), Training()) is scripted
     facts = scripted(PAIRS, ModelRef("none"), tmp_path / "a", FAST, seed=1, iteration=1)
     again = scripted(PAIRS.reverse(), ModelRef("none"), tmp_path / "b", FAST, seed=1, iteration=1)
     other = scripted(PAIRS, ModelRef("none"), tmp_path / "c", FAST, seed=2, iteration=1)

@@ -1,0 +1,156 @@
+"""Training in processes of its own: started by accelerate, watched from here, ended with this process.
+
+What the processes are to do, and what came of it, goes through a folder of files (`JOB`) beside their work: pairs and
+settings in; progress, facts or the first failure out. Checkpoints lie in the work folder as ever, so that a training
+that was killed goes on, in as many processes as are asked for then.
+"""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from factory.config import Training
+from factory.engines.child import Child, free_port, kept
+from factory.errors import ConfigError, FactoryError, TrainingError, one_line
+from factory.models.ref import ModelRef
+from factory.progress import Progress, Silent
+from factory.store import write_json
+from factory.training_block import Launch
+
+JOB = ".job"
+"""Folder of the files; its name begins with a dot, so that it is no part of what the stage leaves."""
+PAIRS, SETTINGS, TOLD, FACTS, FAILURE = "pairs.parquet", "settings.json", "told.jsonl", "facts.json", "failure.json"
+WORKER = "factory.training.worker"
+_POLL_SECONDS = 0.2
+
+
+def stage(
+    pairs: pl.DataFrame,
+    policy: ModelRef,
+    out: Path,
+    config: Training,
+    *,
+    seed: int,
+    iteration: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Do what `factory.training.run.stage` does, in `config.launch.processes` processes; the same weights but for sums.
+
+    Raises the error of the process that failed first; TrainingError, with the last lines of output, where none said.
+    """
+    assert config.launch is not None
+    job = out / JOB
+    shutil.rmtree(job, ignore_errors=True)
+    job.mkdir(parents=True)
+    pairs.write_parquet(job / PAIRS)
+    settings = config.model_copy(update={"launch": None}).model_dump(mode="json")
+    rest = {"policy": policy._asdict(), "out": str(out.resolve()), "seed": seed, "iteration": iteration}
+    write_json(job / SETTINGS, {"training": settings, **rest})
+    shown = progress or Silent()
+    with kept(command(config.launch, job), _environment()) as child:
+        _follow(child, job / TOLD, shown)
+        code = child.exit_code() or 0
+        if not (job / FACTS).is_file():
+            raise _failure(job / FAILURE, code, child.last_words())
+    facts: dict[str, Any] = json.loads((job / FACTS).read_text("utf-8"))
+    return facts
+
+
+def command(launch: Launch, job: Path) -> list[str]:
+    """What starts the processes: accelerate's launcher with the user's configuration, or for DDP on one machine."""
+    options = ["--num_processes", str(launch.processes), "--main_process_port", str(free_port())]
+    if launch.config_file is None:
+        options += ["--multi_gpu", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    elif not Path(launch.config_file).is_file():
+        raise ConfigError(f"training.launch.config_file: there is no file {launch.config_file}")
+    else:
+        options = ["--config_file", launch.config_file, *options]
+    return [sys.executable, "-m", "accelerate.commands.launch", *options, "-m", WORKER, str(job.resolve())]
+
+
+def _environment() -> dict[str, str]:
+    """What they see: the environment of this process, with this package on the path."""
+    here = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path}
+
+
+def _follow(child: Child, told: Path, shown: Progress) -> None:
+    """Pass on what process 0 tells, until all have ended."""
+    lines = _lines(told)
+    while child.exit_code(_POLL_SECONDS) is None:
+        _pass_on(lines, shown)
+    _pass_on(lines, shown)
+
+
+def _pass_on(lines: Iterator[list[Any] | None], shown: Progress) -> None:
+    for line in lines:
+        if line is None:
+            return
+        getattr(shown, line[0])(*line[1:])
+
+
+def _lines(path: Path) -> Iterator[list[Any] | None]:
+    """Each whole line as it comes; None where there is none yet."""
+    while not path.is_file():
+        yield None
+    with path.open(encoding="utf-8") as file:
+        rest = ""
+        while True:
+            rest += file.readline()
+            if rest.endswith("\n"):
+                yield json.loads(rest)
+                rest = ""
+            else:
+                yield None
+
+
+def _failure(path: Path, code: int, last_words: str) -> FactoryError:
+    if path.is_file():
+        said = json.loads(path.read_text("utf-8"))
+        error = FactoryError(said["error"])
+        error.exit_code = int(said["exit_code"])
+        return error
+    return TrainingError(
+        one_line(f"training.launch: the processes ended (exit code {code}) and left no policy{last_words}")
+        + "; the same command goes on from the last checkpoint"
+    )
+
+
+class Teller:
+    """Progress of process 0, told through a file."""
+
+    def __init__(self, job: Path) -> None:
+        self._file = (job / TOLD).open("a", encoding="utf-8")
+
+    def say(self, text: str) -> None:
+        """As Progress has it."""
+        self._tell("say", text)
+
+    def start(self, name: str, total: int, unit: str, done: int = 0) -> None:
+        """As Progress has it."""
+        self._tell("start", name, total, unit, done)
+
+    def advance(self, count: int = 1, tokens: int = 0, cost: float = 0.0) -> None:
+        """As Progress has it."""
+        self._tell("advance", count, tokens, cost)
+
+    def finish(self) -> None:
+        """As Progress has it."""
+        self._tell("finish")
+
+    def _tell(self, *what: str | float) -> None:
+        self._file.write(json.dumps(what) + "\n")
+        self._file.flush()
+
+
+def known(words: Sequence[str]) -> tuple[Path, dict[str, Any]]:
+    """The job that a process was started for, and its settings."""
+    job = Path(words[0])
+    return job, json.loads((job / SETTINGS).read_text("utf-8"))
