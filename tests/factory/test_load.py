@@ -86,7 +86,10 @@ def test_bad_overrides(text, written):
 WRONG = {
     "typo at the top": ("engin: vllm\nprompts: x", "the key engin is unknown; did you mean engine?"),
     "typo in a block": ("prompts: x\ntraining: {bata: 1}", "the key training.bata is unknown; did you mean beta?"),
-    "nothing near": ("prompts: x\nrun: {zzz: 1}", "the key run.zzz is unknown; known are dir, iterations, max_cost, seed"),
+    "nothing near": (
+        "prompts: x\nrun: {zzz: 1}",
+        "the key run.zzz is unknown; known are dir, iterations, max_cost, seed",
+    ),
     "typo in an engine": (
         "prompts: x\nengine: {kind: vllm, tensor_paralel_size: 2}",
         "engine.tensor_paralel_size is unknown; did you mean tensor_parallel_size?",

@@ -13,6 +13,7 @@ import pytest
 
 import factory
 from factory.engine_blocks import OpenaiEngine, RayEngine
+from factory.engines import child as child_module
 from factory.engines import open_generator
 from factory.engines.api import served
 from factory.engines.base import Request
@@ -138,7 +139,7 @@ with Loopback(echo, port=int(sys.argv[2]), other=die) as server:
 
 
 def test_a_stubborn_one_is_killed_with_what_it_started(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(served, "CLOSE_SECONDS", 0.5)
+    monkeypatch.setattr(child_module, "CLOSE_SECONDS", 0.5)
     deaf = "import signal, subprocess\nsignal.signal(15, signal.SIG_IGN)\nsubprocess.Popen(['sleep', '600'])" + SERVER
     block = OpenaiEngine(serve=["python", "-c", deaf, "{model}", "{port}"])
     with closing(served.ServedGenerator(block, ModelRef(str(model)))) as engine:
@@ -170,7 +171,7 @@ input()
 
 
 def test_what_a_crashed_server_started_is_ended_at_once() -> None:
-    with served._kept(["sh", "-c", "sleep 600 & exit 3"]) as child:
+    with child_module.kept(["sh", "-c", "sleep 600 & exit 3"]) as child:
         assert child.exit_code(10) == 3
         assert gone(child.group)
 
