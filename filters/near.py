@@ -21,7 +21,7 @@ _BATCH = 1000
 _RECALL = 0.99
 """Share of the pairs at the threshold itself that bands must propose."""
 _NEIGHBOURS = 3
-"""Rows before it, in each bucket, that a row is compared with, beside the bucket's first; so that time stays linear."""
+"""Rows on each side of it, in each bucket, that a row is compared with, so that time stays linear."""
 _DEVIATIONS = 4.0
 """Candidates whose estimated similarity is this many standard deviations below the threshold are not looked at."""
 _SEED = 42
@@ -112,20 +112,17 @@ class Edges:
 
 
 def _in_band(table: Sketches, band: int, count: int) -> Ints:
-    """Each row with the first of its bucket and with those just before it, as low * rows + high."""
+    """Each row with the few beside it in its bucket, as low * rows + high."""
     crowded = np.flatnonzero(pl.Series(table[:, band]).is_duplicated().to_numpy())
     # Rows of a large bucket that agree in the next band as well come to lie beside each other.
     order = crowded[np.lexsort((crowded, table[crowded, (band + 1) % count], table[crowded, band]))]
     bucket = table[order, band]
-    starts = np.flatnonzero(np.concatenate(([True], bucket[1:] != bucket[:-1]))) if len(order) else order
-    first = np.repeat(np.minimum.reduceat(order, starts), np.diff(starts, append=len(order))) if len(order) else order
-    pairs = [(first, order)]
+    found = [np.zeros(0, dtype=np.int64)]
     for back in range(1, _NEIGHBOURS + 1):
         same = bucket[back:] == bucket[:-back]
-        pairs.append((order[:-back][same], order[back:][same]))
-    left, right = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    low, high = np.minimum(left, right), np.maximum(left, right)
-    return np.asarray((low * len(table) + high)[low != high])
+        left, right = order[:-back][same], order[back:][same]
+        found.append(np.minimum(left, right) * len(table) + np.maximum(left, right))
+    return np.concatenate(found)
 
 
 def shingle_sets(pairs: pl.Series) -> pl.Series:
