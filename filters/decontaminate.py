@@ -64,9 +64,15 @@ class Decontaminate(Filter):
         return {"hit": texts.map_batches(batch, return_dtype=_HIT, is_elementwise=True)}
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
-        """`exact`, `13_gram`, `8_grams` or `whole`; the detail says which benchmark prompt was hit, and where."""
+        """`exact`, `13_gram`, `8_grams` or `whole`, and the flag `7_gram` on a pair that is kept.
+
+        The detail says which benchmark prompt was hit, and where.
+        """
         hit = pl.col("hit").struct
-        return rows.with_columns(reason=pl.coalesce(hit.field("reason"), KEPT), detail=hit.field("detail"))
+        flagged = hit.field("reason").is_null() & hit.field("detail").is_not_null()
+        reason = pl.coalesce(hit.field("reason"), KEPT)
+        flag = pl.when(flagged).then(pl.lit("7_gram"))
+        return rows.with_columns(reason=reason, detail=hit.field("detail"), flag=flag)
 
 
 def _hits(rows: pl.Series, overlap: Overlap) -> pl.Series:

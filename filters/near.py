@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 from rensa import RMinHash
 
-from filters.words import Hashes, Ints, hashed, rolled
+from filters.words import Hashes, Ints, distinct, hashed, rolled
 
 SHINGLE = 5
 """Words per shingle; a shorter text is one shingle."""
@@ -136,7 +136,7 @@ SETS = pl.List(pl.UInt32)
 def _sets(pairs: pl.Series) -> Iterator[pl.Series]:
     found, sizes = shingles(pairs)
     owner = np.repeat(np.arange(len(sizes), dtype=np.uint64), sizes)
-    ordered = np.unique((owner << np.uint64(32)) | (found >> np.uint64(32)))
+    ordered = distinct((owner << np.uint64(32)) | (found >> np.uint64(32)))
     ends = np.searchsorted(ordered >> np.uint64(32), np.arange(1, len(sizes)))
     yield from (pl.Series(part.astype(np.uint32)) for part in np.split(ordered, ends))
 

@@ -1,7 +1,11 @@
-"""Word n-grams shared with a set of benchmark prompts: a fast pass of hashes, then the exact rules on what it finds."""
+"""Word n-grams shared with benchmark prompts, in time of texts and prompts together, whatever they have in common.
 
-from collections import defaultdict
+The prompts' n-grams lie in sorted arrays of hashes. A fast pass finds the texts that share any; only these are compared
+word by word, with the one prompt that each rule asks for: the first that has the n-gram in question.
+"""
+
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -9,21 +13,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from filters.benchmarks import Item
-from filters.text import nfkc
+from filters.words import Hashes, Ints, Words, distinct, hashed, rolled, split_words, whole
 
 REMOVE, SHARE, FLAG = 13, 8, 7
 """Words in a row: any one run removes; over half of the benchmark prompt's runs remove; any one run flags."""
 REASONS = ("exact", "13_gram", "8_grams", "whole")
 """From the plainest on; a hit that is none of them is a flag."""
+_BATCH = 10_000
+"""Benchmark prompts whose words are held at once."""
+_SIEVE = 16
+"""Bits of a sieve for each hash in it."""
 
-_WHOLE = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"
-_WORD = rf"[{_WHOLE}]|[[\p{{L}}\p{{N}}\p{{M}}]--[{_WHOLE}]]+"
-"""A word; in scripts that put no spaces between words, a character."""
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)
-_SIEVE_BITS = 22
-
-Words = tuple[str, ...]
-Hashes = NDArray[np.uint64]
+Text = tuple[str, ...]
 
 
 class Hit(NamedTuple):
@@ -39,9 +40,42 @@ class Hit(NamedTuple):
     """The words in question."""
 
 
-def split_words(texts: pl.Series) -> pl.Series:
-    """The words of each text, in NFKC and lower case."""
-    return nfkc(texts).str.to_lowercase().str.extract_all(_WORD)
+class Grams:
+    """Hashes with the benchmark prompts that they are from: a sorted number each, the hash above, the prompt below."""
+
+    def __init__(self, keys: Hashes, below: int, *, first: bool = True) -> None:
+        """`below`: bits of a key that are the prompt. `first`: of prompts with the same hash only the first is kept."""
+        keys.sort()
+        self._below = np.uint64(below)
+        if first and len(keys):
+            hashes = keys >> self._below
+            keys = keys[np.concatenate(([True], hashes[1:] != hashes[:-1]))]
+        self._keys = keys
+        self._shift = np.uint64(64 - max(13, int(_SIEVE * len(keys)).bit_length() - 1))
+        self._sieve = np.zeros(1 << int(61 - self._shift), dtype=np.uint8)
+        slots = keys >> self._shift
+        np.bitwise_or.at(self._sieve, slots >> np.uint64(3), np.uint8(1) << (slots & np.uint64(7)).astype(np.uint8))
+
+    def held(self, hashes: Hashes) -> Ints:
+        """Positions of those hashes that are among these."""
+        slots = hashes >> self._shift
+        bits = self._sieve[slots >> np.uint64(3)] >> (slots & np.uint64(7)).astype(np.uint8)
+        maybe = np.flatnonzero(bits & 1)
+        low, high = self._places(hashes[maybe])
+        return np.asarray(maybe[low < high])
+
+    def items(self, hashes: Hashes) -> list[int]:
+        """The prompts with any of these hashes, in order."""
+        low, high = self._places(np.unique(hashes[self.held(hashes)]))
+        found = [self._keys[start:end] for start, end in zip(low, high, strict=True)]
+        mask = (np.uint64(1) << self._below) - np.uint64(1)
+        return [int(number) for number in np.unique(np.concatenate(found) & mask)] if found else []
+
+    def _places(self, hashes: Hashes) -> tuple[Ints, Ints]:
+        """Where the keys of each hash begin and end."""
+        least = hashes >> self._below << self._below
+        most = least | ((np.uint64(1) << self._below) - np.uint64(1))
+        return np.searchsorted(self._keys, least), np.searchsorted(self._keys, most, side="right")
 
 
 class Overlap:
@@ -50,101 +84,112 @@ class Overlap:
     def __init__(self, items: Sequence[Item], min_words: int) -> None:
         """`min_words`: shorter prompts count only where they are the whole of a text."""
         self._names = [item.name for item in items]
-        self._items = [tuple(words) for words in split_words(pl.Series([item.text for item in items], dtype=pl.String))]
-        self._min_words = min_words
-        self._by_gram: defaultdict[Words, list[int]] = defaultdict(list)
-        for number, words in enumerate(self._items):
-            length = min(FLAG, len(words))
-            for gram in dict.fromkeys(_grams(words, length)) if words else ():
-                self._by_gram[gram].append(number)
-        self._known = {size: self._hashes(size) for size in sorted({len(gram) for gram in self._by_gram})}
-        self._sieve = np.zeros(1 << _SIEVE_BITS, dtype=bool)
-        for known in self._known.values():
-            self._sieve[_slot(known)] = True
+        self._texts = pl.Series([item.text for item in items], dtype=pl.String)
+        self._split = lru_cache(1000)(lambda number: tuple(split_words(self._texts[number : number + 1])[0]))
+        below = max(len(items).bit_length(), 1)
+        parts = [_keys(self._texts, at, min_words, below) for at in range(0, max(len(items), 1), _BATCH)]
 
-    def _hashes(self, size: int) -> Hashes:
-        """The sorted hashes of the grams of `size` words."""
-        grams = [gram for gram in self._by_gram if len(gram) == size]
-        words = pl.Series([word for gram in grams for word in gram], dtype=pl.String)
-        return np.unique(_rolled(words.hash().to_numpy(), size)[::size])
+        def all_of(kind: str | int) -> Hashes:
+            return np.concatenate([part.pop(kind, np.zeros(0, dtype=np.uint64)) for part in parts])
+
+        self._exact = Grams(all_of("exact"), below)
+        self._removing = Grams(all_of("removing"), below)
+        self._flagging = Grams(all_of("flagging"), below)
+        self._any_seven = self._flagging if min_words <= FLAG else Grams(all_of("any seven"), below)
+        self._sharing = Grams(_rarer_half(all_of("sharing"), below), below, first=False)
+        # From SHARE words on, a prompt that stands in a text as a whole shares all its 8-grams with it.
+        short = {size: all_of(size) for size in range(min_words, SHARE)}
+        self._short = {size: Grams(keys, below) for size, keys in short.items() if len(keys)}
 
     def hits(self, texts: pl.Series) -> Iterator[tuple[int, Hit]]:
         """The worst hit of each text that has one, with the text's position; `texts` holds no null."""
-        words = split_words(texts)
-        for position in self._candidates(words):
-            hit = self._hit(tuple(words[position]))
+        words = hashed(texts)
+        ends = np.cumsum(words.counts)
+        candidates = self._candidates(words, ends)
+        for position, said in zip(candidates, split_words(texts.gather(candidates)), strict=True):
+            hashes = words.hashes[ends[position] - words.counts[position] : ends[position]]
+            hit = next(self._found(tuple(said), hashes), None)
             if hit is not None:
                 yield position, hit
 
-    def _candidates(self, words: pl.Series) -> list[int]:
-        """Positions of texts that may share a gram: few that do not, and all that do."""
-        counts = words.list.len().cast(pl.Int64).to_numpy()
-        hashes = words.explode(empty_as_null=False).hash().to_numpy()
-        ends = np.cumsum(counts)
-        found: list[NDArray[np.int64]] = []
-        for size, known in self._known.items():
-            rolled = _rolled(hashes, size)
-            starts = np.flatnonzero(self._sieve[_slot(rolled)])
-            starts = starts[known.take(np.searchsorted(known, rolled[starts]), mode="clip") == rolled[starts]]
-            texts = np.searchsorted(ends, starts, side="right")
-            inside = starts + size <= ends[texts]
-            whole = (size >= self._min_words) | (counts[texts] == size)
-            found.append(texts[inside & whole])
-        return [int(position) for position in np.unique(np.concatenate(found))] if found else []
+    def _candidates(self, words: Words, ends: Ints) -> list[int]:
+        """Positions of texts that may share something with a prompt: few that do not, and all that do."""
+        brief = np.flatnonzero((words.counts > 0) & (words.counts < FLAG))
+        found = [brief[self._exact.held(whole(words)[brief])]]
+        for size, grams in {**self._short, FLAG: self._any_seven}.items():
+            starts = grams.held(rolled(words.hashes, size))
+            text = np.searchsorted(ends, starts, side="right")
+            found.append(text[starts + size <= ends[text]])
+        return [int(position) for position in np.unique(np.concatenate(found))]
 
-    def _hit(self, words: Words) -> Hit | None:
-        """The plainest of a text's hits, and of those the one with the benchmark prompt that comes first."""
-        numbers = {n for size in self._known for gram in _grams(words, size) for n in self._by_gram.get(gram, ())}
-        found = [hit for number in sorted(numbers) if (hit := self._compare(words, number)) is not None]
-        return min(found, key=lambda hit: hit.severity, default=None)
+    def _found(self, words: Text, hashes: Hashes) -> Iterator[Hit]:
+        """A text's hits, the plainest first, and of those of a kind the one with the prompt that comes first."""
+        for number in self._exact.items(whole(Words(hashes, np.array([len(hashes)])))):
+            if words == self._split(number):
+                yield self._hit(0, number, words[:REMOVE])
+        for number in self._removing.items(rolled(hashes, REMOVE))[:1]:
+            yield from (self._hit(1, number, gram) for gram in _shared(words, self._split(number), REMOVE)[:1])
+        for number in self._sharing.items(rolled(hashes, SHARE)):
+            item = self._split(number)
+            eights = _shared(words, item, SHARE)
+            if 2 * len(eights) > len(set(_grams(item, SHARE))):
+                yield self._hit(2, number, eights[0])
+        contained = [number for size, grams in self._short.items() for number in grams.items(rolled(hashes, size))]
+        for number in sorted(contained):
+            yield self._hit(3, number, self._split(number))
+        for number in self._flagging.items(rolled(hashes, FLAG))[:1]:
+            yield from (self._hit(4, number, gram) for gram in _shared(words, self._split(number), FLAG)[:1])
 
-    def _compare(self, words: Words, number: int) -> Hit | None:
-        item = self._items[number]
-        reason, shared = _reason(words, item, self._min_words)
-        if not shared:
-            return None
-        severity = REASONS.index(reason) if reason else len(REASONS)
-        return Hit(severity, reason, self._names[number], " ".join(shared))
-
-
-def _reason(words: Words, item: Words, min_words: int) -> tuple[str | None, Words]:
-    """The rule that removes a text for what it shares with an item, and the words; no words: nothing is shared."""
-    if words == item:
-        return "exact", item[:REMOVE]
-    shared = _shared(words, item, REMOVE)
-    if shared:
-        return "13_gram", shared[0]
-    if len(item) < min_words:
-        return None, ()
-    eights = _shared(words, item, SHARE)
-    if 2 * len(eights) > len(set(_grams(item, SHARE))):
-        return "8_grams", eights[0]
-    if len(item) < REMOVE and _shared(words, item, len(item)):
-        return "whole", item
-    sevens = _shared(words, item, FLAG)
-    return None, sevens[0] if sevens else ()
+    def _hit(self, severity: int, number: int, words: Text) -> Hit:
+        reason = REASONS[severity] if severity < len(REASONS) else None
+        return Hit(severity, reason, self._names[number], " ".join(words))
 
 
-def _shared(words: Words, item: Words, size: int) -> list[Words]:
+def _keys(texts: pl.Series, start: int, min_words: int, below: int) -> dict[str | int, Hashes]:
+    """The keys of a batch of benchmark prompts, by what they are for."""
+    words = hashed(texts[start : start + _BATCH])
+    numbers = np.arange(start, start + len(words.counts), dtype=np.uint64)
+    owner, long = np.repeat(numbers, words.counts), words.counts >= min_words
+
+    def keys(size: int, which: NDArray[np.bool_]) -> Hashes:
+        """Of each run of `size` words within some of the prompts."""
+        runs = rolled(words.hashes, size)
+        here = (owner[: len(runs)] == owner[size - 1 :][: len(runs)]) & np.repeat(which, words.counts)[: len(runs)]
+        return np.asarray(runs[here] >> np.uint64(below) << np.uint64(below) | owner[: len(runs)][here])
+
+    every = np.ones_like(long)
+    there = words.counts > 0
+    found: dict[str | int, Hashes] = {size: keys(size, words.counts == size) for size in range(min_words, SHARE)}
+    found["exact"] = whole(words)[there] >> np.uint64(below) << np.uint64(below) | numbers[there]
+    found |= {"removing": keys(REMOVE, every), "flagging": keys(FLAG, long), "sharing": keys(SHARE, long)}
+    if min_words > FLAG:
+        found["any seven"] = keys(FLAG, every)
+    return found
+
+
+def _rarer_half(keys: Hashes, below: int) -> Hashes:
+    """Of each prompt's different hashes the half, rounded up, that fewest prompts have.
+
+    Who shares more than half of a prompt's shares one of these; what many prompts have in common is not among them
+    unless it is most of a prompt.
+    """
+    keys = distinct(keys)
+    hashes = keys >> np.uint64(below)
+    new = np.flatnonzero(np.concatenate(([True], hashes[1:] != hashes[:-1]))) if len(keys) else np.zeros(0, np.int64)
+    sizes = np.diff(new, append=len(keys))
+    items = (keys & np.uint64((1 << below) - 1)).astype(np.uint32)
+    # By prompt, then by how many have the hash; equally rare ones in the order of their hashes.
+    order = np.lexsort((np.repeat(sizes, sizes).astype(np.uint32), items))
+    counts = np.bincount(items)
+    place = np.arange(len(keys)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.asarray(keys[order[place < np.repeat((counts + 1) // 2, counts)]])
+
+
+def _shared(words: Text, item: Text, size: int) -> list[Text]:
     """The item's different grams that the text holds too, in the item's order."""
     held = set(_grams(words, size))
     return [gram for gram in dict.fromkeys(_grams(item, size)) if gram in held]
 
 
-def _grams(words: Words, size: int) -> list[Words]:
+def _grams(words: Text, size: int) -> list[Text]:
     return [words[start : start + size] for start in range(len(words) - size + 1)]
-
-
-def _rolled(hashes: Hashes, size: int) -> Hashes:
-    """A hash of each run of `size` neighbouring words, from the words' own; products wrap."""
-    count = len(hashes) - size + 1
-    rolled = np.zeros(max(count, 0), dtype=np.uint64)
-    for offset in range(size if count > 0 else 0):
-        rolled = rolled * _FACTOR + hashes[offset : offset + count]
-    return rolled
-
-
-def _slot(hashes: Hashes) -> NDArray[np.int64]:
-    """Place in the sieve."""
-    mixed = (hashes ^ (hashes >> np.uint64(32))) * _FACTOR
-    return (mixed >> np.uint64(64 - _SIEVE_BITS)).astype(np.int64)

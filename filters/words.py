@@ -88,3 +88,18 @@ def rolled(hashes: Hashes, size: int) -> Hashes:
         runs *= _FACTOR
         runs += hashes[offset : offset + count]
     return runs
+
+
+def whole(words: Words) -> Hashes:
+    """A hash of all words of each text, in their order."""
+    starts = np.cumsum(words.counts) - words.counts
+    places = np.arange(len(words.hashes)) - np.repeat(starts, words.counts)
+    powers = np.cumprod(np.full(max(words.counts, default=0), _FACTOR))
+    sums = np.concatenate((np.zeros(1, dtype=np.uint64), np.cumsum(words.hashes * powers[places])))
+    return _mixed(sums[starts + words.counts] - sums[starts] + words.counts.astype(np.uint64))
+
+
+def distinct(numbers: Hashes) -> Hashes:
+    """The different numbers, sorted; sorts in place. `np.unique` counts by a hash table, which is slower by far."""
+    numbers.sort()
+    return numbers[np.concatenate(([True], numbers[1:] != numbers[:-1]))] if len(numbers) else numbers

@@ -172,6 +172,7 @@ def test_flags_are_counted_and_go_with_the_pair(tmp_path):
         "rejected": 0,
         "reasons": {},
         "flagged": 2,
+        "flags": {"7_gram": 2},
     }
     kept, rejected = found.kept.collect(), found.rejected.collect()
     assert kept.filter(pl.col("flags").is_not_null())["tag"].to_list() == ["flagged"]

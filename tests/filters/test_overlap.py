@@ -1,10 +1,14 @@
+import random
+
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from filters import overlap
 from filters.benchmarks import Item
 from filters.overlap import Overlap
+from tests.filters.plain_overlap import plain_hits
 
 LONG = " ".join(f"w{number}" for number in range(1, 21))
 """20 words: 8 runs of 13, 13 of 8, 14 of 7."""
@@ -76,26 +80,39 @@ def test_runs_do_not_cross_from_one_text_into_the_next():
     assert list(Overlap(ITEMS, 3).hits(texts.head(0))) == []
 
 
-def brute(text, item):
-    """The same rules by plain comparison, for items of at least 13 words."""
-    ours, theirs = text.split(), item.split()
-    grams = {n: {tuple(ours[i : i + n]) for i in range(len(ours) - n + 1)} for n in (7, 8, 13)}
-    runs = {n: {tuple(theirs[i : i + n]) for i in range(len(theirs) - n + 1)} for n in (7, 8, 13)}
-    if ours == theirs:
-        return "exact"
-    if grams[13] & runs[13]:
-        return "13_gram"
-    if 2 * len(grams[8] & runs[8]) > len(runs[8]):
-        return "8_grams"
-    return "flag" if grams[7] & runs[7] else None
+PIECES = st.sampled_from([words(1, 7), words(3, 12), words(9, 20), words(14, 15), "x", "y z", "Ä 中", TEN, "don't", ""])
+PROSE = st.lists(PIECES, max_size=4).map(" ".join)
 
 
-CHUNKS = st.lists(st.tuples(st.integers(1, 20), st.integers(1, 14)), max_size=4)
+@settings(deadline=None, max_examples=300)
+@given(st.lists(PROSE, max_size=8), st.lists(PROSE, max_size=6), st.integers(1, 15))
+def test_decisions_are_those_of_comparing_every_text_with_every_prompt(prompts, texts, min_words):
+    items = [Item(f"b:{number}", text) for number, text in enumerate(prompts)]
+    series = pl.Series(texts, dtype=pl.String)
+    assert list(Overlap(items, min_words).hits(series)) == list(plain_hits(series, items, min_words))
 
 
 @settings(deadline=None)
-@given(CHUNKS)
-def test_rules_are_those_of_plain_comparison(chunks):
-    text = " x ".join(words(first, min(20, first + length)) for first, length in chunks)
-    found = hit(text, ITEMS[:1])
-    assert (found and found[0]) == brute(text, LONG)
+@given(st.integers(2, 60), st.integers(0, 10**6))
+def test_an_instruction_that_many_prompts_share_changes_no_decision(count, seed):
+    """Prompts of a shared instruction and words of their own; texts hold parts of both."""
+    rng = random.Random(seed)
+    shared = [f"i{number}" for number in range(rng.choice([7, 8, 20]))]
+    own = [[f"q{rng.randrange(40)}" for _ in range(rng.randrange(1, 16))] for _ in range(count)]
+    items = [Item(f"b:{number}", " ".join(shared + words)) for number, words in enumerate(own)]
+    parts = [shared, shared[:9], *own]
+    texts = pl.Series([" ".join([*rng.choice(parts), *rng.choice(parts)]) for _ in range(12)])
+    assert list(Overlap(items, 3).hits(texts)) == list(plain_hits(texts, items, 3))
+
+
+def test_what_prompts_share_is_compared_with_one_of_them(monkeypatch):
+    """A text that holds an instruction of 2,000 prompts is compared word by word with few of them."""
+    shared = words(1, 7)
+    items = [Item(f"b:{number}", f"{shared} {' '.join(f'q{number}x{n}' for n in range(12))}") for number in range(2000)]
+    compared = []
+    original = overlap._shared
+    monkeypatch.setattr(overlap, "_shared", lambda *one: compared.append(one) or original(*one))
+    texts = pl.Series([f"{shared} something else {number}" for number in range(50)])
+    found = list(Overlap(items, 3).hits(texts))
+    assert [hit.item for _, hit in found] == ["b:0"] * 50
+    assert len(compared) <= 3 * 50
