@@ -47,6 +47,10 @@ class Hub:
                 return 200, self._batch(json.loads(body))
             case "PUT", ["upload", oid]:
                 return self._upload(oid, body)
+            case "GET" | "HEAD", ["datasets", user, name, "resolve", _, *file]:
+                return 200, self.repos[f"{user}/{name}"]["/".join(file)]
+            case "GET", ["api", "datasets", user, name, *_] if f"{user}/{name}" not in self.repos:
+                return 404, {"error": "no such repository", "code": "RepoNotFound"}
             case _, ["api", "datasets", user, name, *rest] if f"{user}/{name}" in self.repos:
                 return self._repo(f"{user}/{name}", rest, body)
         return 404, {"error": f"{method} {path}"}
@@ -74,12 +78,17 @@ class Hub:
         return 200, answer
 
     def _tree(self, repo: str) -> list[dict[str, Any]]:
-        files = self.repos[repo].items()
-        return [{"type": "file", "path": n, "size": len(b), "oid": hashlib.sha1(b).hexdigest()} for n, b in files]
+        def one(name: str, content: bytes) -> dict[str, Any]:
+            git = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+            file = {"type": "file", "path": name, "size": len(content), "oid": git}
+            large = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
+            return {**file, "lfs": large} if _is_large(name) else file
+
+        return [one(name, content) for name, content in sorted(self.repos[repo].items())]
 
     def _preupload(self, repo: str, asked: dict[str, Any]) -> dict[str, Any]:
         def mode(path: str) -> str:
-            return "lfs" if path.endswith((".parquet", ".png")) else "regular"
+            return "lfs" if _is_large(path) else "regular"
 
         return {
             "files": [
@@ -135,6 +144,10 @@ class Hub:
         return 200, {"success": True, "commitOid": f"{len(self.commits):040x}", "commitUrl": url}
 
 
+def _is_large(path: str) -> bool:
+    return path.endswith((".parquet", ".png"))
+
+
 def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -144,14 +157,20 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             if self.command != "PUT":
                 hub.tokens.add(self.headers.get("Authorization"))
             status, value = hub.answer(self.command, self.path, body)
-            answer = json.dumps(value).encode()
+            answer = value if isinstance(value, bytes) else json.dumps(value).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(answer)))
+            if isinstance(value, bytes):
+                self.send_header("ETag", f'"{hashlib.sha1(value).hexdigest()}"')
+                self.send_header("X-Repo-Commit", "0" * 40)
+            elif isinstance(value, dict) and "code" in value:
+                self.send_header("X-Error-Code", value["code"])
             self.end_headers()
-            self.wfile.write(answer)
+            if self.command != "HEAD":
+                self.wfile.write(answer)
 
-        do_GET = do_POST = do_PUT = _serve  # noqa: N815
+        do_GET = do_HEAD = do_POST = do_PUT = _serve  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             """Tests are quiet."""

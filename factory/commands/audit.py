@@ -36,7 +36,7 @@ from factory.stages.judge import judge as ask
 from factory.store import Workspace, open_run
 
 DEFAULT_JUDGE = "gpt-4o"
-AUDITED = ("audit.json", "audit.md", "audit.png", "judgments.parquet")
+AUDITED = ("audit.json", "audit.md", "audit.html", "audit.png", "judgments.parquet")
 """What the stage leaves."""
 
 

@@ -17,7 +17,9 @@ from factory.exports.check import require
 from factory.exports.eval_files import EVAL_FORMATS
 from factory.exports.facts import Lengths
 from factory.exports.hub import push
+from factory.exports.hub import require_free as require_free_on_hub
 from factory.exports.mix import mix as mix_in
+from factory.exports.remote import require_free as require_free_there
 from factory.exports.remote import send, url_of
 from factory.exports.run_facts import run_seed
 from factory.exports.write import Exported, require_free
@@ -80,6 +82,10 @@ def export(
     root = _run_root(pairs)
     job = Job(format, options, _seed_of(root) if seed is None else seed, root, shown)
     url = url_of(out) if out is not None else None
+    if url is not None:
+        require_free_there(url, format)
+    if options.push_to_hub is not None:
+        require_free_on_hub(options.push_to_hub, format, private=options.private)
     if out is not None and url is None:
         require_apart(Path(out), _read_from(pairs, options))
     with _folder(None if url else out) as folder:

@@ -8,6 +8,7 @@ from factory.commands.report import BY as REPORT_BY
 from factory.commands.report import REPORT
 from factory.commands.train import TRAINED
 from factory.config import Config
+from factory.exports.hub import require_free as require_free_on_hub
 from factory.outputs import tables_of
 from factory.readers.places import places
 from factory.store import RunFolder
@@ -27,7 +28,7 @@ def inputs_of(config: Config) -> list[str]:
 
 
 def require_free(folder: RunFolder, config: Config) -> None:
-    """Raise ConfigError where something that the run did not write stands where it will, at any of its stages."""
+    """Raise ConfigError where something that the run did not write stands where it will, at any stage or on the Hub."""
     folder.record.require_free(HEAD, RUN, changed_too=False)
     folder.record.require_free([REPORT], REPORT_BY, changed_too=False)
     there = [path.name for path in (folder.root / "iterations").glob("*") if path.name.isdecimal()]
@@ -40,3 +41,6 @@ def require_free(folder: RunFolder, config: Config) -> None:
     stages |= {f"exports/{name}": (f"{name}/",) for name in config.export.formats}
     for name, makes in stages.items():
         folder.require_free(name, makes)
+    repo, pushed = config.export.push_to_hub, folder.root / "exports/push.manifest.json"
+    if repo is not None and not pushed.is_file():
+        require_free_on_hub(repo, config.export.formats[0], private=config.export.private)

@@ -1,14 +1,21 @@
 """Pushing an export to the Hub: one commit holds the whole data set, so that readers see the old one or the new one."""
 
+import hashlib
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from factory.errors import ConfigError, FactoryError, first_line
-from factory.exports.write import exported, is_shard
+from factory.exports import exporter
+from factory.exports.elsewhere import Standing, record_text
+from factory.exports.write import README, exported, places_in, places_of
+from factory.ownership import RECORD, Record
 from factory.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -20,6 +27,7 @@ _WHAT_TO_DO = {
     401: f"the Hub does not accept the token in {TOKEN}; give one with write access",
     403: f"the token in {TOKEN} may not write there; give one with write access",
     404: "there is no such user or organisation, or the token may not see it",
+    412: "somebody else wrote there meanwhile; run it again",
     413: "a file is too large for the Hub; lower export.shard_rows",
     429: "the Hub asks to slow down; run the same command again later",
 }
@@ -53,20 +61,37 @@ def check_token(repo: str) -> str | None:
     return None
 
 
+def require_free(repo: str, format: str, *, private: bool = False) -> None:  # noqa: A002
+    """Raise ConfigError where an export cannot be pushed to `repo`: no token, no such name, public, or files of others.
+
+    FactoryError when the Hub refuses or cannot be reached. Nothing is changed there.
+    """
+    with _asking(repo) as api:
+        _standing(api, repo, private)[0].require_free(places_of(exporter(format)))
+
+
 def push(folder: Path, repo: str, *, private: bool = False, progress: Progress | None = None) -> str:
     """Push the files of `folder` to the data set `repo` (USER/NAME), made if need be; returns its address.
 
-    Shards of an earlier export that are no longer part of it are removed in the same commit. Run again after an
-    interruption, it sends only what has not arrived. The token is read from HF_TOKEN, the address from HF_ENDPOINT.
-    Raises ConfigError without a token or for a name that is none, FactoryError when the Hub refuses.
+    Files of an earlier export that are no longer part of it, by the record that lies there, are removed in the same
+    commit; a README.md that somebody wrote or changed there is left alone. Run again after an interruption, it sends
+    only what has not arrived. The token is read from HF_TOKEN, the address from HF_ENDPOINT. Raises ConfigError without
+    a token, for a name that is none, or a foreign file in the way, FactoryError when the Hub refuses.
     """
+    with _asking(repo) as api:
+        return _commit(api, folder, repo, private, progress or Silent())
+
+
+@contextmanager
+def _asking(repo: str) -> Iterator["HfApi"]:
+    """The Hub; what goes wrong with it is one sentence."""
     token = token_for(repo)
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, token=token)
     try:
-        return _commit(api, folder, repo, private, progress or Silent())
+        yield api
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         raise FactoryError(f"pushing to {repo}: {_WHAT_TO_DO.get(status, first_line(error))}") from None
@@ -78,20 +103,58 @@ def push(folder: Path, repo: str, *, private: bool = False, progress: Progress |
         raise FactoryError(f"pushing to {repo}: {what}") from None
 
 
+def _standing(api: "HfApi", repo: str, private: bool) -> tuple[Standing, str | None]:
+    """What lies in a repository, and its latest commit."""
+    from huggingface_hub.errors import RepositoryNotFoundError
+    from huggingface_hub.hf_api import RepoFile
+
+    try:
+        found = api.repo_info(repo, repo_type="dataset")
+    except RepositoryNotFoundError:
+        return Standing(repo, {}, {}), None
+    if private and not found.private:
+        raise ConfigError(f"{repo} exists already and is public; make it private on the Hub or push to another name")
+    tree = api.list_repo_tree(repo, repo_type="dataset", recursive=True)
+    found_files = [each for each in tree if isinstance(each, RepoFile)]
+    files = {each.path: [each.lfs.sha256 if each.lfs else each.blob_id] for each in found_files}
+    record = _fetched(api, repo, RECORD) if RECORD in files else None
+    return Standing.of(f"{api.endpoint}/datasets/{repo}", files, record), found.sha
+
+
+def _fetched(api: "HfApi", repo: str, name: str) -> str:
+    with TemporaryDirectory() as folder:
+        place = api.hf_hub_download(repo, name, repo_type="dataset", local_dir=folder, force_download=True)
+        return Path(place).read_text(encoding="utf-8", errors="replace")
+
+
+def _marks(path: Path) -> list[str]:
+    """What the Hub calls the contents: as a file of git's, and as a large one."""
+    git, large = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False), hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            git.update(block)
+            large.update(block)
+    return [git.hexdigest(), large.hexdigest()]
+
+
 def _commit(api: "HfApi", folder: Path, repo: str, private: bool, said: Progress) -> str:
     from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
 
     address = str(api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True))
-    if private and not api.repo_info(repo, repo_type="dataset").private:
-        raise ConfigError(f"{repo} exists already and is public; make it private on the Hub or push to another name")
-    there = set(api.list_repo_files(repo, repo_type="dataset"))
-    files = {path.relative_to(folder).as_posix(): path for path in exported(folder)}
-    stale = sorted(name for name in there if is_shard(name) and name not in files)
+    there, latest = _standing(api, repo, private)
+    files = {path.relative_to(folder).as_posix(): path for path in exported(folder) if path.name != RECORD}
+    there.require_free([*files, *places_in(files)])
+    if README in files and not there.owns(README):
+        said.say(f"{repo}: its README.md is not the factory's, or was changed there, and is left as it is")
+        del files[README]
+    record = record_text(Record.read(folder), {name: _marks(path) for name, path in files.items()}).encode()
     operations: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = []
     operations += [CommitOperationAdd(path_in_repo=name, path_or_fileobj=path) for name, path in files.items()]
-    operations += [CommitOperationDelete(path_in_repo=name) for name in stale]
+    operations += [CommitOperationAdd(path_in_repo=RECORD, path_or_fileobj=record)]
+    operations += [CommitOperationDelete(path_in_repo=name) for name in there.stale(files)]
     said.say(f"pushing {len(files)} files to {address}")
-    api.create_commit(repo, operations, commit_message="Export of sso-factory", repo_type="dataset")
+    said_there = "Export of sso-factory"
+    api.create_commit(repo, operations, commit_message=said_there, repo_type="dataset", parent_commit=latest)
     return address
 
 

@@ -1,13 +1,22 @@
 """Sending an export to where fsspec reaches: s3://, gs://, memory:// and the like."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from factory.errors import ConfigError, FactoryError, MissingExtraError
-from factory.exports.write import exported, is_shard
-from factory.ownership import RECORD
+from factory.exports import exporter
+from factory.exports.elsewhere import ANY, Marks, Standing, record_text
+from factory.exports.write import README, exported, places_in, places_of
+from factory.ownership import RECORD, Record
 from factory.readers.sources import refusals
 
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "oci", "oss"})
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+):/{1,2}(?P<rest>[^/].*)", re.IGNORECASE)
 
 
@@ -19,19 +28,33 @@ def url_of(out: str | Path) -> str | None:
     return f"{found['scheme'].lower()}://{found['rest'].rstrip('/')}"
 
 
-def send(folder: Path, url: str) -> list[str]:
-    """Copy the files of an export to `url`, README.md last, and remove shards of an earlier one; returns addresses.
+def require_free(url: str, format: str) -> None:  # noqa: A002
+    """Raise ConfigError where files that no export wrote stand in the way of one at `url`; nothing is changed there."""
+    with _asking(url) as (system, root):
+        _standing(system, root, url).require_free(places_of(exporter(format)))
 
-    Raises MissingExtraError or ConfigError where nothing speaks the scheme, FactoryError when the place refuses.
+
+def send(folder: Path, url: str) -> list[str]:
+    """Copy the files of an export to `url`, README.md last, and remove those of an earlier one; returns addresses.
+
+    The record that lies there says which are; a README.md that somebody wrote or changed there is left alone. Raises
+    MissingExtraError or ConfigError where nothing speaks the scheme or a foreign file is in the way, FactoryError when
+    the place refuses.
     """
+    with _asking(url) as (system, root):
+        names = _copy(folder, system, root, _standing(system, root, url))
+        return [f"{url.split('://', 1)[0]}://{root.lstrip('/')}/{name}" for name in names]
+
+
+@contextmanager
+def _asking(url: str) -> Iterator[tuple["AbstractFileSystem", str]]:
+    """The file system and the place within it; what goes wrong with it is one sentence."""
     import fsspec
 
-    scheme = url.split("://", 1)[0]
     try:
-        system, root = fsspec.core.url_to_fs(url)
-        return _copy(folder, system, root, scheme)
+        yield fsspec.core.url_to_fs(url)
     except ImportError as error:
-        if scheme == "s3":
+        if url.startswith("s3://"):
             raise MissingExtraError("s3", "s3fs") from None
         raise ConfigError(f"{url}: {error}") from None
     except ValueError as error:
@@ -40,15 +63,48 @@ def send(folder: Path, url: str) -> list[str]:
         raise FactoryError(f"{url}: cannot be written ({error}); check the address and your credentials") from None
 
 
-def _copy(folder: Path, system: "fsspec.AbstractFileSystem", root: str, scheme: str) -> list[str]:  # type: ignore[name-defined]  # noqa: F821
-    files = sorted(exported(folder), key=lambda path: (path.name == "README.md", path.as_posix()))
-    names = [path.relative_to(folder).as_posix() for path in files]
-    system.makedirs(root, exist_ok=True)
-    for path, name in zip(files, names, strict=True):
-        system.makedirs(f"{root}/{name}".rsplit("/", 1)[0], exist_ok=True)
-        system.put_file(str(path), f"{root}/{name}")
+def _standing(system: "AbstractFileSystem", root: str, url: str) -> Standing:
     system.invalidate_cache()
-    there = [str(found).removeprefix(root).lstrip("/") for found in system.find(root)]
-    for stale in sorted(name for name in there if is_shard(name) and name not in names):
-        system.rm_file(f"{root}/{stale}")
-    return [f"{scheme}://{root.lstrip('/')}/{name}" for name in names if name != RECORD]
+    files = _listed(system, root)
+    record = system.cat_file(f"{root}/{RECORD}").decode("utf-8", "replace") if RECORD in files else None
+    return Standing.of(url, files, record)
+
+
+def _listed(system: "AbstractFileSystem", root: str) -> dict[str, Marks]:
+    """Name to size, and the hash that the place gives, where it gives one."""
+    try:
+        found = system.find(root, detail=True)
+    except FileNotFoundError:
+        return {}
+    return {
+        str(path).removeprefix(root).lstrip("/"): [f"{mark} {info[mark]}" for mark in ("size", "ETag") if mark in info]
+        for path, info in found.items()
+    }
+
+
+def _make_folder(system: "AbstractFileSystem", path: str) -> None:
+    """Make a folder where a place has such; in an object store a bucket would be made, by a slip of the pen."""
+    protocols = {system.protocol} if isinstance(system.protocol, str) else set(system.protocol)
+    if not protocols & _OBJECT_STORES:
+        system.makedirs(path, exist_ok=True)
+
+
+def _copy(folder: Path, system: "AbstractFileSystem", root: str, there: Standing) -> list[str]:
+    """The record goes first, so that what is there is known for an export's own however this ends."""
+    files = sorted(exported(folder), key=lambda path: (path.name == README, path.as_posix()))
+    sent = {path.relative_to(folder).as_posix(): path for path in files if path.name != RECORD}
+    there.require_free([*sent, *places_in(sent)])
+    if not there.owns(README):
+        sent.pop(README, None)
+    record, stale = Record.read(folder), there.stale(sent)
+    _make_folder(system, root)
+    system.pipe_file(f"{root}/{RECORD}", record_text(record, {**there.own, **dict.fromkeys(sent, (ANY,))}).encode())
+    for name, path in sent.items():
+        _make_folder(system, f"{root}/{name}".rsplit("/", 1)[0])
+        system.put_file(str(path), f"{root}/{name}")
+    for name in stale:
+        system.rm_file(f"{root}/{name}")
+    system.invalidate_cache()
+    now = _listed(system, root)
+    system.pipe_file(f"{root}/{RECORD}", record_text(record, {name: now[name] for name in sent}).encode())
+    return list(sent)

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +35,11 @@ def places_of(target: Format) -> list[str]:
     """What an export in a format may write, and what a reader would take for its data, README.md aside."""
     data = ["train.json", "test.json", "train/", "test/", INFO] if target.json else ["data/train-*", "data/test-*"]
     return [*data, *(f"plots/{name}.png" for name in PLOTS)]
+
+
+def places_in(names: Collection[str]) -> list[str]:
+    """What a reader would take for data of an export that holds the files named."""
+    return ["train.json", "test.json", "train/", "test/"] if INFO in names else ["data/train-*", "data/test-*"]
 
 
 def require_free(out: Path, format: str) -> Record:  # noqa: A002

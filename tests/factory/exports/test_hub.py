@@ -1,20 +1,25 @@
 """Pushing against a stand-in for the Hub: one commit, stale shards gone, resumable, the token from the environment."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub.constants as hub_constants
 import pytest
 
+import factory
 from factory.config import Export
 from factory.errors import ConfigError, FactoryError
 from factory.exports.hub import push
 from factory.exports.write import export
+from factory.ownership import RECORD
 from tests.hub import Hub
 from tests.pairs import pairs
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 TOKEN = "hf_secret_of_the_test"
+PROMPTS = "examples/prompts.jsonl"
+RUN = {"prompts": {"paths": [PROMPTS]}, "policy": {"model": "scripted"}, "engine": "scripted"}
 
 
 @pytest.fixture
@@ -42,7 +47,9 @@ def test_the_folder_arrives_in_one_commit(hub: Hub, tmp_path: Path) -> None:
     address = push(folder, "someone/pairs", private=True)
     assert address == f"{hub.url}/datasets/someone/pairs"
     assert set(hub.repos["someone/pairs"]) == names(folder) - {".hidden"}
-    assert all((folder / name).read_bytes() == content for name, content in hub.repos["someone/pairs"].items())
+    sent = hub.repos["someone/pairs"]
+    assert all((folder / name).read_bytes() == sent[name] for name in sent if name != RECORD)
+    assert set(json.loads(sent[RECORD])["files"]) == set(sent) - {RECORD}
     assert len(hub.commits) == 1
     assert hub.private["someone/pairs"]
     assert hub.tokens == {f"Bearer {TOKEN}"}
@@ -55,6 +62,35 @@ def test_shards_of_an_earlier_export_go_in_the_same_commit_and_other_files_stay(
     push(folder, "someone/pairs")
     assert set(hub.repos["someone/pairs"]) == names(folder) | {"notes/train-of-thought.md"}
     assert len(hub.commits) == 2
+
+
+FOREIGN = ("data/train-00000-of-00009.parquet", "data/train-00000-of-00001.parquet", "plots/lengths.png")
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_foreign_file_in_the_way_is_refused_before_any_work(name: str, hub: Hub, tmp_path: Path) -> None:
+    hub.repos["someone/pairs"], hub.private["someone/pairs"] = {name: b"theirs"}, True
+    for command in (
+        lambda: factory.export("no-such-file.jsonl", "rm", push_to_hub="someone/pairs"),
+        lambda: factory.run(RUN | {"export": {"push_to_hub": "someone/pairs"}}, tmp_path / "run"),
+    ):
+        with pytest.raises(ConfigError, match=f"someone/pairs/{name} was not written by sso-factory"):
+            command()
+    assert hub.repos["someone/pairs"] == {name: b"theirs"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {".lock"}
+
+
+def test_a_file_that_was_changed_there_is_refused_and_a_readme_is_left_alone(hub: Hub, tmp_path: Path) -> None:
+    push(exported(tmp_path / "a"), "someone/pairs")
+    hub.repos["someone/pairs"]["README.md"] = b"their card"
+    push(exported(tmp_path / "b", test_share=0), "someone/pairs")
+    there = hub.repos["someone/pairs"]
+    assert there["README.md"] == b"their card"
+    assert not any(name.startswith("data/test") for name in there)
+    there["data/train-00000-of-00001.parquet"] = b"theirs"
+    with pytest.raises(ConfigError, match=r"train-00000-of-00001\.parquet was changed since"):
+        push(exported(tmp_path / "c"), "someone/pairs")
+    assert there["data/train-00000-of-00001.parquet"] == b"theirs"
 
 
 def test_pushing_the_same_again_changes_nothing(hub: Hub, tmp_path: Path) -> None:
