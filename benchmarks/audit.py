@@ -9,6 +9,9 @@ a set of pairs is made in which the better reply is the chosen one with probabil
 95 % intervals for the share of right labels among all of them are compared with that share. `agreement`: Wilson's
 interval for the judge's verdicts; `labels`: Wilson's for the labels, with the finite population; `PPI++`: as published;
 `estimate`: factory.estimate.
+
+The second table is of `audit --certify`: simulated streams of pairs in random order, how often the certificate was
+false, and how many pairs it took.
 """
 
 import argparse
@@ -24,11 +27,14 @@ ROOT = Path(__file__).parent.parent
 sys.path[0] = str(ROOT)
 
 from factory.statistics.estimate import fit
+from factory.statistics.sequential import ABOVE, BELOW, Certifier
 from factory.statistics.shares import normal_quantile, score_interval
 
 JUDGES = ("GPT-4", "PaLM2", "ChatGPT")
 SHARES, LABELS = (0.8, 0.9), (50, 100)
 Z = normal_quantile(0.95)
+FIXED = 385
+"""So many pairs give a 95 % interval of 5 points either side at most, whatever the share is."""
 Floats = NDArray[np.float64]
 
 
@@ -118,12 +124,43 @@ def cell(better: Floats, share: float, labels: int, draws: int, seed: int = 0) -
     return {name: (covered[name] / draws, widths[name] / draws) for name in METHODS}
 
 
+def bounds(test: Certifier, pairs: int) -> tuple[Floats, Floats]:
+    """By number drawn, 1 to `pairs`: the fewest right ones that certify `above`, and the most that certify `below`."""
+    above, below = np.full(pairs, np.inf), np.full(pairs, -1.0)
+    least, most = 0, -1
+    for drawn in range(1, pairs + 1):
+        while least <= drawn and test.verdict(least, drawn) != ABOVE:
+            least += 1
+        while most + 1 <= drawn and test.verdict(most + 1, drawn) == BELOW:
+            most += 1
+        above[drawn - 1], below[drawn - 1] = least, most
+    return above, below
+
+
+def certificates(streams: int, pairs: int = 1000, share: float = 0.75) -> None:
+    """Print a row per truth: the share of false certificates, and pairs looked at, beside a sample fixed beforehand."""
+    above, below = bounds(Certifier(pairs, share), pairs)
+    print(f"\n| right of {pairs:,} | false certificates of {share:.0%} | pairs, mean | 95 % within | of {FIXED} |")
+    print("|---|---|---|---|---|")
+    for right in (550, 650, 700, 749, 750, 800, 850, 950):
+        rng, looked, false = np.random.default_rng(right), [], 0
+        for _ in range(streams):
+            seen = (rng.permutation(pairs) < right).cumsum()
+            told = (seen >= above) | (seen <= below)
+            first = int(told.argmax())
+            false += bool(seen[first] >= above[first]) != (right / pairs >= share)
+            looked.append(first + 1)
+        mean, most = np.mean(looked), np.quantile(looked, 0.95)
+        print(f"| {right} | {false / streams:.2%} | {mean:.0f} | {most:.0f} | {mean / FIXED:.0%} |", flush=True)
+
+
 def main() -> None:
     """Parse, measure each cell, print a row of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--verdicts", type=Path, help="Parquet of recorded verdicts")
     parser.add_argument("--strategy", default="Vanilla", help="of the file's ways of asking, this one")
     parser.add_argument("--draws", type=int, default=4000)
+    parser.add_argument("--streams", type=int, default=10_000, help="of the certificates, for each truth")
     asked = parser.parse_args()
     judges = made_up() if asked.verdicts is None else recorded(asked.verdicts, asked.strategy)
     print(f"| judge (votes for the better reply) | right | labels | {' | '.join(METHODS)} | against labels |")
@@ -135,6 +172,7 @@ def main() -> None:
                 shown = " | ".join(f"{covered:.1%}, {width:.3f}" for covered, width in found.values())
                 gain = found["estimate"][1] / found["labels"][1] - 1
                 print(f"| {name} ({better.mean():.1%}) | {share} | {labels} | {shown} | {gain:+.1%} |", flush=True)
+    certificates(asked.streams)
 
 
 if __name__ == "__main__":

@@ -127,6 +127,7 @@ def filter_(pairs: tuple[str, ...], out: Path, config: Path | None, judgments: P
 @click.option("--base-url", help="OpenAI-compatible server; otherwise OPENAI_BASE_URL, or OpenAI itself.")
 @click.option("--sample", type=click.IntRange(min=1), help="Judge this many, stratified by iteration and feature.")
 @click.option("--config", type=click.Path(path_type=Path), help="YAML of an audit block: judge (with prices), sample.")
+@click.option("--certify", type=float, metavar="SHARE", help="Ask until it is certain whether so many are right.")
 @click.option("--gold", metavar="COLUMN|FILE", help="People's labels of some pairs: chosen, rejected or tie, or 1/2.")
 @click.option("--allow-self", is_flag=True, help="Allow a judge that generated or filtered the pairs.")
 @_dry

@@ -136,7 +136,8 @@ def status(stages: Sequence["StageStatus"], found: "Bill") -> str:
 def audit(found: "AuditReport | Estimate") -> str:
     """The headline numbers of an audit, or of its estimate."""
     headline = table(["measure", "value"], [[name, value] for name, value in found.headline().items()])
-    meaning = textwrap.fill(getattr(found, "meaning", ""), _WIDTH)
+    says = getattr(found, "meaning", "")
+    meaning = textwrap.fill(f"{says}.", _WIDTH) if says else ""
     warnings = "\n".join(getattr(found, "warnings", []))
     parts = [warnings, headline, meaning, *_form(getattr(found, "said", []))]
     return "\n\n".join(part for part in parts if part)

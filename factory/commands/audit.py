@@ -30,9 +30,12 @@ from factory.stages.audit import report
 from factory.stages.audit_model import AuditReport
 from factory.stages.audit_sample import Estimate, check_independent, estimate, rough_tokens, wrote
 from factory.stages.audit_sample import sample as sample_pairs
+from factory.stages.certify import Certified, certified_by_labels, with_certificate
+from factory.stages.certify import certify as certified
 from factory.stages.gold import is_file
 from factory.stages.judge import PanelMember
 from factory.stages.judge import judge as ask
+from factory.statistics.sequential import Certifier
 from factory.store import Workspace, open_run
 
 DEFAULT_JUDGE = "gpt-4o"
@@ -48,6 +51,7 @@ def audit(
     base_url: str | None = None,
     sample: int | None = None,
     gold: str | None = None,
+    certify: float | None = None,
     config: Audit | Mapping[str, Any] | str | Path | None = None,
     allow_self: bool = False,
     dry_run: bool = False,
@@ -59,14 +63,16 @@ def audit(
     `judge` is a model's name or a whole judge block, `base_url` an OpenAI-compatible server; `config` is an audit
     block (or the path of a YAML with its keys) for prices and the like, beside which the other arguments win. `sample`
     None judges all pairs. `gold` names a column that says which reply is right, or a file of people's labels, as
-    `review` writes them; labelled pairs are sampled first. `dry_run` returns an Estimate and sends nothing.
+    `review` writes them; labelled pairs are sampled first. With `certify`, a share, pairs
+    are judged in random order (at most `sample`) until it is certain whether at least so many are right; with `gold`
+    the labels are held against it. `dry_run` returns an Estimate and sends nothing.
     The same call goes on where a killed one stopped. Raises ConfigError for a judge that wrote or filtered the pairs,
     unless `allow_self`.
     """
     shown = progress or Silent()
     settings = _settings(judge, base_url, sample, config, allow_self)
     require_apart(Path(out), places(pairs))
-    subject = _subject(pairs, settings, gold, seed, shown)
+    subject = _subject(pairs, settings, gold, seed, shown, certify)
     if dry_run:
         return _estimate(subject.pairs, settings.judge)
     inputs = {
@@ -74,13 +80,14 @@ def audit(
         "judge": judge_fingerprint(settings.judge, None),
         "sample": settings.sample,
         "gold": fingerprint(gold) if gold is not None and is_file(gold) else gold,
+        "certify": certify,
         "seed": seed,
     }
 
     def build(work: Workspace) -> dict[str, Any]:
         with EngineRoom(shown, Spending(Path(out))) as room:
             member = open_panel([settings.judge], None, room, work.journal)[0]
-            told = about(pairs, subject.seen, settings.judge, seed, settings.sample, gold)
+            told = about(pairs, subject.seen, settings.judge, seed, settings.sample, gold, certify)
             return _measure(work.path, subject, member, seed, told).model_dump(mode="json")
 
     with open_run(Path(out), shown) as folder:
@@ -131,6 +138,10 @@ class _Subject(NamedTuple):
     seen: Seen
     gold: pl.DataFrame | None = None
     """[pair_id, gold]: what people said of some of the pairs."""
+    certify: float | None = None
+    """The share to be certified."""
+    most: int | None = None
+    """Pairs to ask about at most, where the judge's answers decide how many."""
 
 
 def _settings(
@@ -153,15 +164,23 @@ def _settings(
 
 
 def _subject(
-    pairs: PairsLike | Sequence[PairsLike], settings: _Settings, gold: str | None, seed: int, shown: Progress
+    pairs: PairsLike | Sequence[PairsLike],
+    settings: _Settings,
+    gold: str | None,
+    seed: int,
+    shown: Progress,
+    certify: float | None,
 ) -> _Subject:
+    if certify is not None:
+        Certifier(1, certify)  # what is no share is told before anything is read
     split = read_pairs(pairs)
     recorded = recorded_votes(pairs)
     if not settings.allow_self:
         policies = split.kept.select(pl.col("policy").unique()).collect(engine="streaming")["policy"].to_list()
         check_independent(settings.judge, policies, recorded["judge"].unique().to_list())
     labels = None if gold is None else read_gold(gold, split.kept, pairs)
-    drawn = sample_pairs(split.kept, settings.sample, seed, labels)
+    whole = certify is not None and labels is None  # drawn while the judge is asked
+    drawn = sample_pairs(split.kept, None if whole else settings.sample, seed, labels)
     unread = split.rejected.select(pl.len()).collect(engine="streaming").item()
     if unread:
         shown.say(f"{unread:,} rows are no usable pairs and are left out")
@@ -170,7 +189,7 @@ def _subject(
     if labels is not None:
         _tell_labels(labels, drawn, shown)
     rows = split.kept.select(pl.len()).collect(engine="streaming").item()
-    return _Subject(drawn, recorded, Seen(rows, unread, drawn.height), labels)
+    return _Subject(drawn, recorded, Seen(rows, unread, drawn.height), labels, certify, settings.sample)
 
 
 def _tell_labels(labels: pl.DataFrame, drawn: pl.DataFrame, shown: Progress) -> None:
@@ -209,16 +228,30 @@ def _estimate(pairs: pl.DataFrame, judge: Judge) -> Estimate:
 
 def _measure(out: Path, subject: _Subject, member: PanelMember, seed: int, told: About) -> AuditReport:
     """Ask the judge, and write what comes of it into `out`. EngineError when it answered nothing at all."""
-    votes = ask(subject.pairs, [member], rule=None, seed=draw(seed, "audit"))
+    asked = _ask(subject, member, draw(seed, "audit"))
+    pairs, votes = asked.pairs, asked.votes
     if votes["error"].null_count() == 0:
         raise EngineError(
             f"the judge {member.config.name} answered none of {len(votes):,} questions: {votes['error'][0]}"
         )
     name = member.config.name
     others = subject.recorded.filter(pl.col("judge") != name)
-    policies = subject.pairs["policy"].unique().to_list() if "policy" in subject.pairs.columns else []
+    policies = pairs["policy"].unique().to_list() if "policy" in pairs.columns else []
     own = wrote(member.config, policies)
-    found = report(subject.pairs, pl.concat([votes, others]), name, seed, subject.gold, own)
+    found = report(pairs, pl.concat([votes, others]), name, seed, subject.gold, own)
+    if asked.certificate is not None:
+        found = with_certificate(found, asked.certificate)
     conform(votes, JUDGMENTS).write_parquet(out / "judgments.parquet")
-    write_audit(out, found, told, examples(subject.pairs, votes, name, seed))
+    told = told.model_copy(update={"sampled": pairs.height})
+    write_audit(out, found, told, examples(pairs, votes, name, seed))
     return found
+
+
+def _ask(subject: _Subject, member: PanelMember, seed: int) -> Certified:
+    """Both orders of every pair; or of as many as a certificate takes."""
+    share, gold = subject.certify, subject.gold
+    if share is not None and gold is None:
+        return certified(subject.pairs, subject.most, member, share, seed)
+    votes = ask(subject.pairs, [member], rule=None, seed=seed)
+    by_labels = None if share is None or gold is None else certified_by_labels(subject.pairs, gold, share)
+    return Certified(subject.pairs, votes, by_labels)

@@ -23,11 +23,17 @@ class Seen(NamedTuple):
 
 
 def about(
-    pairs: PairsLike | Sequence[PairsLike], seen: Seen, judge: Judge, seed: int, size: int | None, gold: str | None
+    pairs: PairsLike | Sequence[PairsLike],
+    seen: Seen,
+    judge: Judge,
+    seed: int,
+    size: int | None,
+    gold: str | None,
+    certify: float | None,
 ) -> About:
     """Of an audit of files, frames and folders."""
     named = [Path(given).name if isinstance(given, str | Path) else "DATA" for given in as_list(pairs)]
-    options = {"--judge": judge.name, "--sample": size, "--gold": gold and Path(gold).name}
+    options = {"--judge": judge.name, "--sample": size, "--certify": certify, "--gold": gold and Path(gold).name}
     words = [f"{option} {shlex.quote(str(value))}" for option, value in options.items() if value is not None]
     command = " ".join(["sso-factory audit", *map(shlex.quote, named), *words, "--out DIR"])
     return _about(sources(pairs), seen, judge, seed, command, None)

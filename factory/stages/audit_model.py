@@ -118,13 +118,48 @@ class Estimated(Strict):
                 f"{share} is agreement: so often {judge} prefers the reply called chosen, in both orders. It is no"
                 " accuracy: the judge may be wrong itself, and how often, only labels by people can tell (--gold)"
             )
-        of = f"accuracy: {share} of all {self.n:,} pairs are labelled right, by {self.n_gold:,} labels of people"
+        of = (
+            f"Accuracy {share}: so many of all {self.n:,} pairs are labelled right, by {self.n_gold:,} labels of people"
+        )
         if self.n_gold == self.n:
             return f"{of}, which are all there are"
         more = f"{self.needed:,} labels more would halve the interval"
         if self.method == "labels":
             return f"{of} alone, to which the judge adds nothing; {more}"
         return f"{of} and the judge's votes, which are as good as {self.worth:,} labels; {more}"
+
+
+class Certificate(Strict):
+    """Whether at least a share of all pairs are right, told as soon as it was certain, see `factory.statistics`."""
+
+    share: float
+    """What was to be certified."""
+    measure: str
+    """`agreement`: right is a pair whose chosen reply the judge prefers, in both orders; `accuracy`: that people do."""
+    verdict: str
+    """`above`: at least the share; `below`: less; `undecided`."""
+    risk: float
+    """That a certificate is false, at most."""
+    right: int
+    drawn: int
+    """Pairs looked at, in random order."""
+    pairs: int
+    """Pairs there are."""
+    low: float
+    """The share of right ones among all pairs is at least this, at that risk, however often one looks."""
+    high: float
+
+    def says(self, judge: str) -> str:
+        """The certificate in a sentence."""
+        who = judge if self.measure == "agreement" else "people"
+        looked = f"of {self.drawn:,} pairs {who} preferred the reply called chosen in {self.right:,}"
+        if self.verdict == "undecided":
+            return f"Not certain whether it is {self.share:.1%} of all {self.pairs:,} pairs or less: {looked}"
+        more = "at least" if self.verdict == "above" else "less than"
+        return (
+            f"Certified at a risk of {self.risk:.0%}: the {self.measure} is {more} {self.share:.1%} of all"
+            f" {self.pairs:,} pairs; {looked}"
+        )
 
 
 class Confound(Strict):
@@ -185,6 +220,8 @@ class AuditReport(Strict):
     """right / (right + wrong)"""
     estimate: Estimated | None = None
     """None in audits of older versions."""
+    certificate: Certificate | None = None
+    """Where a share was to be certified."""
     measure: str = "agreement"
     """What `estimate` is of: agreement with the judge, or accuracy where people labelled pairs."""
     meaning: str = ""
@@ -216,7 +253,7 @@ class AuditReport(Strict):
             "wrong": self.wrong,
             "invalid, beside them": self.invalid,
             "agreement with the judge: right / n": self.accuracy_without_unsure,
-            "  95 % interval": _span(self.wilson_low, self.wilson_high),
+            **self._interval(),
             "  where it decided: right / (right + wrong)": self.accuracy_decided,
             "  unsure counted in: (right + unsure) / n": self.accuracy_with_unsure,
             "flip rate": self.flip_rate,
@@ -231,6 +268,13 @@ class AuditReport(Strict):
         if self.gold is not None:
             shown["judge's accuracy on gold labels"] = self.gold.accuracy_without_unsure
         return shown
+
+    def _interval(self) -> dict[str, object]:
+        """Of the agreement; where what was seen decided when to stop, the one that holds at any time."""
+        found = self.certificate
+        if found is None or found.measure != "agreement":
+            return {"  95 % interval": _span(self.wilson_low, self.wilson_high)}
+        return {"  each end at 95 %, at any time, unread wrong": _span(found.low, found.high)}
 
 
 def _span(low: float | None, high: float | None) -> str | None:

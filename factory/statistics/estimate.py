@@ -86,7 +86,7 @@ def estimate(judgments: pl.DataFrame, gold: pl.DataFrame | None, confidence: flo
         method=ASSISTED if found.weights else LABELS,
         n=n,
         n_gold=m,
-        worth=_worth(found, n, m, confidence),
+        worth=_worth(found.spread, n, m, confidence) if found.weights else 0,
         needed=_needed(found, n, m, confidence),
         effective_judges=effective.judges,
         effective_from=effective.measured_on,
@@ -121,7 +121,7 @@ def fit(scores: NDArray[np.float64], right: NDArray[np.float64], confidence: flo
     alone = normal_quantile(confidence) ** 2 * (1 / m - 1 / n)
     share, spread, unexplained, weights = float(labels.mean()), alone, 1.0, 0
     assisted = _assisted(_predictors(scores, m), known, labels, confidence) if 0 < share < 1 and m < n else None
-    if assisted is not None and _width(assisted[0], assisted[1]) < _width(share, spread):
+    if assisted is not None and _worth(assisted[1], n, m, confidence) and _width(*assisted[:2]) < _width(share, spread):
         share, spread, unexplained, weights = assisted
     low, high = score_interval(share, spread)
     least = float(labels.sum()) / n  # the labels that are known bound what can be
@@ -169,11 +169,9 @@ def _weights(scores: NDArray[np.float64], labels: NDArray[np.float64]) -> tuple[
     return weights, 0
 
 
-def _worth(found: Fit, n: int, m: int, confidence: float) -> int:
+def _worth(spread: float, n: int, m: int, confidence: float) -> int:
     """Labels alone whose interval is as wide, less those there are."""
-    if not found.weights:
-        return 0
-    return max(0, round(1 / (found.spread / normal_quantile(confidence) ** 2 + 1 / n)) - m)
+    return max(0, round(1 / (spread / normal_quantile(confidence) ** 2 + 1 / n)) - m)
 
 
 def _needed(found: Fit, n: int, m: int, confidence: float) -> int:

@@ -237,7 +237,7 @@ def test_labels_in_a_file_make_agreement_accuracy(tmp_path: Path) -> None:
     assert fewer.estimate.model_dump() == pytest.approx(expected._asdict())
     written = json.loads((tmp_path / "out" / "audit.json").read_text())
     assert written["estimate"]["n_gold"] == 9
-    assert written["meaning"].startswith("accuracy: ")
+    assert written["meaning"].startswith("Accuracy ")
     assert "is agreement" in json.loads((tmp_path / "alone" / "audit.json").read_text())["meaning"]
 
 

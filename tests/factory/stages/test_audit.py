@@ -218,7 +218,7 @@ def test_without_labels_it_is_agreement_and_with_them_accuracy() -> None:
     expected = factory.estimate(votes, gold.select("pair_id", right=pl.col("gold") == "chosen"))
     assert (labelled.measure, labelled.estimate.n, labelled.estimate.n_gold) == ("accuracy", 25, 10)
     assert (expected.n, expected.n_gold) == (20, 10)
-    assert labelled.meaning.startswith("accuracy: ")
+    assert labelled.meaning.startswith("Accuracy ")
     assert "of all 25 pairs are labelled right, by 10 labels of people" in labelled.meaning
 
 

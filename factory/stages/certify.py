@@ -1,0 +1,87 @@
+"""A share certified while the judge is asked: pairs in random order, in small parts, until the answer is certain."""
+
+from typing import NamedTuple
+
+import polars as pl
+
+from factory.schema import JUDGMENTS
+from factory.stages.audit_model import AuditReport, Certificate
+from factory.stages.gold import CHOSEN
+from factory.stages.judge import PanelMember
+from factory.stages.judge import judge as ask
+from factory.statistics.sequential import RISK, Certifier
+from filters.coin import toss_expr
+from filters.votes import verdicts
+
+_PART = 8
+"""Fewest pairs asked about at once: a smaller part would save few questions and keep the judge waiting."""
+
+
+class Certified(NamedTuple):
+    """What was asked until the certificate was there."""
+
+    pairs: pl.DataFrame
+    votes: pl.DataFrame
+    certificate: Certificate | None
+
+
+def in_random_order(pairs: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """The pairs by a seeded hash of their ids: the same order whatever theirs was."""
+    return pairs.with_columns(toss_expr(f"certify {seed}").alias("__toss")).sort("__toss", "pair_id").drop("__toss")
+
+
+def certify(pairs: pl.DataFrame, most: int | None, member: PanelMember, share: float, seed: int) -> Certified:
+    """Ask the judge about `pairs`, in random order, until it is certain whether at least `share` of them are right.
+
+    Right is a pair whose chosen reply it prefers in both orders; every other is not, an unreadable one among them. A
+    part is never larger than a certificate takes at the least, or than a few pairs; `most` pairs are asked about.
+    """
+    ordered, test = in_random_order(pairs, seed), Certifier(pairs.height, share)
+    most = pairs.height if most is None else min(most, pairs.height)
+    votes, right, drawn = JUDGMENTS.empty(), 0, 0
+    while drawn < most and test.verdict(right, drawn) is None:
+        part = ordered.slice(drawn, min(max(_PART, test.at_least(right, drawn)), most - drawn))
+        said = ask(part, [member], rule=None, seed=seed)
+        right += int((verdicts(said).collect()["verdict"] == "right").sum())
+        votes, drawn = pl.concat([votes, said]), drawn + part.height
+    found = certificate(test, right, drawn, pairs.height, share, "agreement")
+    return Certified(ordered.head(drawn), votes.sort("pair_id", "judge", "order"), found)
+
+
+def certified_by_labels(pairs: pl.DataFrame, gold: pl.DataFrame, share: float) -> Certificate:
+    """The same of the labels there are, however often more were given and looked at: at least `share` are right."""
+    labels = gold.join(pairs, on="pair_id", how="semi")["gold"]
+    right = int(labels.eq(CHOSEN).sum())
+    return certificate(Certifier(pairs.height, share), right, len(labels), pairs.height, share, "accuracy")
+
+
+def certificate(test: Certifier, right: int, drawn: int, pairs: int, share: float, measure: str) -> Certificate:
+    """What `right` of `drawn` pairs say."""
+    ends = test.ends(right, drawn)
+    verdict = test.verdict(right, drawn)
+    return Certificate(
+        share=share,
+        measure=measure,
+        verdict=verdict or "undecided",
+        risk=RISK,
+        right=right,
+        drawn=drawn,
+        pairs=pairs,
+        low=ends.low,
+        high=ends.high,
+    )
+
+
+def with_certificate(report: AuditReport, found: Certificate) -> AuditReport:
+    """The report of the drawn pairs, opening with the certificate.
+
+    Intervals of a fixed number of pairs do not hold where what was seen decided when to stop: those of agreement become
+    the ends of the confidence sequence.
+    """
+    says = f"{found.says(report.judge)}. {report.meaning}"
+    if found.measure == "accuracy" or report.estimate is None:
+        return report.model_copy(update={"certificate": found, "meaning": says})
+    share = {"accuracy": found.right / found.drawn if found.drawn else None, "low": found.low, "high": found.high}
+    estimate = report.estimate.model_copy(update=share)
+    says = f"{found.says(report.judge)}. {estimate.meaning(report.judge)}"
+    return report.model_copy(update={"certificate": found, "estimate": estimate, "meaning": says})
