@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # What editors and type checkers see; at run time each is loo
     from factory.checking import check as check
     from factory.commands.audit import audit as audit
     from factory.commands.estimate import estimate as estimate
+    from factory.commands.explain import explain as explain
     from factory.commands.export import export as export
     from factory.commands.filter import filter_pairs
     from factory.commands.init import init as init
@@ -49,6 +50,7 @@ _PUBLIC = {
     "audit": "factory.commands.audit:audit",
     "estimate": "factory.commands.estimate:estimate",
     "export": "factory.commands.export:export",
+    "explain": "factory.commands.explain:explain",
     "report": "factory.commands.report:report",
     "train": "factory.commands.train:train",
     "review": "factory.commands.review:review",

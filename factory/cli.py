@@ -197,6 +197,16 @@ def train(pairs: tuple[str, ...], policy: str, out: Path, sets: tuple[str, ...],
         click.echo(show.training(done))
 
 
+@main.command()
+@click.argument("name", required=False)
+@click.option("--all", "every", is_flag=True, help="Print the whole reference as Markdown.")
+def explain(name: str | None, every: bool) -> None:
+    """Say what NAME is: a configuration key, filter, option, reason, column, format, layout or exit code."""
+    if every == bool(name):
+        raise click.UsageError("give a NAME, such as gamma or not_judged, or --all")
+    click.echo(show.reference() if name is None else "\n\n".join(entry.text for entry in factory.explain(name)))
+
+
 @main.group()
 def reward() -> None:
     """Train reward models on pairs, and measure them."""

@@ -177,12 +177,14 @@ class Config(Strict):
     prompts: Prompts
     policy: Policy = Policy()
     engine: EngineBlock = TransformersEngine()
+    """What the policy runs on, told apart by `kind`; a text alone is the kind."""
     principles: Principles = Principles()
     sampling: Sampling = Sampling()
     training: Training = Training()
     filters: list[dict[str, Any]] | None = None
     """A list of {use: name, …}; null is the paper preset."""
     judges: list[Judge] = Field(default_factory=list)
+    """Who votes on the pairs, where a filter needs votes; a text alone is a judge's name."""
     export: Export = Export()
     audit: Audit = Audit()
 

@@ -145,6 +145,34 @@ REJECTED = Table(
     },
 )
 
+REASONS: Mapping[str, Mapping[str, str]] = {
+    "read": {
+        "unreadable": "the row cannot be read as a pair or a prompt; the detail says why",
+        "prompts_differ": "chosen and rejected answer different turns",
+        "empty_prompt": "there is no turn before the reply, or the last one is empty",
+        "empty_chosen": "the chosen reply is missing or empty",
+        "empty_rejected": "the rejected reply is missing or empty",
+        "identical": "chosen and rejected say the same",
+        "bad_roles": "the turns are not a system message at most, then user, assistant, and so on in turn",
+        "tool_turns": "a turn calls a tool or is by one",
+        "not_text": "a turn holds no text, or something beside text",
+    },
+    "prompts": {
+        "over_limit": "beyond prompts.limit, by a seeded draw",
+        "too_long": "too long for the model's context; the detail is its length in tokens",
+    },
+    "triples": {
+        "failed": "a request failed; the detail is what the engine said",
+        "empty_chosen": "the chosen reply is empty",
+        "empty_rejected": "the rejected reply is empty",
+        "empty_original": "the original reply is empty",
+        "equal_replies": "two of the three replies are the same but for spacing",
+        "leak": "chosen or rejected calls itself what it was told to be",
+        "same_pair": "an earlier sample of the prompt gave this very pair",
+    },
+}
+"""Every token that reading and the stages of the line can give; a filter's own stand beside it, in its `reasons`."""
+
 ORDERS = ("chosen_first", "rejected_first")
 
 

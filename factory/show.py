@@ -193,3 +193,10 @@ def _brief(value: Any) -> Any:
 def training(found: Any) -> str:
     """Where the policy lies and how its training went."""
     return table(["measure", "value"], [[name, _brief(value)] for name, value in found.facts.items()])
+
+
+def reference() -> str:
+    """The reference page, without a line break at its end."""
+    from factory.commands.explain import page
+
+    return page().rstrip("\n")

@@ -5,7 +5,7 @@ all filters' measures are computed together in one streaming pass over the texts
 table of measures, among the rows that earlier filters kept, and so may look at other rows (duplicates, balance).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import polars as pl
@@ -28,6 +28,8 @@ class Filter(Strict):
 
     name: ClassVar[str]
     """What `use` calls it, and the `filter` column of what it rejects."""
+    reasons: ClassVar[Mapping[str, str]]
+    """Every token that `reason` can give, and what it means."""
 
     @property
     def needs_votes(self) -> bool:
@@ -68,3 +70,9 @@ def first_of(*cases: tuple[pl.Expr, str]) -> pl.Expr:
 def either_reply(chosen: pl.Expr, rejected: pl.Expr, token: str) -> pl.Expr:
     """`both_<token>`, `chosen_<token>` or `rejected_<token>` for what is true of the replies, null for neither."""
     return first_of((chosen & rejected, f"both_{token}"), (chosen, f"chosen_{token}"), (rejected, f"rejected_{token}"))
+
+
+def sided(token: str, meaning: str) -> dict[str, str]:
+    """What the tokens of `either_reply` mean."""
+    who = {"both": "each reply", "chosen": "the chosen reply", "rejected": "the rejected reply"}
+    return {f"{side}_{token}": f"{name} {meaning}" for side, name in who.items()}

@@ -1,6 +1,6 @@
 """`decontaminate`: pairs that share text with a benchmark's prompts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +27,12 @@ class Decontaminate(Filter):
     """
 
     name: ClassVar[str] = "decontaminate"
+    reasons: ClassVar[Mapping[str, str]] = {
+        "exact": "a turn or reply is a benchmark prompt",
+        "13_gram": "13 words in a row are those of a benchmark prompt",
+        "8_grams": "over half of a benchmark prompt's runs of 8 words are there",
+        "whole": "all of a short benchmark prompt stands in a turn or reply",
+    }
 
     files: tuple[str, ...] = Field(min_length=1)
     """Prompt files of benchmarks: Parquet, JSONL, JSON or CSV with a column of prompts; text, a prompt per line."""

@@ -1,5 +1,6 @@
 """`degenerate`: pairs that hold no preference, because a reply is empty or two replies are the same."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import polars as pl
@@ -15,6 +16,14 @@ class Degenerate(Filter):
     """
 
     name: ClassVar[str] = "degenerate"
+    reasons: ClassVar[Mapping[str, str]] = {
+        "empty_chosen": "the chosen reply is empty",
+        "empty_rejected": "the rejected reply is empty",
+        "empty_original": "the original reply is empty",
+        "identical": "chosen and rejected say the same",
+        "original_is_chosen": "the original reply says what chosen says",
+        "original_is_rejected": "the original reply says what rejected says",
+    }
 
     def measures(self) -> dict[str, pl.Expr]:
         """The reason itself: it depends on one row alone."""

@@ -1,5 +1,6 @@
 """`duplicate`: one pair of those that say the same."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import polars as pl
@@ -27,6 +28,11 @@ class Duplicate(Filter):
     """
 
     name: ClassVar[str] = "duplicate"
+    reasons: ClassVar[Mapping[str, str]] = {
+        "exact": "an earlier pair says the same in prompt, chosen and rejected; the detail is its id",
+        "near": "an earlier pair says nearly the same (MinHash)",
+        "contradiction": "another pair prefers the reply that this one rejects, for the same prompt",
+    }
 
     contradictions: Literal["keep", "drop"] = "keep"
     """What to do with two pairs of which one prefers the reply that the other rejects, for the same prompt: keep both

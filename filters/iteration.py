@@ -1,5 +1,6 @@
 """`iteration`: which iterations of which method count."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import polars as pl
@@ -18,6 +19,10 @@ class Iteration(Filter):
     """
 
     name: ClassVar[str] = "iteration"
+    reasons: ClassVar[Mapping[str, str]] = {
+        "iteration": "its iteration does not count for its method",
+        "method": "no key covers its method",
+    }
 
     keep: dict[str, frozenset[int]] = Field(default_factory=lambda: dict(_PAPER))
     """Iterations to keep, by method; "*" stands for every method not named, and for pairs without

@@ -1,13 +1,13 @@
 """`leak`: replies that tell which principle they were written under."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import ClassVar, Literal
 
 import polars as pl
 
 import principles
-from filters.base import Filter, either_reply
+from filters.base import Filter, either_reply, sided
 
 _THING = r"(?:response|reply|answer|version)"
 _ON_PURPOSE = r"(?:deliberately|intentionally|purposely|purposefully)"
@@ -17,6 +17,7 @@ class Leak(Filter):
     """Drops a pair when a reply names its principle, as in "Engaging response: …" or "As a dull answer, …"."""
 
     name: ClassVar[str] = "leak"
+    reasons: ClassVar[Mapping[str, str]] = sided("leak", "tells which principle it was written under")
 
     principles: tuple[str, ...] = ("sso",)
     """Principle sets (names or paths) whose adjectives give a reply away."""

@@ -1,5 +1,6 @@
 """`length_balance`: neither side may be given away by its length."""
 
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import ClassVar
 
@@ -24,6 +25,11 @@ class LengthBalance(Filter):
     """
 
     name: ClassVar[str] = "length_balance"
+    reasons: ClassVar[Mapping[str, str]] = {
+        "chosen_longer": "pairs whose chosen is longer were too many",
+        "rejected_longer": "pairs whose rejected is longer were too many",
+        "same_prompt": "another pair of its prompt is kept",
+    }
 
     max_mean_gap: float = Field(0.02, ge=0, le=1)
     """Largest relative difference of the mean lengths of chosen and rejected."""

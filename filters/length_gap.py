@@ -1,5 +1,6 @@
 """`length_gap`: replies whose lengths are too far apart."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import polars as pl
@@ -12,6 +13,9 @@ class LengthGap(Filter):
     """Drops a pair when |len(chosen) - len(rejected)|, in characters, is over `max_chars`."""
 
     name: ClassVar[str] = "length_gap"
+    reasons: ClassVar[Mapping[str, str]] = {
+        "gap": "one reply is longer than the other by more than the option allows",
+    }
 
     max_chars: int = Field(3000, ge=0)
     """Largest difference that is kept, characters; 3000 in the paper."""

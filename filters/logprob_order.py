@@ -1,11 +1,12 @@
 """`logprob_order`: the model itself must find the replies as likely as their principles say."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import polars as pl
 
 from factory.schema import logp_column
-from filters.base import Filter, either_reply, first_of
+from filters.base import Filter, either_reply, first_of, sided
 
 _RISING = {"chosen": ("bad", "plain", "good"), "rejected": ("good", "plain", "bad")}
 """Views under which a reply should become likelier from left to right."""
@@ -18,6 +19,10 @@ class LogprobOrder(Filter):
     """
 
     name: ClassVar[str] = "logprob_order"
+    reasons: ClassVar[Mapping[str, str]] = {
+        **sided("order", "is not as likely under the views as its principles say"),
+        "unscored": "a log-probability is missing",
+    }
 
     replies: tuple[Literal["chosen", "rejected"], ...] = ("chosen", "rejected")
     """Replies whose order is looked at."""

@@ -1,5 +1,6 @@
 """`margin`: how far the chosen reply must be ahead of the rejected one."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import polars as pl
@@ -19,6 +20,10 @@ class Margin(Filter):
     """
 
     name: ClassVar[str] = "margin"
+    reasons: ClassVar[Mapping[str, str]] = {
+        "small": "its margin, the detail, is below min",
+        "unknown": "it has no margin: votes without probabilities, or no scores",
+    }
 
     by: Literal["votes", "logprobs"] = "votes"
     """What the margin is measured by. Votes need judges that give identifier log-probabilities."""

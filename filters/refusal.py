@@ -1,11 +1,12 @@
 """`refusal`: replies that decline to answer."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import polars as pl
 from pydantic import Field, field_validator
 
-from filters.base import Filter, either_reply
+from filters.base import Filter, either_reply, sided
 
 _CANNOT = r"(?:can(?:no|['’]?)t|can not|won['’]?t|will not|(?:am|are|['’]m|['’]re) (?:unable|not able)|must decline)"
 _DO = (
@@ -28,6 +29,7 @@ class Refusal(Filter):
     """Drops a pair when one of `replies` opens by declining to answer."""
 
     name: ClassVar[str] = "refusal"
+    reasons: ClassVar[Mapping[str, str]] = sided("refusal", "opens by declining to answer")
 
     replies: tuple[Literal["chosen", "rejected"], ...] = ("chosen", "rejected")
     """Replies looked at; a set that teaches when to refuse looks at none or at `rejected` alone."""

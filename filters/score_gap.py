@@ -1,5 +1,6 @@
 """`score_gap`: how far the scores that came with the replies are apart."""
 
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -27,6 +28,12 @@ class ScoreGap(Filter):
     """
 
     name: ClassVar[str] = "score_gap"
+    reasons: ClassVar[Mapping[str, str]] = {
+        "tie": "both replies have the same score",
+        "inverted": "rejected has the higher score",
+        "small": "chosen is ahead by less than min",
+        "unscored": "a score is missing",
+    }
 
     columns: tuple[str, ...] | None = None
     """The columns with the scores of chosen and of rejected, or one with the gap itself; null: those known by name."""

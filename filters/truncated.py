@@ -1,5 +1,6 @@
 """`truncated`: replies that were cut by the length limit."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import polars as pl
@@ -13,6 +14,11 @@ class Truncated(Filter):
     """Drops a pair when one of `replies` ended because it reached the length limit; an unknown ending is kept."""
 
     name: ClassVar[str] = "truncated"
+    reasons: ClassVar[Mapping[str, str]] = {
+        "chosen_cut": "the chosen reply was cut by the length limit",
+        "rejected_cut": "the rejected reply was cut by the length limit",
+        "original_cut": "the original reply was cut by the length limit",
+    }
 
     replies: tuple[Reply, ...] = ("chosen", "rejected")
     """Replies that must have ended by themselves."""

@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from factory.cli import main
+from factory.commands.explain import page as page_of_reference
 from factory.commands.init import PRESETS
 from factory.config import Training
 from factory.exports import EXPORTERS
@@ -69,6 +70,12 @@ def test_there_are_lines_to_check() -> None:
 def test_the_check_bites(line: str) -> None:
     with pytest.raises(click.UsageError):
         understood(line)
+
+
+def test_the_reference_is_the_code_s() -> None:
+    assert (ROOT / "docs/reference.md").read_text(encoding="utf-8") == page_of_reference(), (
+        "write it anew: sso-factory explain --all > docs/reference.md"
+    )
 
 
 def links(page: Path) -> list[str]:

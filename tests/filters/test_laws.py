@@ -66,6 +66,8 @@ def test_every_filter_partitions_its_input_and_says_why(name, options):
     assert set(rejected["filter"]) == {name}
     assert rejected["reason"].null_count() == 0
     assert rejected["reason"].str.contains(r"^[a-z0-9_]+$").all()
+    (one,) = build([{"use": name, **options.get(name, {})}])
+    assert set(rejected["reason"]) <= set(one.reasons), "each token says in `reasons` what it means"
     (step,) = found.funnel.steps
     assert (step.kept, step.rejected) == (kept.height, rejected.height)
     assert dict(step.reasons) == dict(rejected["reason"].value_counts().iter_rows())

@@ -1,0 +1,195 @@
+"""`explain`: what a key, filter, reason, column, format, layout or exit code is, from where the code itself has it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pkgutil import resolve_name
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from factory import errors, schema
+from factory.config import Config, FiltersConfig
+from factory.errors import ConfigError, FactoryError
+from factory.exports import EXPORTERS
+from factory.readers.layouts import LAYOUTS
+from filters import FILTERS
+
+CONFIG_KEY, FILTER, OPTION, REASON = "configuration key", "filter", "filter option", "reason"
+COLUMN, FORMAT, LAYOUT, EXIT_CODE = "column", "export format", "pair layout", "exit code"
+KINDS = (CONFIG_KEY, FILTER, OPTION, REASON, COLUMN, FORMAT, LAYOUT, EXIT_CODE)
+"""Kinds of entries, in the order of the reference."""
+_TABLES = (schema.PROMPTS, schema.FEATURES, schema.CONTRAST, schema.SCORES, schema.JUDGMENTS, schema.REJECTED)
+_NEAREST = 4
+
+
+class Entry(NamedTuple):
+    """One thing that has a name."""
+
+    kind: str
+    """One of KINDS."""
+    name: str
+    """In full: `training.gamma`, `length_gap.max_chars`, `triples: leak`, `pairs.chosen`."""
+    meaning: str
+    facts: Mapping[str, str] = {}
+    """Further facts by name, such as type and default."""
+
+    @property
+    def text(self) -> str:
+        """As a terminal shows it."""
+        facts = "".join(f"\n  {name}: {value}" for name, value in self.facts.items())
+        return f"{self.name}  ({self.kind})\n  {self.meaning}{facts}"
+
+    def answers_to(self, name: str) -> bool:
+        """Whether `name` is its name, the last part of it, a longer path to it, or one of the values it may take."""
+        values = self.facts.get("one of", "").split(", ")
+        short = (self.name, self.name.rpartition(".")[2], self.name.rpartition(": ")[2])
+        return name in (*short, *values) or name.endswith(f".{self.name}")
+
+
+def explain(name: str) -> list[Entry]:
+    """What is called `name`, in full or by its last part; a value such as `ipo` finds the key that takes it.
+
+    Raises ConfigError, with the nearest names, where nothing is.
+    """
+    known = reference()
+    wanted = name.strip()
+    found = [entry for entry in known if entry.answers_to(wanted)]
+    if not found:
+        names = {short for entry in known for short in (entry.name, entry.name.split(".")[-1].split(": ")[-1])}
+        near = get_close_matches(wanted, sorted(names), n=_NEAREST, cutoff=0.6)
+        hint = f"did you mean {' or '.join(near)}?" if near else "the reference, docs/reference.md, lists all there is"
+        raise ConfigError(f"nothing is called {name!r}; {hint}")
+    return found
+
+
+def reference() -> list[Entry]:
+    """Every entry there is, kind by kind."""
+    return [*_keys(), *_filters(), *_reasons(), *_columns(), *_formats(), *_layouts(), *_exit_codes()]
+
+
+def page() -> str:
+    """The reference as a Markdown page: docs/reference.md."""
+    head = "# Reference\n\nEvery name the factory has, made by `sso-factory explain --all` from the code itself.\n"
+    known = reference()
+    parts = [_section(kind, [entry for entry in known if entry.kind == kind]) for kind in KINDS]
+    return "\n".join([head, *parts])
+
+
+def _section(kind: str, entries: Sequence[Entry]) -> str:
+    facts = list(dict.fromkeys(name for entry in entries for name in entry.facts))
+    rows = [["name", "meaning", *facts], ["---"] * (2 + len(facts))]
+    rows += [[f"`{entry.name}`", entry.meaning, *(entry.facts.get(name, "") for name in facts)] for entry in entries]
+    lines = ("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+    title = "Columns, by table" if kind == COLUMN else f"{kind[0].upper()}{kind[1:]}s"
+    return f"## {title}\n\n" + "\n".join(lines) + "\n"
+
+
+def _keys() -> Iterator[Entry]:
+    yield from _keys_of(Config, "")
+    for name, field in FiltersConfig.model_fields.items():
+        yield Entry(CONFIG_KEY, f"FILTERS.yaml: {name}", _meaning(field, ()), _typed(field, ()))
+
+
+def _keys_of(block: type[BaseModel], before: str, among: Mapping[str, str] | None = None) -> Iterator[Entry]:
+    """The keys of a block and of the blocks in it; blocks told apart by `kind` say which one a key is of."""
+    for name, field in block.model_fields.items():
+        inner = list(_blocks(field.annotation))
+        kinds = {one.model_fields["kind"].default: one for one in inner if "kind" in one.model_fields}
+        if name != "kind":
+            yield Entry(CONFIG_KEY, before + name, _meaning(field, inner), {**_typed(field, inner), **(among or {})})
+        if kinds and not before:  # an engine inside an engine, or a judge's, has the keys of the first
+            for kind, one in kinds.items():
+                yield from _keys_of(one, f"{name}.", {"engine": str(kind)})
+        elif not kinds:
+            for one in inner:
+                yield from _keys_of(one, f"{before}{name}.", among)
+
+
+def _meaning(field: FieldInfo, inner: Sequence[type[BaseModel]]) -> str:
+    said = field.description or (inner[0].__doc__ if inner else None) or ""
+    return " ".join(said.split())
+
+
+def _blocks(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _blocks(part)
+
+
+def _typed(field: FieldInfo, inner: Sequence[type[BaseModel]]) -> dict[str, str]:
+    facts = {}
+    choices = list(_choices(field.annotation))
+    if choices:
+        facts["one of"] = ", ".join(str(choice) for choice in choices)
+    if field.is_required():
+        facts["default"] = "must be given"
+    elif not inner and not isinstance(field.get_default(call_default_factory=True), BaseModel):
+        facts["default"] = _shown(field.get_default(call_default_factory=True))
+    return facts
+
+
+def _choices(annotation: Any) -> Iterator[Any]:
+    if get_origin(annotation) is Literal:
+        yield from get_args(annotation)
+        return
+    for part in get_args(annotation):
+        yield from _choices(part)
+
+
+def _shown(value: Any) -> str:
+    """A default as YAML writes it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple | set | frozenset):
+        return "[" + ", ".join(sorted(_shown(one) for one in value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_shown(key)}: {_shown(one)}" for key, one in sorted(value.items())) + "}"
+    return str(value)
+
+
+def _filters() -> Iterator[Entry]:
+    for name, place in FILTERS.items():
+        kind = resolve_name(place)
+        yield Entry(FILTER, name, " ".join((kind.__doc__ or "").split()))
+    for name, place in FILTERS.items():
+        for option, field in resolve_name(place).model_fields.items():
+            yield Entry(OPTION, f"{name}.{option}", _meaning(field, ()), _typed(field, ()))
+
+
+def _reasons() -> Iterator[Entry]:
+    sources = {**schema.REASONS, **{name: resolve_name(place).reasons for name, place in FILTERS.items()}}
+    for source, reasons in sources.items():
+        for token, meaning in reasons.items():
+            yield Entry(REASON, f"{source}: {token}", meaning)
+
+
+def _columns() -> Iterator[Entry]:
+    for table in _TABLES:
+        for name, column in table.columns.items():
+            facts = {"type": str(column.dtype), "may be null": "yes" if column.nullable else "no"}
+            yield Entry(COLUMN, f"{table.name}.{name}", column.meaning, facts)
+
+
+def _formats() -> Iterator[Entry]:
+    for name, place in EXPORTERS.items():
+        module = place.partition(":")[0]
+        about = " ".join((resolve_name(module).__doc__ or "").split())
+        yield Entry(FORMAT, name, about, {"columns": ", ".join(resolve_name(place).fields)})
+
+
+def _layouts() -> Iterator[Entry]:
+    for name, layout in LAYOUTS.items():
+        yield Entry(LAYOUT, name, layout.about)
+
+
+def _exit_codes() -> Iterator[Entry]:
+    kinds = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, FactoryError)]
+    said: dict[int, list[str]] = {0: ["done"]}
+    for kind in kinds[1:]:
+        said.setdefault(kind.exit_code, []).append(" ".join((kind.__doc__ or "").split()))
+    for code, meanings in sorted(said.items()):
+        yield Entry(EXIT_CODE, str(code), " ".join(meanings))
