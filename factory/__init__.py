@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # What editors and type checkers see; at run time each is loo
     from factory.commands.reward import reward_score as reward_score
     from factory.commands.reward import reward_train as reward_train
     from factory.commands.status import status as status
+    from factory.commands.trace import trace as trace
     from factory.commands.train import train as train
     from factory.errors import ConfigError as ConfigError
     from factory.errors import EngineError as EngineError
@@ -52,6 +53,7 @@ _PUBLIC = {
     "export": "factory.commands.export:export",
     "explain": "factory.commands.explain:explain",
     "report": "factory.commands.report:report",
+    "trace": "factory.commands.trace:trace",
     "train": "factory.commands.train:train",
     "review": "factory.commands.review:review",
     "reward_train": "factory.commands.reward:reward_train",

@@ -207,6 +207,14 @@ def explain(name: str | None, every: bool) -> None:
     click.echo(show.reference() if name is None else "\n\n".join(entry.text for entry in factory.explain(name)))
 
 
+@main.command()
+@click.argument("run_or_export", type=click.Path(path_type=Path))
+@click.argument("pair_id")
+def trace(run_or_export: Path, pair_id: str) -> None:
+    """Tell all that RUN_OR_EXPORT holds of the pair PAIR_ID: prompt, policies, principles, votes, measures."""
+    click.echo(show.trace(factory.trace(run_or_export, pair_id)))
+
+
 @main.group()
 def reward() -> None:
     """Train reward models on pairs, and measure them."""

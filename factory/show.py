@@ -18,6 +18,7 @@ from factory.terminal import describe_seconds
 if TYPE_CHECKING:
     from factory.checking import Found
     from factory.commands.status import StageStatus
+    from factory.commands.trace import Trace
     from factory.exports.bill import Bill
     from factory.forecast import Plan
     from factory.pipeline import Outcome
@@ -200,3 +201,24 @@ def reference() -> str:
     from factory.commands.explain import page
 
     return page().rstrip("\n")
+
+
+def trace(found: "Trace") -> str:
+    """A pair's history: what became of it, what it is made of, its votes and measures."""
+    parts = [f"{found.pair_id}\n{found.outcome}"]
+    for title, facts in (("prompt", found.prompt), ("principles", found.principles), ("sampling", found.sampling)):
+        lines = [f"  {name}: {_short(str(value))}" for name, value in facts.items() if value is not None]
+        parts += ["\n".join([title, *lines])] if lines else []
+    parts += ["\n".join(["policies", *(f"  {line}" for line in found.policies)])] if found.policies else []
+    parts += [_facts(title, rows) for title, rows in (("replies", found.replies), ("votes", found.votes)) if rows]
+    parts += [_facts("measures of the filters", found.measures)] if found.measures else []
+    return "\n\n".join(parts)
+
+
+def _facts(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """A block of rows, each on lines of its own: name and value of what it holds."""
+    lines = []
+    for row in rows:
+        named = [(name, value) for name, value in row.items() if value is not None and name != "pair_id"]
+        lines.append("  " + ", ".join(f"{name} {_short(_cell(value))}" for name, value in named))
+    return "\n".join([title, *lines])
