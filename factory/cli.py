@@ -75,18 +75,25 @@ def init(directory: Path, preset: str) -> None:
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Run folder, instead of run.dir.")
 @_set
 @click.option("--until", metavar="STAGE", help="Stop after a stage (prompts, features, 2/triples, filter, exports …).")
-@click.option("--no-check", is_flag=True, help="Do not ask each API model a tiny question first.")
+@click.option("--preview", type=click.IntRange(min=1), metavar="N", help="Make N prompts first; the run reuses them.")
+@click.option(
+    "--no-check",
+    "check",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Do not ask each API model a tiny question first.",
+)
 @_dry
-def run(
-    config: Path, run_dir: Path | None, sets: tuple[str, ...], until: str | None, no_check: bool, dry_run: bool
-) -> None:
+def run(config: Path, run_dir: Path | None, sets: tuple[str, ...], dry_run: bool, **options: Any) -> None:
     """Carry out CONFIG: generate, train, filter, export. The same command resumes a stopped run."""
     settings = factory.load_config(config, sets)
     progress = for_stream(sys.stderr)
     if dry_run:
-        click.echo(show.plan(factory.plan(settings, run_dir, until=until)))
+        click.echo(show.plan(factory.plan(settings, run_dir, until=options["until"])))
     else:
-        click.echo(show.outcome(factory.run(settings, run_dir, until=until, progress=progress, check=not no_check)))
+        made = factory.run(settings, run_dir, progress=progress, **options)
+        click.echo(show.outcome(made, options["preview"] or 3))
 
 
 @main.command()

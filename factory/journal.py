@@ -102,13 +102,27 @@ class Journal:
         record: dict[str, Any] = json.loads(self._file.readline())["value"]
         return record
 
+    def adopt(self, other: Path) -> None:
+        """Take over what another journal holds beside this one's, such as that of a preview; it need not be there."""
+        if not other.is_file():
+            return
+        with other.open("rb") as lines:
+            for line in lines:
+                key = _key_of(line) if line.endswith(b"\n") else None
+                if key is not None and key not in self._offsets:
+                    self._write(key, line)
+
     def append(self, key: str, value: dict[str, Any]) -> None:
         """Write the record and hand it to the operating system before returning, so that a kill cannot lose it."""
-        line = json.dumps({"key": key, "value": value}, separators=(",", ":")).encode() + b"\n"
+        self._write(
+            bytes.fromhex(key), json.dumps({"key": key, "value": value}, separators=(",", ":")).encode() + b"\n"
+        )
+
+    def _write(self, key: bytes, line: bytes) -> None:
         self._file.seek(0, os.SEEK_END)
         self._file.write(line)
         self._file.flush()
-        self._offsets[bytes.fromhex(key)] = self._end
+        self._offsets[key] = self._end
         self._end += len(line)
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from factory.journal import Journal, JournaledGenerator, JournaledScorer
 from factory.models.ref import ModelRef
 from factory.progress import Progress
 from factory.stages.judge import PanelMember
+from factory.stages.worthless import Watched
 from principles import template_of
 
 
@@ -48,9 +49,8 @@ class EngineRoom:
 
         `account` pays: engines that share one share their `max_cost`.
         """
-        return JournaledGenerator(
-            _RoomGenerator(self, block, model, account), journal, self._progress, name, setting_of(block, model)
-        )
+        engine = Watched(_RoomGenerator(self, block, model, account), name)
+        return JournaledGenerator(engine, journal, self._progress, name, setting_of(block, model))
 
     def scorer(self, block: EngineBlock, model: ModelRef, journal: Journal, name: str) -> JournaledScorer:
         """The scorer for `model`, likewise."""

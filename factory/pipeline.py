@@ -1,6 +1,8 @@
 """THE LINE: prompts in, a filtered preference dataset out."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
+from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,7 +10,9 @@ import factory
 from factory.checking import check_once
 from factory.commands.run_files import HEAD, RUN, inputs_of, require_free
 from factory.config import Config
+from factory.engines.api.accounts import FILE as SPENDING
 from factory.engines.api.accounts import Spending
+from factory.errors import ConfigError
 from factory.exports.bill import Bill, bill
 from factory.exports.document import versions
 from factory.load import settled
@@ -19,9 +23,10 @@ from factory.panel import EngineRoom
 from factory.preflight import last_stage, preflight
 from factory.processes import alone
 from factory.progress import Progress, Silent
+from factory.prompts_block import Budget
 from factory.rounds import draw_on
 from factory.steps import Generated, Steps
-from factory.store import RunFolder, Stage, StageReachedError, open_run
+from factory.store import RunFolder, Stage, StageReachedError, open_run, preview_of
 from filters.funnel import Funnel
 
 
@@ -83,14 +88,15 @@ def run(
     until: str | None = None,
     progress: Progress | None = None,
     check: bool = True,
+    preview: int | None = None,
 ) -> Outcome:
     """Carry out a configuration in its run folder, reusing every stage whose inputs are unchanged.
 
     `config` is a Config, its keys, or the path of a YAML file; `run_dir` overrides `run.dir`; `until` names the stage
     to stop after: `prompts`, `features`, …, `2/triples` for that of the second iteration, `exports` for the last of
-    these; `check` asks each API model one tiny question first, once in a run folder. Raises a FactoryError with one
-    sentence when the configuration, an input or an engine cannot be used; what
-    is done stays done.
+    these. `check` asks each API model one tiny question first, once in a run folder. `preview` makes that many prompts
+    end to end, in a folder beside the run's that ends in -preview; the run takes over the answers. Raises a
+    FactoryError with one sentence when the configuration, an input or an engine cannot be used; what is done stays.
     """
     alone("run")
     settings = settled(config, Config)
@@ -99,17 +105,37 @@ def run(
     last = last_stage(until, settings) if until else None
     root = Path(run_dir or settings.run.dir)
     require_apart(root, inputs_of(settings))
-    with open_run(root, shown, last) as folder, EngineRoom(shown, Spending(root, settings.run.max_cost)) as room:
+    with ExitStack() as opened:
+        folder = whole = opened.enter_context(open_run(root, shown, last))
+        room = opened.enter_context(EngineRoom(shown, Spending(root, settings.run.max_cost)))
+        if preview is not None:
+            whole.record.claim([SPENDING], SPENDING)
+            settings = _few(settings, preview)
+            folder = opened.enter_context(open_run(preview_of(root), shown, last))
         steps = Steps(settings, folder, room)
         require_free(folder, settings)
         if check:
-            check_once(settings, room, folder)
+            check_once(settings, room, whole)
         _write_head(folder, settings)
         try:
             return the_line(steps)
         except StageReachedError as reached:
             shown.say(f"stopped after {reached}, as asked")
-            return Outcome(root)
+            return Outcome(folder.root)
+
+
+def _few(config: Config, count: int) -> Config:
+    """The same for so many prompts, those that come first in the whole run too; nothing is pushed."""
+    if count < 1:
+        raise ConfigError("a preview is of one prompt or more")
+    prompts, iterations = config.prompts, config.run.iterations
+    few: dict[str, Any] = {"limit": min(count, prompts.limit or count)}
+    if prompts.target_pairs is not None:
+        few = {"per_round": ceil(count / iterations), "target_pairs": 1, "budget": Budget(requests=1)}
+    prompts = prompts.model_copy(update=few)
+    return config.model_copy(
+        update={"prompts": prompts, "export": config.export.model_copy(update={"push_to_hub": None})}
+    )
 
 
 def _write_head(folder: RunFolder, config: Config) -> None:

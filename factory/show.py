@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _WIDTH = 100
 _SAMPLE_CHARS = 160
+_MOST_PAIRS = 20
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> str:
@@ -75,8 +76,8 @@ def _form(confounds: Sequence[str]) -> list[str]:
     return ["\n".join([head, *(f"  {one}" for one in confounds)])] if confounds else []
 
 
-def outcome(found: "Outcome") -> str:
-    """The end of a run: funnel, three sample pairs, and where everything lies."""
+def outcome(found: "Outcome", pairs: int = 3) -> str:
+    """The end of a run: funnel, some of the kept pairs, and where everything lies."""
     if found.filtered is None:
         return f"The run folder is {found.root}"
     kept = pl.read_parquet(found.filtered.folder / "kept.parquet")
@@ -84,7 +85,7 @@ def outcome(found: "Outcome") -> str:
         funnel(found.funnel),
         *([found.drawn] if found.drawn else []),
         *filter(None, [bill(found.bill)]),
-        *(_sample(row) for row in kept.head(3).iter_rows(named=True)),
+        *(_sample(row) for row in kept.head(min(pairs, _MOST_PAIRS)).iter_rows(named=True)),
     ]
     places: list[tuple[str, Path | str]] = [("kept pairs", found.filtered.folder / "kept.parquet")]
     places += [("rejected pairs, with reasons", found.filtered.folder / "rejected.parquet")]

@@ -180,6 +180,7 @@ class RunFolder:
         began = time.monotonic()
         _prepare(partial, fingerprint)
         with Journal(journal_path) as journal:
+            journal.adopt(preview_of(self.root) / journal_path.relative_to(self.root))
             if journal.skipped:
                 self.progress.say(f"{name}: {journal.skipped} unreadable lines of the journal are left aside")
             facts = dict(build(Workspace(partial, journal)))
@@ -213,6 +214,11 @@ class RunFolder:
         for path in aside:
             self.progress.say(f"{name}: what stood in the way, changed by somebody else, is now {path}")
         return outputs
+
+
+def preview_of(root: Path) -> Path:
+    """Where the preview of the run in `root` lies."""
+    return root.with_name(f"{root.name}-preview")
 
 
 def adopted(root: Path) -> Record:
