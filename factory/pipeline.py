@@ -61,7 +61,7 @@ def the_line(steps: Steps) -> Outcome:
     made = []
     for iteration in steps.iterations():
         made.append(generate(steps, prompts, policy, iteration))
-        policy = steps.train(made[-1].scores, policy, iteration)
+        policy = steps.train(made[-1], policy, iteration)
     while (drawn := draw_on(steps, prompts, made)).round is not None:
         made.append(generate(steps, prompts, policy, drawn.round))
     filtered = steps.filter(made)

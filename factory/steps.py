@@ -15,6 +15,7 @@ from factory.commands.filter import FILTERED, filter_into
 from factory.commands.report import report_into
 from factory.commands.train import TRAINED
 from factory.config import Config
+from factory.engine_blocks import EngineBlock
 from factory.errors import ConfigError
 from factory.identity import draw
 from factory.journal import Journal
@@ -27,7 +28,7 @@ from factory.stages.features import allocate
 from factory.stages.parts import parts
 from factory.stages.prompts import in_portions, per_round, required, within_context
 from factory.stages.prompts import prompts as plan_portions
-from factory.stages.score import score
+from factory.stages.score import read_by, score
 from factory.stages.triples import triples
 from factory.store import RunFolder, Stage, Workspace
 from factory.views import view_messages
@@ -151,21 +152,25 @@ class Steps:
         return self.folder.table(f"iterations/{iteration}/triples", inputs, build)
 
     def scores(self, triples: Stage, policy: ModelRef, iteration: int) -> Stage:
-        """The log-probability of each reply under each view, by the policy that wrote them: training's reference."""
-        block = scorer_block(self.config.engine, self.config.training.method != "none")
+        """The log-probabilities that are read, by the policy that wrote the replies: training's reference."""
+        block = self._scorer_block()
+        wanted = read_by(self.config.training, self._filters)
 
         def build(journal: Journal) -> Iterator[Split]:
             scorer = self._room.scorer(block, policy, journal, f"scores {iteration}") if block else None
             for part in parts(triples.scan()):
-                yield Split(score(part, scorer))
+                yield Split(score(part, scorer, wanted))
 
         engine = block.fingerprint if block else None
-        inputs = {"triples": triples.digest, "policy": policy.identity, "engine": engine}
+        inputs = {"triples": triples.digest, "policy": policy.identity, "engine": engine, "measured": wanted}
         return self.folder.table(f"iterations/{iteration}/scores", inputs, build)
 
-    def train(self, scores: Stage, policy: ModelRef, iteration: int) -> ModelRef:
-        """The next policy, trained on the iteration's pairs."""
-        config = self.config.training
+    def train(self, made: Generated, policy: ModelRef, iteration: int) -> ModelRef:
+        """The next policy, trained on the iteration's pairs.
+
+        What decides it is what the loss reads: numbers that a filter alone reads may be measured later.
+        """
+        config, scores = self.config.training, made.scores
         if config.method == "none":
             return policy
         if not scores.facts["rows"]:
@@ -185,7 +190,8 @@ class Steps:
             )
 
         inputs = {
-            "scores": scores.digest,
+            "pairs": made.triples.digest,
+            "scored": scored.fingerprint if (scored := self._scorer_block()) else None,
             "policy": policy.identity,
             "training": config.model_dump(mode="json", exclude=training.SAME_WEIGHTS),
             "seed": self._seed,
@@ -251,6 +257,9 @@ class Steps:
             "judges": [judge_fingerprint(judge, self.config.engine) for judge in self.config.judges],
             "seed": self._seed,
         }
+
+    def _scorer_block(self) -> EngineBlock | None:
+        return scorer_block(self.config.engine, self.config.training.method != "none")
 
     def _generator(self, policy: ModelRef, journal: Journal, name: str) -> Any:
         return self._room.generator(self.config.engine, policy, journal, name)

@@ -61,6 +61,9 @@ class Training(Strict):
     """all: W weighs the whole loss, eq. 1; steering: G alone, as the authors' code does."""
     simpo_margin: float = Field(0.5, ge=0)
     """Target reward margin of SimPO (its gamma)."""
+    scores: Literal["needed", "all"] = "needed"
+    """Which of the nine log-probabilities of a pair (three replies, three views) are measured before training: those
+    that its loss, the run's filters or its report read, or all."""
     learning_rate: float = Field(5e-7, gt=0)
     """Peak learning rate."""
     lr_scheduler: str = "cosine"

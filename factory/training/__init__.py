@@ -14,7 +14,7 @@ TRAINERS: Mapping[str, str] = {
 }
 """How a policy is trained: here, in processes of its own, or not at all."""
 
-SAME_WEIGHTS = {"save_steps", "report_to", "logits_chunk", "launch"}
+SAME_WEIGHTS = {"save_steps", "report_to", "logits_chunk", "launch", "scores"}
 """Keys of the training block that change how training runs and not what comes of it."""
 
 

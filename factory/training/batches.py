@@ -12,8 +12,9 @@ from torch import Tensor
 
 from factory.identity import draw
 from factory.models.layout import Batch, Layout, buckets, layout
+from factory.training.conditionals import PLAIN, Conditional
 from factory.training.data import Example
-from factory.training.methods import Conditional, Method
+from factory.training.methods import Method
 from factory.training.sso import PairLogps, Scored, Terms
 
 
@@ -101,11 +102,8 @@ def computed(method: Method, micro: MicroBatch, sums: Tensor, counts: Tensor, re
             found = scored(objective.needed, sums[part], counts[part], given)
             parts.append((objective.terms(found), found))
     terms = _together([terms for terms, _ in parts], method)
-    chosen, rejected = (_beside([found[Conditional(name, "plain")] for _, found in parts]) for name in _PLAIN)
+    chosen, rejected = (_beside([found[reply] for _, found in parts]) for reply in PLAIN)
     return Computed(terms, PairLogps(chosen, rejected))
-
-
-_PLAIN = ("chosen", "rejected")
 
 
 def _together(parts: Sequence[Terms], method: Method) -> Terms:

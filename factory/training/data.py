@@ -14,7 +14,7 @@ from factory.errors import ConfigError
 from factory.models.chat import as_written, knows_system, prompt_ids, reply_ids
 from factory.models.layout import Encoded, Layout
 from factory.schema import REPLIES, VIEWS, logp_column
-from factory.training.methods import Conditional
+from factory.training.conditionals import Conditional
 from factory.views import Turns, views
 
 

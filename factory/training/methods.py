@@ -1,46 +1,15 @@
-"""Methods as presets: which terms of eq. 1 a configuration asks for, and which conditionals that takes."""
+"""Methods: eq. 1 as a configuration asks for it, from the log-probabilities of the conditionals it takes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from torch import Tensor
 
 from factory.config import Training
-from factory.schema import REPLIES, VIEWS
+from factory.training.conditionals import UNDER_BAD, WEIGHED, Conditional, Parts
 from factory.training.losses import Loss, base_loss
 from factory.training.sso import PairLogps, Scored, Terms, Views, combine, weight
-
-
-class Conditional(NamedTuple):
-    """A reply under a view: one of the log-probabilities that the loss is made of."""
-
-    reply: str
-    view: str
-
-
-WEIGHED: Mapping[str, tuple[Conditional, Conditional]] = {
-    "w": (Conditional("chosen", "plain"), Conditional("rejected", "plain")),
-    "w_prime": (Conditional("original", "good"), Conditional("original", "bad")),
-}
-"""What W (eq. 5) and W' (eq. 6) are made of; alpha is the share of the first."""
-
-
-@dataclass(frozen=True)
-class Preset:
-    """Which parts of eq. 1 a method has."""
-
-    steering: bool
-    weight: bool
-
-
-PRESETS: Mapping[str, Preset] = {
-    "sso": Preset(steering=True, weight=True),
-    "sso_no_w": Preset(steering=True, weight=False),
-    "sso_no_g": Preset(steering=False, weight=True),
-    "pbaa": Preset(steering=False, weight=False),
-    "annotated": Preset(steering=False, weight=False),
-}
 
 
 @dataclass(frozen=True)
@@ -64,18 +33,8 @@ class Method:
 
     @property
     def needed(self) -> tuple[Conditional, ...]:
-        """The conditionals the loss reads, view by view and reply by reply in the order of the schema."""
-        wanted = {Conditional("chosen", "plain"), Conditional("rejected", "plain")}
-        if self.steering is not None:
-            wanted |= {Conditional("chosen", "good"), Conditional("rejected", "good"), Conditional("chosen", "bad")}
-            wanted.add(Conditional(self._preferred_under_bad, "bad"))
-        if self.weight is not None:
-            wanted |= set(WEIGHED[self.weight])
-        return tuple(Conditional(r, v) for v in VIEWS for r in REPLIES if (r, v) in wanted)
-
-    @property
-    def _preferred_under_bad(self) -> str:
-        return "original" if self.steering == "original" else "rejected"
+        """The conditionals the loss reads, view by view."""
+        return Parts(self.steering, self.weight).needed
 
     def terms(self, scored: Mapping[Conditional, Scored]) -> Terms:
         """Eq. 1 from the log-probabilities of the needed conditionals."""
@@ -85,7 +44,7 @@ class Method:
 
         views = Views(pair("chosen", "rejected", "plain"))
         if self.steering is not None:
-            good, bad = pair("chosen", "rejected", "good"), pair(self._preferred_under_bad, "chosen", "bad")
+            good, bad = pair("chosen", "rejected", "good"), pair(UNDER_BAD[self.steering], "chosen", "bad")
             views = views._replace(good=good, bad=bad)
         return combine(self.loss, views, self._weight(scored), self.gamma / self.share, self.weight_scope)
 
@@ -98,11 +57,11 @@ class Method:
 
 def method_of(config: Training) -> Method:
     """The objective of a training block; method `none` is none and must not get here."""
-    preset = PRESETS[config.method]
+    parts = Parts.of(config)
     return Method(
         loss=base_loss(config),
-        steering=config.steering if preset.steering and config.gamma else None,
-        weight=config.weight if preset.weight else None,
+        steering=parts.steering,
+        weight=parts.weight,
         gamma=config.gamma,
         alpha=config.alpha,
         weight_gradient=config.weight_gradient,

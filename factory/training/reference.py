@@ -8,8 +8,8 @@ import polars as pl
 
 from factory.identity import digest
 from factory.schema import logp_column
+from factory.training.conditionals import Conditional
 from factory.training.data import Example
-from factory.training.methods import Conditional
 
 PART_PAIRS = 512
 """Pairs measured between two writes: what a kill can cost."""

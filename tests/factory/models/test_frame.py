@@ -10,8 +10,8 @@ from factory.models import chat
 from factory.models.ref import ModelRef
 from factory.reward.tokens import Reader as RewardReader
 from factory.schema import MESSAGES
+from factory.training.conditionals import Conditional
 from factory.training.data import Reader, encode
-from factory.training.methods import Conditional
 from tests.pairs import pair, user
 from tests.templates import SHAPES, tokenizer_of
 from tests.tiny import tiny_tokenizer

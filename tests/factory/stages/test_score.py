@@ -1,13 +1,17 @@
 """Scores: nine conditionals per pair, each in its own column, and null wherever something was not measured."""
 
 import math
+from pkgutil import resolve_name
 
 import polars as pl
+import pytest
 
+import filters
+from factory.config import Training
 from factory.engines.base import Reply, Score
 from factory.identity import pair_id
 from factory.schema import LOGPS, PAIRS, SCORES, check, conform
-from factory.stages.score import score
+from factory.stages.score import read_by, score
 from tests.answering import Answering, prompts_frame
 
 REPLY_VALUE = {"chosen": 1.0, "rejected": 2.0, "original": 3.0}
@@ -103,6 +107,52 @@ def test_old_numbers_are_replaced_and_a_pair_listed_twice_is_asked_once():
     made = score(pl.concat([pairs, pairs]), engine)
     assert len(engine.asked) == 3
     assert made["logp_chosen_plain"].to_list() == [-1.1, -1.1]
+
+
+SSO = ["chosen_plain", "chosen_good", "chosen_bad", "rejected_plain", "rejected_good", "original_bad"]
+
+
+def test_only_what_is_wanted_is_asked_and_the_rest_is_null():
+    engine = Answering(numbers)
+    (row,) = score(pairs_frame("a"), engine, ["logp_original_bad", "logp_chosen_plain"]).to_dicts()
+    asked = {request.id.split("/")[2]: [reply.text for reply in request.replies] for request in engine.asked}
+    assert asked == {"plain": ["chosen 0"], "bad": ["original 0"]}
+    known = {name: row[name] for name in LOGPS if row[name] is not None}
+    assert known == {"logp_chosen_plain": -1.1, "logp_original_bad": -3.3}
+
+
+@pytest.mark.parametrize(
+    ("options", "blocks", "read"),
+    [
+        ({}, [], SSO),
+        ({"method": "pbaa"}, [], ["chosen_plain", "rejected_plain"]),
+        ({"method": "none"}, [], ["chosen_plain", "rejected_plain"]),
+        ({"steering": "naive"}, [], [*SSO[:-1], "rejected_bad"]),
+        ({"method": "sso_no_g", "weight": "w_prime"}, [],
+         ["chosen_plain", "rejected_plain", "original_good", "original_bad"]),
+        ({}, [{"use": "logprob_order"}], [*SSO, "rejected_bad"]),
+        ({"method": "pbaa"}, [{"use": "duplicate"}, {"use": "margin", "by": "logprobs"}],
+         ["chosen_plain", "chosen_good", "chosen_bad", "rejected_plain", "rejected_good", "rejected_bad"]),
+        ({"method": "pbaa", "scores": "all"}, [], [name.removeprefix("logp_") for name in LOGPS]),
+    ],
+)  # fmt: skip
+def test_what_a_run_reads_is_what_its_loss_filters_and_report_read(options, blocks, read):
+    found = read_by(Training(**options), filters.build(blocks))
+    assert set(found) == {f"logp_{name}" for name in read}
+    assert list(found) == [name for name in LOGPS if name in found], "in the order of the schema"
+
+
+@pytest.mark.parametrize("use", filters.FILTERS)
+def test_no_filter_reads_a_number_that_is_not_measured(use):
+    """Whatever a filter's expressions name of the nine is asked for, the day the filter is added."""
+    kind = resolve_name(filters.FILTERS[use])
+    given = {name: ["x"] for name, field in kind.model_fields.items() if field.is_required()}
+    try:
+        made = kind.model_validate(given)
+    except ValueError:
+        pytest.skip("takes files")
+    named = {name for each in made.measures().values() for name in each.meta.root_names()} & LOGPS.keys()
+    assert named <= set(read_by(Training(method="none"), [made]))
 
 
 def test_no_pair_no_row():

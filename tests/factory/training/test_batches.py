@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from factory.models.layout import Encoded
 from factory.training.batches import MicroBatch, micro_batches, scored, steps, tensors
+from factory.training.conditionals import Conditional
 from factory.training.data import Example
-from factory.training.methods import Conditional
 
 
 def example(name, prompt=3, replies=(2, 1), views=1):

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from factory.config import METHODS, Training
-from factory.training.methods import PRESETS, Conditional, method_of
+from factory.training.conditionals import PRESETS, Conditional
+from factory.training.methods import method_of
 from factory.training.sso import Scored
 
 

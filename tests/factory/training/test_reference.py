@@ -6,8 +6,8 @@ import pytest
 
 from factory.models.layout import Encoded
 from factory.training import reference
+from factory.training.conditionals import Conditional
 from factory.training.data import Example
-from factory.training.methods import Conditional
 from factory.training.reference import complete, store_for
 
 NEEDED = [Conditional("chosen", "plain"), Conditional("rejected", "plain")]
