@@ -9,7 +9,18 @@ from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from factory.errors import EngineError
-from factory.identity import Messages, digest
+from factory.identity import Messages
+from factory.models.plain import (
+    controls_of,
+    marked,
+    masked,
+    masks_of,
+    pieces_of,
+    special_tokens,
+    spelled,
+    tokens_of,
+    whole_masks,
+)
 
 _REPLY = "\ue000reply\ue001"
 """Stands for a reply where a template is looked at."""
@@ -18,10 +29,10 @@ _REPLY = "\ue000reply\ue001"
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Messages, fold_system: bool = False) -> list[int]:
     """Token ids of a conversation up to where a reply begins: what it is sampled, scored and trained after.
 
-    Equal to the chat template's own tokens, generation prompt included, except that a special-token string inside a
-    content is spelled out as plain text. Where the template writes finished replies behind something else than its
-    generation prompt (a channel, an opened thought, a line end), it is what it writes before them. Raises EngineError
-    when the template refuses the conversation.
+    Equal to the chat template's own tokens, generation prompt included, except that what would become a control token
+    inside a content, as it stands or once the tokenizer has normalised it, is spelled out as plain text. Where the
+    template writes finished replies behind something else than its generation prompt (a channel, an opened thought, a
+    line end), it is what it writes before them. Raises EngineError when the template refuses the conversation.
     """
     turns = folded(messages) if fold_system else [dict(turn) for turn in messages]
     if frame_of(tokenizer).plain:
@@ -40,12 +51,12 @@ def conversation_ids(tokenizer: PreTrainedTokenizerBase, messages: Messages, fol
 
 def reply_ids(tokenizer: PreTrainedTokenizerBase, text: str, finished: bool) -> list[int]:
     """Token ids of a reply as the model would have written it; `finished` adds what the template ends it with."""
-    ids = _tokens(tokenizer, text, plain=True)
+    ids = spelled(tokenizer, text)
     if not finished:
         return ids
     frame = frame_of(tokenizer)
     between = "" if text.endswith(frame.between) else frame.between
-    return [*ids, *_tokens(tokenizer, between), frame.end]
+    return [*ids, *tokens_of(tokenizer, between), frame.end]
 
 
 def as_written(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
@@ -67,8 +78,8 @@ def template_part(tokenizer: PreTrainedTokenizerBase, text: str) -> str | None:
         return text
     before, after = _render(tokenizer, _asked(_REPLY), generate=False).split(_REPLY)
     turns = _asked(text)
-    masks = _masks(tokenizer, turns)
-    whole = _render(tokenizer, [_masked(turn, masks) for turn in turns], generate=False)
+    masks = masks_of(tokenizer, turns)
+    whole = _render(tokenizer, [masked(turn, masks) for turn in turns], generate=False)
     part = whole[len(before) : len(whole) - len(after)]
     if whole != before + part + after:
         return None
@@ -124,7 +135,7 @@ class _Special(NamedTuple):
 
 def _first_special(tokenizer: PreTrainedTokenizerBase, text: str) -> _Special | None:
     """The first control token of `text`, and the text before it."""
-    special, ids = _special(tokenizer), _tokens(tokenizer, text)
+    special, ids = special_tokens(tokenizer), tokens_of(tokenizer, text)
     for place, token in enumerate(ids):
         if token in special:
             return _Special(str(tokenizer.decode(ids[:place])), token)
@@ -183,16 +194,54 @@ def folded(messages: Messages) -> list[dict[str, str]]:
 def _conversation(
     tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]], *, generate: bool, until: str | None = None
 ) -> list[int]:
-    masks = _masks(tokenizer, turns)
-    text = _render(tokenizer, [_masked(turn, masks) for turn in turns], generate=generate)
+    """Ids of the conversation, special-token strings masked.
+
+    Where more control tokens come of it than the template writes, as a normaliser can make them, each content is
+    encoded apart, so that none does.
+    """
+    masks = masks_of(tokenizer, turns)
+    ids = _encoded(tokenizer, [masked(turn, masks) for turn in turns], masks, generate=generate, until=until)
+    controls = controls_of(tokenizer, len(tokenizer))
+    shape = tuple((turn["role"], bool(turn["content"].strip())) for turn in turns)
+    bare = _bare(tokenizer, tokenizer.get_chat_template(), shape, generate, until is not None)
+    if tuple(token for token in ids if token in controls) == bare:
+        return ids
+    whole = whole_masks(turns)
+    apart = [marked(turn, marker, keep=_REPLY) for turn, marker in zip(turns, whole, strict=True)]
+    return _encoded(tokenizer, apart, whole, generate=generate, until=until)
+
+
+def _encoded(
+    tokenizer: PreTrainedTokenizerBase,
+    turns: list[dict[str, str]],
+    masks: Mapping[str, str],
+    *,
+    generate: bool,
+    until: str | None,
+) -> list[int]:
+    """Ids of what the template writes of masked turns, up to `until`; what is masked is spelled out."""
+    text = _render(tokenizer, turns, generate=generate)
     if until is not None:
         text = text.rpartition(until)[0].rstrip(" ")
     if not masks:
-        return _tokens(tokenizer, text)
+        return tokens_of(tokenizer, text)
     ids: list[int] = []
-    for piece, special in _pieces(text, masks):
-        ids += _tokens(tokenizer, special, plain=True) if special else _tokens(tokenizer, piece)
+    for piece, special in pieces_of(text, masks):
+        ids += spelled(tokenizer, special) if special else tokens_of(tokenizer, piece)
     return ids
+
+
+@lru_cache(maxsize=256)
+def _bare(
+    tokenizer: PreTrainedTokenizerBase, template: str, shape: tuple[tuple[str, bool], ...], generate: bool, cut: bool
+) -> tuple[int, ...]:
+    """The control tokens that the template itself writes around turns of these roles, empty or not."""
+    turns = [{"role": role, "content": "x" if filled else ""} for role, filled in shape]
+    if cut:
+        turns[-1]["content"] = _REPLY
+    ids = _encoded(tokenizer, turns, {}, generate=generate, until=_REPLY if cut else None)
+    controls = controls_of(tokenizer, len(tokenizer))
+    return tuple(token for token in ids if token in controls)
 
 
 def _render(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]], generate: bool) -> str:
@@ -203,48 +252,3 @@ def _render(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]], gen
         )
     except (TemplateError, TypeError, ValueError) as error:
         raise EngineError(f"the chat template of {tokenizer.name_or_path} refuses the conversation: {error}") from error
-
-
-def _tokens(tokenizer: PreTrainedTokenizerBase, text: str, plain: bool = False) -> list[int]:
-    """Ids of `text` with nothing added; `plain` spells special-token strings out."""
-    if not text:
-        return []
-    return list(tokenizer(text, add_special_tokens=False, split_special_tokens=plain, verbose=False)["input_ids"])
-
-
-def _special(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
-    """Id and text of every control token, the unnamed ones included."""
-    named = zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True)
-    added = ((i, token.content) for i, token in tokenizer.added_tokens_decoder.items() if token.special)
-    return dict([*named, *added])
-
-
-def _masks(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]]) -> dict[str, str]:
-    """A marker for each special-token string that occurs in a content; longest first, markers occur nowhere."""
-    found = {
-        token for token in _special(tokenizer).values() if token and any(token in turn["content"] for turn in turns)
-    }
-    base = digest([turn["content"] for turn in turns])
-    ordered = sorted(found, key=lambda token: (-len(token), token))
-    return {f"\ue000{base}-{i}\ue001": token for i, token in enumerate(ordered)}
-
-
-def _masked(turn: Mapping[str, str], masks: Mapping[str, str]) -> dict[str, str]:
-    content = turn["content"]
-    for marker, token in masks.items():
-        content = content.replace(token, marker)
-    return {**turn, "content": content}
-
-
-def _pieces(text: str, masks: Mapping[str, str]) -> list[tuple[str, str | None]]:
-    """The rendered text cut at its markers: (piece, None) as rendered, ("", token) where a marker stood."""
-    pieces: list[tuple[str, str | None]] = [(text, None)]
-    for marker, token in masks.items():
-        cut: list[tuple[str, str | None]] = []
-        for piece, special in pieces:
-            parts = piece.split(marker)
-            cut.append((parts[0], special))
-            for part in parts[1:]:
-                cut += [("", token), (part, None)]
-        pieces = cut
-    return pieces
