@@ -1,6 +1,6 @@
 """The run's configuration: every key, its meaning and default. Unknown keys are errors."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -80,6 +80,9 @@ class Judge(Strict):
     """null: the run's own engine for a local or Hub model, openai for any other name."""
     template: str = "judge"
     """Name of a template in principles/templates, or the path of your own."""
+    criterion: Literal["feature"] | None = None
+    """feature: tell the judge which feature a pair was made for, and to weigh it above all, in a template of its own;
+    pairs without a feature are judged as ever."""
     max_new_tokens: int = Field(16, ge=1)
     """Room for the answer."""
     temperature: float = Field(0.0, ge=0)
@@ -111,6 +114,12 @@ class Judge(Strict):
                 engine = value.get("engine") or {"kind": "openai"}
                 value["engine"] = {**engine, "base_url": value.pop("base_url")}
         return value
+
+    @model_validator(mode="after")
+    def _one_template(self) -> Self:
+        if self.criterion is not None and self.template != "judge":
+            raise ValueError("criterion has a template of its own; leave template or criterion out")
+        return self
 
 
 class Mix(Strict):

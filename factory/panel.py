@@ -14,7 +14,7 @@ from factory.identity import Messages, digest
 from factory.journal import Journal, JournaledGenerator, JournaledScorer
 from factory.models.ref import ModelRef
 from factory.progress import Progress
-from factory.stages.judge import PanelMember
+from factory.stages.judge import BY_FEATURE, PanelMember
 from factory.stages.worthless import Watched
 from principles import template_of
 
@@ -173,7 +173,7 @@ def judge_names(judge: Judge) -> list[str]:
     return [judge.name, judge_model(judge)]
 
 
-_ADDED = ("kept_sample",)
+_ADDED = ("kept_sample", "criterion")
 """Keys that judges have had only since run folders were about; at their default they change no vote."""
 
 
@@ -183,7 +183,8 @@ def judge_fingerprint(judge: Judge, run_engine: EngineBlock | None) -> dict[str,
     template = template_of("judge", judge.template).digest
     default = [name for name in _ADDED if getattr(judge, name) == Judge.model_fields[name].default]
     own = judge.model_dump(mode="json", exclude={"engine", "license", "template", *default})
-    return {**own, "template": template, "engine": block.fingerprint}
+    named = {} if judge.criterion is None else {"criterion": template_of(BY_FEATURE, BY_FEATURE).digest}
+    return {**own, **named, "template": template, "engine": block.fingerprint}
 
 
 def account_of(judge: Judge, run_engine: EngineBlock | None, role: str) -> str:

@@ -29,6 +29,9 @@ KINDS = {
     "contrast": Kind(frozenset({"principle"}), frozenset()),
     "principles": Kind(frozenset({"feature", "meaning", "good", "bad"}), frozenset({"prompt"})),
     "judge": Kind(frozenset({"first", "second"}), frozenset({"prompt", "first_reply", "second_reply"})),
+    "judge_feature": Kind(
+        frozenset({"first", "second"}), frozenset({"feature", "prompt", "first_reply", "second_reply"})
+    ),
 }
 
 
@@ -44,7 +47,7 @@ class Turn(Strict):
 class Template(Strict):
     """A conversation with placeholders. `KINDS` says which ones a kind has; each must be there, and no other."""
 
-    kind: Literal["features", "contrast", "principles", "judge"]
+    kind: Literal["features", "contrast", "principles", "judge", "judge_feature"]
     """What the template is for."""
     description: str = ""
     """For readers of the file."""

@@ -68,6 +68,10 @@ CONFIGS: dict[str, tuple[bytes, Refused]] = {
     "judge without a name": (written(judges=[{"name": ""}]), refused("judges.0.name")),
     "no such template": (written(judges=[{"name": "a", "template": "nope"}]), refused("no template is called 'nope'")),
     "another kind of template": (written(judges=[{"name": "a", "template": "contrast"}]), refused("of kind contrast")),
+    "criterion with a template": (
+        written(judges=[{"name": "j", "criterion": "feature", "template": "mine.yaml"}]),
+        refused("criterion has a template of its own"),
+    ),
     "auditor of its own pairs": (written(policy={"model": "m"}, audit={"judge": "m"}), refused("the judge m wrote")),
     "auditor that filtered": (written(judges=["a"], audit={"judge": "a"}), refused("the judge a filtered")),
     "no model": (written(policy={"model": ""}), refused("policy.model")),

@@ -18,6 +18,9 @@ from principles import Template, template_of
 RETRY_TEMPERATURE = 0.7
 """An answer that could not be read is asked for again at this temperature or more: at 0 it would come again."""
 
+BY_FEATURE = "judge_feature"
+"""Kind and name of the template for judges whose criterion is the feature."""
+
 PROBE = 50
 """Pairs after whose first votes a frugal judge is looked at: enough to see one that follows the slot."""
 
@@ -87,7 +90,8 @@ def distinct_names(judges: Sequence[Judge]) -> list[str]:
 
 def by_id(pairs: pl.DataFrame) -> dict[str, dict[str, Any]]:
     """What a judge is shown of each pair, by pair_id."""
-    shown = pairs.select("pair_id", "prompt", "chosen", "rejected")
+    feature = [name for name in ("feature",) if name in pairs.columns]
+    shown = pairs.select("pair_id", "prompt", "chosen", "rejected", *feature)
     return {row["pair_id"]: row for row in shown.iter_rows(named=True)}
 
 
@@ -95,8 +99,14 @@ def requests(
     config: Judge, questions: Iterable[Question], rows: dict[str, dict[str, Any]], seed: int, attempt: int = 0
 ) -> list[Request]:
     """What a judge is sent for `questions`; `rows` as `by_id`."""
-    template = template_of("judge", config.template)
-    return [_request(config, template, question, rows[question.pair_id], seed, attempt) for question in questions]
+    plain = template_of("judge", config.template)
+    by_feature = plain if config.criterion is None else template_of(BY_FEATURE, BY_FEATURE)
+    made = []
+    for question in questions:
+        row = rows[question.pair_id]
+        template = by_feature if row.get("feature") else plain
+        made.append(_request(config, template, question, row, seed, attempt))
+    return made
 
 
 def _full_share(config: Judge, rule: str | None) -> float:
@@ -125,7 +135,9 @@ def _request(
     config: Judge, template: Template, question: Question, row: dict[str, Any], seed: int, attempt: int
 ) -> Request:
     first, second = ("chosen", "rejected") if question.order == ORDERS[0] else ("rejected", "chosen")
+    named = {"feature": row["feature"]} if template.kind == BY_FEATURE else {}
     messages = template.render(
+        **named,
         prompt=row["prompt"],
         first=IDENTIFIERS[0],
         second=IDENTIFIERS[1],

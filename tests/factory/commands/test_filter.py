@@ -122,7 +122,10 @@ def test_keys_that_are_new_leave_older_folders_as_they_are() -> None:
     """At their defaults the fingerprint knows nothing of them."""
     plain = judge_fingerprint(Judge(name="J"), None)
     assert "kept_sample" not in plain
+    assert "criterion" not in plain
     assert judge_fingerprint(Judge(name="J", kept_sample=9), None)["kept_sample"] == 9
+    by_feature = judge_fingerprint(Judge(name="J", criterion="feature"), None)
+    assert by_feature["criterion"] not in (None, plain["template"])
 
 
 @pytest.mark.parametrize("rule", ["no_judge_prefers_rejected", "no_vote_for_rejected", "all_right"])
