@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,8 +17,30 @@ from factory.identity import DEFAULT_SEED
 from factory.terminal import for_stream
 
 
-class _Main(click.Group):
+class _Command(click.Command):
+    """Prints what its function returns: the result, as text by the function beside it, or with --json as it is."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.params.append(click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON."))
+
+    def invoke(self, ctx: click.Context) -> None:
+        as_json = ctx.params.pop("as_json")
+        found, shown = super().invoke(ctx)
+        if processes.rank() == 0:
+            click.echo(show.as_json(found) if as_json else shown(found))
+
+
+class _Group(click.Group):
+    """Commands of which each prints its result."""
+
+    command_class = _Command
+
+
+class _Main(_Group):
     """Turns every expected failure into one sentence and the right exit code."""
+
+    group_class = _Group
 
     def main(self, *args: Any, **options: Any) -> Any:
         try:
@@ -43,6 +66,10 @@ class _Main(click.Group):
         raise SystemExit(code)
 
 
+Shown = tuple[Any, Callable[[Any], str]]
+"""A result, and what makes text of it."""
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
@@ -64,10 +91,9 @@ _dry = click.option("--dry-run", is_flag=True, help="Say what would be done and 
 @main.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--preset", default="quickstart", show_default=True, help="quickstart, paper or api.")
-def init(directory: Path, preset: str) -> None:
+def init(directory: Path, preset: str) -> Shown:
     """Write a starting configuration and prompts into DIRECTORY."""
-    for path in factory.init(directory, preset):
-        click.echo(path)
+    return factory.init(directory, preset), show.paths
 
 
 @main.command()
@@ -85,32 +111,32 @@ def init(directory: Path, preset: str) -> None:
     help="Do not ask each API model a tiny question first.",
 )
 @_dry
-def run(config: Path, run_dir: Path | None, sets: tuple[str, ...], dry_run: bool, **options: Any) -> None:
+def run(config: Path, run_dir: Path | None, sets: tuple[str, ...], dry_run: bool, **options: Any) -> Shown:
     """Carry out CONFIG: generate, train, filter, export. The same command resumes a stopped run."""
     settings = factory.load_config(config, sets)
     progress = for_stream(sys.stderr)
     if dry_run:
-        click.echo(show.plan(factory.plan(settings, run_dir, until=options["until"])))
-    else:
-        made = factory.run(settings, run_dir, progress=progress, **options)
-        click.echo(show.outcome(made, options["preview"] or 3))
+        return factory.plan(settings, run_dir, until=options["until"]), show.plan
+    made = factory.run(settings, run_dir, progress=progress, **options)
+    return made, lambda found: show.outcome(found, options["preview"] or 3)
 
 
 @main.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Run folder, instead of run.dir.")
 @_set
-def check(config: Path, run_dir: Path | None, sets: tuple[str, ...]) -> None:
+def check(config: Path, run_dir: Path | None, sets: tuple[str, ...]) -> Shown:
     """Look at what a run of CONFIG needs: each API model is asked one tiny question."""
     settings = factory.load_config(config, sets)
-    click.echo(show.check(factory.check(settings, run_dir, progress=for_stream(sys.stderr))))
+    return factory.check(settings, run_dir, progress=for_stream(sys.stderr)), show.check
 
 
 @main.command()
 @click.argument("run_dir", type=click.Path(path_type=Path))
-def status(run_dir: Path) -> None:
+def status(run_dir: Path) -> Shown:
     """Show which stages of RUN_DIR are done, and how far the others are."""
-    click.echo(show.status(factory.status(run_dir), factory.bill(run_dir)))
+    found = {"stages": factory.status(run_dir), "bill": factory.bill(run_dir)}
+    return found, lambda found: show.status(found["stages"], found["bill"])
 
 
 @main.command(name="filter")
@@ -119,12 +145,12 @@ def status(run_dir: Path) -> None:
 @click.option("--config", type=click.Path(path_type=Path), help="FILTERS.yaml; without it the paper preset.")
 @click.option("--judgments", type=click.Path(path_type=Path), help="Votes recorded earlier, as judgments.parquet.")
 @_dry
-def filter_(pairs: tuple[str, ...], out: Path, config: Path | None, judgments: Path | None, dry_run: bool) -> None:
+def filter_(pairs: tuple[str, ...], out: Path, config: Path | None, judgments: Path | None, dry_run: bool) -> Shown:
     """Filter PAIRS (files, folders, runs, Hub ids) into kept and rejected."""
     funnel = factory.filter(
         pairs, out, config=config, judgments=judgments, dry_run=dry_run, progress=for_stream(sys.stderr)
     )
-    click.echo(show.funnel(funnel))
+    return funnel, show.funnel
 
 
 @main.command()
@@ -138,10 +164,10 @@ def filter_(pairs: tuple[str, ...], out: Path, config: Path | None, judgments: P
 @click.option("--gold", metavar="COLUMN|FILE", help="People's labels of some pairs: chosen, rejected or tie, or 1/2.")
 @click.option("--allow-self", is_flag=True, help="Allow a judge that generated or filtered the pairs.")
 @_dry
-def audit(pairs: tuple[str, ...], out: Path, dry_run: bool, **options: Any) -> None:
+def audit(pairs: tuple[str, ...], out: Path, dry_run: bool, **options: Any) -> Shown:
     """Measure PAIRS with a judge asked in both orders: agreement, or with --gold accuracy."""
     result = factory.audit(pairs, out=out, dry_run=dry_run, progress=for_stream(sys.stderr), **options)
-    click.echo(show.audit(result))
+    return result, show.audit
 
 
 @main.command()
@@ -153,10 +179,10 @@ def audit(pairs: tuple[str, ...], out: Path, dry_run: bool, **options: Any) -> N
 @click.option("--sample", type=click.IntRange(min=1), help="Review this many, drawn at random.")
 @click.option("--blind", is_flag=True, help="Never tell which reply is called chosen, nor what judges said.")
 @click.option("--port", default=0, help="Port on this machine; any free one if left out.")
-def review(pairs: tuple[str, ...], out: Path, **options: Any) -> None:
+def review(pairs: tuple[str, ...], out: Path, **options: Any) -> Shown:
     """Label PAIRS on a page on this machine, one at a time, by keyboard."""
     browser = sys.stdout.isatty()
-    click.echo(show.reviewed(factory.review(pairs, out, browser=browser, progress=for_stream(sys.stderr), **options)))
+    return factory.review(pairs, out, browser=browser, progress=for_stream(sys.stderr), **options), show.reviewed
 
 
 @main.command()
@@ -177,18 +203,17 @@ def review(pairs: tuple[str, ...], out: Path, **options: Any) -> None:
 @click.option("--private", is_flag=True, help="Make the Hub repository private.")
 @click.option("--policy", help="Model that answers the questions in PAIRS, for alpaca_eval and mt_bench.")
 @click.option("--check", is_flag=True, help="Write nothing: hold PAIRS against the rules of the format.")
-def export(pairs: tuple[str, ...], fmt: str, out: str | None, **options: Any) -> None:
+def export(pairs: tuple[str, ...], fmt: str, out: str | None, **options: Any) -> Shown:
     """Write PAIRS in the FORMAT that a trainer reads."""
-    for path in factory.export(pairs, fmt, out, progress=for_stream(sys.stderr), **options):
-        click.echo(path)
+    return factory.export(pairs, fmt, out, progress=for_stream(sys.stderr), **options), show.paths
 
 
 @main.command()
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="HTML file; RUN_DIR/report.html if left out.")
-def report(run_dir: Path, out: Path | None) -> None:
+def report(run_dir: Path, out: Path | None) -> Shown:
     """Write the report of RUN_DIR as one HTML file."""
-    click.echo(factory.report(run_dir, out))
+    return factory.report(run_dir, out), str
 
 
 @main.command()
@@ -197,29 +222,27 @@ def report(run_dir: Path, out: Path | None) -> None:
 @_out
 @_set
 @_seed
-def train(pairs: tuple[str, ...], policy: str, out: Path, sets: tuple[str, ...], seed: int) -> None:
+def train(pairs: tuple[str, ...], policy: str, out: Path, sets: tuple[str, ...], seed: int) -> Shown:
     """Train POLICY on PAIRS; --set takes keys of the training block. Also under accelerate launch."""
-    done = factory.train(pairs, policy, out, sets=sets, seed=seed, progress=for_stream(sys.stderr))
-    if processes.rank() == 0:
-        click.echo(show.training(done))
+    return factory.train(pairs, policy, out, sets=sets, seed=seed, progress=for_stream(sys.stderr)), show.training
 
 
 @main.command()
 @click.argument("name", required=False)
 @click.option("--all", "every", is_flag=True, help="Print the whole reference as Markdown.")
-def explain(name: str | None, every: bool) -> None:
+def explain(name: str | None, every: bool) -> Shown:
     """Say what NAME is: a configuration key, filter, option, reason, column, format, layout or exit code."""
     if every == bool(name):
         raise click.UsageError("give a NAME, such as gamma or not_judged, or --all")
-    click.echo(show.reference() if name is None else "\n\n".join(entry.text for entry in factory.explain(name)))
+    return (show.entries(), show.page) if name is None else (factory.explain(name), show.explained)
 
 
 @main.command()
 @click.argument("run_or_export", type=click.Path(path_type=Path))
 @click.argument("pair_id")
-def trace(run_or_export: Path, pair_id: str) -> None:
+def trace(run_or_export: Path, pair_id: str) -> Shown:
     """Tell all that RUN_OR_EXPORT holds of the pair PAIR_ID: prompt, policies, principles, votes, measures."""
-    click.echo(show.trace(factory.trace(run_or_export, pair_id)))
+    return factory.trace(run_or_export, pair_id), show.trace
 
 
 @main.group()
@@ -239,10 +262,9 @@ def reward() -> None:
 @_out
 @_set
 @_seed
-def reward_train(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str, ...], seed: int) -> None:
+def reward_train(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str, ...], seed: int) -> Shown:
     """Train a reward model on PAIRS, any files or an exported folder; --set takes keys such as epochs or lora.r."""
-    done = factory.reward_train(pairs, model, out, sets=sets, seed=seed, progress=for_stream(sys.stderr))
-    click.echo(show.training(done))
+    return factory.reward_train(pairs, model, out, sets=sets, seed=seed, progress=for_stream(sys.stderr)), show.training
 
 
 @reward.command(name="score")
@@ -257,10 +279,10 @@ def reward_train(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str,
 )
 @click.option("--group", metavar="COLUMN", help="Count pairs apart by this column.")
 @_set
-def reward_score(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str, ...], **options: Any) -> None:
+def reward_score(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str, ...], **options: Any) -> Shown:
     """Score PAIRS with a reward model: RewardBench, RewardBench 2, or any pairs."""
     done = factory.reward_score(pairs, model, out, sets=sets, progress=for_stream(sys.stderr), **options)
-    click.echo(show.reward(done.result))
+    return done.result, show.reward
 
 
 if __name__ == "__main__":

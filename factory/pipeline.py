@@ -53,6 +53,22 @@ class Outcome(NamedTuple):
         """What each filter left, for a run that got as far as filtering."""
         return Funnel.read(self.root / "filtered" / "funnel.json")
 
+    def to_dict(self) -> dict[str, Any]:
+        """Where everything lies, with funnel and bill, as plain values."""
+        filtered, root = self.filtered, self.root
+        return {
+            "run": root,
+            "kept": filtered and filtered.folder / "kept.parquet",
+            "rejected": filtered and filtered.folder / "rejected.parquet",
+            "exports": {stage.name.rpartition("/")[2]: root / stage.name for stage in self.exports},
+            "audit": self.audit and self.audit.folder / "audit.json",
+            "report": self.report,
+            "drawn": self.drawn,
+            "pushed": self.pushed,
+            "funnel": filtered and self.funnel.to_dict(),
+            "bill": self.bill,
+        }
+
 
 def the_line(steps: Steps) -> Outcome:
     """The whole run, top to bottom. Every step is a stage on disk that is made once."""

@@ -1,5 +1,6 @@
 """What the command line prints: results as text a person reads."""
 
+import json
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+from pydantic import BaseModel
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +19,7 @@ from factory.terminal import describe_seconds
 
 if TYPE_CHECKING:
     from factory.checking import Found
+    from factory.commands.explain import Entry
     from factory.commands.status import StageStatus
     from factory.commands.trace import Trace
     from factory.exports.bill import Bill
@@ -197,11 +200,28 @@ def training(found: Any) -> str:
     return table(["measure", "value"], [[name, _brief(value)] for name, value in found.facts.items()])
 
 
-def reference() -> str:
-    """The reference page, without a line break at its end."""
-    from factory.commands.explain import page
+def paths(found: Sequence[Path | str]) -> str:
+    """One a line."""
+    return "\n".join(str(path) for path in found)
 
-    return page().rstrip("\n")
+
+def entries() -> list["Entry"]:
+    """All of the reference."""
+    from factory.commands.explain import reference
+
+    return reference()
+
+
+def page(known: Sequence["Entry"]) -> str:
+    """The reference page, without a line break at its end."""
+    from factory.commands import explain
+
+    return explain.page(known).rstrip("\n")
+
+
+def explained(found: Sequence["Entry"]) -> str:
+    """What a name means."""
+    return "\n\n".join(entry.text for entry in found)
 
 
 def trace(found: "Trace") -> str:
@@ -223,3 +243,24 @@ def _facts(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
         named = [(name, value) for name, value in row.items() if value is not None and name != "pair_id"]
         lines.append("  " + ", ".join(f"{name} {_short(_cell(value))}" for name, value in named))
     return "\n".join([title, *lines])
+
+
+def as_json(found: Any) -> str:
+    """A result as JSON: records by their field names, frames as rows, paths as texts."""
+    return json.dumps(_plain(found), indent=2, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, pl.DataFrame):
+        return value.to_dicts()
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if hasattr(value, "to_dict"):
+        return _plain(value.to_dict())
+    if hasattr(value, "_asdict"):
+        return _plain({**value._asdict(), **({"total": value.total} if hasattr(value, "total") else {})})
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(one) for one in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -68,10 +68,10 @@ def reference() -> list[Entry]:
     return [*_keys(), *_filters(), *_reasons(), *_columns(), *_formats(), *_layouts(), *_exit_codes()]
 
 
-def page() -> str:
-    """The reference as a Markdown page: docs/reference.md."""
+def page(known: Sequence[Entry] | None = None) -> str:
+    """The reference as a Markdown page, docs/reference.md; `known` are its entries, where they are at hand."""
     head = "# Reference\n\nEvery name the factory has, made by `sso-factory explain --all` from the code itself.\n"
-    known = reference()
+    known = reference() if known is None else known
     parts = [_section(kind, [entry for entry in known if entry.kind == kind]) for kind in KINDS]
     return "\n".join([head, *parts])
 

@@ -1,0 +1,78 @@
+"""`--json`: every command that prints a result prints it as JSON too, under the names that its record has."""
+
+import json
+from pathlib import Path
+
+import click
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from factory.cli import main
+from tests.runs import run_folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run_folder(tmp_path_factory.mktemp("json") / "run", prompts=12)
+
+
+def commands(group: click.Group, before: str = "") -> list[tuple[str, click.Command]]:
+    found = []
+    for name, one in group.commands.items():
+        found += commands(one, f"{name} ") if isinstance(one, click.Group) else [(before + name, one)]
+    return found
+
+
+@pytest.mark.parametrize(("name", "command"), commands(main), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_command_takes_json(name: str, command: click.Command) -> None:
+    assert "as_json" in {option.name for option in command.params}, name
+
+
+def printed(*arguments: str | Path) -> object:
+    done = CliRunner().invoke(main, [*map(str, arguments), "--json"])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+KEYS = {
+    "init": (["init", "{out}"], list),
+    "status": (["status", "{run}"], {"stages", "bill"}),
+    "report": (["report", "{run}", "--out", "{out}/r.html"], str),
+    "export": (["export", "{run}", "--format", "rm", "--out", "{out}"], list),
+    "filter": (["filter", "{run}", "--out", "{out}"], {"input", "steps", "kept", "confounds"}),
+    "trace": (["trace", "{run}", "{pair}"], {"pair_id", "outcome", "prompt", "replies", "votes", "measures"}),
+    "explain": (["explain", "gamma"], list),
+    "dry run": (
+        ["run", "examples/quickstart.yaml", "--dry-run", "--set", "engine.kind=scripted"],
+        {"prompts", "stages", "total"},
+    ),
+    "run": (
+        [
+            *[
+                "run",
+                "examples/quickstart.yaml",
+                "--set",
+                "engine.kind=scripted",
+                "--until",
+                "features",
+                "--run-dir",
+                "{out}/run",
+            ]
+        ],
+        {"run", "kept", "rejected", "exports", "report", "funnel", "bill"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_what_is_printed_is_the_record(name: str, run: Path, tmp_path: Path) -> None:
+    arguments, keys = KEYS[name]
+    pair = pl.read_parquet(run / "filtered/kept.parquet")["pair_id"][0]
+    filled = [word.format(run=run, out=tmp_path, pair=pair) for word in arguments]
+    found = printed(*filled)
+    if isinstance(keys, set):
+        assert keys <= set(found)  # type: ignore[call-overload]
+    else:
+        assert isinstance(found, keys)
+        assert found
