@@ -1,4 +1,4 @@
-"""The error vocabulary: whatever goes wrong, the user reads one sentence and what to do about it."""
+"""The error vocabulary of sso-factory: whatever goes wrong, the user reads one sentence and what to do about it."""
 
 
 def one_line(text: str) -> str:

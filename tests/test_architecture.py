@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 FLOORS = (
+    ("factory.__main__",),
     ("factory.cli",),
     ("factory.forecast", "factory.show"),
     ("factory.pipeline",),
