@@ -1,6 +1,5 @@
 """Prompts of benchmarks, read from whatever file they are published in."""
 
-import gzip
 import io
 import json
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.errors import InputError
+from factory.unpacking import open_unpacked
 
 SUFFIXES = (".txt", ".parquet", ".jsonl", ".json", ".csv")
 COLUMNS = ("prompt", "instruction", "question", "messages", "turns", "text")
@@ -33,8 +33,8 @@ def load(path: str | Path) -> list[Item]:
     """The prompts of a file, one item per user turn. InputError for a file that cannot be read or has no prompts."""
     place = Path(path)
     try:
-        raw = place.read_bytes()
-        raw = gzip.decompress(raw) if place.name.endswith(".gz") else raw
+        with open_unpacked(place) as stream:
+            raw = stream.read()
         values = list(_values(raw, suffix(place), place))
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         raise InputError(f"{place}: the benchmark prompts cannot be read: {error}") from error

@@ -49,6 +49,7 @@ GROUND = (
     "factory.identity",
     "factory.progress",
     "factory.yaml_file",
+    "factory.unpacking",
     "factory.engines.base",
     "factory",
 )

@@ -1,13 +1,14 @@
 """Rows of anyone's data file as they are, one at a time, for checking."""
 
 import csv
-import gzip
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from factory.errors import InputError
+from factory.unpacking import open_unpacked
 
 SUFFIXES = (".parquet", ".json", ".jsonl", ".ndjson", ".csv")
 _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "config.json", "dataset_dict.json", "funnel.json"}
@@ -65,8 +66,7 @@ def _cells(file: Path) -> Iterator[Any]:
 
 
 def _open(file: Path) -> IO[str]:
-    opened: IO[str] = (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf-8-sig", newline="")
-    return opened
+    return io.TextIOWrapper(open_unpacked(file), encoding="utf-8-sig", newline="")
 
 
 def _parquet(file: Path) -> Iterator[Any]:

@@ -1,10 +1,7 @@
 """Opening one file, whatever it is called: what is inside decides, its name only where that leaves a choice."""
 
-import gzip
 import io
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -13,6 +10,7 @@ import polars as pl
 from factory.errors import InputError
 from factory.readers.opened import Opened, naming
 from factory.readers.texts import Rows, read_csv, read_json, read_jsonl, read_lines
+from factory.unpacking import open_unpacked
 
 SUFFIXES = {
     ".parquet": "parquet",
@@ -25,7 +23,6 @@ SUFFIXES = {
     ".arrow": "arrow",
     ".feather": "arrow",
 }
-_GZIP = b"\x1f\x8b"
 _FOREIGN = {
     b"PK\x03\x04": "a ZIP archive",
     b"\x28\xb5\x2f\xfd": "compressed with Zstandard",
@@ -63,7 +60,8 @@ def open_file(path: Path, where: str | None = None, *, named: bool = True) -> Op
     (a manifest, a configuration) gives None. Raises InputError in one sentence when the file cannot be read.
     """
     place = where or str(path)
-    with naming(place), _unpacking(place), _stream(path) as stream:
+    require_file(path)
+    with naming(place), open_unpacked(path, place) as stream:
         head = stream.peek(_HEAD)[:_HEAD]  # type: ignore[attr-defined]
         kind = _kind(path, head, place)
         if kind == "parquet":
@@ -93,26 +91,6 @@ def require_file(path: Path) -> None:
     """Raise InputError for a pipe, a device or the like, which may never end and is there only once."""
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: is no file with data in it; give a file or a folder")
-
-
-@contextmanager
-def _stream(path: Path) -> Iterator[BinaryIO]:
-    """The file's bytes, unpacked when they are gzipped, whatever its name says."""
-    require_file(path)
-    with path.open("rb") as raw:
-        if raw.peek(2)[:2] != _GZIP:
-            yield raw
-            return
-        with gzip.GzipFile(fileobj=raw) as unpacked:
-            yield io.BufferedReader(unpacked)
-
-
-@contextmanager
-def _unpacking(where: str) -> Iterator[None]:
-    try:
-        yield
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{where}: the gzip data in it is damaged or cut off; fetch the file again") from error
 
 
 def _kind(path: Path, head: bytes, where: str) -> str:

@@ -58,7 +58,6 @@ def test_every_way_to_write_a_prompt(tmp_path):
         ("b.json", '{"prompt": "x"}', "b.json: must hold a list of prompts"),
         ("b.jsonl", "{", "b.jsonl: the benchmark prompts cannot be read"),
         ("b.parquet", "no parquet", "b.parquet: the benchmark prompts cannot be read"),
-        ("b.txt.gz", "no gzip", "b.txt.gz: the benchmark prompts cannot be read"),
         ("b.txt", "\n\n", "b.txt: holds no prompt"),
     ],
 )

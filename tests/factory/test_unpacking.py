@@ -1,0 +1,95 @@
+"""What a gzipped file unpacks to is bounded, and looked at before any of it is kept."""
+
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from factory import unpacking
+from factory.commands.export import export
+from factory.errors import ConfigError, InputError
+from factory.exports.eval_files import questions
+from factory.readers import read_pairs, read_prompts
+from factory.unpacking import open_unpacked
+from filters.benchmarks import load
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "pairs": read_pairs,
+    "prompts": read_prompts,
+    "benchmarks": load,
+    "check": lambda path: export(path, "rm", check=True),
+    "questions": lambda path: questions(path, "alpaca_eval"),
+}
+
+
+def bomb(path: Path, size: int) -> Path:
+    """One row whose prompt is so many equal letters."""
+    with gzip.open(path, "wb", 9) as file:
+        file.write(b'{"prompt": "')
+        for _ in range(size >> 20):
+            file.write(b"x" * (1 << 20))
+        file.write(b'", "chosen": "a", "rejected": "b"}\n')
+    return path
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_file_that_unpacks_to_more_than_it_may_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpacking, "FLOOR", 1 << 20)
+    path = bomb(tmp_path / "x.jsonl.gz", 4 << 20)
+    with pytest.raises(InputError, match=r"x\.jsonl\.gz: its [\d,]+ bytes unpack to more than 1,048,576; if that"):
+        READERS[name](path)
+
+
+def test_a_bomb_is_found_in_level_memory(tmp_path: Path) -> None:
+    """A gigabyte in a megabyte: memory grows by less than a sixteenth of it."""
+    path = bomb(tmp_path / "x.jsonl.gz", 1 << 30)
+    assert path.stat().st_size < 2 << 20
+    code = (
+        "import resource, sys; from factory.readers import read_pairs; from factory.errors import InputError\n"
+        "import polars; polars.DataFrame({'a': [1]}).lazy().collect()\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try: read_pairs(sys.argv[1])\n"
+        "except InputError as error: print(error)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    said, grown = done.stdout.splitlines()
+    assert "unpack to more than 268,435,456" in said
+    assert int(grown) < 64 * 1024, "kilobytes"
+
+
+def test_the_bound_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = bomb(tmp_path / "x.jsonl.gz", 4 << 20)
+    monkeypatch.setenv(unpacking.MOST, "0.001")
+    with pytest.raises(InputError, match="more than 1,000,000"):
+        read_pairs(path)
+    monkeypatch.setenv(unpacking.MOST, "1")
+    assert read_pairs(path).kept.collect().height == 1
+    monkeypatch.setenv(unpacking.MOST, "much")
+    with pytest.raises(ConfigError, match="give it a number of gigabytes"):
+        read_pairs(path)
+
+
+def test_a_file_of_much_the_same_rows_is_read(tmp_path: Path) -> None:
+    rows = [{"prompt": f"question {n}", "chosen": "yes, it is", "rejected": "no, it is not"} for n in range(20_000)]
+    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    path = tmp_path / "x.jsonl.gz"
+    path.write_bytes(gzip.compress(data, 9))
+    assert len(data) < unpacking.TIMES * path.stat().st_size
+    assert read_pairs(path).kept.collect().height == 20_000
+
+
+def test_damaged_data_is_one_sentence_and_content_decides(tmp_path: Path) -> None:
+    (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(b"one\ntwo\n")[:-6])
+    with pytest.raises(InputError, match="damaged or cut off"):
+        load(tmp_path / "cut.txt.gz")
+    (tmp_path / "plain.txt.gz").write_text("one\ntwo\n")
+    assert [item.text for item in load(tmp_path / "plain.txt.gz")] == ["one", "two"]
+    with open_unpacked(tmp_path / "plain.txt.gz") as file:
+        assert file.read() == b"one\ntwo\n"
