@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from factory.exports.card_facts import CardFacts
+from factory.exports.direction import level
 from factory.exports.frontmatter import front_matter
 from factory.exports.loading import recipes
 from factory.exports.markdown import Safe, environment
@@ -79,4 +80,4 @@ def _first_few(values: Iterable[Any]) -> list[Any]:
 
 def _code(text: str) -> Safe:
     """A name as a code span, which knows no escapes, in a table cell or out of it."""
-    return Safe("`" + " ".join(str(text).replace("`", "'").split()).replace("|", "\\|") + "`")
+    return Safe("`" + " ".join(level(str(text)).replace("`", "'").split()).replace("|", "\\|") + "`")

@@ -7,9 +7,13 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from factory.exports.direction import isolated
 from factory.exports.facts import Share
 
-_SPECIAL = re.compile(r"([\\`*_\[\]|~#!$])")
+_SPECIAL = re.compile(r"([\\`*_\[\]|~#!$@])")
+_LINE_START = re.compile(r"^(\d{0,9})([-+=.)])(?=\s|$|[-=])")
+"""A list, its number, a rule or the line below a heading."""
+_LINK = re.compile(r"(www)(?=\.)|(?<=\w)(?=://)", re.IGNORECASE)
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 
@@ -21,11 +25,15 @@ class Safe(str):
 
 
 def escaped(text: str) -> Safe:
-    """`text` as one line of Markdown that shows it letter by letter: no markup, HTML, image, table cell or link."""
-    line = _CONTROL.sub(" ", text).strip()
+    """`text` as one line of Markdown that shows it letter by letter, in its own direction.
+
+    No markup, HTML, image, table cell, link, address or mark of a list comes of it.
+    """
+    line = isolated(_CONTROL.sub(" ", text).strip())
     line = _SPECIAL.sub(r"\\\1", line)
+    line = _LINE_START.sub(r"\1\\\2", line)
     line = "".join(_ENTITIES.get(letter, letter) for letter in line)
-    return Safe(line.replace("://", r"\://").replace("www.", r"www\."))
+    return Safe(_LINK.sub(r"\1\\", line))
 
 
 def shown(value: Any) -> Any:

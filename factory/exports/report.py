@@ -10,10 +10,11 @@ from typing import Any
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from factory.exports import markdown as words
 from factory.exports.charts import bar, dot
+from factory.exports.direction import level, runs_left
 from factory.exports.report_document import facts, verdict_examples
 from factory.exports.report_pairs import reader_pairs
 from factory.exports.report_views import (
@@ -99,12 +100,22 @@ def _environment() -> Environment:
         loader=PackageLoader("factory.exports"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters.update(bare=lambda text: Markup(escape(level(text))), exact=escape)
     made.filters.update(number=words.number, percent=words.percent, rate=words.rate, duration=duration, biases=biases)
     made.globals.update(bar=bar, dot=dot)
     return made
+
+
+def _shown(value: Any) -> Any:
+    """What the page prints for a value: text of a line keeps its own direction; a longer one has a block of its own."""
+    if not isinstance(value, str) or isinstance(value, Markup) or "\n" in value:
+        return value
+    text = level(value)
+    return Markup("<bdi>{}</bdi>").format(text) if runs_left(text) else text
 
 
 def _asset(name: str) -> str:

@@ -15,15 +15,19 @@
   const back = by("back"), next = by("next");
   const filters = ["status", "iteration", "feature", "verdict", "reason"].map((key) => by(`f-${key}`)).filter(Boolean);
 
-  // Text from data enters the page as text nodes alone.
+  // Text from data enters the page as text nodes alone, in its own direction, and steers no other's.
+  const level = (text) => text.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "");
   const make = (tag, cls, text) => {
     const made = document.createElement(tag);
     if (cls) made.className = cls;
-    if (text !== undefined && text !== null) made.textContent = String(text);
+    if (text !== undefined && text !== null) {
+      made.dir = "auto";
+      made.textContent = tag === "pre" ? String(text) : level(String(text));
+    }
     return made;
   };
   const marked = (text, words) => {
-    const box = make("p", "text");
+    const box = make("p", "text", "");
     if (!words) { box.textContent = text; return box; }
     const low = text.toLowerCase();
     let from = 0, at = low.length === text.length ? low.indexOf(words) : -1;
@@ -69,7 +73,7 @@
       item.append(make("b", "", title(pair)));
       const line = make("span");
       line.append(make("span", kept(pair) ? "state" : "state no", kept(pair) ? "kept" : pair.reason || "rejected"));
-      line.append([pair.feature, pair.iteration ? `iteration ${pair.iteration}` : ""].filter(Boolean).map((t) => ` · ${t}`).join(""));
+      line.append(...[pair.feature, pair.iteration ? `iteration ${pair.iteration}` : ""].filter(Boolean).map((t) => make("span", "", ` · ${t}`)));
       item.append(line);
       item.addEventListener("click", () => select(place, true));
       fragment.append(item);

@@ -1,5 +1,6 @@
 """The card says the numbers of the data, is valid for the Hub, and no data can speak in it."""
 
+import re
 from pathlib import Path
 
 import datasets
@@ -151,6 +152,28 @@ def test_escaping_shows_every_letter() -> None:
     html = MarkdownIt("commonmark").enable("table").render(str(escaped(text)))
     assert html == "<p>a*b_c`d[e](f)!g|h&lt;i&gt;&amp;j\\k#l~m$n://o www.p</p>\n"
     assert escaped("line\none\u2028two") == "line one two"
+
+
+@pytest.mark.parametrize(
+    "text", ["- x", "+ x", "1. x", "12) x", "---", "===", "- ", "=", "* x", "# x", "> x", "a\n- b"]
+)
+def test_no_mark_at_the_start_of_a_line_makes_a_list_or_a_heading(text: str) -> None:
+    for before in ("", "- ", "words\n"):
+        html = MarkdownIt("commonmark").enable("table").render(f"{before}{escaped(text)}\n")
+        assert html.count("<li>") == before.count("-")
+        assert not re.search(r"<(h\d|hr|blockquote)", html)
+
+
+@pytest.mark.parametrize("text", ["http://x.y", "HTTPS://x.y", "WWW.x.y", "me@x.example", "mailto:me@x.example"])
+def test_no_address_stands_bare(text: str) -> None:
+    assert re.search(r"\w+://|(?i:www)\.|\w@", str(escaped(text))) is None
+
+
+def test_text_of_others_turns_none_of_ours_around() -> None:
+    """U+202E would show `evil` and all after it from right to left; Hebrew stands between isolates."""
+    assert escaped("a\u202eevil\u2069\u200f") == "aevil"
+    assert escaped("\u05d0\u05d1 1") == "\u2068\u05d0\u05d1 1\u2069"
+    assert environment().from_string("{{ text }}: 5").render(text="\u202e\u05d0") == "\u2068\u05d0\u2069: 5"
 
 
 def test_a_fence_is_longer_than_any_in_the_text() -> None:

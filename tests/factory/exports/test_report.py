@@ -128,6 +128,17 @@ def test_data_are_text_and_nothing_else(tmp_path: Path) -> None:
     assert found[0]["chosen"] == "</script><script>window.hacked=1</script>{{ 7*7 }}"
 
 
+def test_names_turn_none_of_our_words_around(tmp_path: Path) -> None:
+    """Whether they steer the direction, as U+202E does, or run left themselves, as Hebrew does."""
+    run = run_folder(tmp_path / "r\u202eun", prompts=30)
+    judged = pl.read_parquet(run / "filtered/judgments.parquet")
+    judged.with_columns(judge=pl.lit("\u05d0\u05d1 \u202e1")).write_parquet(run / "filtered/judgments.parquet")
+    text = report_html(run)
+    assert "<h1>run</h1>" in text
+    assert "<td><bdi>\u05d0\u05d1 1</bdi></td>" in text
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", text.split("<script")[0])
+
+
 def test_json_for_a_script_element_has_nothing_that_could_end_it() -> None:
     text = safe_json([{"a": "</script><!-- & \u2028"}])
     assert not set("<>&\u2028") & set(text)
