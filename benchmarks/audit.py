@@ -10,8 +10,9 @@ a set of pairs is made in which the better reply is the chosen one with probabil
 interval for the judge's verdicts; `labels`: Wilson's for the labels, with the finite population; `PPI++`: as published;
 `estimate`: factory.estimate.
 
-The second table is of `audit --certify`: simulated streams of pairs in random order, how often the certificate was
-false, and how many pairs it took.
+The second table is of several judges together: how often each way of combining them is right about a pair, and the mean
+width of the estimate's interval with it. The third is of `audit --certify`: simulated streams of pairs in random order,
+how often the certificate was false, and how many pairs it took.
 """
 
 import argparse
@@ -27,6 +28,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[0] = str(ROOT)
 
 from factory.statistics.estimate import fit
+from factory.statistics.panel import combined
 from factory.statistics.sequential import ABOVE, BELOW, Certifier
 from factory.statistics.shares import normal_quantile, score_interval
 
@@ -154,6 +156,56 @@ def certificates(streams: int, pairs: int = 1000, share: float = 0.75) -> None:
         print(f"| {right} | {false / streams:.2%} | {mean:.0f} | {most:.0f} | {mean / FIXED:.0%} |", flush=True)
 
 
+def dawid_skene(scores: Floats, rounds: int = 50) -> Floats:
+    """Probability that each pair is right by Dawid and Skene's model (1979), which takes judges for independent.
+
+    `scores` [pairs, judges]; a verdict counts once more than it was given, and once again where it is the right one.
+    """
+    said = np.rint(2 * scores).astype(int)
+    p_right = scores.mean(axis=1)
+    extra = np.array([[2.0, 1.0, 1.0], [1.0, 1.0, 2.0]])
+    for _ in range(rounds):
+        share = min(max(p_right.mean(), 1e-6), 1 - 1e-6)
+        odds = np.full(len(said), np.log(share / (1 - share)))
+        for judge in said.T:
+            counts = np.stack([np.bincount(judge, weight, 3) for weight in (1 - p_right, p_right)]) + extra
+            chances = np.log(counts / counts.sum(axis=1, keepdims=True))
+            odds += chances[1, judge] - chances[0, judge]
+        p_right = 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
+    return p_right
+
+
+def panels(judges: dict[str, Floats], draws: int) -> None:
+    """Print how often one judge, and several together, are right about a pair, and the estimate's width with each."""
+    ways = ("best judge", "vote", "Dawid-Skene", "calibrated")
+    print(f"\n| judges | right | labels | {' | '.join(ways)} |")
+    print(f"|---|---|---|{'---|' * len(ways)}")
+    names = list(judges)
+    for panel in ((0, 1), (0, 1, 2)):
+        better = np.stack([judges[names[place]] for place in panel], axis=1)
+        for share in (0.5, 0.8):
+            for labels in LABELS:
+                rng = np.random.default_rng([len(panel), round(100 * share), labels])
+                made = [_panel(better, share, labels, rng) for _ in range(draws)]
+                hits, widths = np.mean([one[0] for one in made], axis=0), np.mean([one[1] for one in made], axis=0)
+                shown = " | ".join(f"{hit:.1%}, {width:.3f}" for hit, width in zip(hits, widths, strict=True))
+                print(f"| {', '.join(names[p] for p in panel)} | {share} | {labels} | {shown} |", flush=True)
+
+
+def _panel(better: Floats, share: float, labels: int, rng: np.random.Generator) -> tuple[list[float], list[float]]:
+    """Of one draw: the share of pairs decided rightly, unsure ones counting half, and the width; by way."""
+    right = rng.random(len(better)) < share
+    scores = np.where(right[:, None], better, 1 - better)
+    known = np.full(len(right), np.nan)
+    chosen = rng.permutation(len(right))[:labels]
+    known[chosen] = right[chosen]
+    one, vote, model = scores[:, :1], scores.mean(axis=1, keepdims=True), dawid_skene(scores)[:, None]
+    said = [one[:, 0], vote[:, 0], model[:, 0], combined(scores, known).p_right]
+    hits = [float(np.where(p == 0.5, 0.5, (p > 0.5) == right).mean()) for p in said]
+    fits = [fit(heard, known) for heard in (one, vote, model, scores)]
+    return hits, [found.high - found.low for found in fits]
+
+
 def main() -> None:
     """Parse, measure each cell, print a row of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -172,6 +224,7 @@ def main() -> None:
                 shown = " | ".join(f"{covered:.1%}, {width:.3f}" for covered, width in found.values())
                 gain = found["estimate"][1] / found["labels"][1] - 1
                 print(f"| {name} ({better.mean():.1%}) | {share} | {labels} | {shown} | {gain:+.1%} |", flush=True)
+    panels(judges, asked.draws // 10)
     certificates(asked.streams)
 
 

@@ -64,6 +64,8 @@ def markdown(report: AuditReport, about: About, shown: Sequence[Example]) -> str
     ]
     if report.agreement:
         parts += ["## Agreement between judges", _agreement(report)]
+    if report.together:
+        parts += ["## The judges together", _table(("measure", "value"), report.together.model_dump().items())]
     if report.gold is not None:
         parts += ["## Against gold labels", _table(("measure", "value"), report.gold.model_dump().items())]
     if report.said:

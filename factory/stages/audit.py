@@ -8,12 +8,14 @@ import polars as pl
 
 from factory.identity import draw
 from factory.schema import ORDERS
-from factory.stages.audit_model import Agreement, AuditReport, Confound, Estimated, GapRow, Gold, LengthRow, Stratum
+from factory.stages.audit_model import Agreement, AuditReport, Confound, GapRow, Gold, LengthRow, Stratum
 from factory.stages.audit_sample import STRATA
+from factory.stages.estimated import Estimated, Together
 from factory.stages.gold import TIE
 from factory.stages.gold import right as as_right
 from factory.stages.health import health
 from factory.statistics.estimate import estimate
+from factory.statistics.panel import decided, panel
 from factory.statistics.shares import Interval, cluster_bootstrap, cohens_kappa, ratio, wilson
 from filters.confounds import confounds, records
 from filters.votes import verdicts
@@ -68,6 +70,7 @@ def report(
         agreement=_agreement(rows, judgments, judge),
         gold=None if gold is None else _gold(rows),
         accuracy_decided=ratio(right, right + tally["wrong"]),
+        together=_together(rows, judgments),
         estimate=estimated,
         measure=estimated.measure,
         meaning=estimated.meaning(judge),
@@ -178,6 +181,25 @@ def _estimate(rows: pl.DataFrame, judgments: pl.DataFrame, judge: str) -> Estima
     known = votes.join(rows.select("pair_id"), on="pair_id", how="semi")
     missing = silent.join(known, on="pair_id", how="anti")  # a pair nobody was asked about is one of those to estimate
     return Estimated(**estimate(pl.concat([known, missing]), labels)._asdict())
+
+
+def _together(rows: pl.DataFrame, judgments: pl.DataFrame) -> Together | None:
+    """All judges with votes on these pairs, where there are several."""
+    votes = judgments.join(rows.select("pair_id"), on="pair_id", how="semi")
+    judges = sorted(votes["judge"].unique())
+    if len(judges) < 2:
+        return None
+    found = panel(
+        votes.select("pair_id", "judge", "order", "vote"), as_right(rows.select("pair_id", "gold").drop_nulls())
+    )
+    said = Counter(decided(found.combined.p_right))
+    return Together(
+        judges=judges,
+        effective_judges=found.effective.judges,
+        effective_from=found.effective.measured_on,
+        method=found.combined.method,
+        **{name: said[name] for name in DECIDED},
+    )
 
 
 def _gold(rows: pl.DataFrame) -> Gold:

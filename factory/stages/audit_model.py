@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from factory.stages.estimated import Certificate, Estimated, Together
 from factory.stages.health import Health
 from factory.strict import Strict
 
@@ -80,88 +81,6 @@ class Gold(Strict):
     wilson_high: float | None
 
 
-class Estimated(Strict):
-    """How many labels are right, see `factory.estimate`; under the method `agreement`, how often the judge agrees."""
-
-    accuracy: float | None
-    """Share of right labels among all audited pairs; of agreement, which is no accuracy, where there are no labels."""
-    low: float | None
-    """Ends of its 95 % interval."""
-    high: float | None
-    method: str
-    """`prediction_powered` (votes and labels), `labels` (the judge adds nothing), `agreement` (there are no labels)."""
-    n: int
-    """Audited pairs."""
-    n_gold: int
-    """Those of them that a person has labelled."""
-    worth: int
-    """So many labels more, alone, would give the same interval."""
-    needed: int | None
-    """So many labels more would halve it."""
-    effective_judges: float
-    """So many independent judges these are worth."""
-    effective_from: str
-    """`errors` on labelled pairs, or `votes`."""
-
-    @property
-    def measure(self) -> str:
-        """What the share is of: accuracy where people labelled pairs, else agreement."""
-        return "accuracy" if self.n_gold else "agreement"
-
-    def meaning(self, judge: str) -> str:
-        """The number in a sentence, with what it does not say."""
-        if self.accuracy is None or self.low is None or self.high is None:
-            return "No verdict could be read, so that nothing can be said of these pairs"
-        share = f"{self.accuracy:.1%} ({self.low:.1%} to {self.high:.1%})"
-        if not self.n_gold:
-            return (
-                f"{share} is agreement: so often {judge} prefers the reply called chosen, in both orders. It is no"
-                " accuracy: the judge may be wrong itself, and how often, only labels by people can tell (--gold)"
-            )
-        of = (
-            f"Accuracy {share}: so many of all {self.n:,} pairs are labelled right, by {self.n_gold:,} labels of people"
-        )
-        if self.n_gold == self.n:
-            return f"{of}, which are all there are"
-        more = f"{self.needed:,} labels more would halve the interval"
-        if self.method == "labels":
-            return f"{of} alone, to which the judge adds nothing; {more}"
-        return f"{of} and the judge's votes, which are as good as {self.worth:,} labels; {more}"
-
-
-class Certificate(Strict):
-    """Whether at least a share of all pairs are right, told as soon as it was certain, see `factory.statistics`."""
-
-    share: float
-    """What was to be certified."""
-    measure: str
-    """`agreement`: right is a pair whose chosen reply the judge prefers, in both orders; `accuracy`: that people do."""
-    verdict: str
-    """`above`: at least the share; `below`: less; `undecided`."""
-    risk: float
-    """That a certificate is false, at most."""
-    right: int
-    drawn: int
-    """Pairs looked at, in random order."""
-    pairs: int
-    """Pairs there are."""
-    low: float
-    """The share of right ones among all pairs is at least this, at that risk, however often one looks."""
-    high: float
-
-    def says(self, judge: str) -> str:
-        """The certificate in a sentence."""
-        who = judge if self.measure == "agreement" else "people"
-        looked = f"of {self.drawn:,} pairs {who} preferred the reply called chosen in {self.right:,}"
-        if self.verdict == "undecided":
-            return f"Not certain whether it is {self.share:.1%} of all {self.pairs:,} pairs or less: {looked}"
-        more = "at least" if self.verdict == "above" else "less than"
-        return (
-            f"Certified at a risk of {self.risk:.0%}: the {self.measure} is {more} {self.share:.1%} of all"
-            f" {self.pairs:,} pairs; {looked}"
-        )
-
-
 class Confound(Strict):
     """A trait of form and how much oftener chosen replies have it than rejected ones, see `filters.confounds`."""
 
@@ -222,6 +141,8 @@ class AuditReport(Strict):
     """None in audits of older versions."""
     certificate: Certificate | None = None
     """Where a share was to be certified."""
+    together: Together | None = None
+    """Of several judges, where there are votes of several on these pairs."""
     measure: str = "agreement"
     """What `estimate` is of: agreement with the judge, or accuracy where people labelled pairs."""
     meaning: str = ""
@@ -267,6 +188,8 @@ class AuditReport(Strict):
         }
         if self.gold is not None:
             shown["judge's accuracy on gold labels"] = self.gold.accuracy_without_unsure
+        if self.together is not None:
+            shown[f"independent judges that {len(self.together.judges)} are worth"] = self.together.effective_judges
         return shown
 
     def _interval(self) -> dict[str, object]:

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import polars as pl
 
 from factory.schema import JUDGMENTS
-from factory.stages.audit_model import AuditReport, Certificate
+from factory.stages.audit_model import AuditReport
+from factory.stages.estimated import Certificate
 from factory.stages.gold import CHOSEN
 from factory.stages.judge import PanelMember
 from factory.stages.judge import judge as ask

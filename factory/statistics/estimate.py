@@ -134,7 +134,7 @@ def _assisted(
 ) -> tuple[float, float, float, int] | None:
     """Share, spread, unexplained and weights with the judges; None where they have nothing to say."""
     n, m = len(known), len(labels)
-    weights, rank = _weights(scores[known], labels)
+    weights, rank = least_squares(scores[known], labels)
     if not weights.any():
         return None
     off = labels - scores[known] @ weights
@@ -155,7 +155,7 @@ def _predictors(scores: NDArray[np.float64], m: int) -> NDArray[np.float64]:
     return scores if scores.shape[1] <= m // FEWEST_LABELS else scores.mean(axis=1, keepdims=True)
 
 
-def _weights(scores: NDArray[np.float64], labels: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
+def least_squares(scores: NDArray[np.float64], labels: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
     """Least-squares weights without negative ones, and how many were free. A judge that errs more than not is out."""
     used = list(range(scores.shape[1]))
     centred, aim = scores - scores.mean(axis=0), labels - labels.mean()

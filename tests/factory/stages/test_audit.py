@@ -222,6 +222,19 @@ def test_without_labels_it_is_agreement_and_with_them_accuracy() -> None:
     assert "of all 25 pairs are labelled right, by 10 labels of people" in labelled.meaning
 
 
+def test_judges_together() -> None:
+    """Two copies of one judge are worth one; right and unsure pairs by the mean of all votes; one judge has none."""
+    pairs = table([pair(number) for number in range(6)])
+    verdicts = ["right", "right", "wrong", "unsure", "invalid", "wrong"]
+    votes = pl.concat([judged(verdicts, "J"), judged(verdicts, "K")])
+    found = report(pairs, votes, "J", seed=1).together
+    assert found is not None
+    assert (found.judges, found.method, found.effective_from) == (["J", "K"], "vote", "votes")
+    assert found.effective_judges == pytest.approx(1)
+    assert (found.right, found.unsure, found.wrong) == (3, 1, 2)
+    assert report(pairs, judged(verdicts), "J", seed=1).together is None
+
+
 def test_the_order_of_rows_means_nothing() -> None:
     pairs = [pair(n, 3 + n % 4, 5, iteration=n % 2, feature=f"f{n % 3}") for n in range(24)]
     votes = judged(["right", "unsure", "wrong", "invalid", "right", "right"] * 4)
