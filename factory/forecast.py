@@ -2,53 +2,39 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from factory.config import Config
+from factory.amounts import CHARS_PER_TOKEN, LENGTHS, Asked, Scale, StagePlan, spread, summed
+from factory.config import Config, Judge
 from factory.engine_blocks import EngineBlock, OpenaiEngine, ScriptedEngine
 from factory.engines.api.accounts import ENGINE
 from factory.engines.api.prices import priced
-from factory.engines.api.wire import cost as price
 from factory.engines.base import Completion, Generator, Request, Score, Scorer, ScoreRequest
 from factory.identity import Messages
-from factory.journal import Journal, JournaledGenerator, JournaledScorer, with_room
+from factory.journal import Journal, JournaledGenerator, JournaledScorer
 from factory.load import settled
 from factory.models.ref import ModelRef
-from factory.panel import EngineRoom, judge_block, scorer_block, setting_of
+from factory.panel import EngineRoom, judge_block, judge_model, scorer_block, setting_of
 from factory.pipeline import the_line
 from factory.preflight import last_stage, preflight
 from factory.progress import Silent
-from factory.rates import Rates, Time
+from factory.rates import Rates
 from factory.readers import read_prompts
+from factory.schema import ORDERS
+from factory.stages.judge import Question, by_id, requests
 from factory.stages.prompts import per_round
 from factory.stages.prompts import prompts as plan_portions
 from factory.steps import Steps
-from factory.store import StageReachedError, open_run
+from factory.store import StageReachedError, open_run, preview_of
 
 SAMPLE_PROMPTS = 200
 """A plan counts the requests for at most this many prompts and scales them to all."""
 _BEYOND = ("filtered", "audit", "exports")
 """Folders of stages that a plan does not go beyond judging for."""
-CHARS_PER_TOKEN = 4
-"""A rule of thumb for English: a plan opens no tokenizer."""
-
-
-class StagePlan(NamedTuple):
-    """What one stage asks. Completion tokens and cost are upper bounds: every answer at its longest."""
-
-    name: str
-    requests: int
-    prompt_tokens: int
-    completion_tokens: int
-    time: Time
-    """How long its requests take, not counting the loading of a model."""
-    cost: float | None
 
 
 class Plan(NamedTuple):
@@ -58,20 +44,31 @@ class Plan(NamedTuple):
     stages: list[StagePlan]
     further: int = 0
     """Prompts that wait for further rounds under a target; how many are taken shows in the run alone."""
+    measured: bool = False
+    """Whether lengths and votes are those of an earlier run in the folder, or of its preview."""
+
+    @property
+    def basis(self) -> str:
+        """What the expectation assumes."""
+        if self.measured:
+            return "lengths and votes as measured before in this run or its preview"
+        return f"guesses: replies of up to {LENGTHS['replies']} tokens, readable judges; run --preview measures them"
 
     @property
     def total(self) -> StagePlan:
-        """The sum; its cost is None when no stage has a price, its time when that of any stage is unknown."""
-        costs = [stage.cost for stage in self.stages if stage.cost is not None]
-        known = [stage.time.seconds for stage in self.stages if stage.time.seconds is not None]
-        return StagePlan(
-            "total",
-            sum(stage.requests for stage in self.stages),
-            sum(stage.prompt_tokens for stage in self.stages),
-            sum(stage.completion_tokens for stage in self.stages),
-            Time(sum(known)) if len(known) == len(self.stages) else Time(),
-            sum(costs) if costs else None,
-        )
+        """The sum over all stages."""
+        return summed(self.stages)
+
+
+class _Size(NamedTuple):
+    """How many prompts there are."""
+
+    sampled: int
+    """Those that the scripted run takes."""
+    first: int
+    """Those of the iterations."""
+    further: int
+    """Those that wait for further rounds."""
 
 
 def plan(
@@ -79,60 +76,80 @@ def plan(
 ) -> Plan:
     """What `config` asks of which model, stage by stage. Sends nothing, opens no model, leaves nothing on disk.
 
-    Judges are counted as a run would ask them if made-up votes were theirs. Times are those of the same stages, run
-    before in the run folder with the same engine and model, or what the account's ceilings allow; training is not
-    counted. Under a target the iterations alone are. Raises the errors that a run would raise before its first request.
+    Each stage has an expectation, between which bounds it probably ends, and what it cannot exceed. Lengths of prompts
+    and answers and the number of votes are those of the same stages, run before in the run folder or its preview with
+    the same engine and model; where there are none they are guesses, and the bounds wide. Times are measured likewise,
+    or what the account's ceilings allow; training is not counted. Raises the errors that a run would raise before its
+    first request.
     """
     config = settled(config, Config)
     preflight(config)
     last = last_stage(until, config) if until else "filter"
-    last = "filter" if last.split("/")[0] in _BEYOND else last
-    rates = Rates.of(Path(run_dir or config.run.dir))
+    judged = last == "filter" or last.split("/")[0] in _BEYOND
+    root = Path(run_dir or config.run.dir)
+    rates = Rates.of(root, preview_of(root))
     iterations, asked = config.run.iterations, config.prompts
     found = plan_portions(read_prompts(asked.paths), asked, config.run.seed, iterations).kept
-    prompts = found.filter(pl.col("portion") <= iterations).height
-    sampled = min(prompts, SAMPLE_PROMPTS)
-    size = per_round(asked, iterations)
-    few = asked.model_copy(update={"limit": sampled, "per_round": size and max(1, round(size * sampled / prompts))})
+    first = found.filter(pl.col("portion") <= iterations).height
+    size = _Size(min(first, SAMPLE_PROMPTS), first, found.height - first)
+    each = per_round(asked, iterations)
+    few = asked.model_copy(
+        update={"limit": size.sampled, "per_round": each and max(1, round(each * size.sampled / first))}
+    )
     counted = config.model_copy(update={"engine": ScriptedEngine(), "prompts": few})
     with TemporaryDirectory() as folder, _CountingRoom(config) as room:
-        with (
-            open_run(Path(folder), Silent(), until=last) as store,
-            suppress(StageReachedError),
-        ):
+        with open_run(Path(folder), Silent(), until="filter" if judged else last) as store, suppress(StageReachedError):
             the_line(Steps(counted, store, room))
-        return Plan(prompts, room.plans(prompts / sampled, rates), found.height - prompts)
+        if judged and config.audit.judge:
+            room.audit(config.audit.judge, Path(folder) / "filtered" / "kept.parquet")
+        stages = _stages(config, room, size, rates)
+    return Plan(first, stages, size.further, any(stage.measured for stage in stages))
 
 
-@dataclass
-class _Tally:
-    block: EngineBlock
-    model: str
-    setting: str
-    requests: int = 0
-    prompt_chars: int = 0
-    completion_tokens: int = 0
+def _stages(config: Config, room: "_CountingRoom", size: _Size, rates: Rates) -> list[StagePlan]:
+    """The plans of all that was asked, and of the further rounds, which count as the iteration after the last."""
+    samples, last = config.sampling.samples_per_view, config.run.iterations
+    once = size.first / size.sampled
+    rounds = _rounds(config, size, rates)
+    whole = Scale(*(once * (size.first + extra) / size.first for extra in rounds))
+    made = []
+    for asked in room.asked:
+        scale = Scale(once, once, once, once)
+        if asked.name.startswith("judge "):
+            asked.pairs = size.sampled * samples
+            scale = whole
+        elif asked.name.startswith("audit "):
+            scale = _audited(config, asked.pairs, size, whole, rates)
+        made.append(asked.plan(scale, rates, config.sampling))
+        if size.further and asked.name.endswith(f" {last}") and not asked.retried:
+            more = asked.renamed(f"{asked.name.removesuffix(f' {last}')} {last + 1}")
+            made.append(more.plan(Scale(*(n * last / size.sampled for n in rounds)), rates, config.sampling))
+    return made
 
-    def ask(self, requests: Sequence[Request]) -> None:
-        self.setting = with_room(self.setting.split("/")[0], requests)
-        self.requests += len(requests)
-        self.prompt_chars += sum(len(turn["content"]) for request in requests for turn in request.messages)
-        self.completion_tokens += sum(request.max_new_tokens for request in requests)
 
-    def score(self, requests: Sequence[ScoreRequest]) -> None:
-        self.requests += len(requests)
-        self.prompt_chars += sum(len(turn["content"]) for request in requests for turn in request.messages)
-        self.prompt_chars += sum(len(reply.text) for request in requests for reply in request.replies)
+def _rounds(config: Config, size: _Size, rates: Rates) -> Scale:
+    """Prompts of further rounds: none expected where nothing is known of how many pairs pass, all of them at most."""
+    target = config.prompts.target_pairs
+    if target is None or not (rates.kept and rates.triples):
+        return Scale(0, 0, size.further, size.further)
+    needed = target / (rates.kept / rates.triples * config.sampling.samples_per_view)
+    off = spread(rates.triples)
+    expected, low, high = (
+        min(max(needed * by - size.first, 0), size.further) for by in (1, 1 / (1 + off), 1 / (1 - off))
+    )
+    return Scale(expected, low, high, size.further)
 
-    def plan(self, name: str, factor: float, rates: Rates) -> StagePlan:
-        requests, prompt, completion = (
-            ceil(count * factor)
-            for count in (self.requests, self.prompt_chars / CHARS_PER_TOKEN, self.completion_tokens)
-        )
-        prices = priced(self.block, self.model).prices if isinstance(self.block, OpenaiEngine) else None
-        cost = price(prices, prompt, completion)
-        time = rates.time(name, self.setting, self.block, requests, prompt + completion)
-        return StagePlan(name, requests, prompt, completion, time, cost)
+
+def _audited(config: Config, counted: int, size: _Size, whole: Scale, rates: Rates) -> Scale:
+    """Pairs that are audited, as a multiple of those counted."""
+    bound = config.audit.sample or 10**12
+    share = rates.kept / rates.triples if rates.kept else None
+    pairs = [size.sampled * config.sampling.samples_per_view * scale for scale in whole]
+    kept = [n * share for n in pairs[:3]] if share else [counted * scale for scale in whole[:3]]
+    off = spread(rates.triples)
+    low, high = (kept[1] * (1 - off), kept[2] * (1 + off)) if share else (0.0, pairs[2])
+    expected, low, high, most = (min(bound, n) / counted for n in (kept[0], low, high, pairs[3]))
+    return Scale(expected, low, high, most)
 
 
 class _CountingRoom(EngineRoom):
@@ -141,38 +158,58 @@ class _CountingRoom(EngineRoom):
     def __init__(self, config: Config) -> None:
         super().__init__(Silent())
         self._config = config
-        self._judges = {f"judge {judge.name}": judge_block(judge, config.engine) for judge in config.judges}
+        self._judges = {f"judge {judge.name}": judge for judge in config.judges}
         self._scorer = scorer_block(config.engine, config.training.method != "none")
-        self._tallies: dict[str, _Tally] = {}
+        self._asked: dict[str, Asked] = {}
+
+    @property
+    def asked(self) -> list[Asked]:
+        """What was asked of anybody, with the replies that were shown as long as those written."""
+        written = [asked for asked in self._asked.values() if asked.name.startswith("replies ")]
+        mean = sum(each.written for each in written) / max(sum(each.requests for each in written), 1)
+        found = [asked for asked in self._asked.values() if asked.requests]
+        for each in found:
+            each.shown = each.replies * mean / CHARS_PER_TOKEN
+        return found
 
     def generator(
         self, block: EngineBlock, model: ModelRef, journal: Journal, name: str, account: str = ENGINE
     ) -> JournaledGenerator:
         """A scripted generator; what it is asked counts towards `name`."""
         engine = super().generator(ScriptedEngine(), model, journal, name)
-        tally = self._tally(name, self._judges.get(name, self._config.engine), model)
-        return JournaledGenerator(_Counted(engine, tally), journal, Silent(), name)
+        judge = self._judges.get(name)
+        asked = self._count_for(name, judge_block(judge, self._config.engine) if judge else self._config.engine, model)
+        asked.retried = judge.retries + 1 if judge else None
+        return JournaledGenerator(_Counted(engine, asked), journal, Silent(), name)
 
     def scorer(self, block: EngineBlock, model: ModelRef, journal: Journal, name: str) -> JournaledScorer:
         """A scripted scorer, likewise where the run scores at all."""
         engine = super().scorer(ScriptedEngine(), model, journal, name)
         if self._scorer is None:
             return engine
-        return JournaledScorer(_CountedScorer(engine, self._tally(name, self._scorer, model)), journal, Silent(), name)
+        return JournaledScorer(
+            _CountedScorer(engine, self._count_for(name, self._scorer, model)), journal, Silent(), name
+        )
 
-    def _tally(self, name: str, block: EngineBlock, model: ModelRef) -> _Tally:
-        return self._tallies.setdefault(name, _Tally(block, model.name, setting_of(block, model)))
+    def audit(self, judge: Judge, kept: Path) -> None:
+        """Count both orders of all pairs that the scripted run kept."""
+        rows = by_id(pl.read_parquet(kept))
+        block = judge_block(judge, self._config.engine)
+        asked = self._count_for(f"audit {judge.name}", block, ModelRef(judge_model(judge)))
+        asked.pairs, asked.retried = len(rows), judge.retries + 1
+        if rows:
+            asked.ask(requests(judge, [Question(pair, order) for pair in rows for order in ORDERS], rows, seed=0))
 
-    def plans(self, factor: float, rates: Rates) -> list[StagePlan]:
-        """The tallies, scaled, of the stages that asked anything."""
-        return [tally.plan(name, factor, rates) for name, tally in self._tallies.items() if tally.requests]
+    def _count_for(self, name: str, block: EngineBlock, model: ModelRef) -> Asked:
+        prices = priced(block, model.name).prices if isinstance(block, OpenaiEngine) else None
+        return self._asked.setdefault(name, Asked(name, block, prices, setting_of(block, model)))
 
 
 class _Counted(NamedTuple):
     """A Generator that counts what it is asked."""
 
     engine: Generator
-    tally: _Tally
+    asked: Asked
 
     @property
     def identity(self) -> str:
@@ -186,20 +223,22 @@ class _Counted(NamedTuple):
         return self.engine.count_tokens(conversations)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        self.tally.ask(requests)
-        return self.engine.generate(requests)
+        self.asked.ask(requests)
+        for answer in self.engine.generate(requests):
+            self.asked.written += len(answer.text or "")
+            yield answer
 
 
 class _CountedScorer(NamedTuple):
     """A Scorer likewise."""
 
     engine: Scorer
-    tally: _Tally
+    asked: Asked
 
     @property
     def identity(self) -> str:
         return self.engine.identity
 
     def score(self, requests: Sequence[ScoreRequest]) -> Iterator[Score]:
-        self.tally.score(requests)
+        self.asked.score(requests)
         return self.engine.score(requests)

@@ -1,4 +1,4 @@
-"""How fast answers came in earlier stages of a run folder, so that a plan can say how long others will take."""
+"""What earlier stages of a run, or of its preview, took: how fast answers came, how long and how many they were."""
 
 import re
 from collections import defaultdict
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from factory.engine_blocks import EngineBlock, OpenaiEngine
-from factory.store import read_manifest
+from factory.manifest import read_manifest
 
 _ITERATION = re.compile(r" \d+$")
 MEASURED, CEILING = "measured", "by limits"
@@ -19,24 +19,54 @@ class Time(NamedTuple):
     basis: str = ""
 
 
+class Taken(NamedTuple):
+    """What askers of one kind took in all, as far as money goes."""
+
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
 class Rates(NamedTuple):
-    """Answers per second, by kind of asker (`replies`, `judge J`) and setting (`journal.Used`)."""
+    """By kind of asker (`replies`, `judge J`, `audit J`) and setting (`journal.Used`)."""
 
     per_second: dict[tuple[str, str], float]
+    """Answers per second."""
+    taken: dict[tuple[str, str], Taken] = {}  # noqa: RUF012 - never changed
+    pairs: dict[str, int] = {}  # noqa: RUF012 - never changed
+    """Pairs that each kind of judge was given, which it was asked about as often as it took."""
+    triples: int = 0
+    """Triples asked for."""
+    kept: int = 0
+    """Pairs of them that passed the filters."""
 
     @classmethod
-    def of(cls, run_dir: Path) -> "Rates":
-        """From the manifests of a run folder; none where there is no such folder."""
+    def of(cls, *run_dirs: Path) -> "Rates":
+        """From the manifests of run folders; none where there is no such folder."""
         answers: dict[tuple[str, str], float] = defaultdict(float)
         seconds: dict[tuple[str, str], float] = defaultdict(float)
-        for path in sorted(run_dir.rglob("*.manifest.json")):
-            manifest = read_manifest(path)
-            used = manifest.get("used", {}) if manifest else {}
-            for name, asker in used.items():
-                key = (kind_of(name), str(asker.get("setting", "")))
-                answers[key] += asker["asked"]
-                seconds[key] += asker["seconds"]
-        return cls({key: answers[key] / seconds[key] for key in answers if answers[key] and seconds[key]})
+        taken: dict[tuple[str, str], Taken] = {}
+        pairs: dict[str, int] = defaultdict(int)
+        triples = kept = 0
+        for root in run_dirs:
+            made = 0
+            for path in sorted(root.rglob("*.manifest.json"), key=lambda path: path.name == "filter.manifest.json"):
+                manifest = read_manifest(path) or {"facts": {}}
+                rows = int(manifest["facts"].get("rows") or 0)
+                if path.name == "triples.manifest.json":
+                    made, triples = made + rows, triples + rows + int(manifest["facts"].get("rejected") or 0)
+                kept += rows if path.name == "filter.manifest.json" else 0
+                audited = path.name == "audit.manifest.json"
+                for asker, used in manifest.get("used", {}).items():
+                    kind = kind_of(asker.replace("judge ", "audit ", 1) if audited else asker)
+                    key = kind, str(used.get("setting", ""))
+                    answers[key] += used["asked"]
+                    seconds[key] += used["seconds"]
+                    new = Taken(*(int(used.get(name, 0)) for name in Taken._fields))
+                    taken[key] = Taken(*map(sum, zip(taken.get(key, Taken(0, 0, 0)), new, strict=True)))
+                    pairs[kind] += int(manifest["facts"].get("pairs") or 0) if audited else made
+        speed = {key: answers[key] / seconds[key] for key in answers if answers[key] and seconds[key]}
+        return cls(speed, {key: each for key, each in taken.items() if each.requests}, dict(pairs), triples, kept)
 
     def time(self, name: str, setting: str, block: EngineBlock, requests: int, tokens: int) -> Time:
         """How long `requests` with `tokens` in all take: as fast as was measured with the same setting.
@@ -53,7 +83,7 @@ class Rates(NamedTuple):
 
 def kind_of(name: str) -> str:
     """The asker without its iteration: `replies` of `replies 2`."""
-    return name if name.startswith("judge ") else _ITERATION.sub("", name)
+    return name if name.startswith(("judge ", "audit ")) else _ITERATION.sub("", name)
 
 
 def _at_ceilings(block: OpenaiEngine, requests: int, tokens: int) -> float | None:

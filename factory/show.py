@@ -159,13 +159,21 @@ def reviewed(found: "Reviewed") -> str:
 
 
 def plan(found: "Plan") -> str:
-    """Requests, tokens, time and money per stage, before anything is sent."""
-    rows = [[*stage[:4], _time(stage.time), stage.cost] for stage in (*found.stages, found.total)]
+    """Requests, tokens, time and money per stage, before anything is sent: expected, in a range, and at most."""
+    rows = [[*stage[:4], _time(stage.time), stage.cost, stage.most.cost] for stage in (*found.stages, found.total)]
     title = f"{found.prompts:,} prompts; nothing was sent; training is not counted"
     if found.further:
         title += f"\n{found.further:,} more prompts wait for further rounds, until target_pairs is reached"
-    columns = ["stage", "requests", "prompt tokens", "completion tokens, at most", "time", "cost, at most"]
-    return f"{title}\n\n{table(columns, rows)}"
+    columns = ["stage", "requests", "tokens sent", "tokens received", "time", "cost", "at most"]
+    low, high, most = found.total.low, found.total.high, found.total.most
+    known = f"probably {low.requests:,} to {high.requests:,} requests, {low.tokens:,} to {high.tokens:,} tokens"
+    bound = f"at most {most.requests:,} requests, {most.tokens:,} tokens"
+    if most.cost is not None:
+        known += f", cost {low.cost or 0:,.4g} to {high.cost or 0:,.4g}"
+        bound += f", cost {most.cost:,.4g}"
+    rounds = ", all further rounds" if found.further else ""
+    every = f"the longest answers, every pair in both orders, all retries{rounds}, a token per byte of a prompt"
+    return "\n\n".join([title, table(columns, rows), f"{known}:\n  {found.basis}\n{bound}:\n  {every}"])
 
 
 def _time(time: "Time") -> str:

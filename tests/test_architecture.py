@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = (
     ("factory.__main__",),
     ("factory.cli",),
-    ("factory.forecast", "factory.show"),
+    ("factory.forecast", "factory.show", "factory.amounts"),
     ("factory.pipeline",),
     ("factory.rounds",),
     ("factory.checking",),

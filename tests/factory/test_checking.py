@@ -97,7 +97,7 @@ def test_a_stage_that_is_none_is_refused_in_a_plan_too(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="no stage 'trples'"):
             factory.plan(settings, until="trples")
         assert [stage.name for stage in factory.plan(settings, until="features").stages] == ["features 1"]
-        assert len(factory.plan(settings, until="audit").stages) == 3
+        assert [stage.name for stage in factory.plan(settings, until="audit").stages][2:] == ["judge J", "audit A"]
 
 
 def test_the_hubs_token_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,15 @@ def test_measured_time_is_requests_over_the_rate_of_all_stages_of_that_kind(tmp_
     """30 + 10 answers in 5 + 3 seconds are 5 a second: 100 take 20 seconds."""
     for number, asked, seconds in ((1, 30, 5.0), (2, 10, 3.0)):
         used = {f"replies {number}": {"asked": asked, "seconds": seconds, "setting": "S"}}
-        manifest = {"version": 1, "fingerprint": "", "inputs": {}, "outputs": {}, "facts": {}, "used": used}
+        manifest = {
+            "version": 1,
+            "stage": "triples",
+            "fingerprint": "",
+            "inputs": {},
+            "outputs": {},
+            "facts": {},
+            "used": used,
+        }
         write_json(tmp_path / f"iterations/{number}/triples.manifest.json", manifest)
     rates, block = Rates.of(tmp_path), config(tmp_path).engine
     assert rates.time("replies 7", "S", block, 100, 0) == Time(20.0, MEASURED)

@@ -66,7 +66,7 @@ def test_a_bill_by_hand() -> None:
 
 def test_no_scorer_is_on_the_bill_and_no_folder_of_a_machine(tmp_path: Path) -> None:
     used = {"requests": 2, "prompt_tokens": 5, "completion_tokens": 0, "cost": 0.0, "seconds": 1.0}
-    manifest = {"version": 1, "fingerprint": "", "inputs": {}, "outputs": {}, "facts": {}}
+    manifest = {"version": 1, "stage": "filter", "fingerprint": "", "inputs": {}, "outputs": {}, "facts": {}}
     asked = {"scores 1": used, "judge /home/me/models/mine": used}
     (tmp_path / "filter.manifest.json").write_text(json.dumps({**manifest, "used": asked}))
     assert [row.name for row in factory.bill(tmp_path).rows] == ["judge mine"]
