@@ -47,6 +47,7 @@ _PUBLIC = {
     "plan": "factory.forecast:plan",
     "status": "factory.commands.status:status",
     "bill": "factory.exports.bill:bill",
+    "look": "factory.commands.look:look",
     "filter": "factory.commands.filter:filter_pairs",
     "audit": "factory.commands.audit:audit",
     "estimate": "factory.commands.estimate:estimate",

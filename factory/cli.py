@@ -2,79 +2,24 @@
 
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import click
-from polars.exceptions import PolarsError
 
 import factory
-from factory import processes, show
-from factory.errors import FactoryError, InterruptedRunError, one_line
+from factory import show
+from factory.cli_base import Main, ReadsPairs, Shown
 from factory.identity import DEFAULT_SEED
 from factory.terminal import for_stream
-
-
-class _Command(click.Command):
-    """Prints what its function returns: the result, as text by the function beside it, or with --json as it is."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.params.append(click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON."))
-
-    def invoke(self, ctx: click.Context) -> None:
-        as_json = ctx.params.pop("as_json")
-        found, shown = super().invoke(ctx)
-        if processes.rank() == 0:
-            click.echo(show.as_json(found) if as_json else shown(found))
-
-
-class _Group(click.Group):
-    """Commands of which each prints its result."""
-
-    command_class = _Command
-
-
-class _Main(_Group):
-    """Turns every expected failure into one sentence and the right exit code."""
-
-    group_class = _Group
-
-    def main(self, *args: Any, **options: Any) -> Any:
-        try:
-            return super().main(*args, **options)
-        except SystemExit as end:
-            if processes.world() > 1:
-                processes.leave(end.code)
-            raise
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except FactoryError as error:
-            code, sentence = error.exit_code, str(error)
-        except KeyboardInterrupt:
-            code, sentence = InterruptedRunError.exit_code, "stopped; the same command goes on from here"
-        except OSError as error:
-            code, sentence = 1, f"{error.filename or 'the disk'}: {error.strerror or error}; mend that and go on"
-        except PolarsError as error:
-            code, sentence = 1, f"a table cannot be read or written: {str(error).splitlines()[0]}; check the file"
-        if processes.first_to_fail():
-            click.echo(f"sso-factory: {one_line(sentence)}", err=True)
-        raise SystemExit(code)
-
-
-Shown = tuple[Any, Callable[[Any], str]]
-"""A result, and what makes text of it."""
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-@click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(factory.__version__, prog_name="sso-factory")
 def main() -> None:
     """Make, filter, audit and export preference data by Self-Steering Optimization."""
@@ -139,21 +84,26 @@ def status(run_dir: Path) -> Shown:
     return found, lambda found: show.status(found["stages"], found["bill"])
 
 
-@main.command(name="filter")
+@main.command(name="filter", cls=ReadsPairs)
 @_pairs
 @_out
 @click.option("--config", type=click.Path(path_type=Path), help="FILTERS.yaml; without it the paper preset.")
 @click.option("--judgments", type=click.Path(path_type=Path), help="Votes recorded earlier, as judgments.parquet.")
 @_dry
-def filter_(pairs: tuple[str, ...], out: Path, config: Path | None, judgments: Path | None, dry_run: bool) -> Shown:
+def filter_(pairs: tuple[str, ...], out: Path, **options: Any) -> Shown:
     """Filter PAIRS (files, folders, runs, Hub ids) into kept and rejected."""
-    funnel = factory.filter(
-        pairs, out, config=config, judgments=judgments, dry_run=dry_run, progress=for_stream(sys.stderr)
-    )
-    return funnel, show.funnel
+    return factory.filter(pairs, out, progress=for_stream(sys.stderr), **options), show.funnel
 
 
-@main.command()
+@main.command(cls=ReadsPairs)
+@_pairs
+@click.option("--rows", default=3, show_default=True, type=click.IntRange(min=0), help="Show this many pairs.")
+def look(pairs: tuple[str, ...], rows: int, **options: Any) -> Shown:
+    """Show how PAIRS are read: layout, what each column is, what is left out, and the first pairs."""
+    return factory.look(pairs, rows, **options), show.look
+
+
+@main.command(cls=ReadsPairs)
 @_pairs
 @_out
 @click.option("--judge", help="Model that judges; gpt-4o, unless the config names one.")
@@ -185,7 +135,7 @@ def review(pairs: tuple[str, ...], out: Path, **options: Any) -> Shown:
     return factory.review(pairs, out, browser=browser, progress=for_stream(sys.stderr), **options), show.reviewed
 
 
-@main.command()
+@main.command(cls=ReadsPairs)
 @_pairs
 @click.option(
     "--format",
@@ -216,15 +166,15 @@ def report(run_dir: Path, out: Path | None) -> Shown:
     return factory.report(run_dir, out), str
 
 
-@main.command()
+@main.command(cls=ReadsPairs)
 @_pairs
 @click.option("--policy", required=True, help="Model to train: Hub id, folder or bundled:smollm2-135m-instruct.")
 @_out
 @_set
 @_seed
-def train(pairs: tuple[str, ...], policy: str, out: Path, sets: tuple[str, ...], seed: int) -> Shown:
+def train(pairs: tuple[str, ...], policy: str, out: Path, sets: tuple[str, ...], **options: Any) -> Shown:
     """Train POLICY on PAIRS; --set takes keys of the training block. Also under accelerate launch."""
-    return factory.train(pairs, policy, out, sets=sets, seed=seed, progress=for_stream(sys.stderr)), show.training
+    return factory.train(pairs, policy, out, sets=sets, progress=for_stream(sys.stderr), **options), show.training
 
 
 @main.command()
@@ -250,7 +200,7 @@ def reward() -> None:
     """Train reward models on pairs, and measure them."""
 
 
-@reward.command(name="train")
+@reward.command(name="train", cls=ReadsPairs)
 @_pairs
 @click.option(
     "--model",
@@ -262,12 +212,13 @@ def reward() -> None:
 @_out
 @_set
 @_seed
-def reward_train(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str, ...], seed: int) -> Shown:
+def reward_train(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str, ...], **options: Any) -> Shown:
     """Train a reward model on PAIRS, any files or an exported folder; --set takes keys such as epochs or lora.r."""
-    return factory.reward_train(pairs, model, out, sets=sets, seed=seed, progress=for_stream(sys.stderr)), show.training
+    done = factory.reward_train(pairs, model, out, sets=sets, progress=for_stream(sys.stderr), **options)
+    return done, show.training
 
 
-@reward.command(name="score")
+@reward.command(name="score", cls=ReadsPairs)
 @_pairs
 @click.option("--model", required=True, help="Reward model: folder or Hub id.")
 @_out

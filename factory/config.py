@@ -131,6 +131,8 @@ class Mix(Strict):
     """Share of the mixed data set that comes from it; null takes all of it."""
     source: str | None = None
     """What `source` says where its rows say nothing; null: the file's name."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Role to column, where names do not say it: {prompt: query, chosen: good, rejected: bad}."""
 
     @model_validator(mode="before")
     @classmethod
@@ -212,3 +214,5 @@ class FiltersConfig(Strict):
     """A list of {use: name, …}, in the order they are applied."""
     judges: list[Judge] = Field(default_factory=list)
     """Who votes, where a filter needs votes."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Role to column, where names do not say it: {prompt: query, chosen: good, rejected: bad}."""

@@ -89,7 +89,7 @@ def plan(
     root = Path(run_dir or config.run.dir)
     rates = Rates.of(root, preview_of(root))
     iterations, asked = config.run.iterations, config.prompts
-    found = plan_portions(read_prompts(asked.paths), asked, config.run.seed, iterations).kept
+    found = plan_portions(read_prompts(asked.paths, asked.columns), asked, config.run.seed, iterations).kept
     first = found.filter(pl.col("portion") <= iterations).height
     size = _Size(min(first, SAMPLE_PROMPTS), first, found.height - first)
     each = per_round(asked, iterations)

@@ -25,6 +25,8 @@ class Prompts(Strict):
     """Files or folders (Parquet, JSONL, JSON, CSV, each also gzipped; .txt: a prompt per line), or a Hub dataset id.
 
     A relative path is taken from the configuration file's folder when it exists there, else from the current folder."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Role to column, where names do not say it: {prompt: query, system: rules}."""
     limit: int | None = Field(None, ge=1)
     """Use at most this many, the same ones whatever the order of the file (lowest seeded hash first)."""
     target_pairs: int | None = Field(None, ge=1)

@@ -156,6 +156,9 @@ REASONS: Mapping[str, Mapping[str, str]] = {
         "bad_roles": "the turns are not a system message at most, then user, assistant, and so on in turn",
         "tool_turns": "a turn calls a tool or is by one",
         "not_text": "a turn holds no text, or something beside text",
+        "tie": "what says which reply is better says that neither is",
+        "alone": "no other reply to its prompt is better or worse",
+        "not_a_root": "the message answers another one, and only the first of a tree is a prompt",
     },
     "prompts": {
         "over_limit": "beyond prompts.limit, by a seeded draw",

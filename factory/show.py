@@ -20,6 +20,7 @@ from factory.terminal import describe_seconds
 if TYPE_CHECKING:
     from factory.checking import Found
     from factory.commands.explain import Entry
+    from factory.commands.look import Looked
     from factory.commands.status import StageStatus
     from factory.commands.trace import Trace
     from factory.exports.bill import Bill
@@ -77,6 +78,17 @@ def _form(confounds: Sequence[str]) -> list[str]:
     """What of the replies' form predicts chosen, as a paragraph, if anything does."""
     head = "What predicts chosen beyond chance, which a reward model may learn instead of quality:"
     return ["\n".join([head, *(f"  {one}" for one in confounds)])] if confounds else []
+
+
+def look(found: "Looked") -> str:
+    """How pairs are read, and the first of them."""
+    lines = [f"{found.pairs:,} pairs", *found.reading._replace(example=None).lines()]
+    return "\n\n".join(["\n".join(lines), *(_pair(row) for row in found.first)])
+
+
+def _pair(row: Mapping[str, Any]) -> str:
+    turns = [f"  {turn['role']:<9} {_short(turn['content'])}" for turn in row["prompt"]]
+    return "\n".join([*turns, *(f"  {side:<9} {_short(row[side])}" for side in ("chosen", "rejected"))])
 
 
 def outcome(found: "Outcome", pairs: int = 3) -> str:

@@ -71,7 +71,7 @@ class Steps:
         room, generated = self.config.sampling.max_new_tokens, self.config.principles.source == "generated"
 
         def build(journal: Journal) -> Iterator[Split]:
-            planned = plan_portions(read_prompts(config.paths), config, self._seed, run.iterations)
+            planned = plan_portions(read_prompts(config.paths, config.columns), config, self._seed, run.iterations)
             generator = self._generator(policy, journal, "prompts")
             texts = [*self._principles.system_messages(), *([longest_written()] if generated else [])]
             system = [view_messages(_EMPTY, text) for text in texts]
@@ -84,6 +84,7 @@ class Steps:
         size = per_round(config, run.iterations)
         inputs = {
             "prompts": fingerprint(config.paths, table="prompts.parquet"),
+            **({"columns": config.columns} if config.columns else {}),
             "limit": config.limit,
             **({} if size is None else {"per_round": size}),
             "iterations": run.iterations,

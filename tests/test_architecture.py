@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = (
     ("factory.__main__",),
     ("factory.cli",),
+    ("factory.cli_base",),
     ("factory.forecast", "factory.show", "factory.amounts"),
     ("factory.pipeline",),
     ("factory.rounds",),

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import polars as pl
 
@@ -23,8 +23,9 @@ from factory.models.ref import ModelRef
 from factory.ownership import require_apart
 from factory.panel import EngineRoom, judge_block, judge_fingerprint, judge_model, judge_names, open_panel
 from factory.progress import Progress, Silent
-from factory.readers import PairsLike, fingerprint, read_pairs
+from factory.readers import How, PairsLike, Reading, ReadOptions, fingerprint, how_to_read
 from factory.readers.places import places
+from factory.readers.told import read_and_tell, tell_set_aside
 from factory.schema import JUDGMENTS, conform
 from factory.stages.audit import report
 from factory.stages.audit_model import AuditReport
@@ -57,6 +58,7 @@ def audit(
     dry_run: bool = False,
     seed: int = DEFAULT_SEED,
     progress: Progress | None = None,
+    **reading: Unpack[ReadOptions],
 ) -> AuditReport | Estimate:
     """Judge pairs in both orders; write audit.json, audit.md, audit.html, audit.png and judgments.parquet into `out`.
 
@@ -67,12 +69,13 @@ def audit(
     are judged in random order (at most `sample`) until it is certain whether at least so many are right; with `gold`
     the labels are held against it. `dry_run` returns an Estimate and sends nothing.
     The same call goes on where a killed one stopped. Raises ConfigError for a judge that wrote or filtered the pairs,
-    unless `allow_self`.
+    unless `allow_self`. `columns`, `layout`, `pairing` and `skip_unreadable` say how to read the pairs.
     """
     shown = progress or Silent()
     settings = _settings(judge, base_url, sample, config, allow_self)
     require_apart(Path(out), places(pairs))
-    subject = _subject(pairs, settings, gold, seed, shown, certify)
+    how = how_to_read(reading)
+    subject = _subject(pairs, how, settings, gold, seed, shown, certify)
     if dry_run:
         return _estimate(subject.pairs, settings.judge)
     inputs = {
@@ -82,6 +85,7 @@ def audit(
         "gold": fingerprint(gold) if gold is not None and is_file(gold) else gold,
         "certify": certify,
         "seed": seed,
+        **how.fingerprint(),
     }
 
     def build(work: Workspace) -> dict[str, Any]:
@@ -142,6 +146,8 @@ class _Subject(NamedTuple):
     """The share to be certified."""
     most: int | None = None
     """Pairs to ask about at most, where the judge's answers decide how many."""
+    reading: Reading | None = None
+    """How the pairs were read."""
 
 
 def _settings(
@@ -165,6 +171,7 @@ def _settings(
 
 def _subject(
     pairs: PairsLike | Sequence[PairsLike],
+    how: How,
     settings: _Settings,
     gold: str | None,
     seed: int,
@@ -173,23 +180,24 @@ def _subject(
 ) -> _Subject:
     if certify is not None:
         Certifier(1, certify)  # what is no share is told before anything is read
-    split = read_pairs(pairs)
+    split, reading = read_and_tell(pairs, how, shown)
     recorded = recorded_votes(pairs)
     if not settings.allow_self:
         policies = split.kept.select(pl.col("policy").unique()).collect(engine="streaming")["policy"].to_list()
         check_independent(settings.judge, policies, recorded["judge"].unique().to_list())
-    labels = None if gold is None else read_gold(gold, split.kept, pairs)
+    labels = None if gold is None else read_gold(gold, split.kept, pairs, how)
     whole = certify is not None and labels is None  # drawn while the judge is asked
     drawn = sample_pairs(split.kept, None if whole else settings.sample, seed, labels)
-    unread = split.rejected.select(pl.len()).collect(engine="streaming").item()
-    if unread:
-        shown.say(f"{unread:,} rows are no usable pairs and are left out")
+    reasons = split.reasons()
+    tell_set_aside(reasons, shown)
     if drawn.is_empty():
         raise InputError("there are no pairs to audit in what was given")
     if labels is not None:
         _tell_labels(labels, drawn, shown)
     rows = split.kept.select(pl.len()).collect(engine="streaming").item()
-    return _Subject(drawn, recorded, Seen(rows, unread, drawn.height), labels, certify, settings.sample)
+    seen = Seen(rows, sum(reasons.values()), drawn.height)
+    told = reading._replace(set_aside=reasons)
+    return _Subject(drawn, recorded, seen, labels, certify, settings.sample, told)
 
 
 def _tell_labels(labels: pl.DataFrame, drawn: pl.DataFrame, shown: Progress) -> None:
@@ -241,6 +249,8 @@ def _measure(out: Path, subject: _Subject, member: PanelMember, seed: int, told:
     found = report(pairs, pl.concat([votes, others]), name, seed, subject.gold, own)
     if asked.certificate is not None:
         found = with_certificate(found, asked.certificate)
+    if subject.reading is not None:
+        found = found.model_copy(update={"reading": subject.reading.to_dict()})
     conform(votes, JUDGMENTS).write_parquet(out / "judgments.parquet")
     told = told.model_copy(update={"sampled": pairs.height})
     write_audit(out, found, told, examples(pairs, votes, name, seed))

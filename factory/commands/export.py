@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import polars as pl
 
@@ -28,8 +28,9 @@ from factory.identity import DEFAULT_SEED
 from factory.load import override, settled
 from factory.ownership import held, require_apart
 from factory.progress import Progress, Silent
-from factory.readers import PairsLike, read_pairs
+from factory.readers import How, PairsLike, ReadOptions, how_to_read
 from factory.readers.places import places
+from factory.readers.told import read_and_tell, tell_set_aside
 
 
 def export(
@@ -49,6 +50,7 @@ def export(
     config: Export | Mapping[str, Any] | None = None,
     seed: int | None = None,
     progress: Progress | None = None,
+    **reading: Unpack[ReadOptions],
 ) -> list[Path | str]:
     """Write pairs to the folder or URL `out` in an export format, with a dataset card; returns what was written.
 
@@ -60,7 +62,7 @@ def export(
     data set to which the folder is pushed as well; `out` may be left out then. With `check` nothing is written:
     `pairs` are files that are held against the rules of the format; InputError names the first row that breaks one.
     Arguments win over `config`. The formats alpaca_eval and mt_bench are of another kind: `pairs` is the tool's file
-    of questions, which `policy` answers.
+    of questions, which `policy` answers. `columns`, `layout`, `pairing` and `skip_unreadable` say how to read pairs.
     """
     shown = progress or Silent()
     if format in EVAL_FORMATS:
@@ -90,7 +92,7 @@ def export(
         require_apart(Path(out), _read_from(pairs, options))
     with _folder(None if url else out) as folder:
         require_free(folder, format)
-        files = job.write(_read(pairs, shown), folder)[1]
+        files = job.write(_read(pairs, how_to_read(reading), shown), folder)[1]
         addresses = send(folder, url) if url else []
         if options.push_to_hub:
             addresses.append(push(folder, options.push_to_hub, private=options.private, progress=shown))
@@ -186,11 +188,9 @@ def _seed_of(root: Path | None) -> int:
     return DEFAULT_SEED if seed is None else seed
 
 
-def _read(pairs: PairsLike | Sequence[PairsLike], shown: Progress) -> pl.LazyFrame:
-    found = read_pairs(pairs)
-    reasons = found.rejected.group_by("reason").len().sort("reason").collect(engine="streaming")
-    for reason, count in reasons.iter_rows():
-        shown.say(f"reading: {count} rows are no pairs and are left out: {reason}")
+def _read(pairs: PairsLike | Sequence[PairsLike], how: How, shown: Progress) -> pl.LazyFrame:
+    found = read_and_tell(pairs, how, shown).pairs
+    tell_set_aside(found.reasons(), shown)
     return found.kept
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import polars as pl
 
@@ -15,8 +15,10 @@ from factory.load import settled
 from factory.ownership import require_apart
 from factory.panel import EngineRoom, judge_fingerprint, open_panel
 from factory.progress import Progress, Silent
-from factory.readers import PairsLike, fingerprint, read_pairs
+from factory.readers import PairsLike, Reading, ReadOptions, fingerprint, how_to_read
 from factory.readers.places import places
+from factory.readers.rejects import READ
+from factory.readers.told import read_and_tell, tell_set_aside
 from factory.schema import JUDGMENTS, ORDERS, REPLIES, LazySplit, check, conform
 from factory.stages import quality
 from factory.stages.audit_sample import wrote
@@ -40,40 +42,50 @@ def filter_pairs(
     seed: int = DEFAULT_SEED,
     dry_run: bool = False,
     progress: Progress | None = None,
+    **reading: Unpack[ReadOptions],
 ) -> Funnel:
     """Apply filters to pair files, frames, datasets or run folders; write kept, rejected, judgments and funnel.json.
 
     `config` is a FiltersConfig, its keys, or the path of a FILTERS.yaml; without one the paper preset runs, unjudged.
     `judgments` is a file of votes recorded earlier, used instead of any judge. `dry_run` writes nothing and asks
     nobody: without `judgments` it leaves out the filters that need votes, and says so. The same call goes on where a
-    killed one stopped.
+    killed one stopped. `columns`, `layout`, `pairing` and `skip_unreadable` say how to read the pairs.
     """
     shown = progress or Silent()
     settings = _settings(config, shown)
     require_apart(Path(out), [*places(pairs), *([judgments] if judgments else [])])
     steps = registry.build(settings.filters)
     recorded = read_judgments(judgments) if judgments else None
-    split = read_pairs(pairs)
+    how = how_to_read(reading, settings.columns)
     if recorded is None:
         require_judges(steps, settings.judges)
+    told = read_and_tell(pairs, how, shown)
     if dry_run:
-        return _dry(split, steps, recorded, shown)
+        return _dry(told.pairs.split, steps, recorded, shown)
     inputs = {
         "pairs": fingerprint(pairs),
         "filters": [step.fingerprint() for step in steps],
         "judges": [judge_fingerprint(member, None) for member in settings.judges],
         "judgments": fingerprint([judgments]) if judgments else None,
         "seed": seed,
+        **how.fingerprint(),
     }
 
     def build(work: Workspace) -> dict[str, Any]:
         with EngineRoom(shown, Spending(Path(out))) as room:
             panel = open_panel(settings.judges, None, room, work.journal)
-            return filter_into(work.path, split, steps, panel, seed, recorded)
+            return filter_into(work.path, told.pairs.split, steps, panel, seed, recorded, told.reading)
 
     with open_run(Path(out), shown) as folder:
         folder.stage("filter", inputs, build, FILTERED)
-    return Funnel.read(Path(out) / "funnel.json")
+    funnel = Funnel.read(Path(out) / "funnel.json")
+    tell_set_aside(_set_aside(funnel), shown)
+    return funnel
+
+
+def _set_aside(funnel: Funnel) -> Mapping[str, int]:
+    """Rows that the reader rejected, by reason."""
+    return next((step.reasons for step in funnel.steps if step.filter == READ), {})
 
 
 def _dry(pairs: LazySplit, steps: Sequence[Filter], recorded: pl.DataFrame | None, shown: Progress) -> Funnel:
@@ -90,10 +102,12 @@ def filter_into(
     panel: Sequence[PanelMember],
     seed: int,
     recorded: pl.DataFrame | None = None,
+    reading: Reading | None = None,
 ) -> dict[str, Any]:
     """Run the funnel into the folder `out`; the panel is asked when a filter needs votes. Returns the stage's facts.
 
-    Where there are votes, funnel.json also says what the judges are like and how good the kept pairs are by them.
+    Where there are votes, funnel.json also says what the judges are like and how good the kept pairs are by them;
+    with a `reading`, how the pairs were read.
     """
     rule = next((step.rule for step in steps if isinstance(step, JudgeAgrees)), None)
     asked: list[pl.DataFrame] = []
@@ -104,9 +118,13 @@ def filter_into(
         return votes
 
     found = run_funnel(pairs, steps, ask, out)
+    more: dict[str, Any] = {}
     for votes in asked:
-        told = _told(out, votes, panel if recorded is None else (), seed)
-        write_json(out / "funnel.json", found._replace(more=told).to_dict())
+        more |= _told(out, votes, panel if recorded is None else (), seed)
+    if reading is not None:
+        more["reading"] = reading._replace(set_aside=_set_aside(found)).to_dict()
+    if more:
+        write_json(out / "funnel.json", found._replace(more=more).to_dict())
     return {"rows": found.kept, "rejected": found.input - found.kept}
 
 

@@ -4,15 +4,16 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from factory.readers import PairsLike
+from factory.readers import How, PairsLike
 from factory.readers.claims import claimed
-from factory.readers.layouts.base import How
 from factory.readers.names import Columns
 from factory.readers.sources import open_inputs
 from factory.stages.gold import CHOSEN, from_answers, from_column, is_file
 
 
-def read_gold(gold: str, pairs: pl.LazyFrame, given: PairsLike | Sequence[PairsLike]) -> pl.DataFrame:
+def read_gold(
+    gold: str, pairs: pl.LazyFrame, given: PairsLike | Sequence[PairsLike], how: How | None = None
+) -> pl.DataFrame:
     """[pair_id, gold: chosen, rejected or tie] from `gold`: a file, or a column of `pairs`, which come from `given`.
 
     A column by which the reader told chosen from rejected says chosen of every pair. InputError for what is neither.
@@ -20,7 +21,7 @@ def read_gold(gold: str, pairs: pl.LazyFrame, given: PairsLike | Sequence[PairsL
     if is_file(gold):
         answers = pl.concat([frame for opened in open_inputs(gold) for frame in opened.frames], how="diagonal_relaxed")
         return from_answers(answers.collect(), gold)
-    if gold in _deciding(given):
+    if gold in _deciding(given, how or How()):
         return pairs.select("pair_id", gold=pl.lit(CHOSEN)).collect(engine="streaming")
     schema = pairs.collect_schema()
     if gold not in schema:
@@ -28,12 +29,12 @@ def read_gold(gold: str, pairs: pl.LazyFrame, given: PairsLike | Sequence[PairsL
     return from_column(pairs.select(list(dict.fromkeys(("pair_id", gold)))).collect(engine="streaming"), gold)
 
 
-def _deciding(given: PairsLike | Sequence[PairsLike]) -> set[str]:
+def _deciding(given: PairsLike | Sequence[PairsLike], how: How) -> set[str]:
     """The columns of the files that named the chosen reply: what they say is of the replies as the file has them."""
     found: set[str] = set()
-    for claim in (claim for opened in open_inputs(given) for frame in opened.frames for claim in claimed(frame)):
+    for claim in (claim for opened in open_inputs(given) for frame in opened.frames for claim in claimed(frame, how)):
         if claim.layout is not None:
-            shaped = claim.layout.reshape and claim.layout.reshape(claim.rows, claim.columns, How())
-            columns = Columns(shaped.rows.collect_schema()) if shaped else claim.columns
+            shaped = claim.layout.reshape and claim.layout.reshape(claim.rows, claim.columns, how)
+            columns = Columns(shaped.rows.collect_schema(), how.columns) if shaped else claim.columns
             found.update(claim.layout.parts(columns).columns.get("label", ()))
     return found

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 from factory.errors import MissingExtraError
 from factory.identity import DEFAULT_SEED
@@ -12,7 +12,7 @@ from factory.models.ref import ModelRef
 from factory.ownership import require_apart
 from factory.processes import alone
 from factory.progress import Progress, Silent
-from factory.readers import PairsLike, fingerprint
+from factory.readers import PairsLike, ReadOptions, fingerprint, how_to_read
 from factory.readers.places import places
 from factory.reward.config import SAME_WEIGHTS, RewardScoring, RewardTraining
 from factory.reward.data import read_data
@@ -45,23 +45,26 @@ def reward_train(
     sets: Sequence[str] = (),
     seed: int = DEFAULT_SEED,
     progress: Progress | None = None,
+    **reading: Unpack[ReadOptions],
 ) -> RewardTrained:
     """Train a reward model on pairs of any layout; it is the folder OUT/model.
 
     `model` (Hub id, folder, bundled:…) is the language model it begins with. The folder is one that transformers'
     AutoModelForSequenceClassification loads, with reward.json beside: the facts of the training, with the accuracy on
     the test split. That is the one an exported folder has, else `test_share` of the prompts. `sets` are KEY=VALUE
-    overrides. Training that was killed goes on from its last checkpoint.
+    overrides. Training that was killed goes on from its last checkpoint. `columns`, `layout`, `pairing` and
+    `skip_unreadable` say how to read the pairs.
     """
     alone("reward train")
     shown = progress or Silent()
     settings = override(settled(config or {}, RewardTraining).model_dump(), sets, RewardTraining)
+    how = how_to_read(reading)
 
     require_apart(Path(out), [*places(pairs), model])
     ref = ModelRef.by_content(model)
 
     def build(work: Workspace) -> dict[str, Any]:
-        data = read_data(pairs, settings.test_share, seed)
+        data = read_data(pairs, settings.test_share, seed, how, shown)
         made: dict[str, Any] = _made("factory.reward.train:train")(
             data, ref, work.path, settings, seed=seed, progress=shown
         )
@@ -72,6 +75,7 @@ def reward_train(
         "model": ref.identity,
         "training": settings.model_dump(mode="json", exclude=SAME_WEIGHTS),
         "seed": seed,
+        **how.fingerprint(),
     }
     with open_run(Path(out), shown) as folder:
         stage = folder.stage("reward", inputs, build, (f"{MODEL}/", "metrics.jsonl"))
@@ -89,22 +93,25 @@ def reward_score(
     sets: Sequence[str] = (),
     seed: int = DEFAULT_SEED,
     progress: Progress | None = None,
+    **reading: Unpack[ReadOptions],
 ) -> RewardScored:
     """Score pairs with the reward model `model` and count how often the right reply wins.
 
     `pairs` are the official files of RewardBench or RewardBench 2, told apart by their columns, or any pairs; `group`
     is a column of those by which they are counted apart. OUT/score.json has the result, OUT/scores.parquet the score of
     every reply. `sets` are KEY=VALUE overrides. Raises EngineError when `model` is no reward model.
+    `columns`, `layout`, `pairing` and `skip_unreadable` say how to read pairs.
     """
     alone("reward score")
     shown = progress or Silent()
     settings = override(settled(config or {}, RewardScoring).model_dump(), sets, RewardScoring)
+    how = how_to_read(reading)
 
     require_apart(Path(out), [*places(pairs), model])
     ref = ModelRef.by_content(model)
 
     def build(work: Workspace) -> dict[str, Any]:
-        found = read_items(pairs, benchmark, group)
+        found = read_items(pairs, benchmark, group, how, shown)
         scores, result = _made("factory.reward.score:measure")(found, ref, settings, seed, work.journal, shown)
         scores.write_parquet(work.path / SCORES)
         write_json(work.path / RESULT, {"model": model, **result})
@@ -117,6 +124,7 @@ def reward_score(
         "group": group,
         "scoring": settings.model_dump(mode="json"),
         "seed": seed,
+        **how.fingerprint(),
     }
     with open_run(Path(out), shown) as folder:
         stage = folder.stage("score", inputs, build, (SCORES, RESULT))

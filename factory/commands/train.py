@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import polars as pl
 
@@ -16,8 +16,9 @@ from factory.models.ref import ModelRef
 from factory.ownership import require_apart
 from factory.processes import Crew, lost, rank, world
 from factory.progress import Progress, Silent
-from factory.readers import PairsLike, fingerprint, read_pairs
+from factory.readers import How, PairsLike, ReadOptions, fingerprint, how_to_read, read_pairs
 from factory.readers.places import places
+from factory.readers.told import read_and_tell, tell_set_aside
 from factory.store import Stage, Workspace, open_run
 
 ANNOTATED = Training(method="annotated")
@@ -41,14 +42,17 @@ def train(
     sets: Sequence[str] = (),
     seed: int = DEFAULT_SEED,
     progress: Progress | None = None,
+    **reading: Unpack[ReadOptions],
 ) -> Trained:
     """Train `policy` (Hub id, folder, bundled:…) on pairs; the new policy is the folder OUT/policy.
 
     The default method is `annotated`, the base loss alone, which any pair file serves; the SSO methods need the
     columns system_good, system_bad and original. `sets` are KEY=VALUE overrides of the training block. Training that
     was killed goes on from its last checkpoint. Under `accelerate launch` every process makes the same call; process 0
-    alone holds `out`, which all must see under the same path.
+    alone holds `out`, which all must see under the same path. `columns`, `layout`, `pairing` and `skip_unreadable` say
+    how to read the pairs.
     """
+    how = how_to_read(reading)
     base = ANNOTATED.model_dump() | dict(config) if isinstance(config, Mapping) else config.model_dump()
     settings = override(base, sets, Training)
     if settings.launch and world() > 1:
@@ -57,10 +61,10 @@ def train(
     job = _Job(ModelRef.by_content(policy), settings, seed, Silent() if rank() else progress or Silent())
     if rank():
         work = crew.wait()
-        facts = {} if work is None else job.run(read_pairs(pairs).kept.collect(), work)
+        facts = {} if work is None else job.run(read_pairs(pairs, how=how).kept.collect(), work)
         return Trained(Path(out) / "policy", facts)
     with crew.led():
-        stage = _lead(crew, pairs, Path(out), job)
+        stage = _lead(crew, pairs, how, Path(out), job)
     return Trained(stage.folder / "policy", dict(stage.facts))
 
 
@@ -84,21 +88,23 @@ class _Job(NamedTuple):
             raise gone from error
 
 
-def _lead(crew: Crew, pairs: PairsLike | Sequence[PairsLike], out: Path, job: _Job) -> Stage:
+def _lead(crew: Crew, pairs: PairsLike | Sequence[PairsLike], how: How, out: Path, job: _Job) -> Stage:
     require_apart(out, [*places(pairs), job.policy.name])
-    split = read_pairs(pairs)
+    split = read_and_tell(pairs, how, job.progress).pairs
 
     def build(work: Workspace) -> dict[str, Any]:
         table = split.kept.collect()
-        unread = len(split.rejected.collect())
+        reasons = split.reasons()
+        tell_set_aside(reasons, job.progress)
         crew.tell(work.path)
-        return {**job.run(table, work.path), "unread": unread}
+        return {**job.run(table, work.path), "unread": sum(reasons.values())}
 
     inputs = {
         "pairs": fingerprint(pairs),
         "policy": job.policy.identity,
         "training": job.settings.model_dump(mode="json", exclude=training.SAME_WEIGHTS),
         "seed": job.seed,
+        **how.fingerprint(),
     }
     with open_run(out, job.progress) as folder:
         return folder.stage("train", inputs, build, TRAINED)

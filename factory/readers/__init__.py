@@ -1,8 +1,21 @@
 """Reading what others wrote: pairs and prompts from any file, folder, dataset or frame, in one normal form."""
 
 from factory.readers.fingerprints import fingerprint
+from factory.readers.how import How, ReadOptions, how_to_read
 from factory.readers.pairs import load_pairs, read_pairs
 from factory.readers.prompts import read_prompts
+from factory.readers.reading import PairsRead, Reading
 from factory.readers.sources import PairsLike
 
-__all__ = ["PairsLike", "fingerprint", "load_pairs", "read_pairs", "read_prompts"]
+__all__ = [
+    "How",
+    "PairsLike",
+    "PairsRead",
+    "ReadOptions",
+    "Reading",
+    "fingerprint",
+    "how_to_read",
+    "load_pairs",
+    "read_pairs",
+    "read_prompts",
+]

@@ -20,6 +20,7 @@ from factory.readers.messages import (
     turns_of,
 )
 from factory.readers.names import Columns
+from factory.readers.objects import REQUESTS, is_object, turns_within
 from factory.readers.transcripts import asked as asked_in
 from factory.readers.transcripts import is_transcript
 
@@ -59,7 +60,7 @@ def text_in(name: str, dtype: PolarsType | None) -> pl.Expr:
 def talks(columns: Columns) -> list[str]:
     """The columns whose cells are a prompt of several messages, the first to look in first."""
     named = [*columns.having("prompt"), *columns.having("conversation")]
-    found = [name for name in named if is_messages(columns[name])]
+    found = [name for name in named if is_messages(columns[name]) or (name == "prompt" and is_message(columns[name]))]
     if found or any(is_texty(columns[name]) for name in columns.having("prompt")):
         return found
     rest = [*columns.having("context"), *columns.having("history")]
@@ -77,7 +78,12 @@ def asked(columns: Columns) -> Asked | None:
     texts += [name for name in columns.having("history") if is_texty(columns[name]) and not texts]
     extras = [name for name in columns.having("context") if is_texty(columns[name])]
     lists = [name for name in columns.having("prompt") if columns[name] == _TEXTS]
-    if not (spoken or texts or extras or lists):
+    objects = [name for role in ("prompt", "context") for name in columns.having(role) if is_object(columns[name])]
+    if not (spoken or texts or extras or lists or objects):
+        objects = [
+            name for name in REQUESTS if name in columns and (is_object(columns[name]) or is_text(columns[name]))
+        ]
+    if not (spoken or texts or extras or lists or objects):
         return None
     text = _joined_text(columns, texts, extras)
     earlier = _earlier(columns, spoken) if texts or extras else []
@@ -86,17 +92,18 @@ def asked(columns: Columns) -> Asked | None:
     written = [pl.when(text.is_not_null()).then(rounds)] if texts or extras else []
     first = bool(texts) and texts[0] in (columns.named.get("prompt"), "prompt")
     every = [*written, *said_so] if first else [*said_so, *written]
-    turns = pl.coalesce([*every, *(_single(name) for name in lists)])
+    every += [_single(name) for name in lists] + [turns_within(name, columns[name]) for name in objects]
+    turns = pl.coalesce(every)
     system = _system(columns)
     any_talk = pl.any_horizontal(pl.col(name).is_not_null() for name in spoken) if spoken else pl.lit(value=False)
     used = [*texts, *extras, *earlier, *lists] if first else [*spoken, *texts, *([] if spoken else extras), *earlier]
     return Asked(
         under(system, columns, turns) if system else turns,
-        {"prompt": tuple(dict.fromkeys([*used, *lists])), "system": (system,) if system else ()},
+        {"prompt": tuple(dict.fromkeys([*used, *lists, *objects])), "system": (system,) if system else ()},
         (any_talk & text.is_null() if first else any_talk) if spoken and written else None,
         bool(written),
         bool(spoken),
-        pl.any_horizontal(pl.col(name).is_not_null() for name in [*spoken, *texts, *extras, *lists]),
+        pl.any_horizontal(pl.col(name).is_not_null() for name in [*spoken, *texts, *extras, *lists, *objects]),
     )
 
 

@@ -1,11 +1,11 @@
 """Which layout reads which rows of a frame."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import polars as pl
 
-from factory.readers.layouts import LAYOUTS
+from factory.readers.how import RENAMED, How
+from factory.readers.layouts import layouts
 from factory.readers.layouts.base import Layout
 from factory.readers.names import Columns
 from factory.readers.opened import Opened, columns_of
@@ -21,15 +21,19 @@ class Claim(NamedTuple):
     remarks: tuple[str, ...] = ()
 
 
-def claimed(frame: pl.LazyFrame, named: Mapping[str, str] | None = None) -> list[Claim]:
-    """The layouts that read the rows of a frame, and the rows that are left; `named` are columns the user names."""
-    columns = Columns(frame.collect_schema(), named)
-    return [claim for part in unfolded(frame, columns) for claim in _of_kind(part, named)]
+def claimed(frame: pl.LazyFrame, how: How) -> list[Claim]:
+    """The layouts that read the rows of a frame, and the rows that are left."""
+    there = frame.collect_schema()
+    new = {name: role for role, name in how.columns.items() if role in RENAMED and name in there and role not in there}
+    frame = frame.rename(new)
+    columns = Columns(frame.collect_schema(), how.columns)
+    return [claim for part in unfolded(frame, columns) for claim in _of_kind(part, how)]
 
 
-def _of_kind(part: Unfolded, named: Mapping[str, str] | None) -> list[Claim]:
-    columns = Columns(part.rows.collect_schema(), named)
-    fitting = [layout for layout in LAYOUTS.values() if layout.fits(columns)]
+def _of_kind(part: Unfolded, how: How) -> list[Claim]:
+    columns = Columns(part.rows.collect_schema(), how.columns)
+    known = layouts()
+    fitting = [layout for layout in known.values() if how.layout in (None, layout.name) and layout.fits(columns)]
     claims: list[Claim] = []
     rest = part.rows
     for layout in fitting:
@@ -48,9 +52,12 @@ def _of_kind(part: Unfolded, named: Mapping[str, str] | None) -> list[Claim]:
     return [*claims, Claim(next((layout for layout in fitting if layout.rest), None), rest, columns, part.remarks)]
 
 
-def no_layout(opened: Opened) -> str:
-    """The sentence about an input that fits no layout."""
-    known = "; ".join(f"{layout.name} ({layout.about})" for layout in LAYOUTS.values())
+def no_layout(opened: Opened, how: How) -> str:
+    """The sentence about an input that fits no layout, or not the one asked for."""
+    if how.layout is not None:
+        asked = layouts()[how.layout]
+        return f"{opened.where}: is not in the layout {asked.name} ({asked.about}); it has {columns_of(opened)}"
+    known = "; ".join(f"{layout.name} ({layout.about})" for layout in layouts().values())
     way = "name the columns, as in --columns prompt=…,chosen=…,rejected=…"
     return (
         f"{opened.where}: no pairs can be read from its columns, {columns_of(opened)}; {way}; "

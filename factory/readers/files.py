@@ -33,6 +33,7 @@ _FOREIGN = {
     b"%PDF": "a PDF",
     b"SQLite format": "an SQLite database",
 }
+_POINTER = b"version https://git-lfs.github.com/spec/"
 _HEAD = 4096
 _KNOWN = frozenset({"prompt", "chosen", "rejected", "instruction", "question", "input"})
 
@@ -100,9 +101,7 @@ def _kind(path: Path, head: bytes, where: str) -> str:
         return "parquet"
     if head.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
         return "arrow"
-    foreign = next((words for magic, words in _FOREIGN.items() if head.startswith(magic)), None)
-    if foreign:
-        raise InputError(f"{where}: is {foreign}; unpack or convert it to Parquet, JSONL, JSON or CSV, or gzip those")
+    _refuse_foreign(head, where)
     named, start = suffix_kind(path), head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if named == "lines":
         return named
@@ -115,6 +114,14 @@ def _kind(path: Path, head: bytes, where: str) -> str:
     if named in ("csv", "tsv", "json", "jsonl"):
         return named
     return _guess(head, where, named)
+
+
+def _refuse_foreign(head: bytes, where: str) -> None:
+    if head.startswith(_POINTER):
+        raise InputError(f"{where}: is a Git LFS pointer, which only names the data; fetch that with git lfs pull")
+    foreign = next((words for magic, words in _FOREIGN.items() if head.startswith(magic)), None)
+    if foreign:
+        raise InputError(f"{where}: is {foreign}; unpack or convert it to Parquet, JSONL, JSON or CSV, or gzip those")
 
 
 def _guess(head: bytes, where: str, named: str | None) -> str:

@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from factory.errors import ConfigError
-
 NAMES: dict[str, tuple[str, ...]] = {
     "prompt": ("prompt", "question", "query", "instruction", "user_prompt", "user_input", "problem"),
     "conversation": ("messages", "conversations", "conversation", "trajectory", "dialogue", "dialog"),
@@ -22,6 +20,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "response_j",
         "preferred",
         "preferred_response",
+        "response",
     ),
     "rejected": (
         "rejected",
@@ -48,8 +47,6 @@ SPOKEN = ASKED | {*NAMES["system"], *NAMES["chosen"], *NAMES["rejected"], *NAMES
 """Columns that hold what somebody says: what is neither text nor messages there must not pass for a text."""
 MEANT = SPOKEN | {name for role in ("steps", "media", "tools", "thinking") for name in NAMES[role]}
 """Columns that are never dropped in silence."""
-NAMEABLE = ("prompt", "context", "system", "chosen", "rejected")
-"""Roles that a user may name a column for, beside those of the layout."""
 
 
 class Columns(Mapping[str, pl.DataType]):
@@ -85,16 +82,3 @@ class Columns(Mapping[str, pl.DataType]):
         """Every column that can be a prompt or belong to one, whatever its type."""
         roles = ("prompt", "conversation", "context", "history")
         return [name for role in roles for name in self.having(role)]
-
-
-def parse_columns(text: str) -> dict[str, str]:
-    """`prompt=query,chosen=good` as role to column. Raises ConfigError for what is not written so."""
-    named: dict[str, str] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        role, equals, name = (piece.strip() for piece in part.partition("="))
-        if not (role and equals and name) or role in named:
-            raise ConfigError(
-                f"--columns {text!r}: write ROLE=COLUMN, each role once, such as prompt=query,chosen=good"
-            )
-        named[role] = name
-    return named

@@ -8,18 +8,22 @@ import polars as pl
 from factory.errors import InputError
 from factory.readers.claims import Claim, claimed, no_layout
 from factory.readers.followers import fitting, followers
+from factory.readers.how import How, require_columns
 from factory.readers.ids import pair_ids, prompt_ids
-from factory.readers.layouts.base import How, Layout, Parts, Reshaped
+from factory.readers.layouts import require_layout
+from factory.readers.layouts.base import Layout, Parts, Reshaped
 from factory.readers.layouts.own import OWN
 from factory.readers.messages import blank
 from factory.readers.names import Columns
 from factory.readers.normal import CHOSEN, DETAIL, PROMPT, REASON, REJECTED, UNREADABLE, normalise
 from factory.readers.opened import Opened, naming
+from factory.readers.reading import PairsRead, Part, part_of
 from factory.readers.rejects import no_rejects, rejected_rows, source_of, unread_rows
+from factory.readers.skipping import Skipped
 from factory.readers.sources import PairsLike, open_inputs
 from factory.readers.stacking import row_json, stack
 from factory.readers.uniqueness import Identified, with_unique_ids
-from factory.schema import MESSAGES, PAIRS, LazySplit
+from factory.schema import MESSAGES, PAIRS
 from factory.schema import REJECTED as REJECTED_TABLE
 
 _SAMPLE = 100
@@ -30,10 +34,11 @@ class _Part(NamedTuple):
 
     kept: Identified
     rejected: pl.LazyFrame
+    told: Part | None = None
 
 
-def read_pairs(inputs: PairsLike | Sequence[PairsLike], source: str | None = None, how: How | None = None) -> LazySplit:
-    """Pairs from any number of inputs in any mixture of layouts, in the columns of PAIRS.
+def read_pairs(inputs: PairsLike | Sequence[PairsLike], source: str | None = None, how: How | None = None) -> PairsRead:
+    """Pairs from any number of inputs in any mixture of layouts, in the columns of PAIRS, and how they were read.
 
     A row's own `pair_id` is kept where it is a text that names that pair alone; otherwise it is the content hash, which
     copies beyond the first hash again with their number: pair_id always names one row. `prompt_id` is the content hash.
@@ -41,15 +46,21 @@ def read_pairs(inputs: PairsLike | Sequence[PairsLike], source: str | None = Non
     columns follow; one whose name the factory needs for something else becomes `given_NAME`. Rejected rows have
     `filter` = read, `reason`, `detail`, `source`, and the row: our own table's in its columns, any other's as JSON in
     the column `row`. Parquet is read only when the frames are collected. Raises InputError, in one sentence, for an
-    input that cannot be read or fits no layout.
+    input that cannot be read or fits no layout, and ConfigError for a layout that there is not.
     """
+    how = how or How()
+    require_layout(how.layout)
+    skipped = Skipped(allowed=how.skip_unreadable)
     parts: list[_Part] = []
-    for opened in open_inputs(inputs):
-        with naming(opened.where):
-            parts += _read(opened, source if source is not None else opened.stem, how or How())
+    for opened in open_inputs(inputs, skipped=skipped):
+        with skipped.passing(opened.where), naming(opened.where):
+            parts += list(_read(opened, source if source is not None else opened.stem, how))
+    skipped.require(len(parts))
     with naming("the pairs"):
         kept = with_unique_ids([part.kept for part in parts])
-        return LazySplit(stack(kept), stack([no_rejects(), *(part.rejected for part in parts)]))
+        told = [part.told for part in parts if part.told is not None]
+        rejected = stack([no_rejects(), *(part.rejected for part in parts)])
+        return PairsRead(stack(kept), rejected, (*told, *skipped.parts()))
 
 
 def load_pairs(inputs: PairsLike | Sequence[PairsLike], source: str | None = None) -> pl.DataFrame:
@@ -59,11 +70,13 @@ def load_pairs(inputs: PairsLike | Sequence[PairsLike], source: str | None = Non
 
 
 def _read(opened: Opened, source: str | None, how: How) -> Iterator[_Part]:
-    claims = [claim for frame in opened.frames for claim in claimed(frame, how.columns)]
+    require_columns(how, {name for frame in opened.frames for name in frame.collect_schema()}, opened.where)
+    claims = [claim for frame in opened.frames for claim in claimed(frame, how)]
     if not any(claim.layout for claim in claims):
-        raise InputError(no_layout(opened))
+        raise InputError(no_layout(opened, how))
     for claim in claims:
         part = _unfit(claim.rows, source) if claim.layout is None else _fit(claim, claim.layout, source, how)
+        part = part._replace(told=part.told and part.told._replace(files=(opened.where,)))
         yield _computed(part) if opened.in_memory else part
     if opened.unread.height:
         yield _Part(_no_pairs(), unread_rows(opened.unread, source))
@@ -72,27 +85,38 @@ def _read(opened: Opened, source: str | None, how: How) -> Iterator[_Part]:
 def _computed(part: _Part) -> _Part:
     """For rows that are in memory anyway: computed once, and not again for each use."""
     kept, rejected = (frame.lazy() for frame in pl.collect_all([part.kept.pairs, part.rejected]))
-    return _Part(Identified(kept, kept), rejected)
+    return _Part(Identified(kept, kept), rejected, part.told)
 
 
 def _fit(claim: Claim, layout: Layout, source: str | None, how: How) -> _Part:
-    rows, columns = claim.rows, claim.rows.collect_schema()
+    rows, schema = claim.rows, claim.rows.collect_schema()
     shaped = layout.reshape(rows, claim.columns, how) if layout.reshape else Reshaped(rows)
     known = Columns(shaped.rows.collect_schema(), how.columns) if layout.reshape else claim.columns
+    columns = pl.Schema({name: dtype for name, dtype in known.items() if not name.startswith("__")})
     parts = layout.parts(known)
     normal = normalise(shaped.rows, parts, known)
     own = layout is OWN and columns.get("prompt") == MESSAGES
-    given = _given_ids(rows, columns, own)
+    given = _given_ids(shaped.rows, columns, own)
     pairs = _pairs(normal.filter(pl.col(REASON).is_null()), columns, parts, given, source)
-    ids = rows.select("pair_id") if given.pair_id else pairs.select("pair_id")
+    ids = shaped.rows.select("pair_id") if given.pair_id else pairs.select("pair_id")
     keys = None if given.some else pairs.select(pl.col("chosen").hash(0) ^ pl.col("rejected").hash(1))
     bad = normal.filter(pl.col(REASON).is_not_null()).with_columns(source_of(columns, source).alias("source"))
     if own:
         rest = [name for name in columns if name in PAIRS.columns and fitting(name, columns[name])]
         shown = ["source", *(name for name in rest if name != "source")]
     else:
-        bad, shown = bad.with_columns(row_json(columns).alias("row")), ["source", "row"]
-    return _Part(Identified(pairs, ids, keys), rejected_rows(bad, pl.col(REASON), pl.col(DETAIL), shown))
+        bad, shown = bad.with_columns(row_json(schema).alias("row")), ["source", "row"]
+    told = part_of(layout.name, parts.columns, known, (*claim.remarks, *shaped.remarks, *_reasoning(normal)))
+    return _Part(Identified(pairs, ids, keys), rejected_rows(bad, pl.col(REASON), pl.col(DETAIL), shown), told)
+
+
+def _reasoning(normal: pl.LazyFrame) -> tuple[str, ...]:
+    """A remark where replies begin with their reasoning, by the first rows."""
+    begins = (pl.col(name).str.contains(r"^\s*<think>").sum() for name in (CHOSEN, REJECTED))
+    chosen, rejected = normal.select(CHOSEN, REJECTED).head(_SAMPLE).select(*begins).collect(engine="streaming").row(0)
+    if not (chosen or rejected):
+        return ()
+    return (f"reasoning stands as <think>…</think> before {chosen} chosen and {rejected} rejected of the first rows",)
 
 
 def _unfit(rows: pl.LazyFrame, source: str | None) -> _Part:

@@ -8,8 +8,9 @@ from factory.errors import InputError
 from factory.readers.asked import Asked, asked, beside_text
 from factory.readers.claims import Claim, claimed
 from factory.readers.followers import KNOWN, followers
+from factory.readers.how import How, require_columns
 from factory.readers.ids import prompt_ids
-from factory.readers.layouts.base import How, Layout
+from factory.readers.layouts.base import Layout
 from factory.readers.messages import TURNS, is_messages, plain, problem_of, said, turns_of
 from factory.readers.names import Columns
 from factory.readers.normal import (
@@ -24,6 +25,7 @@ from factory.readers.normal import (
     verdict,
     without_blank_system,
 )
+from factory.readers.objects import is_object, turns_within
 from factory.readers.opened import Opened, columns_of, naming
 from factory.readers.rejects import no_rejects, rejected_rows, source_of, unread_rows
 from factory.readers.sources import PairsLike, open_inputs
@@ -31,7 +33,9 @@ from factory.readers.stacking import row_json, stack
 from factory.schema import FEATURES, MESSAGES, PROMPTS, REJECTED, Split
 
 RUN_TABLE = "prompts.parquet"
-DUPLICATE = "duplicate_prompt"
+DUPLICATE, NOT_A_ROOT = "duplicate_prompt", "not_a_root"
+_TREE = ("message_id", "parent_id", "role", "text")
+"""Columns of messages that form trees, as OpenAssistant's: the roots are prompts."""
 _TAKEN = frozenset({*KNOWN, *PROMPTS.columns, *FEATURES.columns, *REJECTED.columns, "row"})
 """Names that columns of the user's may not have beside a prompt: the line fills them in."""
 
@@ -39,18 +43,19 @@ _TAKEN = frozenset({*KNOWN, *PROMPTS.columns, *FEATURES.columns, *REJECTED.colum
 def read_prompts(inputs: PairsLike | Sequence[PairsLike], columns: Mapping[str, str] | None = None) -> Split:
     """Prompts from any number of inputs: the columns prompt_id, prompt and source of PROMPTS, then the user's others.
 
-    Looked for in this order, row by row: `prompt` (text or messages), `messages`, `conversations`, `instruction` with
-    `input`, `question`, `turns` (its first); a text in `system` goes before them. Of a conversation that ends with a
-    reply, as in training data, that reply is left out. Pair files give the prompts of their pairs. Rejected rows have
-    `filter` = read, a reason (empty_prompt, bad_roles, tool_turns, not_text, unreadable, prompts_differ,
-    duplicate_prompt) and the row as JSON; of equal prompts one is kept. Raises InputError for an input that cannot be
-    read or has no column with prompts.
+    Looked for row by row, by the names of `factory.readers.names`: `prompt`, conversations, questions with their input
+    or context, `turns` (its first), a request's `body`, the roots of trees of messages; system messages go before.
+    `columns` are roles and the columns that have them, where their names do not say so. Of a conversation that ends
+    with a reply, as in training data, that reply is left out. Pair files give the prompts of their pairs. Rejected rows
+    have `filter` = read, a reason (empty_prompt, bad_roles, tool_turns, not_text, unreadable, prompts_differ,
+    not_a_root, duplicate_prompt) and the row as JSON; of equal prompts one is kept. Raises InputError for an input that
+    cannot be read or has no column with prompts.
     """
     kept: list[pl.LazyFrame] = []
     rejected: list[pl.LazyFrame] = [no_rejects()]
     for opened in open_inputs(inputs, table=RUN_TABLE):
         with naming(opened.where):
-            for part in _read(opened, columns or {}):
+            for part in _read(opened, How(columns or {})):
                 kept.append(part.kept.lazy())
                 rejected.append(part.rejected.lazy())
     with naming("the prompts"):
@@ -66,8 +71,9 @@ def _without_echo(prompts: pl.DataFrame) -> pl.DataFrame:
     return prompts.drop(given) if given in prompts and (prompts[given] == prompts["prompt_id"]).all() else prompts
 
 
-def _read(opened: Opened, named: Mapping[str, str]) -> Iterator[Split]:
-    claims = [claim for frame in opened.frames for claim in claimed(frame, named)]
+def _read(opened: Opened, how: How) -> Iterator[Split]:
+    require_columns(how, {name for frame in opened.frames for name in frame.collect_schema()}, opened.where)
+    claims = [claim for frame in opened.frames for claim in claimed(frame, how)]
     if not any(claim.layout or _asked(claim.columns) for claim in claims):
         wanted = "prompt, instruction, question, query, messages, conversations or turns"
         raise InputError(
@@ -109,6 +115,8 @@ def _from_columns(claim: Claim, opened: Opened) -> Split:
     turns = _unanswered(found.turns.fill_null(pl.lit([], dtype=TURNS)))
     rows = rows.with_columns(without_blank_system(turns).alias(PROMPT))
     beside = [Verdict(why.is_not_null(), reason, why) for reason, why in beside_text(columns)]
+    if {*_TREE} <= {*columns} and found.columns["prompt"] == ("text",):
+        beside.append(Verdict(pl.col("parent_id").is_not_null(), NOT_A_ROOT, "it answers another message"))
     judged = rows.with_columns(verdict(*beside, *prompt_cases(pl.col(PROMPT), problem_of(pl.col(PROMPT)))))
     extra = followers(columns, {name for names in found.columns.values() for name in names}, _TAKEN)
     return _split(judged.with_columns(plain(pl.col(PROMPT)).alias(PROMPT)), schema, extra, opened.stem)
@@ -117,11 +125,16 @@ def _from_columns(claim: Claim, opened: Opened) -> Split:
 def _asked(columns: Columns) -> Asked | None:
     """Where prompts are: as in pairs, else the first of a list of turns."""
     found = asked(columns)
+    if found is None and {*_TREE} <= {*columns}:
+        return Asked(said("user", pl.col("text")), {"prompt": ("text",)}, None, True, False, pl.lit(value=True))
     turns = columns.first("turns")
     dtype = None if turns is None else columns[turns]
-    if turns is None or not (is_messages(dtype) or dtype == pl.List(pl.String)):
+    if turns is None or not (is_messages(dtype) or is_object(dtype) or dtype == pl.List(pl.String)):
         return found
-    first = said("user", pl.col(turns).list.first()) if dtype == pl.List(pl.String) else turns_of(turns, columns[turns])
+    if dtype == pl.List(pl.String):
+        first = said("user", pl.col(turns).list.first())
+    else:
+        first = turns_of(turns, columns[turns]) if is_messages(dtype) else turns_within(turns, columns[turns])
     if found is None:
         return Asked(first, {"prompt": (turns,)}, None, written=True, spoken=False, given=pl.col(turns).is_not_null())
     used = found.columns | {"prompt": (*found.columns["prompt"], turns)}

@@ -15,6 +15,7 @@ from factory.errors import FactoryError, InputError, MissingExtraError, first_li
 from factory.readers.files import open_file, stem_of, suffix_kind
 from factory.readers.followers import free
 from factory.readers.opened import Opened, naming
+from factory.readers.skipping import Skipped
 
 
 class Dataset(Protocol):
@@ -33,6 +34,8 @@ KEPT = "kept.parquet"
 FUNNEL, RUN = "funnel.json", "run.json"
 SAVED = ("dataset_dict.json", "state.json")
 """What tells a folder that `datasets` saved."""
+_ABOUT = (*SAVED, "dataset_info.json", "dataset_infos.json")
+"""Files beside data that say what it is."""
 
 
 def as_list(inputs: PairsLike | Sequence[PairsLike]) -> list[PairsLike]:
@@ -57,17 +60,27 @@ class Found(NamedTuple):
     in_memory: bool = True
 
 
-def open_inputs(inputs: PairsLike | Sequence[PairsLike], *, table: str = KEPT) -> list[Opened]:
+def open_inputs(
+    inputs: PairsLike | Sequence[PairsLike], *, table: str = KEPT, skipped: Skipped | None = None
+) -> list[Opened]:
     """Open each input; `table` is what a run folder is wanted for: its kept pairs, or its prompts.
+
+    Files that cannot be opened go to `skipped`, which may let them pass.
 
     Raises InputError in one sentence that names the input, when it is absent, no table, or without a file in it.
     """
+    skipped = skipped or Skipped(allowed=False)
     opened = []
     for given in as_list(inputs):
-        tables = [made for found in find(given, table) if (made := _opened(found)) is not None]
-        if not tables:
+        tables, some = [], False
+        for found in find(given, table):
+            some = True
+            with skipped.passing(found.where):
+                tables.append(_opened(found))
+        read = [one for one in tables if one is not None]
+        if not read and not (some and skipped.allowed):
             raise _nothing(given)
-        opened += tables
+        opened += read
     return opened
 
 
@@ -146,7 +159,7 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
             continue
         if path.is_dir():
             yield from _walk(path, seen)
-        elif suffix_kind(path):
+        elif suffix_kind(path) and path.name not in _ABOUT:
             yield path
 
 

@@ -55,6 +55,11 @@ def text_of(name: str, dtype: PolarsType) -> pl.Expr:
     return pl.when(column.is_not_null()).then(whole.str.strip_prefix('{"v":').str.strip_suffix("}"))
 
 
+def json_of(name: str, dtype: PolarsType) -> pl.Expr:
+    """A column as JSON texts; texts, which may be JSON written out, and what is kept as JSON stay as they are."""
+    return pl.col(name).struct.field("json") if dtype == ODD else text_of(name, dtype)
+
+
 def row_json(schema: pl.Schema) -> pl.Expr:
     """Every column of a row, as one JSON object."""
     parts = [_writable(pl.col(name), dtype).alias(name) for name, dtype in schema.items()]

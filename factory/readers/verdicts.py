@@ -64,6 +64,11 @@ def verdicts_in(columns: Columns, replies: tuple[str, str]) -> tuple[str, ...]:
     return _FLAGS if set(_FLAGS) <= {*columns} else scores_of(columns, replies) or ()
 
 
+def role_of(names: Sequence[str]) -> str:
+    """`score` for what says how much better a reply is, which is kept, `label` for what says which alone."""
+    return "score" if names[0] in _STRENGTHS[:3] or any(names[0].startswith(stem) for stem in _SCORES) else "label"
+
+
 def better(frame: pl.LazyFrame, columns: Columns, replies: tuple[str, str]) -> Better:
     """What the columns of `verdicts_in` say. Raises UnclearError for numbers that can be meant in two ways."""
     names = verdicts_in(columns, replies)
@@ -181,6 +186,8 @@ def _doubt(name: str, values: Collection[float], last: str) -> str | None:
     if min(values) < 0 and not any(word in name for word in ("preference", "strength")):
         return "a number below 0 can speak for either reply"
     if name in _STRENGTHS[:3] or _ANNOTATOR.fullmatch(name) or min(values) < 0:
+        return None
+    if name == "labels" and last == "a":
         return None
     if last == "0":
         return "no reply is called 2" if 2 in values else None

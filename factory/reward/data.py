@@ -9,8 +9,10 @@ import polars as pl
 from factory.errors import InputError
 from factory.exports.plan import held_out
 from factory.exports.write import is_shard
-from factory.readers import PairsLike, read_pairs
+from factory.progress import Progress, Silent
+from factory.readers import How, PairsLike, read_pairs
 from factory.readers.sources import as_list
+from factory.readers.told import read_and_tell
 
 IN_TEST = "prompt_in_test"
 
@@ -26,18 +28,25 @@ class Data(NamedTuple):
     """Pairs of the training side that were left out because their prompt is in the test."""
 
 
-def read_data(inputs: PairsLike | Sequence[PairsLike], test_share: float, seed: int) -> Data:
-    """Pairs of `inputs`, split by prompt.
+def read_data(
+    inputs: PairsLike | Sequence[PairsLike],
+    test_share: float,
+    seed: int,
+    how: How | None = None,
+    progress: Progress | None = None,
+) -> Data:
+    """Pairs of `inputs`, split by prompt; how they are read is said.
 
     The test split of an exported folder or a dataset is the test; without one, `test_share` of the prompts are drawn by
     seed. Raises InputError when no pair is left to train on.
     """
     parts = [part for given in as_list(inputs) for part in _parts(given)]
-    train = read_pairs([part.pairs for part in parts if not part.test])
+    how, shown = how or How(), progress or Silent()
+    train = read_and_tell([part.pairs for part in parts if not part.test], how, shown).pairs
     tests = [part.pairs for part in parts if part.test]
     pairs, unread = train.kept.collect(), train.rejected.collect().height
     if tests:
-        held = read_pairs(tests)
+        held = read_pairs(tests, how=how)
         test, unread = held.kept.collect(), unread + held.rejected.collect().height
     else:
         test = pairs.filter(pl.col("prompt_id").is_in(held_out(pairs["prompt_id"], test_share, seed).implode()))

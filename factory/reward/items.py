@@ -8,9 +8,11 @@ import polars as pl
 
 from factory.errors import ConfigError, InputError
 from factory.identity import Messages
-from factory.readers import PairsLike, read_pairs
+from factory.progress import Progress, Silent
+from factory.readers import How, PairsLike
 from factory.readers.messages import is_text
 from factory.readers.sources import as_list, open_inputs
+from factory.readers.told import read_and_tell
 from factory.reward import rewardbench, rewardbench2
 
 BENCHMARKS = ("auto", "rewardbench", "rewardbench2", "pairs")
@@ -38,7 +40,13 @@ class Items(NamedTuple):
     """Rows that are no pairs."""
 
 
-def read_items(inputs: PairsLike | Sequence[PairsLike], benchmark: str, group: str | None) -> Items:
+def read_items(
+    inputs: PairsLike | Sequence[PairsLike],
+    benchmark: str,
+    group: str | None,
+    how: How | None = None,
+    progress: Progress | None = None,
+) -> Items:
     """The items of `inputs`, in the layout of a benchmark's official files, or as pairs in any layout.
 
     `auto` takes RewardBench 2 for rows with lists of replies, RewardBench where all subsets are its own, else pairs.
@@ -53,7 +61,7 @@ def read_items(inputs: PairsLike | Sequence[PairsLike], benchmark: str, group: s
         return Items(found, list(_rewardbench(inputs)), 0)
     if found == "rewardbench2":
         return Items(found, list(_rewardbench2(inputs)), 0)
-    return _pairs(inputs, group)
+    return _pairs(inputs, group, how or How(), progress or Silent())
 
 
 def _guess(inputs: PairsLike | Sequence[PairsLike]) -> str:
@@ -142,8 +150,8 @@ def _prompt(value: Any, where: str, number: int) -> Messages:
     return [{"role": turn["role"], "content": turn["content"]} for turn in value]
 
 
-def _pairs(inputs: PairsLike | Sequence[PairsLike], group: str | None) -> Items:
-    split = read_pairs(inputs)
+def _pairs(inputs: PairsLike | Sequence[PairsLike], group: str | None, how: How, progress: Progress) -> Items:
+    split = read_and_tell(inputs, how, progress).pairs
     table = split.kept.collect()
     if group is not None and group not in table.columns:
         raise ConfigError(f"the pairs have no column {group!r} to group by; they have {', '.join(table.columns)}")

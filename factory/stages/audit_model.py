@@ -1,5 +1,7 @@
 """What an audit reports: audit.json as records."""
 
+from typing import Any
+
 from pydantic import Field
 
 from factory.stages.estimated import Certificate, Estimated, Together
@@ -135,6 +137,8 @@ class AuditReport(Strict):
     agreement: list[Agreement]
     gold: Gold | None
     confounds: list[Confound] = Field(default_factory=list)
+    reading: dict[str, Any] | None = None
+    """How the pairs were read, where they were: layout, columns, rows set aside, warnings, one pair."""
     accuracy_decided: float | None = None
     """right / (right + wrong)"""
     estimate: Estimated | None = None

@@ -1,11 +1,20 @@
-"""Pair layouts: one file each, tried in this order. To add one: a file with a `Layout`, and a line here."""
+"""Pair layouts: one file each, tried in this order. To add one: a file with a `Layout`, and a line here.
 
+Another package adds one as an entry point of the group `sso_factory.layouts`, whose value is its `Layout`.
+"""
+
+from importlib.metadata import entry_points
+
+from factory.errors import ConfigError
 from factory.readers.layouts.base import Layout
+from factory.readers.layouts.candidates import CANDIDATES
+from factory.readers.layouts.ending import ENDING
 from factory.readers.layouts.hh_rlhf import HH_RLHF
 from factory.readers.layouts.labelled import LABELLED
 from factory.readers.layouts.own import OWN
 from factory.readers.layouts.plain import PLAIN
 from factory.readers.layouts.sharegpt import SHAREGPT
+from factory.readers.layouts.single import SINGLE
 from factory.readers.layouts.trl_conversational import TRL_CONVERSATIONAL
 from factory.readers.layouts.trl_implicit import TRL_IMPLICIT
 from factory.readers.layouts.trl_implicit_text import TRL_IMPLICIT_TEXT
@@ -21,8 +30,31 @@ LAYOUTS: dict[str, Layout] = {
         TRL_IMPLICIT,
         PLAIN,
         LABELLED,
+        CANDIDATES,
+        ENDING,
+        SINGLE,
         HH_RLHF,
         TRL_IMPLICIT_TEXT,
     )
 }
 """Name to layout; of those whose columns a file has, the first that claims a row reads it."""
+
+GROUP = "sso_factory.layouts"
+"""The entry points by which other packages add layouts, tried before our own."""
+
+
+def layouts() -> dict[str, Layout]:
+    """Every layout by its name, those of other packages first."""
+    others: dict[str, Layout] = {}
+    for point in entry_points(group=GROUP):
+        found = point.load()
+        if not isinstance(found, Layout):
+            raise ConfigError(f"the entry point {point.name} of {GROUP} is no Layout; correct or remove that package")
+        others[found.name] = found
+    return {**others, **{name: layout for name, layout in LAYOUTS.items() if name not in others}}
+
+
+def require_layout(name: str | None) -> None:
+    """Raise ConfigError for a layout that there is not."""
+    if name is not None and name not in layouts():
+        raise ConfigError(f"there is no layout {name!r}; the layouts are {', '.join(layouts())}")

@@ -6,24 +6,13 @@ from typing import NamedTuple
 
 import polars as pl
 
+from factory.readers.how import How
 from factory.readers.names import Columns
 
 __all__ = ["Columns", "How", "Layout", "Parts", "Reshaped", "every_row"]
 
-PAIRINGS = ("best_worst", "adjacent", "all")
-"""Which pairs are made of more than two candidates."""
-_FOLLOWING = ("label", "score")
-"""Roles whose columns follow the pair all the same."""
-
-
-class How(NamedTuple):
-    """How the user wants inputs to be read."""
-
-    columns: Mapping[str, str] = {}
-    """Role to the column that has it, where its name does not say so."""
-    layout: str | None = None
-    """The one layout to read by; None: found by looking."""
-    pairs: str = PAIRINGS[0]
+_FOLLOWING = ("score",)
+"""Roles whose columns follow the pair all the same: what they say is more than which reply is better."""
 
 
 class Reshaped(NamedTuple):

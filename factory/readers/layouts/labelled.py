@@ -9,7 +9,7 @@ import polars as pl
 from factory.readers.asked import asked, kind_of, reply
 from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
 from factory.readers.normal import TIE, UNREADABLE
-from factory.readers.verdicts import better, verdicts_in
+from factory.readers.verdicts import better, role_of, verdicts_in
 
 _STEMS = (
     "response",
@@ -70,13 +70,13 @@ def _parts(columns: Columns) -> Parts:
     found, kind = asked(columns), kind_of(columns[pair[0]])
     one, two = (_side(columns, name) for name in pair)
     sign, names = pl.col(_BETTER), verdicts_in(columns, pair)
-    first, second = sign == 1, sign == -1
+    second = sign == -1
     says = pl.format("{} says {}, which names no reply", pl.lit(", ".join(names)), pl.col(_SAID).fill_null("nothing"))
     return Parts(
         None if found is None else found.turns,
-        pl.when(first).then(one).when(second).then(two),
-        pl.when(first).then(two).when(second).then(one),
-        ({} if found is None else found.columns) | {"chosen": pair, "rejected": pair, "label": names},
+        pl.when(second).then(two).otherwise(one),
+        pl.when(second).then(one).otherwise(two),
+        ({} if found is None else found.columns) | {"chosen": pair, "rejected": pair, role_of(names): names},
         conversations=kind != "text",
         aside=(
             (UNREADABLE, pl.when(sign.is_null()).then(says)),

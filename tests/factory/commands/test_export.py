@@ -76,7 +76,7 @@ def test_rows_that_are_no_pairs_are_said(tmp_path: Path) -> None:
     pl.DataFrame([same, {**same, "rejected": "b"}]).write_parquet(tmp_path / "in.parquet")
     said = Heard()
     export(tmp_path / "in.parquet", "rm", tmp_path / "out", progress=said)
-    assert any(line.startswith("reading: 1 rows are no pairs") for line in said.lines), said.lines
+    assert "1 rows are no pairs and are set aside: identical 1" in said.lines, said.lines
 
 
 def test_arguments_win_over_the_config(tmp_path: Path) -> None:

@@ -105,6 +105,62 @@ def shared_text(turns, chosen, rejected):
     return {key: f"{turns[0]['content']}\n{reply}" for key, reply in (("chosen", chosen), ("rejected", rejected))}
 
 
+def scored(turns, chosen, rejected):
+    """As UltraFeedback has them: scores at each reply, the best anywhere, others between."""
+    replies = [(rejected, 1.0), ("A reply between.", 2.5), (chosen, 4.0)]
+    turned = len(chosen) % 3
+    completions = [{"model": f"m{score}", "response": text, "overall_score": score} for text, score in replies]
+    return {"prompt": turns, "completions": [*completions[turned:], *completions[:turned]]}
+
+
+def ranked(turns, chosen, rejected):
+    """As NeMo-RL has them."""
+    completions = [{"rank": 1, "completion": [said(rejected)]}, {"rank": 0, "completion": [said(chosen)]}]
+    return {"context": turns, "completions": completions}
+
+
+def beside(turns, chosen, rejected):
+    row = plain(turns, "", "")
+    return {"system": row["system"], "instruction": row["prompt"], "generations": [rejected, chosen], "ratings": [1, 5]}
+
+
+def picked(turns, chosen, rejected):
+    return {"prompt": turns, "summaries": [{"text": rejected}, {"text": chosen}], "choice": 1}
+
+
+def lists(turns, chosen, rejected):
+    return {"prompt": turns, "chosen": [chosen], "rejected": [rejected, f"{rejected} or so"]}
+
+
+def ending(turns, chosen, rejected):
+    return {"messages": [*turns, said(chosen)], "rejected_response": rejected}
+
+
+def arena(turns, chosen, rejected):
+    swap = len(chosen) % 2
+    one, two = (rejected, chosen) if swap else (chosen, rejected)
+    talks = {"conversation_a": [*turns, said(one)], "conversation_b": [*turns, said(two)]}
+    return {**talks, "winner": "model_b" if swap else "model_a", "model_a": "x", "model_b": "y"}
+
+
+def shp(turns, chosen, rejected):
+    swap = len(chosen) % 2
+    one, two = (rejected, chosen) if swap else (chosen, rejected)
+    return {"history": turns[0]["content"], "human_ref_A": one, "human_ref_B": two, "labels": 1 - swap}
+
+
+def requested(turns, chosen, rejected):
+    """As OpenAI's preference fine-tuning has them."""
+    outputs = {"preferred_output": [said(chosen)], "non_preferred_output": [said(rejected)]}
+    return {"input": {"messages": turns, "tools": []}, **outputs}
+
+
+def single(turns, chosen, rejected):
+    """As KTO has them; two rows make one pair."""
+    good, bad = ({"prompt": turns, "completion": [said(text)], "label": text == chosen} for text in (chosen, rejected))
+    return [bad, good]
+
+
 CASES = {
     "own": Case("pairs", own),
     "plain": Case("plain", plain, rounds=False),
@@ -117,6 +173,16 @@ CASES = {
     "sharegpt": Case("sharegpt", sharegpt),
     "hh_rlhf": Case("hh_rlhf", hh, system=False),
     "labelled": Case("labelled", labelled, system=False, rounds=False),
+    "arena": Case("labelled", arena),
+    "shp": Case("labelled", shp, system=False, rounds=False),
+    "scored": Case("candidates", scored),
+    "ranked": Case("candidates", ranked),
+    "ratings beside": Case("candidates", beside, rounds=False),
+    "choice": Case("candidates", picked),
+    "lists": Case("candidates", lists),
+    "ending": Case("ending", ending),
+    "openai": Case("ultrafeedback", requested),
+    "single": Case("single", single),
     "shared text": Case("trl_implicit_text", shared_text, system=False, rounds=False),
 }
 
@@ -127,9 +193,14 @@ def turns_for(case: Case, turns: list[dict[str, str]]) -> list[dict[str, str]]:
     return wanted if case.rounds else [*lead, wanted[-1]]
 
 
+def flat(rows):
+    """A layout may take several rows for a pair."""
+    return [one for row in rows for one in (row if isinstance(row, list) else [row])]
+
+
 def read_one(rows: list[dict[str, Any]], folder: Path) -> pl.DataFrame:
     file = folder / "some.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    file.write_text("".join(json.dumps(row) + "\n" for row in flat(rows)), encoding="utf-8")
     split = read_pairs(file)
     assert split.rejected.collect().height == 0, split.rejected.collect().to_dicts()
     return split.kept.collect()
@@ -137,6 +208,12 @@ def read_one(rows: list[dict[str, Any]], folder: Path) -> pl.DataFrame:
 
 def test_every_layout_has_a_case():
     assert {case.layout for case in CASES.values()} == set(LAYOUTS)
+
+
+def test_the_page_about_formats_has_every_layout():
+    page = (Path(__file__).parents[3] / "docs/formats.md").read_text(encoding="utf-8")
+    rows = [f"| `{layout.name}` | {layout.about} |" for layout in LAYOUTS.values()]
+    assert "\n".join(rows) in page
 
 
 @pytest.mark.parametrize("turns", [TURNS, TALK, [SYSTEM, *TURNS], [SYSTEM, *TALK]])
@@ -157,7 +234,9 @@ def test_reads_back(name, turns, tmp_path):
 @pytest.mark.parametrize("form", ["parquet", "jsonl", "json", "columns"])
 def test_every_format_gives_the_same(name, form, tmp_path):
     case = CASES[name]
-    rows = [case.row(turns_for(case, TALK), f"Good {n}", f"Bad {n}!") for n in range(3)]
+    turns = turns_for(case, TALK)
+    talks = [[*turns[:-1], {**turns[-1], "content": f"{turns[-1]['content']} {n}"}] for n in range(3)]
+    rows = flat(case.row(talk, f"Good {n}", f"Bad {n}!") for n, talk in enumerate(talks))
     file = tmp_path / f"x.{'json' if form == 'columns' else form}"
     if form == "parquet":
         pl.DataFrame(rows).write_parquet(file)
@@ -170,7 +249,7 @@ def test_every_format_gives_the_same(name, form, tmp_path):
     split = read_pairs(file)
     assert split.rejected.collect().height == 0
     assert split.kept.collect()["chosen"].to_list() == ["Good 0", "Good 1", "Good 2"]
-    assert split.kept.collect()["prompt"].to_list() == [turns_for(case, TALK)] * 3
+    assert split.kept.collect()["prompt"].to_list() == talks
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12).map(str.strip).filter(bool)
@@ -221,7 +300,6 @@ NO_PROMPT_IS_MADE_UP = {
     "a text of several words beside": [{**SHARING, "note": "Name a thing that is white."}],
     "an unknown list of messages": [{**SHARING, "talk": [{"role": "user", "content": "Hi"}]}],
     "a prompt that is a number": [{**SHARING, "prompt": 5}],
-    "a prompt that is an object": [{**SHARING, "question": {"text": "Name a thing."}}],
     "most replies share no line": [SHARING, *({"chosen": f"a{n}", "rejected": f"b{n}"} for n in range(2))],
 }
 
@@ -232,6 +310,11 @@ def test_no_prompt_is_made_of_what_replies_share(name, tmp_path):
     file.write_text("\n".join(map(json.dumps, NO_PROMPT_IS_MADE_UP[name])))
     with pytest.raises(InputError, match=r"no pairs can be read from its columns.*--columns prompt="):
         read_pairs(file)
+
+
+def test_an_object_that_holds_no_prompt_is_no_text(tmp_path):
+    _, (rejected,) = one({**SHARING, "question": {"id": 7}}, tmp_path)
+    assert rejected["reason"] == "not_text"
 
 
 def test_a_null_prompt_is_empty_whatever_the_replies_share(tmp_path):
@@ -347,5 +430,6 @@ def test_null_prompts_are_read_by_what_the_replies_hold(tmp_path):
 def test_prompts_of_every_layout(tmp_path):
     for name, case in CASES.items():
         prompt = turns_for(case, TALK)
-        kept, rejected = one(case.row(prompt, "Good one", "Bad one"), tmp_path, read_prompts)
+        row = flat([case.row(prompt, "Good one", "Bad one")])[0]
+        kept, rejected = one(row, tmp_path, read_prompts)
         assert [row["prompt"] for row in kept] == [prompt], (name, rejected)

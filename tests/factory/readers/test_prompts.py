@@ -32,6 +32,15 @@ FORMS = {
     "turns": ({"turns": ["Hi", "Now in rhyme."]}, [HI]),
     "pair": ({"prompt": "Hi", "chosen": "a", "rejected": "b"}, [HI]),
     "pair of equal replies": ({"prompt": "Hi", "chosen": "a", "rejected": "a"}, [HI]),
+    "turns that are objects": ({"turns": [{"content": "Hi"}, {"content": "Ho"}]}, [HI]),
+    "conversation": ({"conversation": [HI, assistant("Yo")], "turn": 1}, [HI]),
+    "query": ({"query": "Hi"}, [HI]),
+    "question and context": ({"instruction": "Hi", "context": "there", "response": "Yo"}, [user("Hi\nthere")]),
+    "request": ({"custom_id": "1", "method": "POST", "body": {"model": "m", "messages": [SYSTEM, HI]}}, [SYSTEM, HI]),
+    "question object": ({"question": {"id": "1", "full_text": "Hi"}}, [HI]),
+    "tree": ({"message_tree_id": "t", "prompt": {"text": "Hi", "role": "prompter", "replies": []}}, [HI]),
+    "root": ({"message_id": "1", "parent_id": None, "role": "prompter", "text": "Hi"}, [HI]),
+    "arena": ({"conversation_a": [HI, assistant("a")], "conversation_b": [HI, assistant("b")], "winner": "tie"}, [HI]),
     "one reply": ({"prompt": "Hi", "chosen": "a"}, [HI]),
 }
 
@@ -82,6 +91,12 @@ def test_rejected_with_reason_and_row(name, tmp_path):
     (bad,) = split.rejected.to_dicts()
     assert (bad["filter"], bad["reason"], bad["source"]) == ("read", reason, "x")
     assert json.loads(bad["row"])
+
+
+def test_of_a_tree_of_messages_the_roots_are_prompts(tmp_path):
+    root = {"message_id": "1", "parent_id": None, "role": "prompter", "text": "Hi"}
+    split = read(tmp_path, root, {**root, "message_id": "2", "parent_id": "1", "role": "assistant", "text": "Yo"})
+    assert (split.kept["prompt"].to_list(), split.rejected["reason"].to_list()) == ([[HI]], ["not_a_root"])
 
 
 def test_the_kinds_of_prompt_may_change_from_row_to_row(tmp_path):

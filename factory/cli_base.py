@@ -1,0 +1,80 @@
+"""What the commands of the command line have in common: results as text or JSON, failures as one sentence."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+from polars.exceptions import PolarsError
+
+from factory import processes, show
+from factory.errors import FactoryError, InterruptedRunError, one_line
+
+
+class Command(click.Command):
+    """Prints what its function returns: the result, as text by the function beside it, or with --json as it is."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.params.append(click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON."))
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Call the function and print what it returns."""
+        as_json = ctx.params.pop("as_json")
+        found, shown = super().invoke(ctx)
+        if processes.rank() == 0:
+            click.echo(show.as_json(found) if as_json else shown(found))
+
+
+class ReadsPairs(Command):
+    """A command with the options that say how pairs are read."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        named = "Columns by role: prompt=query,chosen=good, …"
+        self.params += [
+            click.Option(["--columns"], metavar="ROLE=COLUMN,…", help=named),
+            click.Option(["--layout"], metavar="NAME", help="Read by this layout, one of those in docs/formats.md."),
+            click.Option(["--pairs", "pairing"], help="Of several candidates: best_worst (default), adjacent or all."),
+            click.Option(["--skip-unreadable"], is_flag=True, help="Leave out files that cannot be read, and say so."),
+        ]
+
+
+class Group(click.Group):
+    """Commands of which each prints its result."""
+
+    command_class = Command
+
+
+class Main(Group):
+    """Turns every expected failure into one sentence and the right exit code."""
+
+    group_class = Group
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run, and end every process of a crew."""
+        try:
+            return super().main(*args, **options)
+        except SystemExit as end:
+            if processes.world() > 1:
+                processes.leave(end.code)
+            raise
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; an expected failure is one sentence and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except FactoryError as error:
+            code, sentence = error.exit_code, str(error)
+        except KeyboardInterrupt:
+            code, sentence = InterruptedRunError.exit_code, "stopped; the same command goes on from here"
+        except OSError as error:
+            code, sentence = 1, f"{error.filename or 'the disk'}: {error.strerror or error}; mend that and go on"
+        except PolarsError as error:
+            code, sentence = 1, f"a table cannot be read or written: {str(error).splitlines()[0]}; check the file"
+        if processes.first_to_fail():
+            click.echo(f"sso-factory: {one_line(sentence)}", err=True)
+        raise SystemExit(code)
+
+
+Shown = tuple[Any, Callable[[Any], str]]
+"""A result, and what makes text of it."""

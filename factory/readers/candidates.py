@@ -1,0 +1,152 @@
+"""Several replies to one prompt, and what says how good each is: from a row's JSON values to pairs."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations, pairwise
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from factory.readers.messages import PROBLEM, TURNS, message_kind, turn
+from factory.readers.normal import TIE, UNREADABLE
+from factory.readers.records import column
+
+LISTS = (
+    "completions",
+    "answers",
+    "responses",
+    "candidates",
+    "summaries",
+    "generations",
+    "outputs",
+    "output",
+    "replies",
+    "choices",
+    "all_generated_responses",
+)
+"""Columns that hold a list of replies, the first to look for first."""
+TEXTS = ("response", "text", "answer", "completion", "output", "content", "reply", "generation", "generated_text")
+"""Keys of a candidate that hold its reply."""
+SCORES = ("overall_score", "score", "rating", "reward", "pm_score", "fine-grained_score", "helpfulness", "upvotes")
+RANKS = ("rank", "ranking")
+GOOD = ("chosen", "selected", "is_chosen", "preferred", "label", "good", "correct")
+BESIDE = ("scores", "ratings", "rating", "all_rm_scores", "rewards", "ranks", "rank")
+"""Columns that hold a number per reply, in the order of the replies."""
+PICKS = ("choice", "winner", "best", "label", "preference", "chosen_index")
+"""Columns that name one reply of the list by its place."""
+
+
+class Candidate(NamedTuple):
+    """A reply and how good it is."""
+
+    turns: list[dict[str, str | None]]
+    score: float
+    """The higher the better."""
+    given: float | None = None
+    """What the file says, where it is a score and not a rank or a choice."""
+    model: str | None = None
+
+
+class Made(NamedTuple):
+    """A pair, or why there is none."""
+
+    chosen: Candidate | None = None
+    rejected: Candidate | None = None
+    reason: str | None = None
+    detail: str | None = None
+
+
+def said(value: Any) -> list[dict[str, str | None]] | None:
+    """A reply, a text or messages, as turns; None for what is neither."""
+    if isinstance(value, str):
+        return [{"role": "assistant", "content": value, PROBLEM: None}]
+    if isinstance(value, dict) and message_kind(value):
+        return [turn(value)]
+    if isinstance(value, list) and value and all(message_kind(item) for item in value):
+        return [turn(item) for item in value]
+    return None
+
+
+def candidates_of(items: Sequence[Any], scores: Sequence[float | None]) -> list[Candidate] | None:
+    """The candidates of a list of texts or objects that have a score; None where a reply cannot be found."""
+    found = []
+    for item, score in zip(items, scores, strict=True):
+        told = _reply(item)
+        if told is None:
+            return None
+        if score is not None:
+            model = item.get("model") if isinstance(item, dict) else None
+            found.append(Candidate(told, score, score, model if isinstance(model, str) else None))
+    return found
+
+
+def _reply(item: Any) -> list[dict[str, str | None]] | None:
+    if isinstance(item, dict) and not message_kind(item):
+        return next((told for key in TEXTS if (told := said(item.get(key))) is not None), None)
+    return said(item)
+
+
+def number(value: Any) -> float | None:
+    """A number, also one written as text; None for what is none."""
+    if isinstance(value, bool):
+        return float(value)
+    try:
+        made = float(value)
+    except (TypeError, ValueError):
+        return None
+    return made if made == made else None
+
+
+def pairs_of(candidates: Iterable[Candidate], pairing: str) -> list[Made]:
+    """The pairs of candidates: best and worst, neighbours in rank, or all that differ. Of equals the first is taken."""
+    ranked = sorted(candidates, key=lambda one: -one.score)
+    if len(ranked) < 2:
+        return [Made(reason=UNREADABLE, detail=f"{len(ranked)} of its replies have a score, and a pair needs two")]
+    if ranked[0].score == ranked[-1].score:
+        return [Made(reason=TIE, detail=f"all {len(ranked)} replies are as good as each other")]
+    if pairing == "all":
+        return [Made(one, other) for one, other in combinations(ranked, 2) if one.score > other.score]
+    levels = list({one.score: one for one in reversed(ranked)}.values())[::-1]
+    if pairing == "adjacent":
+        return [Made(one, other) for one, other in pairwise(levels)]
+    return [Made(levels[0], levels[-1])]
+
+
+PAIR = pl.Struct(
+    {
+        "chosen": TURNS,
+        "rejected": TURNS,
+        **{
+            f"{what}_{side}": dtype
+            for what, dtype in (("score", pl.Float64()), ("model", pl.String()))
+            for side in ("chosen", "rejected")
+        },
+        "reason": pl.String(),
+        "detail": pl.String(),
+    }
+)
+
+
+def table(made: Sequence[Made]) -> pl.DataFrame:
+    """Pairs as the columns of PAIR."""
+    sides: dict[str, pl.Series] = {}
+    for side in ("chosen", "rejected"):
+        every = [getattr(one, side) for one in made]
+        sides[side] = column([None if one is None else one.turns for one in every], "messages")
+        sides[f"score_{side}"] = pl.Series([None if one is None else one.given for one in every], dtype=pl.Float64())
+        sides[f"model_{side}"] = pl.Series([None if one is None else one.model for one in every], dtype=pl.String())
+    sides |= {name: pl.Series([getattr(one, name) for one in made], dtype=pl.String()) for name in ("reason", "detail")}
+    return pl.DataFrame({name: sides[name] for name in PAIR.to_schema()})
+
+
+def parsed(text: str | None) -> Any:
+    """A JSON value; None for what is none."""
+    try:
+        return None if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def unknown(row: Mapping[str, Any]) -> list[Made]:
+    """A row whose replies cannot be told."""
+    return [Made(reason=UNREADABLE, detail=f"no replies, or nothing that says which is better, in {', '.join(row)}")]

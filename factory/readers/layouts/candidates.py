@@ -1,0 +1,180 @@
+"""Candidates and a verdict: a prompt and a list of replies with scores, ranks, marks or a choice among them.
+
+UltraFeedback raw, Nectar, NeMo-RL, summarize-from-feedback, StackExchange preferences, distilabel's generations and
+ratings, LLaMA-Factory's old list of two outputs; RewardBench 2 and RM-Bench, whose lists are the right and the wrong.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from factory.readers.asked import asked, kind_of
+from factory.readers.candidates import (
+    BESIDE,
+    GOOD,
+    LISTS,
+    PAIR,
+    PICKS,
+    RANKS,
+    SCORES,
+    Made,
+    candidates_of,
+    number,
+    pairs_of,
+    parsed,
+    table,
+    unknown,
+)
+from factory.readers.followers import free
+from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
+from factory.readers.messages import is_text
+from factory.readers.opened import UnclearError
+from factory.readers.stacking import json_of
+
+_MADE = "__made"
+_SAMPLE = 20
+
+
+class _Names(NamedTuple):
+    """The columns that matter."""
+
+    replies: tuple[str, ...]
+    """One list, or the right and the wrong."""
+    beside: str | None = None
+    pick: str | None = None
+
+
+def _names(columns: Columns) -> _Names | None:
+    right, wrong = columns.first("chosen"), columns.first("rejected")
+    if right and wrong and {kind_of(columns[right]), kind_of(columns[wrong])} in ({"texts"}, {"text", "texts"}):
+        return _Names((right, wrong))
+    for name in columns.having("candidates") if "candidates" in columns.named else LISTS:
+        if name in columns and _may_list(columns[name]):
+            beside = next((other for other in BESIDE if other in columns and other != name), None)
+            return _Names((name,), beside, next((p for p in PICKS if p in columns and p != beside), None))
+    return None
+
+
+def _may_list(dtype: pl.DataType) -> bool:
+    return isinstance(dtype, pl.List) or is_text(dtype)
+
+
+def _fits(columns: Columns) -> bool:
+    return _names(columns) is not None and asked(columns) is not None
+
+
+def _rows(columns: Columns) -> pl.Expr | None:
+    """Where the list is written out, as in JSONL: rows that hold one."""
+    names = _names(columns)
+    name = names.replies[0] if names and len(names.replies) == 1 else None
+    if name is None or not is_text(columns[name]):
+        return None
+    return pl.col(name).str.contains(r"^\s*\[\s*[\"{\[]").fill_null(value=False)
+
+
+def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
+    names = _names(columns)
+    assert names is not None
+    of = _judge(frame, columns, names, how.pairs)
+    needed = [name for name in (*names.replies, names.beside, names.pick) if name]
+    texts = pl.struct(json_of(name, columns[name]).alias(name) for name in needed)
+
+    def make(rows: pl.Series) -> pl.Series:
+        made = [of({name: parsed(text) for name, text in row.items()}) for row in rows.to_list()]
+        flat = table([one for some in made for one in some]).to_struct("made")
+        owner = pl.Series([place for place, some in enumerate(made) for _ in some], dtype=pl.Int64)
+        grouped = pl.DataFrame({"owner": owner, "made": flat}).group_by("owner", maintain_order=True).agg("made")
+        return grouped["made"].alias(rows.name)
+
+    every = texts.map_batches(make, return_dtype=pl.List(PAIR), is_elementwise=True)
+    shown = frame.head(_SAMPLE).select(every.alias(_MADE)).explode(_MADE).unnest(_MADE).collect()
+    kept = [
+        name
+        for name in shown.columns
+        if name.startswith(("score_", "model_")) and shown[name].null_count() < shown.height
+    ]
+    rows = frame.with_columns(every.alias(_MADE)).explode(_MADE)
+    field = pl.col(_MADE).struct.field
+    extra = [field(name).alias(name if name not in columns else free(name, columns)) for name in kept]
+    return Reshaped(rows.with_columns(extra))
+
+
+def _judge(
+    frame: pl.LazyFrame, columns: Columns, names: _Names, pairing: str
+) -> Callable[[dict[str, Any]], list[Made]]:
+    """What makes a row's JSON values into pairs."""
+    base = _base(frame, columns, names) if names.pick else 0
+
+    def of(row: dict[str, Any]) -> list[Made]:
+        lists = [row[name] if isinstance(row[name], list) else [row[name]] for name in names.replies]
+        if len(lists) == 2:
+            scores: list[float | None] = [*([1.0] * len(lists[0])), *([0.0] * len(lists[1]))]
+            found, scored = candidates_of([*lists[0], *lists[1]], scores), False
+        else:
+            scores, scored = _scores(lists[0], row, names, base)
+            found = candidates_of(lists[0], scores) if scores else None
+        if not found:
+            return unknown(row)
+        return pairs_of(found if scored else [one._replace(given=None) for one in found], pairing)
+
+    return of
+
+
+def _scores(items: list[Any], row: dict[str, Any], names: _Names, base: int) -> tuple[list[float | None], bool]:
+    """A number per reply, the higher the better, and whether it is a score of the file's."""
+    objects = [item for item in items if isinstance(item, dict)]
+    for keys, sign in ((RANKS, -1), (SCORES, 1), (GOOD, 1)):
+        for key in keys:
+            if any(number(item.get(key)) is not None for item in objects):
+                found = [number(item.get(key)) if isinstance(item, dict) else None for item in items]
+                return [None if one is None else sign * one for one in found], keys is SCORES
+    beside = row.get(names.beside or "")
+    if isinstance(beside, list) and len(beside) == len(items):
+        sign = -1 if names.beside in ("rank", "ranks") else 1
+        numbers = [number(one) for one in beside]
+        return [None if one is None else sign * one for one in numbers], sign == 1
+    place = number(row.get(names.pick or ""))
+    if place is not None and 0 <= place - base < len(items):
+        return [1.0 if at == place - base else 0.0 for at in range(len(items))], False
+    if names.replies == ("output",) and len(items) == 2 and names.pick is None:
+        return [1.0, 0.0], False  # the old way of LLaMA-Factory: the better one first
+    return [], False
+
+
+def _base(frame: pl.LazyFrame, columns: Columns, names: _Names) -> int:
+    """From what the places of replies are counted."""
+    assert names.pick is not None
+    place = pl.col(names.pick).cast(pl.String).cast(pl.Float64, strict=False)
+    low, high = frame.select(place.min().alias("low"), place.max().alias("high")).collect(engine="streaming").row(0)
+    if low is None or low == 0 or names.pick == "choice":
+        return 0
+    first = parsed(frame.select(json_of(names.replies[0], columns[names.replies[0]])).head(1).collect().item())
+    if isinstance(first, list) and high == len(first):
+        return 1
+    raise UnclearError(
+        f"the column {names.pick} holds {low:g} to {high:g}, and may be counted from 0 or from 1; count from 0"
+    )
+
+
+def _parts(columns: Columns) -> Parts:
+    names, found = _names(columns), asked(columns)
+    assert names is not None
+    assert found is not None
+    field = pl.col(_MADE).struct.field
+    told = tuple(name for name in (names.beside, names.pick) if name)
+    used = {"chosen": names.replies[:1], "rejected": names.replies[-1:], "score": told}
+    why = pl.when(field("reason").is_not_null()).then(field("detail"))
+    aside = tuple((reason, pl.when(field("reason") == reason).then(why)) for reason in ("tie", "unreadable"))
+    return Parts(found.turns, field("chosen"), field("rejected"), found.columns | used, conversations=True, aside=aside)
+
+
+CANDIDATES = Layout(
+    "candidates",
+    "prompt, and completions (or answers, responses, summaries, generations, …): a list of replies with score, rank or "
+    "a mark each, or with scores, ranks or a choice beside it; or chosen, rejected: lists of texts",
+    _fits,
+    _parts,
+    _rows,
+    reshape=_reshape,
+)

@@ -1,0 +1,114 @@
+"""Single replies, each good or bad or scored, of which those to the same prompt make pairs: KTO, HelpSteer.
+
+The rows are brought together in memory, since those of one prompt may be anywhere in a file.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import polars as pl
+
+from factory.readers.asked import asked, kind_of, reply, talks
+from factory.readers.candidates import SCORES, Candidate, Made, pairs_of, table
+from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
+from factory.readers.messages import joined, said, turns_of
+from factory.readers.normal import ALONE, TIE, UNREADABLE
+
+_REPLIES = ("completion", "response", "output", "answer", "reply", "generation")
+_KINDS = ("text", "message", "messages")
+_MARKS = ("label", "kto_tag", "is_good", "good", "desirable")
+_MADE, _TURNS = "__made", "__turns"
+
+
+class _Placed(NamedTuple):
+    """A reply and the number of its row."""
+
+    place: int
+    candidate: Candidate
+
+
+def _reply(columns: Columns) -> str | None:
+    names = [*columns.having("completion"), *_REPLIES]
+    return next((name for name in names if name in columns and kind_of(columns[name]) in _KINDS), None)
+
+
+def _mark(columns: Columns) -> str | None:
+    named = columns.named.get("label")
+    marks = [name for name in ([named] if named else _MARKS) if columns.get(name) == pl.Boolean]
+    scores = [name for name in SCORES if name in columns and columns[name].is_numeric()]
+    return next(iter([*marks, *scores]), None)
+
+
+def _fits(columns: Columns) -> bool:
+    if columns.first("chosen") not in (None, "response") or columns.first("rejected") or _mark(columns) is None:
+        return False
+    return bool(talks(columns)) if _reply(columns) is None else asked(columns) is not None
+
+
+def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
+    """One row per pair, that of its chosen reply, and one per reply that stays alone."""
+    mark = _mark(columns)
+    assert mark is not None
+    marked = columns[mark] == pl.Boolean
+    narrow = frame.select(_whole(columns).alias(_TURNS), pl.col(mark).cast(pl.Float64)).collect()
+    groups: dict[str, list[_Placed]] = {}
+    made: list[tuple[int, Made]] = []
+    for place, (turns, score) in enumerate(narrow.iter_rows()):
+        if not turns or score is None:
+            made.append((place, Made(reason=UNREADABLE, detail=f"it has no prompt, no reply, or nothing in {mark}")))
+            continue
+        key = json.dumps([(turn["role"], (turn["content"] or "").strip()) for turn in turns[:-1]])
+        candidate = Candidate(turns, score, None if marked else score)
+        groups.setdefault(key, []).append(_Placed(place, candidate))
+    for group in groups.values():
+        made += _of_group(group, how.pairs, marked)
+    made.sort(key=lambda one: one[0])
+    rows = frame.collect()[[place for place, _ in made]]
+    pairs = table([one for _, one in made])
+    scores = [] if marked else [pairs["score_chosen"], pairs["score_rejected"]]
+    return Reshaped(rows.with_columns(pairs.to_struct(_MADE), *scores).lazy())
+
+
+def _of_group(group: Sequence[_Placed], pairing: str, marked: bool) -> list[tuple[int, Made]]:
+    """The pairs of one prompt's replies; where there is none, why each of them is left."""
+    scores = {candidate.score for _, candidate in group}
+    if len(scores) > 1:
+        places = {id(candidate): place for place, candidate in group}
+        pairs = pairs_of([candidate for _, candidate in group], pairing)
+        return [(places[id(one.chosen)], one) for one in pairs]
+    alone = marked or len(group) == 1
+    why = "no other reply to its prompt is better or worse" if alone else "the replies to its prompt are as good"
+    return [(place, Made(reason=ALONE if alone else TIE, detail=why)) for place, _ in group]
+
+
+def _whole(columns: Columns) -> pl.Expr:
+    """Prompt and reply as one conversation."""
+    name = _reply(columns)
+    if name is None:
+        talk = talks(columns)[0]
+        return turns_of(talk, columns[talk])
+    found = asked(columns)
+    assert found is not None
+    told = reply(columns, name)
+    answer = said("assistant", told) if kind_of(columns[name]) == "text" else told
+    return pl.when(found.turns.is_not_null() & answer.is_not_null()).then(joined(found.turns, answer))
+
+
+def _parts(columns: Columns) -> Parts:
+    name, mark, found = _reply(columns), _mark(columns), asked(columns)
+    told = (name,) if name else (found.columns["prompt"] if found else ())
+    roles = {**(found.columns if found else {}), "chosen": told, "rejected": told, "label": (mark,) if mark else ()}
+    field = pl.col(_MADE).struct.field
+    aside = tuple((why, pl.when(field("reason") == why).then(field("detail"))) for why in (ALONE, TIE, UNREADABLE))
+    return Parts(None, field("chosen"), field("rejected"), roles, conversations=True, aside=aside)
+
+
+SINGLE = Layout(
+    "single",
+    "prompt, completion (or response, output, …), one reply a row, and label: true or false, or score, rating, …; "
+    "paired by prompt",
+    _fits,
+    _parts,
+    reshape=_reshape,
+)

@@ -1,0 +1,139 @@
+"""What was read: the layout, which column is what, what was left, and one pair; for people and for files."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from factory.errors import one_line
+from factory.readers.names import MEANT, Columns
+from factory.schema import PAIRS, LazySplit
+
+_LETTERS = 160
+_MOST = 12
+SIDES = ("prompt", "chosen", "rejected")
+
+
+class Part(NamedTuple):
+    """What one layout reads, of files whose columns are alike."""
+
+    layout: str | None
+    """Its name; None for files that could not be read and were left out."""
+    files: tuple[str, ...]
+    columns: Mapping[str, tuple[str, ...]]
+    """Role (prompt, system, chosen, rejected, label, score, …) to the columns it is made of."""
+    aside: tuple[str, ...]
+    """Columns that follow the pairs and are no part of them."""
+    warnings: tuple[str, ...]
+
+
+class Reading(NamedTuple):
+    """How inputs were read."""
+
+    parts: tuple[Part, ...]
+    set_aside: Mapping[str, int]
+    """Rows that are no pairs, by reason."""
+    example: Mapping[str, str] | None
+    """The first pair, shortened; None where there is none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it, in funnel.json and audit.json."""
+        parts = [
+            part._asdict() | {"columns": {role: list(names) for role, names in part.columns.items()}}
+            for part in self.parts
+        ]
+        return {
+            "parts": [{key: list(v) if isinstance(v, tuple) else v for key, v in part.items()} for part in parts],
+            "set_aside": dict(self.set_aside),
+            "example": None if self.example is None else dict(self.example),
+        }
+
+    def lines(self) -> Iterator[str]:
+        """As people read it."""
+        for part in self.parts:
+            if part.layout is not None:
+                yield f"{_listed(part.files, 3)}: read as {part.layout}: {'; '.join(_arrows(part))}"
+            yield from (f"warning: {warning}" for warning in part.warnings)
+        if self.set_aside:
+            total = sum(self.set_aside.values())
+            yield f"{total:,} rows are no pairs and are set aside: {counted(self.set_aside)}"
+        if self.example:
+            yield "the first pair: " + " · ".join(f"{side} {self.example[side]!r}" for side in SIDES)
+
+
+def counted(reasons: Mapping[str, int]) -> str:
+    """Reasons and how often, in one line."""
+    return ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items()))
+
+
+def _arrows(part: Part) -> Iterator[str]:
+    for role, names in part.columns.items():
+        if names:
+            yield f"{role} ← {' + '.join(names)}"
+    if part.aside:
+        yield f"kept aside: {_listed(part.aside, _MOST)}"
+
+
+def _listed(names: Sequence[str], most: int) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def part_of(layout: str, columns: Mapping[str, tuple[str, ...]], schema: Columns, remarks: Sequence[str]) -> Part:
+    """What a layout made of one frame; a warning for each column left that might be part of a pair."""
+    used = {name for names in columns.values() for name in names}
+    aside = [name for name in schema if name not in used and name not in PAIRS.columns and not name.startswith("__")]
+    beside = {name for role in ("media", "tools") for name in schema.having(role)}
+    meant = [name for name in aside if name in MEANT and name not in beside]
+    warnings = [f"{name} is kept aside, though by its name it may belong to the pair" for name in meant]
+    return Part(
+        layout, (), {role: names for role, names in columns.items() if names}, tuple(aside), (*remarks, *warnings)
+    )
+
+
+def merged(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Parts that differ in their files alone, as one."""
+    found: dict[str, Part] = {}
+    for part in parts:
+        key = repr(part._replace(files=()))
+        files = dict.fromkeys([*(found[key].files if key in found else ()), *part.files])
+        found[key] = part._replace(files=tuple(files))
+    return tuple(found.values())
+
+
+class PairsRead(NamedTuple):
+    """Pairs that were read, not computed yet: every row is kept, or rejected with a reason."""
+
+    kept: pl.LazyFrame
+    rejected: pl.LazyFrame
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def split(self) -> LazySplit:
+        """The two tables alone."""
+        return LazySplit(self.kept, self.rejected)
+
+    @property
+    def reading(self) -> Reading:
+        """How they were read; the rows that were set aside are not counted yet."""
+        first = self.kept.select(SIDES).head(1).collect(engine="streaming").to_dicts()
+        return Reading(merged(self.parts), {}, _shortened(first[0]) if first else None)
+
+    def reasons(self) -> dict[str, int]:
+        """Rows that are no pairs, by reason; reads them all."""
+        counts = self.rejected.group_by("reason").len().sort("reason").collect(engine="streaming")
+        return dict(counts.iter_rows())
+
+
+def _shortened(pair: Mapping[str, Any]) -> dict[str, str]:
+    turns = [
+        turn["content"] if turn["role"] == "user" else f"[{turn['role']}] {turn['content']}" for turn in pair["prompt"]
+    ]
+    texts = {"prompt": " ".join(turns), "chosen": pair["chosen"], "rejected": pair["rejected"]}
+    return {side: short(text) for side, text in texts.items()}
+
+
+def short(text: str, most: int = _LETTERS) -> str:
+    """The beginning of a text, in one line."""
+    line = one_line(text[: 4 * most])
+    return line if len(line) <= most else line[: most - 1] + "…"

@@ -1,0 +1,32 @@
+"""What the commands that read pairs have in common: saying how they were read."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from factory.progress import Progress
+from factory.readers.how import How
+from factory.readers.pairs import read_pairs
+from factory.readers.reading import PairsRead, Reading, counted
+from factory.readers.sources import PairsLike
+
+
+class Told(NamedTuple):
+    """Pairs, and how they were read."""
+
+    pairs: PairsRead
+    reading: Reading
+
+
+def read_and_tell(pairs: PairsLike | Sequence[PairsLike], how: How, progress: Progress) -> Told:
+    """Read pairs and say how; what is set aside is counted, and said, by the command as it goes through them."""
+    found = read_pairs(pairs, how=how)
+    reading = found.reading
+    for line in reading.lines():
+        progress.say(line)
+    return Told(found, reading)
+
+
+def tell_set_aside(reasons: Mapping[str, int], progress: Progress) -> None:
+    """Say how many rows are no pairs, by reason."""
+    if reasons:
+        progress.say(f"{sum(reasons.values()):,} rows are no pairs and are set aside: {counted(reasons)}")
