@@ -6,6 +6,8 @@ import polars as pl
 
 from factory.errors import InputError
 from factory.readers.sources import PairsLike, open_inputs
+from factory.stages.gold import from_answers
+from factory.stages.gold import right as as_right
 from factory.statistics.estimate import Estimate
 from factory.statistics.estimate import estimate as estimated
 from factory.statistics.shares import CONFIDENCE
@@ -18,8 +20,9 @@ def estimate(judgments: Any, gold: Any = None, *, confidence: float = CONFIDENCE
 
     `judgments`: pair_id, judge, order (chosen_first, rejected_first), vote (chosen, rejected or null), of any number of
     judges, in one order or both, as `judgments.parquet`. `gold`: pair_id and right (true or false; a null is no label)
-    for a uniform random part of these pairs; labels of other pairs are left out. Both are frames or paths. Without
-    gold the share is one of agreement with the judges, which is no accuracy, and `method` says so.
+    for a uniform random part of these pairs, or people's answers as `review` writes them, a tie not being right;
+    labels of other pairs are left out. Both are frames or paths. Without gold the share is one of agreement with the
+    judges, which is no accuracy, and `method` says so.
 
     The regression estimator of survey sampling (Cochran 1977, chapter 7), as in prediction-powered inference (PPI++,
     Angelopoulos, Duchi and Zrnic 2023), its labels counted for what the judges make them worth in Wilson's interval
@@ -27,28 +30,39 @@ def estimate(judgments: Any, gold: Any = None, *, confidence: float = CONFIDENCE
     interval of the labels alone, that one. With every pair labelled both ends are the share itself. docs/audit.md has
     the measured coverage. InputError for a column that is missing and a label that is none.
     """
-    votes = _frame(judgments, "judgments", _VOTES)
-    labels = None if gold is None else _labels(_frame(gold, "gold", ("pair_id", "right")))
-    return estimated(votes, labels, confidence)
+    votes = _named(_frame(judgments), "judgments", _VOTES)
+    return estimated(votes, None if gold is None else _gold(gold), confidence)
 
 
-def _frame(given: Any, what: str, columns: tuple[str, ...]) -> pl.DataFrame:
-    """The named columns of a frame or file."""
+def _frame(given: Any) -> pl.LazyFrame:
+    """A frame or file of any kind."""
     if isinstance(given, pl.DataFrame | pl.LazyFrame):
-        rows = given.lazy()
-    elif type(given).__module__.partition(".")[0] == "pandas":
-        rows = pl.from_pandas(given).lazy()
-    else:
-        inputs: PairsLike = given
-        rows = pl.concat([frame for opened in open_inputs(inputs) for frame in opened.frames])
+        return given.lazy()
+    if type(given).__module__.partition(".")[0] == "pandas":
+        return pl.from_pandas(given).lazy()
+    inputs: PairsLike = given
+    return pl.concat([frame for opened in open_inputs(inputs) for frame in opened.frames], how="diagonal_relaxed")
+
+
+def _named(rows: pl.LazyFrame, what: str, columns: tuple[str, ...]) -> pl.DataFrame:
+    """These columns of it, all there."""
     missing = [name for name in columns if name not in rows.collect_schema()]
     if missing:
         raise InputError(f"{what}: there is no column {missing[0]}; it takes {', '.join(columns)}")
-    return rows.select(pl.col(columns)).collect()
+    return rows.select(pl.col(columns)).with_columns(pl.col("pair_id").cast(pl.String)).collect()
+
+
+def _gold(given: Any) -> pl.DataFrame:
+    """[pair_id, right], one row a pair, right as 1 or 0: as it is given, or of people's answers."""
+    rows = _frame(given)
+    columns = rows.collect_schema().names()
+    if "label" in columns and ("annotator" in columns or "right" not in columns):
+        return as_right(from_answers(rows.with_columns(pl.col("pair_id").cast(pl.String)).collect(), "gold"))
+    return _labels(_named(rows, "gold", ("pair_id", "right")))
 
 
 def _labels(gold: pl.DataFrame) -> pl.DataFrame:
-    """[pair_id, right], one row a pair, right as 1 or 0."""
+    """One label a pair. InputError for what is none, and for two that contradict each other."""
     said = gold["right"].cast(pl.String).str.to_lowercase()
     right = said.replace_strict({"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}, default=None)
     strange = said.filter(said.is_not_null() & right.is_null())

@@ -153,11 +153,21 @@ def test_it_takes_frames_of_each_kind_and_files(tmp_path: Path) -> None:
     assert factory.estimate(tmp_path / "judgments.parquet", str(tmp_path / "gold.csv")) == expected
 
 
+def test_peoples_answers_are_labels_and_a_tie_is_not_right() -> None:
+    right, scores = judged()
+    asked, labels = votes({"J": scores}), gold(right, np.arange(30))
+    said = pl.when("right").then(pl.lit("chosen")).otherwise(pl.lit("tie"))
+    answers = labels.select("pair_id", label=said, right=pl.col("right").replace(False, None), annotator=pl.lit("me"))
+    expected = factory.estimate(asked, labels)
+    assert factory.estimate(asked, answers) == expected
+    assert factory.estimate(asked, answers.select("pair_id", "label")) == expected
+
+
 def test_what_is_no_label_is_told() -> None:
     right, scores = judged()
     asked, labels = votes({"J": scores}), gold(right, np.arange(30))
     with pytest.raises(InputError, match="gold: there is no column right"):
-        factory.estimate(asked, labels.rename({"right": "label"}))
+        factory.estimate(asked, labels.rename({"right": "good"}))
     with pytest.raises(InputError, match="right holds 'yes'"):
         factory.estimate(asked, labels.with_columns(right=pl.lit("yes")))
     with pytest.raises(InputError, match="right in one row and not in another"):
