@@ -41,8 +41,13 @@ class Filter(Strict):
         """Columns of numbers beyond SCORES that `measures` reads, by whether they must be there; null if absent."""
         return {}
 
+    @property
+    def prepared(self) -> dict[str, pl.Expr]:
+        """What `measures` reads like columns of the pairs: computed once for all filters that name it."""
+        return {}
+
     def measures(self) -> dict[str, pl.Expr]:
-        """Row-wise expressions over SCORES columns and `numbers`, by name; row, pair_id, prompt_id are always there."""
+        """Row-wise expressions over SCORES, `numbers` and `prepared`, by name; row, pair_id, prompt_id are there."""
         raise NotImplementedError
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:

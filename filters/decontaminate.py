@@ -11,6 +11,7 @@ from factory.identity import digest
 from filters.base import KEPT, Filter
 from filters.benchmarks import SUFFIXES, load, suffix
 from filters.overlap import Overlap
+from filters.words import flat, hashed, words_of
 
 _BATCH = 1000
 """Rows whose words are held at once."""
@@ -58,6 +59,11 @@ class Decontaminate(Filter):
         """Name, options and the prompts themselves."""
         return {**super().fingerprint(), "prompts": digest([list(item) for path in self.files for item in load(path)])}
 
+    @property
+    def prepared(self) -> dict[str, pl.Expr]:
+        """The words of the replies."""
+        return {**words_of("chosen"), **words_of("rejected")}
+
     def measures(self) -> dict[str, pl.Expr]:
         """The hit itself, if any: it depends on one row alone. Reads the files."""
         overlap = Overlap([item for path in self.files for item in load(path)], self.min_words)
@@ -66,7 +72,7 @@ class Decontaminate(Filter):
             parts = [_hits(rows[start : start + _BATCH], overlap) for start in range(0, len(rows), _BATCH)]
             return pl.concat([pl.Series(dtype=_HIT), *parts])
 
-        texts = pl.struct("prompt", "chosen", "rejected", "original")
+        texts = pl.struct("prompt", "chosen", "rejected", "original", *self.prepared)
         return {"hit": texts.map_batches(batch, return_dtype=_HIT, is_elementwise=True)}
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -87,7 +93,8 @@ def _hits(rows: pl.Series, overlap: Overlap) -> pl.Series:
     found = []
     for place, texts in _texts(frame):
         numbers = texts["i"].to_list()
-        for position, hit in overlap.hits(texts["text"]):
+        words = flat(texts["words"]) if "words" in texts.columns else hashed(texts["text"])
+        for position, hit in overlap.hits(texts["text"], words):
             detail = f"{hit.item} in {place}: {hit.words}"
             found.append({"i": numbers[position], "severity": hit.severity, "reason": hit.reason, "detail": detail})
     schema = {"i": pl.UInt32, "severity": pl.Int64, "reason": pl.String, "detail": pl.String}
@@ -97,8 +104,9 @@ def _hits(rows: pl.Series, overlap: Overlap) -> pl.Series:
 
 
 def _texts(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-    """What is compared: per place the texts with their row numbers."""
+    """What is compared: per place the texts with their row numbers, and their words where they are known."""
     turn = pl.col("prompt").struct.field("content").alias("text")
     yield "prompt", frame.select("i", "prompt").explode("prompt").select("i", turn).drop_nulls()
-    for reply in ("chosen", "rejected", "original"):
-        yield reply, frame.select("i", text=reply).drop_nulls()
+    for reply in ("chosen", "rejected"):
+        yield reply, frame.select("i", text=reply, words=f"words.{reply}").drop_nulls()
+    yield "original", frame.select("i", text="original").drop_nulls()

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from filters.base import ROW, Filter, Look
 from filters.text import dialogue_text, normalise, prompt_text
+from filters.words import word_lists, words_of
 
 _ORIGIN = ("iteration", "method", "source", "policy")
 _RANK = ("pair_id", *_ORIGIN, ROW)
@@ -44,6 +45,11 @@ class Duplicate(Filter):
     num_perm: int = Field(128, ge=16, le=1024)
     """Permutations of a MinHash: more are more exact and slower."""
 
+    @property
+    def prepared(self) -> dict[str, pl.Expr]:
+        """The words of the replies, for near-duplicates."""
+        return {**words_of("chosen"), **words_of("rejected")} if self.near else {}
+
     def measures(self) -> dict[str, pl.Expr]:
         """Hashes of the normalised pair, its origin, and its MinHash where near-duplicates matter."""
         texts = [prompt_text(), pl.col("chosen"), pl.col("rejected")]
@@ -53,7 +59,7 @@ class Duplicate(Filter):
             from filters.near import sketch_type, sketches
 
             shape = (self.threshold, self.num_perm)
-            found["sketch"] = pl.struct(dialogue_text(), "chosen", "rejected").map_batches(
+            found["sketch"] = pl.struct(word_lists(dialogue_text()), "words.chosen", "words.rejected").map_batches(
                 lambda pairs: sketches(pairs, *shape), return_dtype=sketch_type(*shape), is_elementwise=True
             )
         return found
@@ -89,7 +95,8 @@ class Duplicate(Filter):
         table = rows.select(*_RANK, "sketch").sort(_RANK, nulls_last=True).collect()
         edges = Edges(table["sketch"].to_numpy(), self.threshold, self.num_perm)
         wanted = edges.rows()
-        texts = pl.struct(dialogue_text(), "chosen", "rejected").map_batches(shingle_sets, SETS, is_elementwise=True)
+        words = pl.struct(map(word_lists, (dialogue_text(), pl.col("chosen"), pl.col("rejected"))))
+        texts = words.map_batches(shingle_sets, SETS, is_elementwise=True)
         seen = look(table[ROW].gather(wanted)).select(ROW, sets=texts)
         places = pl.LazyFrame({ROW: table[ROW].gather(wanted), "place": wanted})
         sets = places.join(seen, on=ROW).select("place", "sets").collect(engine="streaming")

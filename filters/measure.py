@@ -23,7 +23,8 @@ class Measures:
         self._columns = [{name: _place(exprs, expr) for name, expr in one.measures().items()} for one in filters]
         named = [expr.alias(str(place)) for place, expr in enumerate(exprs)]
         self._pairs = _conformed(pairs, filters)
-        narrow = self._pairs.with_row_index(ROW).select(ROW, *IDS, *named)
+        prepared = {name: expr for one in filters for name, expr in one.prepared.items()}
+        narrow = self._pairs.with_row_index(ROW).with_columns(**prepared).select(ROW, *IDS, *named)
         sink(narrow, self._path, compression="lz4", statistics=False)
 
     @property

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 from rensa import RMinHash
 
-from filters.words import Hashes, Ints, distinct, hashed, rolled
+from filters.words import Hashes, Ints, distinct, flat, rolled
 
 SHINGLE = 5
 """Words per shingle; a shorter text is one shingle."""
@@ -31,11 +31,11 @@ Sketches = NDArray[np.uint32]
 
 
 def shingles(pairs: pl.Series) -> tuple[Hashes, Ints]:
-    """The hashes of the shingles of each struct of texts, pair by pair, and how many each has; they may repeat."""
+    """The hashes of the shingles of each struct of word lists, pair by pair, and how many each has; they may repeat."""
     frame = pairs.struct.unnest()
     places = frame.width
-    texts = frame.select(pl.concat_list(pl.all()).alias("text")).explode("text")["text"]
-    hashes, counts = hashed(texts)
+    hashes = flat(frame.select(pl.concat_list(pl.all())).to_series()).hashes
+    counts = np.stack([one.list.len().cast(pl.Int64).to_numpy() for one in frame], axis=1).ravel()
     ends = np.cumsum(counts)
     runs = rolled(hashes, SHINGLE)
     found = np.concatenate([runs, np.zeros(len(hashes) - len(runs), dtype=np.uint64)])
@@ -67,7 +67,7 @@ def sketch_type(threshold: float, num_perm: int) -> pl.Array:
 
 
 def sketches(pairs: pl.Series, threshold: float, num_perm: int) -> pl.Series:
-    """What is kept of each struct of texts to find its candidates."""
+    """What is kept of each struct of word lists to find its candidates."""
     dtype = sketch_type(threshold, num_perm)
     parts = [_sketch(pairs[at : at + _BATCH], threshold, num_perm) for at in range(0, len(pairs), _BATCH)]
     whole = np.concatenate([np.zeros((0, dtype.size), dtype=np.uint32), *parts])
@@ -126,7 +126,7 @@ def _in_band(table: Sketches, band: int, count: int) -> Ints:
 
 
 def shingle_sets(pairs: pl.Series) -> pl.Series:
-    """The different shingles of each struct of texts, as sorted 32-bit hashes."""
+    """The different shingles of each struct of word lists, as sorted 32-bit hashes."""
     return pl.Series([one for at in range(0, len(pairs), _BATCH) for one in _sets(pairs[at : at + _BATCH])], dtype=SETS)
 
 

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from filters.benchmarks import Item
-from filters.words import Hashes, Ints, Words, distinct, hashed, rolled, split_words, whole
+from filters.words import Hashes, Ints, Words, distinct, extended, hashed, rolled, split_words, whole
 
 REMOVE, SHARE, FLAG = 13, 8, 7
 """Words in a row: any one run removes; over half of the benchmark prompt's runs remove; any one run flags."""
@@ -21,7 +21,7 @@ REASONS = ("exact", "13_gram", "8_grams", "whole")
 """From the plainest on; a hit that is none of them is a flag."""
 _BATCH = 10_000
 """Benchmark prompts whose words are held at once."""
-_SIEVE = 16
+_SIEVE = 32
 """Bits of a sieve for each hash in it."""
 
 Text = tuple[str, ...]
@@ -61,8 +61,11 @@ class Grams:
         slots = hashes >> self._shift
         bits = self._sieve[slots >> np.uint64(3)] >> (slots & np.uint64(7)).astype(np.uint8)
         maybe = np.flatnonzero(bits & 1)
-        low, high = self._places(hashes[maybe])
-        return np.asarray(maybe[low < high])
+        wanted = hashes[maybe] >> self._below
+        places = np.searchsorted(self._keys, wanted << self._below)
+        there = places < len(self._keys)
+        there[there] = self._keys[places[there]] >> self._below == wanted[there]
+        return np.asarray(maybe[there])
 
     def items(self, hashes: Hashes) -> list[int]:
         """The prompts with any of these hashes, in order."""
@@ -101,9 +104,8 @@ class Overlap:
         short = {size: all_of(size) for size in range(min_words, SHARE)}
         self._short = {size: Grams(keys, below) for size, keys in short.items() if len(keys)}
 
-    def hits(self, texts: pl.Series) -> Iterator[tuple[int, Hit]]:
-        """The worst hit of each text that has one, with the text's position; `texts` holds no null."""
-        words = hashed(texts)
+    def hits(self, texts: pl.Series, words: Words) -> Iterator[tuple[int, Hit]]:
+        """The worst hit of each text that has one, with the text's position; `words` are those of `texts`."""
         ends = np.cumsum(words.counts)
         candidates = self._candidates(words, ends)
         for position, said in zip(candidates, split_words(texts.gather(candidates)), strict=True):
@@ -116,8 +118,10 @@ class Overlap:
         """Positions of texts that may share something with a prompt: few that do not, and all that do."""
         brief = np.flatnonzero((words.counts > 0) & (words.counts < FLAG))
         found = [brief[self._exact.held(whole(words)[brief])]]
+        runs, done = words.hashes, 1
         for size, grams in {**self._short, FLAG: self._any_seven}.items():
-            starts = grams.held(rolled(words.hashes, size))
+            runs, done = extended(runs, words.hashes, done, size), size
+            starts = grams.held(runs)
             text = np.searchsorted(ends, starts, side="right")
             found.append(text[starts + size <= ends[text]])
         return [int(position) for position in np.unique(np.concatenate(found))]

@@ -20,6 +20,8 @@ _LETTERS = bytes(
 )
 """What each byte is in a word: ASCII letters in lower case, digits and all beyond ASCII as they are; others 0."""
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
+_BATCH = 1000
+"""Texts whose bytes are held at once."""
 _STEP = 8
 """Bytes of a word that are taken at a time."""
 _FIRST = np.array([0, *((1 << 8 * size) - 1 for size in range(1, _STEP + 1))], dtype=np.uint64)
@@ -40,6 +42,30 @@ class Words(NamedTuple):
 def split_words(texts: pl.Series) -> pl.Series:
     """The words of each text, in NFKC and lower case."""
     return nfkc(texts).str.to_lowercase().str.extract_all(_WORD)
+
+
+def word_lists(text: pl.Expr) -> pl.Expr:
+    """The hashes of each text's words, as a list."""
+    return text.map_batches(_lists, return_dtype=pl.List(pl.UInt64), is_elementwise=True)
+
+
+def words_of(reply: str) -> dict[str, pl.Expr]:
+    """`word_lists` of a reply, as filters share it."""
+    return {f"words.{reply}": word_lists(pl.col(reply))}
+
+
+def _lists(texts: pl.Series) -> pl.Series:
+    import pyarrow
+
+    parts = [hashed(texts[at : at + _BATCH]) for at in range(0, len(texts), _BATCH)]
+    hashes = np.concatenate([np.zeros(0, dtype=np.uint64), *(part.hashes for part in parts)])
+    counts = np.concatenate([np.zeros(1, dtype=np.int64), *(part.counts for part in parts)])
+    return pl.Series(pyarrow.LargeListArray.from_arrays(np.cumsum(counts), hashes))
+
+
+def flat(lists: pl.Series) -> Words:
+    """The words in `word_lists`."""
+    return Words(lists.explode(empty_as_null=False).to_numpy(), lists.list.len().cast(pl.Int64).to_numpy())
 
 
 def hashed(texts: pl.Series) -> Words:
@@ -80,14 +106,16 @@ def _mixed(hashes: Hashes) -> Hashes:
 
 def rolled(hashes: Hashes, size: int) -> Hashes:
     """A hash of each run of `size` neighbouring words; runs may cross from one text into the next. Products wrap."""
-    count = len(hashes) - size + 1
-    if count <= 0:
-        return np.zeros(0, dtype=np.uint64)
-    runs = hashes[:count].copy()
-    for offset in range(1, size):
-        runs *= _FACTOR
-        runs += hashes[offset : offset + count]
-    return runs
+    return extended(hashes, hashes, 1, size)
+
+
+def extended(runs: Hashes, hashes: Hashes, done: int, size: int) -> Hashes:
+    """`rolled` for `size` words from the `runs` of `done` of them."""
+    longer = runs[: max(len(hashes) - size + 1, 0)].copy()
+    for offset in range(done, size):
+        longer *= _FACTOR
+        longer += hashes[offset : offset + len(longer)]
+    return longer
 
 
 def whole(words: Words) -> Hashes:

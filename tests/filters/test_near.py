@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filters.near import Edges, bands, shingle_sets, shingles, sketches
-from filters.words import split_words
+from filters.words import split_words, word_lists
 from tests.filters.table import row, run, table
 from tests.pairs import pair, user
 
@@ -28,7 +28,8 @@ def jaccard(one, other):
 
 
 def structs(rows):
-    return pl.DataFrame(rows, schema=dict.fromkeys(FIELDS, pl.String), orient="row").to_struct()
+    texts = pl.DataFrame(rows, schema=dict.fromkeys(FIELDS, pl.String), orient="row")
+    return texts.select(word_lists(pl.col(name)) for name in FIELDS).to_struct()
 
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "Ä", "中", "don't"]), max_size=9).map(" ".join)

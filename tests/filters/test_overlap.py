@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from filters import overlap
 from filters.benchmarks import Item
 from filters.overlap import Overlap
+from filters.words import hashed
 from tests.filters.plain_overlap import plain_hits
 
 LONG = " ".join(f"w{number}" for number in range(1, 21))
@@ -27,9 +28,13 @@ def words(first, last):
     return " ".join(f"w{number}" for number in range(first, last + 1))
 
 
+def hits_of(texts, items, min_words):
+    return Overlap(items, min_words).hits(texts, hashed(texts))
+
+
 def hit(text, items=ITEMS, min_words=3):
     """(reason or "flag", item) of the hit, None where there is none."""
-    found = list(Overlap(items, min_words).hits(pl.Series([text])))
+    found = list(hits_of(pl.Series([text]), items, min_words))
     return (found[0][1].reason or "flag", found[0][1].item) if found else None
 
 
@@ -75,9 +80,9 @@ def test_the_plainest_hit_is_told_and_of_equals_the_first_item():
 
 def test_runs_do_not_cross_from_one_text_into_the_next():
     texts = pl.Series([words(1, 6), words(7, 20), ""])
-    assert [position for position, _ in Overlap(ITEMS, 3).hits(texts)] == [1]
-    assert list(Overlap([], 3).hits(texts)) == []
-    assert list(Overlap(ITEMS, 3).hits(texts.head(0))) == []
+    assert [position for position, _ in hits_of(texts, ITEMS, 3)] == [1]
+    assert list(hits_of(texts, [], 3)) == []
+    assert list(hits_of(texts.head(0), ITEMS, 3)) == []
 
 
 PIECES = st.sampled_from([words(1, 7), words(3, 12), words(9, 20), words(14, 15), "x", "y z", "Ä 中", TEN, "don't", ""])
@@ -89,7 +94,7 @@ PROSE = st.lists(PIECES, max_size=4).map(" ".join)
 def test_decisions_are_those_of_comparing_every_text_with_every_prompt(prompts, texts, min_words):
     items = [Item(f"b:{number}", text) for number, text in enumerate(prompts)]
     series = pl.Series(texts, dtype=pl.String)
-    assert list(Overlap(items, min_words).hits(series)) == list(plain_hits(series, items, min_words))
+    assert list(hits_of(series, items, min_words)) == list(plain_hits(series, items, min_words))
 
 
 @settings(deadline=None)
@@ -102,7 +107,7 @@ def test_an_instruction_that_many_prompts_share_changes_no_decision(count, seed)
     items = [Item(f"b:{number}", " ".join(shared + words)) for number, words in enumerate(own)]
     parts = [shared, shared[:9], *own]
     texts = pl.Series([" ".join([*rng.choice(parts), *rng.choice(parts)]) for _ in range(12)])
-    assert list(Overlap(items, 3).hits(texts)) == list(plain_hits(texts, items, 3))
+    assert list(hits_of(texts, items, 3)) == list(plain_hits(texts, items, 3))
 
 
 def test_what_prompts_share_is_compared_with_one_of_them(monkeypatch):
@@ -113,6 +118,6 @@ def test_what_prompts_share_is_compared_with_one_of_them(monkeypatch):
     original = overlap._shared
     monkeypatch.setattr(overlap, "_shared", lambda *one: compared.append(one) or original(*one))
     texts = pl.Series([f"{shared} something else {number}" for number in range(50)])
-    found = list(Overlap(items, 3).hits(texts))
+    found = list(hits_of(texts, items, 3))
     assert [hit.item for _, hit in found] == ["b:0"] * 50
     assert len(compared) <= 3 * 50
