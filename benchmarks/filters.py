@@ -2,10 +2,13 @@
 
     python benchmarks/filters.py                                 1,000,000 pairs, all contenders
     python benchmarks/filters.py --rows 10000000 --ours-only
+    python benchmarks/filters.py --everything                    near-duplicates, 24 benchmarks and all else as well
 
 Pairs are made up: words at random, lengths log-normal around 1,500 characters as replies of chat models are, one in ten
 a duplicate (half of those differ in spacing), and the votes of two judges in both orders. Each contender runs in a
-process of its own and reads and writes Parquet; printed are seconds, peak memory and what each step kept.
+process of its own and reads and writes Parquet; printed are seconds, peak memory and what each step kept. With
+--everything one pair in 100 is a near-duplicate and one in 1,000 holds a benchmark prompt, and it is printed how many
+of them are found; beside it, on 20,000 pairs, near-duplicates by datasketch, which must be installed for that.
 """
 
 import argparse
@@ -28,6 +31,7 @@ import polars as pl
 ROOT = Path(__file__).parent.parent
 sys.path[0] = str(ROOT)  # This file bears the name of the package that it measures.
 
+from benchmarks.planted import everything, found, plant, write_benchmarks
 from factory.identity import digest
 from factory.schema import MESSAGES, REJECTED, LazySplit
 from filters import build
@@ -37,6 +41,8 @@ from filters.funnel import run_funnel
 from filters.votes import first_order
 
 CHUNK = 50_000
+CONTEST = 20_000
+"""Pairs of the contest of near-duplicates."""
 JUDGES = ("gpt-4o", "llama-3-70b")
 MARKS = [".", ",", ":", ".\n\n", "\n- "] * 300 + ["“so”", "it’s", "–", "café", "½", "😀"]
 """Beside plain words; the last, which are not ASCII, make up one word in 3,500."""
@@ -53,15 +59,21 @@ class Result(NamedTuple):
     counts: str
 
 
-def make(rows: int, folder: Path) -> None:
-    """Write pairs/*.parquet and judgments/*.parquet."""
+def make(rows: int, folder: Path, planted: bool = False) -> None:
+    """Write pairs/*.parquet and judgments/*.parquet, and with `planted` benchmarks/*.jsonl and pairs that hold them."""
     for name in ("pairs", "judgments"):
         (folder / name).mkdir(parents=True)
+    if planted:
+        write_benchmarks(folder, _vocabulary()[: -len(MARKS)])
     words = np.random.default_rng(0).choice(_vocabulary(), 5_000_000)
     noise = " ".join(words).replace("\n ", "\n").replace(" \n", "\n").replace(" .", ".").replace(" ,", ",")
     for number, start in enumerate(range(0, rows, CHUNK)):
         rng = np.random.default_rng(number)
         frame = _pairs(rng, noise, start, min(CHUNK, rows - start))
+        if planted:
+            frame = plant(rng, frame, folder).with_columns(
+                chunk=pl.lit(number), finish_chosen=_endings(rng, frame.height)
+            )
         frame.write_parquet(folder / f"pairs/{number:05}.parquet", compression="snappy", row_group_size=10_000)
         _votes(rng, frame["pair_id"].unique(maintain_order=True)).write_parquet(
             folder / f"judgments/{number:05}.parquet", compression="snappy"
@@ -101,6 +113,10 @@ def _pairs(rng: np.random.Generator, noise: str, start: int, rows: int) -> pl.Da
     )
 
 
+def _endings(rng: np.random.Generator, rows: int) -> pl.Series:
+    return pl.Series(np.where(rng.random(rows) < 0.03, "length", "stop"))
+
+
 def _votes(rng: np.random.Generator, pair_ids: pl.Series) -> pl.DataFrame:
     """Both votes of both judges; judges like chosen, agree with each other, and fail to answer now and then."""
     quality = rng.normal(0.8, 1.0, len(pair_ids))
@@ -122,6 +138,37 @@ def ours(folder: Path, out: Path) -> str:
     pairs = LazySplit(pl.scan_parquet(folder / "pairs/*.parquet"), nothing)
     funnel = run_funnel(pairs, build(None), pl.scan_parquet(folder / "judgments/*.parquet"), out)
     return _counts(funnel.input, *(step.kept for step in funnel.steps))
+
+
+def all_on(folder: Path, out: Path) -> str:
+    """The funnel with everything on, and what it found of what was planted."""
+    pairs = LazySplit(pl.scan_parquet(folder / "pairs/*.parquet"), REJECTED.empty().lazy())
+    funnel = run_funnel(pairs, build(everything(folder)), pl.scan_parquet(folder / "judgments/*.parquet"), out)
+    return f"{_counts(funnel.input, *(step.kept for step in funnel.steps))}; {found(out)}"
+
+
+def near_only(folder: Path, out: Path) -> str:
+    """Exact and near-duplicates alone, of the first pairs."""
+    pairs = LazySplit(pl.scan_parquet(folder / "pairs/*.parquet").head(CONTEST), REJECTED.empty().lazy())
+    funnel = run_funnel(pairs, build([{"use": "duplicate", "near": True}]), None, out)
+    return _counts(funnel.input, funnel.kept)
+
+
+def datasketch(folder: Path, out: Path) -> str:
+    """The same by datasketch, text by text, as its documentation shows it."""
+    from datasketch import MinHash, MinHashLSH
+
+    pairs = pl.scan_parquet(folder / "pairs/*.parquet").head(CONTEST).collect()
+    index, kept = MinHashLSH(threshold=0.8, num_perm=128), 0
+    for row, (prompt, chosen, rejected) in enumerate(pairs.select("prompt", "chosen", "rejected").iter_rows()):
+        words = " ".join([prompt[0]["content"], chosen, rejected]).lower().split()
+        sketch = MinHash(num_perm=128)
+        sketch.update_batch({" ".join(words[at : at + 5]).encode() for at in range(max(1, len(words) - 4))})
+        if not index.query(sketch):
+            index.insert(str(row), sketch)
+            kept += 1
+    pairs.head(kept).write_parquet(out / "kept.parquet")
+    return _counts(pairs.height, kept)
 
 
 def plain(folder: Path, out: Path) -> str:
@@ -224,11 +271,10 @@ def _counts(*counts: int) -> str:
     return " → ".join(f"{count:,}" for count in counts)
 
 
-CONTENDERS: dict[str, Callable[[Path, Path], str]] = {
-    "sso-factory": ours,
-    "datasets, batched on every core": batched,
-    "datasets": plain,
-}
+PLAIN = {"sso-factory": ours, "datasets, batched on every core": batched, "datasets": plain}
+EVERYTHING = {"everything": all_on}
+NEAR_ONLY = {"near-duplicates": near_only, "near-duplicates by datasketch": datasketch}
+CONTENDERS: dict[str, Callable[[Path, Path], str]] = {**PLAIN, **EVERYTHING, **NEAR_ONLY}
 
 
 def timed(contender: str, data: Path) -> Result:
@@ -274,6 +320,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--ours-only", action="store_true", help="leave datasets out")
+    parser.add_argument("--everything", action="store_true", help="the funnel with everything on, on planted pairs")
     parser.add_argument("--data", type=Path, help="folder for the data, kept; by default a temporary one")
     parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
@@ -285,9 +332,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         data = arguments.data or Path(temporary)
         if not (data / "judgments").exists():
-            make(arguments.rows, data)
-        names = list(CONTENDERS)[: 1 if arguments.ours_only else None]
-        print(report(arguments.rows, [timed(name, data) for name in names]))
+            make(arguments.rows, data, arguments.everything)
+        if arguments.everything:
+            print(report(arguments.rows, [timed(name, data) for name in EVERYTHING]))
+            print()
+        contest = NEAR_ONLY if arguments.everything else PLAIN
+        if not (arguments.everything and arguments.ours_only):
+            names = list(contest)[: 1 if arguments.ours_only else None]
+            rows = min(CONTEST, arguments.rows) if arguments.everything else arguments.rows
+            print(report(rows, [timed(name, data) for name in names]))
 
 
 if __name__ == "__main__":

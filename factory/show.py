@@ -95,12 +95,12 @@ def outcome(found: "Outcome", pairs: int = 3) -> str:
     """The end of a run: funnel, some of the kept pairs, and where everything lies."""
     if found.filtered is None:
         return f"The run folder is {found.root}"
-    kept = pl.read_parquet(found.filtered.folder / "kept.parquet")
+    kept = pl.scan_parquet(found.filtered.folder / "kept.parquet").head(min(pairs, _MOST_PAIRS)).collect()
     parts = [
         funnel(found.funnel),
         *([found.drawn] if found.drawn else []),
         *filter(None, [bill(found.bill)]),
-        *(_sample(row) for row in kept.head(min(pairs, _MOST_PAIRS)).iter_rows(named=True)),
+        *(_sample(row) for row in kept.iter_rows(named=True)),
     ]
     places: list[tuple[str, Path | str]] = [("kept pairs", found.filtered.folder / "kept.parquet")]
     places += [("rejected pairs, with reasons", found.filtered.folder / "rejected.parquet")]

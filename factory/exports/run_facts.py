@@ -175,7 +175,7 @@ def _judges(judgments: pl.LazyFrame | None, pairs: pl.DataFrame, config: Mapping
     policy = (config.get("policy") or {}).get("model")
     named = [Judge(name=judge["name"], model=judge.get("model")) for judge in config.get("judges") or []]
     authors = [judge.name for judge in named if wrote(judge, [policy])]
-    found = judge_facts(judgments.collect(), pairs, authors)
+    found = judge_facts(judgments.select(pl.exclude("raw")).collect(), pairs, authors)
     return [one.model_copy(update={"health": _public(one.health)}) for one in found]
 
 
