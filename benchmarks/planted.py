@@ -38,8 +38,8 @@ def everything(folder: Path) -> list[dict[str, Any]]:
     """A funnel with all that looks at texts, votes and lengths."""
     return [
         {"use": "duplicate", "near": True},
-        {"use": "length_gap"},
         {"use": "decontaminate", "files": sorted(map(str, (folder / "benchmarks").glob("*.jsonl")))},
+        {"use": "length_gap"},
         {"use": "refusal"},
         {"use": "leak"},
         {"use": "truncated"},
