@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from factory.engine_blocks import EngineBlock, TransformersEngine
 from factory.prompts_block import Prompts
@@ -54,6 +54,37 @@ class Principles(Strict):
     """Name of a set in principles/, or the path of your own YAML."""
     source: Literal["set", "generated"] = "set"
     """generated: the policy writes both principles for each prompt; unreadable ones fall back to the set's."""
+
+
+class Pairs(Strict):
+    """How two replies to a prompt are written, and which of them is chosen."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+
+    maker: str = Field("principles", alias="from", min_length=1)
+    """principles: steered by a feature's principles, the paper's way; delta: chosen by the policy, rejected by a weaker
+    model; best_of_n: best and worst of several replies; label_first: the second reply is written to be better or worse
+    than the first."""
+    weak: str | None = None
+    """delta: the weaker model (Hub id, folder, bundled:…, or the name an API knows)."""
+    weak_engine: EngineBlock | None = None
+    """delta: what runs it; null: the run's own engine."""
+    n: int = Field(4, ge=2)
+    """best_of_n: replies to each prompt."""
+    by: str | None = None
+    """best_of_n: the reward model (folder or Hub id) that tells best from worst; null: the run's judges, who compare
+    every two replies in both orders."""
+    template: str = "second"
+    """label_first: name of a template in principles/templates, or the path of your own."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"from": value}
+        if isinstance(value, dict) and "weak_engine" in value:
+            return {**value, "weak_engine": _kind_alone(value["weak_engine"])}
+        return value
 
 
 class Sampling(Strict):
@@ -190,6 +221,7 @@ class Config(Strict):
     engine: EngineBlock = TransformersEngine()
     """What the policy runs on, told apart by `kind`; a text alone is the kind."""
     principles: Principles = Principles()
+    pairs: Pairs = Pairs()
     sampling: Sampling = Sampling()
     training: Training = Training()
     filters: list[dict[str, Any]] | None = None

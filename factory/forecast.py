@@ -178,7 +178,8 @@ class _CountingRoom(EngineRoom):
         """A scripted generator; what it is asked counts towards `name`."""
         engine = super().generator(ScriptedEngine(), model, journal, name)
         judge = self._judges.get(name)
-        asked = self._count_for(name, judge_block(judge, self._config.engine) if judge else self._config.engine, model)
+        own = self._config.engine if isinstance(block, ScriptedEngine) else block
+        asked = self._count_for(name, judge_block(judge, self._config.engine) if judge else own, model)
         asked.retried = judge.retries + 1 if judge else None
         return JournaledGenerator(_Counted(engine, asked), journal, Silent(), name)
 
@@ -199,6 +200,12 @@ class _CountingRoom(EngineRoom):
         asked.pairs, asked.retried = len(rows), judge.retries + 1
         if rows:
             asked.ask(requests(judge, [Question(pair, order) for pair in rows for order in ORDERS], rows, seed=0))
+
+    def rewards(
+        self, model: ModelRef, conversations: Sequence[tuple[Messages, str]], journal: Journal
+    ) -> list[float | None]:
+        """Made up, so that no reward model is opened."""
+        return [float(len(reply)) for _, reply in conversations]
 
     def _count_for(self, name: str, block: EngineBlock, model: ModelRef) -> Asked:
         prices = priced(block, model.name).prices if isinstance(block, OpenaiEngine) else None

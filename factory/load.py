@@ -23,7 +23,7 @@ Block = TypeVar("Block", bound=BaseModel)
 
 _PATH_KEYS = ("paths", "path", "files", "prompts", "decontaminate", "mix", "config_file")
 """Keys whose texts are paths, or Hub ids."""
-_NAME_OR_PATH_KEYS = ("set", "template", "script", "model", "lora")
+_NAME_OR_PATH_KEYS = ("set", "template", "script", "model", "lora", "weak", "by")
 """Keys whose texts are names, or paths when they look like one."""
 _SHORT = {"engine": "kind", "prompts": "paths", "judge": "name"}
 """Blocks that may be written as one text, and the key that text stands for."""
@@ -212,7 +212,8 @@ def _meant(block: type[BaseModel], loc: Sequence[int | str]) -> tuple[str, set[s
         if not tagged:
             written.append(str(part))
         blocks = tagged or inner or blocks
-    return ".".join([*written, *map(str, loc[-1:])]), {name for one in blocks for name in one.model_fields}
+    known = {field.alias or name for one in blocks for name, field in one.model_fields.items()}
+    return ".".join([*written, *map(str, loc[-1:])]), known
 
 
 def _inner(block: type[BaseModel], name: str) -> Iterator[type[BaseModel]]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, NamedTuple, Self
 
 from factory.config import Judge
@@ -14,6 +15,7 @@ from factory.identity import Messages, digest
 from factory.journal import Journal, JournaledGenerator, JournaledScorer
 from factory.models.ref import ModelRef
 from factory.progress import Progress
+from factory.reward.config import RewardScoring
 from factory.stages.judge import BY_FEATURE, PanelMember
 from factory.stages.worthless import Watched
 from principles import template_of
@@ -55,6 +57,15 @@ class EngineRoom:
     def scorer(self, block: EngineBlock, model: ModelRef, journal: Journal, name: str) -> JournaledScorer:
         """The scorer for `model`, likewise."""
         return JournaledScorer(_RoomScorer(self, block, model), journal, self._progress, name, setting_of(block, model))
+
+    def rewards(
+        self, model: ModelRef, conversations: Sequence[tuple[Messages, str]], journal: Journal
+    ) -> list[float | None]:
+        """The reward of each reply to its prompt by the reward model `model`; None where it has none."""
+        self.close()
+        scorer = resolve_name("factory.reward.scorer:open_reward_model")(model, RewardScoring())
+        talks = [resolve_name("factory.reward.scorer:Conversation")(*one) for one in conversations]
+        return [one.score for one in scorer.rewards(talks, self._progress, journal, model.identity)]
 
     def hold(self, block: EngineBlock, model: ModelRef, account: str = ENGINE) -> Any:
         """The opened engine, kept until another one is asked for; one that scores does so on the same weights."""

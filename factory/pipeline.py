@@ -19,6 +19,7 @@ from factory.load import settled
 from factory.models.ref import ModelRef
 from factory.outputs import json_text
 from factory.ownership import require_apart
+from factory.pair_makers import pair_maker
 from factory.panel import EngineRoom
 from factory.preflight import last_stage, preflight
 from factory.processes import alone
@@ -90,11 +91,8 @@ def the_line(steps: Steps) -> Outcome:
 
 def generate(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Generated:
     """The pairs of an iteration, written and scored by one policy."""
-    features = steps.features(prompts, policy, iteration)
-    contrast = steps.contrast(prompts, features, policy, iteration)
-    triples = steps.triples(prompts, contrast, policy, iteration)
-    scores = steps.scores(triples, policy, iteration)
-    return Generated(features, contrast, triples, scores)
+    made = pair_maker(steps.config)(steps, prompts, policy, iteration)
+    return Generated(made, steps.scores(made.triples, policy, iteration))
 
 
 def run(

@@ -9,6 +9,7 @@ from factory.config import Config
 from factory.engine_blocks import EngineBlock, OpenaiEngine, RayEngine
 from factory.engines.api.prices import priced
 from factory.errors import ConfigError
+from factory.pair_makers import STEERED, pair_maker
 from factory.panel import is_remote, judge_block, judge_model, judge_names
 from factory.stages.audit_sample import check_independent
 from factory.stages.judge import distinct_names
@@ -25,6 +26,7 @@ def preflight(config: Config) -> None:
             "engine openai goes on asking the untrained model: its server does not get the trained policy; "
             "set engine.serve, training.method: none or run.iterations: 1, or use engine transformers or vllm"
         )
+    pair_maker(config)
     _check_trained(config)
     _check_money(config)
     check_export(config.export)
@@ -103,7 +105,9 @@ def last_stage(until: str, config: Config) -> str:
 
     Raises ConfigError, which lists them, for a name that no stage of this run has.
     """
-    names = [name for name in _OF_ITERATION if name != "train" or config.training.method != "none"]
+    absent = {"train"} if config.training.method == "none" else set()
+    absent |= set() if config.pairs.maker in STEERED else {"features", "contrast"}
+    names = [name for name in _OF_ITERATION if name not in absent]
     numbered, iterations = until.removeprefix("iterations/").partition("/"), config.run.iterations
     if until in names or (numbered[2] in names and _made(numbered[0], config)):
         return until

@@ -37,7 +37,7 @@ def draw_on(steps: Steps, prompts: Stage, made: Sequence[Generated]) -> Drawn:
 
     passed = steps.folder.stage(f"iterations/{rounds}/passed", steps.filtered_by(made), build).facts
     portions = prompts.read()["portion"]
-    asked = [stage.used for one in made for stage in (one.features, one.contrast, one.triples)]
+    asked = [stage.used for one in made for stage in (*one.made.before, one.triples)]
     why = Standing(
         target=config.target_pairs,
         passed=passed["rows"],

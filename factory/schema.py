@@ -172,6 +172,7 @@ REASONS: Mapping[str, Mapping[str, str]] = {
         "equal_replies": "two of the three replies are the same but for spacing",
         "leak": "chosen or rejected calls itself what it was told to be",
         "same_pair": "an earlier sample of the prompt gave this very pair",
+        "undecided": "no candidate of best_of_n stands above another",
     },
 }
 """Every token that reading and the stages of the line can give; a filter's own stand beside it, in its `reasons`."""

@@ -1,12 +1,11 @@
 """The steps of the line: for each stage what it reads, what changes its data, and the function that makes it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
-import filters
 import principles
 from factory import training
 from factory.commands.audit import AUDITED, audit_into
@@ -16,7 +15,6 @@ from factory.commands.report import report_into
 from factory.commands.train import TRAINED
 from factory.config import Config
 from factory.engine_blocks import EngineBlock
-from factory.errors import ConfigError
 from factory.identity import draw
 from factory.journal import Journal
 from factory.models.ref import ModelRef
@@ -25,33 +23,45 @@ from factory.readers import fingerprint, read_prompts
 from factory.schema import REJECTED, LazySplit, Split
 from factory.stages.contrast import contrast, longest_written
 from factory.stages.features import allocate
-from factory.stages.parts import parts
+from factory.stages.parts import beside, parts, portion
 from factory.stages.prompts import in_portions, per_round, required, within_context
 from factory.stages.prompts import prompts as plan_portions
 from factory.stages.score import read_by, score
+from factory.stages.target import filters_of
 from factory.stages.triples import triples
 from factory.store import RunFolder, Stage, Workspace
 from factory.views import view_messages
-from filters.base import Filter
 
 _EMPTY = [{"role": "user", "content": ""}]
+Writer = Callable[[pl.DataFrame, Journal], Split]
+"""Makes pairs of prompts, with the journal of its stage."""
+
+
+class Made(NamedTuple):
+    """The pairs of an iteration, and the stages before them that asked a model."""
+
+    triples: Stage
+    before: tuple[Stage, ...] = ()
 
 
 class Generated(NamedTuple):
     """The tables of an iteration, or of a further round."""
 
-    features: Stage
-    contrast: Stage
-    triples: Stage
+    made: Made
     scores: Stage
+
+    @property
+    def triples(self) -> Stage:
+        """The pairs before they were scored."""
+        return self.made.triples
 
 
 class Steps:
     """One method per stage, each returning it finished. For a stage done before, nothing is opened or computed."""
 
     def __init__(self, config: Config, folder: RunFolder, room: EngineRoom) -> None:
-        self.config, self.folder, self._room = config, folder, room
-        self._filters = _filters_of(config)
+        self.config, self.folder, self.room = config, folder, room
+        self._filters = filters_of(config)
         self._principles = principles.load(config.principles.set)
         self._seed = config.run.seed
 
@@ -101,7 +111,7 @@ class Steps:
 
         def build(journal: Journal) -> Iterator[Split]:
             engine = self._generator(policy, journal, f"features {iteration}")
-            for part in parts(_portion(prompts, iteration)):
+            for part in parts(portion(prompts.scan(), iteration)):
                 yield Split(allocate(part, engine, self._principles, self._seed, iteration))
 
         inputs = {"prompts": prompts.digest, "principles": self._principles.digest, **self._asked(policy, iteration)}
@@ -114,7 +124,7 @@ class Steps:
         def build(journal: Journal) -> Iterator[Split]:
             generated = config.source == "generated"
             engine = self._generator(policy, journal, f"principles {iteration}") if generated else None
-            for part, named in _beside(_portion(prompts, iteration), features):
+            for part, named in beside(portion(prompts.scan(), iteration), features.scan()):
                 yield Split(contrast(part, named, self._principles, config, engine, self._seed, iteration))
 
         inputs = {
@@ -131,7 +141,7 @@ class Steps:
 
         def build(journal: Journal) -> Iterator[Split]:
             engine = self._generator(policy, journal, f"replies {iteration}")
-            for part, steered in _beside(_portion(prompts, iteration), contrast):
+            for part, steered in beside(portion(prompts.scan(), iteration), contrast.scan()):
                 yield triples(
                     part,
                     steered,
@@ -152,13 +162,26 @@ class Steps:
         }
         return self.folder.table(f"iterations/{iteration}/triples", inputs, build)
 
+    def pairs(
+        self, prompts: Stage, policy: ModelRef, iteration: int, write: Writer, decides: Mapping[str, Any]
+    ) -> Stage:
+        """Pairs made otherwise: `write` makes them of prompts, `decides` says what else changes them."""
+
+        def build(journal: Journal) -> Iterator[Split]:
+            for part in parts(portion(prompts.scan(), iteration)):
+                yield write(part, journal)
+
+        made = {"from": self.config.pairs.maker, "sampling": self.config.sampling.model_dump(mode="json"), **decides}
+        inputs = {"prompts": prompts.digest, **made, **self._asked(policy, iteration)}
+        return self.folder.table(f"iterations/{iteration}/triples", inputs, build)
+
     def scores(self, triples: Stage, policy: ModelRef, iteration: int) -> Stage:
         """The log-probabilities that are read, by the policy that wrote the replies: training's reference."""
         block = self._scorer_block()
         wanted = read_by(self.config.training, self._filters)
 
         def build(journal: Journal) -> Iterator[Split]:
-            scorer = self._room.scorer(block, policy, journal, f"scores {iteration}") if block else None
+            scorer = self.room.scorer(block, policy, journal, f"scores {iteration}") if block else None
             for part in parts(triples.scan()):
                 yield Split(score(part, scorer, wanted))
 
@@ -179,7 +202,7 @@ class Steps:
             return policy
 
         def build(work: Workspace) -> dict[str, Any]:
-            self._room.close()
+            self.room.close()
             return training.trainer(self.config.engine, config)(
                 scores.read(),
                 policy,
@@ -212,7 +235,7 @@ class Steps:
         judges = self.config.judges
 
         def build(work: Workspace) -> dict[str, Any]:
-            panel = open_panel(judges, self.config.engine, self._room, work.journal)
+            panel = open_panel(judges, self.config.engine, self.room, work.journal)
             return filter_into(work.path, pairs, self._filters, panel, self._seed)
 
         return self.folder.stage("filtered/filter", self.filtered_by(made), build, FILTERED)
@@ -227,7 +250,7 @@ class Steps:
         votes = filtered.folder / "judgments.parquet"
 
         def build(work: Workspace) -> dict[str, Any]:
-            return audit_into(work, kept, judge, config, self._room, self.config, self._seed, votes)
+            return audit_into(work, kept, judge, config, self.room, self.config, self._seed, votes)
 
         inputs = {
             "kept": filtered.digest,
@@ -263,36 +286,12 @@ class Steps:
         return scorer_block(self.config.engine, self.config.training.method != "none")
 
     def _generator(self, policy: ModelRef, journal: Journal, name: str) -> Any:
-        return self._room.generator(self.config.engine, policy, journal, name)
+        return self.room.generator(self.config.engine, policy, journal, name)
 
     def _asked(self, policy: ModelRef, iteration: int) -> dict[str, Any]:
         """What decides an answer of the policy beside the question."""
         engine = self.config.engine.fingerprint
         return {"policy": policy.identity, "engine": engine, "seed": self._seed, "iteration": iteration}
-
-
-def _filters_of(config: Config) -> tuple[Filter, ...]:
-    """The configured filters, or the paper's; rounds beyond the iterations must not be dropped for their number."""
-    if config.prompts.target_pairs is None:
-        return filters.build(filters.paper(judged=bool(config.judges)) if config.filters is None else config.filters)
-    preset = [block for block in filters.paper(judged=bool(config.judges)) if block["use"] != "iteration"]
-    steps = filters.build(preset if config.filters is None else config.filters)
-    if any(step.name == "iteration" for step in steps):
-        raise ConfigError(
-            "prompts.target_pairs draws rounds beyond the iterations, which the filter iteration drops; "
-            "leave that filter out"
-        )
-    return steps
-
-
-def _portion(prompts: Stage, iteration: int) -> pl.LazyFrame:
-    """The prompts of an iteration, in the order of the tables made of them, so that these can be read part by part."""
-    return prompts.scan().filter(pl.col("portion") == iteration).sort("prompt_id").collect().lazy()
-
-
-def _beside(portion: pl.LazyFrame, stage: Stage) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """The prompts part by part, each with its rows of a table that has one for every prompt, in the same order."""
-    return zip(parts(portion), parts(stage.scan()), strict=True)
 
 
 def _rejected(stage: Stage) -> pl.LazyFrame:

@@ -28,6 +28,7 @@ KINDS = {
     "features": Kind(frozenset({"features", "names"}), frozenset({"prompt"})),
     "contrast": Kind(frozenset({"principle"}), frozenset()),
     "principles": Kind(frozenset({"feature", "meaning", "good", "bad"}), frozenset({"prompt"})),
+    "second": Kind(frozenset({"label"}), frozenset({"prompt", "reply"})),
     "judge": Kind(frozenset({"first", "second"}), frozenset({"prompt", "first_reply", "second_reply"})),
     "judge_feature": Kind(
         frozenset({"first", "second"}), frozenset({"feature", "prompt", "first_reply", "second_reply"})
@@ -47,7 +48,7 @@ class Turn(Strict):
 class Template(Strict):
     """A conversation with placeholders. `KINDS` says which ones a kind has; each must be there, and no other."""
 
-    kind: Literal["features", "contrast", "principles", "judge", "judge_feature"]
+    kind: Literal["features", "contrast", "principles", "second", "judge", "judge_feature"]
     """What the template is for."""
     description: str = ""
     """For readers of the file."""

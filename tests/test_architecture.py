@@ -17,7 +17,7 @@ FLOORS = (
     ("factory.pipeline",),
     ("factory.rounds",),
     ("factory.checking",),
-    ("factory.steps", "factory.preflight"),
+    ("factory.steps", "factory.preflight", "factory.pair_makers"),
     ("factory.commands",),
     ("factory.panel",),
     ("factory.stages", "factory.training", "factory.exports", "factory.reward", "factory.reviewing"),

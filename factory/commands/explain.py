@@ -93,8 +93,8 @@ def _keys() -> Iterator[Entry]:
 
 def _keys_of(block: type[BaseModel], before: str, among: Mapping[str, str] | None = None) -> Iterator[Entry]:
     """The keys of a block and of the blocks in it; blocks told apart by `kind` say which one a key is of."""
-    for name, field in block.model_fields.items():
-        inner = list(_blocks(field.annotation))
+    for key, field in block.model_fields.items():
+        name, inner = field.alias or key, list(_blocks(field.annotation))
         kinds = {one.model_fields["kind"].default: one for one in inner if "kind" in one.model_fields}
         if name != "kind":
             yield Entry(CONFIG_KEY, before + name, _meaning(field, inner), {**_typed(field, inner), **(among or {})})

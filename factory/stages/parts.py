@@ -14,3 +14,13 @@ def parts(table: pl.LazyFrame) -> Iterator[pl.DataFrame]:
     while (part := table.slice(at, AT_ONCE).collect()).height or not at:
         yield part
         at += AT_ONCE
+
+
+def portion(prompts: pl.LazyFrame, iteration: int) -> pl.LazyFrame:
+    """The prompts of an iteration, in the order of the tables made of them, so that these can be read part by part."""
+    return prompts.filter(pl.col("portion") == iteration).sort("prompt_id").collect().lazy()
+
+
+def beside(prompts: pl.LazyFrame, table: pl.LazyFrame) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """The prompts part by part, each with its rows of a table that has one for every prompt, in the same order."""
+    return zip(parts(prompts), parts(table), strict=True)

@@ -4,7 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import filters
+from factory.config import Config
+from factory.errors import ConfigError
 from factory.prompts_block import Budget
+from filters.base import Filter
 
 BARREN_ROUNDS = 3
 """So many further rounds in a row without a pair that passes say that more of them will not help."""
@@ -62,3 +66,17 @@ class Standing:
                 "see the funnel for the filter that drops them"
             )
         return None
+
+
+def filters_of(config: Config) -> tuple[Filter, ...]:
+    """The configured filters, or the paper's; rounds beyond the iterations must not be dropped for their number."""
+    if config.prompts.target_pairs is None:
+        return filters.build(filters.paper(judged=bool(config.judges)) if config.filters is None else config.filters)
+    preset = [block for block in filters.paper(judged=bool(config.judges)) if block["use"] != "iteration"]
+    steps = filters.build(preset if config.filters is None else config.filters)
+    if any(step.name == "iteration" for step in steps):
+        raise ConfigError(
+            "prompts.target_pairs draws rounds beyond the iterations, which the filter iteration drops; "
+            "leave that filter out"
+        )
+    return steps

@@ -39,7 +39,7 @@ def triples(
     but for spacing), `leak` (chosen or rejected calls itself what it was told to be) or `same_pair` (an earlier
     sample of the prompt gave this very pair).
     """
-    asked = conform(contrast, CONTRAST).join(_own_columns(prompts), on="prompt_id", how="inner").sort("prompt_id")
+    asked = conform(contrast, CONTRAST).join(own_columns(prompts), on="prompt_id", how="inner").sort("prompt_id")
     replies = _replies(asked.to_dicts(), engine, sampling, seed, iteration)
     origin = {"method": pl.lit(method), "policy": pl.lit(policy), "iteration": pl.lit(iteration, pl.Int64)}
     table = asked.drop("adjective_good", "adjective_bad").join(replies, on="prompt_id", how="inner")
@@ -55,7 +55,7 @@ def _replies(
     return pl.DataFrame([_record(row, k, answers) for row in rows for k in samples], schema=_RECORD)
 
 
-def _own_columns(prompts: pl.DataFrame) -> pl.DataFrame:
+def own_columns(prompts: pl.DataFrame) -> pl.DataFrame:
     """The prompts table without the columns that pairs fill otherwise; those of the user's stay."""
     taken = {*PAIRS.columns, *CONTRAST.columns, *REJECTED.columns, *_RECORD, "portion"} - {
         "prompt_id",

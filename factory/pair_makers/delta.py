@@ -1,0 +1,39 @@
+"""`delta`: chosen from the policy, rejected from a named weaker model, both to the prompt as it is.
+
+The recipe of OLMo 3's preference data: what counts is the difference between the two models, not how good either is.
+"""
+
+import polars as pl
+
+from factory.config import Config
+from factory.errors import ConfigError
+from factory.journal import Journal
+from factory.models.ref import ModelRef
+from factory.schema import Split
+from factory.stages.plain_pairs import Origin, Pairing, paired, replies
+from factory.steps import Made, Steps
+from factory.store import Stage
+
+
+def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Made:
+    """One reply of each model to each prompt, `samples_per_view` times."""
+    config, sampling, seed = steps.config.pairs, steps.config.sampling, steps.config.run.seed
+    weak, block = ModelRef.by_content(weaker(steps.config)), config.weak_engine or steps.config.engine
+
+    def write(part: pl.DataFrame, journal: Journal) -> Split:
+        strong = steps.room.generator(steps.config.engine, policy, journal, f"replies {iteration}")
+        chosen = replies(part, strong, sampling, seed, iteration, "chosen", sampling.samples_per_view)
+        other = steps.room.generator(block, weak, journal, f"weaker replies {iteration}")
+        rejected = replies(part, other, sampling, seed, iteration, "rejected", sampling.samples_per_view)
+        made = {id_: [Pairing(*both) for both in zip(chosen[id_], rejected[id_], strict=True)] for id_ in chosen}
+        return paired(part, made, Origin("delta", policy.called, iteration, rejected_by=weak.called))
+
+    decides = {"weak": weak.identity, "weak_engine": block.fingerprint}
+    return Made(steps.pairs(prompts, policy, iteration, write, decides))
+
+
+def weaker(config: Config) -> str:
+    """The name of the weaker model. Raises ConfigError without one."""
+    if config.pairs.weak is None:
+        raise ConfigError("pairs.from: delta takes the rejected replies from a weaker model; name it in pairs.weak")
+    return config.pairs.weak

@@ -1,0 +1,12 @@
+"""`principles`: modified PBAA, the paper's way: a feature is named, two principles steer the replies."""
+
+from factory.models.ref import ModelRef
+from factory.steps import Made, Steps
+from factory.store import Stage
+
+
+def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Made:
+    """y+ under the good principle, y- under the bad one, y° under neither."""
+    features = steps.features(prompts, policy, iteration)
+    contrast = steps.contrast(prompts, features, policy, iteration)
+    return Made(steps.triples(prompts, contrast, policy, iteration), (features, contrast))

@@ -1,0 +1,126 @@
+"""Pairs of two replies to a prompt as it is: how replies are asked for, and how two of them become a pair."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from factory.config import Sampling
+from factory.engines.base import Completion, Generator, Request
+from factory.identity import draw, pair_id
+from factory.schema import PAIRS, REJECTED, Split, conform
+from factory.stages.triples import own_columns
+from factory.views import view_messages
+from filters.text import normalised
+
+
+class Pairing(NamedTuple):
+    """Two replies, and why they are no pair, where that is known."""
+
+    chosen: Completion
+    rejected: Completion
+    reason: str | None = None
+    detail: str | None = None
+
+
+class Origin(NamedTuple):
+    """Where pairs are from: the columns they have in common."""
+
+    method: str
+    policy: str
+    iteration: int
+    rejected_by: str | None = None
+    """The model that wrote the rejected replies, where it is another one than the policy."""
+
+
+def replies(
+    prompts: pl.DataFrame,
+    engine: Generator,
+    sampling: Sampling,
+    seed: int,
+    iteration: int,
+    role: str,
+    count: int = 1,
+) -> dict[str, list[Completion]]:
+    """`count` replies to each prompt, by prompt_id; all are asked for in one call. A missing answer has failed."""
+    asked = {
+        prompt_id: [_request(prompt_id, prompt, sampling, (seed, iteration), role, k) for k in range(count)]
+        for prompt_id, prompt in prompts.select("prompt_id", "prompt").rows()
+    }
+    answers = {one.id: one for one in engine.generate([request for each in asked.values() for request in each])}
+    return {
+        prompt_id: [
+            answers.get(one.id) or Completion(one.id, None, error="the engine gave no answer") for one in requests
+        ]
+        for prompt_id, requests in asked.items()
+    }
+
+
+def _request(prompt_id: str, prompt: Any, sampling: Sampling, drawn: tuple[int, int], role: str, k: int) -> Request:
+    seed, iteration = drawn
+    return Request(
+        id=f"reply/{prompt_id}/{role}/{k}",
+        messages=view_messages(prompt),
+        max_new_tokens=sampling.max_new_tokens,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        seed=draw(seed, "reply", prompt_id, role, k, iteration),
+        tags={"stage": "reply", "prompt_id": prompt_id, "view": "plain", "k": str(k)},
+    )
+
+
+def paired(prompts: pl.DataFrame, made: Mapping[str, Sequence[Pairing]], origin: Origin) -> Split:
+    """PAIRS rows, those of each prompt in order; the user's own columns of `prompts` stay.
+
+    A pair goes to rejected as `failed`, `empty_chosen`, `empty_rejected`, `equal_replies`, `same_pair` (an earlier one
+    of the prompt is this very pair) or for its own reason.
+    """
+    conversations = dict(prompts.select("prompt_id", "prompt").rows())
+    rows = [
+        _row(prompt_id, conversations[prompt_id], pairing, k)
+        for prompt_id, pairings in made.items()
+        for k, pairing in enumerate(pairings)
+    ]
+    columns = {name: pl.lit(value) for name, value in origin._asdict().items() if value is not None}
+    table = own_columns(prompts).join(pl.DataFrame(rows, schema=_ROW), on="prompt_id", how="inner")
+    table = table.sort("prompt_id", "k").with_columns(**columns, filter=pl.lit("triples"), reason=_reason())
+    table = table.with_columns(
+        reason=pl.coalesce("reason", pl.when(~pl.col("pair_id").is_first_distinct()).then(pl.lit("same_pair")))
+    )
+    kept = table.filter(pl.col("reason").is_null()).drop("k", *REJECTED.columns)
+    dropped = table.filter(pl.col("reason").is_not_null()).drop("k")
+    return Split(conform(kept, PAIRS), conform(conform(dropped, PAIRS), REJECTED))
+
+
+_ROW: dict[str, pl.DataType] = {
+    "prompt_id": pl.String(),
+    "k": pl.Int64(),
+    "pair_id": pl.String(),
+    **{f"{part}{side}": pl.String() for side in ("chosen", "rejected") for part in ("", "finish_")},
+    **{f"tokens_{side}": pl.Int64() for side in ("chosen", "rejected")},
+    "reason": pl.String(),
+    "detail": pl.String(),
+}
+
+
+def _row(prompt_id: str, prompt: Any, pairing: Pairing, k: int) -> dict[str, Any]:
+    row: dict[str, Any] = {"prompt_id": prompt_id, "k": k, "reason": pairing.reason, "detail": pairing.detail}
+    for side, reply in (("chosen", pairing.chosen), ("rejected", pairing.rejected)):
+        failed = reply.text is None or reply.error is not None
+        row |= {side: None if failed else reply.text, f"finish_{side}": reply.finish}
+        row[f"tokens_{side}"] = reply.completion_tokens
+        if failed:
+            row |= {"reason": "failed", "detail": f"{side}: {reply.error or 'the engine gave no answer'}"}
+    known = row["chosen"] is not None and row["rejected"] is not None
+    row["pair_id"] = pair_id(prompt, row["chosen"], row["rejected"]) if known else None
+    return row
+
+
+def _reason() -> pl.Expr:
+    chosen, rejected = normalised(pl.col("chosen")), normalised(pl.col("rejected"))
+    return pl.coalesce(
+        "reason",
+        pl.when(chosen == "").then(pl.lit("empty_chosen")),
+        pl.when(rejected == "").then(pl.lit("empty_rejected")),
+        pl.when(chosen == rejected).then(pl.lit("equal_replies")),
+    )
