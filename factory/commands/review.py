@@ -11,13 +11,16 @@ import polars as pl
 from factory.commands.audit import recorded_votes
 from factory.errors import ConfigError, InputError
 from factory.identity import DEFAULT_SEED
+from factory.ownership import Record, held, require_apart
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, read_pairs
+from factory.readers.places import places
 from factory.reviewing.labels import Answers, Reviewed, journal_of, reviewed, write_labels
 from factory.reviewing.session import Item, Session
 from filters.coin import toss_expr
 from filters.votes import verdicts
 
+BY = "review"
 _TOLD = ("feature", "system_good", "system_bad", "policy", "iteration", "source")
 
 
@@ -44,7 +47,9 @@ def review(
 
     shown, path = progress or Silent(), Path(out)
     _check(path, name)
+    require_apart(path, places(pairs))
     items = _items(pairs, sample, seed)
+    _claimed(path, name)
     with Answers(path, name) as answers:
         session = Session(items, answers, seed, blind)
 
@@ -60,21 +65,23 @@ def review(
 
 
 def _check(path: Path, name: str) -> None:
-    """ConfigError for a name that is no file name, or a table that no review has written."""
+    """ConfigError for a name that is no file name, or a table that is a folder."""
     if not re.fullmatch(r"\w[\w.@-]{0,63}", name):
         raise ConfigError(f"--as {name!r}: a name is letters, digits, dots and dashes, at most 64 of them")
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; give --out the name of a file, such as labels.parquet")
-    journals = path.parent.is_dir() and any(path.parent.glob(f"{_plain(path.stem)}.*.jsonl"))
-    if path.exists() and not journals:
-        raise ConfigError(
-            f"{path} was not written by review (there is no {journal_of(path, 'NAME').name} beside it); "
-            "choose another --out"
-        )
 
 
-def _plain(stem: str) -> str:
-    return re.sub(r"([\[*?])", r"[\1]", stem)
+def _claimed(path: Path, name: str) -> None:
+    """Write down whose the table and the journal are. ConfigError where they are files of somebody else.
+
+    The folder is held for that moment alone, as several people may review side by side.
+    """
+    with held(path.parent):
+        record = Record.read(path.parent)
+        names = [path.name, journal_of(path, name).name]
+        record.require_free(names, BY)
+        record.claim(names, BY)
 
 
 def _items(pairs: PairsLike | Sequence[PairsLike], sample: int | None, seed: int) -> list[Item]:

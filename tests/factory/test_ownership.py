@@ -63,8 +63,12 @@ OF_MODELS: dict[str, tuple[Command, tuple[str, ...]]] = {
         lambda given, out: factory.reward_score(given / "pairs.parquet", "no/model", out),
         ("score.json", "scores.parquet", ".score.partial"),
     ),
+    "review": (
+        lambda given, out: factory.review(given / "pairs.parquet", out / "labels.parquet"),
+        ("labels.parquet", "labels.reviewer.jsonl"),
+    ),
 }
-"""Commands that need a model, with names they write: tests/factory/commands and training see that these are all."""
+"""Commands that need a model or a person, with names that they write."""
 FOREIGN = "somebody's own"
 
 
@@ -187,7 +191,7 @@ def _copy(given: Path, folder: Path) -> None:
 
 def test_an_output_inside_a_folder_that_is_read_is_refused(given: Path, tmp_path: Path) -> None:
     _copy(given, tmp_path)
-    for command in (factory.filter, lambda path, out: factory.export(path, "rm", out)):
+    for command in (factory.filter, factory.review, lambda path, out: factory.export(path, "rm", out)):
         with pytest.raises(ConfigError, match="lies inside the input"):
             command(tmp_path, tmp_path / "new" / "out")
     assert not (tmp_path / "new").exists()
@@ -259,6 +263,37 @@ def test_a_file_is_known_before_it_is_put_in_place(tmp_path: Path) -> None:
     assert Record.read(tmp_path).owns("a", "x")
     (tmp_path / "a").write_text("third")
     assert not Record.read(tmp_path).owns("a", "x")
+
+
+@pytest.mark.parametrize("moved", range(4))
+def test_what_is_put_in_place_is_ones_own_wherever_it_is_interrupted(
+    moved: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three files, the one in the middle is there from before; then the same is put in place again."""
+
+    def publish(text: str) -> list[Path]:
+        for name in ("a", "b", "c") if text == "new" else ("b",):
+            (tmp_path / "work").mkdir(exist_ok=True)
+            (tmp_path / "work" / name).write_text(text)
+        return Record.read(tmp_path).publish(tmp_path / "work", tmp_path, "x").aside
+
+    publish("old")
+    replace, done = Path.replace, []
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if path.parent.name == "work":
+            done.append(path)
+            if len(done) > moved:
+                raise KeyboardInterrupt
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    if moved < 3:
+        with pytest.raises(KeyboardInterrupt):
+            publish("new")
+    monkeypatch.setattr(Path, "replace", replace)
+    assert publish("new") == []
+    assert [(tmp_path / name).read_text() for name in "abc"] == ["new"] * 3
 
 
 HALF = '{"made_by": "sso-factory", "version": 1, "files": {"a": 1}}'

@@ -111,7 +111,7 @@ def test_a_name_that_is_no_file_name_is_refused(name: str, tmp_path: Path) -> No
 
 def test_a_table_that_no_review_wrote_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "labels.parquet").write_text("mine")
-    with pytest.raises(ConfigError, match="was not written by review"):
+    with pytest.raises(ConfigError, match="was not written by sso-factory"):
         factory.review(pairs(), tmp_path / "labels.parquet")
     assert (tmp_path / "labels.parquet").read_text() == "mine"
     with pytest.raises(ConfigError, match="is a folder"):
