@@ -19,6 +19,8 @@ class Claim(NamedTuple):
     rows: pl.LazyFrame
     columns: Columns
     remarks: tuple[str, ...] = ()
+    keys: pl.Series | None = None
+    """See Unfolded, where the layout reads all of those rows."""
 
 
 def claimed(frame: pl.LazyFrame, how: How) -> list[Claim]:
@@ -39,13 +41,14 @@ def _of_kind(part: Unfolded, how: How) -> list[Claim]:
     for layout in fitting:
         rows = layout.rows(columns)
         if rows is None:
-            return [*claims, Claim(layout, rest, columns, part.remarks)]
+            return [*claims, Claim(layout, rest, columns, part.remarks, None if claims else part.keys)]
         mine, total = rest.select(rows.sum(), pl.len().alias("__total")).collect(engine="streaming").row(0)
         if layout.most and mine * 2 <= total:
             continue
         remarks = (*part.remarks, layout.remark.format(f"{mine:,}")) if layout.remark else part.remarks
         if mine == total:
-            return [*claims, Claim(layout, rest, columns, remarks)] if total or not claims else claims
+            keys = None if claims else part.keys
+            return [*claims, Claim(layout, rest, columns, remarks, keys)] if total or not claims else claims
         if mine:
             claims.append(Claim(layout, rest.filter(rows), columns, remarks))
         rest = rest.filter(~rows)

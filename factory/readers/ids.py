@@ -9,12 +9,22 @@ _SLICE = 8_192
 
 def prompt_ids(prompt: pl.Expr) -> pl.Expr:
     """`identity.prompt_id` of each row of a MESSAGES expression."""
-    return _hashed(_turns(prompt))
+    return prompt_ids_of(turns_json(prompt))
 
 
 def pair_ids(prompt: pl.Expr, chosen: pl.Expr, rejected: pl.Expr) -> pl.Expr:
     """`identity.pair_id` of each row."""
-    return _hashed(pl.format("[{},{},{}]", _turns(prompt), _json(chosen), _json(rejected)))
+    return pair_ids_of(turns_json(prompt), chosen, rejected)
+
+
+def prompt_ids_of(turns: pl.Expr) -> pl.Expr:
+    """The same of what `turns_json` gives, so that both ids can be made from one."""
+    return _hashed(turns)
+
+
+def pair_ids_of(turns: pl.Expr, chosen: pl.Expr, rejected: pl.Expr) -> pl.Expr:
+    """The same of what `turns_json` gives."""
+    return _hashed(pl.format("[{},{},{}]", turns, _json(chosen), _json(rejected)))
 
 
 def _json(text: pl.Expr) -> pl.Expr:
@@ -23,7 +33,8 @@ def _json(text: pl.Expr) -> pl.Expr:
     return whole.str.strip_prefix('{"t":').str.strip_suffix("}")
 
 
-def _turns(prompt: pl.Expr) -> pl.Expr:
+def turns_json(prompt: pl.Expr) -> pl.Expr:
+    """A prompt as the JSON that the ids are hashes of."""
     role, content = (pl.element().struct.field(name) for name in ("role", "content"))
     return pl.format("[{}]", prompt.list.eval(pl.format("[{},{}]", _json(role), _json(content))).list.join(","))
 

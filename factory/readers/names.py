@@ -45,7 +45,7 @@ ASKED = frozenset(name for role in ("prompt", "conversation", "context", "histor
 """Columns that can be, or belong to, a prompt."""
 SPOKEN = ASKED | {*NAMES["system"], *NAMES["chosen"], *NAMES["rejected"], *NAMES["turns"]}
 """Columns that hold what somebody says: what is neither text nor messages there must not pass for a text."""
-MEANT = SPOKEN | {name for role in ("steps", "media", "tools", "thinking") for name in NAMES[role]}
+MEANT = (SPOKEN - {"response"}) | {name for role in ("steps", "media", "tools", "thinking") for name in NAMES[role]}
 """Columns that are never dropped in silence."""
 
 

@@ -9,7 +9,7 @@ from factory.errors import InputError
 from factory.readers.claims import Claim, claimed, no_layout
 from factory.readers.followers import fitting, followers
 from factory.readers.how import How, require_columns
-from factory.readers.ids import pair_ids, prompt_ids
+from factory.readers.ids import pair_ids_of, prompt_ids, prompt_ids_of, turns_json
 from factory.readers.layouts import require_layout
 from factory.readers.layouts.base import Layout, Parts, Reshaped
 from factory.readers.layouts.own import OWN
@@ -22,11 +22,13 @@ from factory.readers.rejects import no_rejects, rejected_rows, source_of, unread
 from factory.readers.skipping import Skipped
 from factory.readers.sources import PairsLike, open_inputs
 from factory.readers.stacking import row_json, stack
+from factory.readers.unfold import content_key
 from factory.readers.uniqueness import Identified, with_unique_ids
 from factory.schema import MESSAGES, PAIRS
 from factory.schema import REJECTED as REJECTED_TABLE
 
 _SAMPLE = 100
+_TURNS = "__turns"
 
 
 class _Part(NamedTuple):
@@ -99,7 +101,7 @@ def _fit(claim: Claim, layout: Layout, source: str | None, how: How) -> _Part:
     given = _given_ids(shaped.rows, columns, own)
     pairs = _pairs(normal.filter(pl.col(REASON).is_null()), columns, parts, given, source)
     ids = shaped.rows.select("pair_id") if given.pair_id else pairs.select("pair_id")
-    keys = None if given.some else pairs.select(pl.col("chosen").hash(0) ^ pl.col("rejected").hash(1))
+    keys = None if given.some else _keys(claim, parts, pairs)
     bad = normal.filter(pl.col(REASON).is_not_null()).with_columns(source_of(columns, source).alias("source"))
     if own:
         rest = [name for name in columns if name in PAIRS.columns and fitting(name, columns[name])]
@@ -108,6 +110,15 @@ def _fit(claim: Claim, layout: Layout, source: str | None, how: How) -> _Part:
         bad, shown = bad.with_columns(row_json(schema).alias("row")), ["source", "row"]
     told = part_of(layout.name, parts.columns, known, (*claim.remarks, *shaped.remarks, *_reasoning(normal)))
     return _Part(Identified(pairs, ids, keys), rejected_rows(bad, pl.col(REASON), pl.col(DETAIL), shown), told)
+
+
+def _keys(claim: Claim, parts: Parts, pairs: pl.LazyFrame) -> pl.LazyFrame:
+    """A number for each pair: from the look at the file's texts, where those are the replies themselves."""
+    names = (*parts.columns.get("chosen", ()), *parts.columns.get("rejected", ()))
+    whole = len(names) == 2 and parts.chosen.meta == pl.col(names[0]) and parts.rejected.meta == pl.col(names[1])
+    if claim.keys is None or not whole:
+        return pairs.select(content_key("chosen", "rejected"))
+    return claim.keys.drop_nulls().to_frame().lazy()
 
 
 def _reasoning(normal: pl.LazyFrame) -> tuple[str, ...]:
@@ -154,13 +165,14 @@ def _given_ids(rows: pl.LazyFrame, columns: pl.Schema, own: bool) -> _Given:
 
 def _pairs(normal: pl.LazyFrame, columns: pl.Schema, parts: Parts, given: _Given, source: str | None) -> pl.LazyFrame:
     """The factory's columns, then the user's others."""
-    pair_id = pair_ids(pl.col(PROMPT), pl.col(CHOSEN), pl.col(REJECTED))
+    normal = normal.with_columns(turns_json(pl.col(PROMPT)).alias(_TURNS))
+    pair_id = pair_ids_of(pl.col(_TURNS), pl.col(CHOSEN), pl.col(REJECTED))
     if given.some:
         own = pl.col("pair_id")
         pair_id = own if given.pair_id else pl.when(blank(own)).then(pair_id).otherwise(own)
     made = {
         "pair_id": pair_id,
-        "prompt_id": pl.col("prompt_id") if given.prompt_id else prompt_ids(pl.col(PROMPT)),
+        "prompt_id": pl.col("prompt_id") if given.prompt_id else prompt_ids_of(pl.col(_TURNS)),
         "prompt": pl.col(PROMPT),
         "chosen": pl.col(CHOSEN),
         "rejected": pl.col(REJECTED),

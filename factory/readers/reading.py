@@ -84,11 +84,16 @@ def part_of(layout: str, columns: Mapping[str, tuple[str, ...]], schema: Columns
     used = {name for names in columns.values() for name in names}
     aside = [name for name in schema if name not in used and name not in PAIRS.columns and not name.startswith("__")]
     beside = {name for role in ("media", "tools") for name in schema.having(role)}
-    meant = [name for name in aside if name in MEANT and name not in beside]
+    meant = [name for name in aside if name in MEANT and name not in beside and _may_speak(schema[name])]
     warnings = [f"{name} is kept aside, though by its name it may belong to the pair" for name in meant]
     return Part(
         layout, (), {role: names for role, names in columns.items() if names}, tuple(aside), (*remarks, *warnings)
     )
+
+
+def _may_speak(dtype: pl.DataType) -> bool:
+    """Whether a column can hold what somebody says."""
+    return not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null))
 
 
 def merged(parts: Sequence[Part]) -> tuple[Part, ...]:

@@ -13,6 +13,7 @@ from factory.readers.messages import is_text
 from factory.readers.names import ASKED, NAMES, SPOKEN, Columns
 from factory.readers.records import DTYPES, Value, column, value_of
 from factory.readers.templates import MARKERS, marker_in, turns_in, without_end
+from factory.schema import MESSAGES, PAIRS
 
 _HOLDING: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(SPOKEN, ("message", "messages")),
@@ -21,6 +22,7 @@ _HOLDING: Mapping[str, tuple[str, ...]] = {
 }
 """Columns in which a cell may be a list or an object, and the kinds (of records) that it may be; all else is text."""
 _REPLIES = frozenset((*NAMES["chosen"], *NAMES["rejected"]))
+_KEYS = "__keys"
 _LEFT = "left"
 """The kind of a text that holds a marker and is left as it is."""
 _OPENS = r"^\s*[\[{]"
@@ -34,19 +36,23 @@ class Unfolded(NamedTuple):
     rows: pl.LazyFrame
     remarks: tuple[str, ...] = ()
     """What was done to them, or was seen and left."""
+    keys: pl.Series | None = None
+    """A number for each row, the same for the same two replies, where the look at the texts gave it."""
 
 
 def unfolded(frame: pl.LazyFrame, columns: Columns) -> list[Unfolded]:
     """`frame`, the texts in it that are messages as such. Rows are parted by what their cells turn out to be.
 
     Where no cell opens like JSON and none holds the marker of a template, which one look at the texts decides, the
-    frame is left as it is, unread.
+    frame is left as it is. In a table of our own the texts are what they are, and are not looked at.
     """
+    if {*PAIRS.columns} <= {*columns} and columns["prompt"] == MESSAGES:
+        return [Unfolded(frame)]
     named = columns.named
     names = [name for name in columns if (name in SPOKEN or name in named.values()) and is_text(columns[name])]
-    found = _screened(frame, names)
+    found, keys = _screened(frame, names, columns)
     if not found:
-        return [Unfolded(frame)]
+        return [Unfolded(frame, keys=keys)]
     kinds = [_kinds(name) for name in found]
     groups = frame.select(kinds).group_by(pl.all()).len().collect(engine="streaming").sort(pl.all())
     parted = []
@@ -58,14 +64,27 @@ def unfolded(frame: pl.LazyFrame, columns: Columns) -> list[Unfolded]:
     return parted
 
 
-def _screened(frame: pl.LazyFrame, names: Sequence[str]) -> list[str]:
-    """The columns that hold a text that may be more."""
-    looks = [
-        (pl.col(name).str.contains(_OPENS) | pl.col(name).str.contains_any(list(MARKERS))).any().alias(name)
-        for name in names
-    ]
-    seen = frame.select(looks).collect(engine="streaming") if looks else pl.DataFrame()
-    return [name for name in names if seen[name].item()]
+def _screened(frame: pl.LazyFrame, names: Sequence[str], columns: Columns) -> tuple[list[str], pl.Series | None]:
+    """The columns that hold a text that may be more, and a number for each pair of replies, got in the same pass."""
+    looks = [_may_be_more(pl.col(name)).alias(name) for name in names]
+    if not looks:
+        return [], None
+    chosen, rejected = columns.first("chosen"), columns.first("rejected")
+    both = chosen in names and rejected in names
+    keys = [content_key(chosen, rejected).alias(_KEYS)] if both and chosen and rejected else []
+    seen = frame.select(*looks, *keys).collect(engine="streaming")
+    return [name for name in names if seen[name].any()], seen[_KEYS] if keys else None
+
+
+def _may_be_more(text: pl.Expr) -> pl.Expr:
+    return (text.str.contains(_OPENS) | text.str.contains_any(list(MARKERS))).fill_null(value=False)
+
+
+def content_key(chosen: str, rejected: str) -> pl.Expr:
+    """A number for each pair of replies, the same for the same; null for what is no pair."""
+    one, other = pl.col(chosen), pl.col(rejected)
+    pair = (one != other) & (one.str.len_bytes() > 0) & (other.str.len_bytes() > 0)
+    return pl.when(pair).then(one.hash(0) ^ other.hash(1))
 
 
 class _Cell(NamedTuple):

@@ -33,6 +33,9 @@ from factory.readers.opened import UnclearError
 from factory.readers.stacking import json_of
 
 _MADE = "__made"
+_FIRST = "their order"
+RANKED = ("rank", "ranking", "ranks")
+GRADED = frozenset((*SCORES, *BESIDE)) - {*RANKED}
 _SAMPLE = 20
 
 
@@ -97,7 +100,21 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
     rows = frame.with_columns(every.alias(_MADE)).explode(_MADE)
     field = pl.col(_MADE).struct.field
     extra = [field(name).alias(name if name not in columns else free(name, columns)) for name in kept]
-    return Reshaped(rows.with_columns(extra))
+    return Reshaped(rows.with_columns(extra), _told_by(frame.select(texts).head(1).collect(), names))
+
+
+def _told_by(first: pl.DataFrame, names: _Names) -> tuple[str, ...]:
+    """A remark on what says which reply is better, by the first row."""
+    row = {name: parsed(text) for name, text in first.item().items()} if first.height else {}
+    items = row.get(names.replies[0])
+    if len(names.replies) == 2 or not isinstance(items, list):
+        return ()
+    said = _scores(items, row, names, 0)[1]
+    if not said:
+        return ()
+    rest = {_FIRST: "the first is the better"}.get(said, "it names the best")
+    meant = "the lower the better" if said in RANKED else "the higher the better" if said in GRADED else rest
+    return (f"replies are told apart by {said}: {meant}",)
 
 
 def _judge(
@@ -112,8 +129,8 @@ def _judge(
             scores: list[float | None] = [*([1.0] * len(lists[0])), *([0.0] * len(lists[1]))]
             found, scored = candidates_of([*lists[0], *lists[1]], scores), False
         else:
-            scores, scored = _scores(lists[0], row, names, base)
-            found = candidates_of(lists[0], scores) if scores else None
+            scores, said = _scores(lists[0], row, names, base)
+            found, scored = candidates_of(lists[0], scores) if scores else None, said in GRADED
         if not found:
             return unknown(row)
         return pairs_of(found if scored else [one._replace(given=None) for one in found], pairing)
@@ -121,25 +138,25 @@ def _judge(
     return of
 
 
-def _scores(items: list[Any], row: dict[str, Any], names: _Names, base: int) -> tuple[list[float | None], bool]:
-    """A number per reply, the higher the better, and whether it is a score of the file's."""
+def _scores(items: list[Any], row: dict[str, Any], names: _Names, base: int) -> tuple[list[float | None], str]:
+    """A number per reply, the higher the better, and the name of what says it."""
     objects = [item for item in items if isinstance(item, dict)]
     for keys, sign in ((RANKS, -1), (SCORES, 1), (GOOD, 1)):
         for key in keys:
             if any(number(item.get(key)) is not None for item in objects):
                 found = [number(item.get(key)) if isinstance(item, dict) else None for item in items]
-                return [None if one is None else sign * one for one in found], keys is SCORES
+                return [None if one is None else sign * one for one in found], key
     beside = row.get(names.beside or "")
     if isinstance(beside, list) and len(beside) == len(items):
-        sign = -1 if names.beside in ("rank", "ranks") else 1
+        sign = -1 if names.beside in RANKED else 1
         numbers = [number(one) for one in beside]
-        return [None if one is None else sign * one for one in numbers], sign == 1
+        return [None if one is None else sign * one for one in numbers], names.beside or ""
     place = number(row.get(names.pick or ""))
     if place is not None and 0 <= place - base < len(items):
-        return [1.0 if at == place - base else 0.0 for at in range(len(items))], False
+        return [1.0 if at == place - base else 0.0 for at in range(len(items))], names.pick or ""
     if names.replies == ("output",) and len(items) == 2 and names.pick is None:
-        return [1.0, 0.0], False  # the old way of LLaMA-Factory: the better one first
-    return [], False
+        return [1.0, 0.0], _FIRST  # the old way of LLaMA-Factory: the better one first
+    return [], ""
 
 
 def _base(frame: pl.LazyFrame, columns: Columns, names: _Names) -> int:

@@ -4,11 +4,17 @@ LLMBar, HelpSteer 2 and 3, PKU-SafeRLHF, SHP, WebGPT, Chatbot Arena, MT-Bench, J
 replies may be whole conversations; of one that goes on after the turn that was judged, the rest is left out.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import polars as pl
 
 from factory.readers.asked import asked, kind_of, reply
+from factory.readers.candidates import parsed
 from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
+from factory.readers.messages import TURNS, is_text, turn
 from factory.readers.normal import TIE, UNREADABLE
+from factory.readers.records import column
 from factory.readers.verdicts import better, role_of, verdicts_in
 
 _STEMS = (
@@ -23,7 +29,9 @@ _STEMS = (
     "summary",
 )
 _ENDINGS = (("1", "2"), ("0", "1"), ("a", "b"), ("A", "B"))
-_BETTER, _SAID = "__better", "__said"
+_BETTER, _SAID, _TALKS = "__better", "__said", ("__talk_one", "__talk_two")
+_LISTED, _SAMPLE = r'^\s*\[\s*("|null)', 100
+_ROLES = ("user", "assistant")
 
 
 def _replies(columns: Columns) -> tuple[str, str] | None:
@@ -52,7 +60,36 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
     pair = _replies(columns)
     assert pair is not None
     found = better(frame, columns, pair)
-    return Reshaped(frame.with_columns(found.sign.alias(_BETTER), found.said.alias(_SAID)), found.remarks)
+    made = [found.sign.alias(_BETTER), found.said.alias(_SAID)]
+    prompt = columns.first("prompt")
+    if prompt is not None and _written_out(frame, columns, (prompt, *pair)):
+        made += [_rounds(prompt, reply).alias(side) for side, reply in zip(_TALKS, pair, strict=True)]
+    return Reshaped(frame.with_columns(made), found.remarks)
+
+
+def _written_out(frame: pl.LazyFrame, columns: Columns, names: Sequence[str]) -> bool:
+    """Whether every prompt and reply is a list of texts as JSON, as in the arena's files of 55,000."""
+    if not all(is_text(columns[name]) for name in names):
+        return False
+    lists = (pl.col(name).str.contains(_LISTED).all().alias(name) for name in names)
+    return all(frame.select(lists).head(_SAMPLE).collect(engine="streaming").row(0))
+
+
+def _rounds(prompt: str, reply: str) -> pl.Expr:
+    """The questions and answers of two lists of texts, in turn, as TURNS."""
+
+    def look(rows: pl.Series) -> pl.Series:
+        lists = ([parsed(row[name]) for row in rows.to_list()] for name in (prompt, reply))
+        return column([_in_turn(asked, told) for asked, told in zip(*lists, strict=True)], "messages")
+
+    return pl.struct(prompt, reply).map_batches(look, return_dtype=TURNS, is_elementwise=True)
+
+
+def _in_turn(questions: Any, answers: Any) -> list[dict[str, str | None]] | None:
+    if not (isinstance(questions, list) and isinstance(answers, list) and len(questions) == len(answers)):
+        return None
+    rounds = zip(questions, answers, strict=True)
+    return [turn({"role": role, "content": text}) for one in rounds for role, text in zip(_ROLES, one, strict=True)]
 
 
 def _side(columns: Columns, name: str) -> pl.Expr:
@@ -69,15 +106,18 @@ def _parts(columns: Columns) -> Parts:
     assert pair is not None
     found, kind = asked(columns), kind_of(columns[pair[0]])
     one, two = (_side(columns, name) for name in pair)
+    turned = _TALKS[0] in columns
+    if turned:
+        one, two = (pl.col(name) for name in _TALKS)
     sign, names = pl.col(_BETTER), verdicts_in(columns, pair)
     second = sign == -1
     says = pl.format("{} says {}, which names no reply", pl.lit(", ".join(names)), pl.col(_SAID).fill_null("nothing"))
     return Parts(
-        None if found is None else found.turns,
+        None if found is None or turned else found.turns,
         pl.when(second).then(two).otherwise(one),
         pl.when(second).then(one).otherwise(two),
         ({} if found is None else found.columns) | {"chosen": pair, "rejected": pair, role_of(names): names},
-        conversations=kind != "text",
+        conversations=turned or kind != "text",
         aside=(
             (UNREADABLE, pl.when(sign.is_null()).then(says)),
             (TIE, pl.when(sign == 0).then(pl.lit("neither reply is the better one"))),

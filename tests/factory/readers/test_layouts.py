@@ -143,6 +143,17 @@ def arena(turns, chosen, rejected):
     return {**talks, "winner": "model_b" if swap else "model_a", "model_a": "x", "model_b": "y"}
 
 
+def arena_lists(turns, chosen, rejected):
+    """As the arena's 55,000: questions, and the answers to them, as lists written out."""
+    swap = len(chosen) % 2
+    one, two = (rejected, chosen) if swap else (chosen, rejected)
+    asked = [turn["content"] for turn in turns if turn["role"] == "user"]
+    before = [turn["content"] for turn in turns if turn["role"] == "assistant"]
+    answers = {f"response_{side}": json.dumps([*before, text]) for side, text in (("a", one), ("b", two))}
+    won = {"winner_model_a": 1 - swap, "winner_model_b": swap, "winner_tie": 0}
+    return {"id": 7, "model_a": "x", "model_b": "y", "prompt": json.dumps(asked), **answers, **won}
+
+
 def shp(turns, chosen, rejected):
     swap = len(chosen) % 2
     one, two = (rejected, chosen) if swap else (chosen, rejected)
@@ -174,6 +185,7 @@ CASES = {
     "hh_rlhf": Case("hh_rlhf", hh, system=False),
     "labelled": Case("labelled", labelled, system=False, rounds=False),
     "arena": Case("labelled", arena),
+    "arena of lists": Case("labelled", arena_lists, system=False),
     "shp": Case("labelled", shp, system=False, rounds=False),
     "scored": Case("candidates", scored),
     "ranked": Case("candidates", ranked),

@@ -64,6 +64,10 @@ WARNINGS = {
         [{"query": "Hi", "output_1": "a", "output_2": "b", "label": label} for label in (0, 1)],
         "label is counted from 0: 0 is output_1",
     ),
+    "what scores": (
+        {"prompt": "Hi", "answers": [{"answer": "a", "rank": 2}, {"answer": "b", "rank": 1}]},
+        "replies are told apart by rank: the lower the better",
+    ),
     "meaning left": ({**ROW, "reasoning_content": "Hm."}, "reasoning_content is kept aside"),
     "reasoning kept": (
         {"prompt": [user("Hi")], "chosen": [{**assistant("a"), "thinking": "Hm."}], "rejected": [assistant("b")]},
@@ -120,6 +124,16 @@ def test_a_column_or_layout_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match=r"x\.jsonl: is not in the layout sharegpt .*it has query"):
         read_pairs(file, how=How(layout="sharegpt"))
     assert only(read_pairs(file, how=How(layout="plain"))).layout == "plain"
+
+
+def test_texts_of_a_table_of_our_own_are_what_they_are(tmp_path):
+    """A reply that looks like a message list was unfolded when it was first read, or is meant as it is."""
+    reply = json.dumps([assistant("Tin.")])
+    rows = read_pairs(jsonl(tmp_path / "x.jsonl", {**ROW, "chosen": "<|im_start|>"})).kept.collect()
+    rows.with_columns(chosen=pl.lit(reply)).write_parquet(tmp_path / "kept.parquet")
+    found = read_pairs(tmp_path / "kept.parquet")
+    assert found.kept.collect()["chosen"].to_list() == [reply]
+    assert only(found).layout == "pairs"
 
 
 def test_pairings_of_many_candidates(tmp_path):
