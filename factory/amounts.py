@@ -12,6 +12,7 @@ from factory.engines.base import Request, ScoreRequest
 from factory.identity import Messages
 from factory.journal import with_room
 from factory.rates import Rates, Taken, Time, kind_of
+from factory.stages.audit_sample import FRAME
 
 CHARS_PER_TOKEN = 4
 """A rule of thumb for English: a plan opens no tokenizer."""
@@ -22,8 +23,6 @@ VERDICT = 2
 GUESSED = 2.0
 """What was not measured may be so many times as much, or as little."""
 _LEAST, _SPREAD = 0.1, 1.5
-_FRAME = 16
-"""Most tokens that a chat template puts around a turn."""
 _AGAIN = 2
 """Tokens, at most, that a judge's tokenizer makes of one of the policy's, escapes included."""
 
@@ -171,7 +170,7 @@ class Asked:
     def _most(self, scale: Scale, sampling: Sampling) -> Amount:
         """A token per byte of what is known, the longest replies shown, the longest answers, every retry."""
         count = max(self.requests, 1)
-        prompt = (self.bytes + _FRAME * self.turns + self.replies * _AGAIN * sampling.max_new_tokens) / count
+        prompt = (self.bytes + FRAME * self.turns + self.replies * _AGAIN * sampling.max_new_tokens) / count
         requests = ceil((2 * self.pairs * self.retried if self.retried else self.requests) * scale.most)
         sent, received = ceil(requests * prompt), ceil(requests * self.room / count)
         return Amount(requests, sent, received, cost(self.prices, sent, received))

@@ -112,7 +112,7 @@ def _stages(config: Config, room: "_CountingRoom", size: _Size, rates: Rates) ->
     once = size.first / size.sampled
     rounds = _rounds(config, size, rates)
     whole = Scale(*(once * (size.first + extra) / size.first for extra in rounds))
-    made = []
+    made, further = [], []
     for asked in room.asked:
         scale = Scale(once, once, once, once)
         if asked.name.startswith("judge "):
@@ -123,8 +123,9 @@ def _stages(config: Config, room: "_CountingRoom", size: _Size, rates: Rates) ->
         made.append(asked.plan(scale, rates, config.sampling))
         if size.further and asked.name.endswith(f" {last}") and not asked.retried:
             more = asked.renamed(f"{asked.name.removesuffix(f' {last}')} {last + 1}")
-            made.append(more.plan(Scale(*(n * last / size.sampled for n in rounds)), rates, config.sampling))
-    return made
+            further.append(more.plan(Scale(*(n * last / size.sampled for n in rounds)), rates, config.sampling))
+    judging = [stage for stage in made if stage.name.startswith(("judge ", "audit "))]
+    return [stage for stage in made if stage not in judging] + further + judging
 
 
 def _rounds(config: Config, size: _Size, rates: Rates) -> Scale:

@@ -7,6 +7,7 @@ import polars as pl
 
 from factory.config import Judge
 from factory.engine_blocks import Prices
+from factory.engines.api.wire import cost as price
 from factory.errors import ConfigError
 from factory.identity import Messages
 from factory.schema import ORDERS
@@ -14,6 +15,8 @@ from factory.stages.judge import Question, by_id, requests
 from factory.strict import Strict
 from filters.coin import toss_expr
 
+FRAME = 16
+"""Most tokens that a chat template puts around a turn."""
 STRATA = ("iteration", "feature")
 
 
@@ -55,27 +58,35 @@ def _shares(sizes: pl.DataFrame, n: int) -> pl.Series:
 
 
 class Estimate(Strict):
-    """What an audit would send and cost at most, retries aside."""
+    """What an audit would send and cost: every answer at its longest, and in `most_…` every retry as well."""
 
     judge: str
     pairs: int
-    """Pairs that would be judged, each in both orders."""
     requests: int
+    """Questions, each pair in both orders."""
     prompt_tokens: int
     completion_tokens: int
-    """At most: every answer at its longest."""
+    """At most, where every answer can be read."""
     cost: float | None
-    """At most; None where no price is configured."""
+    """Likewise; None where no price is known."""
+    most_requests: int
+    """Each question asked as often as the judge's `retries` allow."""
+    most_tokens: int
+    """Of prompts, a token for each byte, and of answers."""
+    most_cost: float | None
 
     def headline(self) -> dict[str, object]:
         """What the command line shows."""
         return {
             "judge": self.judge,
             "pairs": self.pairs,
-            "requests": self.requests,
-            "prompt tokens": self.prompt_tokens,
-            "completion tokens, at most": self.completion_tokens,
-            "cost, at most": self.cost,
+            "requests, where all answers can be read": self.requests,
+            "  prompt tokens": self.prompt_tokens,
+            "  completion tokens, each answer at its longest": self.completion_tokens,
+            "  cost": self.cost,
+            "requests at most, with all retries": self.most_requests,
+            "  tokens at most, one for each byte of a prompt": self.most_tokens,
+            "  cost at most": self.most_cost,
         }
 
 
@@ -86,14 +97,18 @@ def estimate(
     rows = by_id(pairs)
     asked = requests(judge, [Question(pair_id, order) for pair_id in rows for order in ORDERS], rows, seed=0)
     sent, received = sum(count([request.messages for request in asked])), len(asked) * judge.max_new_tokens
-    priced = bool(prices.prompt or prices.completion)
+    turns = [turn["content"] for request in asked for turn in request.messages]
+    tries, longest = judge.retries + 1, sum(len(text.encode("utf-8", "replace")) + FRAME for text in turns)
     return Estimate(
         judge=judge.name,
         pairs=len(rows),
         requests=len(asked),
         prompt_tokens=sent,
         completion_tokens=received,
-        cost=(sent * prices.prompt + received * prices.completion) / 1e6 if priced else None,
+        cost=price(prices, sent, received),
+        most_requests=len(asked) * tries,
+        most_tokens=(max(longest, sent) + received) * tries,
+        most_cost=price(prices, max(longest, sent) * tries, received * tries),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import factory
-from factory.amounts import Amount
+from factory.amounts import Amount, StagePlan
 from factory.config import Config
 from factory.exports.bill import Bill
 from factory.forecast import Plan
@@ -101,17 +101,21 @@ def test_after_a_preview_the_range_holds_the_run(tmp_path: Path) -> None:
     assert "guesses: replies of up to 300 tokens" in shown(guessed)
 
 
+def further(planned: Plan) -> StagePlan:
+    """The features of further rounds."""
+    return next(stage for stage in planned.stages if stage.name == "features 2")
+
+
 def test_a_measured_share_that_passes_says_how_many_rounds_a_target_takes(tmp_path: Path) -> None:
     with Loopback(usual) as server:
         raw = config(tmp_path, server).model_dump()
         raw["prompts"] |= {"target_pairs": 9, "per_round": 2}
         settings = many(Config.model_validate(raw), tmp_path)
-        assert factory.plan(settings).stages[1].requests == 0, "nothing is known of how many pass"
+        assert further(factory.plan(settings)).requests == 0, "nothing is known of how many pass"
         factory.run(settings, preview=10, check=False)
         rates = Rates.of(tmp_path / "run-preview")
         assert 0 < rates.kept <= rates.triples == 10
-        rounds = factory.plan(settings).stages[1]
-        assert rounds.name == "features 2"
+        rounds = further(factory.plan(settings))
         assert rounds.requests == pytest.approx(9 * 10 / rates.kept - 2, abs=1)
 
 

@@ -299,13 +299,17 @@ def test_without_pairs_there_is_nothing_to_audit(tmp_path: Path) -> None:
         audit(path, out=tmp_path / "out")
 
 
-def test_a_judge_that_answers_nothing_is_an_error_and_no_result(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("right", "said"),
+    [
+        (12, "20 requests in a row had no answer, the last being 'not liked"),
+        (4, "answered none of 16 questions: not liked"),
+    ],
+)
+def test_a_judge_that_answers_nothing_is_an_error_and_no_result(tmp_path: Path, right: int, said: str) -> None:
     refuse = lambda seen: loopback.error(400, f"not liked: {seen.number}")  # noqa: E731
-    with (
-        Loopback(faults=refuse) as server,
-        pytest.raises(EngineError, match="answered none of 32 questions: not liked"),
-    ):
-        audit(pairs_file(tmp_path), out=tmp_path / "out", base_url=server.base_url)
+    with Loopback(faults=refuse) as server, pytest.raises(EngineError, match=said):
+        audit(pairs_file(tmp_path, right), out=tmp_path / "out", base_url=server.base_url)
     assert not (tmp_path / "out" / "audit.json").exists()
 
 

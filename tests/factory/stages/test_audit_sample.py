@@ -84,7 +84,9 @@ def test_estimate_by_hand() -> None:
     )
     assert (found.pairs, found.requests, found.prompt_tokens, found.completion_tokens) == (3, 6, 600, 24)
     assert found.cost == pytest.approx((600 * 2.0 + 24 * 5.0) / 1e6)
-    assert found.headline()["requests"] == 6
+    assert found.most_requests == 18
+    assert found.most_cost == pytest.approx(((found.most_tokens - 72) * 2.0 + 72 * 5.0) / 1e6)
+    assert 6 in found.headline().values()
 
 
 def test_an_estimate_without_prices_has_no_cost() -> None:
