@@ -1,4 +1,4 @@
-"""`audit`: how accurate pairs are, by a judge that neither wrote nor filtered them."""
+"""`audit`: how often a judge that neither wrote nor filtered pairs agrees; with labels, how many are right."""
 
 import os
 from collections.abc import Mapping, Sequence

@@ -23,7 +23,7 @@ def draw_plots(facts: CardFacts, folder: Path) -> list[Path]:
         jobs["likelihood"] = (_likelihood, run.iterations, 2.6)
     if run and run.audit and run.audit.groups:
         rows = sum(len(values) for values in run.audit.groups.values())
-        jobs["accuracy"] = (_accuracy, run.audit, 0.9 + 0.3 * rows)
+        jobs["agreement"] = (_agreement, run.audit, 0.9 + 0.3 * rows)
     if facts.pairs.pairs == 0:
         del jobs["lengths"]
     folder.mkdir(exist_ok=True)
@@ -83,7 +83,7 @@ def _likelihood(axes: "Axes", iterations: list[IterationFacts]) -> None:
     axes.legend(frameon=False, fontsize=9)
 
 
-def _accuracy(axes: "Axes", audit: AuditFacts) -> None:
+def _agreement(axes: "Axes", audit: AuditFacts) -> None:
     rows = [(f"{by} {name}", row.share) for by, values in audit.groups.items() for name, row in values.items()]
     known = [(name, found) for name, found in rows if found is not None]
     for at, (_, found) in enumerate(known):

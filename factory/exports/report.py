@@ -35,7 +35,7 @@ from factory.exports.run_models import RunFacts
 
 _SECTIONS = {
     "funnel": "Kept",
-    "accuracy": "Agreement",
+    "agreement": "Agreement",
     "likelihood": "On-policy",
     "lengths": "Lengths",
     "confounds": "Form",

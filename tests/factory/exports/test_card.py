@@ -10,6 +10,7 @@ import yaml
 from huggingface_hub import DatasetCard
 from markdown_it import MarkdownIt
 
+from factory.commands.report import report
 from factory.config import Export
 from factory.exports import EXPORTERS
 from factory.exports.card import card, head, write_card
@@ -43,7 +44,13 @@ def test_every_format_has_a_card_that_the_hub_reads_and_load_dataset_follows(
 ) -> None:
     facts = facts_of(run, tmp_path, name, license="Apache-2.0")
     files = write_card(facts, tmp_path)
-    assert {path.name for path in files} == {"README.md", "accuracy.png", "funnel.png", "lengths.png", "likelihood.png"}
+    assert {path.name for path in files} == {
+        "README.md",
+        "agreement.png",
+        "funnel.png",
+        "lengths.png",
+        "likelihood.png",
+    }
     read = DatasetCard.load(tmp_path / "README.md")
     assert read.data.to_dict()["license"] == "apache-2.0"
     assert read.data.size_categories == ["n<1K"]
@@ -70,6 +77,15 @@ def test_numbers_are_those_of_the_run(run: Path, tmp_path: Path) -> None:
     assert "temperature: 0.7" in text
     assert "bad on purpose" in text
     assert "arXiv:2410.17131" in text
+
+
+def test_a_judges_agreement_is_never_called_accuracy(run: Path, tmp_path: Path) -> None:
+    """In the card and in the report of a run that was audited; the accuracy by step is that of training."""
+    text = card(facts_of(run, tmp_path)) + report(run, tmp_path / "report.html").read_text()
+    said = re.sub(r"<(script|style)\b.*?</\1>", "", text, flags=re.DOTALL)
+    found = re.findall(r"[^.|>]*\baccuracy\b[^.|<]*", said)
+    assert found, "it is said what agreement is not"
+    assert [line for line in found if not re.search(r"\b(no|not) accuracy|accuracy by step", line)] == []
 
 
 def test_lengths_and_features_are_counted_by_hand(tmp_path: Path) -> None:

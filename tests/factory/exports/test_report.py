@@ -61,7 +61,7 @@ def data(page: Page) -> list[dict]:
 
 
 def test_every_section_is_there_and_in_the_navigation(page: Page) -> None:
-    expected = ["funnel", "accuracy", "likelihood", "lengths", "training", "judges", "cost", "reader-section"]
+    expected = ["funnel", "agreement", "likelihood", "lengths", "training", "judges", "cost", "reader-section"]
     assert page.sections == [*expected, "verdicts", "configuration"]
     assert [attrs["href"] for tag, attrs in page.tags if tag == "a"] == ["#top", *(f"#{id_}" for id_ in page.sections)]
 
@@ -183,11 +183,14 @@ def test_rows_rejected_on_reading_are_shown_as_they_came(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("gone", "sections"),
     [
-        (["audit"], ["funnel", "accuracy", "likelihood"]),
+        (["audit"], ["funnel", "agreement", "likelihood"]),
         (["audit", "filtered/judgments.parquet"], ["funnel", "likelihood", "lengths", "training", "cost"]),
-        (["filtered"], ["accuracy", "likelihood", "training", "cost", "configuration"]),
-        (["iterations"], ["funnel", "accuracy", "lengths", "judges", "cost", "reader-section", "verdicts"]),
-        (["run.json"], ["funnel", "accuracy", "likelihood", "lengths", "training", "judges", "cost", "reader-section"]),
+        (["filtered"], ["agreement", "likelihood", "training", "cost", "configuration"]),
+        (["iterations"], ["funnel", "agreement", "lengths", "judges", "cost", "reader-section", "verdicts"]),
+        (
+            ["run.json"],
+            ["funnel", "agreement", "likelihood", "lengths", "training", "judges", "cost", "reader-section"],
+        ),
     ],
 )
 def test_what_is_missing_is_left_out(gone: list[str], sections: list[str], tmp_path: Path) -> None:

@@ -212,6 +212,7 @@ def test_without_labels_it_is_agreement_and_with_them_accuracy() -> None:
     assert (found.estimate.accuracy, found.estimate.low) == (found.accuracy_without_unsure, found.wilson_low)
     assert "63.2% (41.0% to 80.9%) is agreement: so often J" in found.meaning
     assert "no accuracy" in found.meaning
+    assert [name for name in found.headline() if "accura" in name] == []
     gold = pairs.select("pair_id", gold=pl.Series(["chosen"] * 7 + ["rejected", "tie", "rejected"] + [None] * 15))
     labelled = report(pairs, votes, "J", seed=1, gold=gold.drop_nulls())
     assert labelled.estimate is not None
