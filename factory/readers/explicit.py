@@ -10,7 +10,7 @@ def explicit(columns: Columns, found: Asked | None) -> Parts:
     pair = replies(columns)
     assert pair is not None
     steps = columns.first("steps") if pair.kind == "text" else None
-    roles = {} if found is None else found.columns
+    roles = {"prompt": (pair.chosen, pair.rejected)} if found is None else found.columns
     return Parts(
         None if found is None else found.turns,
         reply(columns, pair.chosen),

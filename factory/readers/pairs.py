@@ -108,7 +108,7 @@ def _fit(claim: Claim, layout: Layout, source: str | None, how: How) -> _Part:
         shown = ["source", *(name for name in rest if name != "source")]
     else:
         bad, shown = bad.with_columns(row_json(schema).alias("row")), ["source", "row"]
-    told = part_of(layout.name, parts.columns, known, (*claim.remarks, *shaped.remarks, *_reasoning(normal)))
+    told = part_of(layout.name, parts.columns, claim.columns, (*claim.remarks, *shaped.remarks, *_reasoning(normal)))
     return _Part(Identified(pairs, ids, keys), rejected_rows(bad, pl.col(REASON), pl.col(DETAIL), shown), told)
 
 

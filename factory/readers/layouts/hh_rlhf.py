@@ -22,7 +22,8 @@ def _parts(columns: Columns) -> Parts:
     pair = replies(columns)
     assert pair is not None
     chosen, rejected = (turns(reply(columns, name)) for name in (pair.chosen, pair.rejected))
-    used = {"prompt": (), "chosen": (pair.chosen,), "rejected": (pair.rejected,)}
+    both = (pair.chosen, pair.rejected)
+    used = {"prompt": both, "chosen": both[:1], "rejected": both[1:]}
     return Parts(None, chosen, rejected, used, conversations=True)
 
 

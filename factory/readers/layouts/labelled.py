@@ -15,7 +15,7 @@ from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
 from factory.readers.messages import TURNS, is_text, turn
 from factory.readers.normal import TIE, UNREADABLE
 from factory.readers.records import column
-from factory.readers.verdicts import better, role_of, verdicts_in
+from factory.readers.verdicts import better, role_of, scores_of, verdicts_in
 
 _STEMS = (
     "response",
@@ -60,11 +60,22 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
     pair = _replies(columns)
     assert pair is not None
     found = better(frame, columns, pair)
-    made = [found.sign.alias(_BETTER), found.said.alias(_SAID)]
+    made = [found.sign.alias(_BETTER), found.said.alias(_SAID), *_scores(columns, pair, found.sign)]
     prompt = columns.first("prompt")
     if prompt is not None and _written_out(frame, columns, (prompt, *pair)):
         made += [_rounds(prompt, reply).alias(side) for side, reply in zip(_TALKS, pair, strict=True)]
     return Reshaped(frame.with_columns(made), found.remarks)
+
+
+def _scores(columns: Columns, pair: tuple[str, str], sign: pl.Expr) -> list[pl.Expr]:
+    """The scores of the two replies as those of chosen and rejected, where the file has scores and no such columns."""
+    scores = scores_of(columns, pair)
+    if scores is None or {"score_chosen", "score_rejected"} & {*columns}:
+        return []
+    one, two = (pl.col(name).cast(pl.Float64, strict=False) for name in scores)
+    chosen = pl.when(sign == -1).then(two).otherwise(one)
+    rejected = pl.when(sign == -1).then(one).otherwise(two)
+    return [chosen.alias("score_chosen"), rejected.alias("score_rejected")]
 
 
 def _written_out(frame: pl.LazyFrame, columns: Columns, names: Sequence[str]) -> bool:

@@ -203,6 +203,8 @@ def test_scores_and_votes_and_flags(tmp_path):
     for row in cases:
         kept, _ = read(tmp_path, row)
         assert [(pair["chosen"], pair["rejected"]) for pair in kept] == [("Tin.", "Wood.")]
+    (pair,), _ = read(tmp_path, {**both, "score1": 1, "score2": 4})
+    assert (pair["chosen"], pair["score_chosen"], pair["score_rejected"]) == ("Wood.", 4.0, 1.0)
     split = read(tmp_path, {**both, "annotator1": 0, "annotator2": 2, "annotator3": 1})
     assert [row["reason"] for row in split[1]] == ["tie"]
 

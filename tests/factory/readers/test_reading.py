@@ -49,6 +49,13 @@ def test_the_reading_names_layout_columns_and_one_pair(tmp_path):
     assert json.loads(json.dumps(reading.to_dict()))["parts"][0]["columns"]["system"] == ["system_prompt"]
 
 
+def test_a_prompt_that_lies_in_the_replies_is_said_to(tmp_path):
+    talks = {name: [user("Hi"), assistant(name)] for name in ("chosen", "rejected")}
+    texts = {name: f"\n\nHuman: Hi\n\nAssistant: {name}" for name in ("chosen", "rejected")}
+    for row in (talks, texts):
+        assert only(read_pairs(jsonl(tmp_path / "x.jsonl", row))).columns["prompt"] == ("chosen", "rejected")
+
+
 def test_files_that_are_read_alike_are_told_together(tmp_path):
     for name in "abcd":
         jsonl(tmp_path / f"{name}.jsonl", ROW)
