@@ -1,5 +1,7 @@
 """The error vocabulary of sso-factory: whatever goes wrong, the user reads one sentence and what to do about it."""
 
+from pathlib import Path
+
 
 def one_line(text: str) -> str:
     """`text` on one line; control characters, which could steer a terminal, become spaces."""
@@ -34,7 +36,13 @@ class MissingExtraError(FactoryError):
     exit_code = 2
 
     def __init__(self, extra: str, package: str) -> None:
-        super().__init__(f"this needs the package {package}: pip install 'sso-factory[{extra}]'")
+        super().__init__(f"this needs the package {package}: pip install {_installed_as(extra)}")
+
+
+def _installed_as(extra: str) -> str:
+    """What pip is given for an extra: the checkout that this runs from, or the package."""
+    root = Path(__file__).parents[1]
+    return f"-e '{root}[{extra}]'" if (root / "pyproject.toml").is_file() else f"'sso-factory[{extra}]'"
 
 
 class EngineError(FactoryError):

@@ -16,6 +16,7 @@ from factory.exports.card_facts import card_facts
 from factory.exports.check import require
 from factory.exports.eval_files import EVAL_FORMATS
 from factory.exports.facts import Lengths
+from factory.exports.frontmatter import require_license
 from factory.exports.hub import push
 from factory.exports.hub import require_free as require_free_on_hub
 from factory.exports.mix import mix as mix_in
@@ -79,6 +80,7 @@ def export(
         "license": license,
     }
     options = _options(Export() if config is None else settled(config, Export), given)
+    require_license(options.license)
     if out is None and options.push_to_hub is None:
         raise ConfigError("export needs a place to write to: give --out DIR or --push-to-hub USER/NAME")
     root = _run_root(pairs)

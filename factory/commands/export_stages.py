@@ -10,6 +10,7 @@ from factory.commands.export import Job
 from factory.config import Export
 from factory.errors import ConfigError
 from factory.exports import exporter
+from factory.exports.frontmatter import require_license
 from factory.exports.hub import push, token_for
 from factory.exports.mix import without_benchmarks
 from factory.progress import Progress, Silent
@@ -22,6 +23,7 @@ def check_export(config: Export) -> None:
     for name in config.formats:
         exporter(name)
     without_benchmarks(config.decontaminate)
+    require_license(config.license)
     if config.push_to_hub:
         if len(config.formats) != 1:
             raise ConfigError("export.push_to_hub takes one format, as a data set has one; leave one in export.formats")

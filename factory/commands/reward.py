@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any, NamedTuple, Unpack
 
-from factory.errors import MissingExtraError
 from factory.identity import DEFAULT_SEED
 from factory.load import override, settled
 from factory.models.ref import ModelRef
@@ -18,6 +16,7 @@ from factory.reward.config import SAME_WEIGHTS, RewardScoring, RewardTraining
 from factory.reward.data import read_data
 from factory.reward.items import read_items
 from factory.store import Workspace, open_run, write_json
+from factory.training import with_extra
 
 MODEL, SCORES, RESULT = "model", "scores.parquet", "score.json"
 
@@ -65,7 +64,7 @@ def reward_train(
 
     def build(work: Workspace) -> dict[str, Any]:
         data = read_data(pairs, settings.test_share, seed, how, shown)
-        made: dict[str, Any] = _made("factory.reward.train:train")(
+        made: dict[str, Any] = with_extra("factory.reward.train:train", "reward")(
             data, ref, work.path, settings, seed=seed, progress=shown
         )
         return made
@@ -112,7 +111,8 @@ def reward_score(
 
     def build(work: Workspace) -> dict[str, Any]:
         found = read_items(pairs, benchmark, group, how, shown)
-        scores, result = _made("factory.reward.score:measure")(found, ref, settings, seed, work.journal, shown)
+        measure = with_extra("factory.reward.score:measure", "reward")
+        scores, result = measure(found, ref, settings, seed, work.journal, shown)
         scores.write_parquet(work.path / SCORES)
         write_json(work.path / RESULT, {"model": model, **result})
         return {"model": model, **result}
@@ -129,14 +129,3 @@ def reward_score(
     with open_run(Path(out), shown) as folder:
         stage = folder.stage("score", inputs, build, (SCORES, RESULT))
     return RewardScored(stage.folder, dict(stage.facts))
-
-
-def _made(name: str) -> Any:
-    """A function of a module that needs torch and transformers."""
-    try:
-        return resolve_name(name)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in ("torch", "transformers", "accelerate"):
-            raise
-        raise MissingExtraError("reward", package) from error

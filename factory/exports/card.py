@@ -2,14 +2,13 @@
 
 import shutil
 from collections.abc import Iterable
-from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from factory.exports.card_facts import CardFacts
 from factory.exports.direction import level
-from factory.exports.frontmatter import front_matter
+from factory.exports.frontmatter import front_matter, hub_licenses
 from factory.exports.loading import recipes
 from factory.exports.markdown import Safe, environment
 from factory.exports.plots import draw_plots
@@ -68,8 +67,7 @@ def _license(facts: CardFacts) -> dict[str, str]:
     """The Hub takes its own identifiers; any other licence is `other` with its name."""
     if not facts.license:
         return {}
-    known = files("factory.exports").joinpath("templates/hub_licenses.txt").read_text(encoding="utf-8").split()
-    if facts.license_id in known:
+    if facts.license_id in hub_licenses():
         return {"license": str(facts.license_id)}
     return {"license": "other", "license_name": "-".join(facts.license.lower().split())[:60]}
 

@@ -2,10 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from importlib.resources import files
 from typing import Any
 
 import polars as pl
 import yaml
+
+from factory.errors import ConfigError
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.\-]*")
@@ -57,6 +61,20 @@ def metadata(
         "configs": configs(patterns),
     }
     return {**values, "dataset_info": {"features": list(types)}} if types else values
+
+
+def require_license(name: str | None) -> None:
+    """Raise ConfigError for a licence that is nearly, and not quite, one of the Hub's identifiers."""
+    key = license_key(name)
+    near = get_close_matches(key, hub_licenses(), n=1, cutoff=0.8) if key and key not in hub_licenses() else []
+    if near:
+        why = f"license {name!r} is none that the Hub knows: is {near[0]} meant"
+        raise ConfigError(f"{why}? Terms of your own take a name of more than one word")
+
+
+def hub_licenses() -> list[str]:
+    """The identifiers of licences that the Hub knows."""
+    return files("factory.exports").joinpath("templates/hub_licenses.txt").read_text(encoding="utf-8").split()
 
 
 def license_key(name: str | None) -> str | None:

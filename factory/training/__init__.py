@@ -6,6 +6,7 @@ from typing import Any
 
 from factory.config import Training
 from factory.engine_blocks import EngineBlock
+from factory.errors import MissingExtraError
 
 TRAINERS: Mapping[str, str] = {
     "transformers": "factory.training.run:stage",
@@ -13,6 +14,9 @@ TRAINERS: Mapping[str, str] = {
     "scripted": "factory.training.scripted:stage",
 }
 """How a policy is trained: here, in processes of its own, or not at all."""
+
+_OF_EXTRAS = ("torch", "transformers", "accelerate")
+"""Packages that come with an extra, and without which a module cannot be imported."""
 
 SAME_WEIGHTS = {"save_steps", "report_to", "logits_chunk", "launch", "scores"}
 """Keys of the training block that change how training runs and not what comes of it."""
@@ -25,5 +29,16 @@ def trainer(engine: EngineBlock, config: Training) -> Callable[..., dict[str, An
     """
     inner = getattr(engine, "engine", engine)
     kind = "scripted" if inner.kind == "scripted" else "launched" if config.launch else "transformers"
-    found: Callable[..., dict[str, Any]] = resolve_name(TRAINERS[kind])
+    found: Callable[..., dict[str, Any]] = with_extra(TRAINERS[kind], "train")
     return found
+
+
+def with_extra(name: str, extra: str) -> Any:
+    """What `module:name` stands for. MissingExtraError where a package that the extra brings is not installed."""
+    try:
+        return resolve_name(name)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _OF_EXTRAS:
+            raise
+        raise MissingExtraError(extra, package) from error

@@ -234,7 +234,7 @@ def test_an_engine_whose_package_is_missing_names_the_pip_line(
     path = write(tmp_path / "c.yaml", f"prompts: {{paths: [{source}]}}\nengine: {engine}\n")
     done = call("run", path, "--run-dir", tmp_path / "run")
     assert done.exit_code == 2
-    assert f"this needs the package {package}: pip install 'sso-factory[{extra}]'" in done.output
+    assert f"this needs the package {package}: pip install -e '{ROOT}[{extra}]'" in done.output
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Errors: each has an exit code, and says its sentence."""
 
+from pathlib import Path
+
 import pytest
 
 from factory import errors
@@ -19,7 +21,12 @@ def test_there_are_all():
     assert {kind.__name__ for kind in ALL} >= set(CODES)
 
 
-def test_a_missing_extra_says_how_to_get_it():
+def test_a_missing_extra_says_how_to_get_it(tmp_path, monkeypatch):
+    """As it was installed: from a checkout, as here, or by its name."""
+    root = Path(errors.__file__).parents[1]
+    said = f"this needs the package torch: pip install -e '{root}[train]'"
+    assert str(MissingExtraError("train", "torch")) == said
+    monkeypatch.setattr(errors, "__file__", str(tmp_path / "factory" / "errors.py"))
     assert str(MissingExtraError("train", "torch")) == "this needs the package torch: pip install 'sso-factory[train]'"
 
 

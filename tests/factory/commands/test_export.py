@@ -1,6 +1,9 @@
 """`export` from a user's side: whatever pairs are given as, wherever they go."""
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import datasets
@@ -14,6 +17,7 @@ from factory.commands.export import export
 from factory.commands.export_stages import export_into
 from factory.config import Export
 from factory.errors import ConfigError, InputError
+from factory.exports.frontmatter import require_license
 from factory.journal import Journal
 from factory.store import Workspace
 from tests.heard import Heard
@@ -146,3 +150,32 @@ def test_a_share_that_is_none_is_one_sentence(tmp_path: Path) -> None:
     assert done.exit_code == 2
     assert "test_share" in done.output
     assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(("given", "meant"), [("mitt", "mit"), ("apache-2", "apache-2.0"), ("CC-BY-4", "cc-by-4.0")])
+def test_a_licence_that_is_nearly_one_of_the_hubs_is_refused_before_anything_is_read(given: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=f"license '{given}' is none that the Hub knows: is {re.escape(meant)} meant"):
+        export("no-such-file", "rm", "nowhere", license=given)
+
+
+@pytest.mark.parametrize("given", ["mit", "Apache-2.0", "house rules", "other"])
+def test_other_licences_are_taken(given: str) -> None:
+    require_license(given)
+
+
+def test_without_a_token_a_push_is_refused_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with pytest.raises(ConfigError, match="set HF_TOKEN"):
+        export("no-such-file", "rm", push_to_hub="someone/pairs")
+
+
+@pytest.mark.parametrize("command", ["train", "reward train", "reward score"])
+def test_a_command_without_its_extra_is_one_sentence(command: str, tmp_path: Path) -> None:
+    pairs(6).write_parquet(tmp_path / "in.parquet")
+    model = "--policy" if command == "train" else "--model"
+    code = "import sys; sys.modules['torch'] = None; from factory.cli import main; main(sys.argv[1:])"
+    arguments = [*command.split(), str(tmp_path / "in.parquet"), model, "no/model", "--out", str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "this needs the package torch: pip install" in done.stderr

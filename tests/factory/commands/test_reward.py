@@ -89,4 +89,4 @@ def test_without_trl_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     pairs(3).write_parquet(tmp_path / "p.parquet")
     done = call("train", tmp_path / "p.parquet", "--model", tiny_model_folder(tmp_path / "m"), "--out", tmp_path / "o")
     assert done.exit_code == 2
-    assert "sso-factory[reward]" in done.output
+    assert "[reward]'" in done.output
