@@ -54,6 +54,12 @@ class Principles(Strict):
     """Name of a set in principles/, or the path of your own YAML."""
     source: Literal["set", "generated"] = "set"
     """generated: the policy writes both principles for each prompt; unreadable ones fall back to the set's."""
+    features: Literal["one", "both"] = "one"
+    """Of the features that the policy names for a prompt: one is drawn, or the principles of both are given at once."""
+    beside: Literal["instead", "appended"] = "instead"
+    """A feature with a probability of its own (Concision) takes the drawn one's place, or its principle is appended."""
+    adjective: bool = False
+    """Close the system messages with the adjective of their side, as in: In a word, let your reply be engaging."""
 
 
 class Pairs(Strict):

@@ -21,7 +21,7 @@ from factory.models.ref import ModelRef
 from factory.panel import EngineRoom, judge_fingerprint, open_panel, scorer_block
 from factory.readers import fingerprint, read_prompts
 from factory.schema import REJECTED, LazySplit, Split
-from factory.stages.contrast import contrast, longest_written
+from factory.stages.contrast import contrast, longest
 from factory.stages.features import allocate
 from factory.stages.parts import beside, parts, portion
 from factory.stages.prompts import in_portions, per_round, required, within_context
@@ -33,6 +33,7 @@ from factory.store import RunFolder, Stage, Workspace
 from factory.views import view_messages
 
 _EMPTY = [{"role": "user", "content": ""}]
+Facts = Mapping[str, Any]
 Writer = Callable[[pl.DataFrame, Journal], Split]
 """Makes pairs of prompts, with the journal of its stage."""
 
@@ -78,15 +79,14 @@ class Steps:
     def prompts(self, policy: ModelRef) -> Stage:
         """Every prompt with the iteration it is for; the unusable and the too long are set aside."""
         config, run = self.config.prompts, self.config.run
-        room, generated = self.config.sampling.max_new_tokens, self.config.principles.source == "generated"
+        room = self.config.sampling.max_new_tokens
 
         def build(journal: Journal) -> Iterator[Split]:
             planned = plan_portions(read_prompts(config.paths, config.columns), config, self._seed, run.iterations)
             generator = self._generator(policy, journal, "prompts")
-            texts = [*self._principles.system_messages(), *([longest_written()] if generated else [])]
-            system = [view_messages(_EMPTY, text) for text in texts]
-            longest = max(generator.count_tokens(system), default=0)
-            fitting = within_context(planned.kept, generator, room, longest)
+            system = [view_messages(_EMPTY, text) for text in longest(self._principles, self.config.principles)]
+            most = max(generator.count_tokens(system), default=0)
+            fitting = within_context(planned.kept, generator, room, most)
             kept = in_portions(fitting.kept, config, self._seed, run.iterations)
             rejected = pl.concat([planned.rejected, fitting.rejected], how="diagonal_relaxed")
             yield required(Split(kept, rejected), config)
@@ -101,8 +101,7 @@ class Steps:
             "seed": self._seed,
             "policy": policy.identity,
             "max_new_tokens": room,
-            "principles": self._principles.digest,
-            **({"source": "generated"} if generated else {}),
+            **self._steered(),
         }
         return self.folder.table("prompts", inputs, build)
 
@@ -112,9 +111,9 @@ class Steps:
         def build(journal: Journal) -> Iterator[Split]:
             engine = self._generator(policy, journal, f"features {iteration}")
             for part in parts(portion(prompts.scan(), iteration)):
-                yield Split(allocate(part, engine, self._principles, self._seed, iteration))
+                yield Split(allocate(part, engine, self._principles, self._seed, iteration, self.config.principles))
 
-        inputs = {"prompts": prompts.digest, "principles": self._principles.digest, **self._asked(policy, iteration)}
+        inputs = {"prompts": prompts.digest, **self._steered(), **self._asked(policy, iteration)}
         return self.folder.table(f"iterations/{iteration}/features", inputs, build, count="feature_source")
 
     def contrast(self, prompts: Stage, features: Stage, policy: ModelRef, iteration: int) -> Stage:
@@ -130,8 +129,7 @@ class Steps:
         inputs = {
             "prompts": prompts.digest,
             "features": features.digest,
-            "principles": self._principles.digest,
-            "source": config.source,
+            **self._steered(),
             **self._asked(policy, iteration),
         }
         return self.folder.table(f"iterations/{iteration}/contrast", inputs, build, count="principle_source")
@@ -162,9 +160,7 @@ class Steps:
         }
         return self.folder.table(f"iterations/{iteration}/triples", inputs, build)
 
-    def pairs(
-        self, prompts: Stage, policy: ModelRef, iteration: int, write: Writer, decides: Mapping[str, Any]
-    ) -> Stage:
+    def pairs(self, prompts: Stage, policy: ModelRef, iteration: int, write: Writer, decides: Facts) -> Stage:
         """Pairs made otherwise: `write` makes them of prompts, `decides` says what else changes them."""
 
         def build(journal: Journal) -> Iterator[Split]:
@@ -281,6 +277,11 @@ class Steps:
             "judges": [judge_fingerprint(judge, self.config.engine) for judge in self.config.judges],
             "seed": self._seed,
         }
+
+    def _steered(self) -> dict[str, Any]:
+        """The principles, and how they are used where it is not the usual way."""
+        how = self.config.principles.model_dump(mode="json", exclude={"set"}, exclude_defaults=True)
+        return {"principles": self._principles.digest, **how}
 
     def _scorer_block(self) -> EngineBlock | None:
         return scorer_block(self.config.engine, self.config.training.method != "none")

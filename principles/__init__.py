@@ -6,6 +6,17 @@ Template. docs/principles.md describes the format and how to write a set.
 
 from principles.literal import json_literal
 from principles.rendering import Template, template, template_of
-from principles.sets import Example, Feature, PrincipleSet, Side, load
+from principles.sets import TOGETHER, Example, Feature, PrincipleSet, Side, load
 
-__all__ = ["Example", "Feature", "PrincipleSet", "Side", "Template", "json_literal", "load", "template", "template_of"]
+__all__ = [
+    "TOGETHER",
+    "Example",
+    "Feature",
+    "PrincipleSet",
+    "Side",
+    "Template",
+    "json_literal",
+    "load",
+    "template",
+    "template_of",
+]

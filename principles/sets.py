@@ -12,6 +12,8 @@ from principles.files import dotted, locate, validated
 from principles.rendering import template
 
 _FOLDER = Path(__file__).parent
+TOGETHER = " + "
+"""Joins the names of features that steer a reply at once; no name may hold it."""
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, max_length=60, pattern=r"^\w[\w '&/-]*$")]
 """A word or a few: letters, digits, spaces, ' & / and -, since names are listed with commas."""
@@ -113,6 +115,10 @@ class PrincipleSet(Strict):
     def by_name(self) -> dict[str, Feature]:
         """Name to feature."""
         return {feature.name: feature for feature in self.features}
+
+    def at(self, names: str) -> tuple[Feature, ...]:
+        """The features whose names `names` joins with TOGETHER, in its order. Raises KeyError for an unknown one."""
+        return tuple(self.by_name[name] for name in names.split(TOGETHER))
 
     @cached_property
     def digest(self) -> str:

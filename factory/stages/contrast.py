@@ -1,6 +1,7 @@
 """Contrast: the feature of each prompt becomes two system messages, x+ and x-."""
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -10,7 +11,7 @@ from factory.engines.base import Completion, Generator, Request
 from factory.errors import ConfigError
 from factory.identity import Messages, draw
 from factory.schema import CONTRAST, conform
-from principles import Feature, PrincipleSet, Template, template
+from principles import TOGETHER, Feature, PrincipleSet, Side, Template, template
 
 _LINE = re.compile(r"(?i)^[*_\s]*(good|bad)(?: (?:principle|instruction))?[*_\s]*:[*_\s]*(.*\S)\s*$")
 _WORDS = range(8, 201)
@@ -42,27 +43,43 @@ def contrast(
     rows = features.select("prompt_id", "feature", "feature_source").sort("prompt_id").rows()
     written = {} if config.source == "set" else _written(prompts, rows, principles, engine, seed, iteration)
     for prompt_id, name, source in rows:
-        feature = _feature(principles, name)
+        chosen = _features(principles, name)
+        goods, bads = [one.good for one in chosen], [one.bad for one in chosen]
         own = written.get(prompt_id)
-        good, bad = own or Written(feature.good.principle, feature.bad.principle)
+        good, bad = own or Written(*("\n\n".join(side.principle for side in sides) for sides in (goods, bads)))
         records.append(
             {
                 "prompt_id": prompt_id,
                 "feature": name,
                 "feature_source": source,
                 "principle_source": "generated" if own else "set",
-                "system_good": frame.render(principle=good)[0]["content"],
-                "system_bad": frame.render(principle=bad)[0]["content"],
-                "adjective_good": feature.good.adjective,
-                "adjective_bad": feature.bad.adjective,
+                "system_good": frame.render(principle=closed(good, goods, config))[0]["content"],
+                "system_bad": frame.render(principle=closed(bad, bads, config))[0]["content"],
+                "adjective_good": TOGETHER.join(side.adjective for side in goods),
+                "adjective_bad": TOGETHER.join(side.adjective for side in bads),
             }
         )
     return conform(pl.DataFrame(records, schema=CONTRAST.dtypes), CONTRAST)
 
 
-def longest_written() -> str:
-    """A stand-in for the longest system message that a written principle can lead to."""
-    return template("contrast").render(principle=" ".join(["principle"] * _WORDS[-1]))[0]["content"]
+def closed(principle: str, sides: Sequence[Side], config: Principles) -> str:
+    """The principle, closed with the adjectives of its side where the configuration says so."""
+    words = " and ".join(side.adjective.lower() for side in sides)
+    return f"{principle}\n\nIn a word, let your reply be {words}." if config.adjective else principle
+
+
+def longest(principles: PrincipleSet, config: Principles) -> list[str]:
+    """System messages, or stand-ins for them, of which one is as long as any that the configuration can lead to."""
+    at_once = (2 if config.features == "both" else 1) + (config.beside == "appended" and bool(principles.beside))
+    frame, found = template("contrast"), [] if at_once > 1 or config.adjective else [*principles.system_messages()]
+    if not found:
+        for sides in ([one.good for one in principles.features], [one.bad for one in principles.features]):
+            most = sorted(sides, key=lambda side: -len(side.principle))[:at_once]
+            text = closed("\n\n".join(side.principle for side in most), most, config)
+            found.append(frame.render(principle=text)[0]["content"])
+    if config.source == "generated":
+        found.append(frame.render(principle=" ".join(["principle"] * _WORDS[-1]))[0]["content"])
+    return found
 
 
 def read_principles(answer: Completion) -> Written | None:
@@ -94,32 +111,37 @@ def _written(
     conversations = dict(prompts.select("prompt_id", "prompt").rows())
     frame = template("principles")
     requests = [
-        _request(frame, prompt_id, conversations[prompt_id], _feature(principles, name), seed, iteration)
+        _request(frame, prompt_id, conversations[prompt_id], _features(principles, name), seed, iteration)
         for prompt_id, name, _ in rows
     ]
     read = {answer.id.removeprefix("principle/"): read_principles(answer) for answer in engine.generate(requests)}
     return {prompt_id: both for prompt_id, both in read.items() if both is not None}
 
 
-def _request(frame: Template, prompt_id: str, prompt: Messages, feature: Feature, seed: int, iteration: int) -> Request:
+def _request(
+    frame: Template, prompt_id: str, prompt: Messages, features: Sequence[Feature], seed: int, iteration: int
+) -> Request:
+    name = " and ".join(one.name for one in features)
     messages = frame.render(
         prompt=prompt,
-        feature=feature.name,
-        meaning=feature.meaning,
-        good=feature.good.adjective.lower(),
-        bad=feature.bad.adjective.lower(),
+        feature=name,
+        meaning=" ".join(one.meaning for one in features),
+        good=" and ".join(one.good.adjective.lower() for one in features),
+        bad=" and ".join(one.bad.adjective.lower() for one in features),
     )
     return Request(
         id=f"principle/{prompt_id}",
         messages=messages,
         max_new_tokens=400,
         seed=draw(seed, "principle", prompt_id, iteration),
-        tags={"stage": "principle", "prompt_id": prompt_id, "feature": feature.name},
+        tags={"stage": "principle", "prompt_id": prompt_id, "feature": name},
     )
 
 
-def _feature(principles: PrincipleSet, name: str) -> Feature:
-    feature = principles.by_name.get(name)
-    if feature is None:
-        raise ConfigError(f"the feature {name} is not in the principle set {principles.name}; make the features anew")
-    return feature
+def _features(principles: PrincipleSet, names: str) -> tuple[Feature, ...]:
+    try:
+        return principles.at(names)
+    except KeyError as error:
+        raise ConfigError(
+            f"the feature {error.args[0]} is not in the principle set {principles.name}; make the features anew"
+        ) from error

@@ -6,17 +6,19 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from factory.config import Principles
 from factory.engines.base import Generator, Request
 from factory.identity import Messages, draw
 from factory.schema import FEATURES, conform
 from factory.views import Turns
-from principles import PrincipleSet, Template, template
+from principles import TOGETHER, PrincipleSet, Template, template
 
 _LABEL = re.compile(r"(?i)^[*_]*(?:[a-z]+[ -]){0,6}(?:features|qualities|names)(?:[ -][a-z]+){0,6}[*_]*:[*_]*")
 _ITEM = re.compile(r"^(?:\d+[.):]|[-*\u2022])\s+")
 _AROUND = " \t.;:!\"'`*_[]()\u201c\u201d"
 
 
+ONE_FEATURE = Principles()
 ALLOCATED, DRAWN, FALLBACK = "allocated", "drawn", "fallback"
 
 
@@ -28,14 +30,20 @@ class Drawn(NamedTuple):
 
 
 def allocate(
-    prompts: pl.DataFrame, engine: Generator, principles: PrincipleSet, seed: int, iteration: int
+    prompts: pl.DataFrame,
+    engine: Generator,
+    principles: PrincipleSet,
+    seed: int,
+    iteration: int,
+    config: Principles = ONE_FEATURE,
 ) -> pl.DataFrame:
     """The FEATURES table: one request per prompt, one feature drawn from those the policy named, two where it obeyed.
 
     `prompts` needs prompt_id and prompt. With the probabilities the set gives, a feature drawn beside the named ones
     takes their place. `feature_source` says how it came about: the policy named it (allocated), it was drawn beside
     them (drawn), or no answer named any, so that chance decided (fallback) and `allocated` is null. A set that offers
-    two features or fewer leaves nothing to ask: one of them is drawn, without a request.
+    two features or fewer leaves nothing to ask: one of them is drawn, without a request. Where `config` takes more
+    features than one, `feature` joins their names with TOGETHER.
     """
     ask = Question(principles) if asked_for(principles) else None
     rows = prompts.select("prompt_id", "prompt").rows()
@@ -46,7 +54,7 @@ def allocate(
         answer = answers.get(f"features/{prompt_id}")
         raw = answer.text if answer else None
         named = read_features(raw, principles)
-        chosen = draw_feature(named, principles, prompt_id, seed, iteration)
+        chosen = draw_feature(named, principles, prompt_id, seed, iteration, config)
         records.append(
             {
                 "prompt_id": prompt_id,
@@ -124,21 +132,38 @@ def _names(line: str) -> list[str]:
     return [name for part in split if (name := part.removeprefix(" and ").strip(_AROUND))]
 
 
-def draw_feature(named: list[str] | None, principles: PrincipleSet, prompt_id: str, seed: int, iteration: int) -> Drawn:
-    """One of the `named` features, or one drawn beside them with its own probability.
+def draw_feature(
+    named: list[str] | None,
+    principles: PrincipleSet,
+    prompt_id: str,
+    seed: int,
+    iteration: int,
+    config: Principles = ONE_FEATURE,
+) -> Drawn:
+    """One of the `named` features, or both, and one drawn beside them with its own probability, or that alone.
 
     Without a name (`named` None) any offered feature is as likely as another.
     """
-    coin = draw(seed, "beside", prompt_id, iteration) / 2**63
-    for feature in principles.beside:
-        assert feature.probability is not None
-        if coin < feature.probability:
-            return Drawn(feature.name, DRAWN)
-        coin -= feature.probability
+    beside = _beside(principles, draw(seed, "beside", prompt_id, iteration) / 2**63)
+    if beside is not None and config.beside == "instead":
+        return Drawn(beside, DRAWN)
+    extra = [] if beside is None else [beside]
+    if named and config.features == "both":
+        return Drawn(TOGETHER.join([*named[:2], *extra]), ALLOCATED)
     candidates = named or [feature.name for feature in principles.offered]
     feature_name = candidates[draw(seed, "feature", prompt_id, iteration) % len(candidates)]
     by_chance = FALLBACK if asked_for(principles) else DRAWN
-    return Drawn(feature_name, ALLOCATED if named else by_chance)
+    return Drawn(TOGETHER.join([feature_name, *extra]), ALLOCATED if named else by_chance)
+
+
+def _beside(principles: PrincipleSet, coin: float) -> str | None:
+    """The feature that a coin between 0 and 1 draws by its own probability."""
+    for feature in principles.beside:
+        assert feature.probability is not None
+        if coin < feature.probability:
+            return feature.name
+        coin -= feature.probability
+    return None
 
 
 def asked_for(principles: PrincipleSet) -> bool:

@@ -12,6 +12,7 @@ from factory.identity import draw, pair_id
 from factory.schema import CONTRAST, PAIRS, REJECTED, REPLIES, Split, conform
 from factory.views import views
 from filters.text import normalised
+from principles import TOGETHER
 from principles.leaks import find_leak, strip_label
 
 VIEW_OF = {"chosen": "good", "rejected": "bad", "original": "plain"}
@@ -96,7 +97,8 @@ _RECORD: dict[str, pl.DataType] = {
 
 def _record(row: Mapping[str, Any], k: int, answers: Mapping[str, Completion]) -> dict[str, Any]:
     """The k-th triple of a prompt: its replies without labels, and the first failure and leak found in it."""
-    adjectives = [word for word in (row["adjective_good"], row["adjective_bad"]) if word]
+    both = (row["adjective_good"], row["adjective_bad"])
+    adjectives = [word for side in both if side for word in side.split(TOGETHER)]
     record: dict[str, Any] = {"prompt_id": row["prompt_id"], "k": k, "failure": None, "leak": None}
     for reply, view in VIEW_OF.items():
         request_id = f"reply/{row['prompt_id']}/{view}/{k}"

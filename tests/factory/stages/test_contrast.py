@@ -11,7 +11,8 @@ from factory.engines.base import Completion
 from factory.errors import ConfigError
 from factory.identity import draw
 from factory.schema import CONTRAST, FEATURES, check, conform
-from factory.stages.contrast import Written, contrast, read_principles
+from factory.stages.contrast import Written, contrast, longest, read_principles
+from factory.stages.features import draw_feature
 from tests.answering import Answering, prompts_frame
 
 SSO = principles.load("sso")
@@ -149,3 +150,41 @@ def test_no_prompt_no_row():
     made = contrast(prompts_frame(), FEATURES.empty(), SSO, SET, None, 1, 1)
     check(made, CONTRAST)
     assert made.is_empty()
+
+
+def test_both_features_and_one_appended_steer_at_once_and_close_with_their_adjectives():
+    prompts = prompts_frame("a")
+    config = Principles(features="both", beside="appended", adjective=True)
+    made = contrast(prompts, features_frame(prompts, "Safety + Accuracy + Concision"), SSO, config, None, 1, 1)
+    (row,) = made.to_dicts()
+    for feature in SSO.at("Safety + Accuracy + Concision"):
+        assert feature.good.principle in row["system_good"]
+        assert feature.bad.principle in row["system_bad"]
+    assert "In a word, let your reply be safe and accurate and concise." in row["system_good"]
+    assert row["adjective_bad"] == "Unsafe + Inaccurate + Verbose"
+    assert max(len(text) for text in longest(SSO, config)) >= max(len(row["system_good"]), len(row["system_bad"]))
+
+
+def test_what_is_written_for_several_features_is_asked_for_in_one_question():
+    prompts = prompts_frame("a")
+    engine = Answering(lambda request: "no")
+    made = contrast(prompts, features_frame(prompts, "Safety + Accuracy"), SSO, GENERATED, engine, 1, 1)
+    assert engine.asked[0].tags["feature"] == "Safety and Accuracy"
+    assert "safe and accurate" in engine.asked[0].messages[-1]["content"] + engine.asked[0].messages[0]["content"]
+    assert made["principle_source"].item() == "set"
+
+
+@pytest.mark.parametrize("features", ["one", "both"])
+@pytest.mark.parametrize("beside", ["instead", "appended"])
+@pytest.mark.parametrize("adjective", [False, True])
+def test_no_message_is_longer_than_what_room_is_kept_for(features, beside, adjective):
+    config = Principles(features=features, beside=beside, adjective=adjective)
+    drawn = [draw_feature(["Safety", "Accuracy"], SSO, str(n), 1, 1, config) for n in range(60)]
+    prompts = prompts_frame(*map(str, range(60)))
+    made = contrast(prompts, features_frame(prompts, *(one.feature for one in drawn)), SSO, config, None, 1, 1)
+    room = max(len(text) for text in longest(SSO, config))
+    assert max(made["system_good"].str.len_chars().max(), made["system_bad"].str.len_chars().max()) <= room
+    names = {len(one.feature.split(" + ")) for one in drawn}
+    most = (2 if features == "both" else 1) + (beside == "appended")
+    assert max(names) == most
+    assert {one.source for one in drawn} == ({"allocated", "drawn"} if beside == "instead" else {"allocated"})
