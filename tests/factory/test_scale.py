@@ -181,7 +181,8 @@ def test_the_formulas_give_what_a_run_asks(run_dir: Path) -> None:
     shown_replies = mean(triples[f"tokens_{reply}"].mean() for reply in ("chosen", "rejected"))
     assert list(judge) == worked_out("each judge", R=shown_replies)
     scored = used(run_dir, "iterations/1/scores", "scores 1")
-    calls, read, _ = STAGES["scores"].work_out(letters | {"R": letters["R"] + 1})
+    read_by_sso = (3 * triples["tokens_chosen"] + 2 * triples["tokens_rejected"] + triples["tokens_original"]) / 6
+    calls, read, _ = STAGES["scores"].work_out(letters | {"R": read_by_sso.mean() + 1})
     replies_alone = read - STAGES["replies"].work_out(letters)[1]
     assert list(scored[:2]) == pytest.approx([calls * PROMPTS / 1000, replies_alone * PROMPTS / 1000])
 
