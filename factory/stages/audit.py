@@ -21,6 +21,8 @@ from filters.confounds import confounds, records
 from filters.votes import verdicts
 
 DECIDED = ("right", "unsure", "wrong")
+_FAR = 3.0
+"""Standard errors beyond which labelled pairs are told to differ from all: once in 370 random draws."""
 _GAP_BINS = 8
 """Bins of the table of length gaps."""
 
@@ -73,7 +75,7 @@ def report(
         together=_together(rows, judgments),
         estimate=estimated,
         measure=estimated.measure,
-        meaning=estimated.meaning(judge),
+        meaning=". ".join([estimated.meaning(judge), *_apart(rows)]),
         confounds=[Confound(**row) for row in records(confounds(pairs.lazy()))],
     )
 
@@ -181,6 +183,25 @@ def _estimate(rows: pl.DataFrame, judgments: pl.DataFrame, judge: str) -> Estima
     known = votes.join(rows.select("pair_id"), on="pair_id", how="semi")
     missing = silent.join(known, on="pair_id", how="anti")  # a pair nobody was asked about is one of those to estimate
     return Estimated(**estimate(pl.concat([known, missing]), labels)._asdict())
+
+
+def _apart(rows: pl.DataFrame) -> list[str]:
+    """A sentence where the judge's verdicts on labelled pairs are not those of a random part of all.
+
+    The mean verdict (right 1, wrong 0) is held against the mean of all at three standard errors, without replacement.
+    """
+    score = pl.col("verdict").replace_strict({"right": 1.0, "wrong": 0.0}, default=0.5)
+    known = rows.select(score=score, labelled=pl.col("gold").is_not_null())
+    n, m, spread = known.height, int(known["labelled"].sum()), known["score"].std()
+    if not 0 < m < n or not isinstance(spread, float) or not spread:
+        return []
+    part, whole = (float(some["score"].mean()) for some in (known.filter("labelled"), known))  # type: ignore[arg-type]
+    if abs(part - whole) <= _FAR * spread * (1 / m - 1 / n) ** 0.5:
+        return []
+    return [
+        f"The labelled pairs are not like all: the judge's mean verdict is {part:.2f} on them and {whole:.2f} on all;"
+        " they were hardly drawn at random, and then the interval does not hold"
+    ]
 
 
 def _together(rows: pl.DataFrame, judgments: pl.DataFrame) -> Together | None:

@@ -223,6 +223,19 @@ def test_without_labels_it_is_agreement_and_with_them_accuracy() -> None:
     assert "of all 25 pairs are labelled right, by 10 labels of people" in labelled.meaning
 
 
+def test_labels_of_pairs_that_were_picked_are_told() -> None:
+    """60 right and 40 wrong: the first 30 are all right, every third one is as all are."""
+    pairs = table([pair(number) for number in range(100)]).sort("pair_id")
+    votes = judged(["right"] * 60 + ["wrong"] * 40)
+    ids = [pair(number)["pair_id"] for number in range(100)]
+    for labelled, told in ((ids[:30], True), (ids[::3], False), (ids, False), ([], False)):
+        gold = pl.DataFrame(
+            {"pair_id": labelled, "gold": "chosen"}, schema=dict.fromkeys(("pair_id", "gold"), pl.String)
+        )
+        found = report(pairs, votes, "J", seed=1, gold=gold)
+        assert ("hardly drawn at random" in found.meaning) == told
+
+
 def test_judges_together() -> None:
     """Two copies of one judge are worth one; right and unsure pairs by the mean of all votes; one judge has none."""
     pairs = table([pair(number) for number in range(6)])
