@@ -30,5 +30,5 @@ def environment(**more: str) -> dict[str, str]:
 def run(launcher: str, module: str, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
     """Run to the end, whatever the end is."""
     return subprocess.run(
-        command(launcher, module, *arguments), env=environment(**more), capture_output=True, text=True, timeout=240
+        command(launcher, module, *arguments), env=environment(**more), capture_output=True, text=True
     )

@@ -58,7 +58,6 @@ def lines(text: str, varies: bool) -> list[str]:
     return [line.split()[0] for line in written] if varies else written
 
 
-@pytest.mark.timeout(900)
 def test_the_page_is_what_runs(tmp_path: Path) -> None:
     for step in steps(PAGE.read_text(encoding="utf-8")):
         printed = lines(run(step, tmp_path), step.varies)

@@ -34,7 +34,7 @@ def killed(arguments: list[str], server: Loopback, after: int) -> None:
     """Run until the server was asked so many more questions, and kill."""
     goal = len(server.asked) + after
     with subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.DEVNULL) as child:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 1800
         while len(server.asked) < goal and child.poll() is None and time.monotonic() < deadline:
             time.sleep(0.002)
         child.send_signal(signal.SIGKILL)

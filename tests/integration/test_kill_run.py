@@ -62,7 +62,7 @@ def tries(server: Loopback, least: int) -> int:
 def killed(arguments: list[str], server: Loopback, moment: int) -> None:
     """Run until `moment` different questions have been asked since the unbroken run, and kill."""
     with subprocess.Popen(arguments, cwd=ROOT, env=ENV, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as child:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 1800
         while tries(server, 1) - tries(server, 2) < moment and child.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         child.send_signal(signal.SIGKILL)

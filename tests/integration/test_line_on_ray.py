@@ -24,7 +24,6 @@ def quickstart(run: Path, *sets: str) -> dict[str, bytes]:
     return tables(run)
 
 
-@pytest.mark.timeout(600)
 def test_blocks_in_any_order(tmp_path: Path) -> None:
     here = quickstart(tmp_path / "here", "engine=scripted", "run.iterations=1")
     there = quickstart(

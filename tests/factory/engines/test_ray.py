@@ -75,7 +75,6 @@ def test_answers_and_scores_are_those_of_the_inner_engine(tmp_path):
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(300)
 def test_a_node_killed_in_the_middle_costs_its_blocks_only(monkeypatch):
     """The server counts what is asked: at most the blocks that one actor holds are asked again."""
     from ray.cluster_utils import Cluster

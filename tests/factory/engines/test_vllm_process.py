@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -116,9 +115,7 @@ def test_closing_ends_the_process_even_a_stubborn_one(ref, monkeypatch):
     for behaviour in (None, "stubborn"):
         model = engine(ref, behaviour)
         pid = model._process._child.group
-        began = time.monotonic()
         model.close()
-        assert time.monotonic() - began < 5
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
 

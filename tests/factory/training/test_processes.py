@@ -14,7 +14,7 @@ from tests.launching import command, environment
 from tests.launching import run as launched
 from tests.training_pairs import scored_pairs, tiny_policy
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 CONFIG = {
     "learning_rate": 1e-4,
     "max_grad_norm": 1e9,  # clipping would hide a wrong scale
@@ -71,7 +71,7 @@ def test_killed_by_the_system_it_goes_on_to_the_same_weights(given, tmp_path):
     run("alone", "tests.training_job", *given, str(tmp_path / "unbroken"), config)
     arguments = command("alone", "tests.training_job", *given, str(tmp_path / "killed"), config)
     process = subprocess.Popen(arguments, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 1800
     while not list((tmp_path / "killed").glob("checkpoint-*/trainer_state.json")):
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from tests.launching import run
 from tests.training_pairs import scored_pairs, tiny_policy
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 SETTINGS = {
     "method": "sso",
     "learning_rate": "1e-4",
