@@ -136,6 +136,7 @@ class Desk:
         hopeless = failure.kind in ("refused", "fatal")
         if hopeless or patience.over(failure, self._clock.now(), self._heard):
             raise self._failed(failure.message) from cause
+        patience.tell(failure, self._clock.now(), self._place.shown)
         patience.tries += failure.retry_after is None
         self._clock.wait(failure.retry_after or backoff(patience.tries))
 

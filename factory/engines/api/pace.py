@@ -1,6 +1,7 @@
 """How fast to ask: concurrency that grows while answers come and halves on trouble, ceilings, and when to give up."""
 
 import asyncio
+import logging
 import time
 from typing import NamedTuple, Protocol
 
@@ -11,12 +12,17 @@ from factory.errors import EngineError
 
 START = 8
 """Requests in flight to begin with."""
-UNHEARD_SECONDS = 5.0
-"""Patience with a server that cannot be reached and never answered: most likely its address is wrong."""
+UNHEARD_SECONDS = {"unreachable": 5.0, "broken": 120.0}
+"""Patience with a server that never answered: most likely its address is wrong, or it is no such server."""
+SAY_SECONDS = 20.0
+"""Trouble that lasts longer is told."""
 CULPRITS = 5
 """Failures that a prompt may have caused count as the server's only when this many prompts had them."""
 BACKOFF, LONGEST_BACKOFF = 0.5, 60.0
 """First wait, seconds, and the longest it doubles up to."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class Clock(Protocol):
@@ -58,6 +64,7 @@ class Patience:
 
     def __init__(self, block: OpenaiEngine, began: float) -> None:
         self._seconds, self._began = block.patience * 60, began
+        self._told = False
         self.tries = 0
         """Failures after which the server did not say when to come back."""
 
@@ -66,8 +73,19 @@ class Patience:
 
         A longer wait that the server itself asked for is waited once: the failure after it ends it.
         """
-        unheard = failure.kind == "unreachable" and not heard
-        return now - self._began >= (min(self._seconds, UNHEARD_SECONDS) if unheard else self._seconds)
+        most = self._seconds if heard else min(self._seconds, UNHEARD_SECONDS.get(failure.kind, self._seconds))
+        return now - self._began >= most
+
+    def tell(self, failure: Failure, now: float, place: str) -> None:
+        """Once, when trouble lasts."""
+        if not self._told and now - self._began >= SAY_SECONDS:
+            self._told = True
+            _log.warning(
+                "%s gives no answer (%s); it is asked on for up to %g minutes (engine.patience)",
+                place,
+                failure.message,
+                self._seconds / 60,
+            )
 
     def lasted(self, now: float) -> str:
         """How long there was no answer, in words."""
@@ -156,6 +174,7 @@ class Pacer:
         patience.tries += failure.retry_after is None
         if failure.retry_after is None and (patience.tries > 1 or failure.kind != "broken"):
             self._pause(backoff(patience.tries))
+        patience.tell(failure, self._clock.now(), self._place)
         self._give_up(failure, patience)
 
     def _release(self, ticket: Ticket, failure: Failure) -> None:

@@ -273,13 +273,28 @@ def test_circuit_breaker_ends_the_stage_with_what_it_has() -> None:
         (loopback.CRASH, 300.0),
     ],
 )
-def test_a_server_that_comes_back_in_time_costs_nothing_however_it_says_so(wire: Wire, seconds: float) -> None:
-    """However many tries that takes, all rows arrive, and soon after the server is back."""
+def test_a_server_that_comes_back_in_time_costs_nothing_however_it_says_so(
+    wire: Wire, seconds: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many tries that takes, all rows arrive, and soon after the server is back. It is told once."""
     clock = FakeClock()
-    with Loopback(faults=lambda seen: wire if clock.time < seconds else None) as server:
+    with Loopback(faults=lambda seen: wire if clock.time < seconds and seen.number else None) as server:
         found = ask(server, some(20), clock=clock)
     assert [done.error for done in found] == [None] * 20
     assert seconds <= clock.time <= 2 * seconds + 60
+    told = [record for record in caplog.records if "gives no answer" in record.message]
+    assert len(told) <= 1
+    assert told or seconds <= 30
+
+
+def test_a_server_that_has_never_answered_well_is_given_up_sooner() -> None:
+    clock = FakeClock()
+    with (
+        Loopback(faults=lambda seen: loopback.HALF) as server,
+        pytest.raises(EngineError, match="the answer is broken"),
+    ):
+        ask(server, some(20), clock=clock)
+    assert 120 <= clock.time <= 240
 
 
 def test_a_wait_longer_than_patience_is_waited_once() -> None:
