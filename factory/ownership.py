@@ -252,6 +252,8 @@ def require_apart(out: Path, inputs: Iterable[str | Path]) -> None:
 
 def _ways_to(path: str | Path) -> set[Path]:
     """A path as it was given, and with links followed."""
+    if "\0" in str(path):  # whoever opens it says that it is no path
+        return set()
     return {Path(path).absolute(), Path(os.path.realpath(path))}
 
 
@@ -290,5 +292,5 @@ def was_held(root: Path) -> bool:
     """Whether a process of the factory's has ever held the lock of `root`."""
     try:
         return _HOLDER.fullmatch((root / _LOCK).read_text(encoding="utf-8", errors="replace")) is not None
-    except OSError:
+    except (OSError, ValueError):
         return False

@@ -56,7 +56,19 @@ GROUND = (
 )
 """What every floor may import: the vocabulary."""
 
-HEAVY = ("torch", "transformers", "vllm", "openai", "datasets", "ray", "trl", "matplotlib", "pandas", "scipy")
+HEAVY = (
+    "torch",
+    "transformers",
+    "vllm",
+    "openai",
+    "datasets",
+    "ray",
+    "trl",
+    "matplotlib",
+    "pandas",
+    "scipy",
+    "genai_prices",
+)
 
 SOURCES = [path for folder in ("factory", "filters", "principles") for path in sorted((ROOT / folder).rglob("*.py"))]
 

@@ -18,7 +18,7 @@ from factory.strict import Strict
 
 _CENT = 1e-6
 """Less money than this is rounding."""
-LOST = "checks, and answers failed, lost or unused"
+LOST = "checks and lost answers"
 """Money beside the answers in use: the questions of `check`, what came amiss, what was under way at a kill, answers to
 earlier settings."""
 

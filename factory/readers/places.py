@@ -15,6 +15,8 @@ def places(inputs: PairsLike | Sequence[PairsLike], *, table: str = KEPT) -> lis
 
 
 def _of(given: str | Path, table: str) -> Iterator[Path]:
+    if not str(given):  # whoever reads it says that it is no path
+        return
     path = Path(given)
     if not path.is_dir():
         yield path

@@ -126,7 +126,7 @@ def test_an_engines_own_bound_outlives_the_engine(tmp_path: Path) -> None:
     """Opened again for another stage, or by the same command, it goes on from what it had spent."""
     with Loopback(speak) as server:
         for _ in range(2):
-            with pytest.raises(EngineError, match=r"^max_cost is reached"):
+            with pytest.raises(EngineError, match=r"^engine\.max_cost is reached: .* raise engine\.max_cost"):
                 factory.run(config(tmp_path, server, engine={"max_cost": 2000.0}))
             by_model = {name: [s.body for s in server.asked if s.body["model"] == name] for name in ("writer", "J")}
             assert all(bill(bodies) <= 2000 for bodies in by_model.values())

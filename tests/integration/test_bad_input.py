@@ -12,7 +12,7 @@ from factory.cli import main
 from tests.bad_data import ELSEWHERE, PAIRS, PROMPTS, Case, Refused, Taken
 from tests.bad_settings import CONFIGS, FILTERS, JUDGES, OPTIONS, PRINCIPLES, VOTES, lay
 
-LEFT = {".lock", ".fingerprint", "config.yaml", "run.json"}
+LEFT = {".lock", ".fingerprint", ".sso-factory.json", "config.yaml", "run.json"}
 """What a command that was refused at the door may leave in its folder: its lock, and what it was asked to do."""
 
 

@@ -78,7 +78,8 @@ class Spending:
 
     def accounts(self, name: str, most: float | None) -> tuple[Account, ...]:
         """What an engine is charged to: the folder's account, and its own, called `name`."""
-        return self._account(RUN, "run.max_cost", self._most), self._account(name[:_NAME], "max_cost", most)
+        key = "engine.max_cost" if name == ENGINE else f"max_cost of {name}"
+        return self._account(RUN, "run.max_cost", self._most), self._account(name[:_NAME], key, most)
 
     def close(self) -> None:
         """Let go of the file."""
