@@ -29,14 +29,27 @@ class Leak(Filter):
     def measures(self) -> dict[str, pl.Expr]:
         """Whether each reply leaks."""
         words = {*self.adjectives, *(word for name in self.principles for word in adjectives_of(name))}
-        pattern = leak_pattern(words) if words else r"^\z.^"
-        return {f"leaks_{reply}": pl.col(reply).str.contains(pattern) for reply in self.replies}
+        return {f"leaks_{reply}": leaks(pl.col(reply), frozenset(words)) for reply in self.replies}
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """`chosen_leak`, `rejected_leak` or `both_leak`."""
         never = pl.lit(False)
         seen = {reply: pl.col(f"leaks_{reply}") for reply in self.replies}
         return rows.with_columns(reason=either_reply(seen.get("chosen", never), seen.get("rejected", never), "leak"))
+
+
+def leaks(text: pl.Expr, adjectives: frozenset[str]) -> pl.Expr:
+    """Whether each text speaks of its own adjective. Only those that hold one at all are looked at closely."""
+    if not adjectives:
+        return text.is_null() & text.is_not_null()
+    pattern, any_of = leak_pattern(adjectives), f"(?i){_any_of(adjectives)}"
+
+    def look(texts: pl.Series) -> pl.Series:
+        holds = texts.str.contains(any_of)
+        places = holds.arg_true()
+        return holds.scatter(places, texts.gather(places).str.contains(pattern)) if len(places) else holds
+
+    return text.map_batches(look, return_dtype=pl.Boolean, is_elementwise=True)
 
 
 def adjectives_of(name_or_path: str) -> list[str]:

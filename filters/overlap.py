@@ -24,6 +24,8 @@ _BATCH = 10_000
 _SIEVE = 32
 """Bits of a sieve for each hash in it."""
 
+_AGAIN = np.uint64(0xBF58476D1CE4E5B9)
+
 Text = tuple[str, ...]
 
 
@@ -53,19 +55,28 @@ class Grams:
         self._keys = keys
         self._shift = np.uint64(64 - max(13, int(_SIEVE * len(keys)).bit_length() - 1))
         self._sieve = np.zeros(1 << int(61 - self._shift), dtype=np.uint8)
-        slots = keys >> self._shift
-        np.bitwise_or.at(self._sieve, slots >> np.uint64(3), np.uint8(1) << (slots & np.uint64(7)).astype(np.uint8))
+        for slots in self._slots(keys >> self._below << self._below):
+            np.bitwise_or.at(self._sieve, slots >> np.uint64(3), np.uint8(1) << (slots & np.uint64(7)).astype(np.uint8))
 
     def held(self, hashes: Hashes) -> Ints:
         """Positions of those hashes that are among these."""
-        slots = hashes >> self._shift
-        bits = self._sieve[slots >> np.uint64(3)] >> (slots & np.uint64(7)).astype(np.uint8)
-        maybe = np.flatnonzero(bits & 1)
+        hashes = hashes >> self._below << self._below
+        maybe = np.flatnonzero(self._sifted(hashes >> self._shift))
+        maybe = maybe[self._sifted(self._slots(hashes[maybe])[1])]
         wanted = hashes[maybe] >> self._below
         places = np.searchsorted(self._keys, wanted << self._below)
         there = places < len(self._keys)
         there[there] = self._keys[places[there]] >> self._below == wanted[there]
         return np.asarray(maybe[there])
+
+    def _slots(self, hashes: Hashes) -> tuple[Hashes, Hashes]:
+        """The two bits of the sieve that are set for each hash."""
+        return hashes >> self._shift, hashes * _AGAIN >> self._shift
+
+    def _sifted(self, slots: Hashes) -> NDArray[np.bool_]:
+        """Whether the bit is set."""
+        bits = self._sieve[slots >> np.uint64(3)] >> (slots & np.uint64(7)).astype(np.uint8)
+        return np.asarray((bits & 1).astype(bool))
 
     def items(self, hashes: Hashes) -> list[int]:
         """The prompts with any of these hashes, in order."""

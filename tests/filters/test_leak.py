@@ -1,8 +1,9 @@
 import re
 
+import polars as pl
 import pytest
 
-from filters.leak import label_pattern
+from filters.leak import label_pattern, leak_pattern, leaks
 from tests.filters.table import row, run, table
 
 LEAKS = [
@@ -46,3 +47,13 @@ def test_label_can_be_cut():
     pattern = label_pattern(["Engaging", "Dull"])
     assert re.sub(pattern, "", "**Engaging response:** Once") == "Once"
     assert re.sub(pattern, "", "Once engaging response: twice") == "Once engaging response: twice"
+
+
+def test_looking_closely_where_an_adjective_stands_finds_what_the_pattern_finds():
+    words = frozenset({"dull", "engaging"})
+    texts = ["Dull answer: no", "as a DULL assistant", "dull", "an answer", "", None, "Here is an engaging reply"]
+    frame = pl.DataFrame({"text": pl.Series(texts)})
+    found = frame.select(leaks(pl.col("text"), words)).to_series()
+    assert found.to_list() == frame["text"].str.contains(leak_pattern(words)).to_list()
+    assert found.to_list() == [True, True, False, False, False, None, True]
+    assert not frame.select(leaks(pl.col("text"), frozenset())).to_series().any()
