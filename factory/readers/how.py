@@ -1,6 +1,6 @@
 """How a user wants inputs to be read, where their names do not say it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple, TypedDict
 
 from factory.errors import ConfigError, InputError
@@ -24,6 +24,11 @@ class How(NamedTuple):
     pairs: str = PAIRINGS[0]
     skip_unreadable: bool = False
     """Leave out files that cannot be read, with a warning."""
+
+    def beside(self, named: Mapping[str, str], there: Collection[str]) -> "How":
+        """With what a file beside the data says of its columns, which the user's own word wins over."""
+        told = {role: name for role, name in named.items() if name in there and name not in self.columns.values()}
+        return self._replace(columns={**told, **self.columns})
 
     def fingerprint(self) -> dict[str, object]:
         """What of it changes the pairs, for the inputs of a stage; nothing where it is as it comes."""

@@ -1,6 +1,6 @@
 """What opening an input gives, before anything is known of its meaning."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -21,6 +21,8 @@ class Opened(NamedTuple):
     """What `source` becomes where a row has none."""
     frames: tuple[pl.LazyFrame, ...]
     unread: pl.DataFrame = pl.DataFrame(schema=UNREAD)
+    named: Mapping[str, str] = {}
+    """Role to column, where a file beside it says so."""
     in_memory: bool = True
     """False for a file that is read bit by bit as it is needed."""
 

@@ -72,7 +72,9 @@ def load_pairs(inputs: PairsLike | Sequence[PairsLike], source: str | None = Non
 
 
 def _read(opened: Opened, source: str | None, how: How) -> Iterator[_Part]:
-    require_columns(how, {name for frame in opened.frames for name in frame.collect_schema()}, opened.where)
+    there = {name for frame in opened.frames for name in frame.collect_schema()}
+    how = how.beside(opened.named, there)
+    require_columns(how, there, opened.where)
     claims = [claim for frame in opened.frames for claim in claimed(frame, how)]
     if not any(claim.layout for claim in claims):
         raise InputError(no_layout(opened, how))

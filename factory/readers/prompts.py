@@ -72,7 +72,9 @@ def _without_echo(prompts: pl.DataFrame) -> pl.DataFrame:
 
 
 def _read(opened: Opened, how: How) -> Iterator[Split]:
-    require_columns(how, {name for frame in opened.frames for name in frame.collect_schema()}, opened.where)
+    there = {name for frame in opened.frames for name in frame.collect_schema()}
+    how = how.beside(opened.named, there)
+    require_columns(how, there, opened.where)
     claims = [claim for frame in opened.frames for claim in claimed(frame, how)]
     if not any(claim.layout or _asked(claim.columns) for claim in claims):
         wanted = "prompt, instruction, question, query, messages, conversations or turns"

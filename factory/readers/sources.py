@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 import polars as pl
 
 from factory.errors import FactoryError, InputError, MissingExtraError, first_line
+from factory.readers.beside import columns_beside
 from factory.readers.files import open_file, stem_of, suffix_kind
 from factory.readers.followers import free
 from factory.readers.opened import Opened, naming
@@ -56,6 +57,8 @@ class Found(NamedTuple):
     path: Path | None = None
     named: bool = True
     """False for a file that was found in a folder."""
+    named_columns: Mapping[str, str] = {}
+    """Role to column, where a file beside it says so."""
     frame: pl.LazyFrame | None = None
     in_memory: bool = True
 
@@ -87,7 +90,9 @@ def open_inputs(
 def _opened(found: Found) -> Opened | None:
     if found.path is not None:
         opened = open_file(found.path, found.where, named=found.named)
-        return opened and opened._replace(stem=found.stem, frames=tuple(map(_apart, opened.frames)))
+        return opened and opened._replace(
+            stem=found.stem, frames=tuple(map(_apart, opened.frames)), named=found.named_columns
+        )
     frame = pl.LazyFrame() if found.frame is None else found.frame
     return Opened(found.where, found.stem, (_apart(frame),), in_memory=found.in_memory)
 
@@ -145,7 +150,8 @@ def _in_folder(folder: Path, table: str) -> list[Found]:
     data = [path for path in paths if suffix_kind(path) != "lines"] or paths
     if not data:
         raise _nothing(folder)
-    return [Found(str(path), stem_of(path), path, named=False) for path in data]
+    said = columns_beside(folder)
+    return [Found(str(path), stem_of(path), path, named=False, named_columns=said.get(path.name, {})) for path in data]
 
 
 def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:

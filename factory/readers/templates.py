@@ -56,7 +56,9 @@ END_MARKERS = (
 )
 MARKERS = (*(template.marker for template in TEMPLATES), *END_MARKERS)
 """What a text holds that has been through a chat template."""
-_LAST = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>")
+_LAST = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|endoftext|>", "</s>")
+SUSPECT = tuple(dict.fromkeys((*MARKERS, *_LAST)))
+"""What a text holds that has, or may have, been through a chat template."""
 
 
 def marker_in(text: str) -> str | None:
@@ -81,7 +83,8 @@ def without_end(text: str) -> str:
     """A reply without the end token after it."""
     stripped = text.rstrip()
     end = next((end for end in _LAST if stripped.endswith(end)), None)
-    return text if end is None or text.count(end) > 1 else stripped.removesuffix(end).rstrip()
+    within = end is None or text.count(end) > 1 or (end == "</s>" and "<s>" in text)  # struck-out text ends so, too
+    return text if within or end is None else stripped.removesuffix(end).rstrip()
 
 
 def _split(body: str, template: Template) -> list[dict[str, str | None]] | None:

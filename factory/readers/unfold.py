@@ -12,7 +12,7 @@ import polars as pl
 from factory.readers.messages import is_text
 from factory.readers.names import ASKED, NAMES, SPOKEN, Columns
 from factory.readers.records import DTYPES, Value, column, value_of
-from factory.readers.templates import MARKERS, marker_in, turns_in, without_end
+from factory.readers.templates import SUSPECT, marker_in, turns_in, without_end
 from factory.schema import MESSAGES, PAIRS
 
 _HOLDING: Mapping[str, tuple[str, ...]] = {
@@ -77,7 +77,7 @@ def _screened(frame: pl.LazyFrame, names: Sequence[str], columns: Columns) -> tu
 
 
 def _may_be_more(text: pl.Expr) -> pl.Expr:
-    return (text.str.contains(_OPENS) | text.str.contains_any(list(MARKERS))).fill_null(value=False)
+    return (text.str.contains(_OPENS) | text.str.contains_any(list(SUSPECT))).fill_null(value=False)
 
 
 def content_key(chosen: str, rejected: str) -> pl.Expr:
@@ -103,7 +103,9 @@ def _cell(name: str, text: str | None) -> _Cell:
             return _Cell(found.kind, found.value)
     marker = marker_in(text)
     if marker is None:
-        return _Cell(None, text)
+        bare = without_end(text) if name in _REPLIES else text
+        end = text.rstrip().removeprefix(bare).strip()
+        return _Cell(None, text) if bare == text else _Cell(f"text {end}", bare)
     return _templated(name, text, marker)
 
 

@@ -152,6 +152,12 @@ def test_whole_conversations_in_a_chat_template(tmp_path):
     assert [(row["prompt"], row["chosen"], row["rejected"]) for row in kept] == [([SYSTEM, HI], "Tin.", "Wood.")]
 
 
+def test_an_end_token_is_taken_off_a_reply_but_not_off_what_is_struck_out(tmp_path):
+    row = {"prompt": "<s>[INST] Hi [/INST]", "chosen": " Tin. </s>", "rejected": "<s>Tin</s>"}
+    ((pair,), _) = read(tmp_path, row)
+    assert (pair["prompt"], pair["chosen"].strip(), pair["rejected"]) == ([HI], "Tin.", "<s>Tin</s>")
+
+
 def test_a_text_that_speaks_of_a_template_is_left_as_it_is(tmp_path):
     text = "What does <|im_start|> mean?"
     kept, _ = read(tmp_path, {"prompt": text, **REPLIES})

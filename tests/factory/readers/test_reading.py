@@ -191,6 +191,19 @@ def test_one_strange_file_among_good_ones(tmp_path):
         read_pairs(tmp_path / "b.jsonl", how=How(skip_unreadable=True))
 
 
+def test_what_dataset_info_says_of_the_files_beside_it(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps([{"ask": "Hi", "good": "a", "bad": "b"}]))
+    columns = {"prompt": "ask", "chosen": "good", "rejected": "bad", "system": "absent"}
+    info = {"mine": {"file_name": "a.json", "ranking": True, "columns": columns}, "other": {"hf_hub_url": "x/y"}}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(info))
+    found = read_pairs(tmp_path)
+    assert found.kept.collect().select("chosen", "rejected").rows() == [("a", "b")]
+    assert only(found).columns["prompt"] == ("ask",)
+    (tmp_path / "dataset_info.json").write_text("[")
+    with pytest.raises(InputError, match=r"a\.json: no pairs can be read"):
+        read_pairs(tmp_path)
+
+
 def test_a_layout_of_another_package(monkeypatch):
     other = LAYOUTS["plain"].__class__(**{**vars(LAYOUTS["plain"]), "name": "theirs"})
 
