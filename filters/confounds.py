@@ -18,8 +18,8 @@ from filters.coin import toss_expr
 from filters.languages import language
 from filters.refusal import Refusal
 
-SAMPLE = 100_000
-"""Pairs that are looked at, drawn by their ids; more would only narrow intervals that are within a percent already."""
+SAMPLE = 50_000
+"""Pairs that are looked at, drawn by their ids; more would only narrow intervals of at most about one point."""
 _CONFIDENCE = 0.95
 _COMMON, _LEAST = 20, 10
 """Values of a kind (first words, languages) that are compared: the commonest in all replies, if these many have one."""
