@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Training and generation on one GPU, in at most six minutes, without network or gated model: the model is a randomly
+# initialised Llama of about 1.2B parameters. Needs torch, transformers, accelerate and peft; what else is missing is
+# installed from wheels (WHEELS, a folder) where there is one. Prints a table; OUT takes it as Markdown.
+#
+#   benchmarks/gpu.sh                 on a GPU
+#   SIZE=tiny benchmarks/gpu.sh       whether it runs, anywhere
+#
+# Prepared, and so far run with SIZE=tiny on a CPU alone: no number of it stands in the docs yet.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+if [ -n "${WHEELS:-}" ]; then
+  python -m pip install --quiet --no-index --find-links "$WHEELS" trl datasets polars pydantic pyyaml click openai
+fi
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+out="${OUT:-gpu.md}"
+: > "$out"
+for what in trl exact sampled generation; do
+  timeout 150 python benchmarks/gpu.py "$what" --size "${SIZE:-1b}" | tee -a "$out"
+done
