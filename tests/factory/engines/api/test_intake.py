@@ -350,6 +350,11 @@ def test_an_answer_beyond_the_cap_fails_alone(status: int, zipped: bool) -> None
     assert ("the answer is larger than 1 MB (engine.max_answer_mb)" in failed.error) == (status == 200)
 
 
+def test_an_exception_of_the_client_brings_no_secret() -> None:
+    place = Place(OpenaiEngine(base_url=f"http://someone:{PASSWORD}@host.example"), ModelRef("m"))
+    assert place.failure(RuntimeError(f"illegal status line {KEY} {PASSWORD}")).message.count("***") == 2
+
+
 def test_lines_of_a_file_come_whole_and_bounded() -> None:
     assert list(lines([b"ab", b"c\nd", b"ef", b"\n\ngh\n", b"i"], 3)) == [b"abc", b"def", b"", b"gh", b"i"]
     assert list(lines([b"ab", b"cd\ne", b"f\n", b"long line", b" that goes on"], 3)) == [b"ef"]
