@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -70,6 +71,10 @@ class _Size(NamedTuple):
     further: int
     """Those that wait for further rounds."""
 
+    def part(self, sample: int | None) -> int | None:
+        """What of a sample of kept pairs falls to the sampled prompts, whose counts are scaled to all of them."""
+        return None if sample is None or not self.first else ceil(sample * self.sampled / self.first)
+
 
 def plan(
     config: Config | Mapping[str, Any] | str | Path, run_dir: str | Path | None = None, *, until: str | None = None
@@ -96,7 +101,8 @@ def plan(
     few = asked.model_copy(
         update={"limit": size.sampled, "per_round": each and max(1, round(each * size.sampled / first))}
     )
-    counted = config.model_copy(update={"engine": ScriptedEngine(), "prompts": few})
+    judges = [one.model_copy(update={"kept_sample": size.part(one.kept_sample)}) for one in config.judges]
+    counted = config.model_copy(update={"engine": ScriptedEngine(), "prompts": few, "judges": judges})
     with TemporaryDirectory() as folder, _CountingRoom(config) as room:
         with open_run(Path(folder), Silent(), until="filter" if judged else last) as store, suppress(StageReachedError):
             the_line(Steps(counted, store, room))

@@ -244,6 +244,28 @@ def _asked(
     return asked.filter(pl.col("order").list.len() > 0).explode("order")
 
 
+def masks(judgments: pl.LazyFrame | pl.DataFrame) -> pl.LazyFrame:
+    """[pair_id, judge, mask]: all that a judge said of a pair, in a number that only this module reads."""
+    return judgments.lazy().group_by("pair_id", "judge").agg(mask=_bits().bitwise_or())
+
+
+class Tally(NamedTuple):
+    """Pairs of a judge that are alike in its votes."""
+
+    first: int
+    """Position in ORDERS of the order that is asked first."""
+    votes: tuple[Vote, Vote]
+    """One per order, in that of ORDERS."""
+    pairs: int
+
+
+def tallies(masked: pl.DataFrame, judge: str) -> list[Tally]:
+    """The judge's pairs, counted; `masked` as `masks`."""
+    mine = masked.lazy().filter(pl.col("judge") == judge)
+    counts = mine.group_by(_first(judge).alias("first"), "mask").len().sort("first", "mask").collect()
+    return [Tally(first, (_state(mask, 0), _state(mask, 1)), n) for first, mask, n in counts.iter_rows()]
+
+
 def verdicts(judgments: pl.LazyFrame | pl.DataFrame) -> pl.LazyFrame:
     """[pair_id, judge, verdict]: what each judge's two votes say, for audits and reports.
 
@@ -251,8 +273,8 @@ def verdicts(judgments: pl.LazyFrame | pl.DataFrame) -> pl.LazyFrame:
     one order was asked.
     """
     table = [_verdict(_state(mask, 0), _state(mask, 1)) for mask in _MASKS]
-    mask = _bits().bitwise_or().replace_strict(list(_MASKS), table, return_dtype=pl.String)
-    return judgments.lazy().group_by("pair_id", "judge").agg(verdict=mask)
+    verdict = pl.col("mask").replace_strict(list(_MASKS), table, return_dtype=pl.Enum([*VERDICTS])).cast(pl.String)
+    return masks(judgments).select("pair_id", "judge", verdict=verdict)
 
 
 def _verdict(first: Vote, second: Vote) -> str:

@@ -28,6 +28,7 @@ from factory.store import Workspace, open_run, write_json
 from filters.base import Filter
 from filters.funnel import Funnel, run_funnel
 from filters.judge_agrees import JudgeAgrees
+from filters.votes import verdicts
 
 FILTERED = ("kept.parquet", "rejected.parquet", "judgments.parquet", "funnel.json")
 """What the stage leaves."""
@@ -132,8 +133,9 @@ def _told(out: Path, votes: pl.DataFrame, panel: Sequence[PanelMember], seed: in
     """What funnel.json says of judges and kept pairs; asks for the votes on the sample, and writes all votes."""
     kept, rejected = (pl.scan_parquet(out / f"{name}.parquet") for name in ("kept", "rejected"))
     dropped = rejected.filter(pl.col("filter") == JudgeAgrees.name).select("pair_id").collect()["pair_id"]
-    known = quality.known(votes, dropped)
-    judged = quality.judge_kept(kept, votes, panel, seed)
+    said = verdicts(votes).collect(engine="streaming")
+    known = quality.known(said, dropped)
+    judged = quality.judge_kept(kept, votes, said, panel, seed)
     judged.judgments.write_parquet(out / "judgments.parquet")
     policies = kept.select("policy").unique().collect()["policy"].to_list() if panel else []
     authors = [member.config.name for member in panel if wrote(member.config, policies)]

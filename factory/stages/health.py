@@ -1,18 +1,21 @@
 """Whether a judge judges: what its votes lean to beside the replies, told from the votes alone."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 import polars as pl
 
-from factory.schema import ORDERS
 from factory.statistics.shares import coin_p_value, ratio
 from factory.strict import Strict
-from filters.votes import first_order_expr
+from filters.votes import Tally, first_order_expr, masks, tallies
 
 ALPHA = 0.01
 """A share of first slots that a coin would show less often than this is no coin's."""
 DECIDES = 0.75
 """From this share of votes for one slot on, at least half of all verdicts turn with the order (2 * 0.75 - 1)."""
+_READ = ("chosen", "rejected")
+_TO_FIRST = ("chosen", "rejected")
+"""Votes in the two orders that both went to the reply shown first."""
 
 
 class Health(Strict):
@@ -92,8 +95,8 @@ def health(judgments: pl.DataFrame, lengths: pl.DataFrame | None = None, authors
     `lengths`: pair_id and the lengths of chosen and rejected, of any pairs; `authors`: judges that wrote replies.
     The order of rows means nothing.
     """
-    names = sorted(judgments["judge"].unique())
-    return [_one(name, judgments.filter(pl.col("judge") == name), lengths, name in authors) for name in names]
+    masked = masks(judgments).collect(engine="streaming")
+    return [_one(name, judgments, masked, lengths, name in authors) for name in sorted(masked["judge"].unique())]
 
 
 def warnings(judges: Sequence[Health]) -> list[str]:
@@ -108,46 +111,53 @@ def sizes(pairs: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def first_votes(votes: pl.DataFrame, judge: str) -> pl.DataFrame:
-    """[pair_id, order, vote, slot] of a judge's readable votes that were asked first, one per pair."""
+    """[pair_id, order, vote] of a judge's readable votes that were asked first, one per pair."""
     readable = votes.filter(pl.col("vote").is_not_null()).select("pair_id", "order", "vote")
     asked_first = readable.filter(pl.col("order") == first_order_expr(judge))
-    return with_slot(asked_first.unique("pair_id", keep="first", maintain_order=True))
+    return asked_first.unique("pair_id", keep="first", maintain_order=True)
 
 
-def with_slot(votes: pl.DataFrame) -> pl.DataFrame:
-    """`votes` with `slot`, true where the vote went to the reply shown first."""
-    return votes.with_columns(slot=(pl.col("order") == ORDERS[0]) == (pl.col("vote") == "chosen"))
-
-
-def _one(judge: str, votes: pl.DataFrame, lengths: pl.DataFrame | None, wrote: bool) -> Health:
-    first = first_votes(votes, judge)
-    slots = int(first["slot"].sum())
-    readable = with_slot(votes.filter(pl.col("vote").is_not_null()))
-    by_pair = readable.group_by("pair_id").agg(
-        orders=pl.col("order").n_unique(), turned=pl.col("vote").n_unique() > 1, to_first=pl.col("slot").all()
-    )
-    both = by_pair.filter(pl.col("orders") == len(ORDERS))
-    turned = both.filter("turned")
-    to_first = int(turned["to_first"].sum())
+def _one(
+    judge: str, judgments: pl.DataFrame, masked: pl.DataFrame, lengths: pl.DataFrame | None, wrote: bool
+) -> Health:
+    votes = judgments.filter(pl.col("judge") == judge)
+    counts: Counter[str] = Counter()
+    for tally in tallies(masked, judge):
+        _count(tally, counts)
     unequal = longer = None
     if lengths is not None:
         each = lengths.select("pair_id", "chosen", "rejected").unique("pair_id", keep="first")
-        known = first.join(each, on="pair_id").filter(pl.col("chosen") != pl.col("rejected"))
+        known = first_votes(votes, judge).join(each, on="pair_id").filter(pl.col("chosen") != pl.col("rejected"))
         unequal = known.height
         longer = int(((known["chosen"] > known["rejected"]) == (known["vote"] == "chosen")).sum())
     return Health(
         judge=judge,
         votes=votes.height,
         unread=votes["vote"].null_count(),
-        first_votes=first.height,
-        first_slot=slots,
-        p_value=coin_p_value(slots, first.height),
-        both_orders=both.height,
-        flips=turned.height,
-        flips_to_first=to_first,
-        flips_p_value=coin_p_value(to_first, turned.height),
+        first_votes=counts["first"],
+        first_slot=counts["first slot"],
+        p_value=coin_p_value(counts["first slot"], counts["first"]),
+        both_orders=counts["both"],
+        flips=counts["turned"],
+        flips_to_first=counts["turned to first"],
+        flips_p_value=coin_p_value(counts["turned to first"], counts["turned"]),
         unequal=unequal,
         longer=longer,
-        in_full=bool((votes.group_by("pair_id").agg(n=pl.col("order").n_unique())["n"] == len(ORDERS)).all()),
+        in_full=not counts["once"],
         wrote=wrote,
     )
+
+
+def _count(tally: Tally, counts: Counter[str]) -> None:
+    """Add pairs whose votes are alike to what they count towards."""
+    asked_first = tally.votes[tally.first]
+    if asked_first in _READ:
+        counts["first"] += tally.pairs
+        counts["first slot"] += tally.pairs * ((asked_first == "chosen") == (tally.first == 0))
+    if "absent" in tally.votes:
+        counts["once"] += tally.pairs
+    if all(vote in _READ for vote in tally.votes):
+        counts["both"] += tally.pairs
+    if tally.votes in (_TO_FIRST, _TO_FIRST[::-1]):
+        counts["turned"] += tally.pairs
+        counts["turned to first"] += tally.pairs * (tally.votes == _TO_FIRST)

@@ -110,13 +110,11 @@ def opening(more: Mapping[str, Any]) -> Opening:
     return Opening(warnings(judges), lines)
 
 
-def known(judgments: pl.DataFrame, dropped: pl.Series) -> Known:
-    """What `judgments` say of the pairs judged and not among the ids `dropped`."""
-    mine = judgments.lazy().join(dropped.to_frame("pair_id").lazy(), on="pair_id", how="anti")
-    states = (
-        verdicts(mine)
-        .group_by("pair_id")
-        .agg(unsure=(pl.col("verdict") == "unsure").any(), right=(pl.col("verdict") == "right").all())
+def known(said: pl.DataFrame, dropped: pl.Series) -> Known:
+    """What verdicts (`said`: [pair_id, judge, verdict]) say of the pairs judged and not among the ids `dropped`."""
+    mine = said.lazy().join(dropped.to_frame("pair_id").lazy(), on="pair_id", how="anti")
+    states = mine.group_by("pair_id").agg(
+        unsure=(pl.col("verdict") == "unsure").any(), right=(pl.col("verdict") == "right").all()
     )
     kept, right, unsure = (
         states.select(pl.len(), pl.col("right").sum(), pl.col("unsure").sum()).collect(engine="streaming").row(0)
@@ -124,25 +122,31 @@ def known(judgments: pl.DataFrame, dropped: pl.Series) -> Known:
     return Known(kept=kept, right=right, unsure=unsure, once=kept - right - unsure)
 
 
-def judge_kept(kept: pl.LazyFrame, judgments: pl.DataFrame, panel: Sequence[PanelMember], seed: int) -> Judged:
+def judge_kept(
+    kept: pl.LazyFrame, judgments: pl.DataFrame, said: pl.DataFrame, panel: Sequence[PanelMember], seed: int
+) -> Judged:
     """Ask each judge for the votes that are missing on its sample of the kept pairs, drawn by id and seed.
 
-    A judge that was asked about all of them in both orders is asked nothing more, and all of them are its sample. Where
-    there is no `panel`, as with votes recorded earlier, only pairs that have both orders can tell.
+    `said` are the verdicts in `judgments`. A judge that was asked about all of them in both orders is asked nothing
+    more, and all of them are its sample. Where there is no `panel`, as with votes recorded earlier, only pairs that
+    have both orders can tell.
     """
     table = sizes(kept).with_columns(toss_expr(f"kept sample {seed}").alias("toss")).collect(engine="streaming")
     unequal = table.filter(pl.col("chosen") != pl.col("rejected"))
-    partial = verdicts(judgments).filter(pl.col("verdict") == "partial").select("pair_id").unique().collect()
-    once = table.join(partial, on="pair_id", how="semi").height
+    mine = said.join(table, on="pair_id", how="semi")
+    once = mine.filter(pl.col("verdict") == "partial")["pair_id"].n_unique()
     drawn = table.sort("toss", "pair_id")["pair_id"].unique(maintain_order=True)
     votes, found = judgments, []
     for member in reversed(panel):  # the last one is the one whose engine is open
-        size = len(drawn) if member.config.kept_sample is None else member.config.kept_sample
-        sample = drawn if _missing(member.config.name, drawn, votes).is_empty() else drawn.head(size)
+        name, size = member.config.name, member.config.kept_sample
+        full = mine.filter(pl.col("judge") == name, pl.col("verdict") != "partial").height == len(drawn)
+        sample = drawn if full or size is None else drawn.head(size)
         votes = pl.concat([votes, _asked(member, sample, kept, votes, seed)], how="diagonal_relaxed")
-        found.append(agreement(member.config.name, votes, sample))
+        its = votes.filter(pl.col("judge") == name).join(sample.to_frame("pair_id"), on="pair_id", how="semi")
+        found.append(agreement(name, verdicts(its).collect(), len(sample)))
     if not panel:
-        found = [agreement(name, votes, drawn) for name in sorted(judgments["judge"].unique(), reverse=True)]
+        parts = mine.sort("judge", descending=True).partition_by("judge", as_dict=True, maintain_order=True)
+        found = [agreement(str(name), part, len(drawn)) for (name,), part in parts.items()]
     quality = Quality(
         kept=table.height,
         once=once,
@@ -150,19 +154,18 @@ def judge_kept(kept: pl.LazyFrame, judgments: pl.DataFrame, panel: Sequence[Pane
         longer_chosen=unequal.filter(pl.col("chosen") > pl.col("rejected")).height,
         judges=[each for each in reversed(found) if each.sampled],
     )
-    return Judged(quality, votes.sort("pair_id", "judge", "order"))
+    return Judged(quality, votes.sort("pair_id", "judge", "order") if panel else votes)
 
 
-def agreement(judge: str, votes: pl.DataFrame, sample: pl.Series) -> Agreement:
-    """What `judge` says of the pairs in `sample`."""
-    mine = votes.filter(pl.col("judge") == judge).join(sample.to_frame("pair_id"), on="pair_id", how="semi")
-    counts = dict(verdicts(mine).group_by("verdict").len().collect().iter_rows())
+def agreement(judge: str, said: pl.DataFrame, sampled: int) -> Agreement:
+    """What `judge` says of `sampled` pairs, by its verdicts on them (`said`: [pair_id, judge, verdict])."""
+    counts = dict(said["verdict"].value_counts().iter_rows())
     right, unsure, wrong = (counts.get(name, 0) for name in ("right", "unsure", "wrong"))
     n = right + unsure + wrong
     interval = wilson(right, n)
     return Agreement(
         judge=judge,
-        sampled=len(sample),
+        sampled=sampled,
         n=n,
         right=right,
         unsure=unsure,
