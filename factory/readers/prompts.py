@@ -30,6 +30,7 @@ from factory.readers.opened import Opened, columns_of, naming
 from factory.readers.rejects import no_rejects, rejected_rows, source_of, unread_rows
 from factory.readers.sources import PairsLike, open_inputs
 from factory.readers.stacking import row_json, stack
+from factory.readers.verdicts import FLAGS
 from factory.schema import FEATURES, MESSAGES, PROMPTS, REJECTED, Split
 
 RUN_TABLE = "prompts.parquet"
@@ -84,7 +85,8 @@ def _read(opened: Opened, how: How) -> Iterator[Split]:
         )
     for claim in claims:
         layout = claim.layout
-        whole = layout is not None and (layout.reshape is None or asked(claim.columns) is None)
+        apart = asked(claim.columns) is not None and not {*FLAGS} <= {*claim.columns}  # there, prompts are lists too
+        whole = layout is not None and not (layout.reshape and apart)
         yield _from_pairs(claim, layout, opened) if layout and whole else _from_columns(claim, opened)
     if opened.unread.height:
         yield Split(_no_prompts(), unread_rows(opened.unread, opened.stem).collect())

@@ -30,7 +30,8 @@ _STRENGTHS = ("overall_preference", "preference_strength", "strength", "preferen
 """Those of them that may be signed: below 0 the first is better, as in HelpSteer."""
 _SCORES = ("score", "rating", "reward", "upvotes")
 _ANNOTATOR = re.compile(r"annotator_?\d+")
-_FLAGS = ("winner_model_a", "winner_model_b")
+FLAGS = ("winner_model_a", "winner_model_b")
+"""A mark for each reply of the arena's files of 55,000, whose cells are lists of texts written out."""
 _WHOSE = re.compile(
     r"^(the )?(model|response|answer|assistant|output|completion|conversation|reply|option|summary)[_ ]?"
 )
@@ -61,7 +62,7 @@ def verdicts_in(columns: Columns, replies: tuple[str, str]) -> tuple[str, ...]:
     annotators = tuple(name for name in columns if _ANNOTATOR.fullmatch(name))
     if annotators:
         return annotators
-    return _FLAGS if set(_FLAGS) <= {*columns} else scores_of(columns, replies) or ()
+    return FLAGS if set(FLAGS) <= {*columns} else scores_of(columns, replies) or ()
 
 
 def role_of(names: Sequence[str]) -> str:
@@ -73,7 +74,7 @@ def better(frame: pl.LazyFrame, columns: Columns, replies: tuple[str, str]) -> B
     """What the columns of `verdicts_in` say. Raises UnclearError for numbers that can be meant in two ways."""
     names = verdicts_in(columns, replies)
     said = pl.concat_str([pl.col(name).cast(pl.String).fill_null("nothing") for name in names], separator=", ")
-    if names == _FLAGS:
+    if names == FLAGS:
         first, second = (pl.col(name).cast(pl.Int8, strict=False) for name in names)
         return Better((first - second).fill_null(0), said)
     if names == scores_of(columns, replies):
