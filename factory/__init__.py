@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # What editors and type checkers see; at run time each is loo
     from factory.commands.export import export as export
     from factory.commands.filter import filter_pairs
     from factory.commands.init import init as init
+    from factory.commands.look import look as look
     from factory.commands.report import report as report
     from factory.commands.review import review as review
     from factory.commands.reward import reward_score as reward_score

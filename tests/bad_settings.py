@@ -187,9 +187,9 @@ OPTIONS: dict[str, tuple[tuple[str, ...], Refused]] = {
     "nowhere to": (("export", "pairs.jsonl", "--format", "rm"), refused("--out")),
     "out is a file": (
         ("filter", "pairs.jsonl", "--out", "pairs.jsonl"),
-        refused("pairs.jsonl", "cannot be written", code=1),
+        refused("the output pairs.jsonl is the input"),
     ),
-    "out below a file": (("filter", "pairs.jsonl", "--out", "pairs.jsonl/x"), refused("cannot be written", code=1)),
+    "out below a file": (("filter", "pairs.jsonl", "--out", "pairs.jsonl/x"), refused("lies inside the input")),
     "no run": (("status", "nowhere"), refused("nowhere is no run folder")),
     "no run to report": (("report", "pairs.jsonl"), refused("pairs.jsonl is no run folder")),
     "no gold column": (("audit", "pairs.jsonl", "--out", "out", "--gold", "truth"), refused("no column truth")),

@@ -15,9 +15,9 @@ def places(inputs: PairsLike | Sequence[PairsLike], *, table: str = KEPT) -> lis
 
 
 def _of(given: str | Path, table: str) -> Iterator[Path]:
-    if not str(given):  # whoever reads it says that it is no path
-        return
     path = Path(given)
+    if not _is_path(given):  # whoever reads it says so
+        return
     if not path.is_dir():
         yield path
         return
@@ -26,3 +26,14 @@ def _of(given: str | Path, table: str) -> Iterator[Path]:
         yield path
     if ours or not any((path / name).is_file() for name in SAVED):
         yield from (found.path for found in find(path, table) if found.path is not None)
+
+
+def _is_path(given: str | Path) -> bool:
+    """Whether the system takes the text for a path at all, be there something or not."""
+    try:
+        Path(given).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError):
+        return False
+    return bool(str(given))
