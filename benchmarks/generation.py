@@ -29,10 +29,9 @@ import polars as pl
 import principles
 from factory.config import BUNDLED_MODEL, Principles, Sampling
 from factory.config import Prompts as PromptsBlock
-from factory.engine_blocks import VllmEngine
+from factory.config.engines import VllmEngine
 from factory.engines.base import Completion, Request
 from factory.identity import Messages
-from factory.journal import Journal, JournaledGenerator
 from factory.models.ref import ModelRef
 from factory.progress import Silent
 from factory.readers import read_prompts
@@ -40,6 +39,7 @@ from factory.stages.contrast import contrast
 from factory.stages.features import allocate
 from factory.stages.prompts import prompts as planned
 from factory.stages.triples import triples
+from factory.store.journal import Journal, JournaledGenerator
 from factory.yaml_file import read_yaml
 
 BATCHES = 4

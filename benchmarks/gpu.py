@@ -122,7 +122,7 @@ def run_generation(model: str, count: int, length: int) -> tuple[float, float]:
     """Tokens per second of the engine, and of `model.generate` in one left-padded batch."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from factory.engine_blocks import TransformersEngine
+    from factory.config.engines import TransformersEngine
     from factory.engines.base import Request
     from factory.engines.transformers import TransformersModel
     from factory.models.ref import ModelRef

@@ -25,7 +25,7 @@ sys.path[0] = str(ROOT)
 from benchmarks.replication_oracles import prompts, verdict
 from benchmarks.replication_report import write_report
 from factory.config import BUNDLED_MODEL, Principles, Sampling, Training
-from factory.engine_blocks import TransformersEngine
+from factory.config.engines import TransformersEngine
 from factory.engines import open_generator, open_scorer
 from factory.engines.base import Reply, ScoreRequest
 from factory.identity import draw, prompt_id

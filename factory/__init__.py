@@ -8,7 +8,6 @@ import pkgutil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # What editors and type checkers see; at run time each is looked up on first use, below.
-    from factory.checking import check as check
     from factory.commands.audit import audit as audit
     from factory.commands.estimate import estimate as estimate
     from factory.commands.explain import explain as explain
@@ -23,6 +22,7 @@ if TYPE_CHECKING:  # What editors and type checkers see; at run time each is loo
     from factory.commands.status import status as status
     from factory.commands.trace import trace as trace
     from factory.commands.train import train as train
+    from factory.config.load import load_config as load_config
     from factory.errors import ConfigError as ConfigError
     from factory.errors import EngineError as EngineError
     from factory.errors import FactoryError as FactoryError
@@ -32,8 +32,8 @@ if TYPE_CHECKING:  # What editors and type checkers see; at run time each is loo
     from factory.errors import StoreError as StoreError
     from factory.errors import TrainingError as TrainingError
     from factory.exports.bill import bill as bill
-    from factory.forecast import plan as plan
-    from factory.load import load_config as load_config
+    from factory.line.checking import check as check
+    from factory.line.forecast import plan as plan
     from factory.pipeline import run as run
     from factory.readers import load_pairs as load_pairs
 
@@ -44,8 +44,8 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "init": "factory.commands.init:init",
     "run": "factory.pipeline:run",
-    "check": "factory.checking:check",
-    "plan": "factory.forecast:plan",
+    "check": "factory.line.checking:check",
+    "plan": "factory.line.forecast:plan",
     "status": "factory.commands.status:status",
     "bill": "factory.exports.bill:bill",
     "look": "factory.commands.look:look",
@@ -61,7 +61,7 @@ _PUBLIC = {
     "reward_train": "factory.commands.reward:reward_train",
     "reward_score": "factory.commands.reward:reward_score",
     "load_pairs": "factory.readers:load_pairs",
-    "load_config": "factory.load:load_config",
+    "load_config": "factory.config.load:load_config",
     "FactoryError": "factory.errors:FactoryError",
     "ConfigError": "factory.errors:ConfigError",
     "InputError": "factory.errors:InputError",

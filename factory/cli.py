@@ -9,10 +9,9 @@ from typing import Any
 import click
 
 import factory
-from factory import show
-from factory.cli_base import Main, ReadsPairs, Shown
 from factory.identity import DEFAULT_SEED
-from factory.terminal import for_stream
+from factory.terminal import for_stream, show
+from factory.terminal.options import Main, ReadsPairs, Shown
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

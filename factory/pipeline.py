@@ -7,27 +7,27 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import factory
-from factory.checking import check_once
 from factory.commands.run_files import HEAD, RUN, inputs_of, require_free
 from factory.config import Config
+from factory.config.load import settled
+from factory.config.prompts import Budget
 from factory.engines.api.accounts import FILE as SPENDING
 from factory.engines.api.accounts import Spending
 from factory.errors import ConfigError
 from factory.exports.bill import Bill, bill
 from factory.exports.document import versions
-from factory.load import settled
+from factory.line.checking import check_once
+from factory.line.panel import EngineRoom
+from factory.line.preflight import last_stage, preflight
+from factory.line.rounds import draw_on
+from factory.line.steps import Generated, Steps
 from factory.models.ref import ModelRef
-from factory.outputs import json_text
-from factory.ownership import require_apart
 from factory.pair_makers import pair_maker
-from factory.panel import EngineRoom
-from factory.preflight import last_stage, preflight
-from factory.processes import alone
 from factory.progress import Progress, Silent
-from factory.prompts_block import Budget
-from factory.rounds import draw_on
-from factory.steps import Generated, Steps
 from factory.store import RunFolder, Stage, StageReachedError, open_run, preview_of
+from factory.store.outputs import json_text
+from factory.store.ownership import require_apart
+from factory.training.processes import alone
 from filters.funnel import Funnel
 
 

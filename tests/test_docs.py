@@ -12,8 +12,8 @@ from factory.cli import main
 from factory.commands.explain import page as page_of_reference
 from factory.commands.init import PRESETS
 from factory.config import Training
+from factory.config.load import load_config, override
 from factory.exports import EXPORTERS
-from factory.load import load_config, override
 from factory.reward.config import RewardScoring, RewardTraining
 
 ROOT = Path(__file__).parent.parent

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel
 
 from factory.config import Config
-from factory.load import load_config, override
+from factory.config.load import load_config, override
 from factory.schema import SCORES
 from filters import FILTERS
 from filters.votes import RULES

@@ -5,19 +5,19 @@ from pathlib import Path
 from typing import Any
 
 from factory.config import Sampling
-from factory.engine_blocks import EngineBlock, TransformersEngine
+from factory.config.engines import EngineBlock, TransformersEngine
 from factory.engines.api.accounts import Spending
 from factory.errors import ConfigError, EngineError
 from factory.exports.eval_files import EVAL_FORMATS, questions
 from factory.exports.public import public_name
 from factory.identity import DEFAULT_SEED
+from factory.line.panel import EngineRoom
 from factory.models.ref import ModelRef
-from factory.ownership import require_apart
-from factory.panel import EngineRoom
 from factory.progress import Progress, Silent
 from factory.readers import fingerprint
 from factory.stages.answers import answer
 from factory.store import Workspace, open_run, write_text
+from factory.store.ownership import require_apart
 
 
 def answers(

@@ -10,7 +10,8 @@ import polars as pl
 from factory.commands.audit_about import Seen, about, about_run
 from factory.commands.gold import read_gold
 from factory.config import Audit, Config, Judge
-from factory.engine_blocks import OpenaiEngine, Prices, ScriptedEngine
+from factory.config.engines import OpenaiEngine, Prices, ScriptedEngine
+from factory.config.load import settled
 from factory.engines import open_generator
 from factory.engines.api.accounts import Spending
 from factory.engines.api.prices import priced
@@ -18,10 +19,8 @@ from factory.errors import EngineError, InputError
 from factory.exports.audit_report import write_audit
 from factory.exports.document import About, examples
 from factory.identity import DEFAULT_SEED, draw
-from factory.load import settled
+from factory.line.panel import EngineRoom, judge_block, judge_fingerprint, judge_model, judge_names, open_panel
 from factory.models.ref import ModelRef
-from factory.ownership import require_apart
-from factory.panel import EngineRoom, judge_block, judge_fingerprint, judge_model, judge_names, open_panel
 from factory.progress import Progress, Silent
 from factory.readers import How, PairsLike, Reading, ReadOptions, fingerprint, how_to_read
 from factory.readers.places import places
@@ -38,6 +37,7 @@ from factory.stages.judge import PanelMember
 from factory.stages.judge import judge as ask
 from factory.statistics.sequential import Certifier
 from factory.store import Workspace, open_run
+from factory.store.ownership import require_apart
 
 DEFAULT_JUDGE = "gpt-4o"
 AUDITED = ("audit.json", "audit.md", "audit.html", "audit.png", "judgments.parquet")

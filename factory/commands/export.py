@@ -10,6 +10,7 @@ import polars as pl
 
 from factory.commands.answers import answers
 from factory.config import Export, Mix
+from factory.config.load import override, settled
 from factory.errors import ConfigError
 from factory.exports.card import write_card
 from factory.exports.card_facts import card_facts
@@ -26,12 +27,11 @@ from factory.exports.run_facts import run_seed
 from factory.exports.write import Exported, require_free
 from factory.exports.write import export as write_export
 from factory.identity import DEFAULT_SEED
-from factory.load import override, settled
-from factory.ownership import held, require_apart
 from factory.progress import Progress, Silent
 from factory.readers import How, PairsLike, ReadOptions, how_to_read
 from factory.readers.places import places
 from factory.readers.told import read_and_tell, tell_set_aside
+from factory.store.ownership import held, require_apart
 
 
 def export(

@@ -8,12 +8,11 @@ import polars as pl
 
 import filters as registry
 from factory.config import FiltersConfig, Judge
+from factory.config.load import settled
 from factory.engines.api.accounts import Spending
 from factory.errors import ConfigError, InputError, first_line
 from factory.identity import DEFAULT_SEED
-from factory.load import settled
-from factory.ownership import require_apart
-from factory.panel import EngineRoom, judge_fingerprint, open_panel
+from factory.line.panel import EngineRoom, judge_fingerprint, open_panel
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, Reading, ReadOptions, fingerprint, how_to_read
 from factory.readers.places import places
@@ -25,6 +24,7 @@ from factory.stages.audit_sample import wrote
 from factory.stages.health import health, sizes
 from factory.stages.judge import PanelMember, judge
 from factory.store import Workspace, open_run, write_json
+from factory.store.ownership import require_apart
 from filters.base import Filter
 from filters.funnel import Funnel, run_funnel
 from filters.judge_agrees import JudgeAgrees

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from factory.errors import InputError
 from factory.exports.report import report_html
-from factory.ownership import Record
 from factory.progress import Silent
 from factory.store import open_run
+from factory.store.ownership import Record
 
 BY, REPORT = "report", "report.html"
 

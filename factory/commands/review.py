@@ -11,12 +11,12 @@ import polars as pl
 from factory.commands.audit import recorded_votes
 from factory.errors import ConfigError, InputError
 from factory.identity import DEFAULT_SEED
-from factory.ownership import Record, held, require_apart
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, read_pairs
 from factory.readers.places import places
 from factory.reviewing.labels import Answers, Reviewed, journal_of, reviewed, write_labels
 from factory.reviewing.session import Item, Session
+from factory.store.ownership import Record, held, require_apart
 from filters.coin import toss_expr
 from filters.votes import verdicts
 

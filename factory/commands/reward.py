@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
+from factory.config.load import override, settled
 from factory.identity import DEFAULT_SEED
-from factory.load import override, settled
 from factory.models.ref import ModelRef
-from factory.ownership import require_apart
-from factory.processes import alone
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, ReadOptions, fingerprint, how_to_read
 from factory.readers.places import places
@@ -16,7 +14,9 @@ from factory.reward.config import SAME_WEIGHTS, RewardScoring, RewardTraining
 from factory.reward.data import read_data
 from factory.reward.items import read_items
 from factory.store import Workspace, open_run, write_json
+from factory.store.ownership import require_apart
 from factory.training import with_extra
+from factory.training.processes import alone
 
 MODEL, SCORES, RESULT = "model", "scores.parquet", "score.json"
 

@@ -9,9 +9,9 @@ from factory.commands.report import REPORT
 from factory.commands.train import TRAINED
 from factory.config import Config
 from factory.exports.hub import require_free as require_free_on_hub
-from factory.outputs import tables_of
 from factory.readers.places import places
 from factory.store import RunFolder
+from factory.store.outputs import tables_of
 
 RUN = "run"
 """What wrote a run folder's own two files."""

@@ -8,18 +8,18 @@ import polars as pl
 
 from factory import training
 from factory.config import Training
-from factory.engine_blocks import TransformersEngine
+from factory.config.engines import TransformersEngine
+from factory.config.load import override
 from factory.errors import ConfigError
 from factory.identity import DEFAULT_SEED
-from factory.load import override
 from factory.models.ref import ModelRef
-from factory.ownership import require_apart
-from factory.processes import Crew, lost, rank, world
 from factory.progress import Progress, Silent
 from factory.readers import How, PairsLike, ReadOptions, fingerprint, how_to_read, read_pairs
 from factory.readers.places import places
 from factory.readers.told import read_and_tell, tell_set_aside
 from factory.store import Stage, Workspace, open_run
+from factory.store.ownership import require_apart
+from factory.training.processes import Crew, lost, rank, world
 
 ANNOTATED = Training(method="annotated")
 TRAINED = ("policy/", "metrics.jsonl")

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import Any
 
-from factory.engine_blocks import EngineBlock, RayEngine
+from factory.config.engines import EngineBlock, RayEngine
 from factory.engines.base import Generator, Scorer
 from factory.errors import EngineError, MissingExtraError
 from factory.models.ref import ModelRef

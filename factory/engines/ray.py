@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 import pyarrow
 import ray
 
-from factory.engine_blocks import RayEngine, ScriptedEngine, TransformersEngine, VllmEngine
+from factory.config.engines import RayEngine, ScriptedEngine, TransformersEngine, VllmEngine
 from factory.engines import open_generator, open_scorer, resolve_engine
 from factory.engines.base import Completion, Generator, Request, Score, ScoreRequest
 from factory.errors import ConfigError, EngineError, FactoryError

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from factory.engine_blocks import ScriptedEngine
+from factory.config.engines import ScriptedEngine
 from factory.engines.base import Completion, Request, Score, ScoreRequest
 from factory.errors import EngineError, InputError
 from factory.identity import Messages, digest, draw

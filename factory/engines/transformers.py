@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from factory.engine_blocks import TransformersEngine
+from factory.config.engines import TransformersEngine
 from factory.engines.base import Completion, Request, Score, ScoreRequest
 from factory.engines.decoding import Decoder, Row
 from factory.engines.render import Renderer, unscored

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from factory.engine_blocks import VllmEngine
+from factory.config.engines import VllmEngine
 from factory.engines.base import Completion, Request, Score, ScoreRequest
 from factory.engines.render import Prompt, Renderer, unscored
 from factory.engines.vllm_process import Process

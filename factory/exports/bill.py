@@ -12,8 +12,8 @@ from factory.engines.api.accounts import spent_in
 from factory.engines.base import recorded_completion
 from factory.exports.facts import total
 from factory.exports.public import public_name
-from factory.journal import Used
 from factory.store import read_manifest
+from factory.store.journal import Used
 from factory.strict import Strict
 
 _CENT = 1e-6

@@ -14,7 +14,7 @@ from factory.exports.markdown import Safe, environment
 from factory.exports.plots import draw_plots
 from factory.exports.public import public_name
 from factory.exports.write import BY, README, WRITING, may_write
-from factory.ownership import Record
+from factory.store.ownership import Record
 
 CITATION = """@article{xiang2024aligning,
   title   = {Aligning Large Language Models via Self-Steering Optimization},

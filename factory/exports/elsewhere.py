@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from factory.errors import ConfigError
 from factory.exports.write import BY, README
-from factory.ownership import RECORD, Record, parsed
+from factory.store.ownership import RECORD, Record, parsed
 
 Marks = Sequence[str]
 """What tells contents apart without reading them: sizes and hashes, as the place gives them."""

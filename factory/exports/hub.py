@@ -15,8 +15,8 @@ from factory.errors import ConfigError, FactoryError, first_line
 from factory.exports import exporter
 from factory.exports.elsewhere import Standing, record_text
 from factory.exports.write import README, exported, places_in, places_of
-from factory.ownership import RECORD, Record
 from factory.progress import Progress, Silent
+from factory.store.ownership import RECORD, Record
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -10,8 +10,8 @@ from factory.errors import ConfigError, FactoryError, MissingExtraError
 from factory.exports import exporter
 from factory.exports.elsewhere import ANY, Marks, Standing, record_text
 from factory.exports.write import README, exported, places_in, places_of
-from factory.ownership import RECORD, Record
 from factory.readers.sources import refusals
+from factory.store.ownership import RECORD, Record
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

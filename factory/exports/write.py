@@ -19,8 +19,8 @@ from factory.exports.json_types import plain
 from factory.exports.llamafactory import dataset_info
 from factory.exports.plan import ROW, Plan, plan
 from factory.exports.shards import Shards
-from factory.ownership import RECORD, Record
 from factory.progress import Progress, Silent
+from factory.store.ownership import RECORD, Record
 
 BATCH = 2_000
 README = "README.md"

@@ -8,14 +8,14 @@ import polars as pl
 
 from factory.engines.base import Completion
 from factory.identity import Messages
-from factory.journal import Journal
+from factory.line.panel import judge_fingerprint, open_panel
+from factory.line.steps import Made, Steps
 from factory.models.ref import ModelRef
-from factory.panel import judge_fingerprint, open_panel
 from factory.schema import Split
 from factory.stages.judge import PanelMember, judge
 from factory.stages.plain_pairs import Origin, Pairing, paired, replies
-from factory.steps import Made, Steps
 from factory.store import Stage
+from factory.store.journal import Journal
 
 Standing = Mapping[str, Sequence[float | None]]
 """For each prompt how good its candidates are, higher is better; None where nobody could say."""

@@ -7,12 +7,12 @@ import polars as pl
 
 from factory.config import Config
 from factory.errors import ConfigError
-from factory.journal import Journal
+from factory.line.steps import Made, Steps
 from factory.models.ref import ModelRef
 from factory.schema import Split
 from factory.stages.plain_pairs import Origin, Pairing, paired, replies
-from factory.steps import Made, Steps
 from factory.store import Stage
+from factory.store.journal import Journal
 
 
 def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Made:

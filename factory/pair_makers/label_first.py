@@ -4,12 +4,12 @@ import polars as pl
 
 from factory.engines.base import Completion
 from factory.identity import draw
-from factory.journal import Journal
+from factory.line.steps import Made, Steps
 from factory.models.ref import ModelRef
 from factory.schema import MESSAGES, Split
 from factory.stages.plain_pairs import Origin, Pairing, paired, replies
-from factory.steps import Made, Steps
 from factory.store import Stage
+from factory.store.journal import Journal
 from principles import template_of
 from principles.leaks import find_leak, strip_label
 

@@ -1,7 +1,7 @@
 """`principles`: modified PBAA, the paper's way: a feature is named, two principles steer the replies."""
 
+from factory.line.steps import Made, Steps
 from factory.models.ref import ModelRef
-from factory.steps import Made, Steps
 from factory.store import Stage
 
 

@@ -5,8 +5,8 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from factory.config import Lora
+from factory.config.trainer_options import REWARD, REWARD_FREE, require_free
 from factory.strict import Strict
-from factory.trainer_options import REWARD, REWARD_FREE, require_free
 
 
 class RewardTraining(Strict):

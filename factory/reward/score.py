@@ -8,7 +8,6 @@ import polars as pl
 
 from factory.errors import InputError
 from factory.identity import digest
-from factory.journal import Journal
 from factory.models.ref import ModelRef
 from factory.progress import Progress
 from factory.reward.accuracy import tally
@@ -17,6 +16,7 @@ from factory.reward.items import ALL, Item, Items
 from factory.reward.rewardbench import rewardbench
 from factory.reward.rewardbench2 import Sample, rewardbench2
 from factory.reward.scorer import Conversation, Reward, open_reward_model
+from factory.store.journal import Journal
 
 
 class Measured(NamedTuple):

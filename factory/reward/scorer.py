@@ -9,13 +9,13 @@ from transformers import PreTrainedTokenizerBase
 
 from factory.errors import EngineError
 from factory.identity import Messages, digest
-from factory.journal import Journal
 from factory.models.attention import even_up_to
 from factory.models.load import load_reward_model, load_tokenizer
 from factory.models.ref import ModelRef
 from factory.progress import Progress
 from factory.reward.config import RewardScoring
 from factory.reward.tokens import REFUSED, Reader, with_padding
+from factory.store.journal import Journal
 from factory.training.policy import context_length
 
 

@@ -5,10 +5,10 @@ from math import ceil
 
 import polars as pl
 
+from factory.config.prompts import Prompts
 from factory.engines.base import Generator
 from factory.errors import InputError
 from factory.identity import draw
-from factory.prompts_block import Prompts
 from factory.schema import PROMPTS, REJECTED, Split, conform
 
 STAGE = "prompts"

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import filters
 from factory.config import Config
+from factory.config.prompts import Budget
 from factory.errors import ConfigError
-from factory.prompts_block import Budget
 from filters.base import Filter
 
 BARREN_ROUNDS = 3

@@ -5,7 +5,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from factory.config import Training
-from factory.engine_blocks import EngineBlock
+from factory.config.engines import EngineBlock
 from factory.errors import MissingExtraError
 
 TRAINERS: Mapping[str, str] = {

@@ -16,12 +16,12 @@ from typing import Any
 import polars as pl
 
 from factory.config import Training
+from factory.config.training import Launch
 from factory.engines.child import Child, free_port, kept
 from factory.errors import ConfigError, FactoryError, TrainingError, one_line
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
 from factory.store import write_json
-from factory.training_block import Launch
 
 JOB = ".job"
 """Folder of the files; its name begins with a dot, so that it is no part of what the stage leaves."""

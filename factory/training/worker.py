@@ -9,10 +9,10 @@ import polars as pl
 from factory.config import Training
 from factory.errors import FactoryError, TrainingError, first_line
 from factory.models.ref import ModelRef
-from factory.processes import first_to_fail, leave, lost, rank
 from factory.progress import Silent
 from factory.store import write_json
 from factory.training.launched import FACTS, FAILURE, PAIRS, Teller, known
+from factory.training.processes import first_to_fail, leave, lost, rank
 
 
 def main() -> NoReturn:

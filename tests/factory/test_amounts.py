@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 import factory
-from factory.amounts import Amount, StagePlan
 from factory.config import Config
 from factory.exports.bill import Bill
-from factory.forecast import Plan
-from factory.rates import Rates
-from factory.show import plan as shown
+from factory.line.amounts import Amount, StagePlan
+from factory.line.forecast import Plan
+from factory.line.rates import Rates
+from factory.terminal.show import plan as shown
 from tests.factory.stages.test_worthless import many
 from tests.factory.test_money import ROOM, _environment, charged, config  # noqa: F401 - a fixture
 from tests.loopback import Loopback, Seen, Spoken

@@ -7,11 +7,11 @@ import pytest
 from click.testing import CliRunner
 
 import factory
-from factory import show
-from factory.checking import FILE
 from factory.cli import main
 from factory.config import Config
 from factory.errors import ConfigError, EngineError, FactoryError
+from factory.line.checking import FILE
+from factory.terminal import show
 from tests import loopback
 from tests.factory.test_money import _environment, config, speak  # noqa: F401 - a fixture
 from tests.heard import Heard

@@ -3,8 +3,10 @@
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from factory import config, engine_blocks, prompts_block
+from factory import config
 from factory.config import Config, Judge, Prompts
+from factory.config import engines as engine_blocks
+from factory.config import prompts as prompts_block
 
 BLOCKS = sorted(
     {

@@ -9,10 +9,10 @@ import pytest
 import factory
 from factory.config import Config
 from factory.errors import ConfigError
-from factory.forecast import Plan, StagePlan
-from factory.rates import CEILING, MEASURED, Rates, Time
-from factory.show import plan as shown
+from factory.line.forecast import Plan, StagePlan
+from factory.line.rates import CEILING, MEASURED, Rates, Time
 from factory.store import write_json
+from factory.terminal.show import plan as shown
 
 PROMPTS = 24
 

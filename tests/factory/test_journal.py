@@ -11,8 +11,8 @@ import pytest
 
 from factory.engines.base import Completion, Reply, Request, Score, ScoreRequest
 from factory.identity import Messages, digest
-from factory.journal import Journal, JournaledGenerator, JournaledScorer
 from factory.progress import Progress, Silent
+from factory.store.journal import Journal, JournaledGenerator, JournaledScorer
 from tests.heard import Heard
 
 KEY, OTHER = digest("a"), digest("b")
@@ -67,7 +67,7 @@ def test_a_garbage_line_is_skipped_and_counted(tmp_path: Path, line: bytes) -> N
 
 def test_a_record_is_with_the_operating_system_when_append_returns(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from factory.journal import Journal\n"
+        "import os, signal, sys; from pathlib import Path; from factory.store.journal import Journal\n"
         f"journal = Journal(Path(sys.argv[1])); journal.append('{KEY}', {{'n': 1}})\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )

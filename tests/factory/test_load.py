@@ -7,8 +7,8 @@ import pytest
 
 import factory
 from factory.config import FiltersConfig, Training
+from factory.config.load import load_config, override, settled
 from factory.errors import ConfigError
-from factory.load import load_config, override, settled
 
 ROOT = Path(__file__).parents[2]
 

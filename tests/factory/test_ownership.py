@@ -10,11 +10,11 @@ import pytest
 import factory
 from factory.commands.answers import answers
 from factory.config import Judge
-from factory.engine_blocks import ScriptedEngine
+from factory.config.engines import ScriptedEngine
 from factory.errors import ConfigError, FactoryError, StoreError
 from factory.exports import EXPORTERS
-from factory.outputs import describe
-from factory.ownership import RECORD, Content, Record, held
+from factory.store.outputs import describe
+from factory.store.ownership import RECORD, Content, Record, held
 from tests.pairs import pairs
 from tests.runs import run_folder
 

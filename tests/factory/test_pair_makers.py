@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 import factory
 from factory.config import Config, Sampling
+from factory.config.load import load_config
 from factory.engines.base import Completion
 from factory.errors import ConfigError
-from factory.load import load_config
 from factory.pair_makers import PAIR_MAKERS, STEERED, pair_maker
 from factory.pair_makers.best_of_n import best_and_worst
 from factory.pair_makers.label_first import label, pairing

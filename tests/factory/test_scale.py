@@ -13,7 +13,7 @@ import yaml
 import factory
 import principles
 from factory.config import Config, Training
-from factory.preflight import preflight
+from factory.line.preflight import preflight
 from factory.schema import REPLIES
 from factory.stages.features import Question
 from principles import template

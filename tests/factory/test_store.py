@@ -12,10 +12,10 @@ import pytest
 import factory
 from factory.errors import StoreError
 from factory.identity import digest
-from factory.journal import Journal
-from factory.rates import Rates
+from factory.line.rates import Rates
 from factory.schema import Split
 from factory.store import RunFolder, Stage, StageReachedError, Workspace, open_run
+from factory.store.journal import Journal
 from tests.heard import Heard
 
 

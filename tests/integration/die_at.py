@@ -13,9 +13,9 @@ from typing import Any
 
 import polars as pl
 
-from factory import outputs
 from factory.cli import main
-from factory.journal import Journal
+from factory.store import outputs
+from factory.store.journal import Journal
 
 deadly = int(sys.argv[1])
 passed = 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from factory.identity import digest
-from factory.ownership import RECORD
+from factory.store.ownership import RECORD
 
 ROOT = Path(__file__).parents[2]
 KILLS = 64

@@ -11,7 +11,7 @@ from s3fs import S3FileSystem
 
 from factory.commands.export import export
 from factory.errors import ConfigError, FactoryError
-from factory.ownership import RECORD
+from factory.store.ownership import RECORD
 from tests.pairs import pairs
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore::DeprecationWarning")]

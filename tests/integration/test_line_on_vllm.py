@@ -10,7 +10,7 @@ import pytest
 import factory
 from factory import training
 from factory.config import Config
-from factory.engine_blocks import TransformersEngine
+from factory.config.engines import TransformersEngine
 from factory.engines import vllm
 from factory.engines.base import Request
 from factory.engines.transformers import TransformersModel

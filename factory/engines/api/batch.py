@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from factory.engine_blocks import OpenaiEngine
+from factory.config.engines import OpenaiEngine
 from factory.engines.api.batch_state import BatchFolder, Sent
 from factory.engines.api.desk import Batch, Desk
 from factory.engines.api.ledger import Ledger, out_of_money, size_of

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from factory.engine_blocks import OpenaiEngine
+from factory.config.engines import OpenaiEngine
 from factory.engines.api.accounts import Account
 from factory.engines.api.batch import Batches
 from factory.engines.api.cache import Cached

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from factory.engine_blocks import OpenaiEngine
+from factory.config.engines import OpenaiEngine
 from factory.engines.api.accounts import Account
 from factory.engines.api.wire import cost, estimate_tokens
 from factory.engines.base import Request

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from queue import SimpleQueue
 from typing import Any
 
-from factory.engine_blocks import OpenaiEngine
+from factory.config.engines import OpenaiEngine
 from factory.engines.api.ledger import Ledger, Size, size_of
 from factory.engines.api.pace import Clock, Pacer, Stopped, Ticket, backoff
 from factory.engines.api.place import Place

@@ -5,7 +5,7 @@ import logging
 import time
 from typing import NamedTuple, Protocol
 
-from factory.engine_blocks import OpenaiEngine
+from factory.config.engines import OpenaiEngine
 from factory.engines.api.ledger import Booking, Ledger, Size, out_of_money
 from factory.engines.api.wire import Failure
 from factory.errors import EngineError

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from factory.engine_blocks import OPENAI, OpenaiEngine
+from factory.config.engines import OPENAI, OpenaiEngine
 from factory.engines.api import transfer
 from factory.engines.api.intake import Secrets, UnreadableError, parsed, text_or_value
 from factory.engines.api.wire import Failure, judge_status, short_line

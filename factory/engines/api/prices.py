@@ -2,7 +2,7 @@
 
 import os
 
-from factory.engine_blocks import OPENAI, OpenaiEngine, Prices
+from factory.config.engines import OPENAI, OpenaiEngine, Prices
 
 BATCH_SHARE = 0.5
 """What OpenAI takes for a request in a batch, of what it takes otherwise."""

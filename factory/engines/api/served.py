@@ -10,7 +10,7 @@ from http.client import HTTPException
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
-from factory.engine_blocks import OpenaiEngine
+from factory.config.engines import OpenaiEngine
 from factory.engines.api.accounts import Account
 from factory.engines.api.engine import OpenaiGenerator, ServerSide
 from factory.engines.api.intake import Scrub

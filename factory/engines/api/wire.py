@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, NamedTuple
 
-from factory.engine_blocks import OpenaiEngine, Prices
+from factory.config.engines import OpenaiEngine, Prices
 from factory.engines.base import Completion, Request, bounded_count, bounded_logprob
 from factory.errors import one_line
 from factory.identity import Messages

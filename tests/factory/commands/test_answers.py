@@ -10,7 +10,7 @@ import pytest
 from factory.commands.answers import answers
 from factory.commands.export import export
 from factory.config import Sampling
-from factory.engine_blocks import ScriptedEngine
+from factory.config.engines import ScriptedEngine
 from factory.engines.base import Completion, Request
 from factory.errors import ConfigError, EngineError, InputError
 from factory.stages.answers import Question, answer

@@ -9,20 +9,20 @@ import polars as pl
 import pytest
 
 import factory
-from factory import show
 from factory.commands.audit import audit, audit_into
 from factory.config import Audit, Config, Judge
-from factory.engine_blocks import OpenaiEngine, Prices, ScriptedEngine
+from factory.config.engines import OpenaiEngine, Prices, ScriptedEngine
 from factory.errors import ConfigError, EngineError, InputError
 from factory.exports import document
-from factory.journal import Journal
-from factory.panel import EngineRoom
+from factory.line.panel import EngineRoom
 from factory.progress import Silent
 from factory.readers import load_pairs
 from factory.schema import JUDGMENTS, check
 from factory.stages.audit_model import AuditReport
 from factory.stages.audit_sample import Estimate
 from factory.store import Workspace
+from factory.store.journal import Journal
+from factory.terminal import show
 from tests import loopback
 from tests.loopback import Loopback, judging, longer
 

@@ -18,8 +18,8 @@ from factory.commands.export_stages import export_into
 from factory.config import Export
 from factory.errors import ConfigError, InputError
 from factory.exports.frontmatter import require_license
-from factory.journal import Journal
 from factory.store import Workspace
+from factory.store.journal import Journal
 from tests.heard import Heard
 from tests.pairs import assistant, pairs, user
 from tests.runs import run_folder

@@ -10,8 +10,8 @@ import pytest
 import factory
 from factory.config import Export
 from factory.errors import ConfigError
-from factory.ownership import RECORD
 from factory.pipeline import Outcome
+from factory.store.ownership import RECORD
 from tests.heard import Heard
 from tests.hub import Hub
 from tests.pairs import pair, table, user

@@ -7,12 +7,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from factory import show
 from factory.commands.filter import filter_pairs
 from factory.config import FiltersConfig, Judge
 from factory.identity import digest
-from factory.panel import judge_fingerprint
+from factory.line.panel import judge_fingerprint
 from factory.schema import JUDGMENTS, REPLIES
+from factory.terminal import show
 from filters.funnel import Funnel
 from filters.votes import decide
 

@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 import factory
-from factory import show
 from factory.cli import main
 from factory.commands.reward import reward_score, reward_train
+from factory.terminal import show
 from tests.pairs import pairs
 from tests.tiny import tiny_model_folder
 

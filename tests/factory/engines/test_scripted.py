@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from factory.engine_blocks import ScriptedEngine
+from factory.config.engines import ScriptedEngine
 from factory.engines import open_generator, open_scorer
 from factory.engines.base import Reply, Request, ScoreRequest
 from factory.engines.scripted import OPENINGS, ScriptedModel

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from factory.config import Judge
-from factory.engine_blocks import TransformersEngine
+from factory.config.engines import TransformersEngine
 from factory.engines import open_generator, open_scorer
 from factory.engines.base import Reply, Request, ScoreRequest
 from factory.engines.decoding import Row

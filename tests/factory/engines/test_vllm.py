@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from factory.engine_blocks import TransformersEngine, VllmEngine
+from factory.config.engines import TransformersEngine, VllmEngine
 from factory.engines.base import Reply, Request, ScoreRequest
 from factory.errors import EngineError
 from factory.models.ref import ModelRef

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from factory.engine_blocks import VllmEngine
+from factory.config.engines import VllmEngine
 from factory.engines import vllm_process
 from factory.engines.base import Reply, Request, ScoreRequest
 from factory.engines.vllm import VllmModel, arguments

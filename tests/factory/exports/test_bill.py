@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 import factory
-from factory import show
 from factory.errors import EngineError
 from factory.exports.bill import LOST, Bill, Charge
 from factory.exports.run_facts import run_facts
+from factory.terminal import show
 from tests import loopback
 from tests.factory.test_money import _environment, charged, config, speak  # noqa: F401 - a fixture
 from tests.loopback import Loopback

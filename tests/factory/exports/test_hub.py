@@ -12,7 +12,7 @@ from factory.config import Export
 from factory.errors import ConfigError, FactoryError
 from factory.exports.hub import push
 from factory.exports.write import export
-from factory.ownership import RECORD
+from factory.store.ownership import RECORD
 from tests.hub import Hub
 from tests.pairs import pairs
 

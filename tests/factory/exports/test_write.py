@@ -16,7 +16,7 @@ from factory.exports.card_facts import card_facts
 from factory.exports.facts import Share
 from factory.exports.plan import held_out
 from factory.exports.write import export
-from factory.ownership import RECORD
+from factory.store.ownership import RECORD
 from tests.heard import Heard
 from tests.pairs import SYSTEM, assistant, pair, pairs, table, user
 

@@ -6,7 +6,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from factory.config import Training
-from factory.engine_blocks import TransformersEngine
+from factory.config.engines import TransformersEngine
 from factory.engines.base import Reply, ScoreRequest
 from factory.engines.transformers import TransformersModel
 from factory.errors import ConfigError

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from factory.config.load import load_config
 from factory.errors import ConfigError, InputError
-from factory.load import load_config
 from factory.readers import read_pairs, read_prompts
 from principles import load, template
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from factory.config.prompts import Prompts
 from factory.errors import InputError
 from factory.identity import draw, prompt_id
-from factory.prompts_block import Prompts
 from factory.readers import read_prompts
 from factory.schema import PROMPTS, REJECTED, Split, check
 from factory.stages.prompts import prompts, within_context

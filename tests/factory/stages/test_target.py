@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from factory.prompts_block import Budget
+from factory.config.prompts import Budget
 from factory.stages.target import Spent, Standing
 
 HALFWAY = Standing(

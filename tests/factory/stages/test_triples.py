@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import principles
 from factory.config import Principles, Sampling
-from factory.engine_blocks import ScriptedEngine
+from factory.config.engines import ScriptedEngine
 from factory.engines.base import Completion
 from factory.engines.scripted import ScriptedModel
 from factory.identity import draw, pair_id

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from factory import training
 from factory.config import Lora, Training
-from factory.engine_blocks import RayEngine, ScriptedEngine, TransformersEngine
+from factory.config.engines import RayEngine, ScriptedEngine, TransformersEngine
 from factory.errors import ConfigError, TrainingError
 from factory.models.chat import prompt_ids, reply_ids
 from factory.models.load import load_model

@@ -7,8 +7,8 @@ import torch
 from transformers import AutoTokenizer
 
 from factory.config import Training
+from factory.config.load import override
 from factory.errors import ConfigError
-from factory.load import override
 from factory.models.load import load_model
 from factory.models.sequences import plan_for, reply_logps
 from factory.training.batches import MicroBatch, computed, micro_batches, steps, tensors, thinned

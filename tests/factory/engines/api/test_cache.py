@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.engine_blocks import OpenaiEngine, Prices
+from factory.config.engines import OpenaiEngine, Prices
 from factory.engines.api.cache import FILE, Cached
 from factory.engines.api.engine import OpenaiGenerator
 from factory.engines.base import Completion, Request

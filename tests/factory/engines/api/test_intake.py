@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from factory.engine_blocks import OpenaiEngine, Prices
+from factory.config.engines import OpenaiEngine, Prices
 from factory.engines.api.desk import Desk
 from factory.engines.api.engine import OpenaiGenerator
 from factory.engines.api.intake import UnreadableError, lines, parsed

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from factory.engine_blocks import OpenaiEngine, Prices
+from factory.config.engines import OpenaiEngine, Prices
 from factory.engines.api.engine import OpenaiGenerator
 from factory.engines.base import Completion, Request
 from factory.errors import ConfigError, EngineError

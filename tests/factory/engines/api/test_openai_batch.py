@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from factory.engine_blocks import OpenaiEngine, Prices
+from factory.config.engines import OpenaiEngine, Prices
 from factory.engines.api import batch
 from factory.engines.api.accounts import Spending
 from factory.engines.api.engine import OpenaiGenerator

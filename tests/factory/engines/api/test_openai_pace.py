@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from factory.engine_blocks import OpenaiEngine, Prices
+from factory.config.engines import OpenaiEngine, Prices
 from factory.engines.api.ledger import Ledger, Size
 from factory.engines.api.pace import Pacer, Stopped, Ticket, backoff
 from factory.engines.api.wire import Failure

@@ -6,7 +6,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from factory.engine_blocks import OpenaiEngine, Prices
+from factory.config.engines import OpenaiEngine, Prices
 from factory.engines.api.wire import (
     Dialect,
     Failure,

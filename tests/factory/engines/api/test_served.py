@@ -12,13 +12,13 @@ import polars as pl
 import pytest
 
 import factory
-from factory.engine_blocks import OpenaiEngine, RayEngine
+from factory.config.engines import OpenaiEngine, RayEngine
+from factory.config.load import settled
 from factory.engines import child as child_module
 from factory.engines import open_generator
 from factory.engines.api import served
 from factory.engines.base import Request
 from factory.errors import ConfigError, EngineError
-from factory.load import settled
 from factory.models.ref import ModelRef
 from tests.groups import lives
 from tests.tiny import tiny_model_folder
@@ -151,7 +151,7 @@ def test_a_stubborn_one_is_killed_with_what_it_started(model: Path, monkeypatch:
 
 def test_it_does_not_outlive_a_run_that_is_killed(model: Path) -> None:
     job = f"""
-from factory.engine_blocks import OpenaiEngine
+from factory.config.engines import OpenaiEngine
 from factory.engines.api.served import ServedGenerator
 from factory.engines.base import Request
 from factory.models.ref import ModelRef

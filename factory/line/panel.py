@@ -7,17 +7,17 @@ from pkgutil import resolve_name
 from typing import Any, NamedTuple, Self
 
 from factory.config import Judge
-from factory.engine_blocks import EngineBlock, OpenaiEngine, RayEngine, TransformersEngine
+from factory.config.engines import EngineBlock, OpenaiEngine, RayEngine, TransformersEngine
 from factory.engines import open_generator
 from factory.engines.api.accounts import ENGINE, Spending
 from factory.engines.base import Completion, Generator, Request, Score, Scorer, ScoreRequest
 from factory.identity import Messages, digest
-from factory.journal import Journal, JournaledGenerator, JournaledScorer
 from factory.models.ref import ModelRef
 from factory.progress import Progress
 from factory.reward.config import RewardScoring
 from factory.stages.judge import BY_FEATURE, PanelMember
 from factory.stages.worthless import Watched
+from factory.store.journal import Journal, JournaledGenerator, JournaledScorer
 from principles import template_of
 
 

@@ -4,12 +4,12 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from factory.engine_blocks import EngineBlock, TransformersEngine
-from factory.prompts_block import Prompts
+from factory.config.engines import EngineBlock, TransformersEngine
+from factory.config.prompts import Prompts
+from factory.config.training import METHODS as METHODS
+from factory.config.training import Lora as Lora
+from factory.config.training import Training as Training
 from factory.strict import Strict
-from factory.training_block import METHODS as METHODS
-from factory.training_block import Lora as Lora
-from factory.training_block import Training as Training
 
 BUNDLED_MODEL = "bundled:smollm2-135m-instruct"
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from factory.errors import ConfigError, StoreError
-from factory.outputs import Output, described, file_digest, hashed, write_json, write_text
+from factory.store.outputs import Output, described, file_digest, hashed, write_json, write_text
 
 RECORD = ".sso-factory.json"
 VERSION = 1

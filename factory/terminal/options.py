@@ -6,8 +6,9 @@ from typing import Any
 import click
 from polars.exceptions import PolarsError
 
-from factory import processes, show
 from factory.errors import FactoryError, InterruptedRunError, one_line
+from factory.terminal import show
+from factory.training import processes
 
 
 class Command(click.Command):

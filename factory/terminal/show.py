@@ -18,15 +18,15 @@ from factory.errors import one_line
 from factory.terminal import describe_seconds
 
 if TYPE_CHECKING:
-    from factory.checking import Found
     from factory.commands.explain import Entry
     from factory.commands.look import Looked
     from factory.commands.status import StageStatus
     from factory.commands.trace import Trace
     from factory.exports.bill import Bill
-    from factory.forecast import Plan
+    from factory.line.checking import Found
+    from factory.line.forecast import Plan
+    from factory.line.rates import Time
     from factory.pipeline import Outcome
-    from factory.rates import Time
     from factory.reviewing.labels import Reviewed
     from factory.stages.audit_model import AuditReport
     from factory.stages.audit_sample import Estimate

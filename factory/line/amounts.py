@@ -6,13 +6,13 @@ from math import ceil, sqrt
 from typing import NamedTuple
 
 from factory.config import Sampling
-from factory.engine_blocks import EngineBlock, Prices
+from factory.config.engines import EngineBlock, Prices
 from factory.engines.api.wire import cost
 from factory.engines.base import Request, ScoreRequest
 from factory.identity import Messages
-from factory.journal import with_room
-from factory.rates import Rates, Taken, Time, kind_of
+from factory.line.rates import Rates, Taken, Time, kind_of
 from factory.stages.audit_sample import FRAME
+from factory.store.journal import with_room
 
 CHARS_PER_TOKEN = 4
 """A rule of thumb for English: a plan opens no tokenizer."""

@@ -14,11 +14,10 @@ from factory.commands.filter import FILTERED, filter_into
 from factory.commands.report import report_into
 from factory.commands.train import TRAINED
 from factory.config import Config
-from factory.engine_blocks import EngineBlock
+from factory.config.engines import EngineBlock
 from factory.identity import draw
-from factory.journal import Journal
+from factory.line.panel import EngineRoom, judge_fingerprint, open_panel, scorer_block
 from factory.models.ref import ModelRef
-from factory.panel import EngineRoom, judge_fingerprint, open_panel, scorer_block
 from factory.readers import fingerprint, read_prompts
 from factory.schema import REJECTED, LazySplit, Split
 from factory.stages.contrast import contrast, longest
@@ -30,6 +29,7 @@ from factory.stages.score import read_by, score
 from factory.stages.target import filters_of
 from factory.stages.triples import triples
 from factory.store import RunFolder, Stage, Workspace
+from factory.store.journal import Journal
 from factory.views import view_messages
 
 _EMPTY = [{"role": "user", "content": ""}]

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from factory.errors import StoreError
-from factory.journal import Used
+from factory.store.journal import Used
 
 MANIFEST_VERSION = 1
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from factory.config import Config
-from factory.engine_blocks import TransformersEngine
+from factory.config.engines import TransformersEngine
 from factory.errors import ConfigError, InputError
 from factory.yaml_file import Loader, read_yaml
 

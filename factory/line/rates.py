@@ -5,8 +5,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-from factory.engine_blocks import EngineBlock, OpenaiEngine
-from factory.manifest import read_manifest
+from factory.config.engines import EngineBlock, OpenaiEngine
+from factory.store.manifest import read_manifest
 
 _ITERATION = re.compile(r" \d+$")
 MEASURED, CEILING = "measured", "by limits"

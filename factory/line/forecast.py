@@ -9,28 +9,28 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from factory.amounts import CHARS_PER_TOKEN, LENGTHS, Asked, Scale, StagePlan, spread, summed
 from factory.config import Config, Judge
-from factory.engine_blocks import EngineBlock, OpenaiEngine, ScriptedEngine
+from factory.config.engines import EngineBlock, OpenaiEngine, ScriptedEngine
+from factory.config.load import settled
 from factory.engines.api.accounts import ENGINE
 from factory.engines.api.prices import priced
 from factory.engines.base import Completion, Generator, Request, Score, Scorer, ScoreRequest
 from factory.identity import Messages
-from factory.journal import Journal, JournaledGenerator, JournaledScorer
-from factory.load import settled
+from factory.line.amounts import CHARS_PER_TOKEN, LENGTHS, Asked, Scale, StagePlan, spread, summed
+from factory.line.panel import EngineRoom, judge_block, judge_model, scorer_block, setting_of
+from factory.line.preflight import last_stage, preflight
+from factory.line.rates import Rates
+from factory.line.steps import Steps
 from factory.models.ref import ModelRef
-from factory.panel import EngineRoom, judge_block, judge_model, scorer_block, setting_of
 from factory.pipeline import the_line
-from factory.preflight import last_stage, preflight
 from factory.progress import Silent
-from factory.rates import Rates
 from factory.readers import read_prompts
 from factory.schema import ORDERS
 from factory.stages.judge import Question, by_id, requests
 from factory.stages.prompts import per_round
 from factory.stages.prompts import prompts as plan_portions
-from factory.steps import Steps
 from factory.store import StageReachedError, open_run, preview_of
+from factory.store.journal import Journal, JournaledGenerator, JournaledScorer
 
 SAMPLE_PROMPTS = 200
 """A plan counts the requests for at most this many prompts and scales them to all."""

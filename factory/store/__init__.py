@@ -13,15 +13,15 @@ import polars as pl
 
 from factory.engines.api.accounts import FILE as SPENDING
 from factory.identity import digest
-from factory.journal import Journal
-from factory.manifest import MANIFEST_VERSION
-from factory.manifest import read_manifest as read_manifest
-from factory.outputs import Output, problem, scratch_of, tables_of
-from factory.outputs import write_json as write_json
-from factory.outputs import write_text as write_text
-from factory.ownership import RECORD, Content, Entry, Record, held, was_held
 from factory.progress import Progress
 from factory.schema import Split
+from factory.store.journal import Journal
+from factory.store.manifest import MANIFEST_VERSION
+from factory.store.manifest import read_manifest as read_manifest
+from factory.store.outputs import Output, problem, scratch_of, tables_of
+from factory.store.outputs import write_json as write_json
+from factory.store.outputs import write_text as write_text
+from factory.store.ownership import RECORD, Content, Entry, Record, held, was_held
 from factory.table_file import TableFile
 
 

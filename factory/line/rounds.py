@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from factory.line.steps import Generated, Steps
 from factory.stages.target import Spent, Standing
-from factory.steps import Generated, Steps
 from factory.store import Stage, Workspace
 
 

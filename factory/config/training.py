@@ -4,8 +4,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from factory.config.trainer_options import FREE, POLICY, require_free
 from factory.strict import Strict
-from factory.trainer_options import FREE, POLICY, require_free
 
 
 class Lora(Strict):

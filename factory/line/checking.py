@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from factory.config import Config, Judge
-from factory.engine_blocks import EngineBlock, OpenaiEngine
+from factory.config.engines import EngineBlock, OpenaiEngine
+from factory.config.load import settled
 from factory.engines.api.accounts import ENGINE
 from factory.engines.api.accounts import FILE as SPENDING
 from factory.engines.api.prices import priced
@@ -14,10 +15,9 @@ from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.exports.hub import check_token
 from factory.identity import digest
-from factory.load import settled
+from factory.line.panel import EngineRoom, account_of, judge_block, judge_model
+from factory.line.preflight import preflight
 from factory.models.ref import ModelRef
-from factory.panel import EngineRoom, account_of, judge_block, judge_model
-from factory.preflight import preflight
 from factory.progress import Progress, Silent
 from factory.stages.judge import Question, requests
 from factory.stages.verdict import read_verdict

@@ -6,11 +6,11 @@ from typing import NamedTuple
 from factory.commands.export_stages import check_export
 from factory.commands.filter import require_judges
 from factory.config import Config
-from factory.engine_blocks import EngineBlock, OpenaiEngine, RayEngine
+from factory.config.engines import EngineBlock, OpenaiEngine, RayEngine
 from factory.engines.api.prices import priced
 from factory.errors import ConfigError
+from factory.line.panel import is_remote, judge_block, judge_model, judge_names
 from factory.pair_makers import STEERED, pair_maker
-from factory.panel import is_remote, judge_block, judge_model, judge_names
 from factory.stages.audit_sample import check_independent
 from factory.stages.judge import distinct_names
 from filters import build
