@@ -27,7 +27,7 @@ sys.path[0] = str(ROOT)
 from factory.identity import digest
 from factory.schema import ORDERS
 from factory.statistics.estimate import fit
-from filters.balancing.items import Items
+from filters.balancing.items import BalanceItems
 from filters.balancing.pairs import balance
 from filters.length_balance import LengthBalance
 from filters.votes import RULES, decide
@@ -125,7 +125,7 @@ def left(
     found = fit(said, labels)
     sizes = [np.where(right, one, two)[kept] for one, two in ((known.better, known.other), (known.other, known.better))]
     shuffled = rng.permutation(len(kept))
-    even = balance(Items.of(sizes[0][shuffled], sizes[1][shuffled], GAP))
+    even = balance(BalanceItems.of(sizes[0][shuffled], sizes[1][shuffled], GAP))
     fair = truth[shuffled][np.asarray(even)]
     agreed = (said == 1).all(axis=1).mean()
     return Left(

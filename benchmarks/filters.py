@@ -35,7 +35,7 @@ from benchmarks.planted import everything, found, plant, write_benchmarks
 from factory.identity import digest
 from factory.schema import MESSAGES, REJECTED, LazySplit
 from filters import build
-from filters.balancing.items import Items
+from filters.balancing.items import BalanceItems
 from filters.balancing.pairs import balance
 from filters.funnel import run_funnel
 from filters.votes import first_order
@@ -201,7 +201,7 @@ def _datasets(folder: Path, out: Path, wrap: Callable[[Any], Any], options: dict
     pairs = pairs.filter(lambda pair: pair not in dropped, input_columns=["pair_id"], new_fingerprint="judged")
     counts.append(len(pairs))
     chars = pairs.select_columns(["chars_chosen", "chars_rejected"]).with_format("numpy")
-    kept = balance(Items.of(chars["chars_chosen"][:], chars["chars_rejected"][:], Fraction("0.02")))
+    kept = balance(BalanceItems.of(chars["chars_chosen"][:], chars["chars_rejected"][:], Fraction("0.02")))
     pairs = pairs.select(np.flatnonzero(kept))
     pairs.to_parquet(out / "kept.parquet")
     return _counts(*counts, len(pairs))

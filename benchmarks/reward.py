@@ -29,7 +29,7 @@ from factory.models.load import load_tokenizer
 from factory.models.ref import ModelRef
 from factory.reward.accuracy import tally
 from factory.reward.data import read_data
-from factory.reward.tokens import Reader
+from factory.reward.tokens import ConversationReader
 from factory.statistics.shares import wilson
 from factory.store import write_json
 from factory.terminal import for_stream
@@ -58,7 +58,7 @@ def training_sets(asked: argparse.Namespace) -> tuple[dict[str, pl.DataFrame], p
 
 def fitting(pairs: pl.DataFrame, asked: argparse.Namespace) -> pl.DataFrame:
     """The pairs that are short enough to be trained on, so that an arm has as many as it says."""
-    found = Reader(load_tokenizer(ModelRef(asked.model))).pairs(pairs, asked.max_length).pairs
+    found = ConversationReader(load_tokenizer(ModelRef(asked.model))).pairs(pairs, asked.max_length).pairs
     return pairs.filter(pl.col("pair_id").is_in([pair.pair_id for pair in found]))
 
 

@@ -31,11 +31,14 @@ def floor() -> Floor:
     from factory.config import Training
     from factory.models.load import load_model, load_tokenizer
     from factory.models.ref import ModelRef
-    from factory.training.data import Reader, encode
+    from factory.training.data import PairReader, encode
     from factory.training.methods import method_of
 
     model = load_model(ModelRef(MODEL), "cpu", torch.float32)
-    config, reader = model.config, Reader(method_of(Training()).needed, load_tokenizer(ModelRef(MODEL)), False, 8192)
+    config, reader = (
+        model.config,
+        PairReader(method_of(Training()).needed, load_tokenizer(ModelRef(MODEL)), False, 8192),
+    )
     examples = encode(pl.DataFrame(pair_rows(8)), reader).examples
     layers = sum(m.weight.numel() for m in model.model.modules() if isinstance(m, torch.nn.Linear))
     output = config.vocab_size * config.hidden_size

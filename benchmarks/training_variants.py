@@ -107,14 +107,14 @@ def run_plain(pairs: int, steps: int, half: bool) -> Measured:
     from factory.config import Training
     from factory.models.load import load_model, load_tokenizer
     from factory.models.ref import ModelRef
-    from factory.training.data import Reader, encode
+    from factory.training.data import PairReader, encode
     from factory.training.methods import method_of
 
     method, ref = method_of(Training()), ModelRef(MODEL)
     model = load_model(ref, "cpu", torch.float32).train()
     reference = copy.deepcopy(model).eval()
     optimiser = torch.optim.AdamW(model.parameters(), lr=5e-7)
-    reader = Reader(method.needed, load_tokenizer(ref), False, 8192)
+    reader = PairReader(method.needed, load_tokenizer(ref), False, 8192)
     examples = encode(pl.DataFrame(pair_rows(pairs * (steps + 1))), reader).examples
     clock = StepClock(pairs)
     for step in range(steps + 1):

@@ -17,7 +17,7 @@ from factory.errors import ConfigError
 from factory.exports.bill import Bill, bill
 from factory.exports.document import versions
 from factory.line.checking import check_once
-from factory.line.panel import EngineRoom
+from factory.line.panel import EnginePool
 from factory.line.preflight import last_stage, preflight
 from factory.line.rounds import draw_on
 from factory.line.steps import Generated, Steps
@@ -121,7 +121,7 @@ def run(
     require_apart(root, inputs_of(settings))
     with ExitStack() as opened:
         folder = whole = opened.enter_context(open_run(root, shown, last))
-        room = opened.enter_context(EngineRoom(shown, Spending(root, settings.run.max_cost)))
+        room = opened.enter_context(EnginePool(shown, Spending(root, settings.run.max_cost)))
         if preview is not None:
             whole.record.claim([SPENDING], SPENDING)
             settings = _few(settings, preview)

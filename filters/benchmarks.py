@@ -16,7 +16,7 @@ COLUMNS = ("prompt", "instruction", "question", "messages", "turns", "text")
 """Columns that may hold the prompts; the first that a file has is read."""
 
 
-class Item(NamedTuple):
+class BenchmarkPrompt(NamedTuple):
     """A benchmark prompt, or one turn of it."""
 
     name: str
@@ -29,7 +29,7 @@ def suffix(path: Path) -> str:
     return Path(path.name.removesuffix(".gz")).suffix.lower()
 
 
-def load(path: str | Path) -> list[Item]:
+def load(path: str | Path) -> list[BenchmarkPrompt]:
     """The prompts of a file, one item per user turn. InputError for a file that cannot be read or has no prompts."""
     place = Path(path)
     try:
@@ -38,7 +38,9 @@ def load(path: str | Path) -> list[Item]:
         values = list(_values(raw, suffix(place), place))
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         raise InputError(f"{place}: the benchmark prompts cannot be read: {error}") from error
-    items = [Item(f"{place.name}:{row}", text) for row, value in enumerate(values, 1) for text in _turns(value)]
+    items = [
+        BenchmarkPrompt(f"{place.name}:{row}", text) for row, value in enumerate(values, 1) for text in _turns(value)
+    ]
     if not items:
         raise InputError(f"{place}: holds no prompt")
     return items

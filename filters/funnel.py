@@ -21,7 +21,7 @@ from factory.table_file import sink
 from filters import votes
 from filters.base import ROW, Filter
 from filters.confounds import confounds, records, said
-from filters.ledger import Ledger, Step
+from filters.ledger import Decisions, Step
 from filters.measure import Measures
 
 Judgments = pl.DataFrame | pl.LazyFrame
@@ -121,7 +121,7 @@ def _apply(
 ) -> tuple[Filtered, int]:
     """The filtered pairs, and a fingerprint of the kept ones' ids, to be met again in what is written."""
     measures = Measures(pairs.kept, filters, scratch)
-    ledger = Ledger(measures.size)
+    ledger = Decisions(measures.size)
     table: Judgments | None = None
     for position, one in enumerate(filters):
         rows = measures.of(position).filter(ledger.alive(pl.col(ROW)))
@@ -143,7 +143,7 @@ def _found(judged: pl.LazyFrame) -> pl.DataFrame:
     return found.filter(~pl.all_horizontal(pl.col("reason", "detail").is_null())).collect(engine="streaming")
 
 
-def _judged(pairs: pl.LazyFrame, ledger: Ledger, judgments: Judgments | Ask | None, name: str) -> Judgments:
+def _judged(pairs: pl.LazyFrame, ledger: Decisions, judgments: Judgments | Ask | None, name: str) -> Judgments:
     """The judgments: those given, or those asked for now about the pairs that are left."""
     if judgments is None:
         raise ConfigError(f"the filter {name} needs votes: give judges, or judgments recorded earlier")
@@ -152,7 +152,7 @@ def _judged(pairs: pl.LazyFrame, ledger: Ledger, judgments: Judgments | Ask | No
     return judgments(pairs.with_row_index(_INDEX).filter(ledger.alive(pl.col(_INDEX))).drop(_INDEX))
 
 
-def _rows(pairs: LazySplit, ledger: Ledger) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+def _rows(pairs: LazySplit, ledger: Decisions) -> tuple[pl.LazyFrame, pl.LazyFrame]:
     """The rows kept, and those rejected with whoever did it."""
     index = pl.col(_INDEX)
     numbered = pairs.kept.with_row_index(_INDEX)

@@ -27,7 +27,7 @@ class Step(NamedTuple):
     """Those of them whose remark is of a kind that has a name, by it."""
 
 
-class Ledger:
+class Decisions:
     """The decisions on rows 0 to `size` - 1: two bytes a row, and whatever filters said in words."""
 
     def __init__(self, size: int) -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import polars as pl
 from pydantic import Field
 
-from filters.balancing.items import Items
+from filters.balancing.items import BalanceItems
 from filters.balancing.pairs import balance
 from filters.base import ROW, Filter, first_of
 from filters.coin import toss_expr
@@ -50,7 +50,7 @@ class LengthBalance(Filter):
         table = rows.select(ROW, "pair_id", *wanted, *chars, toss=toss_expr("length balance"))
         frame = table.sort("toss", "pair_id", ROW).collect()
         gap = Fraction(str(self.max_mean_gap)).limit_denominator(_FINEST)
-        items = Items.of(frame["chars_chosen"].to_numpy(), frame["chars_rejected"].to_numpy(), gap)
+        items = BalanceItems.of(frame["chars_chosen"].to_numpy(), frame["chars_rejected"].to_numpy(), gap)
         if self.one_per_prompt:
             from filters.balancing.prompts import balance_prompts
 

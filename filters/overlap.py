@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from filters.benchmarks import Item
+from filters.benchmarks import BenchmarkPrompt
 from filters.words import Hashes, Ints, Words, distinct, extended, hashed, rolled, split_words, whole
 
 REMOVE, SHARE, FLAG = 13, 8, 7
@@ -95,7 +95,7 @@ class Grams:
 class Overlap:
     """An index of benchmark prompts that says what a text shares with them."""
 
-    def __init__(self, items: Sequence[Item], min_words: int) -> None:
+    def __init__(self, items: Sequence[BenchmarkPrompt], min_words: int) -> None:
         """`min_words`: shorter prompts count only where they are the whole of a text."""
         self._names = [item.name for item in items]
         self._texts = pl.Series([item.text for item in items], dtype=pl.String)

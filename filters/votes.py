@@ -21,7 +21,7 @@ Outcome = Literal["fine", "dropped", "invalid", "ask first", "ask second"]
 """What a judge's votes mean under a rule; the last two name the question, in the order of asking, that is open."""
 
 
-class Rule(NamedTuple):
+class VoteRule(NamedTuple):
     """When a judge's second vote is needed, and how a pair that a judge speaks against is called."""
 
     second_after: Vote
@@ -31,10 +31,10 @@ class Rule(NamedTuple):
 
 
 DEFAULT_RULE = "no_judge_prefers_rejected"
-RULES: dict[str, Rule] = {
-    DEFAULT_RULE: Rule("rejected", "prefers_rejected"),
-    "no_vote_for_rejected": Rule("chosen", "vote_for_rejected"),
-    "all_right": Rule("chosen", "not_right"),
+RULES: dict[str, VoteRule] = {
+    DEFAULT_RULE: VoteRule("rejected", "prefers_rejected"),
+    "no_vote_for_rejected": VoteRule("chosen", "vote_for_rejected"),
+    "all_right": VoteRule("chosen", "not_right"),
 }
 """Dropped is a pair with: a judge whose votes both went to rejected; any vote for rejected; any judge not right."""
 
@@ -49,7 +49,7 @@ _MASKS = range(1 << 2 * _HALF)
 _OUTCOMES: tuple[Outcome, ...] = ("fine", "dropped", "invalid", "ask first", "ask second")
 
 
-def rule_named(name: str) -> Rule:
+def rule_named(name: str) -> VoteRule:
     """The rule of that name; ConfigError lists the known ones."""
     if name not in RULES:
         raise ConfigError(f"there is no rule {name!r} for judges; known are {', '.join(RULES)}")
@@ -75,7 +75,7 @@ def _first(judge: str) -> pl.Expr:
     return toss_expr(_coin(judge)) // (1 << 63)
 
 
-def outcome(rule: Rule, first: Vote, second: Vote) -> Outcome:
+def outcome(rule: VoteRule, first: Vote, second: Vote) -> Outcome:
     """What a judge's two votes, in the order of asking, mean under a rule."""
     if first == "absent":
         return "ask first"
@@ -159,7 +159,7 @@ def _seen(judge: str, order: int) -> pl.Expr:
     return pl.col(_VOTES + judge).fill_null(0) // (1 << _HALF * order) % (1 << _HALF)
 
 
-def _outcome(judge: str, rule: Rule) -> pl.Expr:
+def _outcome(judge: str, rule: VoteRule) -> pl.Expr:
     """Position in _OUTCOMES of what `judge`'s mask means."""
     table = [
         _OUTCOMES.index(outcome(rule, _state(mask, order), _state(mask, 1 - order)))
@@ -170,7 +170,7 @@ def _outcome(judge: str, rule: Rule) -> pl.Expr:
     return mask.replace_strict(range(len(table)), table, return_dtype=pl.UInt8)
 
 
-def decided(judges: Sequence[str], rule: Rule) -> tuple[pl.Expr, pl.Expr]:
+def decided(judges: Sequence[str], rule: VoteRule) -> tuple[pl.Expr, pl.Expr]:
     """Reason and detail of a row with joined votes: null keeps it; the detail is the judge that settled it.
 
     A judge that drops a pair decides, whatever other judges were not asked; so the order of `judges` only chooses whose
@@ -249,7 +249,7 @@ def masks(judgments: pl.LazyFrame | pl.DataFrame) -> pl.LazyFrame:
     return judgments.lazy().group_by("pair_id", "judge").agg(mask=_bits().bitwise_or())
 
 
-class Tally(NamedTuple):
+class VoteGroup(NamedTuple):
     """Pairs of a judge that are alike in its votes."""
 
     first: int
@@ -259,11 +259,11 @@ class Tally(NamedTuple):
     pairs: int
 
 
-def tallies(masked: pl.DataFrame, judge: str) -> list[Tally]:
+def tallies(masked: pl.DataFrame, judge: str) -> list[VoteGroup]:
     """The judge's pairs, counted; `masked` as `masks`."""
     mine = masked.lazy().filter(pl.col("judge") == judge)
     counts = mine.group_by(_first(judge).alias("first"), "mask").len().sort("first", "mask").collect()
-    return [Tally(first, (_state(mask, 0), _state(mask, 1)), n) for first, mask, n in counts.iter_rows()]
+    return [VoteGroup(first, (_state(mask, 0), _state(mask, 1)), n) for first, mask, n in counts.iter_rows()]
 
 
 def verdicts(judgments: pl.LazyFrame | pl.DataFrame) -> pl.LazyFrame:

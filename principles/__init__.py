@@ -6,15 +6,15 @@ Template. docs/principles.md describes the format and how to write a set.
 
 from principles.literal import json_literal
 from principles.rendering import Template, template, template_of
-from principles.sets import TOGETHER, Example, Feature, PrincipleSet, Side, load
+from principles.sets import TOGETHER, Feature, PrincipleSet, Side, WorkedAnswer, load
 
 __all__ = [
     "TOGETHER",
-    "Example",
     "Feature",
     "PrincipleSet",
     "Side",
     "Template",
+    "WorkedAnswer",
     "json_literal",
     "load",
     "template",

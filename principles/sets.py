@@ -52,7 +52,7 @@ class Feature(Strict):
         return self
 
 
-class Example(Strict):
+class WorkedAnswer(Strict):
     """One worked answer shown to the policy before it names features itself."""
 
     prompt: Text
@@ -72,7 +72,7 @@ class PrincipleSet(Strict):
     """Licence of the texts, for the dataset card."""
     features: tuple[Feature, ...] = Field(min_length=1)
     """In the order in which they are listed to the policy."""
-    examples: tuple[Example, ...] = ()
+    examples: tuple[WorkedAnswer, ...] = ()
     """Worked answers for the allocation; none is allowed, a few help small models much."""
 
     @field_validator("features")

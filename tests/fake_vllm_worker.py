@@ -6,7 +6,7 @@ import sys
 import time
 from multiprocessing.connection import Connection
 
-from factory.engines.vllm_worker import ABORT, DONE, FAILED, FATAL, READY, STOP, Outcome
+from factory.engines.vllm_worker import ABORT, DONE, FAILED, FATAL, READY, STOP, JobOutcome
 
 
 def main():
@@ -45,4 +45,4 @@ def serve(connection, behaviour, seeds):
             new = [*range(40, 40 + min(job.max_tokens, 3) - 1), job.stop[0] if job.stop else 41]
             scores = None if job.score_from is None else [-float(token) for token in job.ids[job.score_from :]]
             choices = {token: -float(place + 1) for place, token in enumerate(job.choices)} if job.choices else None
-            connection.send((DONE, Outcome(job.name, new, "stop", choices, scores)))
+            connection.send((DONE, JobOutcome(job.name, new, "stop", choices, scores)))

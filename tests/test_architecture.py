@@ -121,7 +121,30 @@ def test_importing_loads_nothing_heavy(package: str) -> None:
     assert done.stdout.split() == []
 
 
-def test_files_and_functions_stay_small() -> None:
+def test_files_stay_small() -> None:
     for path in SOURCES:
         lines = path.read_text(encoding="utf-8").splitlines()
         assert len(lines) <= 300, f"{path} has {len(lines)} lines"
+
+
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of what a function does: its parameters and its docstring left out."""
+    first = function.body[0]
+    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and len(function.body) > 1
+    return (function.end_lineno or 0) - function.body[1 if documented else 0].lineno + 1
+
+
+def test_functions_stay_small() -> None:
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert code_lines(node) <= 40, f"{path}: {node.name} has {code_lines(node)} lines"
+
+
+def test_no_public_class_name_stands_for_two_things() -> None:
+    where: dict[str, str] = {}
+    for path in SOURCES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                assert node.name not in where, f"{node.name} is in {where[node.name]} and in {module(path)}"
+                where[node.name] = module(path)

@@ -11,7 +11,7 @@ from factory.errors import ConfigError, EngineError
 from factory.exports.eval_files import EVAL_FORMATS, questions
 from factory.exports.public import public_name
 from factory.identity import DEFAULT_SEED
-from factory.line.panel import EngineRoom
+from factory.line.panel import EnginePool
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
 from factory.readers import fingerprint
@@ -47,7 +47,7 @@ def answers(
     kind = EVAL_FORMATS[format]
 
     def build(work: Workspace) -> dict[str, Any]:
-        with EngineRoom(shown, Spending(Path(out))) as room:
+        with EnginePool(shown, Spending(Path(out))) as room:
             generator = room.generator(block, ModelRef(policy), work.journal, f"answers of {called}")
             given = answer(asked, generator, options, seed)
         good = [one for one in given if one.error is None]

@@ -19,7 +19,7 @@ from factory.errors import EngineError, InputError
 from factory.exports.audit_report import write_audit
 from factory.exports.document import About, examples
 from factory.identity import DEFAULT_SEED, draw
-from factory.line.panel import EngineRoom, judge_block, judge_fingerprint, judge_model, judge_names, open_panel
+from factory.line.panel import EnginePool, judge_block, judge_fingerprint, judge_model, judge_names, open_panel
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
 from factory.readers import How, PairsLike, Reading, ReadOptions, fingerprint, how_to_read
@@ -28,7 +28,7 @@ from factory.readers.told import read_and_tell, tell_set_aside
 from factory.schema import JUDGMENTS, conform
 from factory.stages.audit import report
 from factory.stages.audit_model import AuditReport
-from factory.stages.audit_sample import Estimate, check_independent, estimate, rough_tokens, wrote
+from factory.stages.audit_sample import AuditForecast, check_independent, estimate, rough_tokens, wrote
 from factory.stages.audit_sample import sample as sample_pairs
 from factory.stages.certify import Certified, certified_by_labels, with_certificate
 from factory.stages.certify import certify as certified
@@ -59,7 +59,7 @@ def audit(
     seed: int = DEFAULT_SEED,
     progress: Progress | None = None,
     **reading: Unpack[ReadOptions],
-) -> AuditReport | Estimate:
+) -> AuditReport | AuditForecast:
     """Judge pairs in both orders; write audit.json, audit.md, audit.html, audit.png and judgments.parquet into `out`.
 
     `judge` is a model's name or a whole judge block, `base_url` an OpenAI-compatible server; `config` is an audit
@@ -89,7 +89,7 @@ def audit(
     }
 
     def build(work: Workspace) -> dict[str, Any]:
-        with EngineRoom(shown, Spending(Path(out))) as room:
+        with EnginePool(shown, Spending(Path(out))) as room:
             member = open_panel([settings.judge], None, room, work.journal)[0]
             told = about(pairs, subject.seen, settings.judge, seed, settings.sample, gold, certify)
             return _measure(work.path, subject, member, seed, told).model_dump(mode="json")
@@ -104,7 +104,7 @@ def audit_into(
     kept: Path,
     judge: Judge,
     config: Audit,
-    room: EngineRoom,
+    room: EnginePool,
     run: Config,
     seed: int,
     votes: Path | None = None,
@@ -223,7 +223,7 @@ def recorded_votes(pairs: PairsLike | Sequence[PairsLike]) -> pl.DataFrame:
     return pl.concat([table.select(list(JUDGMENTS.columns)) for table in found])
 
 
-def _estimate(pairs: pl.DataFrame, judge: Judge) -> Estimate:
+def _estimate(pairs: pl.DataFrame, judge: Judge) -> AuditForecast:
     """Tokens are counted by the engine where that opens no model, and roughly where it would."""
     block = judge_block(judge, None)
     if not isinstance(block, OpenaiEngine | ScriptedEngine):

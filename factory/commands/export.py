@@ -84,7 +84,7 @@ def export(
     if out is None and options.push_to_hub is None:
         raise ConfigError("export needs a place to write to: give --out DIR or --push-to-hub USER/NAME")
     root = _run_root(pairs)
-    job = Job(format, options, _seed_of(root) if seed is None else seed, root, shown)
+    job = ExportJob(format, options, _seed_of(root) if seed is None else seed, root, shown)
     url = url_of(out) if out is not None else None
     if url is not None:
         require_free_there(url, format)
@@ -101,7 +101,7 @@ def export(
     return [*([] if url or out is None else files), *addresses]
 
 
-class Job(NamedTuple):
+class ExportJob(NamedTuple):
     """One export with its settings."""
 
     format: str

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from factory.commands.export import Job
+from factory.commands.export import ExportJob
 from factory.config import Export
 from factory.errors import ConfigError
 from factory.exports import exporter
@@ -81,7 +81,7 @@ def export_into(
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write a run's pairs in the format `name` to the folder `name` of a workspace; returns facts for the manifest."""
-    job = Job(name, config, seed, root, progress or Silent())
+    job = ExportJob(name, config, seed, root, progress or Silent())
     folder = work.path / name
     folder.mkdir(exist_ok=True)
     written, _ = job.write(pairs, folder)

@@ -12,7 +12,7 @@ from factory.config.load import settled
 from factory.engines.api.accounts import Spending
 from factory.errors import ConfigError, InputError, first_line
 from factory.identity import DEFAULT_SEED
-from factory.line.panel import EngineRoom, judge_fingerprint, open_panel
+from factory.line.panel import EnginePool, judge_fingerprint, open_panel
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, Reading, ReadOptions, fingerprint, how_to_read
 from factory.readers.places import places
@@ -73,7 +73,7 @@ def filter_pairs(
     }
 
     def build(work: Workspace) -> dict[str, Any]:
-        with EngineRoom(shown, Spending(Path(out))) as room:
+        with EnginePool(shown, Spending(Path(out))) as room:
             panel = open_panel(settings.judges, None, room, work.journal)
             return filter_into(work.path, told.pairs.split, steps, panel, seed, recorded, told.reading)
 

@@ -15,7 +15,7 @@ from factory.progress import Progress, Silent
 from factory.readers import PairsLike, read_pairs
 from factory.readers.places import places
 from factory.reviewing.labels import Answers, Reviewed, journal_of, reviewed, write_labels
-from factory.reviewing.session import Item, Session
+from factory.reviewing.session import ReviewItem, Session
 from factory.store.ownership import Record, held, require_apart
 from filters.coin import toss_expr
 from filters.votes import verdicts
@@ -84,7 +84,7 @@ def _claimed(path: Path, name: str) -> None:
         record.claim(names, BY)
 
 
-def _items(pairs: PairsLike | Sequence[PairsLike], sample: int | None, seed: int) -> list[Item]:
+def _items(pairs: PairsLike | Sequence[PairsLike], sample: int | None, seed: int) -> list[ReviewItem]:
     """The pairs to review, in an order drawn by seed."""
     rows = read_pairs(pairs).kept
     order = rows.select("pair_id", toss_expr(f"review {seed}").alias("toss")).collect(engine="streaming")
@@ -97,9 +97,9 @@ def _items(pairs: PairsLike | Sequence[PairsLike], sample: int | None, seed: int
     return [_item(table[pair], said.get(pair, [])) for pair in order["pair_id"]]
 
 
-def _item(row: dict[str, Any], said: list[str]) -> Item:
+def _item(row: dict[str, Any], said: list[str]) -> ReviewItem:
     told = {name: row[name] for name in _TOLD if row.get(name) is not None}
-    return Item(row["pair_id"], row["prompt"], row["chosen"], row["rejected"], {"facts": told, "verdicts": said})
+    return ReviewItem(row["pair_id"], row["prompt"], row["chosen"], row["rejected"], {"facts": told, "verdicts": said})
 
 
 def _said(votes: pl.DataFrame, ids: pl.Series) -> dict[str, list[str]]:

@@ -23,7 +23,7 @@ FIRST_GUESS = 256
 
 
 @dataclass(eq=False)
-class Row:
+class DecodingRow:
     """One request on its way: its prompt, what has been generated, and the source of its randomness."""
 
     prompt: list[int]
@@ -80,13 +80,13 @@ class Row:
         self.new, self.finish = likeliest[:1] if len(likeliest) == 1 else [], "stop"
 
 
-def queue_order(rows: Sequence[Row], share: bool = True) -> list[Row]:
+def queue_order(rows: Sequence[DecodingRow], share: bool = True) -> list[DecodingRow]:
     """Rows in the order to start them: longer ones first; with `share`, those that begin alike together."""
     if not share:
         return sorted(rows, key=lambda row: -len(row.prompt))
     ordered = sorted(rows, key=lambda row: row.prompt)
-    families: list[list[Row]] = []
-    alone: list[Row] = []
+    families: list[list[DecodingRow]] = []
+    alone: list[DecodingRow] = []
     start = 0
     while start < len(ordered):
         stop, shared = _family(ordered, start)
@@ -104,7 +104,7 @@ def queue_order(rows: Sequence[Row], share: bool = True) -> list[Row]:
     return [row for family in (*families, alone) for row in family]
 
 
-def _family(ordered: Sequence[Row], start: int) -> tuple[int, int]:
+def _family(ordered: Sequence[DecodingRow], start: int) -> tuple[int, int]:
     """Where the run of rows that share most of what the first two share ends, and how much all of it shares."""
     stop, shared = start + 1, 0
     while stop < len(ordered):
@@ -127,11 +127,11 @@ class Decoder:
     def __init__(self, model: Any, ends: frozenset[int], pad: int, budget: int) -> None:
         self.model, self.ends, self.pad, self.budget = model, ends, pad, budget
         self._held: Held = held(model, pad)
-        self._rows: list[Row] = []
-        self._queue: deque[Row] = deque()
+        self._rows: list[DecodingRow] = []
+        self._queue: deque[DecodingRow] = deque()
         self._lengths: list[int] = []
 
-    def run(self, rows: Sequence[Row]) -> Iterator[Row]:
+    def run(self, rows: Sequence[DecodingRow]) -> Iterator[DecodingRow]:
         """Yield each row when it is finished or has failed."""
         self._queue.extend(queue_order(rows, self._held.can_share))
         with self._held.attention():
@@ -143,7 +143,7 @@ class Decoder:
                 elif not group:
                     yield from self._finished()
 
-    def _pass(self, group: Sequence[Row]) -> Exception | None:
+    def _pass(self, group: Sequence[DecodingRow]) -> Exception | None:
         """One forward pass: start `group`, or move everything in flight by a token. Gives the error, if any."""
         try:
             if group:
@@ -156,12 +156,12 @@ class Decoder:
             return error.with_traceback(None)  # its frames hold the tensors that did not fit
         return None
 
-    def _next_group(self) -> list[Row]:
+    def _next_group(self) -> list[DecodingRow]:
         """Rows to start now: alike, within the budget; none while few places are free."""
         if not self._held.can_join:
             return []
         slack = sum(self._lengths) // len(self._lengths) if self._lengths else FIRST_GUESS
-        group: list[Row] = []
+        group: list[DecodingRow] = []
         width = self._held.width
         for row in self._queue:
             width, rows = max(width, row.length), len(self._rows) + len(group) + 1
@@ -184,7 +184,7 @@ class Decoder:
             else:
                 row.choose(scores)
 
-    def _finished(self) -> Iterator[Row]:
+    def _finished(self) -> Iterator[DecodingRow]:
         """Rows that ended leave."""
         gone = [place for place, row in enumerate(self._rows) if row.finish]
         if gone:
@@ -201,7 +201,7 @@ class Decoder:
             self._queue.appendleft(self._rows[youngest])
             self._rows = [self._rows[old] for old in self._held.leave([youngest])]
 
-    def _recover(self, group: Sequence[Row], error: Exception) -> Iterator[Row]:
+    def _recover(self, group: Sequence[DecodingRow], error: Exception) -> Iterator[DecodingRow]:
         """After a failed pass: start over with half the budget; a row that fails alone is given up."""
         waiting = list(self._queue)[len(group) :]
         struck = [*group, *self._rows]
@@ -219,7 +219,7 @@ class Decoder:
         self._queue.extendleft(reversed(struck))
 
 
-def _fits(group: Sequence[Row], row: Row) -> bool:
+def _fits(group: Sequence[DecodingRow], row: DecodingRow) -> bool:
     """Whether `row` may start in one pass with `group`: the same beginning, not too many tokens, little padding."""
     first, shared = group[0], group[0].shared
     tail, longest = len(row.prompt) - shared, len(first.prompt) - shared

@@ -9,14 +9,14 @@ import torch
 
 from factory.config.engines import TransformersEngine
 from factory.engines.base import Completion, Request, Score, ScoreRequest
-from factory.engines.decoding import Decoder, Row
+from factory.engines.decoding import Decoder, DecodingRow
 from factory.engines.render import Renderer, unscored
 from factory.identity import Messages
 from factory.models.attention import even_up_to, evenly
 from factory.models.chat import end_ids
 from factory.models.load import context_length, load_model
 from factory.models.ref import ModelRef
-from factory.models.sequences import Encoded, Plan, buckets, layout, plan_for, reply_logps
+from factory.models.sequences import Encoded, SequencePlan, buckets, layout, plan_for, reply_logps
 
 Item = tuple[ScoreRequest, Encoded]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -36,7 +36,7 @@ class TransformersModel:
         self._device = _device(block.device)
         self._renderer = Renderer(model)
         self._model: Any = None
-        self._plan: Plan | None = None
+        self._plan: SequencePlan | None = None
         self.context_length: int | None = context_length(model)
 
     @property
@@ -52,13 +52,15 @@ class TransformersModel:
         """Yield each completion as soon as it is there. Raises EngineError when the weights cannot be loaded."""
         model = self._load(self._generation_dtype())
         ends = end_ids(self._renderer.tokenizer, model)
-        rows: dict[Row, Request] = {}
+        rows: dict[DecodingRow, Request] = {}
         for request in requests:
             prompt = self._renderer.prompt(request, self.context_length)
             if isinstance(prompt, Completion):
                 yield prompt
             else:
-                row = Row(prompt.ids, prompt.room, request.temperature, request.top_p, request.seed, prompt.choices)
+                row = DecodingRow(
+                    prompt.ids, prompt.room, request.temperature, request.top_p, request.seed, prompt.choices
+                )
                 rows[row] = request
         decoder = Decoder(model, ends, min(ends), self._block.batch_tokens)
         for row in decoder.run(list(rows)):
@@ -110,7 +112,7 @@ class TransformersModel:
             return torch.autocast("cuda", dtype=torch.bfloat16)
         return nullcontext()
 
-    def _completion(self, request: Request, row: Row, ends: frozenset[int]) -> Completion:
+    def _completion(self, request: Request, row: DecodingRow, ends: frozenset[int]) -> Completion:
         text = None
         if row.choices is not None and row.choice_logprobs is not None:
             text = next((name for name, token in row.choices.items() if row.new == [token]), "")

@@ -10,7 +10,7 @@ from factory.config.engines import VllmEngine
 from factory.engines.base import Completion, Request, Score, ScoreRequest
 from factory.engines.render import Prompt, Renderer, unscored
 from factory.engines.vllm_process import Process
-from factory.engines.vllm_worker import ABORT, ADD, DONE, Job, Outcome
+from factory.engines.vllm_worker import ABORT, ADD, DONE, JobOutcome, SequenceJob
 from factory.errors import EngineError
 from factory.identity import Messages
 from factory.models.chat import end_ids
@@ -63,7 +63,7 @@ class VllmModel:
     def score(self, requests: Sequence[ScoreRequest]) -> Iterator[Score]:
         """Mean log-probability of each reply under its prompt, computed by vLLM in its own precision."""
         waiting: dict[str, _Scoring] = {}
-        jobs: list[Job] = []
+        jobs: list[SequenceJob] = []
         for request in requests:
             # One token of room is kept: vLLM generates at least one behind what it scores.
             made = self._renderer.replies(request, None if self.context_length is None else self.context_length - 1)
@@ -73,7 +73,7 @@ class VllmModel:
             prompt, replies = made
             waiting[request.id] = _Scoring(request, replies)
             jobs += [
-                Job(f"{request.id}#{place}", prompt + ids, score_from=len(prompt))
+                SequenceJob(f"{request.id}#{place}", prompt + ids, score_from=len(prompt))
                 for place, ids in enumerate(replies)
                 if ids
             ]
@@ -91,14 +91,14 @@ class VllmModel:
         self._process.close()
         self._merged.cleanup()
 
-    def _job(self, request: Request, prompt: Prompt) -> Job:
+    def _job(self, request: Request, prompt: Prompt) -> SequenceJob:
         if prompt.choices:
-            return Job(request.id, prompt.ids, stop=self._ends, choices=tuple(prompt.choices.values()))
-        return Job(
+            return SequenceJob(request.id, prompt.ids, stop=self._ends, choices=tuple(prompt.choices.values()))
+        return SequenceJob(
             request.id, prompt.ids, prompt.room, request.temperature, request.top_p, request.seed % 2**63, self._ends
         )
 
-    def _outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[str, Outcome | str]]:
+    def _outcomes(self, jobs: Sequence[SequenceJob]) -> Iterator[tuple[str, JobOutcome | str]]:
         """What came of each job, or why it failed, in the order they finish."""
         if self._open:
             self._process.send((ABORT, None))
@@ -115,7 +115,7 @@ class VllmModel:
             yield name.removeprefix(mark), value if kind == DONE else value[1]
         self._open = False
 
-    def _completion(self, name: str, prompt: Prompt, outcome: Outcome | str) -> Completion:
+    def _completion(self, name: str, prompt: Prompt, outcome: JobOutcome | str) -> Completion:
         if isinstance(outcome, str):
             return Completion(name, None, prompt_tokens=len(prompt.ids), error=outcome)
         ended = outcome.finish == "stop" and outcome.new[-1:] and outcome.new[-1] in self._ends
@@ -143,7 +143,7 @@ class _Scoring:
     def complete(self) -> bool:
         return self._left == 0
 
-    def add(self, place: int, outcome: Outcome | str) -> None:
+    def add(self, place: int, outcome: JobOutcome | str) -> None:
         self._left -= 1
         if isinstance(outcome, str):
             self._error = outcome

@@ -8,7 +8,7 @@ STOP, ADD, ABORT = "stop", "add", "abort"
 READY, DONE, FAILED, FATAL = "ready", "done", "failed", "fatal"
 
 
-class Job(NamedTuple):
+class SequenceJob(NamedTuple):
     """One sequence for vLLM. Plain values only, since it crosses processes."""
 
     name: str
@@ -25,7 +25,7 @@ class Job(NamedTuple):
     """Place in `ids` from which the log-probabilities of the prompt's own tokens are wanted."""
 
 
-class Outcome(NamedTuple):
+class JobOutcome(NamedTuple):
     """What came of a job."""
 
     name: str
@@ -46,7 +46,7 @@ class Worker:
         self._engine = LLMEngine.from_engine_args(EngineArgs(**arguments))
         self._seeds = not current_platform.is_cpu() if seeds is None else seeds
         self._adapter = _adapter(lora)
-        self._open: dict[str, Job] = {}
+        self._open: dict[str, SequenceJob] = {}
 
     @property
     def context(self) -> int:
@@ -70,7 +70,7 @@ class Worker:
                 if job is not None:
                     connection.send((DONE, _outcome(job, output)))
 
-    def _add(self, connection: Connection, jobs: list[Job]) -> None:
+    def _add(self, connection: Connection, jobs: list[SequenceJob]) -> None:
         for job in jobs:
             try:
                 self._engine.add_request(
@@ -87,7 +87,7 @@ class Worker:
         while self._engine.has_unfinished_requests():
             self._engine.step()
 
-    def _parameters(self, job: Job) -> Any:
+    def _parameters(self, job: SequenceJob) -> Any:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -115,7 +115,7 @@ def _choice_options(parameters: Any, choices: tuple[int, ...]) -> dict[str, Any]
     return {"logprobs": 20}
 
 
-def _outcome(job: Job, output: Any) -> Outcome:
+def _outcome(job: SequenceJob, output: Any) -> JobOutcome:
     made = output.outputs[0]
     choices = scores = None
     if job.choices:
@@ -124,7 +124,7 @@ def _outcome(job: Job, output: Any) -> Outcome:
     if job.score_from is not None:
         places = range(job.score_from, len(job.ids))
         scores = [output.prompt_logprobs[place][job.ids[place]].logprob for place in places]
-    return Outcome(job.name, list(made.token_ids), made.finish_reason, choices, scores)
+    return JobOutcome(job.name, list(made.token_ids), made.finish_reason, choices, scores)
 
 
 def _adapter(folder: str | None) -> Any:

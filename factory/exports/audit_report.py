@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from factory.exports.document import About, Example, as_html, examples_markdown
+from factory.exports.document import About, JudgedExample, as_html, examples_markdown
 from factory.exports.markdown import escaped
-from factory.stages.audit_model import AuditReport, Stratum
+from factory.stages.audit_model import AuditReport, LengthRow, Stratum
 from factory.statistics.shares import wilson
 from factory.store import write_json, write_text
 
@@ -15,7 +15,7 @@ _MOST_ROWS = 40
 _BAR_COLOURS = {"right": "#4477aa", "unsure": "#ccbb44", "wrong": "#ee6677", "invalid": "#bbbbbb"}
 
 
-def write_audit(out: Path, report: AuditReport, about: About, shown: Sequence[Example]) -> None:
+def write_audit(out: Path, report: AuditReport, about: About, shown: Sequence[JudgedExample]) -> None:
     """Write audit.json, audit.md, audit.html and audit.png into `out`."""
     write_json(out / "audit.json", report.model_dump(mode="json"))
     draw(report, out / "audit.png")
@@ -24,7 +24,7 @@ def write_audit(out: Path, report: AuditReport, about: About, shown: Sequence[Ex
     write_text(out / "audit.html", as_html(f"Audit by {report.judge}", text, (out / "audit.png").read_bytes()))
 
 
-def markdown(report: AuditReport, about: About, shown: Sequence[Example]) -> str:
+def markdown(report: AuditReport, about: About, shown: Sequence[JudgedExample]) -> str:
     """The audit for people: what was measured, how sure it is, and what may bias it."""
     parts = [
         f"# Audit by {_cell(report.judge)}",
@@ -38,29 +38,7 @@ def markdown(report: AuditReport, about: About, shown: Sequence[Example]) -> str
         "## By iteration and feature",
         _strata(report.strata),
         "## Lengths, in characters",
-        _table(
-            (
-                "verdict",
-                "pairs",
-                "chosen, mean",
-                "rejected, mean",
-                "chosen, median",
-                "rejected, median",
-                "chosen longer",
-            ),
-            (
-                (
-                    row.verdict,
-                    row.pairs,
-                    row.chosen_mean,
-                    row.rejected_mean,
-                    row.chosen_median,
-                    row.rejected_median,
-                    row.longer_chosen_rate,
-                )
-                for row in report.lengths
-            ),
-        ),
+        _lengths(report.lengths),
     ]
     if report.agreement:
         parts += ["## Agreement between judges", _agreement(report)]
@@ -74,6 +52,20 @@ def markdown(report: AuditReport, about: About, shown: Sequence[Example]) -> str
         parts += ["## Verdicts as they came", examples_markdown(shown)]
     parts.append("## How to read this\n\n" + _GLOSSARY)
     return "\n\n".join(parts) + "\n"
+
+
+def _lengths(rows: Sequence[LengthRow]) -> str:
+    measures = ("pairs", "chosen_mean", "rejected_mean", "chosen_median", "rejected_median", "longer_chosen_rate")
+    titles = (
+        "verdict",
+        "pairs",
+        "chosen, mean",
+        "rejected, mean",
+        "chosen, median",
+        "rejected, median",
+        "chosen longer",
+    )
+    return _table(titles, [(row.verdict, *(getattr(row, name) for name in measures)) for row in rows])
 
 
 _GLOSSARY = """Each pair is judged twice, the chosen reply shown first and shown second. Both votes for chosen make it

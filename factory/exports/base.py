@@ -38,7 +38,7 @@ class Format:
     """One JSON array per split while a split fits one shard, as LLaMA-Factory's users know it; Parquet beyond."""
 
 
-class Columns(dict[str, str]):
+class ExtraColumns(dict[str, str]):
     """Columns that follow a format's own: name in the table to name in the export."""
 
     @property
@@ -117,10 +117,10 @@ def whole(pairs: pl.LazyFrame) -> pl.LazyFrame:
     return pairs.with_columns(*absent, *casts)
 
 
-def followers(columns: Iterable[str], fields: Iterable[str]) -> Columns:
+def followers(columns: Iterable[str], fields: Iterable[str]) -> ExtraColumns:
     """The columns of a table that follow a format's own, the user's renamed where a name is taken."""
     own, known, present = set(fields), set(SCORES.columns), list(columns)
-    out = Columns((name, name) for name in present if name in known and name not in own and name not in TEXTS)
+    out = ExtraColumns((name, name) for name in present if name in known and name not in own and name not in TEXTS)
     used = own | known | RESERVED
     for name in present:
         if name in known:

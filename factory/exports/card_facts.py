@@ -32,7 +32,7 @@ _OWN = {
 }
 
 
-class Column(Strict):
+class CardColumn(Strict):
     """A column of the data set."""
 
     name: str
@@ -51,7 +51,7 @@ class CardFacts(Strict):
     set_aside: int = 0
     renamed: dict[str, str] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
-    columns: list[Column] = Field(default_factory=list)
+    columns: list[CardColumn] = Field(default_factory=list)
     example: str | None = None
     """A row as JSON, long texts cut."""
     pairs: PairFacts
@@ -117,7 +117,7 @@ def read_back(written: Exported) -> pl.LazyFrame:
     return frame.with_columns(pl.col(name).list.last().struct.field("content").alias(name) for name in lists)
 
 
-def _columns(names: list[str], renamed: Mapping[str, str]) -> list[Column]:
+def _columns(names: list[str], renamed: Mapping[str, str]) -> list[CardColumn]:
     back = {new: old for old, new in renamed.items()}
 
     def meaning(name: str) -> str:
@@ -127,7 +127,7 @@ def _columns(names: list[str], renamed: Mapping[str, str]) -> list[Column]:
             return SCORES.columns[name].meaning
         return f"from the input, there called {back[name]}" if name in back else "from the input"
 
-    return [Column(name=name, meaning=meaning(name)) for name in names]
+    return [CardColumn(name=name, meaning=meaning(name)) for name in names]
 
 
 def _example(written: Exported, seed: int) -> str | None:

@@ -85,7 +85,7 @@ class Vote(Strict):
     raw: str | None
 
 
-class Example(Strict):
+class JudgedExample(Strict):
     """A pair with what a judge said of it."""
 
     verdict: str
@@ -119,7 +119,7 @@ def source_of(path: Path) -> Source:
         return Source(name=path.name, sha256=hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def examples(pairs: pl.DataFrame, votes: pl.DataFrame, judge: str, seed: int, each: int = EACH) -> list[Example]:
+def examples(pairs: pl.DataFrame, votes: pl.DataFrame, judge: str, seed: int, each: int = EACH) -> list[JudgedExample]:
     """Some pairs of each kind of verdict, drawn by seed, with the judge's answers."""
     mine = votes.filter(pl.col("judge") == judge).join(pairs.select("pair_id"), on="pair_id", how="semi")
     ruled = verdicts(mine).filter(pl.col("verdict").is_in(KINDS)).collect()
@@ -130,20 +130,20 @@ def examples(pairs: pl.DataFrame, votes: pl.DataFrame, judge: str, seed: int, ea
     return [_example(row, mine.filter(pl.col("pair_id") == row["pair_id"]).sort("order")) for row in rows]
 
 
-def _example(row: Mapping[str, Any], votes: pl.DataFrame) -> Example:
+def _example(row: Mapping[str, Any], votes: pl.DataFrame) -> JudgedExample:
     texts = {name: _cut(row[name]) for name in ("chosen", "rejected")}
     said = [
         Vote(order=order, vote=vote, raw=raw) for order, vote, raw in votes.select("order", "vote", "raw").iter_rows()
     ]
     prompt = _cut(row["prompt"][-1]["content"] if row["prompt"] else "")
-    return Example(verdict=row["verdict"], pair_id=row["pair_id"], prompt=prompt, votes=said, **texts)
+    return JudgedExample(verdict=row["verdict"], pair_id=row["pair_id"], prompt=prompt, votes=said, **texts)
 
 
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} … ({len(text):,} characters)"
 
 
-def examples_markdown(found: Sequence[Example]) -> str:
+def examples_markdown(found: Sequence[JudgedExample]) -> str:
     """Each example with its texts and raw answers in blocks that nothing in them can close."""
     parts, kind = [], None
     for example in found:

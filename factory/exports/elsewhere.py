@@ -15,7 +15,7 @@ ANY = "*"
 """Mark of a file that is being written, which may hold anything."""
 
 
-class Standing(NamedTuple):
+class RemoteContents(NamedTuple):
     """What is there."""
 
     where: str
@@ -25,7 +25,7 @@ class Standing(NamedTuple):
     """Name to the marks of what an export left, by the record that lies there."""
 
     @classmethod
-    def of(cls, where: str, files: Mapping[str, Marks], record: str | None) -> "Standing":
+    def of(cls, where: str, files: Mapping[str, Marks], record: str | None) -> "RemoteContents":
         """From what is there and the text of the record, None where there is none."""
         if record is None:
             return cls(where, files, {})

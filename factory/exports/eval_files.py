@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from factory.errors import InputError
-from factory.exports.raw import Row, rows
+from factory.exports.raw import LocatedRow, rows
 from factory.identity import digest
-from factory.stages.answers import Answer, Question
+from factory.stages.answers import Answer, EvalQuestion
 
 _MT_BENCH_TEMPERATURE: Mapping[str, float] = {
     **dict.fromkeys(("writing", "roleplay"), 0.7),
@@ -21,13 +21,13 @@ _MT_BENCH_TEMPERATURE: Mapping[str, float] = {
 class EvalFormat(NamedTuple):
     """How a tool writes questions and answers."""
 
-    question: Callable[[Row], Question]
+    question: Callable[[LocatedRow], EvalQuestion]
     answers: Callable[[Iterable[Answer], str], str]
     place: Callable[[str], str]
     """Name of the policy to the path of its answers within the folder."""
 
 
-def questions(path: str | Path, name: str) -> list[Question]:
+def questions(path: str | Path, name: str) -> list[EvalQuestion]:
     """The questions of a file in the format `name`. Raises InputError naming the row that is none."""
     found = [EVAL_FORMATS[name].question(row) for row in rows(Path(path))]
     ids = [question.id for question in found]
@@ -39,7 +39,7 @@ def questions(path: str | Path, name: str) -> list[Question]:
     return found
 
 
-def _cell(row: Row, *names: str) -> Any:
+def _cell(row: LocatedRow, *names: str) -> Any:
     cells = row.cells if isinstance(row.cells, dict) else {}
     for name in names:
         if cells.get(name) is not None:
@@ -47,12 +47,12 @@ def _cell(row: Row, *names: str) -> Any:
     raise InputError(f"{row.file}: row {row.number} has no {' or '.join(names)}")
 
 
-def _alpaca_question(row: Row) -> Question:
+def _alpaca_question(row: LocatedRow) -> EvalQuestion:
     text = _cell(row, "instruction", "prompt")
     if not isinstance(text, str) or not text.strip():
         raise InputError(f"{row.file}: row {row.number}: the instruction is no text")
     dataset = row.cells.get("dataset")
-    return Question(f"{row.number}-{digest(text)}", (text,), meta={"dataset": dataset} if dataset else {})
+    return EvalQuestion(f"{row.number}-{digest(text)}", (text,), meta={"dataset": dataset} if dataset else {})
 
 
 def _alpaca_answers(answers: Iterable[Answer], model: str) -> str:
@@ -64,13 +64,13 @@ def _alpaca_answers(answers: Iterable[Answer], model: str) -> str:
     return json.dumps(lines, ensure_ascii=False, indent=1) + "\n"
 
 
-def _mt_question(row: Row) -> Question:
+def _mt_question(row: LocatedRow) -> EvalQuestion:
     turns = _cell(row, "turns")
     if not isinstance(turns, list) or not turns or not all(isinstance(turn, str) and turn.strip() for turn in turns):
         raise InputError(f"{row.file}: row {row.number}: turns is no list of texts")
     category = str(row.cells.get("category", ""))
     temperature = _MT_BENCH_TEMPERATURE.get(category, 0.7)
-    return Question(str(_cell(row, "question_id")), tuple(turns), temperature, {"category": category})
+    return EvalQuestion(str(_cell(row, "question_id")), tuple(turns), temperature, {"category": category})
 
 
 def _mt_answers(answers: Iterable[Answer], model: str) -> str:

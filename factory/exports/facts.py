@@ -92,7 +92,7 @@ class FunnelStep(Strict):
     reasons: dict[str, int] = Field(default_factory=dict)
 
 
-class Funnel(Strict):
+class FunnelFacts(Strict):
     """The filters, in order."""
 
     input: int

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from factory.errors import ConfigError, FactoryError, first_line
 from factory.exports import exporter
-from factory.exports.elsewhere import Standing, record_text
+from factory.exports.elsewhere import RemoteContents, record_text
 from factory.exports.write import README, exported, places_in, places_of
 from factory.progress import Progress, Silent
 from factory.store.ownership import RECORD, Record
@@ -103,7 +103,7 @@ def _asking(repo: str) -> Iterator["HfApi"]:
         raise FactoryError(f"pushing to {repo}: {what}") from None
 
 
-def _standing(api: "HfApi", repo: str, private: bool) -> tuple[Standing, str | None]:
+def _standing(api: "HfApi", repo: str, private: bool) -> tuple[RemoteContents, str | None]:
     """What lies in a repository, and its latest commit."""
     from huggingface_hub.errors import RepositoryNotFoundError
     from huggingface_hub.hf_api import RepoFile
@@ -111,14 +111,14 @@ def _standing(api: "HfApi", repo: str, private: bool) -> tuple[Standing, str | N
     try:
         found = api.repo_info(repo, repo_type="dataset")
     except RepositoryNotFoundError:
-        return Standing(repo, {}, {}), None
+        return RemoteContents(repo, {}, {}), None
     if private and not found.private:
         raise ConfigError(f"{repo} exists already and is public; make it private on the Hub or push to another name")
     tree = api.list_repo_tree(repo, repo_type="dataset", recursive=True)
     found_files = [each for each in tree if isinstance(each, RepoFile)]
     files = {each.path: [each.lfs.sha256 if each.lfs else each.blob_id] for each in found_files}
     record = _fetched(api, repo, RECORD) if RECORD in files else None
-    return Standing.of(f"{api.endpoint}/datasets/{repo}", files, record), found.sha
+    return RemoteContents.of(f"{api.endpoint}/datasets/{repo}", files, record), found.sha
 
 
 def _fetched(api: "HfApi", repo: str, name: str) -> str:

@@ -8,7 +8,7 @@ import polars as pl
 from factory.config import Export
 from factory.exports.base import PROBLEM, Format
 from factory.identity import draw
-from filters.balancing.items import Items
+from filters.balancing.items import BalanceItems
 from filters.coin import toss_expr
 
 ROW = "__row"
@@ -17,7 +17,7 @@ MEAN_GAP = Fraction(1, 50)
 SPLITS = ("train", "test")
 
 
-class Plan(NamedTuple):
+class ExportPlan(NamedTuple):
     """Rows to write and their split."""
 
     rows: pl.DataFrame
@@ -35,7 +35,7 @@ class Plan(NamedTuple):
         return self.rows.slice(low, high - low)
 
 
-def plan(pairs: pl.LazyFrame, target: Format, config: Export, seed: int) -> Plan:
+def plan(pairs: pl.LazyFrame, target: Format, config: Export, seed: int) -> ExportPlan:
     """Decide the rows of every split. The same prompts are held out in every format, whatever else is in the table."""
     one = target.one_per_prompt if config.one_per_prompt is None else config.one_per_prompt
     lengths = [pl.col(reply).str.len_chars().cast(pl.Int64) for reply in ("chosen", "rejected")]
@@ -48,7 +48,7 @@ def plan(pairs: pl.LazyFrame, target: Format, config: Export, seed: int) -> Plan
     rows = kept.select(ROW, pl.col("prompt_id").is_in(held.implode()).alias("test")).sort(ROW)
     tests = int(rows["test"].sum())
     counts = {name: n for name, n in zip(SPLITS, (rows.height - tests, tests), strict=True) if n}
-    return Plan(rows, counts, dict(left_out.iter_rows()), usable.height - kept.height)
+    return ExportPlan(rows, counts, dict(left_out.iter_rows()), usable.height - kept.height)
 
 
 def _one_per_prompt(rows: pl.DataFrame) -> pl.DataFrame:
@@ -59,7 +59,7 @@ def _one_per_prompt(rows: pl.DataFrame) -> pl.DataFrame:
 
     table = rows.with_columns(toss=toss_expr("length balance")).sort("toss", "pair_id", ROW)
     prompts = table["prompt_id"].rank("dense").cast(pl.Int64).to_numpy() - 1
-    items = Items.of(table["chosen"].to_numpy(), table["rejected"].to_numpy(), MEAN_GAP)
+    items = BalanceItems.of(table["chosen"].to_numpy(), table["rejected"].to_numpy(), MEAN_GAP)
     return table.filter(pl.Series(one_each(items, prompts, table["toss"].to_numpy() / 2.0**64)))
 
 

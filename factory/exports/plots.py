@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from factory.exports.card_facts import CardFacts
-from factory.exports.facts import Funnel, Histogram
+from factory.exports.facts import FunnelFacts, Histogram
 from factory.exports.run_models import AuditFacts, IterationFacts
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _draw(path: Path, paint: Any, what: Any, height: float) -> Path:
     return path
 
 
-def _funnel(axes: "Axes", funnel: Funnel) -> None:
+def _funnel(axes: "Axes", funnel: FunnelFacts) -> None:
     names = ["all pairs", *(step.filter for step in funnel.steps)]
     kept = [funnel.input, *(step.kept for step in funnel.steps)]
     axes.barh(names, kept, color=CHOSEN, height=0.62)

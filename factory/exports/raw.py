@@ -14,7 +14,7 @@ SUFFIXES = (".parquet", ".json", ".jsonl", ".ndjson", ".csv")
 _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "config.json", "dataset_dict.json", "funnel.json"}
 
 
-class Row(NamedTuple):
+class LocatedRow(NamedTuple):
     """A row and where it is."""
 
     file: Path
@@ -37,12 +37,12 @@ def data_files(path: Path) -> list[Path]:
     return found
 
 
-def rows(path: Path) -> Iterator[Row]:
+def rows(path: Path) -> Iterator[LocatedRow]:
     """Every row of a file or of all data files of a folder. Raises InputError for a file that cannot be read."""
     for file in data_files(path):
         try:
             for number, cells in enumerate(_cells(file), 1):
-                yield Row(file, number, cells)
+                yield LocatedRow(file, number, cells)
         except (OSError, ValueError, EOFError, csv.Error) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(f"{file} cannot be read as {_suffix(file).lstrip('.')}: {reason}") from None

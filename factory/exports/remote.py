@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from factory.errors import ConfigError, FactoryError, MissingExtraError
 from factory.exports import exporter
-from factory.exports.elsewhere import ANY, Marks, Standing, record_text
+from factory.exports.elsewhere import ANY, Marks, RemoteContents, record_text
 from factory.exports.write import README, exported, places_in, places_of
 from factory.readers.sources import refusals
 from factory.store.ownership import RECORD, Record
@@ -63,11 +63,11 @@ def _asking(url: str) -> Iterator[tuple["AbstractFileSystem", str]]:
         raise FactoryError(f"{url}: cannot be written ({error}); check the address and your credentials") from None
 
 
-def _standing(system: "AbstractFileSystem", root: str, url: str) -> Standing:
+def _standing(system: "AbstractFileSystem", root: str, url: str) -> RemoteContents:
     system.invalidate_cache()
     files = _listed(system, root)
     record = system.cat_file(f"{root}/{RECORD}").decode("utf-8", "replace") if RECORD in files else None
-    return Standing.of(url, files, record)
+    return RemoteContents.of(url, files, record)
 
 
 def _listed(system: "AbstractFileSystem", root: str) -> dict[str, Marks]:
@@ -89,7 +89,7 @@ def _make_folder(system: "AbstractFileSystem", path: str) -> None:
         system.makedirs(path, exist_ok=True)
 
 
-def _copy(folder: Path, system: "AbstractFileSystem", root: str, there: Standing) -> list[str]:
+def _copy(folder: Path, system: "AbstractFileSystem", root: str, there: RemoteContents) -> list[str]:
     """The record goes first, so that what is there is known for an export's own however this ends."""
     files = sorted(exported(folder), key=lambda path: (path.name == README, path.as_posix()))
     sent = {path.relative_to(folder).as_posix(): path for path in files if path.name != RECORD}

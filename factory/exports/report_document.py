@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from factory.exports.document import Example, examples, source_of, today
+from factory.exports.document import JudgedExample, examples, source_of, today
 from factory.exports.public import public_name
 from factory.exports.run_models import RunFacts
 from factory.store import read_manifest
@@ -37,7 +37,7 @@ def _templates(root: Path, stage: str) -> list[tuple[str, str]]:
     return [(public_name(judge["name"]), judge["template"]) for judge in listed if {"name", "template"} <= judge.keys()]
 
 
-def verdict_examples(root: Path, seed: int) -> tuple[str, list[Example]] | None:
+def verdict_examples(root: Path, seed: int) -> tuple[str, list[JudgedExample]] | None:
     """A judge, the auditor where there was one, and some kept pairs of each kind of its verdicts."""
     kept = root / "filtered/kept.parquet"
     for path in (root / "audit/judgments.parquet", root / "filtered/judgments.parquet"):

@@ -36,7 +36,7 @@ class Figure(NamedTuple):
     note: str = ""
 
 
-class Panel(NamedTuple):
+class HistogramPanel(NamedTuple):
     """One histogram with its numbers."""
 
     title: str
@@ -48,7 +48,7 @@ class LengthView(NamedTuple):
     """The histograms, side by side."""
 
     note: str
-    panels: list[Panel]
+    panels: list[HistogramPanel]
 
 
 def summary(run: RunFacts) -> str:
@@ -163,7 +163,7 @@ def lengths(run: RunFacts, root: Path) -> LengthView | None:
         pair = run.balance
         top = max(max(h.chosen + h.rejected) for h in (pair.before_histogram, pair.after_histogram))
         panels = [
-            Panel(title, _histogram(h.chosen, h.rejected, h.width, top), row)
+            HistogramPanel(title, _histogram(h.chosen, h.rejected, h.width, top), row)
             for title, h, row in (
                 (f"Before the length balance, {pair.before.pairs:,} pairs", pair.before_histogram, pair.before),
                 (f"After it, {pair.after.pairs:,} pairs", pair.after_histogram, pair.after),
@@ -176,7 +176,9 @@ def lengths(run: RunFacts, root: Path) -> LengthView | None:
         return None
     found = histogram(table, bin_width(table))
     chart = _histogram(found.chosen, found.rejected, found.width, max(found.chosen + found.rejected))
-    return LengthView("The last bin holds all that is longer.", [Panel("Kept pairs", chart, measure(table, "kept"))])
+    return LengthView(
+        "The last bin holds all that is longer.", [HistogramPanel("Kept pairs", chart, measure(table, "kept"))]
+    )
 
 
 def _histogram(chosen: list[int], rejected: list[int], width: int, top: int) -> Markup:

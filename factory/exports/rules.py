@@ -10,7 +10,7 @@ from factory.identity import pair_id, prompt_id
 Cells = Mapping[str, Any]
 
 
-class Rule(NamedTuple):
+class FormatRule(NamedTuple):
     """A rule: what it asks, and what a row has instead (None where it keeps the rule)."""
 
     text: str
@@ -29,15 +29,15 @@ def _name(value: object) -> str:
     return "missing" if value is None else f"{type(value).__name__}"
 
 
-def _columns(*names: str) -> Rule:
+def _columns(*names: str) -> FormatRule:
     def broken(cells: Cells) -> str | None:
         absent = [name for name in names if name not in cells]
         return f"there is no column {absent[0]} (there are {', '.join(map(str, cells))})" if absent else None
 
-    return Rule(f"the format has the columns {', '.join(names)}", broken)
+    return FormatRule(f"the format has the columns {', '.join(names)}", broken)
 
 
-def _text(name: str, who: str, *, empty: bool = False, null: bool = False) -> Rule:
+def _text(name: str, who: str, *, empty: bool = False, null: bool = False) -> FormatRule:
     def broken(cells: Cells) -> str | None:
         value = cells.get(name)
         if value is None and null:
@@ -46,15 +46,15 @@ def _text(name: str, who: str, *, empty: bool = False, null: bool = False) -> Ru
             return f"{name} is {_name(value)}"
         return f"{name} is empty" if not value.strip() and not empty else None
 
-    return Rule(f"{name} is text{'' if empty or null else ' and not empty'} ({who})", broken)
+    return FormatRule(f"{name} is text{'' if empty or null else ' and not empty'} ({who})", broken)
 
 
-def _absent(names: tuple[str, ...], who: str) -> Rule:
+def _absent(names: tuple[str, ...], who: str) -> FormatRule:
     def broken(cells: Cells) -> str | None:
         there = [name for name in names if name in cells]
         return f"there is a column {there[0]}" if there else None
 
-    return Rule(f"no column is called {' or '.join(names)}: {who}", broken)
+    return FormatRule(f"no column is called {' or '.join(names)}: {who}", broken)
 
 
 def _message_problem(value: object, name: str) -> str | None:
@@ -70,16 +70,16 @@ def _message_problem(value: object, name: str) -> str | None:
     return None
 
 
-def _messages(name: str) -> Rule:
+def _messages(name: str) -> FormatRule:
     text = f"{name} is a list of messages with role and content as text (TRL, OpenRLHF --apply_chat_template)"
-    return Rule(text, lambda cells: _message_problem(cells.get(name), name))
+    return FormatRule(text, lambda cells: _message_problem(cells.get(name), name))
 
 
 def _roles(cells: Cells, name: str) -> list[str]:
     return [turn["role"] for turn in cells[name]]
 
 
-def _alternates(name: str) -> Rule:
+def _alternates(name: str) -> FormatRule:
     def broken(cells: Cells) -> str | None:
         for position, role in enumerate(_roles(cells, name), 1):
             expected = "user" if position % 2 else "assistant"
@@ -88,15 +88,15 @@ def _alternates(name: str) -> Rule:
         return None
 
     text = f"{name} goes user, assistant, user, …, with no system message (rewardbench gives roles by position)"
-    return Rule(text, broken)
+    return FormatRule(text, broken)
 
 
-def _ends(name: str, role: str, why: str) -> Rule:
+def _ends(name: str, role: str, why: str) -> FormatRule:
     def broken(cells: Cells) -> str | None:
         last = _roles(cells, name)[-1]
         return None if last == role else f"{name} ends with a turn of {last}"
 
-    return Rule(f"{name} ends with a turn of {role} ({why})", broken)
+    return FormatRule(f"{name} ends with a turn of {role} ({why})", broken)
 
 
 def _same_prompt(cells: Cells) -> str | None:
@@ -106,23 +106,25 @@ def _same_prompt(cells: Cells) -> str | None:
     return "chosen and rejected part before the last turn"
 
 
-def _not_empty(name: str) -> Rule:
+def _not_empty(name: str) -> FormatRule:
     def broken(cells: Cells) -> str | None:
         return None if cells[name][-1]["content"].strip() else f"the reply of {name} is empty"
 
-    return Rule(f"{name} has a reply", broken)
+    return FormatRule(f"{name} has a reply", broken)
 
 
 def _different(cells: Cells) -> str | None:
     return "chosen and rejected are the same" if cells["chosen"] == cells["rejected"] else None
 
 
-def _one_reply(name: str) -> Rule:
+def _one_reply(name: str) -> FormatRule:
     def broken(cells: Cells) -> str | None:
         roles = _roles(cells, name)
         return None if roles == ["assistant"] else f"{name} has the turns {', '.join(roles)}"
 
-    return Rule(f"{name} is one assistant message and the prompt is in prompt alone (TRL would double it)", broken)
+    return FormatRule(
+        f"{name} is one assistant message and the prompt is in prompt alone (TRL would double it)", broken
+    )
 
 
 def _history(cells: Cells) -> str | None:
@@ -147,7 +149,7 @@ def _ids(cells: Cells) -> str | None:
 
 _TRL = ("tools", "chat_template_kwargs", "messages", "completion", "images", "image")
 _NOT_READ = _absent(_TRL, "TRL reads them")
-_DIFFER = Rule("the two replies differ", _different)
+_DIFFER = FormatRule("the two replies differ", _different)
 _PAIR = (_text("chosen", "a reply"), _text("rejected", "a reply"), _DIFFER)
 
 
@@ -163,27 +165,27 @@ def _conversations(cells: Cells) -> str | None:
     return None if len(tags) % 2 else f"conversations has {len(tags)} turns"
 
 
-def _sharegpt_reply(name: str) -> Rule:
+def _sharegpt_reply(name: str) -> FormatRule:
     def broken(cells: Cells) -> str | None:
         reply = cells.get(name)
         if not isinstance(reply, dict) or not isinstance(reply.get("value"), str):
             return f"{name} is {_name(reply)} without a text value"
         return None if reply.get("from") in _ANSWERS else f"{name} is from {reply.get('from')}"
 
-    return Rule(f"{name} is one {{from: gpt, value: text}} (LLaMA-Factory)", broken)
+    return FormatRule(f"{name} is one {{from: gpt, value: text}} (LLaMA-Factory)", broken)
 
 
 _ASKS, _ANSWERS = ("human", "observation"), ("gpt", "function_call")
 _SHAREGPT = (
-    Rule(
+    FormatRule(
         "conversations goes human, gpt, …, human after an optional system (LLaMA-Factory skips others)", _conversations
     ),
     _sharegpt_reply("chosen"),
     _sharegpt_reply("rejected"),
-    Rule("the two replies differ", lambda cells: _different(cells)),
+    FormatRule("the two replies differ", lambda cells: _different(cells)),
 )
 
-FORMAT_RULES: dict[str, tuple[Rule, ...]] = {
+FORMAT_RULES: dict[str, tuple[FormatRule, ...]] = {
     "rm": (
         _columns("chosen", "rejected"),
         _absent(("prompt",), "TRL puts it before chosen and rejected, which hold it already"),
@@ -198,7 +200,7 @@ FORMAT_RULES: dict[str, tuple[Rule, ...]] = {
         _ends("rejected", "assistant", "the reply that is scored"),
         _not_empty("chosen"),
         _not_empty("rejected"),
-        Rule(
+        FormatRule(
             "chosen and rejected share every turn but the last (rewardbench takes the prompt from chosen)", _same_prompt
         ),
         _DIFFER,
@@ -229,7 +231,7 @@ FORMAT_RULES: dict[str, tuple[Rule, ...]] = {
         _text("rejected", "LLaMA-Factory drops a pair whose replies are not text"),
         _DIFFER,
         _text("system", "the system message", null=True, empty=True),
-        Rule("history is a list of [user, assistant] pairs of text (LLaMA-Factory unpacks two)", _history),
+        FormatRule("history is a list of [user, assistant] pairs of text (LLaMA-Factory unpacks two)", _history),
     ),
     "axolotl": (
         _columns("system", "input", "chosen", "rejected"),
@@ -241,13 +243,13 @@ FORMAT_RULES: dict[str, tuple[Rule, ...]] = {
         _columns("pair_id", "prompt_id", "prompt", "chosen", "rejected"),
         _messages("prompt"),
         *_PAIR,
-        Rule("ids are the content hashes of what they name", _ids),
+        FormatRule("ids are the content hashes of what they name", _ids),
     ),
 }
 """Format to its rules, in the order they are tried; a rule may rely on those before it."""
 
 
-def rules_for(format: str, cells: Cells) -> tuple[Rule, ...]:  # noqa: A002
+def rules_for(format: str, cells: Cells) -> tuple[FormatRule, ...]:  # noqa: A002
     """The rules a row is held to: LLaMA-Factory has two layouts, told apart by the column conversations."""
     return _SHAREGPT if format == "llamafactory" and "conversations" in cells else FORMAT_RULES[format]
 

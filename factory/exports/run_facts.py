@@ -9,10 +9,10 @@ import polars as pl
 
 from factory.config import Judge
 from factory.exports.bill import bill
-from factory.exports.facts import Funnel, Model, bin_width, counts, histogram, lengths, narrow
+from factory.exports.facts import FunnelFacts, Model, bin_width, counts, histogram, lengths, narrow
 from factory.exports.judge_facts import JudgeFacts, judge_facts
 from factory.exports.public import public_config, public_name
-from factory.exports.run_models import Agreement, AuditFacts, Balance, IterationFacts, RunFacts, Tally
+from factory.exports.run_models import AgreementRow, AuditedGroup, AuditFacts, Balance, IterationFacts, RunFacts
 from factory.schema import REPLIES, VIEWS, logp_column
 from factory.stages.audit_sample import wrote
 from factory.stages.health import Health
@@ -157,7 +157,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             yield value
 
 
-def _funnel(path: Path) -> Funnel | None:
+def _funnel(path: Path) -> FunnelFacts | None:
     found = _json(path)
     if not isinstance(found, dict) or "steps" not in found:
         return None
@@ -165,7 +165,7 @@ def _funnel(path: Path) -> Funnel | None:
         {key: step[key] for key in ("filter", "kept", "rejected", "reasons") if key in step} for step in found["steps"]
     ]
     confounds = said(found.get("confounds") or [])
-    return Funnel(input=found["input"], kept=found["kept"], steps=steps, confounds=confounds)
+    return FunnelFacts(input=found["input"], kept=found["kept"], steps=steps, confounds=confounds)
 
 
 def _judges(judgments: pl.LazyFrame | None, pairs: pl.DataFrame, config: Mapping[str, Any]) -> list[JudgeFacts]:
@@ -223,21 +223,21 @@ def _audit(path: Path, config: Mapping[str, Any]) -> AuditFacts | None:
         **known,
         judge=public_name(judge) if judge else None,
         health=_public(Health.model_validate(found["health"])) if found.get("health") else None,
-        agreement=[{key: row[key] for key in Agreement.model_fields if key in row} for row in agreement],
+        agreement=[{key: row[key] for key in AgreementRow.model_fields if key in row} for row in agreement],
         by_iteration=_tallies(strata, "iteration"),
         by_feature=_tallies(strata, "feature"),
     )
 
 
-def _tallies(strata: list[dict[str, Any]], by: str) -> dict[str, Tally]:
+def _tallies(strata: list[dict[str, Any]], by: str) -> dict[str, AuditedGroup]:
     """The strata, which are iterations crossed with features, added up over one of the two."""
     sums: dict[str, dict[str, int]] = {}
     for row in sorted(strata, key=lambda row: str(row.get(by))):
         if row.get(by) is not None:
-            group = sums.setdefault(str(row[by]), dict.fromkeys(Tally.model_fields, 0))
+            group = sums.setdefault(str(row[by]), dict.fromkeys(AuditedGroup.model_fields, 0))
             for key in group:
                 group[key] += int(row.get(key) or 0)
-    return {name: Tally(**counts) for name, counts in sums.items()}
+    return {name: AuditedGroup(**counts) for name, counts in sums.items()}
 
 
 def _seconds(root: Path) -> dict[str, float]:

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from factory.exports.bill import Bill
-from factory.exports.facts import Funnel, Histogram, Lengths, Model, Share, share
+from factory.exports.facts import FunnelFacts, Histogram, Lengths, Model, Share, share
 from factory.exports.judge_facts import JudgeFacts
 from factory.stages.health import Health, warnings
 from factory.stages.quality import Quality
@@ -30,7 +30,7 @@ class IterationFacts(Strict):
     """Lines of metrics.jsonl, thinned out evenly."""
 
 
-class Tally(Strict):
+class AuditedGroup(Strict):
     """Verdicts on some of the audited pairs."""
 
     n: int
@@ -45,7 +45,7 @@ class Tally(Strict):
         return share(self.right, self.n)
 
 
-class Agreement(Strict):
+class AgreementRow(Strict):
     """How far two judges agree."""
 
     judges: tuple[str, str]
@@ -80,12 +80,12 @@ class AuditFacts(Strict):
     bootstrap_high: float | None = None
     health: Health | None = None
     """What the auditor's votes lean to."""
-    agreement: list[Agreement] = Field(default_factory=list)
-    by_iteration: dict[str, Tally] = Field(default_factory=dict)
-    by_feature: dict[str, Tally] = Field(default_factory=dict)
+    agreement: list[AgreementRow] = Field(default_factory=list)
+    by_iteration: dict[str, AuditedGroup] = Field(default_factory=dict)
+    by_feature: dict[str, AuditedGroup] = Field(default_factory=dict)
 
     @property
-    def groups(self) -> dict[str, dict[str, Tally]]:
+    def groups(self) -> dict[str, dict[str, AuditedGroup]]:
         """What the verdicts are counted by, as far as there is more than one group."""
         found = {"iteration": self.by_iteration, "feature": self.by_feature}
         return {by: rows for by, rows in found.items() if len(rows) > 1}
@@ -114,7 +114,7 @@ class RunFacts(Strict):
     principles: dict[str, Any] | None = None
     """The principle set in full, or None where it is not there any more."""
     iterations: list[IterationFacts] = Field(default_factory=list)
-    funnel: Funnel | None = None
+    funnel: FunnelFacts | None = None
     balance: Balance | None = None
     judges: list[JudgeFacts] = Field(default_factory=list)
     quality: Quality | None = None

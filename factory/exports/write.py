@@ -13,11 +13,11 @@ import polars as pl
 from factory.config import Export
 from factory.errors import InputError
 from factory.exports import exporter
-from factory.exports.base import Columns, Format, followers, whole
+from factory.exports.base import ExtraColumns, Format, followers, whole
 from factory.exports.frontmatter import features, front_matter, metadata
 from factory.exports.json_types import plain
 from factory.exports.llamafactory import dataset_info
-from factory.exports.plan import ROW, Plan, plan
+from factory.exports.plan import ROW, ExportPlan, plan
 from factory.exports.shards import Shards
 from factory.progress import Progress, Silent
 from factory.store.ownership import RECORD, Record
@@ -127,12 +127,14 @@ def export(
     return result
 
 
-def _rows(table: pl.LazyFrame, target: Format, columns: Columns) -> pl.LazyFrame:
+def _rows(table: pl.LazyFrame, target: Format, columns: ExtraColumns) -> pl.LazyFrame:
     fields = [expression.alias(name) for name, expression in target.fields.items()]
     return table.select(*fields, *(pl.col(name).alias(new) for name, new in columns.items()))
 
 
-def _write(rows: pl.LazyFrame, todo: Plan, shard_rows: int, staging: Path, *, as_json: bool) -> dict[str, list[Path]]:
+def _write(
+    rows: pl.LazyFrame, todo: ExportPlan, shard_rows: int, staging: Path, *, as_json: bool
+) -> dict[str, list[Path]]:
     schema = rows.collect_schema()
     shards = {name: Shards(staging, name, shard_rows, schema, json=as_json) for name in todo.counts}
     seen = 0

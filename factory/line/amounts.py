@@ -86,7 +86,7 @@ class Scale(NamedTuple):
 
 
 @dataclass
-class Asked:
+class StageAmounts:
     """What a stage asked of a scripted engine, in the name of the one it stands for."""
 
     name: str
@@ -131,7 +131,7 @@ class Asked:
         self.chars += sum(map(len, texts))
         self.bytes += sum(len(text.encode("utf-8", "replace")) for text in texts)
 
-    def renamed(self, name: str) -> "Asked":
+    def renamed(self, name: str) -> "StageAmounts":
         """The same under another name."""
         return replace(self, name=name)
 

@@ -15,7 +15,7 @@ from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.exports.hub import check_token
 from factory.identity import digest
-from factory.line.panel import EngineRoom, account_of, judge_block, judge_model
+from factory.line.panel import EnginePool, account_of, judge_block, judge_model
 from factory.line.preflight import preflight
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
@@ -36,7 +36,7 @@ _PAIR = {
 _TINY = Request("check", [{"role": "user", "content": "Say yes."}], max_new_tokens=16)
 
 
-class Found(NamedTuple):
+class CheckResult(NamedTuple):
     """What was looked at, and what came of it."""
 
     what: str
@@ -60,7 +60,7 @@ def check(
     run_dir: str | Path | None = None,
     *,
     progress: Progress | None = None,
-) -> list[Found]:
+) -> list[CheckResult]:
     """Look at all that a run of `config` needs: each API model is asked one tiny question, nothing else is sent.
 
     Keys, model names, prices, whether judges can be read, whether engine and method fit, exports, the Hub's token, and
@@ -69,11 +69,11 @@ def check(
     settings = settled(config, Config)
     preflight(settings)
     root = Path(run_dir or settings.run.dir)
-    with EngineRoom(progress or Silent()) as room:
+    with EnginePool(progress or Silent()) as room:
         return [*checked(settings, room), _disk(root), *_hub(settings)]
 
 
-def check_once(config: Config, room: EngineRoom, folder: RunFolder) -> None:
+def check_once(config: Config, room: EnginePool, folder: RunFolder) -> None:
     """`check` at the start of a run, said where something is amiss; not again for what was found well."""
     asked = digest([[model.block.fingerprint, model.ref.name] for model in _models(config)])
     mark = folder.root / FILE
@@ -88,15 +88,17 @@ def check_once(config: Config, room: EngineRoom, folder: RunFolder) -> None:
     write_text(mark, asked)
 
 
-def checked(config: Config, room: EngineRoom) -> Iterator[Found]:
+def checked(config: Config, room: EnginePool) -> Iterator[CheckResult]:
     """Ask each API model of the run one tiny question. Raises EngineError, with its words, where it does not answer."""
     for model in _models(config):
         answer = _ask(model, room)
         what = f"{model.key}: {model.block.model or model.ref.name}"
         if model.judge is not None and read_verdict(answer).identifier is None:
-            yield Found(what, f"answers, but no verdict can be read from {(answer.text or '')[:60]!r}", well=False)
+            yield CheckResult(
+                what, f"answers, but no verdict can be read from {(answer.text or '')[:60]!r}", well=False
+            )
         else:
-            yield Found(what, "answers" if model.judge is None else "answers with a verdict")
+            yield CheckResult(what, "answers" if model.judge is None else "answers with a verdict")
         yield _price(what, model.block)
 
 
@@ -118,7 +120,7 @@ def _models(config: Config) -> list[_Model]:
     ]
 
 
-def _ask(model: _Model, room: EngineRoom) -> Completion:
+def _ask(model: _Model, room: EnginePool) -> Completion:
     """The answer to a tiny question, asked live, not from a cache, and with little patience."""
     block = model.block.model_copy(update={"batch": False, "cache_dir": None, "max_retries": 1})
     request = _TINY
@@ -130,21 +132,23 @@ def _ask(model: _Model, room: EngineRoom) -> Completion:
     return answer  # type: ignore[no-any-return]
 
 
-def _disk(root: Path) -> Found:
+def _disk(root: Path) -> CheckResult:
     there = next(folder for folder in (root, *root.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(there).free
     said = f"{free / _LITTLE:.1f} GiB are free"
-    return Found(f"disk: {there}", said if free >= _LITTLE else f"only {said}; a run may need more", free >= _LITTLE)
+    return CheckResult(
+        f"disk: {there}", said if free >= _LITTLE else f"only {said}; a run may need more", free >= _LITTLE
+    )
 
 
-def _hub(config: Config) -> Iterator[Found]:
+def _hub(config: Config) -> Iterator[CheckResult]:
     repo = config.export.push_to_hub
     if repo is not None:
         doubt = check_token(repo)
-        yield Found(f"Hub: {repo}", doubt or "the token is accepted", well=doubt is None)
+        yield CheckResult(f"Hub: {repo}", doubt or "the token is accepted", well=doubt is None)
 
 
-def _price(what: str, block: OpenaiEngine) -> Found:
+def _price(what: str, block: OpenaiEngine) -> CheckResult:
     if block.prices is None:
-        return Found(what, "its price is not known: money is not counted; give prices", well=False)
-    return Found(what, f"{block.prices.prompt:g} a million prompt tokens, {block.prices.completion:g} completion")
+        return CheckResult(what, "its price is not known: money is not counted; give prices", well=False)
+    return CheckResult(what, f"{block.prices.prompt:g} a million prompt tokens, {block.prices.completion:g} completion")

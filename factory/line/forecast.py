@@ -16,8 +16,8 @@ from factory.engines.api.accounts import ENGINE
 from factory.engines.api.prices import priced
 from factory.engines.base import Completion, Generator, Request, Score, Scorer, ScoreRequest
 from factory.identity import Messages
-from factory.line.amounts import CHARS_PER_TOKEN, LENGTHS, Asked, Scale, StagePlan, spread, summed
-from factory.line.panel import EngineRoom, judge_block, judge_model, scorer_block, setting_of
+from factory.line.amounts import CHARS_PER_TOKEN, LENGTHS, Scale, StageAmounts, StagePlan, spread, summed
+from factory.line.panel import EnginePool, judge_block, judge_model, scorer_block, setting_of
 from factory.line.preflight import last_stage, preflight
 from factory.line.rates import Rates
 from factory.line.steps import Steps
@@ -159,7 +159,7 @@ def _audited(config: Config, counted: int, size: _Size, whole: Scale, rates: Rat
     return Scale(expected, low, high, most)
 
 
-class _CountingRoom(EngineRoom):
+class _CountingRoom(EnginePool):
     """An engine room whose engines are scripted and counted, in the name of the engines they stand for."""
 
     def __init__(self, config: Config) -> None:
@@ -167,10 +167,10 @@ class _CountingRoom(EngineRoom):
         self._config = config
         self._judges = {f"judge {judge.name}": judge for judge in config.judges}
         self._scorer = scorer_block(config.engine, config.training.method != "none")
-        self._asked: dict[str, Asked] = {}
+        self._asked: dict[str, StageAmounts] = {}
 
     @property
-    def asked(self) -> list[Asked]:
+    def asked(self) -> list[StageAmounts]:
         """What was asked of anybody, with the replies that were shown as long as those written."""
         written = [asked for asked in self._asked.values() if asked.name.startswith("replies ")]
         mean = sum(each.written for each in written) / max(sum(each.requests for each in written), 1)
@@ -214,16 +214,16 @@ class _CountingRoom(EngineRoom):
         """Made up, so that no reward model is opened."""
         return [float(len(reply)) for _, reply in conversations]
 
-    def _count_for(self, name: str, block: EngineBlock, model: ModelRef) -> Asked:
+    def _count_for(self, name: str, block: EngineBlock, model: ModelRef) -> StageAmounts:
         prices = priced(block, model.name).prices if isinstance(block, OpenaiEngine) else None
-        return self._asked.setdefault(name, Asked(name, block, prices, setting_of(block, model)))
+        return self._asked.setdefault(name, StageAmounts(name, block, prices, setting_of(block, model)))
 
 
 class _Counted(NamedTuple):
     """A Generator that counts what it is asked."""
 
     engine: Generator
-    asked: Asked
+    asked: StageAmounts
 
     @property
     def identity(self) -> str:
@@ -247,7 +247,7 @@ class _CountedScorer(NamedTuple):
     """A Scorer likewise."""
 
     engine: Scorer
-    asked: Asked
+    asked: StageAmounts
 
     @property
     def identity(self) -> str:

@@ -21,7 +21,7 @@ from factory.store.journal import Journal, JournaledGenerator, JournaledScorer
 from principles import template_of
 
 
-class EngineRoom:
+class EnginePool:
     """Holds at most one opened engine, so that a model's memory is free before the next one is loaded."""
 
     def __init__(self, progress: Progress, spending: Spending | None = None) -> None:
@@ -88,7 +88,7 @@ def setting_of(block: EngineBlock, model: ModelRef) -> str:
 class _RoomGenerator(NamedTuple):
     """A Generator that is opened when first used and gives way to the next one."""
 
-    room: EngineRoom
+    room: EnginePool
     block: EngineBlock
     model: ModelRef
     account: str
@@ -116,7 +116,7 @@ class _RoomGenerator(NamedTuple):
 class _RoomScorer(NamedTuple):
     """A Scorer likewise."""
 
-    room: EngineRoom
+    room: EnginePool
     block: EngineBlock
     model: ModelRef
 
@@ -204,7 +204,7 @@ def account_of(judge: Judge, run_engine: EngineBlock | None, role: str) -> str:
 
 
 def open_panel(
-    judges: Sequence[Judge], run_engine: EngineBlock | None, room: EngineRoom, journal: Journal, role: str = "judge"
+    judges: Sequence[Judge], run_engine: EngineBlock | None, room: EnginePool, journal: Journal, role: str = "judge"
 ) -> list[PanelMember]:
     """The judges with their engines, each opened when its turn comes; one on an engine of its own pays by itself."""
     panel = []

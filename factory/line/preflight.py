@@ -53,7 +53,7 @@ def _check_trained(config: Config) -> None:
         )
 
 
-class Asked(NamedTuple):
+class RemoteModel(NamedTuple):
     """A model that a run asks over HTTP: the key of its engine's block, the block with prices, and its name there."""
 
     key: str
@@ -61,7 +61,7 @@ class Asked(NamedTuple):
     model: str
 
 
-def asked(config: Config) -> list[Asked]:
+def asked(config: Config) -> list[RemoteModel]:
     """Every one, in the order of the configuration. ConfigError for a bound on money that is not kept on Ray."""
     found: list[tuple[str, EngineBlock, str]] = [("engine", config.engine, config.policy.model)]
     judges = [(f"judges.{number}.engine", judge) for number, judge in enumerate(config.judges)]
@@ -73,7 +73,7 @@ def asked(config: Config) -> list[Asked]:
     if over_ray and (bound := _bound(config)):
         raise ConfigError(f"{bound} is not kept over Ray's workers; ask the API from here: {over_ray}.kind openai")
     return [
-        Asked(key, priced(block, model), block.model or model)
+        RemoteModel(key, priced(block, model), block.model or model)
         for key, block, model in found
         if isinstance(block, OpenaiEngine)
     ]

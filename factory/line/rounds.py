@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.line.steps import Generated, Steps
-from factory.stages.target import Spent, Standing
+from factory.stages.target import Spent, TargetProgress
 from factory.store import Stage, Workspace
 
 
-class Drawn(NamedTuple):
+class NextRound(NamedTuple):
     """Whether there is another round to make."""
 
     round: int | None
@@ -19,7 +19,7 @@ class Drawn(NamedTuple):
     """Where a target is set and there is none: why."""
 
 
-def draw_on(steps: Steps, prompts: Stage, made: Sequence[Generated]) -> Drawn:
+def draw_on(steps: Steps, prompts: Stage, made: Sequence[Generated]) -> NextRound:
     """Whether the target asks for another round, found by filtering all that was `made` so far.
 
     What passed is kept on record for each round (`iterations/N/passed`), since the next round's filtering takes the
@@ -27,7 +27,7 @@ def draw_on(steps: Steps, prompts: Stage, made: Sequence[Generated]) -> Drawn:
     """
     config, rounds, iterations = steps.config.prompts, len(made), steps.config.run.iterations
     if config.target_pairs is None:
-        return Drawn(None)
+        return NextRound(None)
 
     def build(work: Workspace) -> dict[str, Any]:
         filtered = steps.filter(made)
@@ -38,7 +38,7 @@ def draw_on(steps: Steps, prompts: Stage, made: Sequence[Generated]) -> Drawn:
     passed = steps.folder.stage(f"iterations/{rounds}/passed", steps.filtered_by(made), build).facts
     portions = prompts.read()["portion"]
     asked = [stage.used for one in made for stage in (*one.made.before, one.triples)]
-    why = Standing(
+    why = TargetProgress(
         target=config.target_pairs,
         passed=passed["rows"],
         barren=rounds - max(passed["latest"], iterations),
@@ -48,4 +48,4 @@ def draw_on(steps: Steps, prompts: Stage, made: Sequence[Generated]) -> Drawn:
     ).reason_to_stop(config.budget)
     if why:
         steps.folder.progress.say(why)
-    return Drawn(None if why else rounds + 1, why)
+    return NextRound(None if why else rounds + 1, why)

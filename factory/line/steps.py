@@ -16,7 +16,7 @@ from factory.commands.train import TRAINED
 from factory.config import Config
 from factory.config.engines import EngineBlock
 from factory.identity import draw
-from factory.line.panel import EngineRoom, judge_fingerprint, open_panel, scorer_block
+from factory.line.panel import EnginePool, judge_fingerprint, open_panel, scorer_block
 from factory.models.ref import ModelRef
 from factory.readers import fingerprint, read_prompts
 from factory.schema import REJECTED, LazySplit, Split
@@ -38,7 +38,7 @@ Writer = Callable[[pl.DataFrame, Journal], Split]
 """Makes pairs of prompts, with the journal of its stage."""
 
 
-class Made(NamedTuple):
+class IterationTables(NamedTuple):
     """The pairs of an iteration, and the stages before them that asked a model."""
 
     triples: Stage
@@ -48,7 +48,7 @@ class Made(NamedTuple):
 class Generated(NamedTuple):
     """The tables of an iteration, or of a further round."""
 
-    made: Made
+    made: IterationTables
     scores: Stage
 
     @property
@@ -60,7 +60,7 @@ class Generated(NamedTuple):
 class Steps:
     """One method per stage, each returning it finished. For a stage done before, nothing is opened or computed."""
 
-    def __init__(self, config: Config, folder: RunFolder, room: EngineRoom) -> None:
+    def __init__(self, config: Config, folder: RunFolder, room: EnginePool) -> None:
         self.config, self.folder, self.room = config, folder, room
         self._filters = filters_of(config)
         self._principles = principles.load(config.principles.set)

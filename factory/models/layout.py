@@ -29,7 +29,7 @@ class Encoded(NamedTuple):
         return len(self.prompt) + max(map(len, self.replies), default=0)
 
 
-class Batch(NamedTuple):
+class TensorBatch(NamedTuple):
     """Items as tensors. N is the number of reply tokens, R of replies, in the order of the items and their replies."""
 
     input_ids: Tensor
@@ -49,9 +49,9 @@ class Batch(NamedTuple):
     counts: Tensor
     """[R] reply lengths in tokens."""
 
-    def to(self, device: torch.device | str) -> "Batch":
+    def to(self, device: torch.device | str) -> "TensorBatch":
         """The same on another device."""
-        return Batch(*(_to(part, device) for part in self))
+        return TensorBatch(*(_to(part, device) for part in self))
 
 
 def _to(part: Any, device: torch.device | str) -> Any:
@@ -77,7 +77,7 @@ def buckets(lengths: Sequence[int], max_tokens: int, padded: bool = False) -> li
     return groups
 
 
-def layout(items: Sequence[Encoded], kind: Layout, pad_id: int = 0) -> Batch:
+def layout(items: Sequence[Encoded], kind: Layout, pad_id: int = 0) -> TensorBatch:
     """Lay out `items` as tensors. Raises ValueError on an empty prompt, which nothing could predict a reply from."""
     if not all(item.prompt for item in items):
         raise ValueError("a prompt without a token cannot be followed by a reply")
@@ -89,7 +89,7 @@ def layout(items: Sequence[Encoded], kind: Layout, pad_id: int = 0) -> Batch:
     starts = [0, *accumulate(lengths if kind == "flat" else [width] * len(rows))][:-1]
     padded = [list(chain.from_iterable(rows))] if kind == "flat" else [_pad(row, width, pad_id) for row in rows]
     at, targets, owner, counts = _targets(items, starts)
-    return Batch(
+    return TensorBatch(
         torch.tensor(padded),
         None if kind == "separate" else _positions(items, kind, width),
         None if kind == "flat" else _mask(items, kind, width),

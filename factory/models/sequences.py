@@ -21,15 +21,15 @@ from torch import Tensor
 from factory.errors import ConfigError
 from factory.models.attention import possible_window
 from factory.models.head import Head, find_head, token_logps
-from factory.models.layout import Batch, Encoded, Layout, buckets, layout
+from factory.models.layout import Encoded, Layout, TensorBatch, buckets, layout
 from factory.models.shared_prompt import kernel
 
 __all__ = [
-    "Batch",
     "Encoded",
     "Layout",
-    "Plan",
     "ReplyLogps",
+    "SequencePlan",
+    "TensorBatch",
     "buckets",
     "layout",
     "plan_for",
@@ -53,7 +53,7 @@ class ReplyLogps(NamedTuple):
     counts: Tensor
 
 
-class Plan(NamedTuple):
+class SequencePlan(NamedTuple):
     """What a model allows, found once by `plan_for`."""
 
     layout: Layout
@@ -61,7 +61,7 @@ class Plan(NamedTuple):
     """The vocabulary projection, to be applied to reply tokens only; None: the model's own logits for every token."""
 
 
-def reply_logps(model: Any, batch: Batch, plan: Plan, chunk: int = 256) -> ReplyLogps:
+def reply_logps(model: Any, batch: TensorBatch, plan: SequencePlan, chunk: int = 256) -> ReplyLogps:
     """Log-probabilities of the replies of `batch`, differentiable; log-softmax in float32.
 
     The vocabulary projection covers reply tokens only, `chunk` of them at a time: the logits of one chunk are kept for
@@ -79,7 +79,7 @@ def reply_logps(model: Any, batch: Batch, plan: Plan, chunk: int = 256) -> Reply
     return ReplyLogps(sums, batch.counts)
 
 
-def _run(module: Any, batch: Batch) -> Any:
+def _run(module: Any, batch: TensorBatch) -> Any:
     options: dict[str, Any] = {"attention_mask": batch.attention_mask, "use_cache": False}
     if batch.attention_mask is not None and batch.attention_mask.dim() == 4:
         # Eager attention adds the mask to its scores.
@@ -109,11 +109,11 @@ def same_in_training(model: Any) -> bool:
     found = []
     for training in (False, True):
         with _mode(core, training):
-            found.append(_probe(core, _probe_items(core), Plan("separate", None)))
+            found.append(_probe(core, _probe_items(core), SequencePlan("separate", None)))
     return _agrees(found[1], found[0], _tolerance(core))
 
 
-def plan_for(model: Any, want: Literal["auto", "packed", "separate"] = "auto") -> Plan:
+def plan_for(model: Any, want: Literal["auto", "packed", "separate"] = "auto") -> SequencePlan:
     """Find the cheapest layout and head that agree with the model's own numbers, on a few tokens.
 
     What the configuration says is tried on the model itself, so that an architecture nobody thought of falls back by
@@ -122,19 +122,21 @@ def plan_for(model: Any, want: Literal["auto", "packed", "separate"] = "auto") -
     core = unwrapped(model)
     with _mode(core, training=False):
         items = _probe_items(core)
-        full = _probe(core, items, Plan("separate", None))
+        full = _probe(core, items, SequencePlan("separate", None))
         head = find_head(core)
-        if head is not None and not _agrees(_probe(core, items, Plan("separate", head)), full, _tolerance(core) / 10):
+        if head is not None and not _agrees(
+            _probe(core, items, SequencePlan("separate", head)), full, _tolerance(core) / 10
+        ):
             head = None
         for kind in () if want == "separate" else _candidates(core):
-            if _agrees(_probe(core, items, Plan(kind, head)), full, _tolerance(core)):
-                return Plan(kind, head)
+            if _agrees(_probe(core, items, SequencePlan(kind, head)), full, _tolerance(core)):
+                return SequencePlan(kind, head)
     if want == "packed":
         raise ConfigError(
             f"training.layout: {type(core).__name__} with {core.config._attn_implementation} attention cannot pack a "
             "prompt with its replies; set it to auto or separate"
         )
-    return Plan("separate", head)
+    return SequencePlan("separate", head)
 
 
 def _candidates(model: Any) -> tuple[Layout, ...]:
@@ -176,7 +178,7 @@ def _probe_items(model: Any) -> list[Encoded]:
     return [*items, Encoded(tokens[:5], (tokens, tokens[5:11]))] if size > _PROBE else items
 
 
-def _probe(model: Any, items: list[Encoded], plan: Plan) -> Tensor | None:
+def _probe(model: Any, items: list[Encoded], plan: SequencePlan) -> Tensor | None:
     """Mean log-probabilities of the probe's replies, or None where the model cannot be run so."""
     try:
         sums, counts = reply_logps(model, layout(items, plan.layout).to(model.device), plan)

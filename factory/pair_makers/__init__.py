@@ -7,7 +7,7 @@ from typing import Any
 
 from factory.config import Config
 from factory.errors import ConfigError
-from factory.training.conditionals import Parts
+from factory.training.conditionals import ObjectiveForm
 
 PAIR_MAKERS: Mapping[str, str] = {
     "principles": "factory.pair_makers.principles:make",
@@ -43,7 +43,7 @@ def _check_training(config: Config) -> None:
     method, name = config.training.method, config.pairs.maker
     if name in STEERED or method == "none":
         return
-    views = {view for _, view in Parts.of(config.training).needed} - {"plain"}
+    views = {view for _, view in ObjectiveForm.of(config.training).needed} - {"plain"}
     if views:
         raise ConfigError(
             f"pairs.from: {name} makes pairs without principles, under which training.method: {method} compares "

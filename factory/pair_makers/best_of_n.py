@@ -9,7 +9,7 @@ import polars as pl
 from factory.engines.base import Completion
 from factory.identity import Messages
 from factory.line.panel import judge_fingerprint, open_panel
-from factory.line.steps import Made, Steps
+from factory.line.steps import IterationTables, Steps
 from factory.models.ref import ModelRef
 from factory.schema import Split
 from factory.stages.judge import PanelMember, judge
@@ -21,7 +21,7 @@ Standing = Mapping[str, Sequence[float | None]]
 """For each prompt how good its candidates are, higher is better; None where nobody could say."""
 
 
-def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Made:
+def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> IterationTables:
     """`pairs.n` replies to each prompt, of which two become a pair."""
     config, seed = steps.config, steps.config.run.seed
     reward = None if config.pairs.by is None else ModelRef.by_content(config.pairs.by)
@@ -40,7 +40,7 @@ def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Made
 
     judges = [judge_fingerprint(one, config.engine) for one in config.judges] if reward is None else []
     decides = {"n": config.pairs.n, "reward": reward.identity if reward else None, "judges": judges}
-    return Made(steps.pairs(prompts, policy, iteration, write, decides))
+    return IterationTables(steps.pairs(prompts, policy, iteration, write, decides))
 
 
 def best_and_worst(candidates: Sequence[Completion], standing: Sequence[float | None]) -> Pairing:

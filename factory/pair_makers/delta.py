@@ -7,7 +7,7 @@ import polars as pl
 
 from factory.config import Config
 from factory.errors import ConfigError
-from factory.line.steps import Made, Steps
+from factory.line.steps import IterationTables, Steps
 from factory.models.ref import ModelRef
 from factory.schema import Split
 from factory.stages.plain_pairs import Origin, Pairing, paired, replies
@@ -15,7 +15,7 @@ from factory.store import Stage
 from factory.store.journal import Journal
 
 
-def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Made:
+def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> IterationTables:
     """One reply of each model to each prompt, `samples_per_view` times."""
     config, sampling, seed = steps.config.pairs, steps.config.sampling, steps.config.run.seed
     weak, block = ModelRef.by_content(weaker(steps.config)), config.weak_engine or steps.config.engine
@@ -29,7 +29,7 @@ def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Made
         return paired(part, made, Origin("delta", policy.called, iteration, rejected_by=weak.called))
 
     decides = {"weak": weak.identity, "weak_engine": block.fingerprint}
-    return Made(steps.pairs(prompts, policy, iteration, write, decides))
+    return IterationTables(steps.pairs(prompts, policy, iteration, write, decides))
 
 
 def weaker(config: Config) -> str:

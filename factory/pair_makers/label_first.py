@@ -4,7 +4,7 @@ import polars as pl
 
 from factory.engines.base import Completion
 from factory.identity import draw
-from factory.line.steps import Made, Steps
+from factory.line.steps import IterationTables, Steps
 from factory.models.ref import ModelRef
 from factory.schema import MESSAGES, Split
 from factory.stages.plain_pairs import Origin, Pairing, paired, replies
@@ -16,7 +16,7 @@ from principles.leaks import find_leak, strip_label
 LABELS = ("better", "worse")
 
 
-def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Made:
+def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> IterationTables:
     """A plain reply to each prompt, then another one that is to be better, or worse, than it."""
     sampling, seed = steps.config.sampling, steps.config.run.seed
     frame = template_of("second", steps.config.pairs.template)
@@ -37,7 +37,7 @@ def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Made
         }
         return paired(part, made, Origin("label_first", policy.called, iteration))
 
-    return Made(steps.pairs(prompts, policy, iteration, write, {"template": frame.digest}))
+    return IterationTables(steps.pairs(prompts, policy, iteration, write, {"template": frame.digest}))
 
 
 def label(seed: int, prompt_id: str, iteration: int) -> str:

@@ -30,7 +30,7 @@ _NOTHING = pl.List(pl.Null)
 _EMPTY = ("", "[]", "{}", "null")
 
 
-class Asked(NamedTuple):
+class FoundPrompt(NamedTuple):
     """The prompt of each row."""
 
     turns: pl.Expr
@@ -67,7 +67,7 @@ def talks(columns: Columns) -> list[str]:
     return [name for name in rest if is_messages(columns[name])]
 
 
-def asked(columns: Columns) -> Asked | None:
+def asked(columns: Columns) -> FoundPrompt | None:
     """The prompt of each row; None where no column can hold one.
 
     A conversation is taken as it is, the text in `prompt` before one. Texts are joined as LLaMA-Factory does: the
@@ -97,7 +97,7 @@ def asked(columns: Columns) -> Asked | None:
     system = _system(columns)
     any_talk = pl.any_horizontal(pl.col(name).is_not_null() for name in spoken) if spoken else pl.lit(value=False)
     used = [*texts, *extras, *earlier, *lists] if first else [*spoken, *texts, *([] if spoken else extras), *earlier]
-    return Asked(
+    return FoundPrompt(
         under(system, columns, turns) if system else turns,
         {"prompt": tuple(dict.fromkeys([*used, *lists, *objects])), "system": (system,) if system else ()},
         (any_talk & text.is_null() if first else any_talk) if spoken and written else None,

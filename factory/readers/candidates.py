@@ -47,7 +47,7 @@ class Candidate(NamedTuple):
     model: str | None = None
 
 
-class Made(NamedTuple):
+class CandidatePair(NamedTuple):
     """A pair, or why there is none."""
 
     chosen: Candidate | None = None
@@ -97,19 +97,21 @@ def number(value: Any) -> float | None:
     return made if made == made else None
 
 
-def pairs_of(candidates: Iterable[Candidate], pairing: str) -> list[Made]:
+def pairs_of(candidates: Iterable[Candidate], pairing: str) -> list[CandidatePair]:
     """The pairs of candidates: best and worst, neighbours in rank, or all that differ. Of equals the first is taken."""
     ranked = sorted(candidates, key=lambda one: -one.score)
     if len(ranked) < 2:
-        return [Made(reason=UNREADABLE, detail=f"{len(ranked)} of its replies have a score, and a pair needs two")]
+        return [
+            CandidatePair(reason=UNREADABLE, detail=f"{len(ranked)} of its replies have a score, and a pair needs two")
+        ]
     if ranked[0].score == ranked[-1].score:
-        return [Made(reason=TIE, detail=f"all {len(ranked)} replies are as good as each other")]
+        return [CandidatePair(reason=TIE, detail=f"all {len(ranked)} replies are as good as each other")]
     if pairing == "all":
-        return [Made(one, other) for one, other in combinations(ranked, 2) if one.score > other.score]
+        return [CandidatePair(one, other) for one, other in combinations(ranked, 2) if one.score > other.score]
     levels = list({one.score: one for one in reversed(ranked)}.values())[::-1]
     if pairing == "adjacent":
-        return [Made(one, other) for one, other in pairwise(levels)]
-    return [Made(levels[0], levels[-1])]
+        return [CandidatePair(one, other) for one, other in pairwise(levels)]
+    return [CandidatePair(levels[0], levels[-1])]
 
 
 PAIR = pl.Struct(
@@ -127,7 +129,7 @@ PAIR = pl.Struct(
 )
 
 
-def table(made: Sequence[Made]) -> pl.DataFrame:
+def table(made: Sequence[CandidatePair]) -> pl.DataFrame:
     """Pairs as the columns of PAIR."""
     sides: dict[str, pl.Series] = {}
     for side in ("chosen", "rejected"):
@@ -147,6 +149,10 @@ def parsed(text: str | None) -> Any:
         return None
 
 
-def unknown(row: Mapping[str, Any]) -> list[Made]:
+def unknown(row: Mapping[str, Any]) -> list[CandidatePair]:
     """A row whose replies cannot be told."""
-    return [Made(reason=UNREADABLE, detail=f"no replies, or nothing that says which is better, in {', '.join(row)}")]
+    return [
+        CandidatePair(
+            reason=UNREADABLE, detail=f"no replies, or nothing that says which is better, in {', '.join(row)}"
+        )
+    ]

@@ -1,11 +1,11 @@
 """What the layouts with columns for prompt, chosen and rejected have in common."""
 
-from factory.readers.asked import Asked, asked, replies, reply
+from factory.readers.asked import FoundPrompt, asked, replies, reply
 from factory.readers.layouts.base import Parts
 from factory.readers.names import Columns
 
 
-def explicit(columns: Columns, found: Asked | None) -> Parts:
+def explicit(columns: Columns, found: FoundPrompt | None) -> Parts:
     """The parts of a pair whose replies have a column each; `found` is its prompt, None where the replies bring it."""
     pair = replies(columns)
     assert pair is not None
@@ -20,7 +20,7 @@ def explicit(columns: Columns, found: Asked | None) -> Parts:
     )
 
 
-def prompted(columns: Columns, kind: str) -> Asked | None:
+def prompted(columns: Columns, kind: str) -> FoundPrompt | None:
     """The prompt, where the file has one beside two replies of this kind."""
     pair = replies(columns)
     return asked(columns) if pair is not None and pair.kind == kind else None

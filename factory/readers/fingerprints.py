@@ -10,7 +10,7 @@ import polars as pl
 from factory.identity import digest
 from factory.readers.files import require_file
 from factory.readers.opened import naming
-from factory.readers.sources import KEPT, Found, PairsLike, as_list, find
+from factory.readers.sources import KEPT, InputTable, PairsLike, as_list, find
 
 _BLOCK = 1 << 20
 
@@ -28,7 +28,7 @@ def fingerprint(inputs: PairsLike | Sequence[PairsLike], *, table: str = KEPT) -
     return digest(parts)
 
 
-def _content(found: Found) -> str:
+def _content(found: InputTable) -> str:
     if found.path is not None:
         return _file(found.path)
     frame = pl.DataFrame() if found.frame is None else found.frame.collect()

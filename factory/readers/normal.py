@@ -37,7 +37,7 @@ _SAYS = {
 }
 
 
-class Verdict(NamedTuple):
+class RejectCase(NamedTuple):
     """A condition under which a row is rejected, with its reason token and what exactly."""
 
     when: pl.Expr
@@ -45,7 +45,7 @@ class Verdict(NamedTuple):
     detail: str | pl.Expr | None = None
 
 
-def verdict(*cases: Verdict) -> list[pl.Expr]:
+def verdict(*cases: RejectCase) -> list[pl.Expr]:
     """REASON and DETAIL of the first case that applies; null where none does."""
     reason: pl.Expr = pl.lit(None, dtype=pl.String)
     detail: pl.Expr = pl.lit(None, dtype=pl.String)
@@ -67,7 +67,7 @@ def normalise(frame: pl.LazyFrame, parts: Parts, columns: Columns) -> pl.LazyFra
             problem_of(pl.col(PROMPT)).alias(_PROBLEM), pl.lit(value=False).alias(_DIFFER)
         )
     frame = frame.with_columns(without_blank_system(pl.col(PROMPT)).alias(PROMPT))
-    aside = [Verdict(why.is_not_null(), reason, why) for reason, why in (*parts.aside, *beside_text(columns))]
+    aside = [RejectCase(why.is_not_null(), reason, why) for reason, why in (*parts.aside, *beside_text(columns))]
     return frame.with_columns(verdict(*aside, *_cases())).with_columns(plain(pl.col(PROMPT)).alias(PROMPT))
 
 
@@ -140,28 +140,28 @@ def _comparable(turns: pl.Expr) -> pl.Expr:
     return turns.list.eval(pl.concat_str(role, pl.lit(":"), content.str.strip_chars()))
 
 
-def prompt_cases(prompt: pl.Expr, problem: pl.Expr) -> tuple[Verdict, ...]:
+def prompt_cases(prompt: pl.Expr, problem: pl.Expr) -> tuple[RejectCase, ...]:
     """Why a prompt, as TURNS, cannot be used; `problem` is a token that has been found in its turns, or null."""
     roles = roles_of(prompt)
     last = prompt.list.last().struct.field("content")
     return (
-        Verdict(problem.is_not_null(), problem, problem.replace_strict(_SAYS, default=None, return_dtype=pl.String)),
-        Verdict(prompt.list.len() == 0, EMPTY_PROMPT, "there is no turn before the reply"),
-        Verdict(out_of_order(roles), BAD_ROLES, pl.format("the turns are {}", roles)),
-        Verdict(blank(last), EMPTY_PROMPT, "the last turn is empty"),
+        RejectCase(problem.is_not_null(), problem, problem.replace_strict(_SAYS, default=None, return_dtype=pl.String)),
+        RejectCase(prompt.list.len() == 0, EMPTY_PROMPT, "there is no turn before the reply"),
+        RejectCase(out_of_order(roles), BAD_ROLES, pl.format("the turns are {}", roles)),
+        RejectCase(blank(last), EMPTY_PROMPT, "the last turn is empty"),
     )
 
 
-def _cases() -> tuple[Verdict, ...]:
+def _cases() -> tuple[RejectCase, ...]:
     chosen, rejected = pl.col(CHOSEN), pl.col(REJECTED)
     found, differ = prompt_cases(pl.col(PROMPT), pl.col(_PROBLEM)), "chosen and rejected answer different turns"
     return (
         found[0],
-        Verdict(chosen.is_null(), "empty_chosen"),
-        Verdict(rejected.is_null(), "empty_rejected"),
-        Verdict(pl.col(_DIFFER), PROMPTS_DIFFER, differ),
+        RejectCase(chosen.is_null(), "empty_chosen"),
+        RejectCase(rejected.is_null(), "empty_rejected"),
+        RejectCase(pl.col(_DIFFER), PROMPTS_DIFFER, differ),
         *found[1:],
-        Verdict(blank(chosen), "empty_chosen"),
-        Verdict(blank(rejected), "empty_rejected"),
-        Verdict(chosen.str.strip_chars() == rejected.str.strip_chars(), IDENTICAL),
+        RejectCase(blank(chosen), "empty_chosen"),
+        RejectCase(blank(rejected), "empty_rejected"),
+        RejectCase(chosen.str.strip_chars() == rejected.str.strip_chars(), IDENTICAL),
     )

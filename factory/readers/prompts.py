@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import polars as pl
 
 from factory.errors import InputError
-from factory.readers.asked import Asked, asked, beside_text
+from factory.readers.asked import FoundPrompt, asked, beside_text
 from factory.readers.claims import Claim, claimed
 from factory.readers.followers import KNOWN, followers
 from factory.readers.how import How, require_columns
@@ -19,7 +19,7 @@ from factory.readers.normal import (
     REASON,
     REPLY_REASONS,
     UNREADABLE,
-    Verdict,
+    RejectCase,
     normalise,
     prompt_cases,
     verdict,
@@ -103,7 +103,7 @@ def _from_pairs(claim: Claim, layout: Layout, opened: Opened) -> Split:
         columns = Columns(rows.collect_schema(), columns.named)
     normal = normalise(rows, layout.parts(columns), columns)
     found = pl.col(REASON)
-    bad = Verdict(found.is_not_null() & ~found.is_in(REPLY_REASONS), found, pl.col(DETAIL))
+    bad = RejectCase(found.is_not_null() & ~found.is_in(REPLY_REASONS), found, pl.col(DETAIL))
     judged = normal.with_columns(verdict(bad, *prompt_cases(pl.col(PROMPT), pl.lit(None, dtype=pl.String))))
     return _split(judged, claim.rows.collect_schema(), {}, opened.stem)
 
@@ -113,24 +113,24 @@ def _from_columns(claim: Claim, opened: Opened) -> Split:
     schema = rows.collect_schema()
     found = _asked(columns)
     if found is None:
-        why = Verdict(pl.lit(value=True), UNREADABLE, f"none of its columns holds a prompt: {', '.join(columns)}")
+        why = RejectCase(pl.lit(value=True), UNREADABLE, f"none of its columns holds a prompt: {', '.join(columns)}")
         nothing = rows.with_columns(pl.lit([], dtype=MESSAGES).alias(PROMPT), *verdict(why))
         return _split(nothing, schema, {}, opened.stem)
     turns = _unanswered(found.turns.fill_null(pl.lit([], dtype=TURNS)))
     rows = rows.with_columns(without_blank_system(turns).alias(PROMPT))
-    beside = [Verdict(why.is_not_null(), reason, why) for reason, why in beside_text(columns)]
+    beside = [RejectCase(why.is_not_null(), reason, why) for reason, why in beside_text(columns)]
     if {*_TREE} <= {*columns} and found.columns["prompt"] == ("text",):
-        beside.append(Verdict(pl.col("parent_id").is_not_null(), NOT_A_ROOT, "it answers another message"))
+        beside.append(RejectCase(pl.col("parent_id").is_not_null(), NOT_A_ROOT, "it answers another message"))
     judged = rows.with_columns(verdict(*beside, *prompt_cases(pl.col(PROMPT), problem_of(pl.col(PROMPT)))))
     extra = followers(columns, {name for names in found.columns.values() for name in names}, _TAKEN)
     return _split(judged.with_columns(plain(pl.col(PROMPT)).alias(PROMPT)), schema, extra, opened.stem)
 
 
-def _asked(columns: Columns) -> Asked | None:
+def _asked(columns: Columns) -> FoundPrompt | None:
     """Where prompts are: as in pairs, else the first of a list of turns."""
     found = asked(columns)
     if found is None and {*_TREE} <= {*columns}:
-        return Asked(said("user", pl.col("text")), {"prompt": ("text",)}, None, True, False, pl.lit(value=True))
+        return FoundPrompt(said("user", pl.col("text")), {"prompt": ("text",)}, None, True, False, pl.lit(value=True))
     turns = columns.first("turns")
     dtype = None if turns is None else columns[turns]
     if turns is None or not (is_messages(dtype) or is_object(dtype) or dtype == pl.List(pl.String)):
@@ -140,7 +140,9 @@ def _asked(columns: Columns) -> Asked | None:
     else:
         first = turns_of(turns, columns[turns]) if is_messages(dtype) else turns_within(turns, columns[turns])
     if found is None:
-        return Asked(first, {"prompt": (turns,)}, None, written=True, spoken=False, given=pl.col(turns).is_not_null())
+        return FoundPrompt(
+            first, {"prompt": (turns,)}, None, written=True, spoken=False, given=pl.col(turns).is_not_null()
+        )
     used = found.columns | {"prompt": (*found.columns["prompt"], turns)}
     return found._replace(turns=pl.coalesce(found.turns, first), columns=used)
 

@@ -47,7 +47,7 @@ def as_list(inputs: PairsLike | Sequence[PairsLike]) -> list[PairsLike]:
     return cast(list[PairsLike], listed)
 
 
-class Found(NamedTuple):
+class InputTable(NamedTuple):
     """One table that an input stands for, not yet read: a file, or a frame."""
 
     where: str
@@ -87,7 +87,7 @@ def open_inputs(
     return opened
 
 
-def _opened(found: Found) -> Opened | None:
+def _opened(found: InputTable) -> Opened | None:
     if found.path is not None:
         opened = open_file(found.path, found.where, named=found.named)
         return opened and opened._replace(
@@ -115,10 +115,10 @@ def _nothing(given: object) -> InputError:
     return InputError(f"{given}: there is no Parquet, JSONL, JSON or CSV file; check the path")
 
 
-def find(given: PairsLike, table: str = KEPT) -> list[Found]:
+def find(given: PairsLike, table: str = KEPT) -> list[InputTable]:
     """The tables that an input stands for; remote ones are fetched, files are not yet read."""
     if isinstance(given, pl.DataFrame | pl.LazyFrame):
-        return [Found("the frame given", None, frame=given.lazy(), in_memory=isinstance(given, pl.DataFrame))]
+        return [InputTable("the frame given", None, frame=given.lazy(), in_memory=isinstance(given, pl.DataFrame))]
     if not isinstance(given, str | Path):
         return _in_dataset(given, "the dataset given", None)
     name = str(given)
@@ -133,17 +133,17 @@ def find(given: PairsLike, table: str = KEPT) -> list[Found]:
         hub = _HUB.fullmatch(name)
         if hub and isinstance(given, str) and not os.path.lexists(path) and not suffix_kind(name):
             return _on_hub(hub["id"], hub["split"])
-    return [Found(name, stem_of(path), path)]
+    return [InputTable(name, stem_of(path), path)]
 
 
-def _in_folder(folder: Path, table: str) -> list[Found]:
+def _in_folder(folder: Path, table: str) -> list[InputTable]:
     if (folder / RUN).is_file():
         wanted = folder / (f"filtered/{KEPT}" if table == KEPT else table)
         if not wanted.is_file():
             raise InputError(f"{folder}: this run has no {wanted.relative_to(folder)} yet; let it finish first")
-        return [Found(str(wanted), folder.resolve().name, wanted)]
+        return [InputTable(str(wanted), folder.resolve().name, wanted)]
     if (folder / FUNNEL).is_file() and (folder / KEPT).is_file():
-        return [Found(str(folder / KEPT), folder.resolve().name, folder / KEPT)]
+        return [InputTable(str(folder / KEPT), folder.resolve().name, folder / KEPT)]
     if any((folder / name).is_file() for name in SAVED):
         return _saved(folder)
     paths = sorted(_walk(folder, set()))
@@ -151,7 +151,9 @@ def _in_folder(folder: Path, table: str) -> list[Found]:
     if not data:
         raise _nothing(folder)
     said = columns_beside(folder)
-    return [Found(str(path), stem_of(path), path, named=False, named_columns=said.get(path.name, {})) for path in data]
+    return [
+        InputTable(str(path), stem_of(path), path, named=False, named_columns=said.get(path.name, {})) for path in data
+    ]
 
 
 def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
@@ -169,7 +171,7 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
             yield path
 
 
-def _fetched(url: str) -> list[Found]:
+def _fetched(url: str) -> list[InputTable]:
     """Fetch a remote file, or every data file of a remote folder, into a folder that goes when the process ends."""
     import fsspec
 
@@ -191,7 +193,9 @@ def _fetched(url: str) -> list[Found]:
     if not copies:
         raise _nothing(url)
     scheme = url.split("://", 1)[0]
-    return [Found(f"{scheme}://{name.lstrip('/')}", stem_of(name), path, named=not folder) for name, path in copies]
+    return [
+        InputTable(f"{scheme}://{name.lstrip('/')}", stem_of(name), path, named=not folder) for name, path in copies
+    ]
 
 
 def refusals() -> tuple[type[Exception], ...]:
@@ -217,7 +221,7 @@ def _missing(url: str, error: ImportError) -> FactoryError:
     return InputError(f"{url}: {first_line(error)}; install that package, or fetch the file yourself")
 
 
-def _on_hub(name: str, split: str | None) -> list[Found]:
+def _on_hub(name: str, split: str | None) -> list[InputTable]:
     import datasets
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -230,7 +234,7 @@ def _on_hub(name: str, split: str | None) -> list[Found]:
     return _in_dataset(loaded, name, name)
 
 
-def _saved(folder: Path) -> list[Found]:
+def _saved(folder: Path) -> list[InputTable]:
     """A folder written by `datasets`' save_to_disk."""
     import datasets
 
@@ -240,10 +244,10 @@ def _saved(folder: Path) -> list[Found]:
         raise InputError(f"{folder}: no dataset saved to disk can be read there ({first_line(error)})") from error
 
 
-def _in_dataset(data: Any, where: str, stem: str | None) -> list[Found]:
+def _in_dataset(data: Any, where: str, stem: str | None) -> list[InputTable]:
     if isinstance(data, Mapping):
         return [made for split, part in data.items() for made in _in_dataset(part, f"{where}, split {split}", stem)]
     if not callable(getattr(data, "to_polars", None)):
         kind = type(data).__name__
         raise InputError(f"{where}: a {kind} is no table; give a path, a polars frame or a datasets.Dataset")
-    return [Found(where, stem, frame=data.to_polars().lazy())]
+    return [InputTable(where, stem, frame=data.to_polars().lazy())]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from factory.readers.messages import PROBLEM, ROLES
 
 
-class Template(NamedTuple):
+class ChatMarkup(NamedTuple):
     """One way of writing turns into a text: a header before each, perhaps an end after it."""
 
     marker: str
@@ -31,18 +31,22 @@ _CALLED: Mapping[str, str] = {
     "[/inst]": "assistant",
 }
 TEMPLATES = (
-    Template("<|im_start|>", re.compile(r"<\|im_start\|>(?P<role>\w+)[ \t]*\n"), ("<|im_end|>", "<|endoftext|>")),
-    Template(
+    ChatMarkup("<|im_start|>", re.compile(r"<\|im_start\|>(?P<role>\w+)[ \t]*\n"), ("<|im_end|>", "<|endoftext|>")),
+    ChatMarkup(
         "<|start_header_id|>",
         re.compile(r"<\|start_header_id\|>(?P<role>\w+)<\|end_header_id\|>\s*"),
         ("<|eot_id|>", "<|end_of_text|>"),
     ),
-    Template("<start_of_turn>", re.compile(r"<start_of_turn>(?P<role>\w+)\n"), ("<end_of_turn>", "<eos>")),
-    Template("<|user|>", re.compile(r"<\|(?P<role>system|user|assistant)\|>\s*"), ("<|end|>", "</s>", "<|endoftext|>")),
-    Template("<extra_id_1>", re.compile(r"\n?<extra_id_[01]>(?P<role>System|User|Assistant)\n"), (), lead="user"),
-    Template("[INST]", re.compile(r"(?:<s>\s*)?(?P<role>\[/?INST\])"), ("</s>",)),
-    Template("### Instruction:", re.compile(r"(?:^|\n)### (?P<role>Instruction|Input|Response):[ \t]*\n?"), ("</s>",)),
-    Template("### Human:", re.compile(r"(?:^|\n)### (?P<role>Human|Assistant):[ \t]*"), ("</s>",)),
+    ChatMarkup("<start_of_turn>", re.compile(r"<start_of_turn>(?P<role>\w+)\n"), ("<end_of_turn>", "<eos>")),
+    ChatMarkup(
+        "<|user|>", re.compile(r"<\|(?P<role>system|user|assistant)\|>\s*"), ("<|end|>", "</s>", "<|endoftext|>")
+    ),
+    ChatMarkup("<extra_id_1>", re.compile(r"\n?<extra_id_[01]>(?P<role>System|User|Assistant)\n"), (), lead="user"),
+    ChatMarkup("[INST]", re.compile(r"(?:<s>\s*)?(?P<role>\[/?INST\])"), ("</s>",)),
+    ChatMarkup(
+        "### Instruction:", re.compile(r"(?:^|\n)### (?P<role>Instruction|Input|Response):[ \t]*\n?"), ("</s>",)
+    ),
+    ChatMarkup("### Human:", re.compile(r"(?:^|\n)### (?P<role>Human|Assistant):[ \t]*"), ("</s>",)),
 )
 """The templates known, the surer ones first."""
 END_MARKERS = (
@@ -87,7 +91,7 @@ def without_end(text: str) -> str:
     return text if within or end is None else stripped.removesuffix(end).rstrip()
 
 
-def _split(body: str, template: Template) -> list[dict[str, str | None]] | None:
+def _split(body: str, template: ChatMarkup) -> list[dict[str, str | None]] | None:
     headers = list(template.header.finditer(body))
     if not headers or (headers[0].start() > 0 and template.lead is None and body[: headers[0].start()].strip()):
         return None

@@ -138,7 +138,7 @@ class Person(Strict):
     skip: int
 
 
-class Kappa(Strict):
+class ReviewerAgreement(Strict):
     """How far two people agree on the pairs that both have labelled, skipped ones left out."""
 
     people: tuple[str, str]
@@ -154,7 +154,7 @@ class Reviewed(Strict):
     labels: str
     """Path of the table."""
     people: list[Person]
-    agreement: list[Kappa]
+    agreement: list[ReviewerAgreement]
 
 
 def reviewed(path: Path, table: pl.DataFrame) -> Reviewed:
@@ -171,5 +171,5 @@ def reviewed(path: Path, table: pl.DataFrame) -> Reviewed:
     for one, two in combinations(said, 2):
         both = [(said[one][pair], said[two][pair]) for pair in said[one] if pair in said[two]]
         found = cohens_kappa(Counter(labels for labels in both if "skip" not in labels))
-        made.append(Kappa(people=(one, two), **found._asdict()))
+        made.append(ReviewerAgreement(people=(one, two), **found._asdict()))
     return Reviewed(labels=str(path), people=people, agreement=made)

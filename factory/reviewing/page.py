@@ -12,7 +12,7 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markupsafe import escape
 
-from factory.reviewing.session import Item, Session
+from factory.reviewing.session import ReviewItem, Session
 
 LONGEST = 200_000
 """Characters of a text that are shown."""
@@ -33,7 +33,7 @@ def state(session: Session) -> dict[str, Any]:
     }
 
 
-def _pair(session: Session, item: Item) -> dict[str, Any]:
+def _pair(session: Session, item: ReviewItem) -> dict[str, Any]:
     sides = session.sides(item)
     return {
         "prompt": [{"role": turn["role"], **shown(turn["content"])} for turn in item.prompt],
@@ -42,7 +42,7 @@ def _pair(session: Session, item: Item) -> dict[str, Any]:
     }
 
 
-def _last(session: Session, item: Item) -> dict[str, Any]:
+def _last(session: Session, item: ReviewItem) -> dict[str, Any]:
     """What was answered last; where the review is not blind, also what the data say of that pair."""
     label, sides = session.label_of(item), session.sides(item)
     said = {sides.left_is: "left", "tie": "tie", "skip": "skip"}.get(label, "right")

@@ -14,7 +14,7 @@ class StaleAnswerError(Exception):
     """An answer to a pair that is not the one being shown: a key pressed twice, or an old tab."""
 
 
-class Item(NamedTuple):
+class ReviewItem(NamedTuple):
     """A pair to be reviewed."""
 
     pair_id: str
@@ -37,7 +37,7 @@ class Sides(NamedTuple):
 class Session:
     """The items in order, with the person's answers. The next one is the first without an answer."""
 
-    def __init__(self, items: Sequence[Item], answers: Answers, seed: int, blind: bool) -> None:
+    def __init__(self, items: Sequence[ReviewItem], answers: Answers, seed: int, blind: bool) -> None:
         self.items, self.answers, self.blind = items, answers, blind
         self._seed = seed
 
@@ -47,17 +47,17 @@ class Session:
         return sum(item.pair_id in self.answers.given for item in self.items)
 
     @property
-    def current(self) -> Item | None:
+    def current(self) -> ReviewItem | None:
         """The item to be answered; None at the end."""
         return next((item for item in self.items if item.pair_id not in self.answers.given), None)
 
     @property
-    def last(self) -> Item | None:
+    def last(self) -> ReviewItem | None:
         """The item answered last, which `undo` takes back."""
         known = {item.pair_id: item for item in self.items}
         return next((known[pair] for pair in reversed(self.answers.given) if pair in known), None)
 
-    def sides(self, item: Item) -> Sides:
+    def sides(self, item: ReviewItem) -> Sides:
         """Which reply is on which side: a coin by seed, person and pair."""
         if draw(self._seed, "side", self.answers.annotator, item.pair_id) % 2:
             return Sides(item.chosen, item.rejected, "chosen")
@@ -75,11 +75,11 @@ class Session:
         if self.last is not None:
             self.answers.take_back(self.last.pair_id)
 
-    def label_of(self, item: Item) -> str:
+    def label_of(self, item: ReviewItem) -> str:
         """The answer on an answered item."""
         return self.answers.given[item.pair_id][0]
 
-    def _label(self, item: Item, key: str) -> str:
+    def _label(self, item: ReviewItem, key: str) -> str:
         if key in "12":
             left = self.sides(item).left_is
             return left if key == "1" else {"chosen": "rejected", "rejected": "chosen"}[left]

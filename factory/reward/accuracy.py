@@ -7,7 +7,7 @@ from typing import NamedTuple
 from factory.statistics.shares import ratio, wilson
 
 
-class Tally(NamedTuple):
+class GroupAccuracy(NamedTuple):
     """Pairs of one group, by who got the higher score."""
 
     n: int
@@ -24,7 +24,7 @@ class Tally(NamedTuple):
     high: float | None
 
 
-class Share(NamedTuple):
+class WeightedMean(NamedTuple):
     """A weighted mean of accuracies."""
 
     score: float | None
@@ -40,7 +40,7 @@ class Weighted(NamedTuple):
     weight: float
 
 
-def tally(scores: Iterable[tuple[float | None, float | None]]) -> Tally:
+def tally(scores: Iterable[tuple[float | None, float | None]]) -> GroupAccuracy:
     """Count (chosen, rejected) scores; a pair is won when the chosen reply scores strictly higher."""
     wins = ties = losses = missing = 0
     for chosen, rejected in scores:
@@ -53,18 +53,18 @@ def tally(scores: Iterable[tuple[float | None, float | None]]) -> Tally:
         else:
             losses += 1
     n = wins + ties + losses
-    return Tally(n, wins, ties, losses, missing, ratio(wins, n), *wilson(wins, n))
+    return GroupAccuracy(n, wins, ties, losses, missing, ratio(wins, n), *wilson(wins, n))
 
 
-def mean(parts: Sequence[Weighted]) -> Share:
+def mean(parts: Sequence[Weighted]) -> WeightedMean:
     """The weighted mean of shares, with a Wilson interval at its effective sample size; None where there is no part.
 
     The effective size is Kish's, (sum of weights)^2 / sum of squared weights over all trials (Kish 1965): with weights
     proportional to n it is the number of trials.
     """
     if not parts:
-        return Share(None, None, None)
+        return WeightedMean(None, None, None)
     total = fsum(part.weight for part in parts)
     score = fsum(part.weight * part.share for part in parts) / total
     effective = total**2 / fsum(part.weight**2 / part.n for part in parts)
-    return Share(score, *wilson(score * effective, effective))
+    return WeightedMean(score, *wilson(score * effective, effective))

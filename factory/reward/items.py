@@ -20,7 +20,7 @@ ALL = "all"
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 
 
-class Item(NamedTuple):
+class ScoredItem(NamedTuple):
     """A prompt with replies of which the first `correct` are right."""
 
     id: str
@@ -31,11 +31,11 @@ class Item(NamedTuple):
     correct: int
 
 
-class Items(NamedTuple):
+class ScoredItems(NamedTuple):
     """What one scoring is about."""
 
     benchmark: str
-    items: list[Item]
+    items: list[ScoredItem]
     unread: int
     """Rows that are no pairs."""
 
@@ -46,7 +46,7 @@ def read_items(
     group: str | None,
     how: How | None = None,
     progress: Progress | None = None,
-) -> Items:
+) -> ScoredItems:
     """The items of `inputs`, in the layout of a benchmark's official files, or as pairs in any layout.
 
     `auto` takes RewardBench 2 for rows with lists of replies, RewardBench where all subsets are its own, else pairs.
@@ -58,9 +58,9 @@ def read_items(
     if group is not None and found in ("rewardbench", "rewardbench2"):
         raise ConfigError(f"{found} has its own subsets; leave the group out, or say that the benchmark is pairs")
     if found == "rewardbench":
-        return Items(found, list(_rewardbench(inputs)), 0)
+        return ScoredItems(found, list(_rewardbench(inputs)), 0)
     if found == "rewardbench2":
-        return Items(found, list(_rewardbench2(inputs)), 0)
+        return ScoredItems(found, list(_rewardbench2(inputs)), 0)
     return _pairs(inputs, group, how or How(), progress or Silent())
 
 
@@ -87,7 +87,7 @@ def _is_chat(dtype: pl.DataType | None) -> bool:
     return {"role", "content"} <= dtype.inner.to_schema().keys()
 
 
-def _rewardbench(inputs: PairsLike | Sequence[PairsLike]) -> Iterator[Item]:
+def _rewardbench(inputs: PairsLike | Sequence[PairsLike]) -> Iterator[ScoredItem]:
     """Rows with prompt, chosen, rejected; the subset is that column or, as for the prior sets, the file."""
     for where, stem, frame in _frames(inputs):
         columns = frame.collect_schema()
@@ -97,10 +97,10 @@ def _rewardbench(inputs: PairsLike | Sequence[PairsLike]) -> Iterator[Item]:
         for number, row in enumerate(frame.collect().iter_rows(named=True), 1):
             group = row["subset"] if row.get("subset") in rewardbench.SUBSETS else stem
             replies = (_text(row["chosen"], where, number), _text(row["rejected"], where, number))
-            yield Item(str(row.get("id", number)), group, _prompt(row["prompt"], where, number), replies, 1)
+            yield ScoredItem(str(row.get("id", number)), group, _prompt(row["prompt"], where, number), replies, 1)
 
 
-def _rewardbench2(inputs: PairsLike | Sequence[PairsLike]) -> Iterator[Item]:
+def _rewardbench2(inputs: PairsLike | Sequence[PairsLike]) -> Iterator[ScoredItem]:
     for where, _, frame in _frames(inputs):
         columns = frame.collect_schema()
         lists = _are_texts(columns.get("chosen")) and _are_texts(columns.get("rejected"))
@@ -119,7 +119,7 @@ def _rewardbench2(inputs: PairsLike | Sequence[PairsLike]) -> Iterator[Item]:
             if not chosen or not rejected:
                 raise InputError(f"{where}: row {number}: chosen or rejected is empty; check the file")
             replies = tuple(_text(reply, where, number) for reply in (*chosen, *rejected))
-            yield Item(name, group, _prompt(row["prompt"], where, number), replies, len(chosen))
+            yield ScoredItem(name, group, _prompt(row["prompt"], where, number), replies, len(chosen))
 
 
 def _frames(inputs: PairsLike | Sequence[PairsLike]) -> Iterator[tuple[str, str, pl.LazyFrame]]:
@@ -150,13 +150,13 @@ def _prompt(value: Any, where: str, number: int) -> Messages:
     return [{"role": turn["role"], "content": turn["content"]} for turn in value]
 
 
-def _pairs(inputs: PairsLike | Sequence[PairsLike], group: str | None, how: How, progress: Progress) -> Items:
+def _pairs(inputs: PairsLike | Sequence[PairsLike], group: str | None, how: How, progress: Progress) -> ScoredItems:
     split = read_and_tell(inputs, how, progress).pairs
     table = split.kept.collect()
     if group is not None and group not in table.columns:
         raise ConfigError(f"the pairs have no column {group!r} to group by; they have {', '.join(table.columns)}")
     items = [
-        Item(
+        ScoredItem(
             row["pair_id"],
             ALL if group is None else str(row[group]),
             row["prompt"],
@@ -165,4 +165,4 @@ def _pairs(inputs: PairsLike | Sequence[PairsLike], group: str | None, how: How,
         )
         for row in table.iter_rows(named=True)
     ]
-    return Items("pairs", items, split.rejected.collect().height)
+    return ScoredItems("pairs", items, split.rejected.collect().height)

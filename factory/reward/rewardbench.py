@@ -7,7 +7,7 @@ Sections, weights and the two means are those of the package rewardbench 0.1.4: 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from factory.reward.accuracy import Share, Tally, Weighted, mean
+from factory.reward.accuracy import GroupAccuracy, Weighted, WeightedMean, mean
 
 SECTIONS: dict[str, dict[str, int]] = {
     "Chat": {
@@ -51,7 +51,7 @@ PRIOR_SETS = ("anthropic_helpful", "anthropic_hhh", "shp", "summarize")
 SUBSETS = frozenset(name for weights in SECTIONS.values() for name in weights)
 
 
-def rewardbench(tallies: Mapping[str, Tally]) -> dict[str, Any]:
+def rewardbench(tallies: Mapping[str, GroupAccuracy]) -> dict[str, Any]:
     """The result of RewardBench from the tallies of its subsets; others are left aside.
 
     `score` is the plain mean of the four sections, each a mean of its subsets by weight; `score_with_prior_sets` the
@@ -68,7 +68,7 @@ def rewardbench(tallies: Mapping[str, Tally]) -> dict[str, Any]:
     }
 
 
-def _parts(tallies: Mapping[str, Tally], weights: Mapping[str, int]) -> dict[str, Weighted]:
+def _parts(tallies: Mapping[str, GroupAccuracy], weights: Mapping[str, int]) -> dict[str, Weighted]:
     found = {name: tallies[name] for name in weights if name in tallies}
     return {
         name: Weighted(one.accuracy, one.n, weights[name]) for name, one in found.items() if one.accuracy is not None
@@ -80,10 +80,10 @@ def _section(parts: Mapping[str, Weighted], weights: Mapping[str, int]) -> dict[
     return {**mean(list(parts.values()))._asdict(), "pairs": sum(part.n for part in parts.values()), "absent": absent}
 
 
-def _over(sections: Sequence[Mapping[str, Weighted]], weights: Sequence[float]) -> Share:
+def _over(sections: Sequence[Mapping[str, Weighted]], weights: Sequence[float]) -> WeightedMean:
     """The mean of sections: each subset weighs its part of its section."""
     if not all(sections):
-        return Share(None, None, None)
+        return WeightedMean(None, None, None)
     flat = []
     for section, weight in zip(sections, weights, strict=True):
         total = sum(part.weight for part in section.values())
@@ -91,5 +91,5 @@ def _over(sections: Sequence[Mapping[str, Weighted]], weights: Sequence[float]) 
     return mean(flat)
 
 
-def _named(name: str, share: Share) -> dict[str, float | None]:
+def _named(name: str, share: WeightedMean) -> dict[str, float | None]:
     return {name: share.score, f"{name}_low": share.low, f"{name}_high": share.high}

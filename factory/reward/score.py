@@ -12,7 +12,7 @@ from factory.models.ref import ModelRef
 from factory.progress import Progress
 from factory.reward.accuracy import tally
 from factory.reward.config import RewardScoring
-from factory.reward.items import ALL, Item, Items
+from factory.reward.items import ALL, ScoredItem, ScoredItems
 from factory.reward.rewardbench import rewardbench
 from factory.reward.rewardbench2 import Sample, rewardbench2
 from factory.reward.scorer import Conversation, Reward, open_reward_model
@@ -40,7 +40,7 @@ SCORES = {
 
 
 def measure(
-    found: Items, ref: ModelRef, config: RewardScoring, seed: int, journal: Journal, progress: Progress
+    found: ScoredItems, ref: ModelRef, config: RewardScoring, seed: int, journal: Journal, progress: Progress
 ) -> Measured:
     """Score all replies of `found` with the reward model `ref`. `seed` draws the bootstrap's samples.
 
@@ -55,7 +55,7 @@ def measure(
     return measured(found, rewards, seed)
 
 
-def measured(found: Items, rewards: Sequence[Reward], seed: int) -> Measured:
+def measured(found: ScoredItems, rewards: Sequence[Reward], seed: int) -> Measured:
     """What the rewards of all replies, in order, come to."""
     queue = iter(rewards)
     by_item = [(item, [next(queue) for _ in item.replies]) for item in found.items]
@@ -71,7 +71,7 @@ def measured(found: Items, rewards: Sequence[Reward], seed: int) -> Measured:
     return Measured(_table(by_item), {**head, **_result(found.benchmark, by_item, seed)})
 
 
-def _result(benchmark: str, by_item: Sequence[tuple[Item, list[Reward]]], seed: int) -> dict[str, Any]:
+def _result(benchmark: str, by_item: Sequence[tuple[ScoredItem, list[Reward]]], seed: int) -> dict[str, Any]:
     groups: dict[str, list[Sample]] = {}
     for item, rewards in by_item:
         sample = Sample(item.id, item.correct, tuple(reward.score for reward in rewards))
@@ -91,7 +91,7 @@ def _sides(sample: Sample) -> tuple[float | None, float | None]:
     return chosen, rejected
 
 
-def _table(by_item: Sequence[tuple[Item, list[Reward]]]) -> pl.DataFrame:
+def _table(by_item: Sequence[tuple[ScoredItem, list[Reward]]]) -> pl.DataFrame:
     rows = [
         (item.id, item.group, number, number < item.correct, *reward)
         for item, rewards in by_item

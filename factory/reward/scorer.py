@@ -14,7 +14,7 @@ from factory.models.load import load_reward_model, load_tokenizer
 from factory.models.ref import ModelRef
 from factory.progress import Progress
 from factory.reward.config import RewardScoring
-from factory.reward.tokens import REFUSED, Reader, with_padding
+from factory.reward.tokens import REFUSED, ConversationReader, with_padding
 from factory.store.journal import Journal
 from factory.training.policy import context_length
 
@@ -52,7 +52,7 @@ class RewardModel:
 
     def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, config: RewardScoring) -> None:
         limits = [limit for limit in (config.max_length, context_length(model)) if limit is not None]
-        self._model, self._reader = model, Reader(tokenizer)
+        self._model, self._reader = model, ConversationReader(tokenizer)
         self._pad = with_padding(tokenizer, model)
         self._limit, self._room = min(limits, default=None), config.batch_tokens
         self._even = even_up_to(model.config)

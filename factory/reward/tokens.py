@@ -79,7 +79,7 @@ def _number(table: pl.DataFrame, name: str | None, default: pl.Expr, low: float,
     return pl.lit(values)
 
 
-class Reader:
+class ConversationReader:
     """Renders conversations by the chat template; special tokens in a content are text.
 
     A system message goes into the first user turn where the template has no role for it.

@@ -18,7 +18,7 @@ from factory.reward.accuracy import tally
 from factory.reward.config import SAME_WEIGHTS, RewardScoring, RewardTraining
 from factory.reward.data import IN_TEST, Data
 from factory.reward.scorer import Conversation, RewardModel
-from factory.reward.tokens import Labels, PairTokens, Reader, with_padding
+from factory.reward.tokens import ConversationReader, Labels, PairTokens, with_padding
 from factory.reward.trainer import PairTrainer, adapter, arguments, order
 from factory.store import write_json
 from factory.training import checkpoints
@@ -53,7 +53,7 @@ def train(
         with_padding(tokenizer, model)
         limits = [limit for limit in (config.max_length, context_length(model)) if limit is not None]
         labels = Labels(config.margin, config.soft_labels)
-        found = Reader(tokenizer).pairs(data.train, min(limits, default=None), labels)
+        found = ConversationReader(tokenizer).pairs(data.train, min(limits, default=None), labels)
         if not found.pairs:
             why = ", ".join(f"{count} {reason}" for reason, count in found.dropped.items())
             raise InputError(f"no pair can be trained on: {why}; raise max_length, or check the pairs")

@@ -9,7 +9,7 @@ from factory.identity import draw
 
 
 @dataclass(frozen=True)
-class Question:
+class EvalQuestion:
     """A question of one or more turns; the policy answers each turn before it is given the next."""
 
     id: str
@@ -24,12 +24,12 @@ class Question:
 class Answer:
     """The replies to a question, one per turn, or why there are none."""
 
-    question: Question
+    question: EvalQuestion
     replies: tuple[str, ...]
     error: str | None = None
 
 
-def answer(questions: Sequence[Question], generator: Generator, sampling: Sampling, seed: int) -> list[Answer]:
+def answer(questions: Sequence[EvalQuestion], generator: Generator, sampling: Sampling, seed: int) -> list[Answer]:
     """Answer every question, in its order; all first turns go to the engine in one call, then all second ones."""
     replies: dict[str, list[str]] = {question.id: [] for question in questions}
     errors: dict[str, str] = {}
@@ -44,7 +44,7 @@ def answer(questions: Sequence[Question], generator: Generator, sampling: Sampli
     return [Answer(question, tuple(replies[question.id]), errors.get(question.id)) for question in questions]
 
 
-def _request(question: Question, said: Sequence[str], turn: int, sampling: Sampling, seed: int) -> Request:
+def _request(question: EvalQuestion, said: Sequence[str], turn: int, sampling: Sampling, seed: int) -> Request:
     messages = [{"role": "user", "content": question.turns[0]}]
     for reply, asked in zip(said, question.turns[1 : turn + 1], strict=True):
         messages += [{"role": "assistant", "content": reply}, {"role": "user", "content": asked}]

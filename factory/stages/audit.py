@@ -8,7 +8,7 @@ import polars as pl
 
 from factory.identity import draw
 from factory.schema import ORDERS
-from factory.stages.audit_model import Agreement, AuditReport, Confound, GapRow, Gold, LengthRow, Stratum
+from factory.stages.audit_model import AuditReport, Confound, GapRow, Gold, JudgeAgreement, LengthRow, Stratum
 from factory.stages.audit_sample import STRATA
 from factory.stages.estimated import Estimated, Together
 from factory.stages.gold import TIE
@@ -158,7 +158,7 @@ def _gaps(rows: pl.DataFrame) -> list[GapRow]:
     return made
 
 
-def _agreement(rows: pl.DataFrame, judgments: pl.DataFrame, judge: str) -> list[Agreement]:
+def _agreement(rows: pl.DataFrame, judgments: pl.DataFrame, judge: str) -> list[JudgeAgreement]:
     """Between every two judges, `judge` first, on the audited pairs both of them have read."""
     mine = judgments.join(rows.select("pair_id"), on="pair_id", how="semi")
     others = sorted(set(mine["judge"]) - {judge})
@@ -170,7 +170,7 @@ def _agreement(rows: pl.DataFrame, judgments: pl.DataFrame, judge: str) -> list[
             left, right = (table.filter(pl.col("judge") == name).select(*keys, "label") for name in (one, two))
             both = left.join(right, on=keys, suffix="_two").select("label", "label_two")
             found = cohens_kappa(Counter(both.iter_rows()))
-            made.append(Agreement(judges=(one, two), on=on, **found._asdict()))
+            made.append(JudgeAgreement(judges=(one, two), on=on, **found._asdict()))
     return made
 
 

@@ -9,7 +9,7 @@ from factory.stages.health import Health
 from factory.strict import Strict
 
 
-class Tally(Strict):
+class VerdictCounts(Strict):
     """Verdicts of some pairs. n = right + unsure + wrong; invalid stands beside it."""
 
     n: int
@@ -24,7 +24,7 @@ class Tally(Strict):
     wilson_high: float | None
 
 
-class Stratum(Tally):
+class Stratum(VerdictCounts):
     """The pairs of one iteration and feature."""
 
     iteration: int | None
@@ -54,7 +54,7 @@ class GapRow(Strict):
     invalid: int
 
 
-class Agreement(Strict):
+class JudgeAgreement(Strict):
     """How far two judges agree, on `verdicts` (right, unsure, wrong) or on single `votes` (same pair, same order)."""
 
     judges: tuple[str, str]
@@ -134,7 +134,7 @@ class AuditReport(Strict):
     strata: list[Stratum]
     lengths: list[LengthRow]
     gaps: list[GapRow]
-    agreement: list[Agreement]
+    agreement: list[JudgeAgreement]
     gold: Gold | None
     confounds: list[Confound] = Field(default_factory=list)
     reading: dict[str, Any] | None = None

@@ -57,7 +57,7 @@ def _shares(sizes: pl.DataFrame, n: int) -> pl.Series:
     return pl.Series("share", places, dtype=pl.Int64)
 
 
-class Estimate(Strict):
+class AuditForecast(Strict):
     """What an audit would send and cost: every answer at its longest, and in `most_…` every retry as well."""
 
     judge: str
@@ -92,14 +92,14 @@ class Estimate(Strict):
 
 def estimate(
     pairs: pl.DataFrame, judge: Judge, prices: Prices, count: Callable[[Sequence[Messages]], list[int]]
-) -> Estimate:
+) -> AuditForecast:
     """Requests, tokens and money of judging `pairs` in both orders; sends nothing. `count` is as count_tokens."""
     rows = by_id(pairs)
     asked = requests(judge, [Question(pair_id, order) for pair_id in rows for order in ORDERS], rows, seed=0)
     sent, received = sum(count([request.messages for request in asked])), len(asked) * judge.max_new_tokens
     turns = [turn["content"] for request in asked for turn in request.messages]
     tries, longest = judge.retries + 1, sum(len(text.encode("utf-8", "replace")) + FRAME for text in turns)
-    return Estimate(
+    return AuditForecast(
         judge=judge.name,
         pairs=len(rows),
         requests=len(asked),

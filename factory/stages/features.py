@@ -22,7 +22,7 @@ ONE_FEATURE = Principles()
 ALLOCATED, DRAWN, FALLBACK = "allocated", "drawn", "fallback"
 
 
-class Drawn(NamedTuple):
+class DrawnFeature(NamedTuple):
     """The feature of a prompt, and how it came about (`feature_source`)."""
 
     feature: str
@@ -45,7 +45,7 @@ def allocate(
     two features or fewer leaves nothing to ask: one of them is drawn, without a request. Where `config` takes more
     features than one, `feature` joins their names with TOGETHER.
     """
-    ask = Question(principles) if asked_for(principles) else None
+    ask = AllocationRequest(principles) if asked_for(principles) else None
     rows = prompts.select("prompt_id", "prompt").rows()
     requests = [ask.request(prompt_id, prompt, seed, iteration) for prompt_id, prompt in rows] if ask else []
     answers = {answer.id: answer for answer in engine.generate(requests)} if ask else {}
@@ -69,7 +69,7 @@ def allocate(
     return conform(frame, FEATURES).sort("prompt_id")
 
 
-class Question:
+class AllocationRequest:
     """The allocation request of a set: its template, list of features and worked examples are put together once."""
 
     def __init__(self, principles: PrincipleSet) -> None:
@@ -139,21 +139,21 @@ def draw_feature(
     seed: int,
     iteration: int,
     config: Principles = ONE_FEATURE,
-) -> Drawn:
+) -> DrawnFeature:
     """One of the `named` features, or both, and one drawn beside them with its own probability, or that alone.
 
     Without a name (`named` None) any offered feature is as likely as another.
     """
     beside = _beside(principles, draw(seed, "beside", prompt_id, iteration) / 2**63)
     if beside is not None and config.beside == "instead":
-        return Drawn(beside, DRAWN)
+        return DrawnFeature(beside, DRAWN)
     extra = [] if beside is None else [beside]
     if named and config.features == "both":
-        return Drawn(TOGETHER.join([*named[:2], *extra]), ALLOCATED)
+        return DrawnFeature(TOGETHER.join([*named[:2], *extra]), ALLOCATED)
     candidates = named or [feature.name for feature in principles.offered]
     feature_name = candidates[draw(seed, "feature", prompt_id, iteration) % len(candidates)]
     by_chance = FALLBACK if asked_for(principles) else DRAWN
-    return Drawn(TOGETHER.join([feature_name, *extra]), ALLOCATED if named else by_chance)
+    return DrawnFeature(TOGETHER.join([feature_name, *extra]), ALLOCATED if named else by_chance)
 
 
 def _beside(principles: PrincipleSet, coin: float) -> str | None:

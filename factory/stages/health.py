@@ -7,7 +7,7 @@ import polars as pl
 
 from factory.statistics.shares import coin_p_value, ratio
 from factory.strict import Strict
-from filters.votes import Tally, first_order_expr, masks, tallies
+from filters.votes import VoteGroup, first_order_expr, masks, tallies
 
 ALPHA = 0.01
 """A share of first slots that a coin would show less often than this is no coin's."""
@@ -148,7 +148,7 @@ def _one(
     )
 
 
-def _count(tally: Tally, counts: Counter[str]) -> None:
+def _count(tally: VoteGroup, counts: Counter[str]) -> None:
     """Add pairs whose votes are alike to what they count towards."""
     asked_first = tally.votes[tally.first]
     if asked_first in _READ:

@@ -14,7 +14,7 @@ from filters.coin import toss_expr
 from filters.votes import verdicts
 
 
-class Agreement(Strict):
+class KeptAgreement(Strict):
     """What one judge says of sampled kept pairs, each asked in both orders."""
 
     judge: str
@@ -54,7 +54,7 @@ class Quality(Strict):
     unequal: int
     longer_chosen: int
     """Kept pairs of unequal length, and those of them whose chosen is the longer reply."""
-    judges: list[Agreement]
+    judges: list[KeptAgreement]
 
     @property
     def lines(self) -> list[str]:
@@ -157,13 +157,13 @@ def judge_kept(
     return Judged(quality, votes.sort("pair_id", "judge", "order") if panel else votes)
 
 
-def agreement(judge: str, said: pl.DataFrame, sampled: int) -> Agreement:
+def agreement(judge: str, said: pl.DataFrame, sampled: int) -> KeptAgreement:
     """What `judge` says of `sampled` pairs, by its verdicts on them (`said`: [pair_id, judge, verdict])."""
     counts = dict(said["verdict"].value_counts().iter_rows())
     right, unsure, wrong = (counts.get(name, 0) for name in ("right", "unsure", "wrong"))
     n = right + unsure + wrong
     interval = wilson(right, n)
-    return Agreement(
+    return KeptAgreement(
         judge=judge,
         sampled=sampled,
         n=n,

@@ -9,12 +9,12 @@ import polars as pl
 from factory.config import Training
 from factory.engines.base import Reply, Score, Scorer, ScoreRequest
 from factory.schema import LOGPS, PAIRS, REPLIES, SCORES, conform, logp_column
-from factory.training.conditionals import PLAIN, Parts
+from factory.training.conditionals import PLAIN, ObjectiveForm
 from factory.views import views
 from filters.base import Filter
 
 
-class Asked(NamedTuple):
+class ScoreCall(NamedTuple):
     """A request, and where its answer belongs."""
 
     request: ScoreRequest
@@ -25,7 +25,7 @@ class Asked(NamedTuple):
 
 def read_by(training: Training, filters: Sequence[Filter]) -> tuple[str, ...]:
     """The `logp_*` columns that a run reads: its loss, its filters, and the on-policy measure of its report."""
-    loss = Parts.of(training).needed if training.method != "none" else ()
+    loss = ObjectiveForm.of(training).needed if training.method != "none" else ()
     found = {logp_column(*conditional) for conditional in (*PLAIN, *loss)}
     found |= {name for each in filters for measure in each.measures().values() for name in measure.meta.root_names()}
     return tuple(name for name in LOGPS if name in found or training.scores == "all")
@@ -58,7 +58,7 @@ def _logps(rows: Sequence[Mapping[str, Any]], scorer: Scorer, wanted: Collection
     return pl.DataFrame(list(measured.values()), schema=schema)
 
 
-def _asked(row: Mapping[str, Any], wanted: Collection[str]) -> Iterator[Asked]:
+def _asked(row: Mapping[str, Any], wanted: Collection[str]) -> Iterator[ScoreCall]:
     conversations = views(row["prompt"], row["system_good"], row["system_bad"])._asdict()
     for view, messages in conversations.items():
         present = [reply for reply in REPLIES if row[reply] is not None and logp_column(reply, view) in wanted]
@@ -66,10 +66,10 @@ def _asked(row: Mapping[str, Any], wanted: Collection[str]) -> Iterator[Asked]:
             continue
         replies = tuple(Reply(row[reply], row[f"finish_{reply}"] != "length") for reply in present)
         columns = tuple(logp_column(reply, view) for reply in present)
-        yield Asked(ScoreRequest(f"score/{row['pair_id']}/{view}", messages, replies), row["pair_id"], columns)
+        yield ScoreCall(ScoreRequest(f"score/{row['pair_id']}/{view}", messages, replies), row["pair_id"], columns)
 
 
-def _measured(asked: Asked, answer: Score | None) -> dict[str, float | None]:
+def _measured(asked: ScoreCall, answer: Score | None) -> dict[str, float | None]:
     if answer is None or (answer.error is not None and not answer.logps):
         return {}
     pairs = zip(asked.columns, answer.logps, strict=True)

@@ -33,7 +33,7 @@ class Spent(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Standing:
+class TargetProgress:
     """Where a run stands after some rounds, its iterations among them."""
 
     target: int

@@ -22,7 +22,7 @@ class Combined(NamedTuple):
     """`vote`: the mean of all judges' votes; `calibrated`: the labels' share, given each judge's score."""
 
 
-class Panel(NamedTuple):
+class JudgeVotes(NamedTuple):
     """Several judges' votes on the same pairs."""
 
     pair_ids: pl.Series
@@ -30,13 +30,13 @@ class Panel(NamedTuple):
     effective: Effective
 
 
-def panel(judgments: pl.DataFrame, gold: pl.DataFrame) -> Panel:
+def panel(judgments: pl.DataFrame, gold: pl.DataFrame) -> JudgeVotes:
     """The judges in `judgments` together; `gold` is [pair_id, right] as 1 or 0, of some pairs or of none."""
     table = scores(judgments)
     judges = judge_columns(table)
     joined = table.join(gold, on="pair_id", how="left", maintain_order="left")
     values = joined.select(pl.col(judges).fill_null(0.5)).to_numpy()
-    return Panel(joined["pair_id"], combined(values, joined["right"].to_numpy()), effective_judges(joined, judges))
+    return JudgeVotes(joined["pair_id"], combined(values, joined["right"].to_numpy()), effective_judges(joined, judges))
 
 
 def combined(scores: NDArray[np.float64], right: NDArray[np.float64]) -> Combined:

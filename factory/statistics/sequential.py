@@ -24,7 +24,7 @@ _REACH = 0.05
 """A share d away is weighed with d exp(-d / reach): most where it is 0.05 to 0.1 away, which is what is asked about."""
 
 
-class Ends(NamedTuple):
+class ConfidenceBounds(NamedTuple):
     """The shares that are not ruled out, each end at the full risk."""
 
     low: float
@@ -55,12 +55,12 @@ class Certifier:
         down = _last(0, left, lambda more: not self._below(self._enough, right, drawn + more)) + 1
         return min(left, up, down)
 
-    def ends(self, right: int, drawn: int) -> Ends:
+    def ends(self, right: int, drawn: int) -> ConfidenceBounds:
         """The confidence sequence after these draws: `above` is certified exactly up to its low end."""
         most = self._pairs - drawn + right
         low = _last(right, most, lambda count: self._above(count, right, drawn))
         high = most + 1 - _last(0, most - low, lambda less: self._below(most + 1 - less, right, drawn))
-        return Ends(low / self._pairs, (high - 1) / self._pairs)
+        return ConfidenceBounds(low / self._pairs, (high - 1) / self._pairs)
 
     def _above(self, count: int, right: int, drawn: int) -> bool:
         """Whether at least `count` right ones are certified, against one less and any smaller number."""

@@ -21,7 +21,7 @@ from factory.store.manifest import read_manifest as read_manifest
 from factory.store.outputs import Output, problem, scratch_of, tables_of
 from factory.store.outputs import write_json as write_json
 from factory.store.outputs import write_text as write_text
-from factory.store.ownership import RECORD, Content, Entry, Record, held, was_held
+from factory.store.ownership import RECORD, Content, OwnedFile, Record, held, was_held
 from factory.table_file import TableFile
 
 
@@ -223,18 +223,22 @@ def preview_of(root: Path) -> Path:
 
 def adopted(root: Path) -> Record:
     """The record of a folder that a version without records wrote: what its manifests list, and what lies beside."""
-    record = Record(root, {SPENDING: Entry(SPENDING)})
+    record = Record(root, {SPENDING: OwnedFile(SPENDING)})
     for end in (".manifest.json", ".journal.jsonl", ".partial"):
         for path in root.rglob(f"*{end}"):
             name = path.with_name(path.name.removesuffix(end).removeprefix(".")).relative_to(root).as_posix()
-            record.entries |= {scratch: Entry(name) for scratch in scratch_of(name)}
+            record.entries |= {scratch: OwnedFile(name) for scratch in scratch_of(name)}
             outputs = (read_manifest(path) or {"outputs": {}})["outputs"] if end == ".manifest.json" else {}
             within = Path(name).parent
             record.entries |= {
-                (within / file).as_posix(): Entry(name, (Content.of(Output(*o)),)) for file, o in outputs.items()
+                (within / file).as_posix(): OwnedFile(name, (Content.of(Output(*o)),)) for file, o in outputs.items()
             }
     if (root / "run.json").is_file():
-        record.entries |= {"run.json": Entry("run"), "config.yaml": Entry("run"), "report.html": Entry("report")}
+        record.entries |= {
+            "run.json": OwnedFile("run"),
+            "config.yaml": OwnedFile("run"),
+            "report.html": OwnedFile("report"),
+        }
     return record
 
 

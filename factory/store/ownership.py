@@ -42,7 +42,7 @@ class Content(NamedTuple):
         return path.is_file() and path.stat().st_size == self.size and file_digest(path) == self.digest
 
 
-class Entry(NamedTuple):
+class OwnedFile(NamedTuple):
     """A file of the factory's."""
 
     by: str
@@ -54,7 +54,7 @@ class Entry(NamedTuple):
 class Record:
     """The record of a folder. `entries` maps names within it, with slashes, to what they are."""
 
-    def __init__(self, root: Path, entries: Mapping[str, Entry] | None = None) -> None:
+    def __init__(self, root: Path, entries: Mapping[str, OwnedFile] | None = None) -> None:
         self.root, self.entries = root, dict(entries or {})
 
     @classmethod
@@ -79,7 +79,7 @@ class Record:
 
     def claim(self, names: Iterable[str], by: str) -> None:
         """Write down names whose contents change as they like (journals, work folders), before they are made."""
-        new = {name: Entry(by) for name in names}
+        new = {name: OwnedFile(by) for name in names}
         if any(self.entries.get(name) != entry for name, entry in new.items()):
             self.entries |= new
             self.write()
@@ -87,13 +87,13 @@ class Record:
     def announce(self, files: Mapping[str, Content], by: str) -> None:
         """Write down files that are about to be put in place; until `settle` each may be the former one or the new."""
         for name, content in files.items():
-            former = self.entries.get(name, Entry(by)).contents
-            self.entries[name] = Entry(by, tuple(dict.fromkeys((*former, content))))
+            former = self.entries.get(name, OwnedFile(by)).contents
+            self.entries[name] = OwnedFile(by, tuple(dict.fromkeys((*former, content))))
         self.write()
 
     def settle(self, files: Mapping[str, Content], gone: Iterable[str], by: str) -> None:
         """Write down that the files are in place and others are gone."""
-        self.entries |= {name: Entry(by, (content,)) for name, content in files.items()}
+        self.entries |= {name: OwnedFile(by, (content,)) for name, content in files.items()}
         for name in gone:
             self.entries.pop(name, None)
         self.write()
@@ -201,7 +201,7 @@ _ELSEWHERE = "move it away, or choose another place"
 _NO_RECORD = "is no record of sso-factory's; move it away, or choose another folder"
 
 
-def parsed(text: str, where: str) -> dict[str, Entry]:
+def parsed(text: str, where: str) -> dict[str, OwnedFile]:
     """A record's entries. ConfigError where the text is none, StoreError where a newer version wrote it."""
     try:
         found = json.loads(text)
@@ -210,7 +210,7 @@ def parsed(text: str, where: str) -> dict[str, Entry]:
         if found["version"] > VERSION:
             raise StoreError(f"{where} was written by a newer version of sso-factory; upgrade to write there")
         return {
-            str(name): Entry(str(entry["by"]), tuple(Content(*one) for one in entry["contents"]))
+            str(name): OwnedFile(str(entry["by"]), tuple(Content(*one) for one in entry["contents"]))
             for name, entry in found["files"].items()
             if not Path(name).is_absolute() and ".." not in Path(name).parts
         }

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from factory.commands.status import StageStatus
     from factory.commands.trace import Trace
     from factory.exports.bill import Bill
-    from factory.line.checking import Found
+    from factory.line.checking import CheckResult
     from factory.line.forecast import Plan
     from factory.line.rates import Time
     from factory.pipeline import Outcome
     from factory.reviewing.labels import Reviewed
     from factory.stages.audit_model import AuditReport
-    from factory.stages.audit_sample import Estimate
+    from factory.stages.audit_sample import AuditForecast
     from filters.funnel import Funnel
 
 _WIDTH = 100
@@ -127,7 +127,7 @@ def _short(text: str) -> str:
     return line if len(line) <= _SAMPLE_CHARS else line[: _SAMPLE_CHARS - 1] + "…"
 
 
-def check(found: Sequence["Found"]) -> str:
+def check(found: Sequence["CheckResult"]) -> str:
     """What was looked at, and what came of it."""
     return table(["checked", "", ""], [[one.what, "well" if one.well else "note", one.said] for one in found])
 
@@ -150,7 +150,7 @@ def status(stages: Sequence["StageStatus"], found: "Bill") -> str:
     return "\n\n".join(filter(None, [made, bill(found)]))
 
 
-def audit(found: "AuditReport | Estimate") -> str:
+def audit(found: "AuditReport | AuditForecast") -> str:
     """The headline numbers of an audit, or of its estimate."""
     headline = table(["measure", "value"], [[name, value] for name, value in found.headline().items()])
     says = getattr(found, "meaning", "")

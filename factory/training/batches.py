@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from factory.identity import draw
-from factory.models.layout import Batch, Layout, buckets, layout
+from factory.models.layout import Layout, TensorBatch, buckets, layout
 from factory.training.conditionals import PLAIN, Conditional
-from factory.training.data import Example
+from factory.training.data import TrainingExample
 from factory.training.methods import Method
 from factory.training.sso import PairLogps, Scored, Terms
 
@@ -21,22 +21,22 @@ from factory.training.sso import PairLogps, Scored, Terms
 class MicroBatch(NamedTuple):
     """Pairs that go through the model together."""
 
-    examples: tuple[Example, ...]
+    examples: tuple[TrainingExample, ...]
     """Those with all their views first."""
     filler: bool = False
     """True where the pairs are there only so that every process runs the model equally often: they weigh nothing."""
 
 
-def steps(examples: Sequence[Example], seed: int, epochs: int, pairs: int) -> list[list[Example]]:
+def steps(examples: Sequence[TrainingExample], seed: int, epochs: int, pairs: int) -> list[list[TrainingExample]]:
     """The pairs of each optimiser step, shuffled anew each epoch by `seed` and pair_id: row order changes nothing."""
-    made: list[list[Example]] = []
+    made: list[list[TrainingExample]] = []
     for epoch in range(epochs):
         order = sorted(examples, key=lambda example: (draw(seed, "order", epoch, example.pair_id), example.key))
         made += [order[start : start + pairs] for start in range(0, len(order), pairs)]
     return made
 
 
-def thinned(made: Sequence[list[Example]], seed: int, share: float) -> list[list[Example]]:
+def thinned(made: Sequence[list[TrainingExample]], seed: int, share: float) -> list[list[TrainingExample]]:
     """The pairs of each step, with their steered views for a share of them, drawn by seed, step and pair."""
     if share == 1:
         return list(made)
@@ -50,7 +50,7 @@ def thinned(made: Sequence[list[Example]], seed: int, share: float) -> list[list
 
 
 def micro_batches(
-    step: Sequence[Example], kind: Layout, max_tokens: int, world: int = 1, rank: int = 0
+    step: Sequence[TrainingExample], kind: Layout, max_tokens: int, world: int = 1, rank: int = 0
 ) -> list[MicroBatch]:
     """What process `rank` of `world` has of a step, longest first. All have equally many, as sharded models need it.
 
@@ -69,14 +69,14 @@ def micro_batches(
     return made[rank::world]
 
 
-def _padded(example: Example, kind: Layout) -> int:
+def _padded(example: TrainingExample, kind: Layout) -> int:
     """Tokens of a pair when each of its rows is as long as its longest."""
     if kind == "separate":
         return len(example.counts) * max(item.longest for item in example.items)
     return len(example.items) * max(item.tokens(kind) for item in example.items)
 
 
-def tensors(micro: MicroBatch, kind: Layout, pad_id: int) -> Batch:
+def tensors(micro: MicroBatch, kind: Layout, pad_id: int) -> TensorBatch:
     """The batch of a micro-batch; its replies are the conditionals of the first pair, then of the second, and so on."""
     return layout([item for example in micro.examples for item in example.items], kind, pad_id)
 

@@ -45,14 +45,14 @@ PRESETS: Mapping[str, Preset] = {
 }
 
 
-class Parts(NamedTuple):
+class ObjectiveForm(NamedTuple):
     """The form of G and of the weight that an objective has; None where it has none."""
 
     steering: Literal["original", "naive"] | None
     weight: Literal["w", "w_prime"] | None
 
     @classmethod
-    def of(cls, config: Training) -> "Parts":
+    def of(cls, config: Training) -> "ObjectiveForm":
         """Those of a training block. `gamma` 0 leaves G out altogether, conditionals included."""
         preset = PRESETS[config.method]
         return cls(

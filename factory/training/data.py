@@ -18,7 +18,7 @@ from factory.training.conditionals import Conditional
 from factory.views import Turns, views
 
 
-class Example(NamedTuple):
+class TrainingExample(NamedTuple):
     """A pair as the trainer sees it: one Encoded per view, whose replies are the conditionals in their order."""
 
     pair_id: str
@@ -36,7 +36,7 @@ class Example(NamedTuple):
         return [len(reply) for item in self.items for reply in item.replies]
 
     @property
-    def plain(self) -> "Example":
+    def plain(self) -> "TrainingExample":
         """The same pair without its steered views: of its conditionals, which come view by view, the first."""
         return self._replace(items=self.items[:1])
 
@@ -48,13 +48,13 @@ class Example(NamedTuple):
 class Encoding(NamedTuple):
     """The usable pairs, and how many were left out for which reason."""
 
-    examples: list[Example]
+    examples: list[TrainingExample]
     dropped: dict[str, int]
     stripped: int
     """Replies among the usable pairs that are trained without the reasoning in them, since the template strips it."""
 
 
-class Reader(NamedTuple):
+class PairReader(NamedTuple):
     """How pairs are read: what of them, with which tokenizer, and how long they may be."""
 
     needed: Sequence[Conditional]
@@ -63,7 +63,7 @@ class Reader(NamedTuple):
     max_length: int
 
 
-def encode(pairs: pl.DataFrame, reader: Reader) -> Encoding:
+def encode(pairs: pl.DataFrame, reader: PairReader) -> Encoding:
     """Encode the pairs of a SCORES table (its `logp_*` columns may be absent). Kept + dropped = input.
 
     Dropped are pairs that lack a view or a reply the method compares (`missing_view`), have a reply without a token
@@ -73,14 +73,14 @@ def encode(pairs: pl.DataFrame, reader: Reader) -> Encoding:
     fold = reader.fold_system or not knows_system(reader.tokenizer)
     reader = reader._replace(fold_system=fold)
     found = [_example(row, reader) for row in pairs.iter_rows(named=True)]
-    examples = [example for example in found if isinstance(example, Example)]
+    examples = [example for example in found if isinstance(example, TrainingExample)]
     dropped = Counter(reason for reason in found if isinstance(reason, str))
     if not examples:
         raise ConfigError(_nothing_left(pairs, dropped, reader))
     return Encoding(examples, dict(sorted(dropped.items())), sum(example.stripped for example in examples))
 
 
-def _nothing_left(pairs: pl.DataFrame, dropped: Counter[str], reader: Reader) -> str:
+def _nothing_left(pairs: pl.DataFrame, dropped: Counter[str], reader: PairReader) -> str:
     if dropped["missing_view"]:
         return (
             "training.method: it compares replies under principles, and no pair has system_good, system_bad and "
@@ -94,7 +94,7 @@ def _nothing_left(pairs: pl.DataFrame, dropped: Counter[str], reader: Reader) ->
     )
 
 
-def _example(row: Mapping[str, Any], reader: Reader) -> Example | str:
+def _example(row: Mapping[str, Any], reader: PairReader) -> TrainingExample | str:
     turns = views(row["prompt"], row.get("system_good"), row.get("system_bad"))._asdict()
     replies: dict[str, array[int]] = {}
     stripped = 0
@@ -115,10 +115,10 @@ def _example(row: Mapping[str, Any], reader: Reader) -> Example | str:
     items = _items(turns, replies, reader)
     if max(item.longest for item in items) > reader.max_length:
         return "too_long"
-    return Example(row["pair_id"], _key(items), items, _measured(row, reader.needed), stripped)
+    return TrainingExample(row["pair_id"], _key(items), items, _measured(row, reader.needed), stripped)
 
 
-def _items(turns: Mapping[str, Turns], replies: Mapping[str, "array[int]"], reader: Reader) -> tuple[Encoded, ...]:
+def _items(turns: Mapping[str, Turns], replies: Mapping[str, "array[int]"], reader: PairReader) -> tuple[Encoded, ...]:
     items = []
     for view in VIEWS:
         under = tuple(replies[needed.reply] for needed in reader.needed if needed.view == view)

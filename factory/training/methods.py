@@ -7,9 +7,9 @@ from typing import Literal
 from torch import Tensor
 
 from factory.config import Training
-from factory.training.conditionals import UNDER_BAD, WEIGHED, Conditional, Parts
+from factory.training.conditionals import UNDER_BAD, WEIGHED, Conditional, ObjectiveForm
 from factory.training.losses import Loss, base_loss
-from factory.training.sso import PairLogps, Scored, Terms, Views, combine, weight
+from factory.training.sso import ComparedPairs, PairLogps, Scored, Terms, combine, weight
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Method:
     @property
     def needed(self) -> tuple[Conditional, ...]:
         """The conditionals the loss reads, view by view."""
-        return Parts(self.steering, self.weight).needed
+        return ObjectiveForm(self.steering, self.weight).needed
 
     def terms(self, scored: Mapping[Conditional, Scored]) -> Terms:
         """Eq. 1 from the log-probabilities of the needed conditionals."""
@@ -42,7 +42,7 @@ class Method:
         def pair(chosen: str, rejected: str, view: str) -> PairLogps:
             return PairLogps(scored[Conditional(chosen, view)], scored[Conditional(rejected, view)])
 
-        views = Views(pair("chosen", "rejected", "plain"))
+        views = ComparedPairs(pair("chosen", "rejected", "plain"))
         if self.steering is not None:
             good, bad = pair("chosen", "rejected", "good"), pair(UNDER_BAD[self.steering], "chosen", "bad")
             views = views._replace(good=good, bad=bad)
@@ -57,7 +57,7 @@ class Method:
 
 def method_of(config: Training) -> Method:
     """The objective of a training block; method `none` is none and must not get here."""
-    parts = Parts.of(config)
+    parts = ObjectiveForm.of(config)
     return Method(
         loss=base_loss(config),
         steering=parts.steering,

@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from factory.errors import TrainingError
-from factory.models.sequences import Batch, Plan, reply_logps, unwrapped
+from factory.models.sequences import SequencePlan, TensorBatch, reply_logps, unwrapped
 from factory.training.batches import MicroBatch, computed, micro_batches, tensors
-from factory.training.data import Example
+from factory.training.data import TrainingExample
 from factory.training.methods import Method
 from factory.training.stats import NAMES, MetricsFile, means, measured
 
@@ -24,7 +24,7 @@ class Objective(NamedTuple):
     """What is minimised and how it is computed."""
 
     method: Method
-    plan: Plan
+    plan: SequencePlan
     chunk: int
     """Reply tokens whose logits are held at once."""
     max_tokens: int
@@ -40,7 +40,12 @@ class PolicyTrainer(Trainer):  # type: ignore[misc]
     """
 
     def __init__(
-        self, model: Any, args: TrainingArguments, steps: Sequence[list[Example]], objective: Objective, watch: "Watch"
+        self,
+        model: Any,
+        args: TrainingArguments,
+        steps: Sequence[list[TrainingExample]],
+        objective: Objective,
+        watch: "Watch",
     ) -> None:
         args._n_gpu = min(args.n_gpu, 1)  # several GPUs are for accelerate launch; never torch's DataParallel
         score_replies(model, objective)
@@ -54,12 +59,12 @@ class PolicyTrainer(Trainer):  # type: ignore[misc]
         self.before_first_step: Callable[[], None] = lambda: None
         self._sums = torch.zeros(len(NAMES), dtype=torch.float64)
 
-    def get_train_dataloader(self) -> DataLoader[list[Example]]:
+    def get_train_dataloader(self) -> DataLoader[list[TrainingExample]]:
         """One item per optimiser step; every process reads the whole step and takes its share."""
         return DataLoader(self.train_dataset, batch_size=1, shuffle=False, collate_fn=lambda items: items[0])
 
     def training_step(
-        self, model: Any, inputs: Sequence[Example], num_items_in_batch: Tensor | int | None = None
+        self, model: Any, inputs: Sequence[TrainingExample], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
         """Forward and backward over this process's share of a step; gradients are exchanged once, at the end."""
         model.train()
@@ -92,7 +97,7 @@ class PolicyTrainer(Trainer):  # type: ignore[misc]
         found = computed(method, inputs, sums, batch.counts, self._reference_sums(inputs, batch.counts))
         return found.terms.loss.sum(), measured(found.terms, found.on_policy, batch.input_ids.numel())
 
-    def measure(self, examples: Sequence[Example]) -> Mapping[str, tuple[float, ...]]:
+    def measure(self, examples: Sequence[TrainingExample]) -> Mapping[str, tuple[float, ...]]:
         """pi~ of every conditional of `examples` under the model as it stands, by key; the work is shared."""
         model = self.model_wrapped
         model.eval()
@@ -117,7 +122,7 @@ class PolicyTrainer(Trainer):  # type: ignore[misc]
             logs = {**logs, **{name: value for name, value in step.items() if value is not None}}
         super().log(logs, start_time)
 
-    def _share(self, examples: Sequence[Example]) -> list[MicroBatch]:
+    def _share(self, examples: Sequence[TrainingExample]) -> list[MicroBatch]:
         kind, budget = self.objective.plan.layout, self.objective.max_tokens
         return micro_batches(examples, kind, budget, self.accelerator.num_processes, self.accelerator.process_index)
 
@@ -187,7 +192,7 @@ def _exact_sharding(trainer: PolicyTrainer) -> None:
 def score_replies(model: Any, objective: Objective) -> None:
     """Make the model's forward score replies, so that every wrapper (DDP, FSDP, autocast) sees one plain forward."""
 
-    def forward(self: Any, batch: Batch) -> Tensor:
+    def forward(self: Any, batch: TensorBatch) -> Tensor:
         return reply_logps(self, batch, objective.plan, objective.chunk).sums
 
     model.forward = MethodType(forward, model)

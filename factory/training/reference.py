@@ -9,7 +9,7 @@ import polars as pl
 from factory.identity import digest
 from factory.schema import logp_column
 from factory.training.conditionals import Conditional
-from factory.training.data import Example
+from factory.training.data import TrainingExample
 
 PART_PAIRS = 512
 """Pairs measured between two writes: what a kill can cost."""
@@ -54,9 +54,9 @@ def store_for(out: Path, policy: str, needed: Sequence[Conditional]) -> Referenc
 
 
 def complete(
-    examples: Iterable[Example],
+    examples: Iterable[TrainingExample],
     store: ReferenceStore,
-    measure: Callable[[Sequence[Example]], Mapping[str, tuple[float, ...]]],
+    measure: Callable[[Sequence[TrainingExample]], Mapping[str, tuple[float, ...]]],
     write: bool = True,
 ) -> dict[str, tuple[float, ...]]:
     """pi~ of every example's conditionals by key: as measured before, else by `measure`, a part at a time.
@@ -66,7 +66,7 @@ def complete(
     """
     known = {example.key: example.measured for example in examples if example.measured is not None}
     kept = store.read()
-    missing: dict[str, Example] = {}
+    missing: dict[str, TrainingExample] = {}
     for example in examples:
         if example.key in kept:
             known.setdefault(example.key, kept[example.key])

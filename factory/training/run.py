@@ -24,7 +24,7 @@ from factory.store import write_json
 from factory.training import SAME_WEIGHTS, checkpoints
 from factory.training.arguments import arguments, warm_up
 from factory.training.batches import steps, thinned
-from factory.training.data import Encoding, Example, Reader, encode
+from factory.training.data import Encoding, PairReader, TrainingExample, encode
 from factory.training.dropout import dropout
 from factory.training.methods import Method, method_of
 from factory.training.policy import context_length, require_even, save, trainable
@@ -135,16 +135,16 @@ def _with_trusted_scores(pairs: pl.DataFrame, job: _Job) -> pl.DataFrame:
     return pairs.with_columns(pl.when(own).then(pl.col(name)).alias(name) for name in scores)
 
 
-def _reader(method: Method, model: Any, tokenizer: PreTrainedTokenizerBase, job: _Job) -> Reader:
+def _reader(method: Method, model: Any, tokenizer: PreTrainedTokenizerBase, job: _Job) -> PairReader:
     limits = [limit for limit in (job.config.max_length, context_length(model)) if limit is not None]
-    return Reader(method.needed, tokenizer, job.policy.fold_system, min(limits, default=_UNLIMITED))
+    return PairReader(method.needed, tokenizer, job.policy.fold_system, min(limits, default=_UNLIMITED))
 
 
 def _trainer(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
     args: TrainingArguments,
-    examples: Sequence[Example],
+    examples: Sequence[TrainingExample],
     job: _Job,
     method: Method,
     dropped: Mapping[str, int],
@@ -170,7 +170,7 @@ def _trainer(
     return PolicyTrainer(model, warm_up(args, config, len(made)), made, objective, watch)
 
 
-def _optimise(trainer: PolicyTrainer, examples: Sequence[Example], job: _Job) -> int:
+def _optimise(trainer: PolicyTrainer, examples: Sequence[TrainingExample], job: _Job) -> int:
     """Fill in the reference and run all steps, from the last checkpoint where there is one; returns where it began."""
     main = trainer.is_world_process_zero()
     if main:
@@ -189,7 +189,7 @@ def _optimise(trainer: PolicyTrainer, examples: Sequence[Example], job: _Job) ->
     return begun
 
 
-def _fill_reference(trainer: PolicyTrainer, examples: Sequence[Example], job: _Job) -> None:
+def _fill_reference(trainer: PolicyTrainer, examples: Sequence[TrainingExample], job: _Job) -> None:
     method = trainer.objective.method
     if not method.loss.needs_reference:
         return
@@ -198,7 +198,7 @@ def _fill_reference(trainer: PolicyTrainer, examples: Sequence[Example], job: _J
     trainer.reference = complete(examples, store, trainer.measure, write=trainer.is_world_process_zero())
 
 
-def _identity(examples: Sequence[Example], job: _Job) -> str:
+def _identity(examples: Sequence[TrainingExample], job: _Job) -> str:
     """Names this training: a checkpoint of another one must not be gone on from."""
     settings = job.config.model_dump(mode="json", exclude=set(SAME_WEIGHTS))
     return digest([job.policy.identity, settings, job.seed, sorted(example.key for example in examples)])
@@ -227,7 +227,7 @@ def _save(trainer: PolicyTrainer, tokenizer: PreTrainedTokenizerBase, found: Enc
 
 
 def _on_policy(
-    examples: Sequence[Example], reference: Mapping[str, tuple[float, ...]], method: Method
+    examples: Sequence[TrainingExample], reference: Mapping[str, tuple[float, ...]], method: Method
 ) -> dict[str, float]:
     if not reference:
         return {}

@@ -43,7 +43,7 @@ class PairLogps(NamedTuple):
     rejected: Scored
 
 
-class Views(NamedTuple):
+class ComparedPairs(NamedTuple):
     """The pair that is compared under each of x, x+ and x-; None where the method does not look."""
 
     plain: PairLogps
@@ -99,7 +99,7 @@ def weight(first: Tensor, second: Tensor, alpha: float, gradient: bool = True) -
 
 
 def combine(
-    loss: Loss, views: Views, w: Tensor | None, gamma: float, scope: Literal["all", "steering"] = "all"
+    loss: Loss, views: ComparedPairs, w: Tensor | None, gamma: float, scope: Literal["all", "steering"] = "all"
 ) -> Terms:
     """Eq. 1. Without W it is gamma G + L; without G, W L. Scope `steering` weighs G alone: W gamma G + L."""
     plain = margin(loss, views.plain)

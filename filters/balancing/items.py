@@ -15,7 +15,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
-class Items(NamedTuple):
+class BalanceItems(NamedTuple):
     """Pairs, in the order in which interchangeable ones are taken."""
 
     side: Ints
@@ -26,14 +26,14 @@ class Items(NamedTuple):
     """The pair's part of V, times the denominator of g. u - v is the difference of the lengths, times a constant."""
 
     @classmethod
-    def of(cls, chosen: Ints, rejected: Ints, gap: Fraction) -> "Items":
+    def of(cls, chosen: Ints, rejected: Ints, gap: Fraction) -> "BalanceItems":
         """From lengths in characters."""
         ahead = gap.denominator * (chosen - rejected)
         return cls(np.sign(chosen - rejected), ahead - gap.numerator * rejected, -ahead - gap.numerator * chosen)
 
-    def take(self, where: Ints | Bools) -> "Items":
+    def take(self, where: Ints | Bools) -> "BalanceItems":
         """Some of the pairs."""
-        return Items(self.side[where], self.u[where], self.v[where])
+        return BalanceItems(self.side[where], self.u[where], self.v[where])
 
     def level(self, kept: Bools) -> bool:
         """Whether the pairs kept satisfy every condition."""

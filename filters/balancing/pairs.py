@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from filters.balancing.items import Bools, Ints, Items
+from filters.balancing.items import BalanceItems, Bools, Ints
 
 
 class Sizes(NamedTuple):
@@ -15,7 +15,7 @@ class Sizes(NamedTuple):
     shorter: int
 
 
-def balance(items: Items) -> Bools:
+def balance(items: BalanceItems) -> Bools:
     """Which pairs to keep: the exact optimum, in O(n log n) unless the pairs are few or freakish.
 
     Pairs of equal length only help, and are all kept. For each number of the others, from the most down, the smallest
@@ -35,7 +35,7 @@ def balance(items: Items) -> Bools:
     return np.asarray(items.side == 0)
 
 
-def _possible_sizes(items: Items) -> Iterator[Sizes]:
+def _possible_sizes(items: BalanceItems) -> Iterator[Sizes]:
     """Sizes for which neither condition on the means is out of reach, the largest sum first."""
     equal, longer, shorter = (items.take(items.side == side) for side in (0, 1, -1))
     pairs = np.arange(min(len(longer.u), len(shorter.u)) + 2)
@@ -52,7 +52,7 @@ def _possible_sizes(items: Items) -> Iterator[Sizes]:
         yield Sizes(int(longer_count), int(shorter_count))
 
 
-def _walk(items: Items, sizes: Sizes) -> Bools:
+def _walk(items: BalanceItems, sizes: Sizes) -> Bools:
     """The first pairs of each side, changed by as few swaps as make them level; if no swaps do, the nearest to it."""
     kept: Bools = np.asarray(items.side == 0)
     sides = [np.flatnonzero(items.side == side) for side in (1, -1)]

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
-from filters.balancing.items import Bools, Ints, Items
+from filters.balancing.items import BalanceItems, Bools, Ints
 
 WHOLE = 3000
 """Most pairs of which the whole program is solved, which makes the result exact whatever the pairs are."""
@@ -16,7 +16,7 @@ _SECONDS = 60.0
 _TRIES = 50
 
 
-def level_set(items: Items, near: Bools) -> Bools | None:
+def level_set(items: BalanceItems, near: Bools) -> Bools | None:
     """A level set with as many pairs of each side as `near`, looked for close to it first; None where there is none."""
     for free in (_core(items, near), np.arange(len(near)) if len(near) <= WHOLE else None):
         if free is None:
@@ -33,7 +33,7 @@ def level_set(items: Items, near: Bools) -> Bools | None:
     return None
 
 
-def _core(items: Items, near: Bools) -> Ints:
+def _core(items: BalanceItems, near: Bools) -> Ints:
     """Of each side, kept and not: the first, those that a swap would change least, and those it would change most."""
     core: list[Ints] = []
     for side in (1, -1):
@@ -44,7 +44,7 @@ def _core(items: Items, near: Bools) -> Ints:
     return np.unique(np.concatenate(core))
 
 
-def largest_set(items: Items, group: Ints, fixed: Items) -> Bools:
+def largest_set(items: BalanceItems, group: Ints, fixed: BalanceItems) -> Bools:
     """The largest choice of at most one pair of each group that is level beside the fixed pairs; none where none is."""
     numbered = np.unique(group, return_inverse=True)[1]
     member = csr_array((np.ones(len(group)), (numbered, np.arange(len(group)))))
@@ -52,7 +52,9 @@ def largest_set(items: Items, group: Ints, fixed: Items) -> Bools:
     return np.zeros(len(group), dtype=bool) if found is None else found
 
 
-def _solve(items: Items, fixed: Items, counts: LinearConstraint, cost: NDArray[np.float64]) -> Bools | None:
+def _solve(
+    items: BalanceItems, fixed: BalanceItems, counts: LinearConstraint, cost: NDArray[np.float64]
+) -> Bools | None:
     """The cheapest choice of items that is level beside the fixed ones. The solver's floats are checked in integers."""
     side, u, v = (int(part.sum()) for part in fixed)
     level = LinearConstraint(np.stack(items).astype(float), [-1 - side, -np.inf, -np.inf], [1 - side, -u, -v])
@@ -69,6 +71,6 @@ def _solve(items: Items, fixed: Items, counts: LinearConstraint, cost: NDArray[n
     return None
 
 
-def _fits(items: Items, fixed: Items, chosen: Bools) -> bool:
+def _fits(items: BalanceItems, fixed: BalanceItems, chosen: Bools) -> bool:
     side, u, v = (int(ours.sum() + theirs[chosen].sum()) for ours, theirs in zip(fixed, items, strict=True))
     return abs(side) <= 1 and u <= 0 and v <= 0

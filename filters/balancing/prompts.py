@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from filters.balancing.items import Bools, Ints, Items
+from filters.balancing.items import BalanceItems, Bools, Ints
 from filters.balancing.pairs import balance
 from filters.balancing.program import WHOLE, largest_set
 
@@ -19,7 +19,7 @@ _CORE = 150
 class Choices(NamedTuple):
     """Pairs in the order of their prompts, which are numbered from 0."""
 
-    items: Items
+    items: BalanceItems
     prompt: Ints
     starts: Ints
     """Where each prompt's pairs begin."""
@@ -35,7 +35,7 @@ class Choices(NamedTuple):
         return found[np.unique(self.prompt[found], return_index=True)[1]], highest
 
 
-def balance_prompts(items: Items, prompt: Ints, preference: NDArray[np.float64]) -> Bools:
+def balance_prompts(items: BalanceItems, prompt: Ints, preference: NDArray[np.float64]) -> Bools:
     """Which pairs to keep, at most one of each prompt: as many as can be.
 
     `prompt` numbers prompts from 0; `preference`, from 0 to 1, is random by pair and decides where nothing else does.
@@ -54,7 +54,7 @@ def balance_prompts(items: Items, prompt: Ints, preference: NDArray[np.float64])
     return kept
 
 
-def one_each(items: Items, prompt: Ints, preference: NDArray[np.float64]) -> Bools:
+def one_each(items: BalanceItems, prompt: Ints, preference: NDArray[np.float64]) -> Bools:
     """Which pair of each prompt to keep: as `balance_prompts` does, and of prompts that it drops the most level pair.
 
     Of those, it is the pair whose lengths lean least to the side on which they are too many.

@@ -15,7 +15,7 @@ import principles
 from factory.config import Config, Training
 from factory.line.preflight import preflight
 from factory.schema import REPLIES
-from factory.stages.features import Question
+from factory.stages.features import AllocationRequest
 from principles import template
 
 ROOT = Path(__file__).parents[2]
@@ -87,7 +87,7 @@ def test_the_numbers_follow_from_the_formulas(stage: str) -> None:
 
 def test_the_lengths_of_our_texts_are_theirs() -> None:
     chosen = principles.load("sso")
-    asked = Question(chosen).request("x", [{"role": "user", "content": ""}], 1, 1).messages
+    asked = AllocationRequest(chosen).request("x", [{"role": "user", "content": ""}], 1, 1).messages
     empty = [{"role": "user", "content": ""}]
     judged = template("judge").render(prompt=empty, first="m", second="M", first_reply="", second_reply="")
     written = [
@@ -160,7 +160,7 @@ def test_the_formulas_give_what_a_run_asks(run_dir: Path) -> None:
     letters = {
         "P": mean(words(prompt) for prompt in triples["prompt"]),
         "R": mean(triples[f"tokens_{reply}"].mean() for reply in REPLIES),
-        "F": words(Question(chosen).request("x", one, 1, 1).messages) - 1,
+        "F": words(AllocationRequest(chosen).request("x", one, 1, 1).messages) - 1,
         "C": mean(frames) - 1,
         "S": mean(len(text.split()) for name in ("system_good", "system_bad") for text in contrast[name]),
         "J": words(judged) - 3,

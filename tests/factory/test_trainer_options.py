@@ -26,9 +26,7 @@ def test_every_argument_stands_in_one_table(block):
     names = {field.name for field in fields(arguments)}
     assert len(names) > 90
     unknown = names - free - refused.keys()
-    assert not unknown, (
-        f"{sorted(unknown)} go into factory/config/trainer_options.py: passed on, or refused and why"
-    )
+    assert not unknown, f"{sorted(unknown)} go into factory/config/trainer_options.py: passed on, or refused and why"
     assert not free & refused.keys()
 
 

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from factory.errors import InputError
-from filters.benchmarks import Item, load
+from filters.benchmarks import BenchmarkPrompt, load
 
 ROWS = [{"prompt": "first"}, {"prompt": None}, {"prompt": "third"}]
 
@@ -16,7 +16,7 @@ def named(path):
 
 def test_text_has_a_prompt_per_line(tmp_path):
     (tmp_path / "b.txt").write_text("first\n\nthird\n")
-    assert load(tmp_path / "b.txt") == [Item("b.txt:1", "first"), Item("b.txt:3", "third")]
+    assert load(tmp_path / "b.txt") == [BenchmarkPrompt("b.txt:1", "first"), BenchmarkPrompt("b.txt:3", "third")]
 
 
 @pytest.mark.parametrize("packed", [False, True])

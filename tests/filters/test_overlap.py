@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filters import overlap
-from filters.benchmarks import Item
+from filters.benchmarks import BenchmarkPrompt
 from filters.overlap import Overlap
 from filters.words import hashed
 from tests.filters.plain_overlap import plain_hits
@@ -15,12 +15,12 @@ LONG = " ".join(f"w{number}" for number in range(1, 21))
 """20 words: 8 runs of 13, 13 of 8, 14 of 7."""
 TEN = "one two three four five six seven eight nine ten"
 ITEMS = [
-    Item("b:1", LONG),
-    Item("b:2", TEN),
-    Item("b:3", "What is the capital of France?"),
-    Item("b:4", "Hello"),
-    Item("b:5", "写一首关于秋天的诗歌给我的朋友们"),
-    Item("b:6", "!?"),
+    BenchmarkPrompt("b:1", LONG),
+    BenchmarkPrompt("b:2", TEN),
+    BenchmarkPrompt("b:3", "What is the capital of France?"),
+    BenchmarkPrompt("b:4", "Hello"),
+    BenchmarkPrompt("b:5", "写一首关于秋天的诗歌给我的朋友们"),
+    BenchmarkPrompt("b:6", "!?"),
 ]
 
 
@@ -74,7 +74,7 @@ def test_a_short_prompt_counts_in_other_texts_from_min_words_on():
 
 def test_the_plainest_hit_is_told_and_of_equals_the_first_item():
     assert hit(f"{words(1, 13)} what is the capital of France", ITEMS) == ("13_gram", "b:1")
-    twins = [Item("b:9", TEN), Item("b:8", TEN)]
+    twins = [BenchmarkPrompt("b:9", TEN), BenchmarkPrompt("b:8", TEN)]
     assert hit(TEN, twins) == ("exact", "b:9")
 
 
@@ -92,7 +92,7 @@ PROSE = st.lists(PIECES, max_size=4).map(" ".join)
 @settings(deadline=None, max_examples=300)
 @given(st.lists(PROSE, max_size=8), st.lists(PROSE, max_size=6), st.integers(1, 15))
 def test_decisions_are_those_of_comparing_every_text_with_every_prompt(prompts, texts, min_words):
-    items = [Item(f"b:{number}", text) for number, text in enumerate(prompts)]
+    items = [BenchmarkPrompt(f"b:{number}", text) for number, text in enumerate(prompts)]
     series = pl.Series(texts, dtype=pl.String)
     assert list(hits_of(series, items, min_words)) == list(plain_hits(series, items, min_words))
 
@@ -104,7 +104,7 @@ def test_an_instruction_that_many_prompts_share_changes_no_decision(count, seed)
     rng = random.Random(seed)
     shared = [f"i{number}" for number in range(rng.choice([7, 8, 20]))]
     own = [[f"q{rng.randrange(40)}" for _ in range(rng.randrange(1, 16))] for _ in range(count)]
-    items = [Item(f"b:{number}", " ".join(shared + words)) for number, words in enumerate(own)]
+    items = [BenchmarkPrompt(f"b:{number}", " ".join(shared + words)) for number, words in enumerate(own)]
     parts = [shared, shared[:9], *own]
     texts = pl.Series([" ".join([*rng.choice(parts), *rng.choice(parts)]) for _ in range(12)])
     assert list(hits_of(texts, items, 3)) == list(plain_hits(texts, items, 3))
@@ -113,7 +113,10 @@ def test_an_instruction_that_many_prompts_share_changes_no_decision(count, seed)
 def test_what_prompts_share_is_compared_with_one_of_them(monkeypatch):
     """A text that holds an instruction of 2,000 prompts is compared word by word with few of them."""
     shared = words(1, 7)
-    items = [Item(f"b:{number}", f"{shared} {' '.join(f'q{number}x{n}' for n in range(12))}") for number in range(2000)]
+    items = [
+        BenchmarkPrompt(f"b:{number}", f"{shared} {' '.join(f'q{number}x{n}' for n in range(12))}")
+        for number in range(2000)
+    ]
     compared = []
     original = overlap._shared
     monkeypatch.setattr(overlap, "_shared", lambda *one: compared.append(one) or original(*one))

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from factory.config.engines import OpenaiEngine
 from factory.engines.api.batch_state import BatchFolder, Sent
-from factory.engines.api.desk import Batch, Desk
-from factory.engines.api.ledger import Ledger, out_of_money, size_of
+from factory.engines.api.desk import Desk, ServerBatch
+from factory.engines.api.ledger import EngineLedger, out_of_money, size_of
 from factory.engines.api.pace import Clock
 from factory.engines.api.place import Place
 from factory.engines.api.wire import Dialect, Failure, dialect, judge_status, read_answer, short_line
@@ -45,7 +45,7 @@ class Batches:
     def __init__(self, block: OpenaiEngine, place: Place, clock: Clock) -> None:
         self._block, self._place, self._clock = block, place, clock
         self._folder = BatchFolder(_folder(block))
-        self._dialect, self.ledger = dialect(block), Ledger(block)
+        self._dialect, self.ledger = dialect(block), EngineLedger(block)
         self._used: dict[str, Dialect] = {}
         self._tries: Counter[str] = Counter()
         self._desk = Desk(block, place, clock)
@@ -122,13 +122,15 @@ class Batches:
         line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
         return key, json.dumps(line).encode() + b"\n"
 
-    def _ended(self, under_way: Sequence[Sent]) -> Iterator[tuple[Sent, Batch]]:
+    def _ended(self, under_way: Sequence[Sent]) -> Iterator[tuple[Sent, ServerBatch]]:
         for sent in list(under_way):
             batch = self._desk.retrieve(sent.batch or "")
             if batch.ended:
                 yield sent, batch
 
-    def _land(self, sent: Sent, batch: Batch, wanted: dict[str, Request], waiting: list[str]) -> Iterator[Completion]:
+    def _land(
+        self, sent: Sent, batch: ServerBatch, wanted: dict[str, Request], waiting: list[str]
+    ) -> Iterator[Completion]:
         """Yield what the batch brought for requests still wanted; keys to send again go into `waiting`."""
         again: dict[str, Failure] = {}
         for file in batch.files:
@@ -181,7 +183,7 @@ class Batches:
         self._tries[key] += 1
         return self._tries[key] <= self._block.max_retries
 
-    def _check_room(self, batch: Batch, others: bool) -> None:
+    def _check_room(self, batch: ServerBatch, others: bool) -> None:
         """Return where the batch was turned down for want of room that another one will make; raise otherwise."""
         if others and batch.code == "token_limit_exceeded":
             return

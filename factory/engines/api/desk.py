@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 _Call = Callable[["OpenAI"], AbstractContextManager[Any]]
 
 
-class Batch(NamedTuple):
+class ServerBatch(NamedTuple):
     """A batch as the server tells it; what it says in another type than it should is missing."""
 
     id: str
@@ -64,7 +64,7 @@ class Desk:
         )
         return self._ask(made, _id, lambda: self.find(mark))
 
-    def retrieve(self, name: str) -> Batch:
+    def retrieve(self, name: str) -> ServerBatch:
         """How the batch of that id stands."""
         return self._ask(lambda c: c.batches.with_streaming_response.retrieve(name), partial(_told, name))
 
@@ -156,21 +156,21 @@ def _id(said: Mapping[str, Any]) -> str:
     return name
 
 
-def _told(name: str, said: Any) -> Batch:
+def _told(name: str, said: Any) -> ServerBatch:
     batch = _batch(said, name)
     if batch.status is None:
         raise UnreadableError("the answer names no status")
     return batch
 
 
-def _batch(said: Any, name: str = "") -> Batch:
+def _batch(said: Any, name: str = "") -> ServerBatch:
     """What an answer tells of a batch; `name` is its id where that is known."""
     said = said if isinstance(said, dict) else {}
     files = [_text(said.get(field)) for field in ("output_file_id", "error_file_id")]
     metadata, errors = said.get("metadata"), said.get("errors")
     first = next(iter(_listed(errors)), None)
     reason: Mapping[str, Any] = first if isinstance(first, dict) else {}
-    return Batch(
+    return ServerBatch(
         id=name or _text(said.get("id")) or "",
         status=_text(said.get("status")),
         files=tuple(file for file in files if file),

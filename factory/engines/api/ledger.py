@@ -29,7 +29,7 @@ class Booking(NamedTuple):
     money: float
 
 
-class Ledger:
+class EngineLedger:
     """Keeps the books of one engine. Money is set aside as for the longest reply before a request is sent."""
 
     def __init__(self, block: OpenaiEngine) -> None:

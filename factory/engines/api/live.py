@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from factory.config.engines import OpenaiEngine
-from factory.engines.api.ledger import Ledger, Size, size_of
+from factory.engines.api.ledger import EngineLedger, Size, size_of
 from factory.engines.api.pace import Clock, Pacer, Stopped, Ticket, backoff
 from factory.engines.api.place import Place
 from factory.engines.api.wire import Dialect, Failure, dialect, read_answer
@@ -55,7 +55,7 @@ class Live:
 
     def __init__(self, block: OpenaiEngine, place: Place, clock: Clock) -> None:
         self._block, self._place, self._clock = block, place, clock
-        self._dialect, self.ledger = dialect(block), Ledger(block)
+        self._dialect, self.ledger = dialect(block), EngineLedger(block)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._client: Any = None

@@ -6,7 +6,7 @@ import time
 from typing import NamedTuple, Protocol
 
 from factory.config.engines import OpenaiEngine
-from factory.engines.api.ledger import Booking, Ledger, Size, out_of_money
+from factory.engines.api.ledger import Booking, EngineLedger, Size, out_of_money
 from factory.engines.api.wire import Failure
 from factory.errors import EngineError
 
@@ -111,7 +111,7 @@ class Pacer:
     window of answers; on trouble half the places, once per window. Lives in one event loop.
     """
 
-    def __init__(self, block: OpenaiEngine, clock: Clock, ledger: Ledger, place: str) -> None:
+    def __init__(self, block: OpenaiEngine, clock: Clock, ledger: EngineLedger, place: str) -> None:
         self._block, self._clock, self._place = block, clock, place
         self.limit = float(min(START, block.max_concurrency))
         self.in_flight = 0

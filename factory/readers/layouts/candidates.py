@@ -18,7 +18,7 @@ from factory.readers.candidates import (
     PICKS,
     RANKS,
     SCORES,
-    Made,
+    CandidatePair,
     candidates_of,
     number,
     pairs_of,
@@ -119,11 +119,11 @@ def _told_by(first: pl.DataFrame, names: _Names) -> tuple[str, ...]:
 
 def _judge(
     frame: pl.LazyFrame, columns: Columns, names: _Names, pairing: str
-) -> Callable[[dict[str, Any]], list[Made]]:
+) -> Callable[[dict[str, Any]], list[CandidatePair]]:
     """What makes a row's JSON values into pairs."""
     base = _base(frame, columns, names) if names.pick else 0
 
-    def of(row: dict[str, Any]) -> list[Made]:
+    def of(row: dict[str, Any]) -> list[CandidatePair]:
         lists = [row[name] if isinstance(row[name], list) else [row[name]] for name in names.replies]
         if len(lists) == 2:
             scores: list[float | None] = [*([1.0] * len(lists[0])), *([0.0] * len(lists[1]))]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import polars as pl
 
 from factory.readers.asked import asked, kind_of, reply, talks
-from factory.readers.candidates import SCORES, Candidate, Made, pairs_of, table
+from factory.readers.candidates import SCORES, Candidate, CandidatePair, pairs_of, table
 from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
 from factory.readers.messages import joined, said, turns_of
 from factory.readers.normal import ALONE, TIE, UNREADABLE
@@ -53,10 +53,12 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
     marked = columns[mark] == pl.Boolean
     narrow = frame.select(_whole(columns).alias(_TURNS), pl.col(mark).cast(pl.Float64)).collect()
     groups: dict[str, list[_Placed]] = {}
-    made: list[tuple[int, Made]] = []
+    made: list[tuple[int, CandidatePair]] = []
     for place, (turns, score) in enumerate(narrow.iter_rows()):
         if not turns or score is None:
-            made.append((place, Made(reason=UNREADABLE, detail=f"it has no prompt, no reply, or nothing in {mark}")))
+            made.append(
+                (place, CandidatePair(reason=UNREADABLE, detail=f"it has no prompt, no reply, or nothing in {mark}"))
+            )
             continue
         key = json.dumps([(turn["role"], (turn["content"] or "").strip()) for turn in turns[:-1]])
         candidate = Candidate(turns, score, None if marked else score)
@@ -70,7 +72,7 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
     return Reshaped(rows.with_columns(pairs.to_struct(_MADE), *scores).lazy())
 
 
-def _of_group(group: Sequence[_Placed], pairing: str, marked: bool) -> list[tuple[int, Made]]:
+def _of_group(group: Sequence[_Placed], pairing: str, marked: bool) -> list[tuple[int, CandidatePair]]:
     """The pairs of one prompt's replies; where there is none, why each of them is left."""
     scores = {candidate.score for _, candidate in group}
     if len(scores) > 1:
@@ -79,7 +81,7 @@ def _of_group(group: Sequence[_Placed], pairing: str, marked: bool) -> list[tupl
         return [(places[id(one.chosen)], one) for one in pairs]
     alone = marked or len(group) == 1
     why = "no other reply to its prompt is better or worse" if alone else "the replies to its prompt are as good"
-    return [(place, Made(reason=ALONE if alone else TIE, detail=why)) for place, _ in group]
+    return [(place, CandidatePair(reason=ALONE if alone else TIE, detail=why)) for place, _ in group]
 
 
 def _whole(columns: Columns) -> pl.Expr:

@@ -13,7 +13,7 @@ from factory.config import Sampling
 from factory.config.engines import ScriptedEngine
 from factory.engines.base import Completion, Request
 from factory.errors import ConfigError, EngineError, InputError
-from factory.stages.answers import Question, answer
+from factory.stages.answers import EvalQuestion, answer
 
 ALPACA = [{"instruction": "Say a.", "dataset": "helpful_base", "output": "reference"}, {"instruction": "Say b."}]
 MT = [
@@ -50,7 +50,7 @@ def written(path: Path, rows: list[Any]) -> Path:
 
 def test_turns_are_asked_with_what_was_said_and_in_one_call_each() -> None:
     engine = Echo()
-    asked = [Question("a/b", ("1", "2")), Question("c", ("x",), 0.0), Question("d", ("refuse", "2"))]
+    asked = [EvalQuestion("a/b", ("1", "2")), EvalQuestion("c", ("x",), 0.0), EvalQuestion("d", ("refuse", "2"))]
     found = answer(asked, engine, Sampling(temperature=0.5), seed=1)
     assert [one.replies for one in found] == [("1: 1", "3: 2"), ("1: x",), ()]
     assert [one.error for one in found] == [None, None, "no"]

@@ -14,12 +14,12 @@ from factory.config import Audit, Config, Judge
 from factory.config.engines import OpenaiEngine, Prices, ScriptedEngine
 from factory.errors import ConfigError, EngineError, InputError
 from factory.exports import document
-from factory.line.panel import EngineRoom
+from factory.line.panel import EnginePool
 from factory.progress import Silent
 from factory.readers import load_pairs
 from factory.schema import JUDGMENTS, check
 from factory.stages.audit_model import AuditReport
-from factory.stages.audit_sample import Estimate
+from factory.stages.audit_sample import AuditForecast
 from factory.store import Workspace
 from factory.store.journal import Journal
 from factory.terminal import show
@@ -133,7 +133,7 @@ def test_dry_run_counts_and_sends_nothing(tmp_path: Path) -> None:
         config = Audit(judge=Judge(name="J", engine=block, max_new_tokens=4), sample=10)
         found = audit(pairs_file(tmp_path), out=tmp_path / "out", config=config, dry_run=True)
         assert server.log == []
-    assert isinstance(found, Estimate)
+    assert isinstance(found, AuditForecast)
     assert (found.pairs, found.requests, found.completion_tokens) == (10, 20, 80)
     assert found.prompt_tokens > 20 * 200
     assert found.cost == pytest.approx((found.prompt_tokens * 2.0 + 80 * 8.0) / 1e6)
@@ -142,7 +142,7 @@ def test_dry_run_counts_and_sends_nothing(tmp_path: Path) -> None:
 
 def test_dry_run_of_a_model_on_this_machine_opens_nothing(tmp_path: Path) -> None:
     found = audit(pairs_file(tmp_path), out=tmp_path / "out", judge="org/not-there", dry_run=True)
-    assert isinstance(found, Estimate)
+    assert isinstance(found, AuditForecast)
     assert (found.requests, found.cost) == (32, None)
 
 
@@ -325,7 +325,7 @@ def test_the_audit_that_closes_a_run(tmp_path: Path) -> None:
         }
     )
     pairs.write_parquet(tmp_path / "kept.parquet")
-    with EngineRoom(Silent()) as room, Journal(tmp_path / "journal") as journal:
+    with EnginePool(Silent()) as room, Journal(tmp_path / "journal") as journal:
         (tmp_path / "work").mkdir()
         work = Workspace(tmp_path / "work", journal)
         kept = tmp_path / "kept.parquet"

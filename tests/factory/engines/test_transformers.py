@@ -8,7 +8,7 @@ from factory.config import Judge
 from factory.config.engines import TransformersEngine
 from factory.engines import open_generator, open_scorer
 from factory.engines.base import Reply, Request, ScoreRequest
-from factory.engines.decoding import Row
+from factory.engines.decoding import DecodingRow
 from factory.engines.render import first_tokens
 from factory.engines.slab import Slab
 from factory.engines.transformers import TransformersModel
@@ -154,7 +154,7 @@ def test_choices_are_read_from_the_prompt_in_one_pass(folders):
 
 def test_choices_that_are_equally_likely_are_no_answer():
     """The first of them would be a vote for whatever is shown first."""
-    row = Row([1, 2], 3, choices={"m": 4, "M": 5})
+    row = DecodingRow([1, 2], 3, choices={"m": 4, "M": 5})
     row.choose(torch.zeros(8))
     assert (row.new, row.finish) == ([], "stop")
     assert row.choice_logprobs["m"] == row.choice_logprobs["M"] == pytest.approx(-math.log(8))

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from factory.exports import audit_report
-from factory.exports.document import About, Example, Source, Vote
+from factory.exports.document import About, JudgedExample, Source, Vote
 from factory.schema import JUDGMENTS, conform
 from factory.stages.audit import report
 from factory.stages.audit_model import AuditReport
@@ -59,7 +59,7 @@ SAID = [
     Vote(order="chosen_first", vote=None, raw=f"```\n{HOSTILE}"),
     Vote(order="rejected_first", vote="chosen", raw=None),
 ]
-EXAMPLES = [Example(verdict="invalid", pair_id="p", prompt=HOSTILE, chosen="```", rejected="</pre>", votes=SAID)]
+EXAMPLES = [JudgedExample(verdict="invalid", pair_id="p", prompt=HOSTILE, chosen="```", rejected="</pre>", votes=SAID)]
 
 
 def markdown(report: AuditReport) -> str:

@@ -8,10 +8,10 @@ from factory.engines.render import Renderer
 from factory.errors import EngineError
 from factory.models import chat
 from factory.models.ref import ModelRef
-from factory.reward.tokens import Reader as RewardReader
+from factory.reward.tokens import PairReader as RewardReader
 from factory.schema import MESSAGES
 from factory.training.conditionals import Conditional
-from factory.training.data import Reader, encode
+from factory.training.data import PairReader, encode
 from tests.pairs import pair, user
 from tests.templates import SHAPES, tokenizer_of
 from tests.tiny import tiny_tokenizer
@@ -89,7 +89,7 @@ PLAIN = (Conditional("chosen", "plain"), Conditional("rejected", "plain"))
 
 def test_training_reads_what_the_template_writes_and_counts_what_it_strips():
     tokenizer = tokenizer_of("opened thought")
-    found = encode(pairs(ANSWER, THOUGHT, "I wonder</think>"), Reader(PLAIN, tokenizer, False, 999))
+    found = encode(pairs(ANSWER, THOUGHT, "I wonder</think>"), PairReader(PLAIN, tokenizer, False, 999))
     assert (len(found.examples), found.dropped, found.stripped) == (2, {"empty_reply": 1}, 1)
     texts = [tokenizer.decode([*e.items[0].prompt, *e.items[0].replies[0]]) for e in found.examples]
     assert texts == [f"<|User|>Why?<|Assistant|>{text}<|eos|>" for text in (ANSWER, "\n\n" + ANSWER)]
@@ -107,7 +107,7 @@ def test_scores_are_of_the_same_tokens_as_training(monkeypatch):
     tokenizer = tokenizer_of("opened thought")
     monkeypatch.setattr("factory.engines.render.load_tokenizer", lambda ref: tokenizer)
     request = ScoreRequest("1", TALKS["one turn"], (Reply(THOUGHT, True), Reply("No.", True)))
-    found = encode(pairs(THOUGHT), Reader(PLAIN, tokenizer, False, 999)).examples[0].items[0]
+    found = encode(pairs(THOUGHT), PairReader(PLAIN, tokenizer, False, 999)).examples[0].items[0]
     assert Renderer(ModelRef("none")).replies(request, None) == (list(found.prompt), tuple(map(list, found.replies)))
 
 

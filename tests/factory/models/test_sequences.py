@@ -11,7 +11,7 @@ from factory.models.head import Head
 from factory.models.layout import Encoded, layout
 from factory.models.layout import layout as layout_of
 from factory.models.load import quiet_peft
-from factory.models.sequences import Plan, plan_for, reply_logps, supports_packing
+from factory.models.sequences import SequencePlan, plan_for, reply_logps, supports_packing
 from factory.models.shared_prompt import kernel
 
 SIZES = {
@@ -100,7 +100,7 @@ def test_what_is_not_plain_attention_falls_back_by_itself(arch):
 def test_packing_such_a_model_would_indeed_be_wrong():
     model = model_of("gemma3_text")
     head = plan_for(model).head
-    assert (packed_by(model, Plan("masked", head)).sums - plainly(model, items())).abs().max() > 1e-2
+    assert (packed_by(model, SequencePlan("masked", head)).sums - plainly(model, items())).abs().max() > 1e-2
 
 
 def test_a_window_longer_than_any_probe_counts():
@@ -222,7 +222,7 @@ def test_chunks_bound_the_logits_that_are_held(kept_chunks, again, monkeypatch):
     seen = []
     original = Head.logits
     monkeypatch.setattr(Head, "logits", lambda self, p, states: seen.append(len(states)) or original(self, p, states))
-    gradients(model, packed_by(model, Plan("flat", Head()), chunk=16).sums)
+    gradients(model, packed_by(model, SequencePlan("flat", Head()), chunk=16).sums)
     # 40 tokens: the last 8, 16 and 16, then in the backward pass those not kept. Never the 20 prompt tokens or padding.
     assert seen[:3] == [8, 16, 16]
     assert seen[3:] == again

@@ -13,7 +13,7 @@ import pytest
 from factory.errors import ConfigError
 from factory.reviewing.labels import Answers, write_labels
 from factory.reviewing.server import serve
-from factory.reviewing.session import Item, Session
+from factory.reviewing.session import ReviewItem, Session
 
 JSON = {"Content-Type": "application/json"}
 
@@ -37,7 +37,7 @@ class Served(NamedTuple):
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     labels = tmp_path / "labels.parquet"
-    items = [Item(f"p{n}", [{"role": "user", "content": "q"}], f"c{n}", f"r{n}", {}) for n in range(2)]
+    items = [ReviewItem(f"p{n}", [{"role": "user", "content": "q"}], f"c{n}", f"r{n}", {}) for n in range(2)]
     ready, address = threading.Event(), []
 
     def opened(url: str) -> None:

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from factory.reviewing.labels import Answers
 from factory.reviewing.page import difference, markdown, page, state
-from factory.reviewing.session import Item, Session, StaleAnswerError
+from factory.reviewing.session import ReviewItem, Session, StaleAnswerError
 
 TOLD = {"facts": {"feature": "Safety", "system_good": "be good", "system_bad": "be bad"}, "verdicts": ["J: right"]}
 
 
-def items(count: int) -> list[Item]:
+def items(count: int) -> list[ReviewItem]:
     prompt = [{"role": "user", "content": "q"}]
-    return [Item(f"p{n}", prompt, f"better {n}", f"worse {n}", TOLD) for n in range(count)]
+    return [ReviewItem(f"p{n}", prompt, f"better {n}", f"worse {n}", TOLD) for n in range(count)]
 
 
 Make = Callable[..., Session]

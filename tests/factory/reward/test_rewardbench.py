@@ -8,7 +8,7 @@ at 0.5, 0.75, 0.25 and 0.625, gave WITH_PRIOR_RECORDED.
 
 import pytest
 
-from factory.reward.accuracy import Share, Tally, Weighted, mean, tally
+from factory.reward.accuracy import GroupAccuracy, Weighted, WeightedMean, mean, tally
 from factory.reward.rewardbench import PRIOR_SETS, SECTIONS, rewardbench
 from factory.statistics.shares import wilson
 
@@ -28,8 +28,8 @@ SCORE_RECORDED = 0.4604286320013312
 WITH_PRIOR_RECORDED = 0.4682976728900722
 
 
-def of(wins: int, n: int) -> Tally:
-    return Tally(n, wins, 0, n - wins, 0, wins / n, *wilson(wins, n))
+def of(wins: int, n: int) -> GroupAccuracy:
+    return GroupAccuracy(n, wins, 0, n - wins, 0, wins / n, *wilson(wins, n))
 
 
 TALLIES = {name: of(7 * i % 11, 11) for i, name in enumerate(ORDER)}
@@ -56,8 +56,8 @@ def test_sections_and_score_equal_the_official_functions() -> None:
 
 def test_what_is_absent_is_named_and_never_counts_as_zero() -> None:
     some = {name: one for name, one in TALLIES.items() if not name.startswith("hep-")}
-    some["math-prm"] = Tally(0, 0, 0, 0, 5, None, None, None)
-    found = rewardbench(some | {"alpacaeval-easy": Tally(0, 0, 0, 0, 3, None, None, None)})
+    some["math-prm"] = GroupAccuracy(0, 0, 0, 0, 5, None, None, None)
+    found = rewardbench(some | {"alpacaeval-easy": GroupAccuracy(0, 0, 0, 0, 3, None, None, None)})
     assert found["sections"]["Reasoning"]["score"] is None
     assert found["sections"]["Chat"]["absent"] == ["alpacaeval-easy"]
     assert found["score"] is None
@@ -80,4 +80,4 @@ def test_the_interval_of_a_weighted_mean() -> None:
     assert pooled == pytest.approx((0.5, *wilson(30, 60)))
     uneven = mean([Weighted(0.4, 10, 1), Weighted(0.6, 90, 1)])
     assert uneven == pytest.approx((0.5, *wilson(18, 36)))
-    assert mean([]) == Share(None, None, None)
+    assert mean([]) == WeightedMean(None, None, None)

@@ -13,7 +13,7 @@ from factory.errors import ConfigError, EngineError, InputError
 from factory.models.ref import ModelRef
 from factory.progress import Silent
 from factory.reward.config import RewardScoring
-from factory.reward.items import Item, Items, read_items
+from factory.reward.items import ScoredItem, ScoredItems, read_items
 from factory.reward.rewardbench import SECTIONS
 from factory.reward.score import measured
 from factory.reward.scorer import Conversation, Reward, RewardModel, open_reward_model
@@ -103,13 +103,13 @@ def test_a_conversation_without_a_score_is_null_and_counted(tmp_path: Path, fold
 
 
 def test_missing_scores_are_neither_wins_nor_ties() -> None:
-    items = [Item(str(n), "all", [user("q")], ("a", "b"), 1) for n in range(3)]
+    items = [ScoredItem(str(n), "all", [user("q")], ("a", "b"), 1) for n in range(3)]
     given = [1.0, 0.0, None, 0.0, 1.0, 1.0]
     rewards = [
         Reward(score, 3, cut=n == 0, missing=None if score is not None else "no_number")
         for n, score in enumerate(given)
     ]
-    scores, result = measured(Items("pairs", items, 4), rewards, seed=1)
+    scores, result = measured(ScoredItems("pairs", items, 4), rewards, seed=1)
     assert (result["n"], result["wins"], result["ties"], result["missing"]) == (2, 1, 1, 1)
     assert (result["cut"], result["without_score"], result["unread"]) == (1, {"no_number": 1}, 4)
     assert scores.filter(pl.col("score").is_null()).height == 1

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from factory.config.prompts import Budget
-from factory.stages.target import Spent, Standing
+from factory.stages.target import Spent, TargetProgress
 
-HALFWAY = Standing(
+HALFWAY = TargetProgress(
     target=100, passed=50, barren=0, prompts=400, next_prompts=100, spent=Spent(requests=2000, tokens=800_000, cost=4.0)
 )
 

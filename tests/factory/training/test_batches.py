@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from factory.models.layout import Encoded
 from factory.training.batches import MicroBatch, micro_batches, scored, steps, tensors
 from factory.training.conditionals import Conditional
-from factory.training.data import Example
+from factory.training.data import TrainingExample
 
 
 def example(name, prompt=3, replies=(2, 1), views=1):
     items = tuple(
         Encoded(array("i", range(prompt + view)), tuple(array("i", range(n)) for n in replies)) for view in range(views)
     )
-    return Example(str(name), str(name), items, None)
+    return TrainingExample(str(name), str(name), items, None)
 
 
 def test_steps_take_every_pair_once_an_epoch():

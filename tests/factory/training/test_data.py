@@ -6,7 +6,7 @@ import pytest
 from factory.config import Training
 from factory.errors import ConfigError
 from factory.models.chat import end_of_turn, prompt_ids
-from factory.training.data import Reader, encode
+from factory.training.data import PairReader, encode
 from factory.training.methods import method_of
 from factory.views import view_messages
 from tests.tiny import tiny_tokenizer
@@ -16,7 +16,7 @@ TOKENIZER = tiny_tokenizer()
 
 
 def reader(max_length=512, **options):
-    return Reader(method_of(Training(**options)).needed, TOKENIZER, False, max_length)
+    return PairReader(method_of(Training(**options)).needed, TOKENIZER, False, max_length)
 
 
 def test_an_example_has_the_views_the_method_reads():

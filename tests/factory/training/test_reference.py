@@ -7,14 +7,16 @@ import pytest
 from factory.models.layout import Encoded
 from factory.training import reference
 from factory.training.conditionals import Conditional
-from factory.training.data import Example
+from factory.training.data import TrainingExample
 from factory.training.reference import complete, store_for
 
 NEEDED = [Conditional("chosen", "plain"), Conditional("rejected", "plain")]
 
 
 def example(key, measured=None):
-    return Example(f"pair-{key}", key, (Encoded(array("i", [1]), (array("i", [2]), array("i", [3]))),), measured)
+    return TrainingExample(
+        f"pair-{key}", key, (Encoded(array("i", [1]), (array("i", [2]), array("i", [3]))),), measured
+    )
 
 
 class Meter:

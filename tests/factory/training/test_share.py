@@ -12,7 +12,7 @@ from factory.errors import ConfigError
 from factory.models.load import load_model
 from factory.models.sequences import plan_for, reply_logps
 from factory.training.batches import MicroBatch, computed, micro_batches, steps, tensors, thinned
-from factory.training.data import Reader, encode
+from factory.training.data import PairReader, encode
 from factory.training.methods import method_of
 from factory.training.run import train
 from factory.training.stats import MetricsFile
@@ -31,7 +31,7 @@ def policy(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def examples(policy):
-    reader = Reader(method_of(SHARED).needed, AutoTokenizer.from_pretrained(policy.name), False, 512)
+    reader = PairReader(method_of(SHARED).needed, AutoTokenizer.from_pretrained(policy.name), False, 512)
     return encode(PAIRS, reader).examples
 
 

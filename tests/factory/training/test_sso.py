@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from factory.training.losses import Dpo, Ipo, Simpo
-from factory.training.sso import PairLogps, Scored, Views, combine, margin, preference, steering, weight
+from factory.training.sso import ComparedPairs, PairLogps, Scored, combine, margin, preference, steering, weight
 
 
 def reply(policy, tokens, reference=None):
@@ -56,22 +56,22 @@ def test_steering_adds_both_views():
 def test_equation_1_and_its_parts():
     """L = 0.25, G = 0.25 + 20.25, gamma = 0.1, W = 0.5: 0.5 * (2.05 + 0.25) = 1.15."""
     swapped = PairLogps(PAIR.rejected, PAIR.chosen)
-    views, w = Views(PAIR, PAIR, swapped), torch.tensor([0.5])
+    views, w = ComparedPairs(PAIR, PAIR, swapped), torch.tensor([0.5])
 
     def value(views, w, scope="all"):
         return combine(Ipo(0.2), views, w, 0.1, scope).loss.item()
 
     assert value(views, w) == pytest.approx(1.15)
     assert value(views, None) == pytest.approx(2.3)
-    assert value(Views(PAIR), w) == pytest.approx(0.125)
-    assert value(Views(PAIR), None) == pytest.approx(0.25)
+    assert value(ComparedPairs(PAIR), w) == pytest.approx(0.125)
+    assert value(ComparedPairs(PAIR), None) == pytest.approx(0.25)
     # steering: 0.5 * 2.05 + 0.25
     assert value(views, w, "steering") == pytest.approx(1.275)
-    assert value(Views(PAIR), w, "steering") == pytest.approx(0.25)
+    assert value(ComparedPairs(PAIR), w, "steering") == pytest.approx(0.25)
 
 
 def test_terms_are_told_apart():
-    terms = combine(Ipo(0.2), Views(PAIR), None, 0.1)
+    terms = combine(Ipo(0.2), ComparedPairs(PAIR), None, 0.1)
     assert terms.margin.item() == 2.0
     assert terms.steering is None
     assert terms.weight is None

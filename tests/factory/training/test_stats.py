@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from factory.training.losses import Ipo
-from factory.training.sso import PairLogps, Scored, Views, combine
+from factory.training.sso import ComparedPairs, PairLogps, Scored, combine
 from factory.training.stats import MetricsFile, means, measured
 
 
@@ -15,7 +15,7 @@ def sums(chosen, rejected, weight=None):
     """One pair per number; two tokens a reply; reference 0. IPO with beta 0.5 wants a margin of 1."""
     replies = [Scored(torch.tensor(values), torch.tensor([2] * len(values)), torch.zeros(len(values)))
                for values in (chosen, rejected)]  # fmt: skip
-    terms = combine(Ipo(0.5), Views(PairLogps(*replies)), weight, 0.1)
+    terms = combine(Ipo(0.5), ComparedPairs(PairLogps(*replies)), weight, 0.1)
     return measured(terms, PairLogps(*replies), 10 * len(chosen))
 
 

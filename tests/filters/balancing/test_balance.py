@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from filters.balancing import program
-from filters.balancing.items import Items
+from filters.balancing.items import BalanceItems
 from filters.balancing.pairs import balance
 from filters.balancing.prompts import balance_prompts
 
@@ -20,7 +20,7 @@ PAIRS = st.lists(st.tuples(LENGTH, LENGTH), max_size=9)
 
 def items_of(lengths, gap):
     array = np.array(lengths, dtype=np.int64).reshape(-1, 2)
-    return Items.of(array[:, 0], array[:, 1], gap)
+    return BalanceItems.of(array[:, 0], array[:, 1], gap)
 
 
 def level(lengths, gap):
@@ -104,7 +104,7 @@ def ordinary(rows, seed=0):
 def test_many_pairs_lose_none_but_the_surplus_side():
     """300,000 pairs, the longer side in surplus: all of the other side stay, and the means come out level."""
     chosen, rejected = ordinary(300_000)
-    items = Items.of(chosen, rejected, Fraction(1, 50))
+    items = BalanceItems.of(chosen, rejected, Fraction(1, 50))
     started = time.process_time()
     kept = balance(items)
     assert time.process_time() - started < 5
@@ -120,7 +120,7 @@ def test_many_prompts_keep_a_pair_each():
     chosen, rejected = ordinary(120_000)
     prompts = np.random.default_rng(1).integers(0, 40_000, 120_000)
     numbers = np.unique(prompts, return_inverse=True)[1].astype(np.int64)
-    items = Items.of(chosen, rejected, Fraction(1, 50))
+    items = BalanceItems.of(chosen, rejected, Fraction(1, 50))
     kept = balance_prompts(items, numbers, np.random.default_rng(2).random(120_000))
     assert items.level(kept)
     assert kept.sum() == len(np.unique(numbers))
@@ -140,7 +140,7 @@ def test_lengths_that_differ_too_much_are_left_out_as_few_as_can_be():
 def test_exact_means_are_found_among_many_pairs():
     """g = 0 leaves no room at all: the program finds the last swaps."""
     chosen, rejected = ordinary(4000)
-    items = Items.of(chosen, rejected, Fraction(0))
+    items = BalanceItems.of(chosen, rejected, Fraction(0))
     kept = balance(items)
     assert chosen[kept].sum() == rejected[kept].sum()
     assert kept.sum() == 2 * min((items.side > 0).sum(), (items.side < 0).sum()) + 1 + (items.side == 0).sum()
@@ -149,7 +149,7 @@ def test_exact_means_are_found_among_many_pairs():
 def test_a_freak_among_many_is_left_out():
     chosen, rejected = ordinary(5000)
     chosen[17] = 10**9
-    items = Items.of(chosen, rejected, Fraction(1, 50))
+    items = BalanceItems.of(chosen, rejected, Fraction(1, 50))
     kept = balance(items)
     assert items.level(kept)
     assert not kept[17]

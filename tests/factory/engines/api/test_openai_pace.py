@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from factory.config.engines import OpenaiEngine, Prices
-from factory.engines.api.ledger import Ledger, Size
+from factory.engines.api.ledger import EngineLedger, Size
 from factory.engines.api.pace import Pacer, Stopped, Ticket, backoff
 from factory.engines.api.wire import Failure
 from tests.fake_clock import FakeClock
@@ -18,7 +18,7 @@ CRASH, THROTTLED = Failure("broken", "crash"), Failure("throttled", "slow down")
 
 def pacer(clock: FakeClock | None = None, **options: Any) -> Pacer:
     block = OpenaiEngine(**options)
-    return Pacer(block, clock or FakeClock(), Ledger(block), "http://server")
+    return Pacer(block, clock or FakeClock(), EngineLedger(block), "http://server")
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -148,7 +148,7 @@ def test_stopping_ends_a_long_wait() -> None:
 
 def test_the_ledger_sets_the_longest_reply_aside_and_expects_the_mean_one() -> None:
     """At 1 a prompt token and 2 a completion token, a reply of 5: 10 + 2 x 5 = 20 at most, of 40."""
-    ledger = Ledger(OpenaiEngine(max_cost=40.0, prices=Prices(prompt=1e6, completion=2e6)))
+    ledger = EngineLedger(OpenaiEngine(max_cost=40.0, prices=Prices(prompt=1e6, completion=2e6)))
     assert (ledger.expect(SIZE), ledger.most(SIZE)) == (15, 20.0)
     first = ledger.reserve(SIZE)
     assert ledger.refusal(20.0) is None
@@ -163,12 +163,12 @@ def test_the_ledger_sets_the_longest_reply_aside_and_expects_the_mean_one() -> N
 
 def test_a_prompt_longer_than_estimated_makes_later_ones_dearer() -> None:
     """30 tokens where 10 were estimated: the next prompt of 10 may have 30 too."""
-    ledger = Ledger(OpenaiEngine(prices=Prices(prompt=1e6, completion=2e6)))
+    ledger = EngineLedger(OpenaiEngine(prices=Prices(prompt=1e6, completion=2e6)))
     ledger.spend(SIZE, 0.0, 30, 1)
     assert ledger.most(SIZE) == 40.0
 
 
 def test_what_the_server_does_not_count_is_taken_as_the_most() -> None:
-    ledger = Ledger(OpenaiEngine(prices=Prices(prompt=1e6, completion=2e6)))
+    ledger = EngineLedger(OpenaiEngine(prices=Prices(prompt=1e6, completion=2e6)))
     assert ledger.spend(SIZE, ledger.reserve(SIZE).money, None, None) == 15
     assert ledger.accounts[0].spent == 20.0
