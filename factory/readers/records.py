@@ -18,6 +18,8 @@ CHUNK = 20_000
 """Records held as Python objects at once."""
 
 _INT64 = 2**63
+_MOST_DEPTH = 500
+"""Deepest nesting of a JSON value that a cell may hold."""
 _LIST_KINDS = ("messages", "texts", "rounds")
 DTYPES: dict[str, pl.DataType] = {
     "text": pl.String(),
@@ -43,7 +45,7 @@ class Value(NamedTuple):
 
 
 def value_of(raw: Any) -> Value:
-    """What a JSON value is. Raises RecursionError for one that is nested too deeply to be written out again."""
+    """What a JSON value is. Raises RecursionError for one that is nested too deeply to be written out and read again."""
     match raw:
         case None:
             return Value(None, None)
@@ -59,7 +61,20 @@ def value_of(raw: Any) -> Value:
             return _list_of(raw)
         case dict() if message_kind(raw):
             return Value("message", turn(raw))
+    if _deeper(raw, _MOST_DEPTH):
+        raise RecursionError
     return Value("json", json.dumps(raw, ensure_ascii=False))
+
+
+def _deeper(raw: Any, most: int) -> bool:
+    """Whether lists and objects are nested deeper than `most`: Python's own limit differs between its versions."""
+    level = [raw] if isinstance(raw, dict | list) else []
+    for _ in range(most):
+        inner = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [one for values in inner for one in values if isinstance(one, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def cell(name: str, raw: Any) -> Value:
