@@ -45,7 +45,7 @@ class Value(NamedTuple):
 
 
 def value_of(raw: Any) -> Value:
-    """What a JSON value is. Raises RecursionError for one that is nested too deeply to be written out and read again."""
+    """What a JSON value is. Raises RecursionError for one that is nested too deeply to be kept."""
     match raw:
         case None:
             return Value(None, None)
