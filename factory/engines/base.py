@@ -12,6 +12,8 @@ MOST_TOKENS = 2**24
 """No prompt and no reply has more tokens; a higher count is missing."""
 MOST_MONEY = 1e9
 """No answer costs more, in any currency."""
+IMPOSSIBLE = -1e4
+"""Stands for a log-probability of minus infinity, which no JSON file holds: its exponential is 0 all the same."""
 _POSITIVE_SLACK = 1e-3
 """Log-probabilities of likely tokens are above zero by rounding, not by more than this."""
 
@@ -31,7 +33,9 @@ def bounded_money(value: object) -> float | None:
 
 
 def bounded_logprob(value: object) -> float | None:
-    """`value` where it is a log-probability, None where it cannot be one."""
+    """`value` where it is a log-probability, None where it cannot be one; IMPOSSIBLE is the lowest."""
+    if isinstance(value, float) and value < IMPOSSIBLE:
+        return IMPOSSIBLE
     number = bounded_number(value)
     return None if number is None or number > _POSITIVE_SLACK else min(number, 0.0)
 
