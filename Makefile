@@ -5,12 +5,16 @@ VLLM_VENV ?= .venv-vllm
 LOWEST_VENV ?= .venv-lowest
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 
-.PHONY: demo test unit test-lowest test-vllm check bench clean
+.PHONY: demo test test-all unit test-lowest test-vllm check bench clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/sso-factory run examples/quickstart.yaml
 
 test: $(VENV)/.dev
+	$(VENV)/bin/python -m pytest -q -n auto -m 'not slow'
+
+# With those that kill runs in dozens of places, start many processes or train the bundled model.
+test-all: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -q -n auto
 
 # The method, the filters, the stages and the readers, without models, servers or whole runs.

@@ -43,6 +43,7 @@ def killed(arguments: list[str], server: Loopback, after: int) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 def test_judging_survives_being_killed(tmp_path: Path) -> None:
     rows = [{"prompt": f"q{n}", "chosen": "c" * (1 + n % 7), "rejected": "r" * (1 + n % 5)} for n in range(PAIRS)]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -17,7 +17,7 @@ from tests.loopback import Loopback, Seen, Spoken, judging, longer
 ROOT = Path(__file__).parents[2]
 PROMPTS, IN_FLIGHT, KILLS = 100, 8, 10
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 def model(seen: Seen) -> Spoken:

@@ -7,6 +7,7 @@ import pytest
 import factory
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.integration,
     # Ray warns of its own options.
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),

@@ -17,6 +17,7 @@ from tests.tiny import tiny_model_folder  # noqa: E402
 
 # Ray warns of its own options.
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
     pytest.mark.filterwarnings("ignore::FutureWarning:ray"),
 ]

@@ -14,7 +14,7 @@ from tests.launching import command, environment
 from tests.launching import run as launched
 from tests.training_pairs import scored_pairs, tiny_policy
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 CONFIG = {
     "learning_rate": 1e-4,
     "max_grad_norm": 1e9,  # clipping would hide a wrong scale

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from tests.launching import run
 from tests.training_pairs import scored_pairs, tiny_policy
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 SETTINGS = {
     "method": "sso",
     "learning_rate": "1e-4",
