@@ -8,7 +8,7 @@ from factory.engines.render import Renderer
 from factory.errors import EngineError
 from factory.models import chat
 from factory.models.ref import ModelRef
-from factory.reward.tokens import PairReader as RewardReader
+from factory.reward.tokens import ConversationReader
 from factory.schema import MESSAGES
 from factory.training.conditionals import Conditional
 from factory.training.data import PairReader, encode
@@ -97,10 +97,10 @@ def test_training_reads_what_the_template_writes_and_counts_what_it_strips():
 
 def test_reward_training_counts_them_too():
     tokenizer = tokenizer_of("opened thought")
-    found = RewardReader(tokenizer).pairs(pairs(ANSWER, THOUGHT), None)
+    found = ConversationReader(tokenizer).pairs(pairs(ANSWER, THOUGHT), None)
     assert found.stripped == 1
     assert "late" not in tokenizer.decode(found.pairs[1].chosen)
-    assert RewardReader(tokenizer_of("kept thought")).pairs(pairs(THOUGHT), None).stripped == 0
+    assert ConversationReader(tokenizer_of("kept thought")).pairs(pairs(THOUGHT), None).stripped == 0
 
 
 def test_scores_are_of_the_same_tokens_as_training(monkeypatch):
