@@ -17,7 +17,7 @@ FLOORS = (
     ("factory.pipeline",),
     ("factory.line.rounds",),
     ("factory.line.checking",),
-    ("factory.line.steps", "factory.line.preflight", "factory.pair_makers"),
+    ("factory.line.steps", "factory.line.preflight", "factory.line.asked_models", "factory.pair_makers"),
     ("factory.commands",),
     ("factory.line.panel",),
     ("factory.stages", "factory.training", "factory.exports", "factory.reward", "factory.reviewing"),

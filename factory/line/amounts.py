@@ -16,7 +16,7 @@ from factory.store.journal import with_room
 
 CHARS_PER_TOKEN = 4
 """A rule of thumb for English: a plan opens no tokenizer."""
-LENGTHS = {"features": 12, "principles": 150, "replies": 300}
+LENGTHS = {"features": 12, "principles": 150, "replies": 300, "weaker replies": 300}
 """Tokens of an answer, where none was measured."""
 VERDICT = 2
 """The same of a judge."""
@@ -109,7 +109,9 @@ class StageAmounts:
     retried: int | None = None
     """Of a judge: how often each question is asked at most."""
     pairs: int = 0
-    """Of a judge: pairs that it may be asked about."""
+    """Of a judge: pairs that it may be asked about …"""
+    compared: int = 0
+    """… and further ones, of replies that it is to tell the best and the worst of."""
 
     def ask(self, requests: Sequence[Request]) -> None:
         """Count requests for text."""
@@ -171,7 +173,8 @@ class StageAmounts:
         """A token per byte of what is known, the longest replies shown, the longest answers, every retry."""
         count = max(self.requests, 1)
         prompt = (self.bytes + FRAME * self.turns + self.replies * _AGAIN * sampling.max_new_tokens) / count
-        requests = ceil((2 * self.pairs * self.retried if self.retried else self.requests) * scale.most)
+        asked = 2 * (self.pairs + self.compared) * self.retried if self.retried else self.requests
+        requests = ceil(asked * scale.most)
         sent, received = ceil(requests * prompt), ceil(requests * self.room / count)
         return Amount(requests, sent, received, cost(self.prices, sent, received))
 

@@ -5,19 +5,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from factory.config import Config, Judge
-from factory.config.engines import EngineBlock, OpenaiEngine
+from factory.config import Config
+from factory.config.engines import OpenaiEngine
 from factory.config.load import settled
-from factory.engines.api.accounts import ENGINE
 from factory.engines.api.accounts import FILE as SPENDING
-from factory.engines.api.prices import priced
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.exports.hub import check_token
 from factory.identity import digest
-from factory.line.panel import EnginePool, account_of, judge_block, judge_model
+from factory.line.asked_models import RemoteModel, remote_models
+from factory.line.panel import EnginePool
 from factory.line.preflight import preflight
-from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
 from factory.stages.judge import Question, requests
 from factory.stages.verdict import read_verdict
@@ -45,16 +43,6 @@ class CheckResult(NamedTuple):
     """False for what a run can do and its user should know. What it cannot do is an error."""
 
 
-class _Model(NamedTuple):
-    """A model to ask."""
-
-    key: str
-    block: OpenaiEngine
-    ref: ModelRef
-    account: str
-    judge: Judge | None = None
-
-
 def check(
     config: Config | Mapping[str, Any] | str | Path,
     run_dir: str | Path | None = None,
@@ -75,7 +63,7 @@ def check(
 
 def check_once(config: Config, room: EnginePool, folder: RunFolder) -> None:
     """`check` at the start of a run, said where something is amiss; not again for what was found well."""
-    asked = digest([[model.block.fingerprint, model.ref.name] for model in _models(config)])
+    asked = digest([[model.block.fingerprint, model.asked.ref.name] for model in _models(config)])
     mark = folder.root / FILE
     if not _models(config) or (mark.is_file() and mark.read_text(encoding="utf-8") == asked):
         return
@@ -92,43 +80,30 @@ def checked(config: Config, room: EnginePool) -> Iterator[CheckResult]:
     """Ask each API model of the run one tiny question. Raises EngineError, with its words, where it does not answer."""
     for model in _models(config):
         answer = _ask(model, room)
-        what = f"{model.key}: {model.block.model or model.ref.name}"
-        if model.judge is not None and read_verdict(answer).identifier is None:
+        what = f"{model.asked.key}: {model.name}"
+        if model.asked.judge is not None and read_verdict(answer).identifier is None:
             yield CheckResult(
                 what, f"answers, but no verdict can be read from {(answer.text or '')[:60]!r}", well=False
             )
         else:
-            yield CheckResult(what, "answers" if model.judge is None else "answers with a verdict")
+            yield CheckResult(what, "answers" if model.asked.judge is None else "answers with a verdict")
         yield _price(what, model.block)
 
 
-def _models(config: Config) -> list[_Model]:
+def _models(config: Config) -> list[RemoteModel]:
     """Each model behind a server that runs without us, once for what it is asked to do."""
-    fold = config.policy.system_role == "fold"
-    found: list[tuple[str, EngineBlock, ModelRef, str, Judge | None]] = [
-        ("policy", config.engine, ModelRef(config.policy.model, fold_system=fold), ENGINE, None)
-    ]
-    judges = [(f"judges.{number}", "judge", judge) for number, judge in enumerate(config.judges)]
-    judges += [("audit.judge", "audit", config.audit.judge)] if config.audit.judge else []
-    for key, role, judge in judges:
-        block = judge_block(judge, config.engine)
-        found.append((key, block, ModelRef(judge_model(judge)), account_of(judge, config.engine, role), judge))
-    return [
-        _Model(key, priced(block, ref.name), ref, account, judge)
-        for key, block, ref, account, judge in found
-        if isinstance(block, OpenaiEngine) and block.serve is None
-    ]
+    return [model for model in remote_models(config) if model.block.serve is None]
 
 
-def _ask(model: _Model, room: EnginePool) -> Completion:
+def _ask(model: RemoteModel, room: EnginePool) -> Completion:
     """The answer to a tiny question, asked live, not from a cache, and with little patience."""
     block = model.block.model_copy(update={"batch": False, "cache_dir": None, "max_retries": 1})
     request = _TINY
-    if model.judge is not None:
-        (request,) = requests(model.judge, [Question("check", "chosen_first")], {"check": _PAIR}, seed=0)
-    (answer,) = room.hold(block, model.ref, model.account).generate([request])
+    if model.asked.judge is not None:
+        (request,) = requests(model.asked.judge, [Question("check", "chosen_first")], {"check": _PAIR}, seed=0)
+    (answer,) = room.hold(block, model.asked.ref, model.asked.account).generate([request])
     if answer.error:
-        raise EngineError(f"{model.key}: {block.model or model.ref.name} does not answer ({answer.error})")
+        raise EngineError(f"{model.asked.key}: {model.name} does not answer ({answer.error})")
     return answer  # type: ignore[no-any-return]
 
 

@@ -22,6 +22,7 @@ from factory.line.preflight import last_stage, preflight
 from factory.line.rates import Rates
 from factory.line.steps import Steps
 from factory.models.ref import ModelRef
+from factory.pair_makers import comparisons
 from factory.pipeline import the_line
 from factory.progress import Silent
 from factory.readers import read_prompts
@@ -122,7 +123,7 @@ def _stages(config: Config, room: "_CountingRoom", size: _Size, rates: Rates) ->
     for asked in room.asked:
         scale = Scale(once, once, once, once)
         if asked.name.startswith("judge "):
-            asked.pairs = size.sampled * samples
+            asked.pairs, asked.compared = size.sampled * samples, size.sampled * comparisons(config.pairs)
             scale = whole
         elif asked.name.startswith("audit "):
             scale = _audited(config, asked.pairs, size, whole, rates)

@@ -1,15 +1,14 @@
 """Before a run begins: what can be known to be wrong with it at its end is said now, before anything is paid for."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 from factory.commands.export_stages import check_export
 from factory.commands.filter import require_judges
 from factory.config import Config
-from factory.config.engines import EngineBlock, OpenaiEngine, RayEngine
-from factory.engines.api.prices import priced
+from factory.config.engines import RayEngine
 from factory.errors import ConfigError
-from factory.line.panel import is_remote, judge_block, judge_model, judge_names
+from factory.line.asked_models import asked_models, remote_models
+from factory.line.panel import is_remote, judge_names
 from factory.pair_makers import STEERED, pair_maker
 from factory.stages.audit_sample import check_independent
 from factory.stages.judge import distinct_names
@@ -53,32 +52,6 @@ def _check_trained(config: Config) -> None:
         )
 
 
-class RemoteModel(NamedTuple):
-    """A model that a run asks over HTTP: the key of its engine's block, the block with prices, and its name there."""
-
-    key: str
-    block: OpenaiEngine
-    model: str
-
-
-def asked(config: Config) -> list[RemoteModel]:
-    """Every one, in the order of the configuration. ConfigError for a bound on money that is not kept on Ray."""
-    found: list[tuple[str, EngineBlock, str]] = [("engine", config.engine, config.policy.model)]
-    judges = [(f"judges.{number}.engine", judge) for number, judge in enumerate(config.judges)]
-    judges += [("audit.judge.engine", config.audit.judge)] if config.audit.judge else []
-    for key, judge in judges:
-        block = judge_block(judge, config.engine)
-        found.append(("engine" if block is config.engine else key, block, judge_model(judge)))
-    over_ray = next((key for key, block, _ in found if isinstance(block, RayEngine) and is_remote(block)), None)
-    if over_ray and (bound := _bound(config)):
-        raise ConfigError(f"{bound} is not kept over Ray's workers; ask the API from here: {over_ray}.kind openai")
-    return [
-        RemoteModel(key, priced(block, model), block.model or model)
-        for key, block, model in found
-        if isinstance(block, OpenaiEngine)
-    ]
-
-
 def _bound(config: Config) -> str | None:
     """The key that bounds the money of the run."""
     bounds = {"run.max_cost": config.run.max_cost, "prompts.budget.cost": config.prompts.budget.cost}
@@ -86,9 +59,13 @@ def _bound(config: Config) -> str | None:
 
 
 def _check_money(config: Config) -> None:
-    """Raise ConfigError where money is bounded and nobody says what anything costs."""
-    bound, models = _bound(config), asked(config)
-    for key, block, model in models:
+    """Raise ConfigError where money is bounded and nobody says what anything costs, or nobody counts it."""
+    bound, models = _bound(config), remote_models(config)
+    blocks = ((one.engine, one.block) for one in asked_models(config))
+    over_ray = next((key for key, block in blocks if isinstance(block, RayEngine) and is_remote(block)), None)
+    if over_ray and bound:
+        raise ConfigError(f"{bound} is not kept over Ray's workers; ask the API from here: {over_ray}.kind openai")
+    for key, block, model in ((one.asked.engine, one.block, one.name) for one in models):
         mine = f"{key}.max_cost" if block.max_cost is not None else None
         unknown = block.prices is None and block.serve is None
         if (bound and unknown) or (mine and not (block.prices and block.prices.money)):
@@ -96,7 +73,7 @@ def _check_money(config: Config) -> None:
             raise ConfigError(
                 f"{mine or bound} needs prices: say what a million tokens of {model} cost under {key}.prices{free}"
             )
-    if bound and not any(block.prices and block.prices.money for _, block, _ in models):
+    if bound and not any(block.prices and block.prices.money for _, block in models):
         raise ConfigError(f"{bound} needs prices: no engine of this run costs money; give engine.prices, or no bound")
 
 

@@ -34,7 +34,7 @@ class Rates(NamedTuple):
     """Answers per second."""
     taken: dict[tuple[str, str], Taken] = {}  # noqa: RUF012 - never changed
     pairs: dict[str, int] = {}  # noqa: RUF012 - never changed
-    """Pairs that each kind of judge was given, which it was asked about as often as it took."""
+    """Pairs that each kind of judge was given, which it was asked about, and before they were made, as it took."""
     triples: int = 0
     """Triples asked for."""
     kept: int = 0
@@ -64,7 +64,8 @@ class Rates(NamedTuple):
                     seconds[key] += used["seconds"]
                     new = Taken(*(int(used.get(name, 0)) for name in Taken._fields))
                     taken[key] = Taken(*map(sum, zip(taken.get(key, Taken(0, 0, 0)), new, strict=True)))
-                    pairs[kind] += int(manifest["facts"].get("pairs") or 0) if audited else made
+                    filtered = made if path.name == "filter.manifest.json" else 0
+                    pairs[kind] += int(manifest["facts"].get("pairs") or 0) if audited else filtered
         speed = {key: answers[key] / seconds[key] for key in answers if answers[key] and seconds[key]}
         return cls(speed, {key: each for key, each in taken.items() if each.requests}, dict(pairs), triples, kept)
 

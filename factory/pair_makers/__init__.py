@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from math import comb
 from pkgutil import resolve_name
 from typing import Any
 
-from factory.config import Config
+from factory.config import Config, Pairs
 from factory.errors import ConfigError
 from factory.training.conditionals import ObjectiveForm
 
@@ -19,6 +20,14 @@ PAIR_MAKERS: Mapping[str, str] = {
 
 STEERED = frozenset({"principles"})
 """Those whose pairs have the system messages and the original reply that SSO trains on."""
+
+WEAKER = frozenset({"delta"})
+"""Those that ask `pairs.weak` for replies."""
+
+
+def comparisons(pairs: Pairs) -> int:
+    """How many pairs of replies to a prompt the judges compare before one of them is the pair."""
+    return comb(pairs.n, 2) if pairs.maker == "best_of_n" and pairs.by is None else 0
 
 
 def pair_maker(config: Config) -> Callable[..., Any]:

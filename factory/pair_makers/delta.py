@@ -6,6 +6,7 @@ The recipe of OLMo 3's preference data: what counts is the difference between th
 import polars as pl
 
 from factory.config import Config
+from factory.engines.api.accounts import ENGINE, WEAK
 from factory.errors import ConfigError
 from factory.line.steps import IterationTables, Steps
 from factory.models.ref import ModelRef
@@ -19,11 +20,12 @@ def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Iter
     """One reply of each model to each prompt, `samples_per_view` times."""
     config, sampling, seed = steps.config.pairs, steps.config.sampling, steps.config.run.seed
     weak, block = ModelRef.by_content(weaker(steps.config)), config.weak_engine or steps.config.engine
+    account = WEAK if config.weak_engine else ENGINE
 
     def write(part: pl.DataFrame, journal: Journal) -> Split:
         strong = steps.room.generator(steps.config.engine, policy, journal, f"replies {iteration}")
         chosen = replies(part, strong, sampling, seed, iteration, "chosen", sampling.samples_per_view)
-        other = steps.room.generator(block, weak, journal, f"weaker replies {iteration}")
+        other = steps.room.generator(block, weak, journal, f"weaker replies {iteration}", account)
         rejected = replies(part, other, sampling, seed, iteration, "rejected", sampling.samples_per_view)
         made = {id_: [Pairing(*both) for both in zip(chosen[id_], rejected[id_], strict=True)] for id_ in chosen}
         return paired(part, made, Origin("delta", policy.called, iteration, rejected_by=weak.called))

@@ -12,6 +12,7 @@ from factory.exports.bill import Bill
 from factory.line.amounts import Amount, StagePlan
 from factory.line.forecast import Plan
 from factory.line.rates import Rates
+from factory.pair_makers import PAIR_MAKERS, STEERED
 from factory.terminal.show import plan as shown
 from tests.factory.stages.test_worthless import many
 from tests.factory.test_money import ROOM, _environment, charged, config  # noqa: F401 - a fixture
@@ -69,6 +70,25 @@ def test_no_run_takes_more_than_it_can(tmp_path: Path, answer: Callable[[Seen], 
     for stage in (*planned.stages, planned.total):
         for low, high in ((stage.low, stage.high), (stage.high, stage.most)):
             assert all((a or 0) <= (b or 0) for a, b in zip(low, high, strict=True)), stage.name
+
+
+MAKERS = {"delta": {"weak": "writer"}, "best_of_n": {"n": 4}, "label_first": {}}
+
+
+@pytest.mark.parametrize("maker", sorted(PAIR_MAKERS.keys() - STEERED))
+def test_the_bound_holds_whatever_makes_the_pairs(tmp_path: Path, maker: str) -> None:
+    """Judges of `best_of_n` compare every two of the candidates before they are asked about the pair."""
+    with Loopback(usual) as server:
+        raw = judged(config(tmp_path, server), False).model_dump()
+        settings = many(Config.model_validate({**raw, "pairs": {"from": maker, **MAKERS[maker]}}), tmp_path)
+        planned = factory.plan(settings)
+        factory.run(settings, preview=15, check=False)
+        measured = factory.plan(settings)
+        found = factory.run(settings, check=False).bill
+    held(found, planned)
+    held(found, measured)
+    assert measured.total.low.requests <= found.total.requests <= measured.total.high.requests
+    assert all(stage.completion_tokens for stage in planned.stages), "something is received of everybody"
 
 
 def test_rounds_of_a_target_are_in_the_bound(tmp_path: Path) -> None:

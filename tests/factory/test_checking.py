@@ -13,7 +13,7 @@ from factory.errors import ConfigError, EngineError, FactoryError
 from factory.line.checking import FILE
 from factory.terminal import show
 from tests import loopback
-from tests.factory.test_money import _environment, config, speak  # noqa: F401 - a fixture
+from tests.factory.test_money import _environment, bill, config, speak  # noqa: F401 - a fixture
 from tests.heard import Heard
 from tests.hub import Hub
 from tests.loopback import Loopback, Seen, Spoken, Wire
@@ -34,6 +34,28 @@ def test_each_model_is_asked_once_and_all_is_said(tmp_path: Path) -> None:
     assert "answers with a verdict" in text
     assert "1e+06 a million prompt tokens" in text
     assert "GiB are free" in text
+
+
+def test_a_weaker_model_is_asked_and_priced_and_pays_by_itself(tmp_path: Path) -> None:
+    """Without a price it is refused where money is bounded; its own bound holds beside the run engine's."""
+    with Loopback(speak) as server:
+        raw = config(tmp_path, server).model_dump()
+        weak = {**raw["engine"], "model": "small"}
+
+        def delta(bound: float | None = None, **engine: Any) -> Config:
+            pairs = {"from": "delta", "weak": "small", "weak_engine": {**weak, **engine}}
+            return Config.model_validate({**raw, "run": {**raw["run"], "max_cost": bound}, "pairs": pairs})
+
+        for settings in (delta(1e6, prices=None), delta(prices=None, max_cost=5)):
+            with pytest.raises(ConfigError, match=r"max_cost needs .* small .* pairs\.weak_engine\.prices"):
+                factory.check(settings)
+        assert server.asked == []
+        assert factory.check(delta())[2].what == "pairs.weak: small"
+        assert [seen.body["model"] for seen in server.asked] == ["writer", "small", "J", "A"]
+        with pytest.raises(EngineError, match=r"^pairs\.weak_engine\.max_cost is reached"):
+            factory.run(delta(max_cost=60.0), check=False)
+        weaker = [seen.body for seen in server.asked[4:] if seen.body["model"] == "small"]
+        assert 0 < bill(weaker) <= 60
 
 
 def test_a_run_checks_itself_once_and_pays_for_it(tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ RUN = "run"
 """The account that every other one of a folder adds to."""
 ENGINE = "engine"
 """That of the run's own engine."""
+WEAK = "weak"
+"""That of a weaker model on an engine of its own."""
+_BOUNDS = {ENGINE: "engine.max_cost", WEAK: "pairs.weak_engine.max_cost"}
 _WIDTH, _NAME = 1024, 64
 """Bytes of an account's line, so that it can be written over in place, and most letters of its name."""
 
@@ -78,7 +81,7 @@ class Spending:
 
     def accounts(self, name: str, most: float | None) -> tuple[Account, ...]:
         """What an engine is charged to: the folder's account, and its own, called `name`."""
-        key = "engine.max_cost" if name == ENGINE else f"max_cost of {name}"
+        key = _BOUNDS.get(name, f"max_cost of {name}")
         return self._account(RUN, "run.max_cost", self._most), self._account(name[:_NAME], key, most)
 
     def close(self) -> None:
