@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import polars as pl
 
 from factory.errors import ConfigError, InputError
-from factory.schema import ORDERS
+from factory.schema import ORDERS, REPLIES
 from filters.base import KEPT
 from filters.coin import toss, toss_expr
 
@@ -98,6 +98,14 @@ def judges_of(judgments: pl.LazyFrame | pl.DataFrame) -> tuple[str, ...]:
         judge, order = strange.row(0)
         raise InputError(f"judgments: {judge} has the order {order!r}; orders are {' and '.join(ORDERS)}")
     return tuple(sorted(found["judge"].unique()))
+
+
+def require_known(judgments: pl.DataFrame, where: str) -> None:
+    """Raise InputError for an order or a vote that is none: it would count as an answer that nobody could read."""
+    for name, known in (("vote", REPLIES[:2]), ("order", ORDERS)):
+        strange = judgments.filter(~pl.col(name).is_in(known))[name]
+        if len(strange):
+            raise InputError(f"{where}: the column {name} holds {strange[0]!r}; known are {' and '.join(known)}")
 
 
 def join(rows: pl.LazyFrame, judgments: pl.LazyFrame | pl.DataFrame, judges: Sequence[str]) -> pl.LazyFrame:

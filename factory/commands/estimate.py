@@ -6,11 +6,12 @@ import polars as pl
 
 from factory.errors import InputError
 from factory.readers.sources import PairsLike, open_inputs
-from factory.stages.gold import from_answers
+from factory.stages.gold import as_text, from_answers, require_filled
 from factory.stages.gold import right as as_right
 from factory.statistics.estimate import Estimate
 from factory.statistics.estimate import estimate as estimated
 from factory.statistics.shares import CONFIDENCE
+from filters.votes import require_known
 
 _VOTES = ("pair_id", "judge", "order", "vote")
 
@@ -28,9 +29,11 @@ def estimate(judgments: Any, gold: Any = None, *, confidence: float = CONFIDENCE
     Angelopoulos, Duchi and Zrnic 2023), its labels counted for what the judges make them worth in Wilson's interval
     (1927), with Student's quantile and the correction for a finite population; where that is no narrower than the
     interval of the labels alone, that one. With every pair labelled both ends are the share itself. docs/audit.md has
-    the measured coverage. InputError for a column that is missing and a label that is none.
+    the measured coverage. InputError for a missing column, for a row without a pair, a judge or an order, and
+    for a vote or a label that is none.
     """
     votes = _named(_frame(judgments), "judgments", _VOTES)
+    require_known(votes, "judgments")
     return estimated(votes, None if gold is None else _gold(gold), confidence)
 
 
@@ -45,11 +48,14 @@ def _frame(given: Any) -> pl.LazyFrame:
 
 
 def _named(rows: pl.LazyFrame, what: str, columns: tuple[str, ...]) -> pl.DataFrame:
-    """These columns of it, all there."""
+    """These columns of it as text, all there; the last alone may have empty cells."""
     missing = [name for name in columns if name not in rows.collect_schema()]
     if missing:
         raise InputError(f"{what}: there is no column {missing[0]}; it takes {', '.join(columns)}")
-    return rows.select(pl.col(columns)).with_columns(pl.col("pair_id").cast(pl.String)).collect()
+    table = rows.select(pl.col(columns)).collect()
+    texts = table.with_columns(as_text(table[name], f"{what}: the column {name}") for name in columns)
+    require_filled(texts, columns[:-1], what)
+    return texts
 
 
 def _gold(given: Any) -> pl.DataFrame:
@@ -57,13 +63,13 @@ def _gold(given: Any) -> pl.DataFrame:
     rows = _frame(given)
     columns = rows.collect_schema().names()
     if "label" in columns and ("annotator" in columns or "right" not in columns):
-        return as_right(from_answers(rows.with_columns(pl.col("pair_id").cast(pl.String)).collect(), "gold"))
+        return as_right(from_answers(rows.collect(), "gold"))
     return _labels(_named(rows, "gold", ("pair_id", "right")))
 
 
 def _labels(gold: pl.DataFrame) -> pl.DataFrame:
     """One label a pair. InputError for what is none, and for two that contradict each other."""
-    said = gold["right"].cast(pl.String).str.to_lowercase()
+    said = gold["right"].str.to_lowercase()
     right = said.replace_strict({"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}, default=None)
     strange = said.filter(said.is_not_null() & right.is_null())
     if len(strange):

@@ -18,7 +18,7 @@ from factory.readers import PairsLike, Reading, ReadOptions, fingerprint, how_to
 from factory.readers.places import places
 from factory.readers.rejects import READ
 from factory.readers.told import read_and_tell, tell_set_aside
-from factory.schema import JUDGMENTS, ORDERS, REPLIES, LazySplit, check, conform
+from factory.schema import JUDGMENTS, LazySplit, check, conform
 from factory.stages import quality
 from factory.stages.audit_sample import wrote
 from factory.stages.health import health, sizes
@@ -28,7 +28,7 @@ from factory.store.ownership import require_apart
 from filters.base import Filter
 from filters.funnel import Funnel, run_funnel
 from filters.judge_agrees import JudgeAgrees
-from filters.votes import verdicts
+from filters.votes import require_known, verdicts
 
 FILTERED = ("kept.parquet", "rejected.parquet", "judgments.parquet", "funnel.json")
 """What the stage leaves."""
@@ -152,10 +152,7 @@ def read_judgments(path: str | Path) -> pl.DataFrame:
         why = first_line(error)
         raise InputError(f"{path}: no judgments can be read from it ({why}); give a judgments.parquet") from error
     check(votes, JUDGMENTS, str(path))
-    for name, known in (("vote", REPLIES[:2]), ("order", ORDERS)):
-        strange = votes.filter(~pl.col(name).is_in(known))[name]
-        if len(strange):
-            raise InputError(f"{path}: the column {name} holds {strange[0]!r}; known are {' and '.join(known)}")
+    require_known(votes, str(path))
     return votes
 
 

@@ -1,5 +1,6 @@
 """Labels that people gave: which reply of a pair is better, from a column of the pairs or from a table of answers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -38,6 +39,8 @@ def from_answers(answers: pl.DataFrame, where: str) -> pl.DataFrame:
         raise InputError(f"{where}: labels need the columns pair_id and label, or right; it has {answers.columns}")
     labels = _read(answers[column], f"the column {column} of {where}")
     who = pl.col("annotator").cast(pl.String) if "annotator" in answers.columns else pl.lit(None, pl.String)
+    answers = answers.with_columns(as_text(answers["pair_id"], f"the column pair_id of {where}"))
+    require_filled(answers, ["pair_id"], where)
     last = answers.select("pair_id", gold=labels, who=who).unique(["pair_id", "who"], keep="last").drop_nulls("gold")
     most = [(pl.col("gold") == name).mean() > 0.5 for name in (CHOSEN, REJECTED)]
     decided = pl.when(most[0]).then(pl.lit(CHOSEN)).when(most[1]).then(pl.lit(REJECTED)).otherwise(pl.lit(TIE))
@@ -49,9 +52,25 @@ def right(gold: pl.DataFrame) -> pl.DataFrame:
     return gold.select("pair_id", right=(pl.col("gold") == CHOSEN).cast(pl.Float64))
 
 
+def require_filled(rows: pl.DataFrame, columns: Sequence[str], where: str) -> None:
+    """Raise InputError for an empty cell in these columns: rows without a name would all be taken for one."""
+    for name in columns:
+        if empty := rows[name].null_count():
+            raise InputError(f"{where}: the column {name} has {empty} empty cells and may have none")
+
+
+def as_text(values: pl.Series, where: str) -> pl.Series:
+    """The values as text. InputError, which begins with `where`, for a column of lists, structs or bytes."""
+    if values.dtype.is_nested() or values.dtype in (pl.Binary, pl.Object):
+        raise InputError(
+            f"{where} holds no text, numbers or truth values, but {values.dtype.base_type()}; name another"
+        )
+    return values.cast(pl.String)
+
+
 def _read(values: pl.Series, where: str) -> pl.Series:
     """chosen, rejected, tie or null."""
-    text = values.cast(pl.String).str.strip_chars().str.to_lowercase().replace({"": None, _SKIPPED: None})
+    text = as_text(values, where).str.strip_chars().str.to_lowercase().replace({"": None, _SKIPPED: None})
     label = text.replace_strict({**_ANSWERS, "true": CHOSEN, "false": REJECTED}, default=None)
     strange = text.filter(text.is_not_null() & label.is_null())
     if len(strange):

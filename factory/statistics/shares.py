@@ -55,7 +55,9 @@ def score_interval(share: float, spread: float) -> Ends:
     """Wilson's interval around `share`; `spread` is the squared quantile over the (effective) sample size."""
     centre = (share + spread / 2) / (1 + spread)
     half = sqrt(spread * share * (1 - share) + spread * spread / 4) / (1 + spread)
-    return Ends(max(0.0, centre - half), min(1.0, centre + half))
+    return Ends(
+        max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
+    )  # rounding leaves no share out
 
 
 def normal_quantile(confidence: float) -> float:

@@ -58,3 +58,9 @@ def test_what_is_a_file() -> None:
         True,
         False,
     ]
+
+
+@pytest.mark.parametrize("value", [["chosen"], {"a": 1}, b"chosen"])
+def test_a_column_that_can_hold_no_label_is_told(value: object) -> None:
+    with pytest.raises(InputError, match="the gold column best holds no text"):
+        from_column(pl.DataFrame({"pair_id": ["p"], "best": [value]}), "best")

@@ -225,3 +225,32 @@ def test_estimate_is_what_is_measured() -> None:
     measured = fit(scores[:, None], known)
     assert isinstance(found, Estimate)
     assert (found.accuracy, found.low, found.high) == pytest.approx((measured.share, measured.low, measured.high))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("pair_id", None, "judgments: the column pair_id has 2 empty cells"),
+        ("judge", None, "judgments: the column judge has 2 empty cells"),
+        ("order", None, "judgments: the column order has 2 empty cells"),
+        ("order", "left", "judgments: the column order holds 'left'"),
+        ("vote", "Chosen", "judgments: the column vote holds 'Chosen'; known are chosen and rejected"),
+        ("vote", ["chosen"], "judgments: the column vote holds no text"),
+    ],
+)
+def test_votes_that_are_none_are_told(column: str, value: object, said: str) -> None:
+    rows = {"pair_id": ["a", "b"], "judge": ["J", "J"], "order": [ORDERS[0]] * 2, "vote": ["chosen", "rejected"]}
+    with pytest.raises(InputError, match=said):
+        factory.estimate(pl.DataFrame(rows | {column: [value, value]}))
+
+
+def test_labels_of_nobodys_pair_and_labels_that_are_lists_are_told() -> None:
+    votes = pl.DataFrame({"pair_id": ["a"], "judge": ["J"], "order": [ORDERS[0]], "vote": ["chosen"]})
+    for gold in ({"pair_id": [None, "a"], "right": [True, True]}, {"pair_id": [None, "a"], "label": [1, 1]}):
+        with pytest.raises(InputError, match="pair_id has 1 empty cells"):
+            factory.estimate(votes, pl.DataFrame(gold))
+    for name in ("right", "label"):
+        with pytest.raises(InputError, match=f"{name}.* holds no text.* but List"):
+            factory.estimate(votes, pl.DataFrame({"pair_id": ["a"], name: [[1]]}))
+    with pytest.raises(InputError, match="labels need the columns pair_id"):
+        factory.estimate(votes, pl.DataFrame({"label": [1]}))

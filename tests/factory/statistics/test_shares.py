@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from factory.statistics.shares import Interval, Kappa, cluster_bootstrap, cohens_kappa, ratio, wilson
+from factory.statistics.shares import Interval, Kappa, cluster_bootstrap, cohens_kappa, ratio, score_interval, wilson
 
 
 def test_wilson_by_hand() -> None:
@@ -66,3 +66,10 @@ def test_bootstrap_of_nothing_or_of_one_prompt_is_unknown() -> None:
     assert cluster_bootstrap(empty, empty, seed=1) == Interval(None, None)
     assert cluster_bootstrap(np.array([3]), np.array([4]), seed=1) == Interval(None, None)
     assert cluster_bootstrap(np.array([0, 0]), np.array([0, 0]), seed=1) == Interval(None, None)
+
+
+def test_an_interval_holds_its_share_to_the_last_bit() -> None:
+    for n in range(1, 3000):
+        for share in (0.0, 1 / n, 1.0):
+            low, high = score_interval(share, 3.8414588206941236 / n)
+            assert 0 <= low <= share <= high <= 1
