@@ -10,6 +10,7 @@ from factory.exports.card_facts import CardFacts
 from factory.exports.direction import level
 from factory.exports.frontmatter import front_matter, hub_licenses
 from factory.exports.loading import recipes
+from factory.exports.making import MAKINGS, UNKNOWN
 from factory.exports.markdown import Safe, environment
 from factory.exports.plots import draw_plots
 from factory.exports.public import public_name
@@ -47,6 +48,7 @@ def card(facts: CardFacts) -> str:
         run=facts.run,
         audit=facts.run.audit if facts.run else None,
         recipes=recipes(facts.format, facts.place),
+        making=MAKINGS.get(facts.run.maker, UNKNOWN) if facts.run else None,
         citation=CITATION,
         comma=Safe(", "),
         trained=(facts.run.config.get("training") or {}).get("method") != "none" if facts.run else False,

@@ -4,8 +4,13 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-_SHOWN = ("principles", "sampling", "training", "filters", "judges", "audit")
-_JUDGE = ("name", "model", "template", "max_new_tokens", "temperature", "retries", "frugal", "full_share", "license")
+from factory.exports.making import MAKINGS, PRINCIPLES, UNKNOWN, maker_of
+
+_SHOWN = ("pairs", "principles", "sampling", "training", "filters", "judges", "audit")
+_JUDGE = (
+    *("name", "model", "template", "criterion", "max_new_tokens", "temperature", "retries", "frugal", "full_share"),
+    "license",
+)
 _PRIVATE = {"report_to", "trainer_options", "save_steps", "logits_chunk", "micro_batch_tokens", "allow_self"}
 
 
@@ -19,6 +24,11 @@ def public_name(name: str) -> str:
 def public_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """The parts of a configuration that decide what the data is like."""
     shown = {key: _value(config[key]) for key in _SHOWN if config.get(key)}
+    if "pairs" in shown:
+        keys = MAKINGS.get(maker_of(config), UNKNOWN).keys
+        shown["pairs"] = {key: shown["pairs"][key] for key in ("from", *keys) if shown["pairs"].get(key) is not None}
+    if maker_of(config) != PRINCIPLES:
+        shown.pop("principles", None)
     if "filters" in config and config["filters"] is None:
         shown["filters"] = "paper preset"
     if "judges" in shown:

@@ -11,6 +11,7 @@ from factory.config import Judge
 from factory.exports.bill import bill
 from factory.exports.facts import FunnelFacts, Model, bin_width, counts, histogram, lengths, narrow
 from factory.exports.judge_facts import JudgeFacts, judge_facts
+from factory.exports.making import MAKINGS, PRINCIPLES, UNKNOWN, maker_of
 from factory.exports.public import public_config, public_name
 from factory.exports.run_models import AgreementRow, AuditedGroup, AuditFacts, Balance, IterationFacts, RunFacts
 from factory.schema import REPLIES, VIEWS, logp_column
@@ -38,6 +39,7 @@ def run_facts(root: Path) -> RunFacts:
         version=head.get("sso_factory"),
         versions=head.get("versions") or {},
         config=public_config(config),
+        maker=maker_of(config),
         models=_models(config),
         prompts_license=(config.get("prompts") or {}).get("license"),
         principles=_principles(config),
@@ -84,6 +86,8 @@ def _narrow_all(root: Path) -> pl.DataFrame:
 def _models(config: Mapping[str, Any]) -> list[Model]:
     policy = config.get("policy") or {}
     found = [Model(role="policy", name=public_name(policy["model"]), license=policy.get("license"))] if policy else []
+    pairs, parts = config.get("pairs") or {}, MAKINGS.get(maker_of(config), UNKNOWN).models.items()
+    found += [Model(role=role, name=public_name(pairs[key])) for key, role in parts if pairs.get(key)]
     found += [_judge("judge", judge) for judge in config.get("judges") or []]
     auditor = (config.get("audit") or {}).get("judge")
     return [*found, _judge("auditor", auditor)] if auditor else found
@@ -98,7 +102,7 @@ def _principles(config: Mapping[str, Any]) -> dict[str, Any] | None:
     from factory.errors import FactoryError
 
     name = (config.get("principles") or {}).get("set")
-    if not name:
+    if not name or maker_of(config) != PRINCIPLES:
         return None
     try:
         return principles.load(name).model_dump(mode="json")

@@ -7,6 +7,7 @@ from pydantic import Field
 from factory.exports.bill import Bill
 from factory.exports.facts import FunnelFacts, Histogram, Lengths, Model, Share, share
 from factory.exports.judge_facts import JudgeFacts
+from factory.exports.making import PRINCIPLES
 from factory.stages.health import Health, warnings
 from factory.stages.quality import Quality
 from factory.strict import Strict
@@ -109,10 +110,12 @@ class RunFacts(Strict):
     versions: dict[str, str] = Field(default_factory=dict)
     config: dict[str, Any] = Field(default_factory=dict)
     """The configuration without places and engines: no path, address or key."""
+    maker: str = PRINCIPLES
+    """What `pairs.from` names."""
     models: list[Model] = Field(default_factory=list)
     prompts_license: str | None = None
     principles: dict[str, Any] | None = None
-    """The principle set in full, or None where it is not there any more."""
+    """The principle set in full, or None where none was used or it is not there any more."""
     iterations: list[IterationFacts] = Field(default_factory=list)
     funnel: FunnelFacts | None = None
     balance: Balance | None = None

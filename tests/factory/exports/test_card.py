@@ -16,6 +16,7 @@ from factory.exports import EXPORTERS
 from factory.exports.card import card, head, write_card
 from factory.exports.card_facts import CardFacts, card_facts
 from factory.exports.facts import Share
+from factory.exports.making import MAKINGS
 from factory.exports.markdown import environment, escaped, fenced
 from factory.exports.write import export
 from tests.pairs import pair, pairs, table, user
@@ -127,6 +128,17 @@ def test_a_bare_export_claims_nothing_it_does_not_know(tmp_path: Path) -> None:
     for heading in ("## Principles", "## How far a judge agrees", "## From what", "## Configuration", "## Iterations"):
         assert heading not in text
     assert "Self-Steering Optimization (SSO): a chat model" not in text
+
+
+@pytest.mark.parametrize("maker", MAKINGS)
+def test_a_card_says_how_these_pairs_were_made(maker: str, run: Path, tmp_path: Path) -> None:
+    """And nothing of the other ways to make pairs."""
+    facts = facts_of(run, tmp_path)
+    assert facts.run is not None
+    said = card(facts.model_copy(update={"run": facts.run.model_copy(update={"maker": maker})}))
+    for name, making in MAKINGS.items():
+        for words in (making.made, f"**{making.rejected}**", making.why, making.contrast):
+            assert (words in said) == (name == maker), words
 
 
 def test_nothing_private_is_told(run: Path, tmp_path: Path) -> None:

@@ -7,11 +7,14 @@ from typing import Any
 import polars as pl
 import pytest
 
+from factory.config import Pairs
 from factory.exports.bill import Bill
 from factory.exports.facts import BINS, Share, bin_width, histogram, share
 from factory.exports.judge_facts import judge_facts
+from factory.exports.making import MAKINGS
 from factory.exports.public import public_config, public_name
 from factory.exports.run_facts import run_facts
+from factory.pair_makers import PAIR_MAKERS
 from factory.schema import JUDGMENTS, ORDERS, conform
 from filters.votes import first_order
 from tests.runs import run_folder
@@ -143,6 +146,47 @@ def test_public_config_has_neither_places_nor_servers() -> None:
     assert public_config({"filters": None, "principles": {"set": "sso"}})["filters"] == "paper preset"
     assert shown["judges"] == [{"name": "j", "model": "judge", "retries": 2}]
     assert shown["audit"] == {"judge": {"name": "a"}, "sample": 5}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "shown", "models"),
+    [
+        ({"from": "principles", "n": 4, "weak": None}, {"from": "principles"}, []),
+        (
+            {"from": "delta", "n": 4, "weak": "/home/me/small", "weak_engine": {"base_url": "http://host"}},
+            {"from": "delta", "weak": "small"},
+            [("weaker model", "small")],
+        ),
+        (
+            {"from": "best_of_n", "n": 4, "weak": "small", "by": "org/rm"},
+            {"from": "best_of_n", "n": 4, "by": "org/rm"},
+            [("reward model that ranked the replies", "org/rm")],
+        ),
+        ({"from": "best_of_n", "n": 4, "by": None}, {"from": "best_of_n", "n": 4}, []),
+        (
+            {"from": "label_first", "template": "/home/me/second.yaml"},
+            {"from": "label_first", "template": "second.yaml"},
+            [],
+        ),
+    ],
+)
+def test_how_pairs_were_made_and_by_which_models_is_public(
+    pairs: dict[str, Any], shown: dict[str, Any], models: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    config = {"pairs": pairs, "principles": {"set": "sso"}, "judges": [{"name": "j", "criterion": "feature"}]}
+    found = public_config(config)
+    assert found["pairs"] == shown
+    assert found["judges"] == [{"name": "j", "criterion": "feature"}]
+    (tmp_path / "run.json").write_text(json.dumps({"config": config}))
+    facts = run_facts(tmp_path)
+    assert [(model.role, model.name) for model in facts.models] == [*models, ("judge", "j")]
+    assert (facts.principles is not None) == ("principles" in found) == (pairs["from"] == "principles")
+
+
+def test_every_pair_maker_has_its_words_and_its_own_keys() -> None:
+    assert MAKINGS.keys() == PAIR_MAKERS.keys()
+    keys = {field.alias or name for name, field in Pairs.model_fields.items()}
+    assert keys - {"from", "weak_engine"} == {key for making in MAKINGS.values() for key in making.keys}
 
 
 def test_a_share_of_nothing_is_none() -> None:
