@@ -27,6 +27,8 @@ from factory.readers.transcripts import is_transcript
 _ROUNDS = pl.List(pl.List(pl.String))
 _TEXTS = pl.List(pl.String)
 _NOTHING = pl.List(pl.Null)
+_LEADING = ("instruction",)
+"""Columns whose text comes before what other columns ask."""
 _EMPTY = ("", "[]", "{}", "null")
 
 
@@ -74,7 +76,9 @@ def asked(columns: Columns) -> FoundPrompt | None:
     question, a line break, its input or context. Earlier rounds go before, the system message before everything.
     """
     spoken = talks(columns)
-    texts = [name for name in columns.having("prompt") if is_texty(columns[name])]
+    texts = sorted(
+        (name for name in columns.having("prompt") if is_texty(columns[name])), key=lambda name: name not in _LEADING
+    )
     texts += [name for name in columns.having("history") if is_texty(columns[name]) and not texts]
     extras = [name for name in columns.having("context") if is_texty(columns[name])]
     lists = [name for name in columns.having("prompt") if columns[name] == _TEXTS]
@@ -90,7 +94,7 @@ def asked(columns: Columns) -> FoundPrompt | None:
     rounds = joined(*(_rounds(name, columns) for name in earlier), _of_text(text)) if earlier else _of_text(text)
     said_so = [turns_of(name, columns[name]) for name in spoken]
     written = [pl.when(text.is_not_null()).then(rounds)] if texts or extras else []
-    first = bool(texts) and texts[0] in (columns.named.get("prompt"), "prompt")
+    first = not {columns.named.get("prompt"), "prompt"}.isdisjoint(texts)
     every = [*written, *said_so] if first else [*said_so, *written]
     every += [_single(name) for name in lists] + [turns_within(name, columns[name]) for name in objects]
     turns = pl.coalesce(every)
@@ -125,13 +129,27 @@ def _rounds(name: str, columns: Columns) -> pl.Expr:
 
 def _joined_text(columns: Columns, texts: Sequence[str], extras: Sequence[str]) -> pl.Expr:
     """The question and what belongs to it, a line break between; null where there is neither."""
-    nothing = pl.lit(None, dtype=pl.String)
-    text = pl.coalesce(*(text_in(name, columns[name]) for name in texts), nothing)
+    questions = [text_in(name, columns[name]) for name in texts]
+    text = questions[0] if questions else pl.lit(None, dtype=pl.String)
+    for more in questions[1:]:
+        text = _both(text, more)
     for name in extras:
         extra = text_in(name, columns[name])
         both = pl.concat_str(text, pl.lit("\n"), extra)
         text = pl.when(blank(extra)).then(text.fill_null(extra)).when(blank(text)).then(extra).otherwise(both)
     return text
+
+
+def _both(text: pl.Expr, more: pl.Expr) -> pl.Expr:
+    """Two texts, a line break between; the longer one alone where it holds the other, as a filled template does."""
+    one, other = text.str.strip_chars(), more.str.strip_chars()
+    return (
+        pl.when(blank(more) | one.str.contains(other, literal=True))
+        .then(text.fill_null(more))
+        .when(blank(text) | other.str.contains(one, literal=True))
+        .then(more)
+        .otherwise(pl.concat_str(text, pl.lit("\n"), more))
+    )
 
 
 def _of_text(text: pl.Expr) -> pl.Expr:

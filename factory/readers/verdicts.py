@@ -6,6 +6,7 @@ What a number means is decided by all the values of its column: a 1 beside a 2 i
 
 import re
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import polars as pl
@@ -14,18 +15,18 @@ from factory.readers.names import Columns
 from factory.readers.opened import UnclearError
 
 VERDICTS = (
-    "label",
-    "labels",
-    "preference",
     "winner",
     "choice",
     "better_response_id",
+    "verdict",
     "overall_preference",
     "preference_strength",
+    "preference",
+    "label",
+    "labels",
     "orig_preference",
-    "verdict",
 )
-"""Columns that say which reply is better, the first to look for first."""
+"""Columns that say which reply is better, those whose name says it before the many-sided `label`."""
 _STRENGTHS = ("overall_preference", "preference_strength", "strength", "preference")
 """Those of them that may be signed: below 0 the first is better, as in HelpSteer."""
 _SCORES = ("score", "rating", "reward", "upvotes")
@@ -56,13 +57,20 @@ class Better(NamedTuple):
 
 def verdicts_in(columns: Columns, replies: tuple[str, str]) -> tuple[str, ...]:
     """The columns that say which of the replies in two columns is better; none where there is no such column."""
-    name = next((name for role in VERDICTS for name in columns.having(role)), None)
-    if name is not None:
-        return (name,)
+    said = _verdict_columns(columns)
+    if said:
+        return said[:1]
     annotators = tuple(name for name in columns if _ANNOTATOR.fullmatch(name))
     if annotators:
         return annotators
     return FLAGS if set(FLAGS) <= {*columns} else scores_of(columns, replies) or ()
+
+
+def _verdict_columns(columns: Columns) -> tuple[str, ...]:
+    """Every column that is called a verdict: the one that the user names first, then in the order of VERDICTS."""
+    named = columns.named.get("label")
+    found = [name for role in VERDICTS for name in columns.having(role) if not columns[name].is_nested()]
+    return tuple(dict.fromkeys([*([named] if named else []), *found]))
 
 
 def role_of(names: Sequence[str]) -> str:
@@ -79,13 +87,30 @@ def better(frame: pl.LazyFrame, columns: Columns, replies: tuple[str, str]) -> B
         return Better((first - second).fill_null(0), said)
     if names == scores_of(columns, replies):
         first, second = (pl.col(name).cast(pl.Float64, strict=False) for name in names)
-        return Better((first - second).sign().cast(pl.Int8), said)
+        return Better((first - second).fill_nan(None).sign().cast(pl.Int8), said)
     votes = [_of_column(frame, name, columns, replies) for name in names]
     remarks = tuple(remark for vote in votes for remark in vote.remarks)
     if len(votes) == 1:
-        return Better(votes[0].sign, said, remarks)
+        return Better(votes[0].sign, said, (*remarks, *_contradictions(frame, votes[0], columns, replies)))
     total = pl.sum_horizontal(vote.sign.fill_null(0).cast(pl.Int64) for vote in votes)
     return Better(total.sign().cast(pl.Int8), said, remarks)
+
+
+def _contradictions(frame: pl.LazyFrame, vote: Better, columns: Columns, replies: tuple[str, str]) -> tuple[str, ...]:
+    """A remark for each further verdict column that names the other reply in some rows."""
+    taken, *others = _verdict_columns(columns) or ("",)
+    against: dict[str, pl.Expr] = {}
+    for name in others:
+        with suppress(UnclearError):  # nothing hangs on a column that is not taken
+            other = _of_column(frame, name, columns, replies).sign
+            against[name] = (vote.sign * other < 0).sum().alias(name)
+    if not against:
+        return ()
+    counts = frame.select(*against.values(), pl.len().alias("__rows")).collect(engine="streaming").row(0, named=True)
+    says, rows = f"{taken} says which reply is better", counts["__rows"]
+    return tuple(
+        f"{says}; {name} names the other one in {counts[name]:,} of {rows:,} rows" for name in against if counts[name]
+    )
 
 
 def scores_of(columns: Columns, replies: tuple[str, str]) -> tuple[str, str] | None:

@@ -14,6 +14,7 @@ from tests.pairs import assistant, user
 REPLIES = {"chosen": "Tin.", "rejected": "Wood."}
 SYSTEM = {"role": "system", "content": "Be brief."}
 HI = user("Hi")
+NAN = float("nan")
 
 
 def read(tmp_path, *rows, reader=read_pairs):
@@ -28,6 +29,11 @@ PROMPTS = {
     "instruction and input": ({"instruction": "Translate.", "input": "chat"}, [user("Translate.\nchat")]),
     "prompt and input": ({"prompt": "Translate.", "input": "chat"}, [user("Translate.\nchat")]),
     "query": ({"query": "Hi"}, [HI]),
+    "instruction before prompt": ({"prompt": "chat", "instruction": "Translate."}, [user("Translate.\nchat")]),
+    "prompt before problem": ({"problem": "1+1", "prompt": "Solve this."}, [user("Solve this.\n1+1")]),
+    "instruction, question": ({"question": "chat", "instruction": "Translate."}, [user("Translate.\nchat")]),
+    "a template and what it is filled with": ({"prompt": "Q: Hi\nA:", "question": "Hi "}, [user("Q: Hi\nA:")]),
+    "a prompt that is absent beside a question": ({"prompt": None, "question": "Hi"}, [HI]),
     "system prompt": ({"system_prompt": "Be brief.", "prompt": "Hi"}, [SYSTEM, HI]),
     "blank system": ({"system": " ", "prompt": "Hi"}, [HI]),
     "blank system turn": ({"prompt": [{"role": "system", "content": ""}, HI]}, [HI]),
@@ -219,6 +225,23 @@ def test_scores_and_votes_and_flags(tmp_path):
 def test_labels_that_can_be_meant_in_two_ways_are_refused_with_the_question(labels, tmp_path):
     with pytest.raises(InputError, match=r"x\.jsonl: the column label .*write 1 for the first"):
         read(tmp_path, *({"prompt": "Hi", "response_1": "a", "response_2": "b", "label": label} for label in labels))
+
+
+@pytest.mark.parametrize("first", ["winner", "choice", "better_response_id", "verdict"])
+@pytest.mark.parametrize("other", ["label", "preference", "labels"])
+def test_a_column_that_names_the_better_one_wins_over_a_label_and_contradictions_are_counted(first, other):
+    replies = {"prompt": ["Hi", "Yo"], "response_a": ["Tin.", "Tin!"], "response_b": ["Wood.", "Wood!"]}
+    found = read_pairs(pl.DataFrame({other: ["b", "a"], **replies, first: ["a", "a"]}))
+    assert found.kept.collect()["chosen"].to_list() == ["Tin.", "Tin!"]
+    [warning] = found.reading.parts[0].warnings
+    assert warning == f"{first} says which reply is better; {other} names the other one in 1 of 2 rows"
+
+
+def test_a_score_that_is_no_number_sets_its_row_aside(tmp_path):
+    rows = [{"prompt": "Hi", "answer_0": "Tin.", "answer_1": "Wood.", "score_0": s, "score_1": 0.5} for s in (1.5, NAN)]
+    kept, rejected = read(tmp_path, *rows)
+    assert [row["chosen"] for row in kept] == ["Tin."]
+    assert [row["reason"] for row in rejected] == ["unreadable"]
 
 
 def test_a_conversation_is_judged_up_to_its_turn(tmp_path):
