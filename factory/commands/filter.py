@@ -23,6 +23,7 @@ from factory.stages import quality
 from factory.stages.audit_sample import wrote
 from factory.stages.health import health, sizes
 from factory.stages.judge import PanelMember, judge
+from factory.stages.worthless import require_verdicts
 from factory.store import Workspace, open_run, write_json
 from factory.store.ownership import require_apart
 from filters.base import Filter
@@ -114,7 +115,10 @@ def filter_into(
     asked: list[pl.DataFrame] = []
 
     def ask(live: pl.LazyFrame) -> pl.DataFrame:
-        votes = recorded if recorded is not None else judge(live.collect(), panel, rule, seed)
+        votes = recorded
+        if votes is None:
+            votes = judge(live.collect(), panel, rule, seed)
+            require_verdicts(votes)
         asked.append(conform(votes, JUDGMENTS))
         return votes
 

@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import polars as pl
+
 from factory.engines.base import Completion, Generator, Request
 from factory.errors import EngineError, one_line
 from factory.identity import Messages
@@ -14,6 +16,7 @@ IN_A_ROW = 20
 SHOWN = 3
 """How many of them are shown."""
 _CHARS = 80
+_AT_THE_JUDGE = "look at the judge's model and template"
 
 
 class Sign(NamedTuple):
@@ -26,10 +29,28 @@ class Sign(NamedTuple):
     """Whether an answer is of use; None for one that tells nothing, or not yet."""
 
 
-def _readable(answer: Completion) -> bool | None:
-    """A verdict can be read. Asking again tells nothing: whoever is asked again was unreadable before."""
-    first = answer.id.endswith("/0")
-    return None if answer.error or not first else read_verdict(answer).identifier is not None
+class _Readable:
+    """A verdict can be read.
+
+    Whoever is asked again was unreadable before: a further try tells something only of a judge that nothing could be
+    read from so far.
+    """
+
+    def __init__(self) -> None:
+        self._unread: set[str] | None = set()
+
+    def __call__(self, answer: Completion) -> bool | None:
+        if answer.error:
+            return None
+        question, _, attempt = answer.id.rpartition("/")
+        if read_verdict(answer).identifier is not None:
+            self._unread = None
+            return True
+        if attempt == "0":
+            if self._unread is not None:
+                self._unread.add(question)
+            return False
+        return False if self._unread and question in self._unread else None
 
 
 class _Differing:
@@ -55,7 +76,7 @@ def signs(name: str) -> list[Sign]:
     kind = name.split(" ")[0]
     found = [Sign("requests in a row had no answer", "look at engine and model", lambda answer: answer.error is None)]
     if kind == "judge":
-        found.append(Sign("answers in a row hold no verdict", "look at the judge's model and template", _readable))
+        found.append(Sign("answers in a row hold no verdict", _AT_THE_JUDGE, _Readable()))
     if kind == "replies":
         said = "triples in a row have two equal replies"
         found.append(Sign(said, "look at the model, sampling.temperature and the system role", _Differing()))
@@ -99,13 +120,28 @@ class Watched:
             return
         seen.append(answer)
         if len(seen) >= IN_A_ROW:
-            raw = ", ".join(repr(_short(one)) for one in seen[-SHOWN:])
-            raise EngineError(
-                f"{self._name}: {IN_A_ROW} {sign.said}, the last being {raw}; what has arrived is kept; {sign.advice}, "
-                "then the same command goes on"
+            answers = [one.text if one.error is None else one.error for one in seen]
+            raise EngineError(f"{self._name}: {IN_A_ROW} {sign.said}, the last being {_end(answers, sign.advice)}")
+
+
+def require_verdicts(votes: pl.DataFrame) -> None:
+    """Raise EngineError, with three raw answers, where a judge was asked about every pair and none could be read."""
+    asked = votes["pair_id"].n_unique()
+    for (judge,), its in votes.group_by("judge", maintain_order=True):
+        if its["vote"].count() == 0 and its["pair_id"].n_unique() == asked:
+            answers = its.select(pl.coalesce("error", "raw")).to_series().to_list()
+            told = (
+                f"judge {judge}: none of {its.height:,} questions was answered with a verdict, the last answers being "
             )
+            raise EngineError(told + _end(answers, _AT_THE_JUDGE))
 
 
-def _short(answer: Completion) -> str:
-    line = one_line(answer.text if answer.error is None else answer.error)  # type: ignore[arg-type]
+def _end(answers: Sequence[str | None], advice: str) -> str:
+    """The last answers as they came, and what to do."""
+    raw = ", ".join(repr(_short(answer or "")) for answer in answers[-SHOWN:])
+    return f"{raw}; what has arrived is kept; {advice}, then the same command goes on"
+
+
+def _short(answer: str) -> str:
+    line = one_line(answer)
     return line if len(line) <= _CHARS else line[: _CHARS - 1] + "…"

@@ -64,6 +64,7 @@ def passed(name: str, answers: list[Completion]) -> int:
         (JUDGE, verdicts("m", *["?"] * 30), 21),
         (JUDGE, verdicts(*["?"] * 19, "M", *["?"] * 30), 40),
         (JUDGE, verdicts(*[None] * 30), 20),
+        (JUDGE, [*verdicts(*["?"] * 12), *verdicts(*["?"] * 12, attempt=1)], 20),
         (REPLIES, triples(30, "a", "b", " a\n"), 60),
     ],
 )
@@ -76,6 +77,7 @@ def test_twenty_in_a_row_end_it_and_all_before_are_passed_on(name: str, answers:
     [
         (JUDGE, verdicts(*(["?"] * 19 + ["m"]) * 5)),
         (JUDGE, verdicts(*["?"] * 50, attempt=1)),
+        (JUDGE, [*verdicts("m", *["?"] * 12), *verdicts(*["?"] * 13, attempt=1)]),
         (REPLIES, triples(50, "a", "b", "c")),
         (REPLIES, [*triples(19, "a", "a", "a"), *triples(1, "a", "b", "c"), *triples(19, "a", "a", "a")]),
         ("features 1", [Completion(f"features/p{n}", "no feature at all") for n in range(50)]),
@@ -116,6 +118,25 @@ def test_a_judge_without_verdicts_costs_little_and_another_goes_on(tmp_path: Pat
         assert factory.run(again, check=False).funnel.input > 40
         assert {seen.body["model"] for seen in server.asked} == {"J"}, "no reply is written again"
     assert written > 200
+
+
+@pytest.mark.parametrize(
+    ("prompts", "most", "said"),
+    [(6, 24, "20 answers in a row hold no verdict"), (3, 18, "none of 6 questions was answered with a verdict")],
+)
+def test_a_judge_without_verdicts_on_few_pairs_ends_the_run(prompts: int, most: int, said: str, tmp_path: Path) -> None:
+    """Pairs in both orders, each question asked three times; where all was asked, another start asks nothing."""
+    with Loopback(lambda seen: Spoken("It depends.") if seen.body["model"] == "J" else speak(seen)) as server:
+        settings = config(tmp_path, server)
+        few = settings.model_copy(update={"prompts": settings.prompts.model_copy(update={"limit": prompts})})
+        with pytest.raises(EngineError, match=rf"judge J: {said}, the last .*'It depends\.', 'It depends\.', 'It"):
+            factory.run(few, check=False)
+        assert sum(seen.body["model"] == "J" for seen in server.asked) <= most
+        before = len(server.asked)
+        if prompts == 3:
+            with pytest.raises(EngineError, match=said):
+                factory.run(few, check=False)
+            assert len(server.asked) == before
 
 
 def test_replies_that_are_all_alike_end_the_writing(tmp_path: Path) -> None:
