@@ -117,7 +117,8 @@ def audit_into(
     if not pairs.head(1).collect().height:
         raise InputError("the filters kept no pair, so there is none to audit; see filtered/funnel.json, and ease them")
     if not config.allow_self:
-        check_independent(judge, [run.policy.model], [name for other in run.judges for name in judge_names(other)])
+        filtered_by = [name for other in run.judges for name in judge_names(other)]
+        check_independent(judge, [run.policy.model, run.pairs.weaker], filtered_by)
     recorded = pl.read_parquet(votes) if votes is not None and votes.is_file() else JUDGMENTS.empty()
     drawn = sample_pairs(pairs, config.sample, seed)
     seen = Seen(pairs.select(pl.len()).collect().item(), 0, drawn.height)
@@ -169,6 +170,13 @@ def _settings(
     return _Settings(chosen, size if size is not None else block.sample, allow_self or block.allow_self)
 
 
+def _writers(pairs: pl.LazyFrame) -> list[str | None]:
+    """The models that wrote the replies, as the pairs name them."""
+    named = [name for name in ("policy", "rejected_by") if name in pairs.collect_schema()]
+    columns = [pairs.select(pl.col(name).cast(pl.String).alias("writer")) for name in named]
+    return pl.concat(columns).unique().collect(engine="streaming")["writer"].to_list()
+
+
 def _subject(
     pairs: PairsLike | Sequence[PairsLike],
     how: How,
@@ -183,8 +191,7 @@ def _subject(
     split, reading = read_and_tell(pairs, how, shown)
     recorded = recorded_votes(pairs)
     if not settings.allow_self:
-        policies = split.kept.select(pl.col("policy").unique()).collect(engine="streaming")["policy"].to_list()
-        check_independent(settings.judge, policies, recorded["judge"].unique().to_list())
+        check_independent(settings.judge, _writers(split.kept), recorded["judge"].unique().to_list())
     labels = None if gold is None else read_gold(gold, split.kept, pairs, how)
     whole = certify is not None and labels is None  # drawn while the judge is asked
     drawn = sample_pairs(split.kept, None if whole else settings.sample, seed, labels)

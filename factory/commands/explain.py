@@ -12,6 +12,7 @@ from factory import errors, schema
 from factory.config import Config, FiltersConfig
 from factory.errors import ConfigError, FactoryError
 from factory.exports import EXPORTERS
+from factory.exports.making import MAKINGS
 from factory.readers.layouts import LAYOUTS
 from filters import FILTERS
 
@@ -20,6 +21,7 @@ COLUMN, FORMAT, LAYOUT, EXIT_CODE = "column", "export format", "pair layout", "e
 KINDS = (CONFIG_KEY, FILTER, OPTION, REASON, COLUMN, FORMAT, LAYOUT, EXIT_CODE)
 """Kinds of entries, in the order of the reference."""
 _TABLES = (schema.PROMPTS, schema.FEATURES, schema.CONTRAST, schema.SCORES, schema.JUDGMENTS, schema.REJECTED)
+_REGISTRIES: Mapping[str, Mapping[str, Any]] = {"pairs.from": MAKINGS}
 _NEAREST = 4
 
 
@@ -97,7 +99,12 @@ def _keys_of(block: type[BaseModel], before: str, among: Mapping[str, str] | Non
         name, inner = field.alias or key, list(_blocks(field.annotation))
         kinds = {one.model_fields["kind"].default: one for one in inner if "kind" in one.model_fields}
         if name != "kind":
-            yield Entry(CONFIG_KEY, before + name, _meaning(field, inner), {**_typed(field, inner), **(among or {})})
+            yield Entry(
+                CONFIG_KEY,
+                before + name,
+                _meaning(field, inner),
+                {**_typed(field, inner), **_named(before + name), **(among or {})},
+            )
         if kinds and not before:  # an engine inside an engine, or a judge's, has the keys of the first
             for kind, one in kinds.items():
                 yield from _keys_of(one, f"{name}.", {"engine": str(kind)})
@@ -128,6 +135,11 @@ def _typed(field: FieldInfo, inner: Sequence[type[BaseModel]]) -> dict[str, str]
     elif not inner and not isinstance(field.get_default(call_default_factory=True), BaseModel):
         facts["default"] = _shown(field.get_default(call_default_factory=True))
     return facts
+
+
+def _named(key: str) -> dict[str, str]:
+    """The names that a key of a registry may take; its type says only that they are text."""
+    return {"one of": ", ".join(_REGISTRIES[key])} if key in _REGISTRIES else {}
 
 
 def _choices(annotation: Any) -> Iterator[Any]:

@@ -92,6 +92,11 @@ class Pairs(Strict):
             return {**value, "weak_engine": _kind_alone(value["weak_engine"])}
         return value
 
+    @property
+    def weaker(self) -> str | None:
+        """The model that writes the rejected replies, where it is another one than the policy."""
+        return self.weak if self.maker == "delta" else None
+
 
 class Sampling(Strict):
     """How replies are sampled."""

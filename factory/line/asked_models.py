@@ -8,7 +8,6 @@ from factory.engines.api.accounts import ENGINE, WEAK
 from factory.engines.api.prices import priced
 from factory.line.panel import account_of, judge_block, judge_model
 from factory.models.ref import ModelRef
-from factory.pair_makers import WEAKER
 
 
 class AskedModel(NamedTuple):
@@ -47,9 +46,9 @@ def asked_models(config: Config) -> list[AskedModel]:
     """Every one, in the order of the configuration."""
     fold, run, pairs = config.policy.system_role == "fold", config.engine, config.pairs
     found = [AskedModel("policy", "engine", run, ModelRef(config.policy.model, fold_system=fold), ENGINE)]
-    if pairs.maker in WEAKER and pairs.weak is not None:
+    if pairs.weaker is not None:
         key, account = ("pairs.weak_engine", WEAK) if pairs.weak_engine else ("engine", ENGINE)
-        found.append(AskedModel("pairs.weak", key, pairs.weak_engine or run, ModelRef(pairs.weak), account))
+        found.append(AskedModel("pairs.weak", key, pairs.weak_engine or run, ModelRef(pairs.weaker), account))
     judges = [(f"judges.{number}", "judge", judge) for number, judge in enumerate(config.judges)]
     judges += [("audit.judge", "audit", config.audit.judge)] if config.audit.judge else []
     for key, role, judge in judges:

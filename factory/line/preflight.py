@@ -37,7 +37,9 @@ def preflight(config: Config) -> None:
         template_of("judge", judge.template)
     if auditor is not None and not config.audit.allow_self:
         check_independent(
-            auditor, [config.policy.model], [name for judge in config.judges for name in judge_names(judge)]
+            auditor,
+            [config.policy.model, config.pairs.weaker],
+            [name for judge in config.judges for name in judge_names(judge)],
         )
 
 

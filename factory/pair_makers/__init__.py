@@ -21,9 +21,6 @@ PAIR_MAKERS: Mapping[str, str] = {
 STEERED = frozenset({"principles"})
 """Those whose pairs have the system messages and the original reply that SSO trains on."""
 
-WEAKER = frozenset({"delta"})
-"""Those that ask `pairs.weak` for replies."""
-
 
 def comparisons(pairs: Pairs) -> int:
     """How many pairs of replies to a prompt the judges compare before one of them is the pair."""

@@ -9,6 +9,7 @@ import polars as pl
 from factory.engines.base import Completion, Generator, Request
 from factory.errors import EngineError, one_line
 from factory.identity import Messages
+from factory.schema import VIEWS
 from factory.stages.verdict import read_verdict
 
 IN_A_ROW = 20
@@ -54,21 +55,24 @@ class _Readable:
 
 
 class _Differing:
-    """The three replies to a prompt are three: told with the last of them."""
+    """The replies to a prompt under the three views are three: told with the last of them, which lets go of them.
+
+    Other ways to make pairs have no such three, and keep nothing.
+    """
 
     def __init__(self) -> None:
-        self._waiting: dict[str, list[str]] = defaultdict(list)
+        self._waiting: dict[str, list[str | None]] = defaultdict(list)
 
     def __call__(self, answer: Completion) -> bool | None:
-        if answer.error:
+        _, prompt, view, k = answer.id.split("/")
+        if view not in VIEWS:
             return None
-        _, prompt, _, k = answer.id.split("/")
         replies = self._waiting[f"{prompt}/{k}"]
-        replies.append(" ".join((answer.text or "").split()))
-        if len(replies) < 3:
+        replies.append(None if answer.error else " ".join((answer.text or "").split()))
+        if len(replies) < len(VIEWS):
             return None
         del self._waiting[f"{prompt}/{k}"]
-        return len(set(replies)) == 3
+        return None if None in replies else len(set(replies)) == len(VIEWS)
 
 
 def signs(name: str) -> list[Sign]:

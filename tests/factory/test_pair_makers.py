@@ -1,5 +1,6 @@
 """Other ways to make a pair: what is asked of whom, which reply is chosen, and the whole line behind each of them."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from factory.config import Config, Sampling
 from factory.config.load import load_config
 from factory.engines.base import Completion
 from factory.errors import ConfigError
+from factory.line.preflight import preflight
 from factory.pair_makers import PAIR_MAKERS, STEERED, pair_maker
 from factory.pair_makers.best_of_n import best_and_worst
 from factory.pair_makers.label_first import label, pairing
@@ -100,6 +102,15 @@ def test_what_cannot_work_is_said_before_anything_is_asked(tmp_path: Path, block
     base = {**config(tmp_path, "delta"), "judges": []}
     with pytest.raises(ConfigError, match=said):
         factory.run({**base, **blocks}, tmp_path / "run")
+
+
+@pytest.mark.parametrize("auditor", ["small", "org/small"])
+def test_a_weaker_model_does_not_audit_its_own_replies(tmp_path: Path, auditor: str) -> None:
+    for maker, refused in (("delta", True), ("label_first", False)):
+        raw = config(tmp_path, maker, audit={"judge": {"name": auditor}})
+        settings = Config.model_validate({**raw, "pairs": {"from": maker, "weak": "small"}})
+        with pytest.raises(ConfigError, match=r"wrote some of these pairs \(small\)") if refused else nullcontext():
+            preflight(settings)
 
 
 def test_a_weight_that_reads_x_alone_needs_no_principles(tmp_path: Path) -> None:

@@ -175,6 +175,12 @@ def test_a_judge_that_wrote_the_pairs_is_refused(tmp_path: Path) -> None:
     assert audit(pairs, out=tmp_path / "out", dry_run=True, allow_self=True)
 
 
+def test_a_judge_that_wrote_the_rejected_replies_is_refused(tmp_path: Path) -> None:
+    pairs = pairs_file(tmp_path, policy="strong", rejected_by="org/gpt-4o")
+    with pytest.raises(ConfigError, match=r"wrote some of these pairs \(org/gpt-4o\)"):
+        audit(pairs, out=tmp_path / "out", dry_run=True)
+
+
 def test_a_judge_that_filtered_the_pairs_is_refused_and_others_are_compared(tmp_path: Path) -> None:
     folder = tmp_path / "filtered"
     folder.mkdir()

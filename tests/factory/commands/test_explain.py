@@ -7,6 +7,7 @@ from factory.cli import main
 from factory.commands.explain import KINDS, explain, page, reference
 from factory.config import Config
 from factory.errors import ConfigError
+from factory.pair_makers import PAIR_MAKERS
 
 
 def names(kind):
@@ -46,6 +47,11 @@ def test_every_key_of_a_configuration_is_there():
 )
 def test_a_name_is_found_in_full_or_by_its_last_part(asked, found):
     assert found in [entry.name for entry in explain(asked)]
+
+
+@pytest.mark.parametrize("maker", PAIR_MAKERS)
+def test_every_pair_maker_finds_the_key_that_takes_it(maker):
+    assert "pairs.from" in [entry.name for entry in explain(maker)]
 
 
 def test_a_name_that_several_things_bear_finds_them_all():

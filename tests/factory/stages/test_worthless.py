@@ -11,10 +11,12 @@ import factory
 from factory.config import Config
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
-from factory.stages.worthless import IN_A_ROW, Watched
+from factory.stages.worthless import IN_A_ROW, Watched, _Differing
 from tests.factory.test_money import _environment, config, speak  # noqa: F401 - a fixture
 from tests.loopback import Loopback, Seen, Spoken, error
 
+ROLES = ("chosen", "rejected", "candidate", "first", "second")
+"""Of the replies that other pair makers ask for."""
 JUDGE, REPLIES = "judge J", "replies 1"
 
 
@@ -86,6 +88,18 @@ def test_twenty_in_a_row_end_it_and_all_before_are_passed_on(name: str, answers:
 def test_what_is_not_plain_goes_on(name: str, answers: list[Completion]) -> None:
     """Features that cannot be read are drawn instead: a small model's are often of no use, and the run is."""
     assert len(list(Watched(Given(answers), name).generate([]))) == len(answers)
+
+
+def test_replies_that_are_no_triples_are_not_kept() -> None:
+    """Those of other pair makers, and triples of which a reply has failed."""
+    seen = _Differing()
+    others = [Completion(f"reply/p{n}/{role}/{k}", "same") for n in range(30) for role in ROLES for k in range(4)]
+    failed = [
+        Completion(one.id, None, error="no") if one.id.endswith("/good/0") else one
+        for one in triples(30, "a", "a", "a")
+    ]
+    assert {seen(one) for one in (*others, *failed)} == {None}
+    assert seen._waiting == {}
 
 
 def many(settings: Config, folder: Path) -> Config:
