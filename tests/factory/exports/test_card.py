@@ -139,6 +139,7 @@ def test_a_card_says_how_these_pairs_were_made(maker: str, run: Path, tmp_path: 
     for name, making in MAKINGS.items():
         for words in (making.made, f"**{making.rejected}**", making.why, making.contrast):
             assert (words in said) == (name == maker), words
+    assert ("two models, with their gaps" in said) == MAKINGS[maker].two_voices
 
 
 def test_nothing_private_is_told(run: Path, tmp_path: Path) -> None:
