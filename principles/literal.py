@@ -6,7 +6,9 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-_STEERING = r"\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f"
+TURNING = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+"""Invisible letters that turn the direction of what is beside them, inside a character class."""
+_STEERING = rf"\x7f-\x9f\u2028\u2029{TURNING}\ufeff\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f"
 """Control, direction and tag characters, and lone surrogates: never shown as they are."""
 OPENERS = "<>[]\u226e\u226f\ufe47\ufe48\ufe64\ufe65\uff1c\uff1e\uff3b\uff3d"
 """What a control token may begin with, and what normalisers fold into that."""

@@ -6,8 +6,7 @@ import polars as pl
 
 from factory.errors import InputError
 from factory.readers.sources import PairsLike, open_inputs
-from factory.stages.gold import as_text, from_answers, require_filled
-from factory.stages.gold import right as as_right
+from factory.stages.gold import as_right, as_text, from_answers, require_filled, right
 from factory.statistics.estimate import Estimate
 from factory.statistics.estimate import estimate as estimated
 from factory.statistics.shares import CONFIDENCE
@@ -63,18 +62,14 @@ def _gold(given: Any) -> pl.DataFrame:
     rows = _frame(given)
     columns = rows.collect_schema().names()
     if "label" in columns and ("annotator" in columns or "right" not in columns):
-        return as_right(from_answers(rows.collect(), "gold"))
+        return right(from_answers(rows.collect(), "gold"))
     return _labels(_named(rows, "gold", ("pair_id", "right")))
 
 
 def _labels(gold: pl.DataFrame) -> pl.DataFrame:
     """One label a pair. InputError for what is none, and for two that contradict each other."""
-    said = gold["right"].str.to_lowercase()
-    right = said.replace_strict({"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}, default=None)
-    strange = said.filter(said.is_not_null() & right.is_null())
-    if len(strange):
-        raise InputError(f"gold: the column right holds {strange[0]!r}; it takes true and false")
-    each = gold.select("pair_id", right=right).drop_nulls().unique()
+    said = as_right(gold["right"], "gold: the column right")
+    each = gold.select("pair_id", right=said.cast(pl.Float64)).drop_nulls().unique()
     twice = each.filter(pl.col("pair_id").is_duplicated())
     if twice.height:
         raise InputError(f"gold: {twice['pair_id'][0]} is right in one row and not in another; give one label a pair")

@@ -3,7 +3,9 @@
 import re
 import unicodedata
 
-_STEERING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+from principles.literal import TURNING
+
+_STEERING = re.compile(f"[{TURNING}]")
 
 
 def level(text: str) -> str:

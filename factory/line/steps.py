@@ -237,7 +237,7 @@ class Steps:
         return self.folder.stage("filtered/filter", self.filtered_by(made), build, FILTERED)
 
     def audit(self, filtered: Stage) -> Stage | None:
-        """The accuracy of the kept pairs under a judge of its own, when one is configured."""
+        """The agreement of the kept pairs' labels with a judge of its own, when one is configured."""
         config = self.config.audit
         judge = config.judge
         if judge is None:

@@ -49,7 +49,10 @@ class Reading(NamedTuple):
         }
 
     def lines(self) -> Iterator[str]:
-        """As people read it."""
+        """As people read it, each on one line that steers no terminal, whatever the names of columns hold."""
+        return map(one_line, self._lines())
+
+    def _lines(self) -> Iterator[str]:
         for part in self.parts:
             if part.layout is not None:
                 yield f"{_listed(part.files, 3)}: read as {part.layout}: {'; '.join(_arrows(part))}"

@@ -1,4 +1,4 @@
-"""The audit: what a judge's verdicts say about the accuracy of pairs, with intervals, biases and cost."""
+"""The audit: what a judge's verdicts say about the labels of pairs, with intervals, biases and cost."""
 
 from collections import Counter
 from itertools import combinations

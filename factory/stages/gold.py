@@ -9,6 +9,8 @@ from factory.errors import InputError
 
 CHOSEN, REJECTED, TIE = "chosen", "rejected", "tie"
 _ANSWERS = {"1": CHOSEN, "2": REJECTED, CHOSEN: CHOSEN, REJECTED: REJECTED, TIE: TIE}
+RIGHT = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+"""What a cell of a column `right` may say, wherever one is read; anything else is refused."""
 _SKIPPED = "skip"
 FILES = (".parquet", ".csv", ".jsonl", ".json", ".gz")
 """How the name of a file of answers ends; any other name is a column's."""
@@ -37,7 +39,8 @@ def from_answers(answers: pl.DataFrame, where: str) -> pl.DataFrame:
     column = next((name for name in ("label", "right") if name in answers.columns), None)
     if column is None or "pair_id" not in answers.columns:
         raise InputError(f"{where}: labels need the columns pair_id and label, or right; it has {answers.columns}")
-    labels = _read(answers[column], f"the column {column} of {where}")
+    read = _read if column == "label" else _right
+    labels = read(answers[column], f"the column {column} of {where}")
     who = pl.col("annotator").cast(pl.String) if "annotator" in answers.columns else pl.lit(None, pl.String)
     answers = answers.with_columns(as_text(answers["pair_id"], f"the column pair_id of {where}"))
     require_filled(answers, ["pair_id"], where)
@@ -66,6 +69,21 @@ def as_text(values: pl.Series, where: str) -> pl.Series:
             f"{where} holds no text, numbers or truth values, but {values.dtype.base_type()}; name another"
         )
     return values.cast(pl.String)
+
+
+def as_right(values: pl.Series, where: str) -> pl.Series:
+    """True, False or null of the cells of a column `right`. InputError, which begins with `where`, for any other."""
+    text = as_text(values, where).str.strip_chars().str.to_lowercase().replace({"": None})
+    said = text.replace_strict(RIGHT, default=None, return_dtype=pl.Boolean)
+    strange = text.filter(text.is_not_null() & said.is_null())
+    if len(strange):
+        raise InputError(f"{where} holds {strange[0]!r}; it takes true and false, or 1 and 0")
+    return said
+
+
+def _right(values: pl.Series, where: str) -> pl.Series:
+    """chosen, rejected or null of the cells of a column `right`."""
+    return as_right(values, where).replace_strict({True: CHOSEN, False: REJECTED}, default=None, return_dtype=pl.String)
 
 
 def _read(values: pl.Series, where: str) -> pl.Series:

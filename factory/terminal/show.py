@@ -246,11 +246,11 @@ def explained(found: Sequence["Entry"]) -> str:
 
 def trace(found: "Trace") -> str:
     """A pair's history: what became of it, what it is made of, its votes and measures."""
-    parts = [f"{found.pair_id}\n{found.outcome}"]
+    parts = [f"{one_line(found.pair_id)}\n{one_line(found.outcome)}"]
     for title, facts in (("prompt", found.prompt), ("principles", found.principles), ("sampling", found.sampling)):
-        lines = [f"  {name}: {_short(str(value))}" for name, value in facts.items() if value is not None]
+        lines = [f"  {one_line(name)}: {_short(str(value))}" for name, value in facts.items() if value is not None]
         parts += ["\n".join([title, *lines])] if lines else []
-    parts += ["\n".join(["policies", *(f"  {line}" for line in found.policies)])] if found.policies else []
+    parts += ["\n".join(["policies", *(f"  {one_line(line)}" for line in found.policies)])] if found.policies else []
     parts += [_facts(title, rows) for title, rows in (("replies", found.replies), ("votes", found.votes)) if rows]
     parts += [_facts("measures of the filters", found.measures)] if found.measures else []
     return "\n\n".join(parts)
@@ -261,7 +261,7 @@ def _facts(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     lines = []
     for row in rows:
         named = [(name, value) for name, value in row.items() if value is not None and name != "pair_id"]
-        lines.append("  " + ", ".join(f"{name} {_short(_cell(value))}" for name, value in named))
+        lines.append("  " + ", ".join(f"{one_line(name)} {_short(_cell(value))}" for name, value in named))
     return "\n".join([title, *lines])
 
 

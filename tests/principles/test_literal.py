@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import principles
+from factory.exports.direction import level
 from principles import json_literal
 from principles.literal import OPENERS, folded
 
@@ -89,3 +90,10 @@ def test_what_escaping_costs() -> None:
     before = json.dumps(code).replace("<", "\\u003c").replace(">", "\\u003e")
     assert len(before) - len(json.dumps(code)) > 300
     assert json_literal(code) == json.dumps(code)
+
+
+def test_no_letter_that_turns_the_direction_gets_through():
+    """Every explicit direction character of Unicode (UAX 9, table 1)."""
+    turning = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    assert json_literal(turning).isascii()
+    assert level(f"a{turning}b") == "ab"

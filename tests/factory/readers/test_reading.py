@@ -5,10 +5,13 @@ import json
 import polars as pl
 import pytest
 
+from factory.commands.trace import Trace
 from factory.errors import ConfigError, InputError
 from factory.readers import How, how_to_read, read_pairs, read_prompts
 from factory.readers.how import ROLES
 from factory.readers.layouts import GROUP, LAYOUTS, layouts
+from factory.readers.reading import Part, Reading
+from factory.terminal.show import trace
 from tests.pairs import assistant, user
 
 ROW = {"query": "Name a metal.", "chosen": "Tin.", "rejected": "Wood."}
@@ -220,3 +223,18 @@ def test_a_layout_of_another_package(monkeypatch):
 
 def test_every_role_is_of_a_layout():
     assert len(set(ROLES)) == len(ROLES)
+
+
+def test_names_of_columns_steer_no_terminal():
+    part = Part("flat", ("a\x1b[2J.csv",), {"prompt": ("q\x07",)}, ("x\x1b]0;t\x07",), ("\x1b is kept aside",))
+    lines = list(Reading((part,), {"empty\x1b": 1}, None).lines())
+    assert len(lines) == 3
+    assert all(line.isprintable() for line in lines)
+
+
+def test_a_trace_steers_no_terminal():
+    evil = "\x1b[2J\x07"
+    rows = [{evil: evil}]
+    shown = trace(Trace("id" + evil, evil, {evil: evil}, [evil], {evil: evil}, rows, {evil: evil}, rows, rows))
+    assert "\x1b" not in shown
+    assert "\x07" not in shown

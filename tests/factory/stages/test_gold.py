@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from factory.commands.estimate import estimate
 from factory.errors import InputError
 from factory.stages.gold import from_answers, from_column, is_file, right
 
@@ -64,3 +65,19 @@ def test_what_is_a_file() -> None:
 def test_a_column_that_can_hold_no_label_is_told(value: object) -> None:
     with pytest.raises(InputError, match="the gold column best holds no text"):
         from_column(pl.DataFrame({"pair_id": ["p"], "best": [value]}), "best")
+
+
+def test_a_column_right_means_one_thing_wherever_it_is_read():
+    """1 and 0, true and false; 2, chosen and tie are refused by `estimate` and by a table of answers alike."""
+    votes = pl.DataFrame(
+        {"pair_id": ["a", "b"], "judge": "j", "order": "chosen_first", "vote": ["chosen", "rejected"]},
+    )
+    for said in (["1", "0"], ["true", "False"], ["1.0", "0.0"], [1, 0], [True, False]):
+        answers = pl.DataFrame({"pair_id": ["a", "b"], "right": said}, strict=False)
+        assert dict(right(from_answers(answers, "x")).iter_rows()) == {"a": 1, "b": 0}
+        assert estimate(votes, answers).accuracy == 0.5
+    for said in ("2", "chosen", "tie"):
+        answers = pl.DataFrame({"pair_id": ["a", "b"], "right": ["1", said]})
+        for read in (lambda given: from_answers(given, "x"), lambda given: estimate(votes, given)):
+            with pytest.raises(InputError, match=f"right.* holds '{said}'"):
+                read(answers)
