@@ -1,4 +1,4 @@
-"""The bill of a run: what policy, judges and audit took, from its manifests and the journals of what is under way."""
+"""The bill of a run: what writers, judges and audit took, from its manifests and the journals of what is under way."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -18,6 +18,8 @@ from factory.strict import Strict
 
 _CENT = 1e-6
 """Less money than this is rounding."""
+WEAKER = "weaker model"
+"""Who writes the rejected replies, where that is another model than the policy."""
 LOST = "checks and lost answers"
 """Money beside the answers in use: the questions of `check`, what came amiss, what was under way at a kill, answers to
 earlier settings."""
@@ -103,8 +105,7 @@ def _journaled(path: Path) -> dict[str, Used]:
                 if answer is None:
                     continue
                 cost, request = answer.cost or 0.0, answer.id
-                judge = request.removeprefix("judge/").rsplit("/", 3)[0]
-                used = found.setdefault(f"judge {judge}" if request.startswith("judge/") else "policy", Used())
+                used = found.setdefault(_asker(request), Used())
                 used.cost += cost
                 used.requests += 1
                 used.prompt_tokens += answer.prompt_tokens or 0
@@ -112,16 +113,23 @@ def _journaled(path: Path) -> dict[str, Used]:
     return found
 
 
+def _asker(request: str) -> str:
+    """Who was asked, by the id of the request."""
+    if request.startswith("judge/"):
+        return f"judge {request.removeprefix('judge/').rsplit('/', 3)[0]}"
+    return WEAKER if request.startswith("reply/") and request.split("/")[-2] == "rejected" else "policy"
+
+
 def _name(stage: str, asker: str) -> str | None:
     """How the asker is called in the bill; None for the scorer, which measures here and is asked nothing."""
     kind, _, rest = asker.partition(" ")
     if kind == "judge":
         return f"{'audit' if stage.startswith('audit.') else 'judge'} {public_name(rest)}"
-    return None if kind == "scores" else "policy"
+    return {"scores": None, "weaker": WEAKER}.get(kind, "policy")
 
 
 def _place(name: str) -> tuple[int, str]:
-    return ("policy", "judge", "audit").index(name.split(" ")[0]), name
+    return ("policy", "weaker", "judge", "audit").index(name.split(" ")[0]), name
 
 
 def _kept(path: Path) -> int | None:

@@ -56,6 +56,8 @@ def test_a_weaker_model_is_asked_and_priced_and_pays_by_itself(tmp_path: Path) -
             factory.run(delta(max_cost=60.0), check=False)
         weaker = [seen.body for seen in server.asked[4:] if seen.body["model"] == "small"]
         assert 0 < bill(weaker) <= 60
+    took = {row.name: row.cost for row in factory.bill(tmp_path / "run").rows}
+    assert took["weaker model"] == bill(weaker), "what is under way stands in a row of its own"
 
 
 def test_a_run_checks_itself_once_and_pays_for_it(tmp_path: Path) -> None:
