@@ -119,7 +119,7 @@ def audit(pairs: tuple[str, ...], out: Path, dry_run: bool, **options: Any) -> S
     return result, show.audit
 
 
-@main.command()
+@main.command(cls=ReadsPairs)
 @_pairs
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Parquet file of labels, for audit --gold.")
 @click.option(

@@ -1,7 +1,6 @@
 """Prompts of benchmarks, read from whatever file they are published in."""
 
 import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.errors import InputError
+from factory.json_text import parsed
 from factory.unpacking import open_unpacked
 
 SUFFIXES = (".txt", ".parquet", ".jsonl", ".json", ".csv")
@@ -55,7 +55,7 @@ def _values(raw: bytes, kind: str, place: Path) -> Iterator[Any]:
     if kind == ".csv":
         return _column(pl.read_csv(io.BytesIO(raw), infer_schema=False).to_dicts(), place)
     text = raw.decode("utf-8-sig")
-    rows = json.loads(text) if kind == ".json" else [json.loads(line) for line in text.split("\n") if line.strip()]
+    rows = parsed(text) if kind == ".json" else [parsed(line) for line in text.split("\n") if line.strip()]
     return _column(rows, place)
 
 

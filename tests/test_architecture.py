@@ -40,6 +40,7 @@ FLOORS = (
 GROUND = (
     "factory.errors",
     "factory.identity",
+    "factory.json_text",
     "factory.progress",
     "factory.yaml_file",
     "factory.unpacking",

@@ -4,7 +4,7 @@ import re
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import polars as pl
 
@@ -12,8 +12,10 @@ from factory.commands.audit import recorded_votes
 from factory.errors import ConfigError, InputError
 from factory.identity import DEFAULT_SEED
 from factory.progress import Progress, Silent
-from factory.readers import PairsLike, read_pairs
+from factory.readers import PairsLike, ReadOptions, how_to_read
+from factory.readers.how import How
 from factory.readers.places import places
+from factory.readers.told import read_and_tell, tell_set_aside
 from factory.reviewing.labels import Answers, Reviewed, journal_of, reviewed, write_labels
 from factory.reviewing.session import ReviewItem, Session
 from factory.store.ownership import Record, held, require_apart
@@ -35,6 +37,7 @@ def review(
     port: int = 0,
     browser: bool = False,
     progress: Progress | None = None,
+    **reading: Unpack[ReadOptions],
 ) -> Reviewed:
     """Serve a page on this machine on which a person, `name`, labels pairs; write the labels to the Parquet file `out`.
 
@@ -48,7 +51,7 @@ def review(
     shown, path = progress or Silent(), Path(out)
     _check(path, name)
     require_apart(path, places(pairs))
-    items = _items(pairs, sample, seed)
+    items = _items(pairs, sample, seed, how_to_read(reading), shown)
     _claimed(path, name)
     with Answers(path, name) as answers:
         session = Session(items, answers, seed, blind)
@@ -84,9 +87,13 @@ def _claimed(path: Path, name: str) -> None:
         record.claim(names, BY)
 
 
-def _items(pairs: PairsLike | Sequence[PairsLike], sample: int | None, seed: int) -> list[ReviewItem]:
+def _items(
+    pairs: PairsLike | Sequence[PairsLike], sample: int | None, seed: int, how: How, shown: Progress
+) -> list[ReviewItem]:
     """The pairs to review, in an order drawn by seed."""
-    rows = read_pairs(pairs).kept
+    found = read_and_tell(pairs, how, shown).pairs
+    tell_set_aside(found.reasons(), shown)
+    rows = found.kept
     order = rows.select("pair_id", toss_expr(f"review {seed}").alias("toss")).collect(engine="streaming")
     order = order.sort("toss", "pair_id").head(sample if sample is not None else order.height)
     drawn = rows.join(order.lazy(), on="pair_id", how="semi").collect(engine="streaming")

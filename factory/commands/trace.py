@@ -1,6 +1,5 @@
 """`trace`: all that is known of one pair: its prompt, the policies behind it, its principles, votes and measures."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ import polars as pl
 
 import filters
 from factory.errors import ConfigError, InputError
+from factory.json_text import parsed
 from factory.schema import REPLIES, SCORES, conform
 
 _SHORTEST = 4
@@ -161,7 +161,7 @@ def _rows(*paths: Path, **where: Any) -> list[dict[str, Any]]:
 
 def _json(path: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parsed(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

@@ -1,6 +1,5 @@
 """The bill of a run: what writers, judges and audit took, from its manifests and the journals of what is under way."""
 
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from factory.engines.api.accounts import spent_in
 from factory.engines.base import recorded_completion
 from factory.exports.facts import total
 from factory.exports.public import public_name
+from factory.json_text import parsed
 from factory.store import read_manifest
 from factory.store.journal import Used
 from factory.strict import Strict
@@ -101,7 +101,7 @@ def _journaled(path: Path) -> dict[str, Used]:
     with path.open("rb") as file:
         for line in file:
             with suppress(ValueError, KeyError, TypeError, RecursionError):
-                answer = recorded_completion(json.loads(line)["value"])
+                answer = recorded_completion(parsed(line)["value"])
                 if answer is None:
                     continue
                 cost, request = answer.cost or 0.0, answer.id
@@ -134,6 +134,6 @@ def _place(name: str) -> tuple[int, str]:
 
 def _kept(path: Path) -> int | None:
     try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["kept"])
+        return int(parsed(path.read_text(encoding="utf-8"))["kept"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

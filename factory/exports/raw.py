@@ -2,12 +2,12 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from factory.errors import InputError
+from factory.json_text import parsed
 from factory.unpacking import open_unpacked
 
 SUFFIXES = (".parquet", ".json", ".jsonl", ".ndjson", ".csv")
@@ -83,6 +83,6 @@ def _json(file: Path) -> Iterator[Any]:
             head = text.read(1)
     with _open(file) as text:
         if head == "[":
-            yield from json.load(text)
+            yield from parsed(text.read())
         else:
-            yield from (json.loads(line) for line in text if line.strip())
+            yield from (parsed(line) for line in text if line.strip())

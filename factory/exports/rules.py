@@ -1,11 +1,11 @@
 """The rules of each format as its consumers have them, one small function per rule, in words that can be shown."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from factory.identity import pair_id, prompt_id
+from factory.json_text import parsed
 
 Cells = Mapping[str, Any]
 
@@ -263,7 +263,7 @@ def folder_problems(path: Path, format: str) -> Iterator[FolderProblem]:  # noqa
         yield FolderProblem(path, "LLaMA-Factory finds data through dataset_info.json", "there is no dataset_info.json")
         return
     try:
-        entries = json.loads(info.read_text(encoding="utf-8"))
+        entries = parsed(info.read_text(encoding="utf-8"))
     except ValueError:
         yield FolderProblem(info, "dataset_info.json is a JSON object", "it is not JSON")
         return

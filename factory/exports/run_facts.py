@@ -1,6 +1,5 @@
 """A run folder's numbers, collected once for card and report. What the folder does not hold is left out."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from factory.exports.judge_facts import JudgeFacts, judge_facts
 from factory.exports.making import MAKINGS, PRINCIPLES, UNKNOWN, maker_of
 from factory.exports.public import public_config, public_name
 from factory.exports.run_models import AgreementRow, AuditedGroup, AuditFacts, Balance, IterationFacts, RunFacts
+from factory.json_text import parsed
 from factory.schema import REPLIES, VIEWS, logp_column
 from factory.stages.audit_sample import wrote
 from factory.stages.health import Health
@@ -62,7 +62,7 @@ def run_seed(root: Path) -> int | None:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parsed(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
@@ -154,7 +154,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
         return
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            value = json.loads(line)
+            value = parsed(line)
         except ValueError:
             continue
         if isinstance(value, dict):

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import polars as pl
 
 from factory.errors import StoreError
+from factory.json_text import parsed
 from factory.statistics.shares import cohens_kappa
 from factory.strict import Strict
 
@@ -91,7 +92,7 @@ def read_answers(path: Path) -> dict[str, tuple[str, str]]:
     given: dict[str, tuple[str, str]] = {}
     for line in path.read_bytes().splitlines():
         try:
-            event = json.loads(line)
+            event = parsed(line)
             pair_id, label = str(event["pair_id"]), event["label"]
         except (ValueError, KeyError, TypeError):
             continue

@@ -136,3 +136,15 @@ def test_the_command_prints_who_said_what(answering: Any, tmp_path: Path) -> Non
     assert f"labels  {out}" in done.stdout
     refused = CliRunner().invoke(main, [*given[:-2], "--as", "a/b"])
     assert refused.exit_code == 2
+
+
+def test_it_says_how_the_pairs_were_read_and_is_told_better(answering: Any, tmp_path: Path) -> None:
+    answering(better, 0)
+    table = pairs(1, 0).rename({"prompt": "ask", "chosen": "a", "rejected": "b"})
+    table.write_csv(tmp_path / "pairs.csv")
+    named = ["--columns", "prompt=ask,chosen=a,rejected=b"]
+    ran = CliRunner().invoke(
+        main, ["review", str(tmp_path / "pairs.csv"), "--out", str(tmp_path / "l.parquet"), *named]
+    )
+    assert ran.exit_code == 0, ran.stderr
+    assert "prompt ← ask; chosen ← a; rejected ← b" in ran.stderr
