@@ -1,12 +1,15 @@
 """Answers of people: journaled as they land, whatever is torn, several people side by side, their agreement."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from factory.errors import StoreError
-from factory.reviewing.labels import LABELS, Answers, read_answers, reviewed, write_labels
+from factory.reviewing.labels import LABELS, Answers, journal_of, read_answers, reviewed, write_labels
 
 
 def answered(path: Path, annotator: str, **given: str) -> None:
@@ -86,3 +89,31 @@ def test_kappa_between_people_leaves_skipped_pairs_out(tmp_path: Path) -> None:
     assert (agreed.people, agreed.n, agreed.agreement) == (("ana", "bo"), 8, 0.75)
     by_chance = (5 * 4 + 2 * 2 + 1 * 2) / 64
     assert agreed.kappa == pytest.approx((0.75 - by_chance) / (1 - by_chance))
+
+
+ANSWERING = """
+import sys
+from pathlib import Path
+from factory.reviewing.labels import Answers
+with Answers(Path(sys.argv[1]), "ana") as answers:
+    for n in range(10**9):
+        answers.give(f"p{n}", "chosen")
+        print(n, flush=True)
+"""
+
+
+def test_a_kill_loses_no_answer_that_had_landed(tmp_path: Path) -> None:
+    """SIGKILL in the midst of answering: at most the one being written is lost, and the same name goes on."""
+    path = tmp_path / "labels.parquet"
+    with subprocess.Popen([sys.executable, "-c", ANSWERING, str(path)], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        for _ in range(5):
+            child.stdout.readline()
+        child.kill()
+        landed = 5 + sum(line.endswith("\n") for line in child.stdout)
+    assert child.returncode == -signal.SIGKILL
+    with Answers(path, "ana") as answers:
+        assert list(answers.given)[:landed] == [f"p{n}" for n in range(landed)]
+        assert len(answers.given) <= landed + 1
+        answers.give("after", "tie")
+    assert list(read_answers(journal_of(path, "ana")))[-1] == "after"
