@@ -22,7 +22,7 @@ from factory.readers.messages import (
 from factory.readers.names import Columns
 from factory.readers.objects import REQUESTS, is_object, turns_within
 from factory.readers.transcripts import asked as asked_in
-from factory.readers.transcripts import is_transcript
+from factory.readers.transcripts import is_open
 
 _ROUNDS = pl.List(pl.List(pl.String))
 _TEXTS = pl.List(pl.String)
@@ -153,7 +153,7 @@ def _both(text: pl.Expr, more: pl.Expr) -> pl.Expr:
 
 
 def _of_text(text: pl.Expr) -> pl.Expr:
-    return pl.when(is_transcript(text)).then(asked_in(text)).otherwise(said("user", text))
+    return pl.when(is_open(text)).then(asked_in(text)).otherwise(said("user", text))
 
 
 def _single(name: str) -> pl.Expr:
@@ -202,7 +202,12 @@ class Replies(NamedTuple):
 
 
 def replies(columns: Columns) -> Replies | None:
-    """The columns chosen and rejected, whatever they are called, where both hold the same kind of replies."""
+    """The columns chosen and rejected, whatever they are called, where both hold the same kind of replies.
+
+    None where the user names a label as well, which is to say which of the two is the better one.
+    """
+    if "label" in columns.named:
+        return None
     chosen, rejected = columns.first("chosen"), columns.first("rejected")
     if chosen is None or rejected is None:
         return None

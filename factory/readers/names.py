@@ -41,10 +41,35 @@ NAMES: dict[str, tuple[str, ...]] = {
 }
 """Role to the names of columns that have it, the first to look for first."""
 
+LONE_REPLIES = ("completion", "response", "output", "answer", "reply", "generation")
+"""Columns that hold the one reply of a row."""
+REPLY_STEMS = (
+    "response",
+    "output",
+    "answer",
+    "completion",
+    "conversation",
+    "reply",
+    "human_ref",
+    "orig_response",
+    "summary",
+)
+REPLY_ENDINGS = (("1", "2"), ("0", "1"), ("a", "b"), ("A", "B"))
+"""How the names of the columns of two replies begin and end, such as response_1 and response_2."""
+
 ASKED = frozenset(name for role in ("prompt", "conversation", "context", "history") for name in NAMES[role])
 """Columns that can be, or belong to, a prompt."""
 SPOKEN = ASKED | {*NAMES["system"], *NAMES["chosen"], *NAMES["rejected"], *NAMES["turns"]}
 """Columns that hold what somebody says: what is neither text nor messages there must not pass for a text."""
+REPLIES = frozenset(
+    (
+        *NAMES["chosen"],
+        *NAMES["rejected"],
+        *LONE_REPLIES,
+        *(f"{stem}{way}{end}" for stem in REPLY_STEMS for way in ("_", "") for pair in REPLY_ENDINGS for end in pair),
+    )
+)
+"""Columns that can be a reply, be it known or not yet which is the better."""
 MEANT = (SPOKEN - {"response"}) | {name for role in ("steps", "media", "tools", "thinking") for name in NAMES[role]}
 """Columns that are never dropped in silence."""
 

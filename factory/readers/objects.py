@@ -31,6 +31,15 @@ def is_object(dtype: PolarsType | None) -> bool:
     return dtype == ODD or (nested and not is_message(dtype))
 
 
+def is_request(value: Any) -> bool:
+    """Whether an object is a prompt's wherever it stands, also written out: by a key that no plain text has."""
+    if not isinstance(value, dict):
+        return False
+    messages = value.get("messages")
+    told = isinstance(messages, list) and bool(messages) and all(message_kind(item) for item in messages)
+    return told or isinstance(value.get("full_text"), str)
+
+
 def turns_within(name: str, dtype: PolarsType) -> pl.Expr:
     """The prompt within the objects of a column as TURNS; one that holds none is no text, in REQUESTS it is null."""
     unknown = None if name in REQUESTS else [{"role": "user", "content": "", PROBLEM: NOT_TEXT}]

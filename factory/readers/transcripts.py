@@ -2,7 +2,7 @@ r"""Dialogues written into one text, as hh-rlhf does: `\n\nHuman: …\n\nAssista
 
 import polars as pl
 
-from factory.readers.messages import PROBLEM, TURNS
+from factory.readers.messages import PROBLEM, TURNS, blank, joined, said
 
 _HUMAN, _ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 _MARK = "\uf8ff\ue0f3"
@@ -16,8 +16,28 @@ def is_transcript(text: pl.Expr) -> pl.Expr:
     return (begins & text.str.contains(_ASSISTANT, literal=True)).fill_null(value=False)
 
 
+_LED = r"(?s)\A(.*?)\n\n(Human|Assistant):"
+
+
+def is_led(text: pl.Expr) -> pl.Expr:
+    """Whether a text has such a dialogue below a text of its own, as of the system: ordinary texts may quote one."""
+    begins = text.str.extract(_LED, 2) == "Human"
+    return (begins & text.str.contains(_ASSISTANT, literal=True)).fill_null(value=False)
+
+
+def lead(text: pl.Expr) -> pl.Expr:
+    """What stands before such a dialogue."""
+    return text.str.extract(_LED, 1)
+
+
+def is_open(text: pl.Expr) -> pl.Expr:
+    """Whether a text is such a dialogue that waits for the assistant, or begins as one."""
+    waits = text.str.strip_chars_end().str.ends_with(_ASSISTANT).fill_null(value=False)
+    return is_transcript(text) | (is_led(text) & waits)
+
+
 def turns(text: pl.Expr) -> pl.Expr:
-    """The TURNS of such a dialogue, white space around each of them gone."""
+    """The TURNS of such a dialogue, white space around each of them gone; the text before it is the system's."""
     marked = pl.concat_str(pl.lit("\n\n"), text.str.strip_chars_start("\n"))
     for speaker, letter in _SPEAKERS.items():
         marked = marked.str.replace_all(speaker, _MARK + letter, literal=True)
@@ -28,7 +48,10 @@ def turns(text: pl.Expr) -> pl.Expr:
         piece.str.slice(1).str.strip_chars().alias("content"),
         pl.lit(None, dtype=pl.String).alias(PROBLEM),
     )
-    return marked.str.split(_MARK).list.slice(1).list.eval(turn).cast(TURNS)
+    pieces = marked.str.split(_MARK)
+    before = pieces.list.first().str.strip_chars()
+    spoken = pieces.list.slice(1).list.eval(turn).cast(TURNS)
+    return pl.when(blank(before)).then(spoken).otherwise(joined(said("system", before), spoken))
 
 
 def asked(text: pl.Expr) -> pl.Expr:

@@ -9,23 +9,25 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from factory.readers.candidates import parsed
 from factory.readers.messages import is_text
-from factory.readers.names import ASKED, NAMES, SPOKEN, Columns
+from factory.readers.names import ASKED, REPLIES, SPOKEN, Columns
+from factory.readers.objects import is_request
 from factory.readers.records import DTYPES, Value, column, value_of
 from factory.readers.templates import SUSPECT, marker_in, turns_in, without_end
 from factory.schema import MESSAGES, PAIRS
 
 _HOLDING: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(SPOKEN, ("message", "messages")),
+    **dict.fromkeys(SPOKEN | REPLIES, ("message", "messages")),
     "turns": ("messages", "texts"),
     "history": ("messages", "rounds"),
 }
 """Columns in which a cell may be a list or an object, and the kinds (of records) that it may be; all else is text."""
-_REPLIES = frozenset((*NAMES["chosen"], *NAMES["rejected"]))
 _KEYS = "__keys"
 _LEFT = "left"
 """The kind of a text that holds a marker and is left as it is."""
 _OPENS = r"^\s*[\[{]"
+_LIST = r'^\s*\[\s*"'
 _NUMPY = re.compile(r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|\}\s+\{""", re.DOTALL)
 """A quoted text, or the place between two objects where an array is printed without a comma."""
 
@@ -48,11 +50,16 @@ def unfolded(frame: pl.LazyFrame, columns: Columns) -> list[Unfolded]:
     """
     if {*PAIRS.columns} <= {*columns} and columns["prompt"] == MESSAGES:
         return [Unfolded(frame)]
-    named = columns.named
-    names = [name for name in columns if (name in SPOKEN or name in named.values()) and is_text(columns[name])]
+    named, looked = columns.named, SPOKEN | REPLIES
+    names = [name for name in columns if (name in looked or name in named.values()) and is_text(columns[name])]
     found, keys = _screened(frame, names, columns)
+    listed = _listed(frame, found, columns)
+    if listed:
+        frame, keys = frame.with_columns(_lists(name) for name in listed), None
+        found = [name for name in found if name not in listed]
+    said = (f"{' and '.join(listed)} hold lists of replies, written out as JSON",) if listed else ()
     if not found:
-        return [Unfolded(frame, keys=keys)]
+        return [Unfolded(frame, said, keys)]
     kinds = [_kinds(name) for name in found]
     groups = frame.select(kinds).group_by(pl.all()).len().collect(engine="streaming").sort(pl.all())
     parted = []
@@ -60,8 +67,31 @@ def unfolded(frame: pl.LazyFrame, columns: Columns) -> list[Unfolded]:
         same = [kind.eq_missing(pl.lit(value, dtype=pl.String)) for kind, value in zip(kinds, row, strict=False)]
         made = [_made(name, value) for name, value in zip(found, row, strict=False) if value]
         remarks = [_remark(name, value, row[-1]) for name, value in zip(found, row, strict=False) if value]
-        parted.append(Unfolded(frame.filter(same).with_columns(made), tuple(filter(None, remarks))))
+        parted.append(Unfolded(frame.filter(same).with_columns(made), (*said, *filter(None, remarks))))
     return parted
+
+
+def _listed(frame: pl.LazyFrame, found: Sequence[str], columns: Columns) -> list[str]:
+    """Chosen and rejected, where each row has one chosen reply in a list and a list of rejected ones."""
+    names = [name for role in ("chosen", "rejected") if (name := columns.first(role)) in found and name is not None]
+    if len(names) < 2 or not all(frame.select(pl.col(names).str.contains(_LIST).all()).collect().row(0)):
+        return []
+    cells = frame.select(names).collect(engine="streaming")
+    lists = [[_texts(text) for text in cells[name].to_list()] for name in names]
+    one_each = all(one is not None and len(one) == 1 for one in lists[0])
+    return names if one_each and None not in lists[1] else []
+
+
+def _texts(cell: str | None) -> list[str] | None:
+    value = parsed(cell)
+    return value if isinstance(value, list) and value and all(isinstance(item, str) for item in value) else None
+
+
+def _lists(name: str) -> pl.Expr:
+    def make(cells: pl.Series) -> pl.Series:
+        return column([_texts(text) for text in cells.to_list()], "texts").alias(cells.name)
+
+    return pl.col(name).map_batches(make, return_dtype=DTYPES["texts"], is_elementwise=True)
 
 
 def _screened(frame: pl.LazyFrame, names: Sequence[str], columns: Columns) -> tuple[list[str], pl.Series | None]:
@@ -101,9 +131,11 @@ def _cell(name: str, text: str | None) -> _Cell:
         found = _parsed(text)
         if found.kind in _HOLDING.get(name, ("message", "messages")):
             return _Cell(found.kind, found.value)
+        if found.kind == "json" and name not in REPLIES and is_request(parsed(found.value)):
+            return _Cell("odd", {"json": found.value})
     marker = marker_in(text)
     if marker is None:
-        bare = without_end(text) if name in _REPLIES else text
+        bare = without_end(text) if name in REPLIES else text
         end = text.rstrip().removeprefix(bare).strip()
         return _Cell(None, text) if bare == text else _Cell(f"text {end}", bare)
     return _templated(name, text, marker)
@@ -111,11 +143,11 @@ def _cell(name: str, text: str | None) -> _Cell:
 
 def _templated(name: str, text: str, marker: str) -> _Cell:
     turns = turns_in(text)
-    if turns and name in _REPLIES and [turn["role"] for turn in turns] == ["assistant"]:
+    if turns and name in REPLIES and [turn["role"] for turn in turns] == ["assistant"]:
         return _Cell(f"text {marker}", turns[0]["content"])
     if turns and (name in ASKED or len(turns) > 1):
         return _Cell(f"messages {marker}", turns)
-    bare = without_end(text) if name in _REPLIES else text
+    bare = without_end(text) if name in REPLIES else text
     left = marker_in(bare)
     return _Cell(f"text {marker}", bare) if left is None else _Cell(f"{_LEFT} {left}", text)
 

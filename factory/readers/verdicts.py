@@ -142,6 +142,7 @@ def _of_column(frame: pl.LazyFrame, name: str, columns: Columns, replies: tuple[
     seen = frame.select(text.unique()).collect(engine="streaming").to_series().drop_nulls()
     numbers = {value: number for value in seen if (number := _number(value)) is not None}
     signs = {value: sign for value in seen if value not in numbers and (sign := _in_words(value)) is not None}
+    signs |= {name.lower(): sign for name, sign in zip(replies, (1, -1), strict=True) if name.lower() not in numbers}
     if numbers:
         signs |= {v: s for v, s in _in_numbers(name, numbers, replies).items() if s is not None}
     found = text.replace_strict(list(signs), list(signs.values()), default=None, return_dtype=pl.Int8())

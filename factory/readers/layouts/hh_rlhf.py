@@ -4,7 +4,7 @@ import polars as pl
 
 from factory.readers.asked import replies, reply
 from factory.readers.layouts.base import Columns, Layout, Parts
-from factory.readers.transcripts import is_transcript, turns
+from factory.readers.transcripts import is_led, is_transcript, lead, turns
 
 
 def _fits(columns: Columns) -> bool:
@@ -15,7 +15,9 @@ def _fits(columns: Columns) -> bool:
 def _rows(columns: Columns) -> pl.Expr:
     pair = replies(columns)
     assert pair is not None
-    return is_transcript(reply(columns, pair.chosen)) & is_transcript(reply(columns, pair.rejected))
+    one, other = reply(columns, pair.chosen), reply(columns, pair.rejected)
+    led = is_led(one) & is_led(other) & (lead(one) == lead(other)).fill_null(value=False)
+    return (is_transcript(one) & is_transcript(other)) | led
 
 
 def _parts(columns: Columns) -> Parts:

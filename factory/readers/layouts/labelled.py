@@ -13,45 +13,41 @@ from factory.readers.asked import asked, kind_of, reply
 from factory.readers.candidates import parsed
 from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
 from factory.readers.messages import TURNS, is_text, turn
+from factory.readers.names import REPLY_ENDINGS, REPLY_STEMS
 from factory.readers.normal import TIE, UNREADABLE
 from factory.readers.records import column
 from factory.readers.verdicts import better, role_of, scores_of, verdicts_in
 
-_STEMS = (
-    "response",
-    "output",
-    "answer",
-    "completion",
-    "conversation",
-    "reply",
-    "human_ref",
-    "orig_response",
-    "summary",
-)
-_ENDINGS = (("1", "2"), ("0", "1"), ("a", "b"), ("A", "B"))
 _BETTER, _SAID, _TALKS = "__better", "__said", ("__talk_one", "__talk_two")
 _LISTED, _SAMPLE = r'^\s*\[\s*("|null)', 100
 _ROLES = ("user", "assistant")
 
 
 def _replies(columns: Columns) -> tuple[str, str] | None:
-    named = columns.first("first"), columns.first("second")
-    if named[0] and named[1]:
-        return named[0], named[1]
-    for stem in _STEMS:
-        for one, two in _ENDINGS:
+    told, by_label = columns.named, "label" in columns.named
+    for first, second in (("first", "second"), *([("chosen", "rejected")] if by_label else ())):
+        if first in told and second in told:
+            return told[first], told[second]
+    for stem in REPLY_STEMS:
+        for one, two in REPLY_ENDINGS:
             for between in ("_", ""):
                 pair = f"{stem}{between}{one}", f"{stem}{between}{two}"
                 if f"{stem}{between}0" in columns and one == "1":
                     continue
                 if all(name in columns and kind_of(columns[name]) for name in pair):
                     return pair
-    return None
+    chosen, rejected = columns.first("chosen"), columns.first("rejected")
+    return (chosen, rejected) if by_label and chosen and rejected else None
 
 
 def _fits(columns: Columns) -> bool:
     pair = _replies(columns)
-    if pair is None or kind_of(columns[pair[0]]) != kind_of(columns[pair[1]]) or not verdicts_in(columns, pair):
+    if (
+        pair is None
+        or kind_of(columns[pair[0]]) is None
+        or kind_of(columns[pair[0]]) != kind_of(columns[pair[1]])
+        or not verdicts_in(columns, pair)
+    ):
         return False
     return kind_of(columns[pair[0]]) == "messages" or asked(columns) is not None
 
@@ -106,10 +102,11 @@ def _in_turn(questions: Any, answers: Any) -> list[dict[str, str | None]] | None
 def _side(columns: Columns, name: str) -> pl.Expr:
     """A reply; of a conversation, what goes up to the turn that was judged."""
     turns = reply(columns, name)
-    if kind_of(columns[name]) != "messages" or not columns.get("turn", pl.Null()).is_integer():
+    turn_type = columns.get("turn", pl.Null())
+    if kind_of(columns[name]) != "messages" or not (turn_type.is_integer() or is_text(turn_type)):
         return turns
     led = turns.list.first().struct.field("role").eq_missing("system").cast(pl.Int64)
-    return turns.list.head(led + 2 * pl.col("turn").cast(pl.Int64).fill_null(1 << 20))
+    return turns.list.head(led + 2 * pl.col("turn").cast(pl.Int64, strict=False).fill_null(1 << 20))
 
 
 def _parts(columns: Columns) -> Parts:

@@ -13,9 +13,9 @@ from factory.readers.asked import asked, kind_of, reply, talks
 from factory.readers.candidates import SCORES, Candidate, CandidatePair, pairs_of, table
 from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
 from factory.readers.messages import joined, said, turns_of
+from factory.readers.names import LONE_REPLIES
 from factory.readers.normal import ALONE, TIE, UNREADABLE
 
-_REPLIES = ("completion", "response", "output", "answer", "reply", "generation")
 _KINDS = ("text", "message", "messages")
 _MARKS = ("label", "kto_tag", "is_good", "good", "desirable")
 _MADE, _TURNS = "__made", "__turns"
@@ -29,7 +29,7 @@ class _Placed(NamedTuple):
 
 
 def _reply(columns: Columns) -> str | None:
-    names = [*columns.having("completion"), *_REPLIES]
+    names = [*columns.having("completion"), *LONE_REPLIES]
     return next((name for name in names if name in columns and kind_of(columns[name]) in _KINDS), None)
 
 

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from factory.errors import InputError
-from factory.readers import read_pairs, read_prompts
+from factory.readers import How, read_pairs, read_prompts
 from factory.readers.layouts import LAYOUTS
 from factory.readers.messages import ROLES
 from tests.pairs import assistant, user
@@ -242,6 +242,68 @@ def test_a_score_that_is_no_number_sets_its_row_aside(tmp_path):
     kept, rejected = read(tmp_path, *rows)
     assert [row["chosen"] for row in kept] == ["Tin."]
     assert [row["reason"] for row in rejected] == ["unreadable"]
+
+
+@pytest.mark.parametrize("label", [[2, 1], ["b", "a"], ["Wood", "Tin"], ["2", "1"]])
+@pytest.mark.parametrize("names", [("Tin", "Wood"), ("chosen", "rejected")])
+def test_a_label_that_the_user_names_says_which_of_the_two_named_columns_is_better(label, names):
+    if "Tin" in label and names[0] != "Tin":
+        label = ["rejected", "chosen"]
+    frame = pl.DataFrame(
+        {"query": ["Hi", "Yo"], names[0]: ["Tin.", "Tin!"], names[1]: ["Wood.", "Wood!"], "lab": label}
+    )
+    named = {"prompt": "query", "chosen": names[0], "rejected": names[1], "label": "lab"}
+    found = read_pairs(frame, how=How(columns=named))
+    assert found.kept.collect()["chosen"].to_list() == ["Wood.", "Tin!"]
+
+
+def test_text_before_a_transcript_is_the_systems_where_both_replies_have_it(tmp_path):
+    talk = "\n\nHuman: Hi\n\nAssistant: "
+    both = {"chosen": f"Be brief.{talk}Tin.", "rejected": f"Be brief.{talk}Wood."}
+    kept, _ = read(tmp_path, both)
+    assert [(row["prompt"], row["chosen"]) for row in kept] == [([SYSTEM, HI], "Tin.")]
+    kept, _ = read(tmp_path, {"prompt": f"Be brief.{talk}", **REPLIES})
+    assert [row["prompt"] for row in kept] == [[SYSTEM, HI]]
+    kept, _ = read(tmp_path, {"prompt": f"What does this say?{talk}Yo.", **REPLIES})
+    assert [row["prompt"] for row in kept] == [[user(f"What does this say?{talk}Yo.")]]
+
+
+SAID = {"a": [HI, assistant("Tin.")], "b": [HI, assistant("Wood.")]}
+NESTED = {
+    "question": {"question": {"dataset": "x", "full_text": "Hi"}, "answer_0": "Tin.", "answer_1": "Wood.", "label": 0},
+    "request": {
+        "input": {"messages": [HI]},
+        "preferred_output": [SAID["a"][1]],
+        "non_preferred_output": [SAID["b"][1]],
+    },
+    "lists of replies": {"prompt": "Hi", "chosen": ["Tin."], "rejected": ["Wood."]},
+    "conversations": {"conversation_a": SAID["a"], "conversation_b": SAID["b"], "winner": "model_a", "turn": 1},
+    "later turns": {
+        **{f"conversation_{one}": [*turns, user("Why?"), assistant("So.")] for one, turns in SAID.items()},
+        "winner": "model_a",
+        "turn": 1,
+    },
+    "replies of messages": {"prompt": "Hi", "response_1": SAID["a"][1:], "response_2": SAID["b"][1:], "label": 1},
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+@pytest.mark.parametrize("form", ["jsonl", "json text", "csv"])
+def test_what_is_nested_is_read_alike_when_it_is_written_out(name, form, tmp_path):
+    row = NESTED[name]
+    flat = {key: json.dumps(value) if isinstance(value, dict | list) else value for key, value in row.items()}
+    if form == "csv":
+        pl.DataFrame([flat]).write_csv(tmp_path / "x.csv")
+        kept = read_pairs(tmp_path / "x.csv").kept.collect().to_dicts()
+    else:
+        kept, _ = read(tmp_path, row if form == "jsonl" else flat)
+    assert [(one["prompt"], one["chosen"], one["rejected"]) for one in kept] == [([HI], "Tin.", "Wood.")]
+
+
+@pytest.mark.parametrize("replies", ['["a", "b"]', '{"full_text": "a"}', '["a"] and more'])
+def test_a_reply_that_is_json_itself_stays_as_it_is(replies, tmp_path):
+    kept, _ = read(tmp_path, {"prompt": "As JSON", "chosen": replies, "rejected": '["c", "d"]'})
+    assert [row["chosen"] for row in kept] == [replies]
 
 
 def test_a_conversation_is_judged_up_to_its_turn(tmp_path):
