@@ -8,6 +8,11 @@ def one_line(text: str) -> str:
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
+def number(value: float) -> str:
+    """A number as people write it: four digits, and every one before the point, without an exponent."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.4g}"
+
+
 class FactoryError(Exception):
     """Anything the user can be told in one sentence; `exit_code` is what the command line ends with."""
 

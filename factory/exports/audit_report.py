@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from factory.errors import number
 from factory.exports.document import About, JudgedExample, as_html, examples_markdown
 from factory.exports.markdown import escaped
 from factory.stages.audit_model import AuditReport, LengthRow, Stratum
@@ -124,7 +125,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) > 1 else f"{value:.4f}"
+        return number(value) if abs(value) > 1 else f"{value:.4f}"
     if isinstance(value, int):
         return f"{value:,}"
     return escaped(str(value))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import polars as pl
 from markupsafe import Markup
 
+from factory.errors import number
 from factory.exports.charts import Line, lines, steps
 from factory.exports.facts import Lengths, Share, bin_width, histogram, narrow
 from factory.exports.facts import lengths as measure
@@ -86,7 +87,7 @@ def figures(run: RunFacts) -> list[Figure]:
         found.append(Figure("Probability per token", f"{last.likelihood['chosen_plain']:.2f}", note))
     cost, per_pair = run.bill.total.cost, run.bill.per_pair
     if cost is not None:
-        each = f"{per_pair:,.4g} for each kept pair, " if per_pair is not None else ""
+        each = f"{number(per_pair)} for each kept pair, " if per_pair is not None else ""
         found.append(Figure("Spent", f"{cost:,.2f}", f"{each}in the currency of the prices"))
     return found
 

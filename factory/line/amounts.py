@@ -16,7 +16,7 @@ from factory.store.journal import with_room
 
 CHARS_PER_TOKEN = 4
 """A rule of thumb for English: a plan opens no tokenizer."""
-LENGTHS = {"features": 12, "principles": 150, "replies": 300, "weaker replies": 300}
+LENGTHS = {"check": 2, "features": 12, "principles": 150, "replies": 300, "weaker replies": 300}
 """Tokens of an answer, where none was measured."""
 VERDICT = 2
 """The same of a judge."""

@@ -10,7 +10,7 @@ from factory.config.engines import OpenaiEngine
 from factory.config.load import settled
 from factory.engines.api.accounts import FILE as SPENDING
 from factory.engines.base import Completion, Request
-from factory.errors import EngineError
+from factory.errors import EngineError, number
 from factory.exports.hub import check_token
 from factory.identity import digest
 from factory.line.asked_models import RemoteModel, remote_models
@@ -63,9 +63,7 @@ def check(
 
 def check_once(config: Config, room: EnginePool, folder: RunFolder) -> None:
     """`check` at the start of a run, said where something is amiss; not again for what was found well."""
-    asked = digest([[model.block.fingerprint, model.asked.ref.name] for model in _models(config)])
-    mark = folder.root / FILE
-    if not _models(config) or (mark.is_file() and mark.read_text(encoding="utf-8") == asked):
+    if not due(config, folder.root):
         return
     for name in (SPENDING, FILE):
         folder.record.require_free([name], name)
@@ -73,7 +71,18 @@ def check_once(config: Config, room: EnginePool, folder: RunFolder) -> None:
     for found in [*checked(config, room), _disk(folder.root), *_hub(config)]:
         if not found.well:
             folder.progress.say(f"check: {found.what}: {found.said}")
-    write_text(mark, asked)
+    write_text(folder.root / FILE, _mark(config))
+
+
+def due(config: Config, root: Path) -> list[RemoteModel]:
+    """The models that a run in the folder `root` asks before all else: none, where the same ones answered before."""
+    mark = root / FILE
+    return [] if mark.is_file() and mark.read_text(encoding="utf-8") == _mark(config) else _models(config)
+
+
+def _mark(config: Config) -> str:
+    """What is written down once the models of a run have answered."""
+    return digest([[model.block.fingerprint, model.asked.ref.name] for model in _models(config)])
 
 
 def checked(config: Config, room: EnginePool) -> Iterator[CheckResult]:
@@ -98,13 +107,17 @@ def _models(config: Config) -> list[RemoteModel]:
 def _ask(model: RemoteModel, room: EnginePool) -> Completion:
     """The answer to a tiny question, asked live, not from a cache, and with little patience."""
     block = model.block.model_copy(update={"batch": False, "cache_dir": None, "max_retries": 1})
-    request = _TINY
-    if model.asked.judge is not None:
-        (request,) = requests(model.asked.judge, [Question("check", "chosen_first")], {"check": _PAIR}, seed=0)
-    (answer,) = room.hold(block, model.asked.ref, model.asked.account).generate([request])
+    (answer,) = room.hold(block, model.asked.ref, model.asked.account).generate([question(model)])
     if answer.error:
         raise EngineError(f"{model.asked.key}: {model.name} does not answer ({answer.error})")
     return answer  # type: ignore[no-any-return]
+
+
+def question(model: RemoteModel) -> Request:
+    """What the check asks a model: a judge, about a pair."""
+    if model.asked.judge is None:
+        return _TINY
+    return requests(model.asked.judge, [Question("check", "chosen_first")], {"check": _PAIR}, seed=0)[0]
 
 
 def _disk(root: Path) -> CheckResult:
@@ -126,4 +139,6 @@ def _hub(config: Config) -> Iterator[CheckResult]:
 def _price(what: str, block: OpenaiEngine) -> CheckResult:
     if block.prices is None:
         return CheckResult(what, "its price is not known: money is not counted; give prices", well=False)
-    return CheckResult(what, f"{block.prices.prompt:g} a million prompt tokens, {block.prices.completion:g} completion")
+    return CheckResult(
+        what, f"{number(block.prices.prompt)} a million prompt tokens, {number(block.prices.completion)} completion"
+    )

@@ -17,9 +17,10 @@ from factory.engines.api.prices import priced
 from factory.engines.base import Completion, Generator, Request, Score, Scorer, ScoreRequest
 from factory.identity import Messages
 from factory.line.amounts import CHARS_PER_TOKEN, LENGTHS, Scale, StageAmounts, StagePlan, spread, summed
+from factory.line.checking import due, question
 from factory.line.panel import EnginePool, judge_block, judge_model, scorer_block, setting_of
 from factory.line.preflight import last_stage, preflight
-from factory.line.rates import Rates
+from factory.line.rates import Rates, Time
 from factory.line.steps import Steps
 from factory.models.ref import ModelRef
 from factory.pair_makers import comparisons
@@ -48,6 +49,8 @@ class Plan(NamedTuple):
     """Prompts that wait for further rounds under a target; how many are taken shows in the run alone."""
     measured: bool = False
     """Whether lengths and votes are those of an earlier run in the folder, or of its preview."""
+    max_cost: float | None = None
+    """`run.max_cost`."""
 
     @property
     def basis(self) -> str:
@@ -109,8 +112,22 @@ def plan(
             the_line(Steps(counted, store, room))
         if judged and config.audit.judge:
             room.audit(config.audit.judge, Path(folder) / "filtered" / "kept.parquet")
-        stages = _stages(config, room, size, rates)
-    return Plan(first, stages, size.further, any(stage.measured for stage in stages))
+        stages = [*_checks(config, root, rates), *_stages(config, room, size, rates)]
+    return Plan(first, stages, size.further, any(stage.measured for stage in stages), config.run.max_cost)
+
+
+def _checks(config: Config, root: Path, rates: Rates) -> list[StagePlan]:
+    """What the check asks before all else, in one row; none where it asks nothing."""
+    plans = []
+    for model in due(config, root):
+        asked = StageAmounts("check", model.block, model.block.prices, "")
+        asked.ask([question(model)])
+        plans.append(asked.plan(Scale(1, 1, 1, 1), rates, config.sampling))
+    if not plans:
+        return []
+    made = summed(plans)
+    time = Time(made.time.seconds, plans[0].time.basis) if made.time.seconds is not None else Time(0.0, "not counted")
+    return [made._replace(name="check", time=time)]
 
 
 def _stages(config: Config, room: "_CountingRoom", size: _Size, rates: Rates) -> list[StagePlan]:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from factory.errors import one_line
+from factory.errors import number, one_line
 from factory.terminal import describe_seconds
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:,.4g}"
+        return number(value)
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -139,7 +139,7 @@ def bill(found: "Bill") -> str:
         for row in (*found.rows, found.total)
     ]
     shown = table(["for", "answers", "prompt tokens", "completion tokens", "time", "cost"], rows)
-    each = f"{found.per_pair:,.4g} for each of {found.kept:,} kept pairs" if found.per_pair is not None else ""
+    each = f"{number(found.per_pair)} for each of {found.kept:,} kept pairs" if found.per_pair is not None else ""
     return "\n\n".join(filter(None, [shown, each])) if found.rows else ""
 
 
@@ -181,11 +181,17 @@ def plan(found: "Plan") -> str:
     known = f"probably {low.requests:,} to {high.requests:,} requests, {low.tokens:,} to {high.tokens:,} tokens"
     bound = f"at most {most.requests:,} requests, {most.tokens:,} tokens"
     if most.cost is not None:
-        known += f", cost {low.cost or 0:,.4g} to {high.cost or 0:,.4g}"
-        bound += f", cost {most.cost:,.4g}"
+        known += f", cost {number(low.cost or 0)} to {number(high.cost or 0)}"
+        bound += f", cost {number(most.cost)}"
     rounds = ", all further rounds" if found.further else ""
     every = f"the longest answers, every pair in both orders, all retries{rounds}, a token per byte of a prompt"
-    return "\n\n".join([title, table(columns, rows), f"{known}:\n  {found.basis}\n{bound}:\n  {every}"])
+    parts = [title, table(columns, rows), f"{known}:\n  {found.basis}\n{bound}:\n  {every}"]
+    if found.max_cost is not None and most.cost is not None and found.max_cost < most.cost:
+        over = "that" if found.max_cost >= (found.total.cost or 0) else "what is expected"
+        parts.append(
+            f"run.max_cost, {number(found.max_cost)}, lies below {over}: a run that reaches it ends there unfinished"
+        )
+    return "\n\n".join(parts)
 
 
 def _time(time: "Time") -> str:

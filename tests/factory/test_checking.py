@@ -32,7 +32,7 @@ def test_each_model_is_asked_once_and_all_is_said(tmp_path: Path) -> None:
     assert [one.what for one in found][::2] == ["policy: writer", "judges.0: J", "audit.judge: A", found[-1].what]
     text = show.check(found)
     assert "answers with a verdict" in text
-    assert "1e+06 a million prompt tokens" in text
+    assert "1,000,000 a million prompt tokens" in text
     assert "GiB are free" in text
 
 
@@ -63,8 +63,13 @@ def test_a_weaker_model_is_asked_and_priced_and_pays_by_itself(tmp_path: Path) -
 def test_a_run_checks_itself_once_and_pays_for_it(tmp_path: Path) -> None:
     with Loopback(speak) as server:
         settings = config(tmp_path, server)
+        planned = factory.plan(settings)
         factory.run(settings, until="prompts")
         assert len(server.asked) == 3
+        row, asked = planned.stages[0], [seen.body for seen in server.asked]
+        assert (row.name, row.requests, row.most.requests) == ("check", 3, 3)
+        assert 0 < bill(asked) <= (row.most.cost or 0.0)
+        assert "check" not in [stage.name for stage in factory.plan(settings).stages], "what was asked is not due"
         factory.run(settings, until="prompts")
         assert len(server.asked) == 3, "what was found well is not asked again"
         factory.run(config(tmp_path, server, engine={"extra_body": {"top_k": 3}}), until="prompts")
@@ -120,8 +125,8 @@ def test_a_stage_that_is_none_is_refused_in_a_plan_too(tmp_path: Path) -> None:
         settings = config(tmp_path, server)
         with pytest.raises(ConfigError, match="no stage 'trples'"):
             factory.plan(settings, until="trples")
-        assert [stage.name for stage in factory.plan(settings, until="features").stages] == ["features 1"]
-        assert [stage.name for stage in factory.plan(settings, until="audit").stages][2:] == ["judge J", "audit A"]
+        assert [stage.name for stage in factory.plan(settings, until="features").stages] == ["check", "features 1"]
+        assert [stage.name for stage in factory.plan(settings, until="audit").stages][3:] == ["judge J", "audit A"]
 
 
 def test_the_hubs_token_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,14 @@ def test_exit_codes(kind):
     assert kind.__doc__
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (0.01234567, "0.01235"), (12.0, "12"), (23470.4, "23,470"), (999.96, "1,000"), (1e9, "1,000,000,000")],
+)
+def test_numbers_are_written_out(value, text):
+    assert errors.number(value) == text
+
+
 def test_there_are_all():
     assert {kind.__name__ for kind in ALL} >= set(CODES)
 

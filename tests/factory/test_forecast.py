@@ -103,7 +103,7 @@ def test_measured_time_is_requests_over_the_rate_of_all_stages_of_that_kind(tmp_
 )
 def test_ceilings_say_the_time_where_nothing_was_measured(tmp_path: Path, ceilings: dict, minutes: Any) -> None:
     planned = factory.plan(config(tmp_path, **api(**ceilings)))
-    assert len(planned.stages) == 4
+    assert len(planned.stages) == 5
     for stage in planned.stages:
         assert stage.time.basis == CEILING
         assert stage.time.seconds == pytest.approx(60 * minutes(stage))
@@ -115,6 +115,18 @@ def test_money_is_there_where_prices_are(tmp_path: Path) -> None:
     priced = factory.plan(config(tmp_path, **api(prices={"prompt": 2.0, "completion": 10.0})))
     for stage in priced.stages:
         assert stage.cost == pytest.approx((2.0 * stage.prompt_tokens + 10.0 * stage.completion_tokens) / 1e6)
+
+
+def test_money_is_written_out_and_a_bound_below_it_is_said(tmp_path: Path) -> None:
+    dear = api(prices={"prompt": 2e5, "completion": 1e6})
+    for bound, said in ((None, ""), (1.5, "lies below what is expected: a run"), (1e9, "")):
+        text = shown(factory.plan(config(tmp_path, **dear, run={"iterations": 1, "max_cost": bound})))
+        assert "e+0" not in text
+        assert ("run.max_cost" in text) == bool(said)
+        assert said in text
+    planned = factory.plan(config(tmp_path, **dear, run={"iterations": 1}))
+    between = (planned.total.cost or 0.0) + 1
+    assert "lies below that: a run" in shown(planned._replace(max_cost=between))
 
 
 def test_under_a_target_the_iterations_are_counted_and_the_rest_is_named(tmp_path: Path) -> None:

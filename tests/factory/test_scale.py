@@ -57,7 +57,7 @@ LETTERS = {row[0]: float(row[2]) for row in cells(3) if len(row[0]) == 1}
 def test_every_example_can_be_run(path: Path) -> None:
     preflight(factory.load_config(path))
     planned = factory.plan(factory.load_config(path))
-    assert [stage.name for stage in planned.stages][:2] == ["features 1", "replies 1"]
+    assert [stage.name for stage in planned.stages if stage.name != "check"][:2] == ["features 1", "replies 1"]
 
 
 def test_there_are_three_examples() -> None:

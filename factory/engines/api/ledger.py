@@ -7,6 +7,7 @@ from factory.config.engines import OpenaiEngine
 from factory.engines.api.accounts import Account
 from factory.engines.api.wire import cost, estimate_tokens
 from factory.engines.base import Request
+from factory.errors import number
 
 
 class Size(NamedTuple):
@@ -94,8 +95,8 @@ class EngineLedger:
 
 def out_of_money(account: Account, money: float, what: str) -> str:
     """The sentence that ends a stage: `what` is a request, or a batch of them, that may cost `money`."""
-    under_way = f" and {account.in_flight:.4g} is under way" if account.in_flight else ""
+    under_way = f" and {number(account.in_flight)} is under way" if account.in_flight else ""
     return (
-        f"{account.key} is reached: {account.spent:.4g} of {account.most or 0:.4g} is spent{under_way}, and {what} may "
-        f"cost {money:.4g}; what has arrived is kept, raise {account.key} to go on"
+        f"{account.key} is reached: {number(account.spent)} of {number(account.most or 0)} is spent{under_way}, "
+        f"and {what} may cost {number(money)}; what has arrived is kept, raise {account.key} to go on"
     )
