@@ -30,7 +30,7 @@ TEXTS = ("response", "text", "answer", "completion", "output", "content", "reply
 SCORES = ("overall_score", "score", "rating", "reward", "pm_score", "fine-grained_score", "helpfulness", "upvotes")
 RANKS = ("rank", "ranking")
 GOOD = ("chosen", "selected", "is_chosen", "preferred", "label", "good", "correct")
-BESIDE = ("scores", "ratings", "rating", "all_rm_scores", "rewards", "ranks", "rank")
+BESIDE = ("scores", "ratings", "rating", "all_rm_scores", "rewards", "ranks", "rank", "ranking", "losses")
 """Columns that hold a number per reply, in the order of the replies."""
 PICKS = ("choice", "winner", "best", "label", "preference", "chosen_index")
 """Columns that name one reply of the list by its place."""

@@ -1,5 +1,6 @@
 """Which layout reads which rows of a frame."""
 
+import re
 from typing import NamedTuple
 
 import polars as pl
@@ -7,9 +8,10 @@ import polars as pl
 from factory.readers.how import RENAMED, How
 from factory.readers.layouts import layouts
 from factory.readers.layouts.base import Layout
-from factory.readers.names import Columns
+from factory.readers.names import NAMES, REPLIES, Columns
 from factory.readers.opened import Opened, columns_of
 from factory.readers.unfold import Unfolded, unfolded
+from factory.readers.verdicts import VERDICTS
 
 
 class Claim(NamedTuple):
@@ -27,9 +29,17 @@ def claimed(frame: pl.LazyFrame, how: How) -> list[Claim]:
     """The layouts that read the rows of a frame, and the rows that are left."""
     there = frame.collect_schema()
     new = {name: role for role, name in how.columns.items() if role in RENAMED and name in there and role not in there}
-    frame = frame.rename(new)
+    frame = frame.rename({**_lowered(there, how), **new})
     columns = Columns(frame.collect_schema(), how.columns)
     return [claim for part in unfolded(frame, columns) for claim in _of_kind(part, how)]
+
+
+def _lowered(there: pl.Schema, how: How) -> dict[str, str]:
+    """Columns called as one that means something but for its case, such as Prompt, and what they are called then."""
+    meant = {*VERDICTS, *REPLIES, *(name for names in NAMES.values() for name in names)}
+    lower = {name: name.lower() for name in there if name not in meant and name not in how.columns.values()}
+    several = list(lower.values())
+    return {name: new for name, new in lower.items() if new in meant and new not in there and several.count(new) == 1}
 
 
 def _of_kind(part: Unfolded, how: How) -> list[Claim]:
@@ -60,9 +70,15 @@ def no_layout(opened: Opened, how: How) -> str:
     if how.layout is not None:
         asked = layouts()[how.layout]
         return f"{opened.where}: is not in the layout {asked.name} ({asked.about}); it has {columns_of(opened)}"
-    known = "; ".join(f"{layout.name} ({layout.about})" for layout in layouts().values())
+    near = "; ".join(f"{layout.name} ({layout.about})" for layout in _nearest(opened))
     way = "name the columns, as in --columns prompt=…,chosen=…,rejected=…"
     return (
         f"{opened.where}: no pairs can be read from its columns, {columns_of(opened)}; {way}; "
-        f"the layouts known are {known}"
+        f"the nearest layouts are {near}; docs/formats.md has them all"
     )
+
+
+def _nearest(opened: Opened, most: int = 2) -> list[Layout]:
+    """The layouts that name most of an input's columns."""
+    there = {name.lower() for frame in opened.frames for name in frame.collect_schema()}
+    return sorted(layouts().values(), key=lambda one: -len(there & {*re.findall(r"\w+", one.about.lower())}))[:most]

@@ -34,7 +34,7 @@ from factory.readers.stacking import json_of
 
 _MADE = "__made"
 _FIRST = "their order"
-RANKED = ("rank", "ranking", "ranks")
+RANKED = ("rank", "ranking", "ranks", "losses")
 GRADED = frozenset((*SCORES, *BESIDE)) - {*RANKED}
 _SAMPLE = 20
 
@@ -79,6 +79,12 @@ def _rows(columns: Columns) -> pl.Expr | None:
 def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
     names = _names(columns)
     assert names is not None
+    lists_alone = len(names.replies) == 1 and columns[names.replies[0]] == pl.List(pl.String)
+    if lists_alone and names.replies != ("output",) and not (names.beside or names.pick):
+        raise UnclearError(
+            f"{names.replies[0]} is a list of replies, and no column says which is better; "
+            f"call the one that does {', '.join((*BESIDE, *PICKS))}"
+        )
     of = _judge(frame, columns, names, how.pairs)
     needed = [name for name in (*names.replies, names.beside, names.pick) if name]
     texts = pl.struct(json_of(name, columns[name]).alias(name) for name in needed)

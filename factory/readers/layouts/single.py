@@ -12,12 +12,17 @@ import polars as pl
 from factory.readers.asked import asked, kind_of, reply, talks
 from factory.readers.candidates import SCORES, Candidate, CandidatePair, pairs_of, table
 from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
-from factory.readers.messages import joined, said, turns_of
+from factory.readers.messages import blank, is_text, joined, said, turns_of
 from factory.readers.names import LONE_REPLIES
 from factory.readers.normal import ALONE, TIE, UNREADABLE
+from factory.readers.opened import UnclearError
 
 _KINDS = ("text", "message", "messages")
 _MARKS = ("label", "kto_tag", "is_good", "good", "desirable")
+_WORDS = {
+    **dict.fromkeys(("true", "yes", "good", "desirable"), 1.0),
+    **dict.fromkeys(("false", "no", "bad", "undesirable"), 0.0),
+}
 _MADE, _TURNS = "__made", "__turns"
 
 
@@ -35,9 +40,33 @@ def _reply(columns: Columns) -> str | None:
 
 def _mark(columns: Columns) -> str | None:
     named = columns.named.get("label")
-    marks = [name for name in ([named] if named else _MARKS) if columns.get(name) == pl.Boolean]
-    scores = [name for name in SCORES if name in columns and columns[name].is_numeric()]
-    return next(iter([*marks, *scores]), None)
+    marks = [name for name in ([named] if named else _MARKS) if name in columns and _flat(columns[name])]
+    scores = [name for name in SCORES if name in columns and _flat(columns[name])]
+    sure = [name for name in marks if columns[name] == pl.Boolean]
+    return next(iter([*sure, *([named] if named in marks else []), *scores, *marks]), None)
+
+
+def _flat(dtype: pl.DataType) -> bool:
+    """Whether it can be a mark or a score; a CSV file has its numbers as texts."""
+    return dtype == pl.Boolean or dtype.is_numeric() or is_text(dtype)
+
+
+def _values(frame: pl.LazyFrame, name: str) -> pl.Expr:
+    """A mark as 1 or 0, a score as the number it is; null where nothing stands. UnclearError for another word."""
+    number = pl.col(name).cast(pl.Float64, strict=False).fill_nan(None)
+    if name in SCORES:
+        if not frame.select(number.is_not_null().any()).collect(engine="streaming").item():
+            raise UnclearError(f"the column {name} holds no number; name the one with the scores, --columns label=…")
+        return number
+    text = pl.col(name).cast(pl.String).str.strip_chars().str.to_lowercase()
+    mark = pl.coalesce(number, text.replace_strict(_WORDS, default=None, return_dtype=pl.Float64))
+    odd = ~blank(text) & ~mark.is_in([0.0, 1.0]).fill_null(value=False)
+    seen = frame.filter(odd).select(pl.col(name).cast(pl.String)).head(1).collect(engine="streaming")
+    if seen.height:
+        raise UnclearError(
+            f"the column {name} holds {seen.item()!r}; write true for a good reply and false for a bad one"
+        )
+    return mark
 
 
 def _fits(columns: Columns) -> bool:
@@ -50,8 +79,8 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
     """One row per pair, that of its chosen reply, and one per reply that stays alone."""
     mark = _mark(columns)
     assert mark is not None
-    marked = columns[mark] == pl.Boolean
-    narrow = frame.select(_whole(columns).alias(_TURNS), pl.col(mark).cast(pl.Float64)).collect()
+    marked = mark not in SCORES
+    narrow = frame.select(_whole(columns).alias(_TURNS), _values(frame, mark).alias(mark)).collect()
     groups: dict[str, list[_Placed]] = {}
     made: list[tuple[int, CandidatePair]] = []
     for place, (turns, score) in enumerate(narrow.iter_rows()):

@@ -306,6 +306,42 @@ def test_a_reply_that_is_json_itself_stays_as_it_is(replies, tmp_path):
     assert [row["chosen"] for row in kept] == [replies]
 
 
+@pytest.mark.parametrize(
+    "marks", [("True", "False"), ("good", "bad"), (1.0, 0.0), (1, 0), ("1", "0"), ("yes", "no"), (True, False)]
+)
+def test_marks_of_single_replies_are_read_in_words_and_numbers(marks):
+    frame = pl.DataFrame({"prompt": ["Hi", "Hi"], "completion": ["Tin.", "Wood."], "label": list(marks)})
+    assert read_pairs(frame).kept.collect().select("chosen", "rejected").rows() == [("Tin.", "Wood.")]
+
+
+def test_an_unknown_mark_is_refused_by_name_and_scores_written_as_texts_are_numbers():
+    frame = pl.DataFrame({"prompt": ["Hi", "Hi"], "response": ["Tin.", "Wood."], "helpfulness": ["10", "9"]})
+    assert read_pairs(frame).kept.collect()["chosen"].to_list() == ["Tin."]
+    with pytest.raises(InputError, match="the column label holds 'meh'"):
+        read_pairs(frame.rename({"helpfulness": "label"}).with_columns(label=pl.lit("meh")))
+
+
+@pytest.mark.parametrize("name", ["ranking", "losses", "ranks"])
+def test_ranks_beside_replies_and_replies_that_nothing_ranks(name):
+    frame = pl.DataFrame({"prompt": ["Hi"], "responses": [["So.", "Tin.", "Wood."]], name: [[2, 1, 3]]})
+    assert read_pairs(frame).kept.collect().select("chosen", "rejected").rows() == [("Tin.", "Wood.")]
+    with pytest.raises(InputError, match="responses is a list of replies, and no column says which is better"):
+        read_pairs(frame.drop(name))
+
+
+def test_names_of_columns_are_matched_without_case():
+    frame = pl.DataFrame({"Prompt": ["Hi"], "Response_A": ["Wood."], "Response_B": ["Tin."], "WINNER": ["b"]})
+    assert read_pairs(frame).kept.collect()["chosen"].to_list() == ["Tin."]
+    frame = pl.DataFrame({"Prompt": ["Hi"], "Chosen": ["Tin."], "REJECTED": ["Wood."]})
+    assert read_pairs(frame).kept.collect()["chosen"].to_list() == ["Tin."]
+
+
+def test_a_file_that_fits_nothing_is_refused_in_a_sentence_that_can_be_read():
+    with pytest.raises(InputError, match=r"id.*--columns.*docs/formats\.md") as caught:
+        read_pairs(pl.DataFrame({"id": [1], "chosen": ["Tin."]}))
+    assert len(str(caught.value)) < 800
+
+
 def test_a_conversation_is_judged_up_to_its_turn(tmp_path):
     def talk(*replies):
         return [turn for n, reply in enumerate(replies) for turn in (user(f"Q{n}"), assistant(reply))]
