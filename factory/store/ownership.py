@@ -117,8 +117,7 @@ class Record:
         """
         for name in names:
             for found in _there(self.root, name):
-                entry = self.entries.get(found)
-                path = self.root / found
+                entry, path = self.entries.get(found), self.root / found
                 if entry is None or entry.by != by:
                     whose = "was not written by sso-factory" if entry is None else f"was written by {entry.by}"
                     raise ConfigError(f"{path} {whose} and would be overwritten; {_ELSEWHERE}")
@@ -259,11 +258,11 @@ def _ways_to(path: str | Path) -> set[Path]:
 
 @contextmanager
 def held(root: Path) -> Iterator[None]:
-    """Hold the lock of the folder `root`, made if need be.
+    """Hold the lock of the folder `root`, made if need be; it stays only where something of the factory's lies beside.
 
     StoreError when another process holds it or it cannot be written, ConfigError when its lock is another's file.
     """
-    path = root / _LOCK
+    path, new = root / _LOCK, not os.path.lexists(root / _LOCK)
     try:
         root.mkdir(parents=True, exist_ok=True)
         if path.is_symlink():
@@ -279,13 +278,18 @@ def held(root: Path) -> Iterator[None]:
             raise ConfigError(f"{path} was not written by sso-factory; {_ELSEWHERE}")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                raise BlockingIOError  # whoever held it took it away, and another one has made its own
         except OSError as error:
             raise StoreError(f"{root} is in use by {holder.strip()}; wait for it or stop it") from error
-        lock.seek(0)
-        lock.truncate()
+        lock.truncate(0)
         lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         lock.flush()
-        yield
+        try:
+            yield
+        finally:
+            if new and not (root / RECORD).exists():
+                path.unlink(missing_ok=True)
 
 
 def was_held(root: Path) -> bool:

@@ -108,6 +108,7 @@ def refused(command: Command, given: Path, out: Path, name: str) -> None:
     assert caught.value.exit_code == 2
     assert str(out / name) in str(caught.value)
     assert contents(out) == {name: FOREIGN.encode()}, "nothing is lost, and nothing was begun"
+    assert not (out / ".lock").exists(), "no trace stays in a folder that is somebody else's"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -77,7 +77,7 @@ def test_a_foreign_file_in_the_way_is_refused_before_any_work(name: str, hub: Hu
         with pytest.raises(ConfigError, match=f"someone/pairs/{name} was not written by sso-factory"):
             command()
     assert hub.repos["someone/pairs"] == {name: b"theirs"}
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {".lock"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == set()
 
 
 def test_a_file_that_was_changed_there_is_refused_and_a_readme_is_left_alone(hub: Hub, tmp_path: Path) -> None:
