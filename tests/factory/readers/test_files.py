@@ -136,14 +136,15 @@ def test_unreadable(name, tmp_path):
     assert "\n" not in text
 
 
-def test_a_file_that_fits_no_layout_is_told_them_all(tmp_path):
+def test_a_file_that_fits_no_layout_is_told_the_nearest_and_where_all_of_them_stand(tmp_path):
     file = tmp_path / "x.jsonl"
     file.write_text(json.dumps({"q": "a", "scores": [1], "meta": {}, "n": 1, "ok": True}))
     with pytest.raises(
         InputError, match=r"q \(text\), scores \(text\), meta \(text\), n \(number\), ok \(true or fal"
     ) as e:
         read_pairs(file)
-    assert "sharegpt (conversations" in str(e.value)
+    assert "the nearest layouts are candidates (prompt, and completions" in str(e.value)
+    assert "docs/formats.md has them all" in str(e.value)
     with pytest.raises(InputError, match="no column holds prompts; it has q"):
         read_prompts(file)
 
