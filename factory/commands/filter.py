@@ -105,11 +105,13 @@ def filter_into(
     seed: int,
     recorded: pl.DataFrame | None = None,
     reading: Reading | None = None,
+    must_decide: bool = False,
 ) -> dict[str, Any]:
     """Run the funnel into the folder `out`; the panel is asked when a filter needs votes. Returns the stage's facts.
 
     Where there are votes, funnel.json also says what the judges are like and how good the kept pairs are by them;
-    with a `reading`, how the pairs were read.
+    with a `reading`, how the pairs were read. With `must_decide` a judge that gives no verdict at all is an error, as
+    nothing would be left for what follows; without, its pairs are rejected as invalid.
     """
     rule = next((step.rule for step in steps if isinstance(step, JudgeAgrees)), None)
     asked: list[pl.DataFrame] = []
@@ -118,7 +120,8 @@ def filter_into(
         votes = recorded
         if votes is None:
             votes = judge(live.collect(), panel, rule, seed)
-            require_verdicts(votes)
+            if must_decide:
+                require_verdicts(votes)
         asked.append(conform(votes, JUDGMENTS))
         return votes
 

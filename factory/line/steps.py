@@ -232,7 +232,7 @@ class Steps:
 
         def build(work: Workspace) -> dict[str, Any]:
             panel = open_panel(judges, self.config.engine, self.room, work.journal)
-            return filter_into(work.path, pairs, self._filters, panel, self._seed)
+            return filter_into(work.path, pairs, self._filters, panel, self._seed, must_decide=True)
 
         return self.folder.stage("filtered/filter", self.filtered_by(made), build, FILTERED)
 
