@@ -1,16 +1,14 @@
 """The numbers that the card and the report are made from, as small frozen models; whatever is not known is None."""
 
 from collections.abc import Iterable
-from math import sqrt
 from typing import Any
 
 import polars as pl
 from pydantic import Field
 
 from factory.schema import REPLIES
+from factory.statistics.shares import CONFIDENCE, normal_quantile, score_interval
 from factory.strict import Strict
-
-_Z = 1.959964
 
 
 class Share(Strict):
@@ -27,10 +25,7 @@ class Share(Strict):
     @property
     def interval(self) -> tuple[float, float]:
         """Lower and upper end of the Wilson interval."""
-        z2 = _Z * _Z
-        middle = (self.value + z2 / (2 * self.n)) / (1 + z2 / self.n)
-        half = _Z * sqrt(self.value * (1 - self.value) / self.n + z2 / (4 * self.n**2)) / (1 + z2 / self.n)
-        return max(0.0, middle - half), min(1.0, middle + half)
+        return score_interval(self.value, normal_quantile(CONFIDENCE) ** 2 / self.n)
 
 
 def share(hits: float, n: int) -> Share | None:
