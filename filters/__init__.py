@@ -25,6 +25,7 @@ FILTERS: dict[str, str] = {
     "leak": "filters.leak:Leak",
     "degenerate": "filters.degenerate:Degenerate",
     "logprob_order": "filters.logprob_order:LogprobOrder",
+    "logprob_mean": "filters.logprob_mean:LogprobMean",
     "margin": "filters.margin:Margin",
     "score_gap": "filters.score_gap:ScoreGap",
 }
@@ -45,23 +46,42 @@ PAPER: tuple[Mapping[str, Any], ...] = tuple(paper())
 """The paper preset where there are judges."""
 
 
+PRESETS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
+    "paper": PAPER,
+    "authors_logprobs": (
+        {"use": "logprob_order"},
+        {"use": "logprob_mean", "of": "on_policy"},
+        {"use": "logprob_mean", "of": "gap"},
+    ),
+}
+"""Filters by one name, which `use` takes as it does a filter's: the paper's funnel, and the filter in the code that its
+authors published (four inequalities, then the likelier half, then the wider gaps)."""
+
+
 def build(blocks: Sequence[Mapping[str, Any]] | None) -> tuple[Filter, ...]:
     """The filters that `blocks` ({use: name, option: value, …}) describe, in order; None is the paper preset.
 
     Raises ConfigError naming the block and, where a name is unknown, the names nearest to it.
     """
-    return tuple(
-        _one(block, f"filters[{position}]") for position, block in enumerate(PAPER if blocks is None else blocks)
-    )
+    placed = ((block, f"filters[{place}]") for place, block in enumerate(PAPER if blocks is None else blocks))
+    return tuple(one for block, where in placed for one in _of_block(block, where))
 
 
-def _one(block: Mapping[str, Any], where: str) -> Filter:
+def _of_block(block: Mapping[str, Any], where: str) -> tuple[Filter, ...]:
     if not isinstance(block, Mapping) or not isinstance(block.get("use"), str):
         raise ConfigError(f"{where}: a filter is written as {{use: name, …}} with a name of {', '.join(FILTERS)}")
     name = block["use"]
+    if name not in PRESETS:
+        return (_one(name, block, where),)
+    if len(block) > 1:
+        raise ConfigError(f"{where}: {name} stands for several filters and takes no options; list them one by one")
+    return tuple(_one(one["use"], one, where) for one in PRESETS[name])
+
+
+def _one(name: str, block: Mapping[str, Any], where: str) -> Filter:
     if name not in FILTERS:
-        near = get_close_matches(name, FILTERS, n=3, cutoff=0.5)
-        known = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(FILTERS)}"
+        near = get_close_matches(name, [*FILTERS, *PRESETS], n=3, cutoff=0.5)
+        known = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join([*FILTERS, *PRESETS])}"
         raise ConfigError(f"{where}: there is no filter {name!r}; {known}")
     kind: type[Filter] = resolve_name(FILTERS[name])
     options = {key: value for key, value in block.items() if key != "use"}

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from factory.config import Config
 from factory.config.load import load_config, override
 from factory.schema import SCORES
-from filters import FILTERS
+from filters import FILTERS, PRESETS
 from filters.votes import RULES
 
 ROOT = Path(__file__).parent.parent
@@ -91,7 +91,7 @@ def test_what_the_page_names_exists(named: str) -> None:
         assert is_key(key)
         assert takes(key, value)
     else:
-        assert is_key(named) or is_option(named) or named in {*FILTERS, *RULES, *SCORES.columns}
+        assert is_key(named) or is_option(named) or named in {*FILTERS, *PRESETS, *RULES, *SCORES.columns}
 
 
 def test_the_checks_bite() -> None:

@@ -14,7 +14,7 @@ from factory.errors import ConfigError, FactoryError
 from factory.exports import EXPORTERS
 from factory.exports.making import MAKINGS
 from factory.readers.layouts import LAYOUTS
-from filters import FILTERS
+from filters import FILTERS, PRESETS
 
 CONFIG_KEY, FILTER, OPTION, REASON = "configuration key", "filter", "filter option", "reason"
 COLUMN, FORMAT, LAYOUT, EXIT_CODE = "column", "export format", "pair layout", "exit code"
@@ -164,12 +164,19 @@ def _shown(value: Any) -> str:
 
 
 def _filters() -> Iterator[Entry]:
+    for name, blocks in PRESETS.items():
+        yield Entry(FILTER, name, "A preset: stands for " + ", ".join(map(_written, blocks)) + ".")
     for name, place in FILTERS.items():
         kind = resolve_name(place)
         yield Entry(FILTER, name, " ".join((kind.__doc__ or "").split()))
     for name, place in FILTERS.items():
         for option, field in resolve_name(place).model_fields.items():
             yield Entry(OPTION, f"{name}.{option}", _meaning(field, ()), _typed(field, ()))
+
+
+def _written(block: Mapping[str, Any]) -> str:
+    """A filter's block as YAML writes it on one line."""
+    return "{" + ", ".join(f"{key}: {value}" for key, value in block.items()) + "}"
 
 
 def _reasons() -> Iterator[Entry]:

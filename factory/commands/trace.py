@@ -1,6 +1,7 @@
 """`trace`: all that is known of one pair: its prompt, the policies behind it, its principles, votes and measures."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -141,13 +142,12 @@ def _measures(row: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[dic
         return
     one = conform(pl.DataFrame([row], infer_schema_length=None).select(n for n in row if n in SCORES.columns), SCORES)
     for block in config.get("filters") or filters.paper(judged=bool(config.get("judges"))):
-        try:
-            (step,) = filters.build([block])
-        except ConfigError:
-            continue
-        measured = {name: one.select(expr).item() for name, expr in step.measures().items()}
-        if measured:
-            yield {"filter": step.name, **{name: value for name, value in measured.items() if value is not None}}
+        with suppress(ConfigError):
+            for step in filters.build([block]):
+                measured = {name: one.select(expr).item() for name, expr in step.measures().items()}
+                if measured:
+                    known = {name: value for name, value in measured.items() if value is not None}
+                    yield {"filter": step.name, **known}
 
 
 def _rows(*paths: Path, **where: Any) -> list[dict[str, Any]]:

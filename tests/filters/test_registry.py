@@ -1,7 +1,7 @@
 import pytest
 
 from factory.errors import ConfigError
-from filters import FILTERS, PAPER, build, paper
+from filters import FILTERS, PAPER, PRESETS, build, paper
 from filters.length_gap import LengthGap
 
 
@@ -26,6 +26,8 @@ def test_options_reach_the_filter():
     [
         ({"use": "lenght_gap"}, "filters[0]: there is no filter 'lenght_gap'; did you mean length_gap"),
         ({"use": "zzz"}, "filters[0]: there is no filter 'zzz'; known are iteration, duplicate"),
+        ({"use": "author_logprobs"}, "filters[0]: there is no filter 'author_logprobs'; did you mean authors_logprobs"),
+        ({"use": "paper", "max_chars": 3}, "filters[0]: paper stands for several filters and takes no options"),
         ({"max_chars": 3}, "filters[0]: a filter is written as {use: name"),
         ({"use": 3}, "filters[0]: a filter is written as {use: name"),
         ("length_gap", "filters[0]: a filter is written as {use: name"),
@@ -61,6 +63,13 @@ def test_paper_preset():
     assert [block["use"] for block in paper(benchmarks=["x.txt"])][3] == "decontaminate"
     assert build(None)[0].keep == {"sso": {1, 2, 3}, "*": {1, 2}}
     assert build(None)[2].max_chars == 3000
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_stands_for_its_filters_among_others(name):
+    made = build([{"use": "truncated"}, {"use": name}, {"use": "length_gap"}])
+    assert [one.name for one in made] == ["truncated", *(block["use"] for block in PRESETS[name]), "length_gap"]
+    assert name not in FILTERS
 
 
 def test_needs_votes():
