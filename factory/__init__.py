@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # What editors and type checkers see; at run time each is loo
     from factory.commands.filter import filter_pairs
     from factory.commands.init import init as init
     from factory.commands.look import look as look
+    from factory.commands.report import compare as compare
     from factory.commands.report import report as report
     from factory.commands.review import review as review
     from factory.commands.reward import reward_score as reward_score
@@ -55,6 +56,7 @@ _PUBLIC = {
     "export": "factory.commands.export:export",
     "explain": "factory.commands.explain:explain",
     "report": "factory.commands.report:report",
+    "compare": "factory.commands.report:compare",
     "trace": "factory.commands.trace:trace",
     "train": "factory.commands.train:train",
     "review": "factory.commands.review:review",

@@ -11,6 +11,7 @@ import click
 import factory
 from factory.identity import DEFAULT_SEED
 from factory.terminal import for_stream, show
+from factory.terminal.comparison import compared
 from factory.terminal.options import Main, ReadsPairs, Shown
 
 
@@ -160,9 +161,13 @@ def export(pairs: tuple[str, ...], fmt: str, out: str | None, **options: Any) ->
 @main.command()
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="HTML file; RUN_DIR/report.html if left out.")
-def report(run_dir: Path, out: Path | None) -> Shown:
-    """Write the report of RUN_DIR as one HTML file."""
-    return factory.report(run_dir, out), str
+@click.option("--against", type=click.Path(path_type=Path), metavar="RUN_DIR2", help="Set this run beside it.")
+@click.option("--title", help="What heads the page; the name of the folder if left out.")
+def report(run_dir: Path, out: Path | None, against: Path | None, title: str | None) -> Shown:
+    """Write the report of RUN_DIR as one HTML file, alone or against a second run."""
+    if against is not None:
+        return factory.compare(run_dir, against, out, title=title), compared
+    return factory.report(run_dir, out, title=title), str
 
 
 @main.command(cls=ReadsPairs)

@@ -1,6 +1,7 @@
 """report.html: one run on one page that needs nothing else; data enters it escaped or as JSON, never as markup."""
 
 import json
+import textwrap
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -14,6 +15,7 @@ from markupsafe import Markup, escape
 
 from factory.exports import markdown as words
 from factory.exports.charts import bar, dot
+from factory.exports.comparison import Comparison
 from factory.exports.direction import level, runs_left
 from factory.exports.report_document import facts, verdict_examples
 from factory.exports.report_pairs import reader_pairs
@@ -34,6 +36,7 @@ from factory.exports.run_facts import run_facts
 from factory.exports.run_models import RunFacts
 
 _SECTIONS = {
+    "against": "Against",
     "funnel": "Kept",
     "agreement": "Agreement",
     "likelihood": "On-policy",
@@ -46,19 +49,26 @@ _SECTIONS = {
     "verdicts": "Verdicts",
     "configuration": "Configuration",
 }
+_LINE = 110
+"""Characters of a text that head it."""
 _VERDICTS = ("right", "unsure", "wrong", "invalid", "asked in one order", "not judged")
 
 _ONE_ORDER = {"partial": "asked in one order"}
 
 
-def report_html(root: Path) -> str:
-    """The report of the run folder `root`; sections for which it holds nothing are left out."""
+def report_html(root: Path, *, title: str | None = None, beside: Comparison | None = None) -> str:
+    """The report of the run folder `root`, beside another run where one is given.
+
+    Sections for which it holds nothing are left out.
+    """
     run = run_facts(root)
     pairs = reader_pairs(root, run.seed or 0)
     times = time_by_step(run)
     style, script = (_asset(f"report.{kind}") for kind in ("css", "js"))
     values: dict[str, Any] = {
         "run": run,
+        "title": title or (f"{run.name} against {beside.second.name}" if beside else run.name),
+        "beside": beside,
         "audit": run.audit if run.audit and run.audit.accuracy_without_unsure is not None else None,
         "audit_interval": audit_interval(run.audit),
         "summary": summary(run),
@@ -106,6 +116,7 @@ def _environment() -> Environment:
     )
     made.filters.update(bare=lambda text: Markup(escape(level(text))), exact=escape)
     made.filters.update(number=words.number, percent=words.percent, rate=words.rate, duration=duration, biases=biases)
+    made.filters.update(points=_points, line=_line)
     made.globals.update(bar=bar, dot=dot)
     return made
 
@@ -116,6 +127,16 @@ def _shown(value: Any) -> Any:
         return value
     text = level(value)
     return Markup("<bdi>{}</bdi>").format(text) if runs_left(text) else text
+
+
+def _points(value: float) -> str:
+    """A difference of shares."""
+    return f"{100 * value:+.1f} points"
+
+
+def _line(text: str) -> str:
+    """The beginning of a text, on one line."""
+    return textwrap.shorten(text, _LINE, placeholder=" …")
 
 
 def _asset(name: str) -> str:

@@ -8,6 +8,7 @@ from factory.exports.bill import Bill
 from factory.exports.facts import FunnelFacts, Histogram, Lengths, Model, Share, share
 from factory.exports.judge_facts import JudgeFacts
 from factory.exports.making import PRINCIPLES
+from factory.stages.estimated import Estimated
 from factory.stages.health import Health, warnings
 from factory.stages.quality import Quality
 from factory.strict import Strict
@@ -81,6 +82,8 @@ class AuditFacts(Strict):
     bootstrap_high: float | None = None
     health: Health | None = None
     """What the auditor's votes lean to."""
+    estimate: Estimated | None = None
+    """The share of right labels, where people labelled pairs."""
     agreement: list[AgreementRow] = Field(default_factory=list)
     by_iteration: dict[str, AuditedGroup] = Field(default_factory=dict)
     by_feature: dict[str, AuditedGroup] = Field(default_factory=dict)

@@ -39,6 +39,10 @@ KEYS = {
     "init": (["init", "{out}"], list),
     "status": (["status", "{run}"], {"stages", "bill"}),
     "report": (["report", "{run}", "--out", "{out}/r.html"], str),
+    "report --against": (
+        ["report", "{run}", "--against", "{run}", "--out", "{out}/r.html"],
+        {"report", "comparable", "notes", "first", "second", "funnel", "agreement", "pairs", "settings"},
+    ),
     "export": (["export", "{run}", "--format", "rm", "--out", "{out}"], list),
     "filter": (["filter", "{run}", "--out", "{out}"], {"input", "steps", "kept", "confounds"}),
     "trace": (["trace", "{run}", "{pair}"], {"pair_id", "outcome", "prompt", "replies", "votes", "measures"}),

@@ -1,0 +1,98 @@
+"""Two runs side by side as text."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from factory.errors import number, one_line
+from factory.terminal import describe_seconds
+from factory.terminal.show import table
+
+if TYPE_CHECKING:
+    from factory.exports.comparison import ComparedRun, Comparison
+    from factory.exports.opinions import Opinion
+
+_SOME = 3
+"""Pairs of one run alone that are told."""
+_CHARS = 90
+
+
+def compared(found: "Comparison") -> str:
+    """What must be borne in mind, the numbers of both, what differs in their settings, and the pairs of one alone."""
+    runs = (found.first, found.second)
+    names = [f"{place}: {one_line(run.name)}" for place, run in zip(("first", "second"), runs, strict=True)]
+    parts = ["\n".join(found.notes)] if found.notes else []
+    parts.append(table(["", *names, "second less first"], _numbers(found)))
+    if found.funnel:
+        steps = [[step.filter, *(_step(side) for side in (step.first, step.second))] for step in found.funnel]
+        parts.append(table(["kept by", *names], steps))
+    if found.settings:
+        keys = [[setting.key, str(setting.first), str(setting.second)] for setting in found.settings]
+        parts.append(table(["what differs", *names], keys))
+    parts += filter(None, [_pairs(found)])
+    return "\n\n".join([*parts, f"report  {found.report}"])
+
+
+def _numbers(found: "Comparison") -> Iterator[list[Any]]:
+    for label, values in (
+        ("pairs made", [run.made for run in (found.first, found.second)]),
+        ("pairs kept", [run.kept for run in (found.first, found.second)]),
+    ):
+        yield [label, *(_whole(value) for value in values), _apart(*values)]
+    for each in found.agreement:
+        label = (
+            f"{each.measure} with {each.judge}, {each.of}" if each.measure == "agreement" else f"accuracy, {each.of}"
+        )
+        apart = ""
+        if each.difference is not None and each.low is not None and each.high is not None:
+            apart = f"{100 * each.difference:+.1f} points ({100 * each.low:+.1f} to {100 * each.high:+.1f})"
+        yield [label, _opinion(each.first), _opinion(each.second), apart]
+    yield from _lengths(found.first, found.second)
+    yield ["tokens", *(f"{run.tokens:,}" for run in (found.first, found.second)), ""]
+    if not found.first.cost is found.second.cost is None:
+        yield ["cost", *("–" if run.cost is None else number(run.cost) for run in (found.first, found.second)), ""]
+    yield ["time of all stages", *(describe_seconds(run.seconds) for run in (found.first, found.second)), ""]
+
+
+def _lengths(first: "ComparedRun", second: "ComparedRun") -> Iterator[list[str]]:
+    sides = [run.lengths for run in (first, second)]
+    yield ["mean length, chosen", *("–" if one is None else f"{one.chosen:,.0f}" for one in sides), ""]
+    yield ["mean length, rejected", *("–" if one is None else f"{one.rejected:,.0f}" for one in sides), ""]
+    longer = [None if one is None or one.longer_chosen is None else one.longer_chosen.value for one in sides]
+    yield ["chosen is the longer reply", *("–" if one is None else f"{100 * one:.1f} %" for one in longer), ""]
+
+
+def _whole(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+def _apart(first: int | None, second: int | None) -> str:
+    return "" if first is None or second is None else f"{second - first:+,}"
+
+
+def _opinion(said: "Opinion | None") -> str:
+    return "–" if said is None else f"{100 * said.share:.1f} % ({100 * said.low:.1f} to {100 * said.high:.1f})"
+
+
+def _step(side: Any) -> str:
+    return "–" if side is None else f"{side.kept:,} (dropped {side.rejected:,})"
+
+
+def _pairs(found: "Comparison") -> str:
+    """How many pairs and prompts both kept, and some of the pairs of one alone."""
+    kept = found.pairs
+    if kept is None:
+        return ""
+    counts = (kept.both, len(kept.only_first), len(kept.only_second))
+    prompts = (kept.prompts_both, kept.prompts_only_first, kept.prompts_only_second)
+    lines = [
+        "{:,} pairs were kept by both, {:,} by the first alone, {:,} by the second alone".format(*counts),
+        "{:,} prompts have a kept pair in both, {:,} in the first alone, {:,} in the second alone".format(*prompts),
+    ]
+    for name, alone in (("first", kept.first), ("second", kept.second)):
+        lines += [f"  {name} alone  {pair.pair_id[:8]}  {pair.there}: {_short(pair.prompt)}" for pair in alone[:_SOME]]
+    return "\n".join(lines)
+
+
+def _short(text: str) -> str:
+    line = one_line(text)
+    return line if len(line) <= _CHARS else line[: _CHARS - 1] + "…"
