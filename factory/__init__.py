@@ -8,7 +8,9 @@ import pkgutil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # What editors and type checkers see; at run time each is looked up on first use, below.
+    from factory.commands.answers import answers as answers
     from factory.commands.audit import audit as audit
+    from factory.commands.check_data import check_data as check_data
     from factory.commands.estimate import estimate as estimate
     from factory.commands.explain import explain as explain
     from factory.commands.export import export as export
@@ -54,6 +56,8 @@ _PUBLIC = {
     "audit": "factory.commands.audit:audit",
     "estimate": "factory.commands.estimate:estimate",
     "export": "factory.commands.export:export",
+    "check_data": "factory.commands.check_data:check_data",
+    "answers": "factory.commands.answers:answers",
     "explain": "factory.commands.explain:explain",
     "report": "factory.commands.report:report",
     "compare": "factory.commands.report:compare",

@@ -141,7 +141,7 @@ def review(pairs: tuple[str, ...], out: Path, **options: Any) -> Shown:
     "--format",
     "fmt",
     required=True,
-    help="rm, dpo, sso, llamafactory, axolotl, pairs; alpaca_eval or mt_bench for answers of --policy.",
+    help="rm, dpo, sso, llamafactory, axolotl, pairs.",
 )
 @click.option("--out", help="Folder, or s3:// and other URLs.")
 @click.option("--mix", multiple=True, metavar="PATH[=SHARE]", help="Mix in other pairs, as this share of the result.")
@@ -151,11 +151,36 @@ def review(pairs: tuple[str, ...], out: Path, **options: Any) -> Shown:
 @click.option("--push-to-hub", metavar="USER/NAME", help="Push the folder to the Hub as well.")
 @click.option("--all-pairs", is_flag=True, help="Keep every pair of a prompt, also in dpo.")
 @click.option("--private", is_flag=True, help="Make the Hub repository private.")
-@click.option("--policy", help="Model that answers the questions in PAIRS, for alpaca_eval and mt_bench.")
-@click.option("--check", is_flag=True, help="Write nothing: hold PAIRS against the rules of the format.")
+@click.option("--policy", hidden=True)  # until the next minor version: `answers`
+@click.option("--check", is_flag=True, hidden=True)  # likewise: `check-data`
 def export(pairs: tuple[str, ...], fmt: str, out: str | None, **options: Any) -> Shown:
     """Write PAIRS in the FORMAT that a trainer reads."""
     return factory.export(pairs, fmt, out, progress=for_stream(sys.stderr), **options), show.paths
+
+
+@main.command(name="check-data")
+@click.argument("files", nargs=-1, required=True)
+@click.option("--format", "fmt", default="rm", show_default=True, help="The format whose rules are to be kept.")
+def check_data(files: tuple[str, ...], fmt: str, **options: Any) -> Shown:
+    """Hold FILES, whoever wrote them, against the rules of a format; nothing is written."""
+    return factory.check_data(files, fmt, progress=for_stream(sys.stderr), **options), show.checked_data
+
+
+@main.command()
+@click.argument("prompts")
+@click.option("--policy", required=True, help="Model that answers: Hub id, folder, bundled:… or an API's name.")
+@click.option("--format", "fmt", required=True, help="alpaca_eval or mt_bench.")
+@_out
+@click.option("--name", help="What the tool calls the policy; the last part of its name if left out.")
+@click.option("--engine", metavar="KIND", help="transformers (default), vllm, openai, ray or scripted.")
+@click.option("--base-url", help="OpenAI-compatible server that answers; OPENAI_BASE_URL with --engine openai.")
+@_set
+@click.option("--columns", metavar="ROLE=COLUMN,…", help="Columns by role: prompt=query,system=rules, …")
+@_seed
+def answers(prompts: str, fmt: str, out: Path, policy: str, **options: Any) -> Shown:
+    """Let a policy answer PROMPTS (a tool's questions, any prompts, a run); --set takes engine. and sampling. keys."""
+    done = factory.answers(prompts, fmt, out, policy=policy, progress=for_stream(sys.stderr), **options)
+    return done, show.paths
 
 
 @main.command()

@@ -11,16 +11,21 @@ from pydantic import BaseModel
 from factory.cli import main
 from factory.commands.explain import page as page_of_reference
 from factory.commands.init import PRESETS
-from factory.config import Training
+from factory.config import Answering, Training
 from factory.config.load import load_config, override
 from factory.exports import EXPORTERS
+from factory.exports.eval_files import EVAL_FORMATS
 from factory.reward.config import RewardScoring, RewardTraining
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
-ANSWERS = ("alpaca_eval", "mt_bench")
-BLOCKS: dict[str, type[BaseModel]] = {"train": Training, "reward train": RewardTraining, "reward score": RewardScoring}
+BLOCKS: dict[str, type[BaseModel]] = {
+    "answers": Answering,
+    "train": Training,
+    "reward train": RewardTraining,
+    "reward score": RewardScoring,
+}
 """What `--set` reaches into, for the commands that take no configuration file."""
 LINES = [
     pytest.param(line, id=f"{page.stem}: {line[:60]}")
@@ -45,7 +50,8 @@ def understood(line: str) -> tuple[str, dict[str, object]]:
 def test_the_command_is_one_that_is_understood(line: str) -> None:
     name, given = understood(line)
     assert given.get("preset", "paper") in {*PRESETS, "|".join(PRESETS)}
-    assert given.get("fmt", "rm") in {*EXPORTERS, *ANSWERS, "FORMAT"}
+    formats = EVAL_FORMATS if name == "answers" else EXPORTERS
+    assert given.get("fmt", "rm") in {*formats, "FORMAT", "|".join(EVAL_FORMATS)}
     sets = [text for text in given.get("sets", ()) if "key.path" not in text]
     if name in BLOCKS:
         override({}, sets, BLOCKS[name])

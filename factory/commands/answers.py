@@ -1,71 +1,121 @@
-"""A policy's answers to the questions of an evaluation tool, in that tool's own files."""
+"""`answers`: a policy's answers to prompts, in the files of an evaluation tool."""
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from factory.config import Sampling
-from factory.config.engines import EngineBlock, TransformersEngine
+from factory.config import Answering, Sampling
+from factory.config.engines import EngineBlock
+from factory.config.load import override
 from factory.engines.api.accounts import Spending
 from factory.errors import ConfigError, EngineError
-from factory.exports.eval_files import EVAL_FORMATS, questions
+from factory.exports.eval_files import asked, evaluation
 from factory.exports.public import public_name
 from factory.identity import DEFAULT_SEED
 from factory.line.panel import EnginePool
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
-from factory.readers import fingerprint
-from factory.stages.answers import answer
+from factory.readers import PairsLike, fingerprint, how_to_read
+from factory.readers.places import places
+from factory.readers.prompts import RUN_TABLE
+from factory.readers.reading import counted
+from factory.stages.answers import Answer, EvalQuestion, answer
 from factory.store import Workspace, open_run, write_text
 from factory.store.ownership import require_apart
 
+QUESTIONS = "question.jsonl"
+
 
 def answers(
-    prompts: str | Path,
+    prompts: PairsLike,
     format: str,  # noqa: A002
     out: str | Path,
     *,
     policy: str,
     name: str | None = None,
-    engine: EngineBlock | None = None,
-    sampling: Sampling | None = None,
+    engine: EngineBlock | Mapping[str, Any] | str | None = None,
+    base_url: str | None = None,
+    sampling: Sampling | Mapping[str, Any] | None = None,
+    sets: Sequence[str] = (),
+    columns: Mapping[str, str] | str | None = None,
     seed: int = DEFAULT_SEED,
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Let `policy` answer the questions of a file and write them for `alpaca_eval` or `mt_bench`; returns the file.
+    """Let `policy` answer prompts and write its answers for `alpaca_eval` or `mt_bench`; returns what was written.
 
-    `name` is what the tool calls the policy, by default the last part of its own name. Questions that could not be
-    answered are left out and counted; EngineError when none could. The same call goes on where a killed one stopped.
+    `prompts` is the tool's own file of questions, or anything that holds prompts, also a run folder; MT-Bench is then
+    given its file of questions as well. `engine` is a kind or a block, transformers if left out, or openai where
+    `base_url` names a server; `sets` are KEY=VALUE overrides of `engine` and `sampling`. `name` is what the tool calls
+    the policy, by default the last part of its own name. Questions that could not be answered are left out and counted;
+    EngineError when none could. The same call goes on where a killed one stopped.
     """
-    shown, block = progress or Silent(), engine or TransformersEngine()
-    options = sampling or Sampling()
-    called = name or re.sub(r"[^\w.-]+", "-", public_name(policy).rsplit("/", 1)[-1])
+    shown = progress or Silent()
+    kind = evaluation(format)
+    settings = _settings(engine, base_url, sampling, sets)
+    called = name or re.sub(r"[^\w.-]+", "-", public_name(policy).rstrip("/").rsplit("/", 1)[-1])
     if not re.fullmatch(r"\w[\w.-]*", called):
         raise ConfigError(f"{called!r} cannot be a file's name; give the policy another name")
-    require_apart(Path(out), [prompts, policy])
-    asked = questions(prompts, format)
-    kind = EVAL_FORMATS[format]
+    require_apart(Path(out), [*places(prompts, table=RUN_TABLE), policy])
+    roles = how_to_read({"columns": columns}).columns
+    found = asked(prompts, format, roles)
+    if found.set_aside:
+        shown.say(f"{sum(found.set_aside.values()):,} prompts are left out: {counted(found.set_aside)}")
+    job = _Job(settings, ModelRef.by_content(policy), found.questions, seed, Path(out), shown)
+    files = [kind.place(called), *([QUESTIONS] if kind.questions and not found.own else [])]
 
     def build(work: Workspace) -> dict[str, Any]:
-        with EnginePool(shown, Spending(Path(out))) as room:
-            generator = room.generator(block, ModelRef(policy), work.journal, f"answers of {called}")
-            given = answer(asked, generator, options, seed)
-        good = [one for one in given if one.error is None]
-        if not good:
-            raise EngineError(f"{policy} answered none of {len(given)} questions: {given[0].error}")
-        if len(good) < len(given):
-            shown.say(f"{len(given) - len(good)} questions could not be answered and are left out")
-        write_text(work.path / kind.place(called), kind.answers(good, called))
-        return {"rows": len(good), "rejected": len(given) - len(good)}
+        good = job.run(work, called)
+        write_text(work.path / files[0], kind.answers(good, called))
+        if kind.questions and QUESTIONS in files:
+            write_text(work.path / QUESTIONS, kind.questions(found.questions))
+        return {"rows": len(good), "rejected": len(found.questions) - len(good)}
 
     inputs = {
-        "questions": fingerprint([prompts]),
+        "questions": fingerprint(prompts, table=RUN_TABLE),
         "format": format,
-        "policy": policy,
+        "policy": job.model.identity,
         "name": called,
-        "engine": block.fingerprint,
-        "sampling": options.model_dump(mode="json"),
+        "engine": settings.engine.fingerprint,
+        "sampling": settings.sampling.model_dump(mode="json"),
         "seed": seed,
+        **({"columns": dict(roles)} if roles else {}),
     }
     with open_run(Path(out), shown) as folder:
-        return [Path(out) / path for path in folder.stage("answers", inputs, build, [kind.place(called)]).outputs]
+        return [Path(out) / path for path in folder.stage("answers", inputs, build, files).outputs]
+
+
+class _Job(NamedTuple):
+    """Who is asked what."""
+
+    settings: Answering
+    model: ModelRef
+    questions: Sequence[EvalQuestion]
+    seed: int
+    out: Path
+    progress: Progress
+
+    def run(self, work: Workspace, called: str) -> list[Answer]:
+        """The questions that were answered. Raises EngineError where none was."""
+        with EnginePool(self.progress, Spending(self.out)) as room:
+            generator = room.generator(self.settings.engine, self.model, work.journal, f"answers of {called}")
+            given = answer(self.questions, generator, self.settings.sampling, self.seed)
+        good = [one for one in given if one.error is None]
+        if not good:
+            raise EngineError(f"{self.model.name} answered none of {len(given)} questions: {given[0].error}")
+        if len(good) < len(given):
+            self.progress.say(f"{len(given) - len(good)} questions could not be answered and are left out")
+        return good
+
+
+def _settings(
+    engine: EngineBlock | Mapping[str, Any] | str | None,
+    base_url: str | None,
+    sampling: Sampling | Mapping[str, Any] | None,
+    sets: Sequence[str],
+) -> Answering:
+    """What the policy is asked with; fields are taken as they are, since a block writes no name and password out."""
+    block = {"kind": engine} if isinstance(engine, str) else dict(engine or {})
+    if base_url is not None:
+        block = {"kind": "openai", **block, "base_url": base_url}
+    return override({"engine": {"kind": "transformers", **block}, "sampling": dict(sampling or {})}, sets, Answering)

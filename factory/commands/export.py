@@ -8,14 +8,12 @@ from typing import Any, NamedTuple, Unpack
 
 import polars as pl
 
-from factory.commands.answers import answers
+from factory.commands.moved import moved
 from factory.config import Export, Mix
 from factory.config.load import override, settled
 from factory.errors import ConfigError
 from factory.exports.card import write_card
 from factory.exports.card_facts import card_facts
-from factory.exports.check import require
-from factory.exports.eval_files import EVAL_FORMATS
 from factory.exports.facts import Lengths
 from factory.exports.frontmatter import require_license
 from factory.exports.hub import push
@@ -34,6 +32,7 @@ from factory.readers.told import read_and_tell, tell_set_aside
 from factory.store.ownership import held, require_apart
 
 
+@moved
 def export(
     pairs: PairsLike | Sequence[PairsLike],
     format: str = "rm",  # noqa: A002
@@ -46,8 +45,6 @@ def export(
     decontaminate: Sequence[str | Path] = (),
     test_share: float | None = None,
     license: str | None = None,  # noqa: A002
-    check: bool = False,
-    policy: str | None = None,
     config: Export | Mapping[str, Any] | None = None,
     seed: int | None = None,
     progress: Progress | None = None,
@@ -60,16 +57,10 @@ def export(
     no pair may share text. `test_share` of the prompts are the test split, drawn with `seed`: by default the run's
     own where `pairs` is a run folder, so that every export of a run is split alike. `all_pairs` keeps every pair of a
     prompt where the format would keep one. `push_to_hub` is USER/NAME of a
-    data set to which the folder is pushed as well; `out` may be left out then. With `check` nothing is written:
-    `pairs` are files that are held against the rules of the format; InputError names the first row that breaks one.
-    Arguments win over `config`. The formats alpaca_eval and mt_bench are of another kind: `pairs` is the tool's file
-    of questions, which `policy` answers. `columns`, `layout`, `pairing` and `skip_unreadable` say how to read pairs.
+    data set to which the folder is pushed as well; `out` may be left out then. Arguments win over `config`. `columns`,
+    `layout`, `pairing` and `skip_unreadable` say how to read pairs.
     """
     shown = progress or Silent()
-    if format in EVAL_FORMATS:
-        return [*_answers(pairs, format, out, policy, DEFAULT_SEED if seed is None else seed, shown)]
-    if check:
-        return [_checked(path, format, shown) for path in _listed(pairs)]
     given: dict[str, Any] = {
         "push_to_hub": push_to_hub,
         "private": private or None,
@@ -140,20 +131,6 @@ def _stand(lengths: Lengths) -> str:
     return f"chosen is the longer reply in {longer}{gap}"
 
 
-def _answers(
-    pairs: PairsLike | Sequence[PairsLike],
-    format: str,  # noqa: A002
-    out: str | Path | None,
-    policy: str | None,
-    seed: int,
-    shown: Progress,
-) -> list[Path]:
-    listed = _listed(pairs)
-    if policy is None or out is None or len(listed) != 1 or not isinstance(listed[0], str | Path):
-        raise ConfigError(f"{format} takes one file of questions, --policy MODEL and --out DIR")
-    return answers(listed[0], format, out, policy=policy, seed=seed, progress=shown)
-
-
 def _options(config: Export, given: Mapping[str, Any]) -> Export:
     """`config` with what the arguments say."""
     said = {name: value for name, value in given.items() if value is not None}
@@ -166,13 +143,6 @@ def _listed(pairs: PairsLike | Sequence[PairsLike]) -> list[PairsLike]:
 
 def _read_from(pairs: PairsLike | Sequence[PairsLike], options: Export) -> list[str | Path]:
     return [*places(_listed(pairs)), *(other.path for other in options.mix), *options.decontaminate]
-
-
-def _checked(path: PairsLike, format: str, shown: Progress) -> Path:  # noqa: A002
-    if not isinstance(path, str | Path):
-        raise ConfigError("check works on files: give the path of a file or of a folder")
-    shown.say(f"{path}: {require(path, format)} rows keep the rules of {format}")
-    return Path(path)
 
 
 def _run_root(pairs: PairsLike | Sequence[PairsLike]) -> Path | None:

@@ -47,6 +47,11 @@ def _kind_alone(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
+def _engine_alone(value: Any) -> Any:
+    """A block with its engine written as a text: the kind."""
+    return {**value, "engine": _kind_alone(value["engine"])} if isinstance(value, dict) and "engine" in value else value
+
+
 class Principles(Strict):
     """Which contrastive principles steer the pairs."""
 
@@ -245,9 +250,20 @@ class Config(Strict):
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, value: Any) -> Any:
-        if isinstance(value, dict) and "engine" in value:
-            value = {**value, "engine": _kind_alone(value["engine"])}
-        return value
+        return _engine_alone(value)
+
+
+class Answering(Strict):
+    """What a policy's answers to prompts are asked with."""
+
+    engine: EngineBlock = TransformersEngine()
+    """What the policy runs on; a text alone is the kind."""
+    sampling: Sampling = Sampling()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        return _engine_alone(value)
 
 
 class FiltersConfig(Strict):

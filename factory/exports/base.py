@@ -80,6 +80,20 @@ def folded() -> pl.Expr:
     return pl.when(has_system()).then(merged).otherwise(pl.col("prompt"))
 
 
+def as_text() -> pl.Expr:
+    """The prompt as one text: a single user turn as it is, anything more as hh-rlhf writes it.
+
+    That is the system message, then `Human: …` and `Assistant: …` with blank lines between, open at the end for the
+    reply.
+    """
+    turn = pl.element().struct.field
+    speaker = turn("role").replace_strict({"user": "\n\nHuman: ", "assistant": "\n\nAssistant: "}, default="")
+    dialogue = pl.col("prompt").list.eval(speaker + turn("content")).list.join("").str.strip_chars_start("\n")
+    dialogue = dialogue + pl.lit("\n\nAssistant:")
+    alone = (pl.col("prompt").list.len() == 1) & first().struct.field("role").eq_missing("user")
+    return pl.when(alone).then(first().struct.field("content")).otherwise(dialogue)
+
+
 def last_content() -> pl.Expr:
     """The text of the prompt's last turn."""
     return pl.col("prompt").list.last().struct.field("content")

@@ -1,13 +1,15 @@
-"""The file formats of AlpacaEval and MT-Bench: their questions in, a policy's answers out."""
+"""The file formats of AlpacaEval and MT-Bench: questions in, from any prompts; a policy's answers out."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from factory.errors import InputError
-from factory.exports.raw import LocatedRow, rows
+from factory.errors import ConfigError, InputError
+from factory.exports.base import as_text
+from factory.exports.raw import SUFFIXES, LocatedRow, rows, suffix_of
 from factory.identity import digest
+from factory.readers import PairsLike, read_prompts
 from factory.stages.answers import Answer, EvalQuestion
 
 _MT_BENCH_TEMPERATURE: Mapping[str, float] = {
@@ -21,14 +23,52 @@ _MT_BENCH_TEMPERATURE: Mapping[str, float] = {
 class EvalFormat(NamedTuple):
     """How a tool writes questions and answers."""
 
+    own: Callable[[Set[str]], bool]
+    """Whether a file with these columns is the tool's own file of questions."""
     question: Callable[[LocatedRow], EvalQuestion]
     answers: Callable[[Iterable[Answer], str], str]
     place: Callable[[str], str]
     """Name of the policy to the path of its answers within the folder."""
+    questions: Callable[[Iterable[EvalQuestion]], str] | None = None
+    """The tool's file of questions, `question.jsonl`, where it needs one beside the answers."""
+
+
+class Asked(NamedTuple):
+    """Questions, and what of the prompts could not be one."""
+
+    questions: list[EvalQuestion]
+    own: bool
+    """They lie in the tool's own file, and need not be written once more."""
+    set_aside: Mapping[str, int] = {}
+    """Reason to prompts that are left out."""
+
+
+def asked(prompts: PairsLike, name: str, columns: Mapping[str, str] | None = None) -> Asked:
+    """The questions of the tool's own file, as it has them, or of any prompts that can be read.
+
+    A prompt of several turns is asked with all that was said. Raises InputError naming the row of the tool's own file
+    that is no question, or where there is none at all.
+    """
+    kind = evaluation(name)
+    if not columns and isinstance(prompts, str | Path) and _is_own(Path(prompts), kind):
+        return Asked(questions(prompts, name), own=True)
+    split = read_prompts(prompts, columns)
+    if not split.kept.height:
+        raise InputError(f"{prompts}: no prompt can be used; see how it is read with `sso-factory look`")
+    reasons = dict(split.rejected["reason"].value_counts(sort=True).iter_rows()) if split.rejected.height else {}
+    texts = split.kept.with_columns(text=as_text())
+    return Asked([_of_prompt(row) for row in texts.iter_rows(named=True)], False, reasons)
+
+
+def evaluation(name: str) -> EvalFormat:
+    """The format called `name`. Raises ConfigError with the names there are."""
+    if name not in EVAL_FORMATS:
+        raise ConfigError(f"there is no format of answers {name!r}; the formats are {', '.join(EVAL_FORMATS)}")
+    return EVAL_FORMATS[name]
 
 
 def questions(path: str | Path, name: str) -> list[EvalQuestion]:
-    """The questions of a file in the format `name`. Raises InputError naming the row that is none."""
+    """The questions of a tool's own file. Raises InputError naming the row that is none."""
     found = [EVAL_FORMATS[name].question(row) for row in rows(Path(path))]
     ids = [question.id for question in found]
     if not found:
@@ -37,6 +77,20 @@ def questions(path: str | Path, name: str) -> list[EvalQuestion]:
         twice = next(id_ for at, id_ in enumerate(ids) if id_ in ids[:at])
         raise InputError(f"{path}: the question {twice} is there twice")
     return found
+
+
+def _is_own(path: Path, kind: EvalFormat) -> bool:
+    if not path.is_file() or suffix_of(path) not in SUFFIXES:
+        return False
+    first = next(rows(path), None)
+    return first is not None and isinstance(first.cells, dict) and kind.own(first.cells.keys())
+
+
+def _of_prompt(row: Mapping[str, Any]) -> EvalQuestion:
+    """A prompt as a question: its last turn is asked, below all that was said before."""
+    *before, last = row["prompt"]
+    meta = {name: row[name] for name in ("dataset", "category") if isinstance(row.get(name), str)}
+    return EvalQuestion(row["prompt_id"], (last["content"],), meta=meta, before=tuple(before), text=row["text"])
 
 
 def _cell(row: LocatedRow, *names: str) -> Any:
@@ -48,7 +102,7 @@ def _cell(row: LocatedRow, *names: str) -> Any:
 
 
 def _alpaca_question(row: LocatedRow) -> EvalQuestion:
-    text = _cell(row, "instruction", "prompt")
+    text = _cell(row, "instruction")
     if not isinstance(text, str) or not text.strip():
         raise InputError(f"{row.file}: row {row.number}: the instruction is no text")
     dataset = row.cells.get("dataset")
@@ -58,7 +112,7 @@ def _alpaca_question(row: LocatedRow) -> EvalQuestion:
 def _alpaca_answers(answers: Iterable[Answer], model: str) -> str:
     """A JSON array with a row per question: dataset, instruction, output, generator."""
     lines = [
-        {**a.question.meta, "instruction": a.question.turns[0], "output": a.replies[0], "generator": model}
+        {**a.question.meta, "instruction": a.question.first, "output": a.replies[0], "generator": model}
         for a in answers
     ]
     return json.dumps(lines, ensure_ascii=False, indent=1) + "\n"
@@ -89,8 +143,28 @@ def _mt_answers(answers: Iterable[Answer], model: str) -> str:
     return "".join(lines)
 
 
+def _mt_questions(questions: Iterable[EvalQuestion]) -> str:
+    """A line per question, as FastChat's question.jsonl."""
+    lines = [
+        {"question_id": q.id, "category": q.meta.get("category", "general"), "turns": [q.first]} for q in questions
+    ]
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+
+_ALPACA_EVAL = {"instruction", "dataset", "output", "generator", "datasplit"}
 EVAL_FORMATS: dict[str, EvalFormat] = {
-    "alpaca_eval": EvalFormat(_alpaca_question, _alpaca_answers, lambda _: "model_outputs.json"),
-    "mt_bench": EvalFormat(_mt_question, _mt_answers, lambda model: f"model_answer/{model}.jsonl"),
+    "alpaca_eval": EvalFormat(
+        lambda names: "instruction" in names and names <= _ALPACA_EVAL,
+        _alpaca_question,
+        _alpaca_answers,
+        lambda _: "model_outputs.json",
+    ),
+    "mt_bench": EvalFormat(
+        lambda names: {"question_id", "turns"} <= names,
+        _mt_question,
+        _mt_answers,
+        lambda model: f"model_answer/{model}.jsonl",
+        _mt_questions,
+    ),
 }
 """Formats of answers rather than pairs, by name."""

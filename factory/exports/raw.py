@@ -30,7 +30,8 @@ def data_files(path: Path) -> list[Path]:
         raise InputError(f"{path} does not exist")
     if path.is_file():
         return [path]
-    inside = (p for p in sorted(path.rglob("*")) if p.is_file() and _suffix(p) in SUFFIXES and p.name not in _NOT_DATA)
+    files = (p for p in sorted(path.rglob("*")) if p.is_file())
+    inside = (p for p in files if suffix_of(p) in SUFFIXES and p.name not in _NOT_DATA)
     found = [p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts)]
     if not found:
         raise InputError(f"{path} holds no {', '.join(SUFFIXES)} file (each may be gzipped)")
@@ -45,15 +46,16 @@ def rows(path: Path) -> Iterator[LocatedRow]:
                 yield LocatedRow(file, number, cells)
         except (OSError, ValueError, EOFError, csv.Error) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(f"{file} cannot be read as {_suffix(file).lstrip('.')}: {reason}") from None
+            raise InputError(f"{file} cannot be read as {suffix_of(file).lstrip('.')}: {reason}") from None
 
 
-def _suffix(path: Path) -> str:
+def suffix_of(path: Path) -> str:
+    """The kind of a file, whether it is gzipped or not."""
     return Path(path.name.removesuffix(".gz")).suffix.lower()
 
 
 def _cells(file: Path) -> Iterator[Any]:
-    match _suffix(file):
+    match suffix_of(file):
         case ".parquet":
             yield from _parquet(file)
         case ".csv":

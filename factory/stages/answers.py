@@ -1,6 +1,6 @@
 """Answers of a policy to given questions, turn by turn: what evaluation tools compare."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from factory.config import Sampling
@@ -18,6 +18,15 @@ class EvalQuestion:
     """null: that of the sampling block."""
     meta: dict[str, str] = field(default_factory=dict, compare=False)
     """What the tool wants back, such as the name of a dataset or a category."""
+    before: tuple[Mapping[str, str], ...] = field(default=(), compare=False)
+    """The messages before the first turn."""
+    text: str | None = None
+    """All that is asked as one text, for a tool that knows no earlier messages; null: the first turn."""
+
+    @property
+    def first(self) -> str:
+        """What a tool is told was asked first."""
+        return self.text or self.turns[0]
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ def answer(questions: Sequence[EvalQuestion], generator: Generator, sampling: Sa
 
 
 def _request(question: EvalQuestion, said: Sequence[str], turn: int, sampling: Sampling, seed: int) -> Request:
-    messages = [{"role": "user", "content": question.turns[0]}]
+    messages = [*question.before, {"role": "user", "content": question.turns[0]}]
     for reply, asked in zip(said, question.turns[1 : turn + 1], strict=True):
         messages += [{"role": "assistant", "content": reply}, {"role": "user", "content": asked}]
     return Request(

@@ -44,6 +44,11 @@ KEYS = {
         {"report", "comparable", "notes", "first", "second", "funnel", "agreement", "pairs", "settings"},
     ),
     "export": (["export", "{run}", "--format", "rm", "--out", "{out}"], list),
+    "check-data": (["check-data", "{run}/filtered/kept.parquet", "--format", "pairs"], list),
+    "answers": (
+        ["answers", "{run}", "--policy", "m", "--format", "mt_bench", "--engine", "scripted", "--out", "{out}/a"],
+        list,
+    ),
     "filter": (["filter", "{run}", "--out", "{out}"], {"input", "steps", "kept", "confounds"}),
     "trace": (["trace", "{run}", "{pair}"], {"pair_id", "outcome", "prompt", "replies", "votes", "measures"}),
     "explain": (["explain", "gamma"], list),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from factory import unpacking
-from factory.commands.export import export
+from factory.commands.check_data import check_data
 from factory.errors import ConfigError, InputError
 from factory.exports.eval_files import questions
 from factory.readers import read_pairs, read_prompts
@@ -21,7 +21,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "pairs": read_pairs,
     "prompts": read_prompts,
     "benchmarks": load,
-    "check": lambda path: export(path, "rm", check=True),
+    "check": lambda path: check_data(path, "rm"),
     "questions": lambda path: questions(path, "alpaca_eval"),
 }
 

@@ -1,19 +1,28 @@
 """Answers for evaluation tools: every turn asked with what was said before, in the tools' own files."""
 
+import inspect
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+from click.testing import CliRunner
 
+from factory.cli import main
 from factory.commands.answers import answers
 from factory.commands.export import export
 from factory.config import Sampling
-from factory.config.engines import ScriptedEngine
+from factory.config.engines import OpenaiEngine, ScriptedEngine
 from factory.engines.base import Completion, Request
 from factory.errors import ConfigError, EngineError, InputError
+from factory.exports.eval_files import questions
 from factory.stages.answers import EvalQuestion, answer
+from tests.heard import Heard
+from tests.pairs import user
+from tests.runs import run_folder
+from tests.tiny import tiny_model_folder
 
 ALPACA = [{"instruction": "Say a.", "dataset": "helpful_base", "output": "reference"}, {"instruction": "Say b."}]
 MT = [
@@ -109,7 +118,7 @@ def test_no_answer_at_all_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "rows", "message"),
     [
-        ("alpaca_eval", [{"output": "x"}], "row 1 has no instruction or prompt"),
+        ("alpaca_eval", [{"output": "x"}], "no column holds prompts"),
         ("alpaca_eval", [{"instruction": " "}], "row 1: the instruction is no text"),
         ("mt_bench", [MT[0], {"question_id": 5}], "row 2 has no turns"),
         ("mt_bench", [{"question_id": 5, "turns": "x"}], "row 1: turns is no list"),
@@ -121,9 +130,99 @@ def test_files_that_are_no_questions_are_named(name: str, rows: list[Any], messa
         answers(written(tmp_path / "q.jsonl", rows), name, tmp_path / "out", policy="m", engine=ScriptedEngine())
 
 
-def test_export_leads_there_and_wants_a_policy(tmp_path: Path) -> None:
+PROMPTS = [
+    {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Where is Paris?"}]},
+    {"messages": [{"role": "user", "content": "2 + 2?"}]},
+    {"messages": [{"role": "user", "content": "2 + 2?"}]},
+    {"messages": [{"role": "assistant", "content": "no question"}]},
+    {"messages": [user("Hello."), {"role": "assistant", "content": "Hi."}, user("Bye.")]},
+]
+TEXTS = [
+    "Be brief.\n\nHuman: Where is Paris?\n\nAssistant:",
+    "2 + 2?",
+    "Human: Hello.\n\nAssistant: Hi.\n\nHuman: Bye.\n\nAssistant:",
+]
+
+
+def test_any_prompts_are_asked_as_the_conversations_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Echo()
+    monkeypatch.setattr("factory.engines.scripted.ScriptedModel.generate", lambda _, asked: engine.generate(asked))
+    said = Heard()
+    asked_ = written(tmp_path / "p.jsonl", PROMPTS)
+    (file,) = answers(asked_, "alpaca_eval", tmp_path / "a", policy="m", engine="scripted", progress=said)
+    assert {row["instruction"]: row["output"] for row in json.loads(file.read_text())} == dict(
+        zip(TEXTS, ["2: Where is Paris?", "1: 2 + 2?", "3: Bye."], strict=True)
+    )
+    assert "2 prompts are left out" in "".join(said.lines)
+    assert "duplicate_prompt 1" in "".join(said.lines)
+    given, asked = answers(tmp_path / "p.jsonl", "mt_bench", tmp_path / "b", policy="m", engine="scripted")
+    lines = [json.loads(line) for line in given.read_text().splitlines()]
+    questions_ = [json.loads(line) for line in asked.read_text().splitlines()]
+    assert asked == tmp_path / "b/question.jsonl"
+    assert {line["question_id"]: line["turns"] for line in questions_}.keys() == {one["question_id"] for one in lines}
+    assert sorted(line["turns"][0] for line in questions_) == sorted(TEXTS)
+    assert [one.turns[0] for one in questions(asked, "mt_bench")] == [line["turns"][0] for line in questions_]
+
+
+def test_the_command_takes_a_run_and_a_real_model_and_says_where_the_answers_are(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "run", prompts=3)
+    model = tiny_model_folder(tmp_path / "policies/tiny")
+    arguments = ["answers", run, "--policy", model, "--format", "alpaca_eval", "--out", tmp_path / "out", "--json"]
+    done = CliRunner().invoke(main, [*map(str, arguments), "--set", "sampling.max_new_tokens=4"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == [str(tmp_path / "out/model_outputs.json")]
+    rows = json.loads((tmp_path / "out/model_outputs.json").read_text())
+    assert {row["generator"] for row in rows} == {"tiny"}
+    assert len(rows) == pl.read_parquet(run / "prompts.parquet").height
+
+
+def test_a_policy_trained_anew_in_its_folder_is_asked_anew(tmp_path: Path) -> None:
+    asked = written(tmp_path / "p.jsonl", PROMPTS)
+    policy = tmp_path / "policy"
+    policy.mkdir()
+    (policy / "config.json").write_text("1")
+    call = {"policy": str(policy), "engine": "scripted"}
+    before = answers(asked, "alpaca_eval", tmp_path / "out", **call)[0].read_bytes()
+    (policy / "config.json").write_text("2")
+    assert answers(asked, "alpaca_eval", tmp_path / "out", **call)[0].read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"engine": "nothing"}, "there is no 'nothing'"),
+        ({"engine": "scripted", "base_url": "http://x"}, "base_url is unknown"),
+        ({"sets": ["sampling.temperatur=1"]}, "did you mean temperature"),
+        ({"columns": "prompt=query,nothing=x"}, "nothing that a pair has"),
+        ({"format": "rm"}, "the formats are alpaca_eval, mt_bench"),
+        ({"name": "../up"}, "cannot be a file's name"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_before_anything_is_written(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    asked = written(tmp_path / "p.jsonl", PROMPTS)
+    with pytest.raises(ConfigError, match=message):
+        answers(asked, **{"format": "alpaca_eval", "out": tmp_path / "out", "policy": "m", **options})
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_password_in_the_address_is_used_and_written_nowhere(tmp_path: Path) -> None:
+    from factory.commands.answers import _settings
+
+    block = _settings(OpenaiEngine(base_url="http://me:secret@host/v1"), None, None, ["engine.max_retries=1"]).engine
+    assert (block.base_url, block.max_retries) == ("http://me:secret@host/v1", 1)
+    assert "secret" not in json.dumps(block.fingerprint)
+
+
+def test_the_old_spelling_of_export_does_the_same_and_says_the_new_one(tmp_path: Path) -> None:
     asked = written(tmp_path / "alpaca.jsonl", ALPACA)
+    said = Heard()
     with pytest.raises(ConfigError, match="--policy MODEL and --out DIR"):
-        export(asked, "alpaca_eval", tmp_path / "out")
-    with pytest.raises(ConfigError, match="cannot be a file's name"):
-        answers(asked, "alpaca_eval", tmp_path / "out", policy="m", name="../up")
+        export(asked, "alpaca_eval", tmp_path / "out", progress=said)
+    assert "is now sso-factory answers PROMPTS" in "".join(said.lines)
+    with pytest.raises(EngineError, match="model no/model"):
+        export(asked, "alpaca_eval", tmp_path / "out", policy="no/model")
+    assert {"policy", "check"}.isdisjoint(inspect.signature(export).parameters)
+    done = CliRunner().invoke(main, ["export", "--help"])
+    assert "--policy" not in done.output

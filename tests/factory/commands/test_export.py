@@ -16,12 +16,12 @@ from factory.cli import main
 from factory.commands.export import export
 from factory.commands.export_stages import export_into
 from factory.config import Export
-from factory.errors import ConfigError, InputError
+from factory.errors import ConfigError
 from factory.exports.frontmatter import require_license
 from factory.store import Workspace
 from factory.store.journal import Journal
 from tests.heard import Heard
-from tests.pairs import assistant, pairs, user
+from tests.pairs import pairs
 from tests.runs import run_folder
 
 
@@ -94,17 +94,12 @@ def test_arguments_win_over_the_config(tmp_path: Path) -> None:
     assert "0 pairs were mixed in from more.parquet" in text
 
 
-def test_check_writes_nothing_and_names_the_row(tmp_path: Path) -> None:
+def test_the_old_spelling_of_check_data_still_works_and_says_the_new_one(tmp_path: Path) -> None:
     export(pairs(6), "rm", tmp_path / "out")
     said = Heard()
     assert export(str(tmp_path / "out"), "rm", check=True, progress=said) == [tmp_path / "out"]
-    assert said.lines == [f"{tmp_path / 'out'}: 12 rows keep the rules of rm"]
-    bad = pl.DataFrame([{"chosen": [user("q")], "rejected": [user("q"), assistant("a")]}])
-    bad.write_parquet(tmp_path / "bad.parquet")
-    with pytest.raises(InputError, match=r"bad\.parquet: row 1"):
-        export([tmp_path / "out", tmp_path / "bad.parquet"], "rm", check=True)
-    with pytest.raises(ConfigError, match="works on files"):
-        export(pairs(2), "rm", check=True)
+    assert "is now sso-factory check-data FILES --format rm" in said.lines[0]
+    assert said.lines[1:] == [f"{tmp_path / 'out'}: 12 rows keep the rules of rm"]
 
 
 def test_without_a_place_nothing_is_read(tmp_path: Path) -> None:
