@@ -6,15 +6,18 @@ from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import polars as pl
+
 import factory
 from factory.commands.run_files import HEAD, RUN, inputs_of, require_free
 from factory.config import Config
-from factory.config.load import settled
+from factory.config.load import load_config, settled
 from factory.config.prompts import Budget
 from factory.engines.api.accounts import FILE as SPENDING
 from factory.engines.api.accounts import Spending
 from factory.errors import ConfigError
 from factory.exports.bill import Bill, bill
+from factory.exports.caveats import caveats
 from factory.exports.document import versions
 from factory.line.checking import check_once
 from factory.line.panel import EnginePool
@@ -50,6 +53,15 @@ class Outcome(NamedTuple):
         return bill(self.root)
 
     @property
+    def caveats(self) -> list[str]:
+        """What must be known of the kept pairs before they are used, in sentences; none before the filters."""
+        if self.filtered is None:
+            return []
+        return caveats(
+            load_config(self.root / HEAD[0]).policy.model, pl.scan_parquet(self.filtered.folder / "kept.parquet")
+        )
+
+    @property
     def funnel(self) -> Funnel:
         """What each filter left, for a run that got as far as filtering."""
         return Funnel.read(self.root / "filtered" / "funnel.json")
@@ -67,6 +79,7 @@ class Outcome(NamedTuple):
             "drawn": self.drawn,
             "pushed": self.pushed,
             "funnel": filtered and self.funnel.to_dict(),
+            "caveats": self.caveats,
             "bill": self.bill,
         }
 

@@ -110,17 +110,16 @@ def outcome(found: "Outcome", pairs: int = 3) -> str:
     places += [("on the Hub", found.pushed)] if found.pushed else []
     width = max(len(name) for name, _ in places)
     parts.append("\n".join(f"{name:<{width}}  {path}" for name, path in places))
+    parts += found.caveats
     return "\n\n".join(parts)
 
 
 def _sample(row: dict[str, Any]) -> str:
-    lines = [
-        f"{row['feature'] or 'pair'} · iteration {row['iteration']} · {row['pair_id'][:8]}",
-        f"  prompt    {_short(row['prompt'][-1]['content'])}",
-        f"  chosen    {_short(row['chosen'])}",
-        f"  rejected  {_short(row['rejected'])}",
-    ]
-    return "\n".join(lines)
+    cut = [side for side in ("chosen", "rejected") if row[f"finish_{side}"] == "length"]
+    ended = [f"{' and '.join(cut)} cut at the length limit"] if cut else []
+    head = [row["feature"] or "pair", f"iteration {row['iteration']}", row["pair_id"][:8], *ended]
+    replies = (f"  {side:<9} {_short(row[side])}" for side in ("chosen", "rejected"))
+    return "\n".join([" · ".join(head), f"  prompt    {_short(row['prompt'][-1]['content'])}", *replies])
 
 
 def _short(text: str) -> str:

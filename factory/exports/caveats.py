@@ -1,0 +1,29 @@
+"""What a reader of a run must know of its kept pairs before using them, in sentences."""
+
+import polars as pl
+
+from factory.config import BUNDLED_MODEL
+from factory.schema import REPLIES
+
+
+def caveats(policy: str, kept: pl.LazyFrame) -> list[str]:
+    """One sentence for each thing that is so; none for most runs. `policy` is the first, `kept` a pairs table."""
+    return [*_cut(kept), *_small(policy)]
+
+
+def _cut(kept: pl.LazyFrame) -> list[str]:
+    sides = [f"finish_{reply}" for reply in REPLIES if reply != "original"]
+    cut = pl.any_horizontal(pl.col(sides) == "length").fill_null(value=False).sum()
+    pairs, ended = kept.select(pl.len(), cut).collect(engine="streaming").row(0)
+    if not ended:
+        return []
+    return [
+        f"{ended:,} of {pairs:,} kept pairs hold a reply that the length limit cut, so that a reward model may learn "
+        "where replies were cut: raise sampling.max_new_tokens, or drop them with the filter truncated"
+    ]
+
+
+def _small(model: str) -> list[str]:
+    if model != BUNDLED_MODEL:
+        return []
+    return ["the bundled model has 135 million parameters: this shows the process, not what the data is worth"]
