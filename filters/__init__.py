@@ -1,34 +1,41 @@
 """Filters: which pairs count. One file per filter, named in FILTERS; pure polars, never a model.
 
-A filter reads columns and adds none. To add one: a file with a `Filter`, and a line here.
+A filter reads columns and adds none. To add one: a file with a `Filter`, and a line here; or, in a package of yours, an
+entry point of the group `sso_factory.filters`.
 """
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
-from pkgutil import resolve_name
 from typing import Any
 
 from pydantic import ValidationError
 
 from factory.errors import ConfigError
+from factory.registry import Registry
 from filters.base import Filter
 
-FILTERS: dict[str, str] = {
-    "iteration": "filters.iteration:Iteration",
-    "duplicate": "filters.duplicate:Duplicate",
-    "length_gap": "filters.length_gap:LengthGap",
-    "decontaminate": "filters.decontaminate:Decontaminate",
-    "judge_agrees": "filters.judge_agrees:JudgeAgrees",
-    "length_balance": "filters.length_balance:LengthBalance",
-    "truncated": "filters.truncated:Truncated",
-    "refusal": "filters.refusal:Refusal",
-    "leak": "filters.leak:Leak",
-    "degenerate": "filters.degenerate:Degenerate",
-    "logprob_order": "filters.logprob_order:LogprobOrder",
-    "logprob_mean": "filters.logprob_mean:LogprobMean",
-    "margin": "filters.margin:Margin",
-    "score_gap": "filters.score_gap:ScoreGap",
-}
+FILTERS = Registry(
+    "filter",
+    "sso_factory.filters",
+    {
+        "iteration": "filters.iteration:Iteration",
+        "duplicate": "filters.duplicate:Duplicate",
+        "length_gap": "filters.length_gap:LengthGap",
+        "decontaminate": "filters.decontaminate:Decontaminate",
+        "judge_agrees": "filters.judge_agrees:JudgeAgrees",
+        "length_balance": "filters.length_balance:LengthBalance",
+        "truncated": "filters.truncated:Truncated",
+        "refusal": "filters.refusal:Refusal",
+        "leak": "filters.leak:Leak",
+        "degenerate": "filters.degenerate:Degenerate",
+        "logprob_order": "filters.logprob_order:LogprobOrder",
+        "logprob_mean": "filters.logprob_mean:LogprobMean",
+        "margin": "filters.margin:Margin",
+        "score_gap": "filters.score_gap:ScoreGap",
+    },
+    lambda part: isinstance(part, type) and issubclass(part, Filter),
+    "subclass of filters.base.Filter",
+)
+"""Name to the class of each filter, ours and those of other packages."""
 
 
 def paper(judged: bool = True, benchmarks: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -80,10 +87,8 @@ def _of_block(block: Mapping[str, Any], where: str) -> tuple[Filter, ...]:
 
 def _one(name: str, block: Mapping[str, Any], where: str) -> Filter:
     if name not in FILTERS:
-        near = get_close_matches(name, [*FILTERS, *PRESETS], n=3, cutoff=0.5)
-        known = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join([*FILTERS, *PRESETS])}"
-        raise ConfigError(f"{where}: there is no filter {name!r}; {known}")
-    kind: type[Filter] = resolve_name(FILTERS[name])
+        raise ConfigError(f"{where}: {FILTERS.unknown(name, PRESETS)}")
+    kind: type[Filter] = FILTERS.load(name)
     options = {key: value for key, value in block.items() if key != "use"}
     try:
         return kind.model_validate(options)

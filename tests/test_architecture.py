@@ -40,6 +40,7 @@ FLOORS = (
 )
 GROUND = (
     "factory.errors",
+    "factory.registry",
     "factory.identity",
     "factory.json_text",
     "factory.progress",

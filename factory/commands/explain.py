@@ -10,10 +10,11 @@ from pydantic.fields import FieldInfo
 
 from factory import errors, schema
 from factory.config import Config, FiltersConfig
+from factory.config.training import LOSSES
 from factory.errors import ConfigError, FactoryError
 from factory.exports import EXPORTERS
 from factory.exports.making import MAKINGS
-from factory.readers.layouts import LAYOUTS
+from factory.readers.layouts import layouts
 from filters import FILTERS, PRESETS
 
 CONFIG_KEY, FILTER, OPTION, REASON = "configuration key", "filter", "filter option", "reason"
@@ -21,7 +22,7 @@ COLUMN, FORMAT, LAYOUT, EXIT_CODE = "column", "export format", "pair layout", "e
 KINDS = (CONFIG_KEY, FILTER, OPTION, REASON, COLUMN, FORMAT, LAYOUT, EXIT_CODE)
 """Kinds of entries, in the order of the reference."""
 _TABLES = (schema.PROMPTS, schema.FEATURES, schema.CONTRAST, schema.SCORES, schema.JUDGMENTS, schema.REJECTED)
-_REGISTRIES: Mapping[str, Mapping[str, Any]] = {"pairs.from": MAKINGS}
+_REGISTRIES: Mapping[str, Mapping[str, Any]] = {"pairs.from": MAKINGS, "training.loss": LOSSES}
 _NEAREST = 4
 
 
@@ -166,11 +167,11 @@ def _shown(value: Any) -> str:
 def _filters() -> Iterator[Entry]:
     for name, blocks in PRESETS.items():
         yield Entry(FILTER, name, "A preset: stands for " + ", ".join(map(_written, blocks)) + ".")
-    for name, place in FILTERS.items():
-        kind = resolve_name(place)
+    kinds = {name: FILTERS.load(name) for name in FILTERS}
+    for name, kind in kinds.items():
         yield Entry(FILTER, name, " ".join((kind.__doc__ or "").split()))
-    for name, place in FILTERS.items():
-        for option, field in resolve_name(place).model_fields.items():
+    for name, kind in kinds.items():
+        for option, field in kind.model_fields.items():
             yield Entry(OPTION, f"{name}.{option}", _meaning(field, ()), _typed(field, ()))
 
 
@@ -180,7 +181,7 @@ def _written(block: Mapping[str, Any]) -> str:
 
 
 def _reasons() -> Iterator[Entry]:
-    sources = {**schema.REASONS, **{name: resolve_name(place).reasons for name, place in FILTERS.items()}}
+    sources = {**schema.REASONS, **{name: FILTERS.load(name).reasons for name in FILTERS}}
     for source, reasons in sources.items():
         for token, meaning in reasons.items():
             yield Entry(REASON, f"{source}: {token}", meaning)
@@ -197,11 +198,11 @@ def _formats() -> Iterator[Entry]:
     for name, place in EXPORTERS.items():
         module = place.partition(":")[0]
         about = " ".join((resolve_name(module).__doc__ or "").split())
-        yield Entry(FORMAT, name, about, {"columns": ", ".join(resolve_name(place).fields)})
+        yield Entry(FORMAT, name, about, {"columns": ", ".join(EXPORTERS.load(name).fields)})
 
 
 def _layouts() -> Iterator[Entry]:
-    for name, layout in LAYOUTS.items():
+    for name, layout in layouts().items():
         yield Entry(LAYOUT, name, layout.about)
 
 

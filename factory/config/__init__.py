@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from factory.config.engines import EngineBlock, TransformersEngine
+from factory.config.engines import EngineBlock, TransformersEngine, engine_block
 from factory.config.prompts import Prompts
 from factory.config.training import METHODS as METHODS
 from factory.config.training import Lora as Lora
@@ -43,13 +43,11 @@ class Policy(Strict):
     """Run Python code that comes with the model. Off unless you say so here."""
 
 
-def _kind_alone(value: Any) -> Any:
-    return {"kind": value} if isinstance(value, str) else value
-
-
 def _engine_alone(value: Any) -> Any:
-    """A block with its engine written as a text: the kind."""
-    return {**value, "engine": _kind_alone(value["engine"])} if isinstance(value, dict) and "engine" in value else value
+    """A block with its engine written in full."""
+    return (
+        {**value, "engine": engine_block(value["engine"])} if isinstance(value, dict) and "engine" in value else value
+    )
 
 
 class Principles(Strict):
@@ -94,7 +92,7 @@ class Pairs(Strict):
         if isinstance(value, str):
             return {"from": value}
         if isinstance(value, dict) and "weak_engine" in value:
-            return {**value, "weak_engine": _kind_alone(value["weak_engine"])}
+            return {**value, "weak_engine": engine_block(value["weak_engine"])}
         return value
 
     @property
@@ -156,7 +154,7 @@ class Judge(Strict):
             if "name" not in value and "model" in value:
                 value["name"] = value["model"]
             if "engine" in value:
-                value["engine"] = _kind_alone(value["engine"])
+                value["engine"] = engine_block(value["engine"])
             if "base_url" in value:
                 engine = value.get("engine") or {"kind": "openai"}
                 value["engine"] = {**engine, "base_url": value.pop("base_url")}

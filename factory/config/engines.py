@@ -2,10 +2,27 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_serializer, model_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 
 from factory.identity import without_user
+from factory.registry import Registry
 from factory.strict import Strict
+
+ENGINES = Registry(
+    "engine",
+    "sso_factory.engines",
+    {
+        "transformers": "factory.engines.transformers:TransformersModel",
+        "vllm": "factory.engines.vllm:VllmModel",
+        "openai": "factory.engines.api.engine:OpenaiGenerator",
+        "served": "factory.engines.api.served:ServedGenerator",
+        "ray": "factory.engines.ray:RayModel",
+        "scripted": "factory.engines.scripted:ScriptedModel",
+    },
+    lambda part: all(hasattr(part, name) for name in ("identity", "count_tokens", "generate", "close")),
+    "class with the methods of factory.engines.base.Generator, and close",
+)
+"""Class of each engine, by `EngineBase.runner`: constructed with (block, model), ended with close()."""
 
 OPENAI = "https://api.openai.com/v1"
 _PLACES = ("{model}", "{port}")
@@ -206,6 +223,45 @@ class RayEngine(EngineBase):
         return self.engine.fingerprint
 
 
+class PluginEngine(EngineBase):
+    """An engine of another package: `kind` may be its name, and its options stand beside it like those of ours."""
+
+    decides = ("kind", "name", "options")
+
+    kind: Literal["plugin"] = "plugin"
+    name: str
+    """Name of its entry point in the group sso_factory.engines."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """What it is told, as it says."""
+
+    @field_validator("name")
+    @classmethod
+    def _there_is_one(cls, value: str) -> str:
+        if value not in ENGINES.others:
+            raise ValueError(ENGINES.unknown(value))
+        return value
+
+    @property
+    def runner(self) -> str:
+        """Its name."""
+        return self.name
+
+
 EngineBlock = Annotated[
-    TransformersEngine | VllmEngine | OpenaiEngine | ScriptedEngine | RayEngine, Field(discriminator="kind")
+    TransformersEngine | VllmEngine | OpenaiEngine | ScriptedEngine | RayEngine | PluginEngine,
+    Field(discriminator="kind"),
 ]
+
+
+def engine_block(value: Any) -> Any:
+    """An engine as it may be written, a text alone for its kind, in full; one of another package as `plugin`."""
+    value = {"kind": value} if isinstance(value, str) else value
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if not isinstance(kind, str) or kind in _KINDS or kind not in ENGINES.others:
+        return value
+    options = {key: given for key, given in value.items() if key != "kind"}
+    return {"kind": "plugin", "name": kind, "options": options}
+
+
+_KINDS = {one.model_fields["kind"].default for one in (TransformersEngine, VllmEngine, OpenaiEngine, ScriptedEngine)}
+_KINDS |= {RayEngine().kind, "plugin"}

@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from factory.config.trainer_options import FREE, POLICY, require_free
+from factory.registry import Registry
 from factory.strict import Strict
 
 
@@ -32,6 +33,20 @@ class Launch(Strict):
     """accelerate's own configuration, such as examples/launch/fsdp2.yaml; null: DDP, a copy of the model in each."""
 
 
+LOSSES = Registry(
+    "base loss",
+    "sso_factory.losses",
+    {
+        "ipo": "factory.training.losses:Ipo",
+        "dpo": "factory.training.losses:Dpo",
+        "hinge": "factory.training.losses:Hinge",
+        "simpo": "factory.training.losses:Simpo",
+    },
+    lambda part: all(hasattr(part, name) for name in ("of", "needs_reference", "normalises", "__call__")),
+    "class with of, needs_reference, normalises and __call__, as factory.training.losses.Loss",
+)
+"""Name to the class of each base loss."""
+
 METHODS = ("sso", "sso_no_w", "sso_no_g", "pbaa", "annotated", "none")
 
 
@@ -40,8 +55,8 @@ class Training(Strict):
 
     method: Literal["sso", "sso_no_w", "sso_no_g", "pbaa", "annotated", "none"] = "sso"
     """Preset: full loss; without W; without G; neither (pbaa, annotated). none: do not train."""
-    loss: Literal["ipo", "dpo", "hinge", "simpo"] = "ipo"
-    """Base loss L."""
+    loss: str = "ipo"
+    """Base loss L: one of ours, or of another package's."""
     beta: float = Field(0.2, gt=0)
     """Strength of the base loss."""
     gamma: float = Field(0.1, ge=0)
@@ -105,6 +120,13 @@ class Training(Strict):
     trainer_options: dict[str, Any] = Field(default_factory=dict)
     """Further transformers.TrainingArguments: optimiser, devices and sharding, logging (optim, fsdp, deepspeed, ...).
     What would change the objective, or has a key here, is refused by name."""
+
+    @field_validator("loss")
+    @classmethod
+    def _there_is_one(cls, value: str) -> str:
+        if value not in LOSSES:
+            raise ValueError(LOSSES.unknown(value))
+        return value
 
     @field_validator("trainer_options")
     @classmethod

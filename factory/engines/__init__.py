@@ -3,23 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from pkgutil import resolve_name
 from typing import Any
 
-from factory.config.engines import EngineBlock, RayEngine
+from factory.config.engines import ENGINES, EngineBlock, RayEngine
 from factory.engines.base import Generator, Scorer
 from factory.errors import EngineError, MissingExtraError
 from factory.models.ref import ModelRef
-
-ENGINES = {
-    "transformers": "factory.engines.transformers:TransformersModel",
-    "vllm": "factory.engines.vllm:VllmModel",
-    "openai": "factory.engines.api.engine:OpenaiGenerator",
-    "served": "factory.engines.api.served:ServedGenerator",
-    "ray": "factory.engines.ray:RayModel",
-    "scripted": "factory.engines.scripted:ScriptedModel",
-}
-"""Class of each engine, by `EngineBase.runner`: constructed with (block, model), ended with close()."""
 
 NEEDS = {
     "transformers": ("train", ("torch", "transformers")),
@@ -64,7 +53,7 @@ def resolve_engine(block: EngineBlock) -> Any:
     for package in packages:
         if find_spec(package) is None:
             raise MissingExtraError(extra, package)
-    return resolve_name(ENGINES[block.runner])
+    return ENGINES.load(block.runner)
 
 
 def _start(block: EngineBlock, model: ModelRef) -> Any:

@@ -34,6 +34,8 @@ class Format:
     """Null where the pair can be written, else the reason it is left out."""
     one_per_prompt: bool = False
     """Keep one pair of each prompt, the one that helps the balance of lengths, unless the export says otherwise."""
+    replies: tuple[str, str] = ("chosen", "rejected")
+    """Those of its columns that hold the two replies, as texts or as message lists: the card counts over them."""
     json: bool = False
     """One JSON array per split while a split fits one shard, as LLaMA-Factory's users know it; Parquet beyond."""
 

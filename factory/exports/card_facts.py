@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 from pydantic import Field
 
+from factory.exports import exporter
 from factory.exports.facts import PairFacts, pair_facts
 from factory.exports.frontmatter import license_key
 from factory.exports.raw import rows
@@ -82,7 +83,7 @@ def card_facts(
 ) -> CardFacts:
     """Collect what a card says of an export that was just written; the pairs are counted in its files."""
     run = run_facts(run_root) if run_root is not None else None
-    pairs = read_back(written)
+    pairs = read_back(written, exporter(format).replies)
     name = place.rsplit("/", 1)[-1] if place else run.name if run else "Preference pairs"
     return CardFacts(
         format=format,
@@ -103,8 +104,8 @@ def card_facts(
     )
 
 
-def read_back(written: Exported) -> pl.LazyFrame:
-    """The rows of an export with `chosen` and `rejected` as the texts of the replies, whatever the format."""
+def read_back(written: Exported, replies: tuple[str, str] = ("chosen", "rejected")) -> pl.LazyFrame:
+    """The rows of an export with `chosen` and `rejected` as the texts of the replies, from the columns `replies`."""
     files = [path for path in written.files if path.suffix in (".parquet", ".json") and path.name != INFO]
     if files[0].suffix == ".parquet":
         frame = pl.scan_parquet(files)
@@ -113,8 +114,11 @@ def read_back(written: Exported) -> pl.LazyFrame:
             [pl.read_json(path, infer_schema_length=None) for path in files], how="diagonal_relaxed"
         ).lazy()
     kinds = frame.collect_schema()
-    lists = [name for name in ("chosen", "rejected") if isinstance(kinds[name], pl.List)]
-    return frame.with_columns(pl.col(name).list.last().struct.field("content").alias(name) for name in lists)
+    texts = (
+        pl.col(name).list.last().struct.field("content") if isinstance(kinds[name], pl.List) else pl.col(name)
+        for name in replies
+    )
+    return frame.with_columns(**dict(zip(("chosen", "rejected"), texts, strict=True)))
 
 
 def _columns(names: list[str], renamed: Mapping[str, str]) -> list[CardColumn]:

@@ -80,7 +80,7 @@ MAKINGS: Mapping[str, Making] = {
 }
 
 UNKNOWN = Making(
-    made="in a way that this version of sso-factory does not know",
+    made="in a way that is no part of this version of sso-factory",
     trained="on the pairs",
     rejected="The rejected replies may be bad on purpose.",
     why="How they came about is not known here.",

@@ -7,7 +7,7 @@ from pkgutil import resolve_name
 from typing import Any, NamedTuple, Self
 
 from factory.config import Judge
-from factory.config.engines import EngineBlock, OpenaiEngine, RayEngine, TransformersEngine
+from factory.config.engines import EngineBlock, OpenaiEngine, PluginEngine, RayEngine, TransformersEngine
 from factory.engines import open_generator
 from factory.engines.api.accounts import ENGINE, Spending
 from factory.engines.base import Completion, Generator, Request, Score, Scorer, ScoreRequest
@@ -157,10 +157,10 @@ def judge_model(judge: Judge) -> str:
 def scorer_block(block: EngineBlock, trained: bool) -> EngineBlock | None:
     """The engine that measures log-probabilities: transformers, whose numbers training goes on from, or the script.
 
-    On Ray where the run is and its actors hold models. None for the model of an API that is not trained: nobody needs
-    to have it here.
+    On Ray where the run is and its actors hold models. None for a model of an API, or of another package's engine, that
+    is not trained: nobody needs to have it here.
     """
-    if is_remote(block):
+    if is_remote(block) or isinstance(_inner(block), PluginEngine):
         return TransformersEngine() if trained else None
     if _inner(block).kind in ("scripted", "transformers"):
         return block

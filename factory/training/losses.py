@@ -9,14 +9,14 @@ A loss is a function of the margin h between the two replies. What h is made of,
 | no | yes | pi~(a) - pi~(b), mean log-probabilities per token |
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, Self
 
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from factory.config import Training
+from factory.config.training import LOSSES as LOSSES
 
 
 class Loss(Protocol):
@@ -26,6 +26,10 @@ class Loss(Protocol):
     """Whether h is measured against the policy that training starts from."""
     normalises: ClassVar[bool]
     """Whether log-probabilities are divided by the number of tokens."""
+
+    @classmethod
+    def of(cls, config: Training) -> Self:
+        """The loss with the options of a training block."""
 
     def __call__(self, margin: Tensor) -> Tensor:
         """Loss per pair, of the shape of `margin`, in nats or squared nats; finite wherever `margin` is."""
@@ -38,6 +42,11 @@ class Ipo:
     beta: float
     needs_reference: ClassVar[bool] = True
     normalises: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, config: Training) -> Self:
+        """With the options of a training block."""
+        return cls(config.beta)
 
     def __call__(self, margin: Tensor) -> Tensor:
         """Squared distance of the margin from 1 / (2 beta)."""
@@ -52,6 +61,11 @@ class Dpo:
     needs_reference: ClassVar[bool] = True
     normalises: ClassVar[bool] = False
 
+    @classmethod
+    def of(cls, config: Training) -> Self:
+        """With the options of a training block."""
+        return cls(config.beta)
+
     def __call__(self, margin: Tensor) -> Tensor:
         """Logistic loss of the scaled margin."""
         return -logsigmoid(self.beta * margin)
@@ -64,6 +78,11 @@ class Hinge:
     beta: float
     needs_reference: ClassVar[bool] = True
     normalises: ClassVar[bool] = False
+
+    @classmethod
+    def of(cls, config: Training) -> Self:
+        """With the options of a training block."""
+        return cls(config.beta)
 
     def __call__(self, margin: Tensor) -> Tensor:
         """What the scaled margin lacks to 1."""
@@ -79,19 +98,17 @@ class Simpo:
     needs_reference: ClassVar[bool] = False
     normalises: ClassVar[bool] = True
 
+    @classmethod
+    def of(cls, config: Training) -> Self:
+        """With the options of a training block."""
+        return cls(config.beta, config.simpo_margin)
+
     def __call__(self, margin: Tensor) -> Tensor:
         """Logistic loss of the scaled margin beyond the target."""
         return -logsigmoid(self.beta * margin - self.margin)
 
 
-LOSSES: Mapping[str, Callable[[Training], Loss]] = {
-    "ipo": lambda config: Ipo(config.beta),
-    "dpo": lambda config: Dpo(config.beta),
-    "hinge": lambda config: Hinge(config.beta),
-    "simpo": lambda config: Simpo(config.beta, config.simpo_margin),
-}
-
-
 def base_loss(config: Training) -> Loss:
     """The loss that `training.loss` names, with its options."""
-    return LOSSES[config.loss](config)
+    made: Loss = LOSSES.load(config.loss).of(config)
+    return made

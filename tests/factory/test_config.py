@@ -19,7 +19,7 @@ BLOCKS = sorted(
 )
 TAGS = {"kind"}
 """What tells engines apart explains itself."""
-PLAIN = {"Config"}
+PLAIN = {"Config", "Answering"}
 """Blocks whose fields are blocks with a docstring of their own."""
 
 

@@ -3,8 +3,6 @@
 Another package adds one as an entry point of the group `sso_factory.layouts`, whose value is its `Layout`.
 """
 
-from importlib.metadata import entry_points
-
 from factory.errors import ConfigError
 from factory.readers.layouts.base import Layout
 from factory.readers.layouts.candidates import CANDIDATES
@@ -19,6 +17,7 @@ from factory.readers.layouts.trl_conversational import TRL_CONVERSATIONAL
 from factory.readers.layouts.trl_implicit import TRL_IMPLICIT
 from factory.readers.layouts.trl_implicit_text import TRL_IMPLICIT_TEXT
 from factory.readers.layouts.ultrafeedback import ULTRAFEEDBACK
+from factory.registry import Registry
 
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
@@ -39,18 +38,18 @@ LAYOUTS: dict[str, Layout] = {
 }
 """Name to layout; of those whose columns a file has, the first that claims a row reads it."""
 
-GROUP = "sso_factory.layouts"
-"""The entry points by which other packages add layouts, tried before our own."""
+_OTHERS = Registry(
+    "pair layout",
+    "sso_factory.layouts",
+    {},
+    lambda part: isinstance(part, Layout),
+    "factory.readers.layouts.base.Layout",
+)
 
 
 def layouts() -> dict[str, Layout]:
-    """Every layout by its name, those of other packages first."""
-    others: dict[str, Layout] = {}
-    for point in entry_points(group=GROUP):
-        found = point.load()
-        if not isinstance(found, Layout):
-            raise ConfigError(f"the entry point {point.name} of {GROUP} is no Layout; correct or remove that package")
-        others[found.name] = found
+    """Every layout by its name, those of other packages first: they know their files better than we do."""
+    others: dict[str, Layout] = {found.name: found for found in map(_OTHERS.load, _OTHERS)}
     return {**others, **{name: layout for name, layout in LAYOUTS.items() if name not in others}}
 
 

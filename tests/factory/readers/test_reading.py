@@ -9,7 +9,6 @@ from factory.commands.trace import Trace
 from factory.errors import ConfigError, InputError
 from factory.readers import How, how_to_read, read_pairs, read_prompts
 from factory.readers.how import ROLES
-from factory.readers.layouts import GROUP, LAYOUTS, layouts
 from factory.readers.reading import Part, Reading
 from factory.terminal.show import trace
 from tests.pairs import assistant, user
@@ -205,20 +204,6 @@ def test_what_dataset_info_says_of_the_files_beside_it(tmp_path):
     (tmp_path / "dataset_info.json").write_text("[")
     with pytest.raises(InputError, match=r"a\.json: no pairs can be read"):
         read_pairs(tmp_path)
-
-
-def test_a_layout_of_another_package(monkeypatch):
-    other = LAYOUTS["plain"].__class__(**{**vars(LAYOUTS["plain"]), "name": "theirs"})
-
-    class Point:
-        name = "theirs"
-
-        def load(self):
-            return other
-
-    monkeypatch.setattr("factory.readers.layouts.entry_points", lambda group: [Point()] if group == GROUP else [])
-    assert next(iter(layouts())) == "theirs"
-    assert only(read_pairs(pl.DataFrame([ROW]))).layout == "theirs"
 
 
 def test_every_role_is_of_a_layout():
