@@ -98,9 +98,10 @@ def filter_(pairs: tuple[str, ...], out: Path, **options: Any) -> Shown:
 @main.command(cls=ReadsPairs)
 @_pairs
 @click.option("--rows", default=3, show_default=True, type=click.IntRange(min=0), help="Show this many pairs.")
-def look(pairs: tuple[str, ...], rows: int, **options: Any) -> Shown:
-    """Show how PAIRS are read: layout, what each column is, what is left out, and the first pairs."""
-    return factory.look(pairs, rows, **options), show.look
+@click.option("--prompts", is_flag=True, help="Read them as prompts of a run, as files without replies are anyway.")
+def look(pairs: tuple[str, ...], rows: int, prompts: bool, **options: Any) -> Shown:
+    """Show how PAIRS are read: layout, what each column is, what is left out, and the first pairs; prompts likewise."""
+    return factory.look(pairs, rows, prompts=prompts, **options), show.look
 
 
 @main.command(cls=ReadsPairs)

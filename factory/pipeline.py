@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 import factory
-from factory.commands.run_files import HEAD, RUN, inputs_of, require_free
+from factory.commands.run_files import HEAD, inputs_of, require_free, write_head
 from factory.config import Config
 from factory.config.load import load_config, settled
 from factory.config.prompts import Budget
@@ -27,8 +27,7 @@ from factory.line.steps import Generated, Steps
 from factory.models.ref import ModelRef
 from factory.pair_makers import pair_maker
 from factory.progress import Progress, Silent
-from factory.store import RunFolder, Stage, StageReachedError, open_run, preview_of
-from factory.store.outputs import json_text
+from factory.store import Stage, StageReachedError, open_run, preview_of
 from factory.store.ownership import require_apart
 from factory.training.processes import alone
 from filters.funnel import Funnel
@@ -143,7 +142,8 @@ def run(
         require_free(folder, settings)
         if check:
             check_once(settings, room, whole)
-        _write_head(folder, settings)
+        facts = {"sso_factory": factory.__version__, "seed": settings.run.seed, "versions": versions()}
+        write_head(folder, settings, facts)
         try:
             return the_line(steps)
         except StageReachedError as reached:
@@ -163,12 +163,3 @@ def _few(config: Config, count: int) -> Config:
     return config.model_copy(
         update={"prompts": prompts, "export": config.export.model_copy(update={"push_to_hub": None})}
     )
-
-
-def _write_head(folder: RunFolder, config: Config) -> None:
-    import yaml
-
-    resolved: dict[str, Any] = config.model_dump(mode="json")
-    head = {"sso_factory": factory.__version__, "seed": config.run.seed, "versions": versions(), "config": resolved}
-    folder.record.put(HEAD[0], yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True), RUN)
-    folder.record.put(HEAD[1], json_text(head), RUN)

@@ -19,7 +19,6 @@ from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint, how_to_read
 from factory.readers.places import places
 from factory.readers.prompts import RUN_TABLE
-from factory.readers.reading import counted
 from factory.stages.answers import Answer, EvalQuestion, answer
 from factory.store import Workspace, open_run, write_text
 from factory.store.ownership import require_apart
@@ -59,8 +58,8 @@ def answers(
     require_apart(Path(out), [*places(prompts, table=RUN_TABLE), policy])
     roles = how_to_read({"columns": columns}).columns
     found = asked(prompts, format, roles)
-    if found.set_aside:
-        shown.say(f"{sum(found.set_aside.values()):,} prompts are left out: {counted(found.set_aside)}")
+    for line in found.reading.lines():
+        shown.say(line)
     job = _Job(settings, ModelRef.by_content(policy), found.questions, seed, Path(out), shown)
     files = [kind.place(called), *([QUESTIONS] if kind.questions and not found.own else [])]
 

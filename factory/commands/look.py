@@ -1,36 +1,61 @@
-"""`look`: how a file is read, and its first pairs; nothing is written."""
+"""`look`: how a file is read, and its first pairs, or prompts where it holds no replies; nothing is written."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, Unpack
 
-from factory.readers import PairsLike, Reading, ReadOptions, how_to_read, read_pairs
+from factory.errors import ConfigError, InputError
+from factory.readers import PairsLike, PromptsRead, Reading, ReadOptions, how_to_read, read_pairs, read_prompts
+from factory.readers.claims import NoPairsError
 from factory.readers.opened import naming
 from factory.readers.reading import SIDES
 
 
 class Looked(NamedTuple):
-    """What there is to see of pairs."""
+    """What there is to see of pairs or prompts."""
 
     reading: Reading
     pairs: int
-    """Rows that are pairs."""
+    """Rows that are pairs; of prompts, rows that are prompts."""
     first: list[dict[str, Any]]
-    """The first of them: pair_id, prompt, chosen, rejected."""
+    """The first of them: pair_id, prompt, chosen, rejected; or prompt_id, prompt."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
-        return {"reading": self.reading.to_dict(), "pairs": self.pairs, "first": self.first}
+        return {"reading": self.reading.to_dict(), f"{self.reading.of}s": self.pairs, "first": self.first}
 
 
 def look(
     pairs: PairsLike | Sequence[PairsLike],
     rows: int = 3,
+    *,
+    prompts: bool = False,
     **options: Unpack[ReadOptions],
 ) -> Looked:
-    """How files, folders, runs, datasets or frames of pairs are read, how many rows are pairs, and the first `rows`."""
-    found = read_pairs(pairs, how=how_to_read(options))
+    """How files, folders, runs, datasets or frames of pairs are read, how many rows are pairs, and the first `rows`.
+
+    What holds no reply that could be one of a pair is read as prompts, and all else with `prompts`.
+    """
+    how = how_to_read(options)
+    if prompts:
+        if how.layout is not None:
+            raise ConfigError("--layout names a layout of pairs; leave it out with --prompts")
+        return _prompts(read_prompts(pairs, how.columns), rows)
+    try:
+        found = read_pairs(pairs, how=how)
+    except NoPairsError as error:
+        if error.replies or how.layout is not None:
+            raise
+        with suppress(InputError):
+            return _prompts(read_prompts(pairs, how.columns), rows)
+        raise
     with naming("the pairs"):
         reading = found.reading._replace(set_aside=found.reasons())
         height = found.kept.select(found.kept.collect_schema().names()[0]).collect(engine="streaming").height
         first = found.kept.select("pair_id", *SIDES).head(rows).collect(engine="streaming").to_dicts()
     return Looked(reading, height, first)
+
+
+def _prompts(found: PromptsRead, rows: int) -> Looked:
+    first = found.kept.select("prompt_id", "prompt").head(rows).to_dicts()
+    return Looked(found.reading, found.kept.height, first)

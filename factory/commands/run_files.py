@@ -1,6 +1,8 @@
 """What a run reads on this disk, and what it writes into its folder: known before it begins."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from factory.commands.audit import AUDITED
 from factory.commands.filter import FILTERED
@@ -10,12 +12,14 @@ from factory.commands.train import TRAINED
 from factory.config import Config
 from factory.exports.hub import require_free as require_free_on_hub
 from factory.readers.places import places
+from factory.readers.reading import Reading
 from factory.store import RunFolder
-from factory.store.outputs import tables_of
+from factory.store.outputs import json_text, tables_of
 
 RUN = "run"
 """What wrote a run folder's own two files."""
 HEAD = ("config.yaml", "run.json")
+READING = "reading"
 TABLES = ("features", "contrast", "triples", "scores")
 """Stages of an iteration that make a table."""
 
@@ -25,6 +29,34 @@ def inputs_of(config: Config) -> list[str]:
     export = config.export
     found: list[str] = [str(path) for path in places(config.prompts.paths, table="prompts.parquet")]
     return [*found, *(mixed.path for mixed in export.mix), *export.decontaminate, config.policy.model]
+
+
+def write_head(folder: RunFolder, config: Config, facts: Mapping[str, Any]) -> None:
+    """A run folder's own two files; how the prompts were read, as a stage done before has it, stays."""
+    import yaml
+
+    resolved: dict[str, Any] = config.model_dump(mode="json")
+    folder.record.put(HEAD[0], yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True), RUN)
+    read = {name: value for name, value in _head(folder).items() if name == READING}
+    folder.record.put(HEAD[1], json_text({**facts, "config": resolved, **read}), RUN)
+
+
+def note_reading(folder: RunFolder, reading: Reading) -> None:
+    """Say how the prompts were read, and keep it in run.json; a folder that is no run's has none."""
+    for line in reading.lines():
+        folder.progress.say(line)
+    head = _head(folder)
+    if head:
+        folder.record.put(HEAD[1], json_text({**head, READING: reading.to_dict()}), RUN)
+
+
+def _head(folder: RunFolder) -> dict[str, Any]:
+    path = folder.root / HEAD[1]
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def require_free(folder: RunFolder, config: Config) -> None:

@@ -10,6 +10,7 @@ from factory.exports.base import as_text
 from factory.exports.raw import SUFFIXES, LocatedRow, rows, suffix_of
 from factory.identity import digest
 from factory.readers import PairsLike, read_prompts
+from factory.readers.reading import Part, Reading, short
 from factory.stages.answers import Answer, EvalQuestion
 
 _MT_BENCH_TEMPERATURE: Mapping[str, float] = {
@@ -18,6 +19,8 @@ _MT_BENCH_TEMPERATURE: Mapping[str, float] = {
     **dict.fromkeys(("extraction", "math", "coding", "reasoning"), 0.0),
 }
 """MT-Bench asks each category at a temperature of its own, and any other at 0.7."""
+_ALPACA, _MT_BENCH = ("instruction",), ("turns",)
+"""What a question is called in the tools' own files."""
 
 
 class EvalFormat(NamedTuple):
@@ -34,13 +37,12 @@ class EvalFormat(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """Questions, and what of the prompts could not be one."""
+    """Questions, and how they were read."""
 
     questions: list[EvalQuestion]
     own: bool
     """They lie in the tool's own file, and need not be written once more."""
-    set_aside: Mapping[str, int] = {}
-    """Reason to prompts that are left out."""
+    reading: Reading
 
 
 def asked(prompts: PairsLike, name: str, columns: Mapping[str, str] | None = None) -> Asked:
@@ -51,13 +53,16 @@ def asked(prompts: PairsLike, name: str, columns: Mapping[str, str] | None = Non
     """
     kind = evaluation(name)
     if not columns and isinstance(prompts, str | Path) and _is_own(Path(prompts), kind):
-        return Asked(questions(prompts, name), own=True)
-    split = read_prompts(prompts, columns)
-    if not split.kept.height:
+        found = questions(prompts, name)
+        cells = next(rows(Path(prompts))).cells
+        used = next(column for column in (*_ALPACA, *_MT_BENCH) if cells.get(column) is not None)
+        told = Part(name, (str(prompts),), {"prompt": (used,)}, tuple(cell for cell in cells if cell != used), ())
+        return Asked(found, True, Reading((told,), {}, {"prompt": short(found[0].first)}, "prompt"))
+    read = read_prompts(prompts, columns)
+    if not read.kept.height:
         raise InputError(f"{prompts}: no prompt can be used; see how it is read with `sso-factory look`")
-    reasons = dict(split.rejected["reason"].value_counts(sort=True).iter_rows()) if split.rejected.height else {}
-    texts = split.kept.with_columns(text=as_text())
-    return Asked([_of_prompt(row) for row in texts.iter_rows(named=True)], False, reasons)
+    texts = read.kept.with_columns(text=as_text())
+    return Asked([_of_prompt(row) for row in texts.iter_rows(named=True)], False, read.reading)
 
 
 def evaluation(name: str) -> EvalFormat:
@@ -102,7 +107,7 @@ def _cell(row: LocatedRow, *names: str) -> Any:
 
 
 def _alpaca_question(row: LocatedRow) -> EvalQuestion:
-    text = _cell(row, "instruction")
+    text = _cell(row, *_ALPACA)
     if not isinstance(text, str) or not text.strip():
         raise InputError(f"{row.file}: row {row.number}: the instruction is no text")
     dataset = row.cells.get("dataset")
@@ -119,7 +124,7 @@ def _alpaca_answers(answers: Iterable[Answer], model: str) -> str:
 
 
 def _mt_question(row: LocatedRow) -> EvalQuestion:
-    turns = _cell(row, "turns")
+    turns = _cell(row, *_MT_BENCH)
     if not isinstance(turns, list) or not turns or not all(isinstance(turn, str) and turn.strip() for turn in turns):
         raise InputError(f"{row.file}: row {row.number}: turns is no list of texts")
     category = str(row.cells.get("category", ""))

@@ -12,7 +12,8 @@ from factory.config import Mix
 from factory.errors import ConfigError
 from factory.exports.public import public_name
 from factory.progress import Progress, Silent
-from factory.readers import how_to_read, read_pairs
+from factory.readers import how_to_read
+from factory.readers.told import read_and_tell
 from factory.schema import REJECTED, LazySplit
 from filters.base import Filter
 from filters.coin import toss_expr
@@ -47,7 +48,8 @@ def mix(
     room = 1 - sum(other.share or 0 for other in others)
     if room <= 0:
         raise ConfigError("export.mix: the shares add up to 1 or more and leave nothing of your own pairs")
-    splits = [read_pairs(other.path, other.source, how_to_read({}, other.columns)) for other in others]
+    hows = [how_to_read({}, other.columns) for other in others]
+    splits = [read_and_tell(one.path, how, said, one.source).pairs.split for one, how in zip(others, hows, strict=True)]
     marked = [frame.with_columns(pl.lit(n).alias(_PART)) for n, frame in enumerate([pairs, *(s.kept for s in splits)])]
     together = pl.concat(marked, how="diagonal_relaxed")
     rejected = pl.concat([REJECTED.empty().lazy(), *(split.rejected for split in splits)], how="diagonal_relaxed")

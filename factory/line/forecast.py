@@ -26,7 +26,7 @@ from factory.models.ref import ModelRef
 from factory.pair_makers import comparisons
 from factory.pipeline import the_line
 from factory.progress import Silent
-from factory.readers import read_prompts
+from factory.readers import Reading, read_prompts
 from factory.schema import ORDERS
 from factory.stages.judge import Question, by_id, requests
 from factory.stages.prompts import per_round
@@ -51,6 +51,8 @@ class Plan(NamedTuple):
     """Whether lengths and votes are those of an earlier run in the folder, or of its preview."""
     max_cost: float | None = None
     """`run.max_cost`."""
+    reading: Reading | None = None
+    """How the prompts were read."""
 
     @property
     def basis(self) -> str:
@@ -98,7 +100,8 @@ def plan(
     root = Path(run_dir or config.run.dir)
     rates = Rates.of(root, preview_of(root))
     iterations, asked = config.run.iterations, config.prompts
-    found = plan_portions(read_prompts(asked.paths, asked.columns), asked, config.run.seed, iterations).kept
+    read = read_prompts(asked.paths, asked.columns)
+    found = plan_portions(read.split, asked, config.run.seed, iterations).kept
     first = found.filter(pl.col("portion") <= iterations).height
     size = _Size(min(first, SAMPLE_PROMPTS), first, found.height - first)
     each = per_round(asked, iterations)
@@ -113,7 +116,8 @@ def plan(
         if judged and config.audit.judge:
             room.audit(config.audit.judge, Path(folder) / "filtered" / "kept.parquet")
         stages = [*_checks(config, root, rates), *_stages(config, room, size, rates)]
-    return Plan(first, stages, size.further, any(stage.measured for stage in stages), config.run.max_cost)
+    measured = any(stage.measured for stage in stages)
+    return Plan(first, stages, size.further, measured, config.run.max_cost, read.reading)
 
 
 def _checks(config: Config, root: Path, rates: Rates) -> list[StagePlan]:

@@ -12,6 +12,7 @@ from factory.commands.audit import AUDITED, audit_into
 from factory.commands.export_stages import export_stages, push_stage
 from factory.commands.filter import FILTERED, filter_into
 from factory.commands.report import report_into
+from factory.commands.run_files import note_reading
 from factory.commands.train import TRAINED
 from factory.config import Config
 from factory.config.engines import EngineBlock
@@ -82,14 +83,15 @@ class Steps:
         room = self.config.sampling.max_new_tokens
 
         def build(journal: Journal) -> Iterator[Split]:
-            planned = plan_portions(read_prompts(config.paths, config.columns), config, self._seed, run.iterations)
+            found = read_prompts(config.paths, config.columns)
+            note_reading(self.folder, found.reading)
+            planned = plan_portions(found.split, config, self._seed, run.iterations)
             generator = self._generator(policy, journal, "prompts")
             system = [view_messages(_EMPTY, text) for text in longest(self._principles, self.config.principles)]
             most = max(generator.count_tokens(system), default=0)
             fitting = within_context(planned.kept, generator, room, most)
-            kept = in_portions(fitting.kept, config, self._seed, run.iterations)
             rejected = pl.concat([planned.rejected, fitting.rejected], how="diagonal_relaxed")
-            yield required(Split(kept, rejected), config)
+            yield required(Split(in_portions(fitting.kept, config, self._seed, run.iterations), rejected), config)
 
         size = per_round(config, run.iterations)
         inputs = {
@@ -238,12 +240,10 @@ class Steps:
 
     def audit(self, filtered: Stage) -> Stage | None:
         """The agreement of the kept pairs' labels with a judge of its own, when one is configured."""
-        config = self.config.audit
-        judge = config.judge
+        config, judge = self.config.audit, self.config.audit.judge
         if judge is None:
             return None
-        kept = filtered.folder / "kept.parquet"
-        votes = filtered.folder / "judgments.parquet"
+        kept, votes = (filtered.folder / f"{name}.parquet" for name in ("kept", "judgments"))
 
         def build(work: Workspace) -> dict[str, Any]:
             return audit_into(work, kept, judge, config, self.room, self.config, self._seed, votes)

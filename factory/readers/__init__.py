@@ -4,13 +4,14 @@ from factory.readers.fingerprints import fingerprint
 from factory.readers.how import How, ReadOptions, how_to_read
 from factory.readers.pairs import load_pairs, read_pairs
 from factory.readers.prompts import read_prompts
-from factory.readers.reading import PairsRead, Reading
+from factory.readers.reading import PairsRead, PromptsRead, Reading
 from factory.readers.sources import PairsLike
 
 __all__ = [
     "How",
     "PairsLike",
     "PairsRead",
+    "PromptsRead",
     "ReadOptions",
     "Reading",
     "fingerprint",

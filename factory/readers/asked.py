@@ -74,6 +74,7 @@ def asked(columns: Columns) -> FoundPrompt | None:
 
     A conversation is taken as it is, the text in `prompt` before one. Texts are joined as LLaMA-Factory does: the
     question, a line break, its input or context. Earlier rounds go before, the system message before everything.
+    Where the column `prompt` is empty the row has no prompt, whatever stands in others.
     """
     spoken = talks(columns)
     texts = sorted(
@@ -97,9 +98,11 @@ def asked(columns: Columns) -> FoundPrompt | None:
     first = not {columns.named.get("prompt"), "prompt"}.isdisjoint(texts)
     every = [*written, *said_so] if first else [*said_so, *written]
     every += [_single(name) for name in lists] + [turns_within(name, columns[name]) for name in objects]
-    turns = pl.coalesce(every)
+    stated = _stated(columns)
+    turns = pl.coalesce(every) if stated is None else pl.when(stated).then(pl.coalesce(every))
     system = _system(columns)
     any_talk = pl.any_horizontal(pl.col(name).is_not_null() for name in spoken) if spoken else pl.lit(value=False)
+    any_given = pl.any_horizontal(pl.col(name).is_not_null() for name in [*spoken, *texts, *extras, *lists, *objects])
     used = [*texts, *extras, *earlier, *lists] if first else [*spoken, *texts, *([] if spoken else extras), *earlier]
     return FoundPrompt(
         under(system, columns, turns) if system else turns,
@@ -107,8 +110,17 @@ def asked(columns: Columns) -> FoundPrompt | None:
         (any_talk & text.is_null() if first else any_talk) if spoken and written else None,
         bool(written),
         bool(spoken),
-        pl.any_horizontal(pl.col(name).is_not_null() for name in [*spoken, *texts, *extras, *lists, *objects]),
+        any_given if stated is None else stated,
     )
+
+
+def _stated(columns: Columns) -> pl.Expr | None:
+    """Whether the column `prompt`, or the one that the user names for it, holds something; None without one."""
+    name = columns.first("prompt")
+    if name is None or name not in ("prompt", columns.named.get("prompt")):
+        return None
+    length = {pl.String: pl.col(name).str.len_bytes(), pl.List: pl.col(name).list.len()}.get(columns[name].base_type())
+    return pl.col(name).is_not_null() if length is None else (length > 0).fill_null(value=False)
 
 
 def _earlier(columns: Columns, spoken: Sequence[str]) -> list[str]:

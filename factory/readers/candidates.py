@@ -11,29 +11,9 @@ from factory.readers.messages import PROBLEM, TURNS, message_kind, turn
 from factory.readers.normal import TIE, UNREADABLE
 from factory.readers.records import column
 
-LISTS = (
-    "completions",
-    "answers",
-    "responses",
-    "candidates",
-    "summaries",
-    "generations",
-    "outputs",
-    "output",
-    "replies",
-    "choices",
-    "all_generated_responses",
-)
-"""Columns that hold a list of replies, the first to look for first."""
 TEXTS = ("response", "text", "answer", "completion", "output", "content", "reply", "generation", "generated_text")
 """Keys of a candidate that hold its reply."""
-SCORES = ("overall_score", "score", "rating", "reward", "pm_score", "fine-grained_score", "helpfulness", "upvotes")
-RANKS = ("rank", "ranking")
 GOOD = ("chosen", "selected", "is_chosen", "preferred", "label", "good", "correct")
-BESIDE = ("scores", "ratings", "rating", "all_rm_scores", "rewards", "ranks", "rank", "ranking", "losses")
-"""Columns that hold a number per reply, in the order of the replies."""
-PICKS = ("choice", "winner", "best", "label", "preference", "chosen_index")
-"""Columns that name one reply of the list by its place."""
 
 
 class Candidate(NamedTuple):

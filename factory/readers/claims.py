@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import polars as pl
 
+from factory.errors import InputError
 from factory.readers.how import RENAMED, How
 from factory.readers.layouts import layouts
 from factory.readers.layouts.base import Layout
-from factory.readers.names import NAMES, REPLIES, Columns
+from factory.readers.names import NAMES, PAIRED, REPLIES, Columns
 from factory.readers.opened import Opened, columns_of
 from factory.readers.unfold import Unfolded, unfolded
 from factory.readers.verdicts import VERDICTS
@@ -65,8 +66,23 @@ def _of_kind(part: Unfolded, how: How) -> list[Claim]:
     return [*claims, Claim(next((layout for layout in fitting if layout.rest), None), rest, columns, part.remarks)]
 
 
-def no_layout(opened: Opened, how: How) -> str:
-    """The sentence about an input that fits no layout, or not the one asked for."""
+class NoPairsError(InputError):
+    """An input that fits no layout of pairs."""
+
+    def __init__(self, sentence: str, *, replies: bool) -> None:
+        super().__init__(sentence)
+        self.replies = replies
+        """Whether a column of it may hold a reply of a pair: it is no file of prompts, then."""
+
+
+def no_layout(opened: Opened, how: How) -> NoPairsError:
+    """The error about an input that fits no layout, or not the one asked for."""
+    there = {name.lower() for frame in opened.frames for name in frame.collect_schema()}
+    replies = bool(there & PAIRED or {*how.columns} & {"chosen", "rejected", "first", "second", "candidates"})
+    return NoPairsError(_sentence(opened, how), replies=replies)
+
+
+def _sentence(opened: Opened, how: How) -> str:
     if how.layout is not None:
         asked = layouts()[how.layout]
         return f"{opened.where}: is not in the layout {asked.name} ({asked.about}); it has {columns_of(opened)}"

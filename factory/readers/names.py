@@ -57,6 +57,28 @@ REPLY_STEMS = (
 REPLY_ENDINGS = (("1", "2"), ("0", "1"), ("a", "b"), ("A", "B"))
 """How the names of the columns of two replies begin and end, such as response_1 and response_2."""
 
+LISTS = (
+    "completions",
+    "answers",
+    "responses",
+    "candidates",
+    "summaries",
+    "generations",
+    "outputs",
+    "output",
+    "replies",
+    "choices",
+    "all_generated_responses",
+)
+"""Columns that hold a list of replies, the first to look for first."""
+SCORES = ("overall_score", "score", "rating", "reward", "pm_score", "fine-grained_score", "helpfulness", "upvotes")
+RANKS = ("rank", "ranking")
+"""Keys of a candidate, or columns of a row, that say how good a reply is, the higher or the lower the better."""
+BESIDE = ("scores", "ratings", "rating", "all_rm_scores", "rewards", "ranks", "rank", "ranking", "losses")
+"""Columns that hold a number per reply, in the order of the replies."""
+PICKS = ("choice", "winner", "best", "label", "preference", "chosen_index")
+"""Columns that name one reply of the list by its place."""
+
 ASKED = frozenset(name for role in ("prompt", "conversation", "context", "history") for name in NAMES[role])
 """Columns that can be, or belong to, a prompt."""
 SPOKEN = ASKED | {*NAMES["system"], *NAMES["chosen"], *NAMES["rejected"], *NAMES["turns"]}
@@ -70,8 +92,12 @@ REPLIES = frozenset(
     )
 )
 """Columns that can be a reply, be it known or not yet which is the better."""
+PAIRED = REPLIES | {*LISTS} - {*LONE_REPLIES}
+"""Those that are one of several replies, or hold all of them."""
 MEANT = (SPOKEN - {"response"}) | {name for role in ("steps", "media", "tools", "thinking") for name in NAMES[role]}
 """Columns that are never dropped in silence."""
+PROMPTED = ASKED | {*NAMES["system"], *NAMES["turns"]}
+"""Those of them that can belong to a prompt."""
 
 
 class Columns(Mapping[str, pl.DataType]):

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import polars as pl
 
-from factory.errors import InputError
 from factory.readers.claims import Claim, claimed, no_layout
 from factory.readers.followers import fitting, followers
 from factory.readers.how import How, require_columns
@@ -77,7 +76,7 @@ def _read(opened: Opened, source: str | None, how: How) -> Iterator[_Part]:
     require_columns(how, there, opened.where)
     claims = [claim for frame in opened.frames for claim in claimed(frame, how)]
     if not any(claim.layout for claim in claims):
-        raise InputError(no_layout(opened, how))
+        raise no_layout(opened, how)
     for claim in claims:
         part = _unfit(claim.rows, source) if claim.layout is None else _fit(claim, claim.layout, source, how)
         part = part._replace(told=part.told and part.told._replace(files=(opened.where,)))

@@ -1,6 +1,7 @@
 """Reading prompts from whatever holds them: prompt files, chat data, pair files, lines of text."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import polars as pl
 
@@ -8,7 +9,7 @@ from factory.errors import InputError
 from factory.readers.asked import FoundPrompt, asked, beside_text
 from factory.readers.claims import Claim, claimed
 from factory.readers.followers import KNOWN, followers
-from factory.readers.how import How, require_columns
+from factory.readers.how import How, how_to_read, require_columns
 from factory.readers.ids import prompt_ids
 from factory.readers.layouts.base import Layout
 from factory.readers.messages import TURNS, is_messages, plain, problem_of, said, turns_of
@@ -27,11 +28,12 @@ from factory.readers.normal import (
 )
 from factory.readers.objects import is_object, turns_within
 from factory.readers.opened import Opened, columns_of, naming
+from factory.readers.reading import Part, PromptsRead, part_of
 from factory.readers.rejects import no_rejects, rejected_rows, source_of, unread_rows
 from factory.readers.sources import PairsLike, open_inputs
 from factory.readers.stacking import row_json, stack
 from factory.readers.verdicts import FLAGS
-from factory.schema import FEATURES, MESSAGES, PROMPTS, REJECTED, Split
+from factory.schema import FEATURES, MESSAGES, PROMPTS, REJECTED
 
 RUN_TABLE = "prompts.parquet"
 DUPLICATE, NOT_A_ROOT = "duplicate_prompt", "not_a_root"
@@ -41,7 +43,15 @@ _TAKEN = frozenset({*KNOWN, *PROMPTS.columns, *FEATURES.columns, *REJECTED.colum
 """Names that columns of the user's may not have beside a prompt: the line fills them in."""
 
 
-def read_prompts(inputs: PairsLike | Sequence[PairsLike], columns: Mapping[str, str] | None = None) -> Split:
+class _Part(NamedTuple):
+    """What is made of one claim."""
+
+    kept: pl.DataFrame
+    rejected: pl.DataFrame
+    told: Part | None = None
+
+
+def read_prompts(inputs: PairsLike | Sequence[PairsLike], columns: Mapping[str, str] | None = None) -> PromptsRead:
     """Prompts from any number of inputs: the columns prompt_id, prompt and source of PROMPTS, then the user's others.
 
     Looked for row by row, by the names of `factory.readers.names`: `prompt`, conversations, questions with their input
@@ -50,20 +60,20 @@ def read_prompts(inputs: PairsLike | Sequence[PairsLike], columns: Mapping[str, 
     with a reply, as in training data, that reply is left out. Pair files give the prompts of their pairs. Rejected rows
     have `filter` = read, a reason (empty_prompt, bad_roles, tool_turns, not_text, unreadable, prompts_differ,
     not_a_root, duplicate_prompt) and the row as JSON; of equal prompts one is kept. Raises InputError for an input that
-    cannot be read or has no column with prompts.
+    cannot be read or has no column with prompts, ConfigError for a role that there is not.
     """
-    kept: list[pl.LazyFrame] = []
-    rejected: list[pl.LazyFrame] = [no_rejects()]
+    how = how_to_read({"columns": columns})
+    parts: list[_Part] = []
     for opened in open_inputs(inputs, table=RUN_TABLE):
         with naming(opened.where):
-            for part in _read(opened, How(columns or {})):
-                kept.append(part.kept.lazy())
-                rejected.append(part.rejected.lazy())
+            parts += _read(opened, how)
     with naming("the prompts"):
-        every = stack(kept).collect()
+        every = stack([part.kept.lazy() for part in parts]).collect()
         first = every["prompt_id"].is_first_distinct()
         again = rejected_rows(every.filter(~first).lazy(), pl.lit(DUPLICATE), pl.lit(None), every.columns)
-        return Split(_without_echo(every.filter(first)), stack([*rejected, again]).collect())
+        rejected = stack([no_rejects(), *(part.rejected.lazy() for part in parts), again]).collect()
+        told = tuple(part.told for part in parts if part.told is not None)
+        return PromptsRead(_without_echo(every.filter(first)), rejected, told)
 
 
 def _without_echo(prompts: pl.DataFrame) -> pl.DataFrame:
@@ -72,7 +82,7 @@ def _without_echo(prompts: pl.DataFrame) -> pl.DataFrame:
     return prompts.drop(given) if given in prompts and (prompts[given] == prompts["prompt_id"]).all() else prompts
 
 
-def _read(opened: Opened, how: How) -> Iterator[Split]:
+def _read(opened: Opened, how: How) -> Iterator[_Part]:
     there = {name for frame in opened.frames for name in frame.collect_schema()}
     how = how.beside(opened.named, there)
     require_columns(how, there, opened.where)
@@ -89,26 +99,36 @@ def _read(opened: Opened, how: How) -> Iterator[Split]:
         whole = layout is not None and not (layout.reshape and apart)
         yield _from_pairs(claim, layout, opened) if layout and whole else _from_columns(claim, opened)
     if opened.unread.height:
-        yield Split(_no_prompts(), unread_rows(opened.unread, opened.stem).collect())
+        yield _Part(_no_prompts(), unread_rows(opened.unread, opened.stem).collect())
 
 
 def _no_prompts() -> pl.DataFrame:
     return PROMPTS.empty().drop("portion")
 
 
-def _from_pairs(claim: Claim, layout: Layout, opened: Opened) -> Split:
+def _from_pairs(claim: Claim, layout: Layout, opened: Opened) -> _Part:
     rows, columns = claim.rows, claim.columns
+    remarks = claim.remarks
     if layout.reshape:
-        rows = layout.reshape(rows, columns, How()).rows
-        columns = Columns(rows.collect_schema(), columns.named)
-    normal = normalise(rows, layout.parts(columns), columns)
+        rows, more = layout.reshape(rows, columns, How())
+        columns, remarks = Columns(rows.collect_schema(), columns.named), (*remarks, *more)
+    parts = layout.parts(columns)
+    normal = normalise(rows, parts, columns)
     found = pl.col(REASON)
     bad = RejectCase(found.is_not_null() & ~found.is_in(REPLY_REASONS), found, pl.col(DETAIL))
     judged = normal.with_columns(verdict(bad, *prompt_cases(pl.col(PROMPT), pl.lit(None, dtype=pl.String))))
-    return _split(judged, claim.rows.collect_schema(), {}, opened.stem)
+    made = _split(judged, claim.rows.collect_schema(), {}, opened.stem)
+    return _told(made, layout.name, parts.columns, claim._replace(remarks=remarks), opened)
 
 
-def _from_columns(claim: Claim, opened: Opened) -> Split:
+def _told(made: _Part, layout: str, columns: Mapping[str, tuple[str, ...]], claim: Claim, opened: Opened) -> _Part:
+    """With how it was read: what the prompt and its system message are made of, and all that is left aside."""
+    used = {role: columns.get(role, ()) for role in ("prompt", "system")}
+    told = part_of(layout, used, claim.columns, claim.remarks, "prompt")
+    return made._replace(told=told._replace(files=(opened.where,)))
+
+
+def _from_columns(claim: Claim, opened: Opened) -> _Part:
     rows, columns = claim.rows, claim.columns
     schema = rows.collect_schema()
     found = _asked(columns)
@@ -123,7 +143,8 @@ def _from_columns(claim: Claim, opened: Opened) -> Split:
         beside.append(RejectCase(pl.col("parent_id").is_not_null(), NOT_A_ROOT, "it answers another message"))
     judged = rows.with_columns(verdict(*beside, *prompt_cases(pl.col(PROMPT), problem_of(pl.col(PROMPT)))))
     extra = followers(columns, {name for names in found.columns.values() for name in names}, _TAKEN)
-    return _split(judged.with_columns(plain(pl.col(PROMPT)).alias(PROMPT)), schema, extra, opened.stem)
+    made = _split(judged.with_columns(plain(pl.col(PROMPT)).alias(PROMPT)), schema, extra, opened.stem)
+    return _told(made, "prompts", found.columns, claim, opened)
 
 
 def _asked(columns: Columns) -> FoundPrompt | None:
@@ -153,10 +174,11 @@ def _unanswered(turns: pl.Expr) -> pl.Expr:
     return pl.when(answered).then(turns.list.slice(0, turns.list.len() - 1)).otherwise(turns)
 
 
-def _split(judged: pl.LazyFrame, columns: pl.Schema, extra: Mapping[str, pl.Expr], stem: str | None) -> Split:
+def _split(judged: pl.LazyFrame, columns: pl.Schema, extra: Mapping[str, pl.Expr], stem: str | None) -> _Part:
     source = source_of(columns, stem).alias("source")
     good = judged.filter(pl.col(REASON).is_null())
     kept = good.select(prompt_ids(pl.col(PROMPT)).alias("prompt_id"), pl.col(PROMPT).alias("prompt"), source, **extra)
     bad = judged.filter(pl.col(REASON).is_not_null()).select(REASON, DETAIL, source, row_json(columns).alias("row"))
     rejected = rejected_rows(bad, pl.col(REASON), pl.col(DETAIL), ["source", "row"])
-    return Split(*pl.collect_all([kept, rejected]))
+    made, aside = pl.collect_all([kept, rejected])
+    return _Part(made, aside)

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.errors import one_line
-from factory.readers.names import MEANT, Columns
-from factory.schema import PAIRS, LazySplit
+from factory.readers.names import MEANT, PROMPTED, Columns
+from factory.schema import PAIRS, LazySplit, Split
 
 _LETTERS = 160
 _MOST = 12
@@ -34,7 +34,9 @@ class Reading(NamedTuple):
     set_aside: Mapping[str, int]
     """Rows that are no pairs, by reason."""
     example: Mapping[str, str] | None
-    """The first pair, shortened; None where there is none."""
+    """The first pair or prompt, shortened; None where there is none."""
+    of: str = "pair"
+    """What a row is read as: pair or prompt."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it, in funnel.json and audit.json."""
@@ -55,13 +57,14 @@ class Reading(NamedTuple):
     def _lines(self) -> Iterator[str]:
         for part in self.parts:
             if part.layout is not None:
-                yield f"{_listed(part.files, 3)}: read as {part.layout}: {'; '.join(_arrows(part))}"
+                yield f"{_listed(part.files, 3)}: read as {part.layout}: {'; '.join(_arrows(part, self.of))}"
             yield from (f"warning: {warning}" for warning in part.warnings)
         if self.set_aside:
             total = sum(self.set_aside.values())
-            yield f"{total:,} rows are no pairs and are set aside: {counted(self.set_aside)}"
+            yield f"{total:,} rows are no {self.of}s and are set aside: {counted(self.set_aside)}"
         if self.example:
-            yield "the first pair: " + " · ".join(f"{side} {self.example[side]!r}" for side in SIDES)
+            sides = " · ".join(f"{side} {text!r}" for side, text in self.example.items())
+            yield f"the first {self.of}: {sides.removeprefix('prompt ') if self.of == 'prompt' else sides}"
 
 
 def counted(reasons: Mapping[str, int]) -> str:
@@ -69,12 +72,12 @@ def counted(reasons: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items()))
 
 
-def _arrows(part: Part) -> Iterator[str]:
+def _arrows(part: Part, of: str) -> Iterator[str]:
     for role, names in part.columns.items():
         if names:
             yield f"{role} ← {' + '.join(names)}"
     if part.aside:
-        yield f"kept aside: {_listed(part.aside, _MOST)}"
+        yield f"{'kept' if of == 'pair' else 'left'} aside: {_listed(part.aside, _MOST)}"
 
 
 def _listed(names: Sequence[str], most: int) -> str:
@@ -82,13 +85,20 @@ def _listed(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + more
 
 
-def part_of(layout: str, columns: Mapping[str, tuple[str, ...]], schema: Columns, remarks: Sequence[str]) -> Part:
-    """What a layout made of one frame; a warning for each column left that might be part of a pair."""
+def part_of(
+    layout: str,
+    columns: Mapping[str, tuple[str, ...]],
+    schema: Columns,
+    remarks: Sequence[str],
+    of: str = "pair",
+) -> Part:
+    """What a layout made of one frame; a warning for each column left that might be part of a pair, or of a prompt."""
     used = {name for names in columns.values() for name in names}
     aside = [name for name in schema if name not in used and name not in PAIRS.columns and not name.startswith("__")]
     beside = {name for role in ("media", "tools") for name in schema.having(role)}
-    meant = [name for name in aside if name in MEANT and name not in beside and _may_speak(schema[name])]
-    warnings = [f"{name} is kept aside, though by its name it may belong to the pair" for name in meant]
+    names = (MEANT if of == "pair" else PROMPTED) - beside
+    meant = [name for name in aside if name in names and _may_speak(schema[name])]
+    warnings = [f"{name} is kept aside, though by its name it may belong to the {of}" for name in meant]
     return Part(
         layout, (), {role: names for role, names in columns.items() if names}, tuple(aside), (*remarks, *warnings)
     )
@@ -133,11 +143,31 @@ class PairsRead(NamedTuple):
         return dict(counts.iter_rows())
 
 
-def _shortened(pair: Mapping[str, Any]) -> dict[str, str]:
+class PromptsRead(NamedTuple):
+    """Prompts that were read: every row is kept, or rejected with a reason."""
+
+    kept: pl.DataFrame
+    rejected: pl.DataFrame
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def split(self) -> Split:
+        """The two tables alone."""
+        return Split(self.kept, self.rejected)
+
+    @property
+    def reading(self) -> Reading:
+        """How they were read."""
+        first = self.kept.select("prompt").head(1).to_dicts()
+        reasons = dict(self.rejected.group_by("reason").len().sort("reason").iter_rows())
+        return Reading(merged(self.parts), reasons, _shortened(first[0]) if first else None, "prompt")
+
+
+def _shortened(row: Mapping[str, Any]) -> dict[str, str]:
     turns = [
-        turn["content"] if turn["role"] == "user" else f"[{turn['role']}] {turn['content']}" for turn in pair["prompt"]
+        turn["content"] if turn["role"] == "user" else f"[{turn['role']}] {turn['content']}" for turn in row["prompt"]
     ]
-    texts = {"prompt": " ".join(turns), "chosen": pair["chosen"], "rejected": pair["rejected"]}
+    texts = {"prompt": " ".join(turns), **{side: row[side] for side in SIDES[1:] if side in row}}
     return {side: short(text) for side, text in texts.items()}
 
 

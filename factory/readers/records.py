@@ -12,7 +12,7 @@ import polars as pl
 
 from factory.identity import mend
 from factory.readers.messages import ODD, TURN, message_kind, turn
-from factory.readers.names import SPOKEN
+from factory.readers.names import NAMES, SPOKEN
 
 CHUNK = 20_000
 """Records held as Python objects at once."""
@@ -20,6 +20,7 @@ CHUNK = 20_000
 _INT64 = 2**63
 _MOST_DEPTH = 500
 """Deepest nesting of a JSON value that a cell may hold."""
+_PROMPTS = frozenset(NAMES["prompt"])
 _LIST_KINDS = ("messages", "texts", "rounds")
 DTYPES: dict[str, pl.DataType] = {
     "text": pl.String(),
@@ -98,8 +99,10 @@ def _list_of(raw: list[Any]) -> Value:
 class _Group:
     """Records whose columns agree in kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, asked: frozenset[str] = frozenset()) -> None:
         self.kinds: dict[str, str] = {}
+        self.asked = asked
+        """Which columns of a prompt its records have: a column that is not there is another thing than an empty one."""
         self._rows: list[dict[str, Any]] = []
         self._frames: list[pl.DataFrame] = []
 
@@ -185,9 +188,10 @@ def frames_of(records: Iterable[Mapping[str, Value]]) -> list[pl.DataFrame]:
     for number, record in enumerate(records, 1):
         kinds = {name: value.kind for name, value in record.items() if value.kind}
         row = {name: value.value for name, value in record.items()}
-        group = next((group for group in groups if group.takes(kinds)), None)
+        asked = _PROMPTS & row.keys()
+        group = next((group for group in groups if group.asked == asked and group.takes(kinds)), None)
         if group is None:
-            group = _Group()
+            group = _Group(asked)
             groups.append(group)
         group.add(kinds, row)
         if number % CHUNK == 0:

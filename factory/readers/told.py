@@ -17,9 +17,11 @@ class Told(NamedTuple):
     reading: Reading
 
 
-def read_and_tell(pairs: PairsLike | Sequence[PairsLike], how: How, progress: Progress) -> Told:
+def read_and_tell(
+    pairs: PairsLike | Sequence[PairsLike], how: How, progress: Progress, source: str | None = None
+) -> Told:
     """Read pairs and say how; what is set aside is counted, and said, by the command as it goes through them."""
-    found = read_pairs(pairs, how=how)
+    found = read_pairs(pairs, source, how)
     reading = found.reading
     for line in reading.lines():
         progress.say(line)

@@ -10,7 +10,7 @@ from factory.errors import InputError
 from factory.exports.plan import held_out
 from factory.exports.write import is_shard
 from factory.progress import Progress, Silent
-from factory.readers import How, PairsLike, read_pairs
+from factory.readers import How, PairsLike
 from factory.readers.sources import as_list
 from factory.readers.told import read_and_tell
 
@@ -46,7 +46,7 @@ def read_data(
     tests = [part.pairs for part in parts if part.test]
     pairs, unread = train.kept.collect(), train.rejected.collect().height
     if tests:
-        held = read_pairs(tests, how=how)
+        held = read_and_tell(tests, how, shown).pairs
         test, unread = held.kept.collect(), unread + held.rejected.collect().height
     else:
         test = pairs.filter(pl.col("prompt_id").is_in(held_out(pairs["prompt_id"], test_share, seed).implode()))

@@ -82,14 +82,15 @@ def _form(confounds: Sequence[str]) -> list[str]:
 
 
 def look(found: "Looked") -> str:
-    """How pairs are read, and the first of them."""
-    lines = [f"{found.pairs:,} pairs", *found.reading._replace(example=None).lines()]
+    """How pairs or prompts are read, and the first of them."""
+    lines = [f"{found.pairs:,} {found.reading.of}s", *found.reading._replace(example=None).lines()]
     return "\n\n".join(["\n".join(lines), *(_pair(row) for row in found.first)])
 
 
 def _pair(row: Mapping[str, Any]) -> str:
     turns = [f"  {turn['role']:<9} {_short(turn['content'])}" for turn in row["prompt"]]
-    return "\n".join([*turns, *(f"  {side:<9} {_short(row[side])}" for side in ("chosen", "rejected"))])
+    sides = [side for side in ("chosen", "rejected") if side in row]
+    return "\n".join([*turns, *(f"  {side:<9} {_short(row[side])}" for side in sides)])
 
 
 def outcome(found: "Outcome", pairs: int = 3) -> str:
@@ -185,7 +186,8 @@ def plan(found: "Plan") -> str:
         bound += f", cost {number(most.cost)}"
     rounds = ", all further rounds" if found.further else ""
     every = f"the longest answers, every pair in both orders, all retries{rounds}, a token per byte of a prompt"
-    parts = [title, table(columns, rows), f"{known}:\n  {found.basis}\n{bound}:\n  {every}"]
+    read = "\n".join(found.reading.lines()) if found.reading else ""
+    parts = [*filter(None, [read]), title, table(columns, rows), f"{known}:\n  {found.basis}\n{bound}:\n  {every}"]
     if found.max_cost is not None and most.cost is not None and found.max_cost < most.cost:
         over = "that" if found.max_cost >= (found.total.cost or 0) else "what is expected"
         parts.append(

@@ -11,13 +11,8 @@ import polars as pl
 
 from factory.readers.asked import asked, kind_of
 from factory.readers.candidates import (
-    BESIDE,
     GOOD,
-    LISTS,
     PAIR,
-    PICKS,
-    RANKS,
-    SCORES,
     CandidatePair,
     candidates_of,
     number,
@@ -29,6 +24,7 @@ from factory.readers.candidates import (
 from factory.readers.followers import free
 from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
 from factory.readers.messages import is_text
+from factory.readers.names import BESIDE, LISTS, PICKS, RANKS, SCORES
 from factory.readers.opened import UnclearError
 from factory.readers.stacking import json_of
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import polars as pl
 
 from factory.readers.asked import asked, kind_of, reply, talks
-from factory.readers.candidates import SCORES, Candidate, CandidatePair, pairs_of, table
+from factory.readers.candidates import Candidate, CandidatePair, pairs_of, table
 from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
 from factory.readers.messages import blank, is_text, joined, said, turns_of
-from factory.readers.names import LONE_REPLIES
+from factory.readers.names import LONE_REPLIES, SCORES
 from factory.readers.normal import ALONE, TIE, UNREADABLE
 from factory.readers.opened import UnclearError
 

@@ -75,7 +75,11 @@ def test_turns_are_asked_with_what_was_said_and_in_one_call_each() -> None:
 
 def test_alpaca_eval_file(tmp_path: Path) -> None:
     asked = written(tmp_path / "alpaca.jsonl", ALPACA)
-    (file,) = answers(asked, "alpaca_eval", tmp_path / "out", policy="my/Model", engine=ScriptedEngine())
+    heard = Heard()
+    options = {"policy": "my/Model", "engine": ScriptedEngine(), "progress": heard}
+    (file,) = answers(asked, "alpaca_eval", tmp_path / "out", **options)
+    reading = [f"{asked}: read as alpaca_eval: prompt ← instruction; left aside: dataset, output"]
+    assert heard.lines[:2] == [*reading, "the first prompt: 'Say a.'"]
     assert file == tmp_path / "out" / "model_outputs.json"
     first, second = json.loads(file.read_text())
     assert (first["instruction"], first["generator"], first["dataset"]) == ("Say a.", "Model", "helpful_base")
@@ -153,7 +157,7 @@ def test_any_prompts_are_asked_as_the_conversations_they_are(tmp_path: Path, mon
     assert {row["instruction"]: row["output"] for row in json.loads(file.read_text())} == dict(
         zip(TEXTS, ["2: Where is Paris?", "1: 2 + 2?", "3: Bye."], strict=True)
     )
-    assert "2 prompts are left out" in "".join(said.lines)
+    assert "2 rows are no prompts and are set aside" in "".join(said.lines)
     assert "duplicate_prompt 1" in "".join(said.lines)
     given, asked = answers(tmp_path / "p.jsonl", "mt_bench", tmp_path / "b", policy="m", engine="scripted")
     lines = [json.loads(line) for line in given.read_text().splitlines()]

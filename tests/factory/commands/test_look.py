@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 import factory
 from factory.cli import main
+from tests.heard import Heard
 
 ROWS = [
     {"ask": "Name a metal.", "good": "Tin.", "bad": "Wood.", "tag": "x"},
@@ -65,3 +66,59 @@ def test_audit_says_how_it_read_and_writes_it(file, tmp_path):
 def test_export_takes_the_columns(file, tmp_path):
     factory.export(file, "pairs", tmp_path / "e", columns=NAMED, test_share=0)
     assert pl.read_parquet(tmp_path / "e/data/*.parquet")["chosen"].to_list() == ["Tin."]
+
+
+PROMPTS = [{"Instruction": "Name a metal.", "context": "Ores.", "id": 1}, {"Instruction": "", "context": "", "id": 2}]
+SAID = ("read as prompts: prompt ← instruction + context", "aside: id", "1 rows are no prompts", "the first prompt: ")
+
+
+@pytest.fixture
+def prompts(tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in PROMPTS))
+    return path
+
+
+def test_look_shows_how_prompts_are_read(prompts):
+    done = CliRunner().invoke(main, ["look", str(prompts)])
+    assert done.exit_code == 0, done.output
+    for said in ("1 prompts", *SAID[:3], "Name a metal. Ores."):
+        assert said in done.output
+    found = factory.look(prompts, prompts=True).to_dict()
+    assert (found["prompts"], list(found["first"][0])) == (1, ["prompt_id", "prompt"])
+
+
+def test_pairs_that_cannot_be_read_are_not_shown_as_prompts(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps({"prompt": "Hi", "response_1": "a", "response_2": "b"}) + "\n")
+    done = CliRunner().invoke(main, ["look", str(path)])
+    assert (done.exit_code, len(done.stderr.strip().splitlines())) == (2, 1)
+    assert "1 prompts" in CliRunner().invoke(main, ["look", str(path), "--prompts"]).output
+
+
+def test_a_run_says_how_its_prompts_are_read_and_keeps_it(prompts, tmp_path):
+    config = tmp_path / "c.yaml"
+    settings = {"run": {"dir": "r", "iterations": 1}, "prompts": {"paths": [str(prompts)]}, "engine": "scripted"}
+    config.write_text(json.dumps(settings))
+    args = ["run", str(config), "--run-dir", str(tmp_path / "r"), "--until", "prompts"]
+    dry = CliRunner().invoke(main, [*args, "--dry-run"])
+    assert dry.exit_code == 0, dry.output
+    done = CliRunner().invoke(main, args)
+    assert done.exit_code == 0, done.output
+    for said in SAID:
+        assert said in dry.stdout
+        assert said in done.stderr
+    for _ in range(2):  # the stage is reused, and what was said of it stays
+        reading = json.loads((tmp_path / "r/run.json").read_text())["reading"]
+        assert reading["parts"][0]["columns"] == {"prompt": ["instruction", "context"]}
+        assert reading["set_aside"] == {"empty_prompt": 1}
+        assert CliRunner().invoke(main, args).exit_code == 0
+
+
+def test_what_is_mixed_in_is_read_aloud(file, tmp_path):
+    (tmp_path / "own.jsonl").write_text(json.dumps({"prompt": "Hi", "chosen": "a", "rejected": "b"}) + "\n")
+    heard = Heard()
+    columns = {"prompt": "ask", "chosen": "good", "rejected": "bad"}
+    config = {"mix": [{"path": str(file), "columns": columns}]}
+    factory.export(tmp_path / "own.jsonl", "pairs", tmp_path / "o", config=config, progress=heard)
+    assert [line for line in heard.lines if "prompt ← ask" in line]

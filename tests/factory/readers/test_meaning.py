@@ -33,7 +33,6 @@ PROMPTS = {
     "prompt before problem": ({"problem": "1+1", "prompt": "Solve this."}, [user("Solve this.\n1+1")]),
     "instruction, question": ({"question": "chat", "instruction": "Translate."}, [user("Translate.\nchat")]),
     "a template and what it is filled with": ({"prompt": "Q: Hi\nA:", "question": "Hi "}, [user("Q: Hi\nA:")]),
-    "a prompt that is absent beside a question": ({"prompt": None, "question": "Hi"}, [HI]),
     "system prompt": ({"system_prompt": "Be brief.", "prompt": "Hi"}, [SYSTEM, HI]),
     "blank system": ({"system": " ", "prompt": "Hi"}, [HI]),
     "blank system turn": ({"prompt": [{"role": "system", "content": ""}, HI]}, [HI]),

@@ -152,3 +152,23 @@ def test_pairs_give_each_prompt_once():
 def test_no_column_with_prompts(tmp_path):
     with pytest.raises(InputError, match=r"no column holds prompts; it has text \(text\), label \(number\), and needs"):
         read(tmp_path, {"text": "Hi", "label": 1})
+
+
+def test_a_null_prompt_is_an_empty_prompt_whatever_else_is_filled(tmp_path):
+    """Not the question beside it; where a row of JSON has no such column at all, the question is the prompt."""
+    beside = {"question": "Why?", "input": "sky"}
+    for empty in (None, "", []):
+        read_as = read(tmp_path, {"prompt": empty, **beside}, {"prompt": "Hi"}, {"question": "How?"})
+        assert [turns[0]["content"] for turns in read_as.kept["prompt"].to_list()] == ["Hi", "How?"]
+        assert read_as.rejected["reason"].to_list() == ["empty_prompt"]
+
+
+def test_the_reading_says_what_the_prompt_is_made_of_and_what_is_left_aside(tmp_path):
+    row = {"question": "Why?", "system_prompt": "Be brief.", "answer": "So.", "level": 3}
+    reading = read(tmp_path, row, row, {"question": " "}).reading
+    (part,) = reading.parts
+    assert (part.layout, part.files) == ("prompts", (str(tmp_path / "x.jsonl"),))
+    assert part.columns == {"prompt": ("question",), "system": ("system_prompt",)}
+    assert part.aside == ("answer", "level")
+    assert reading.set_aside == {"duplicate_prompt": 1, "empty_prompt": 1}
+    assert list(reading.lines())[-1] == "the first prompt: '[system] Be brief. Why?'"
