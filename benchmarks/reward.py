@@ -1,202 +1,248 @@
-"""What synthetic pairs add to a reward model: one trained on human pairs, one on those and synthetic ones.
+"""Do synthetic pairs help a reward model? Arms of equal steps, many seeds, and labels turned round as the control.
 
-    python benchmarks/reward.py --human hh.jsonl.gz --synthetic RUN/exports/rm --llmbar llmbar.parquet --out DIR
+    python benchmarks/reward.py --human hh.jsonl.gz --synthetic principles=RUN/exports/rm --llmbar llmbar.parquet \\
+        --gsm8k gsm8k.parquet --out DIR                   every cell that is not there yet
+    python benchmarks/reward.py ... --choose              learning rates and steps, on human pairs set aside for it
+    python benchmarks/reward_report.py DIR/cells          what the cells come to
 
---human is a file of pairs in any layout that can be read; its last pairs are held out. --synthetic is what a run
-exported as `rm`; its test split is not used. --llmbar is a file of pairs with a column `subset`. The model that has
-read both also takes more steps; `--arms human human_again both` adds one that reads the human pairs as often as it
-takes to reach the same number of steps. Everything is made once: the same command goes on where it stopped.
-OUT/results.json has the numbers.
+--human is a file of pairs in any layout: its last pairs are a test, a part before them is for --choose, the rest is
+trained on. --synthetic NAME=PAIRS,PAIRS may be given several times. Of each a quarter of the prompts is held out, which
+shows whether its labels can be learned at all. All weights but the last block and the head are frozen
+(reward_trunk.py). A seed draws the pairs, their order and the head, the same ones for every arm. DIR/cells gets a JSON
+file for each arm and seed; what is there is not made again.
 """
 
 import argparse
-import platform
+import math
+import random
 import sys
-from importlib.metadata import version
-from math import comb
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
+import torch
+from torch.nn.functional import logsigmoid
 
 ROOT = Path(__file__).parent.parent
 sys.path[0] = str(ROOT)
 
 import factory
+from benchmarks.reward_trunk import PairStates, Top, Trunk, batch
 from factory.config import BUNDLED_MODEL
 from factory.identity import draw
-from factory.models.load import load_tokenizer
-from factory.models.ref import ModelRef
-from factory.reward.accuracy import tally
 from factory.reward.data import read_data
-from factory.reward.tokens import ConversationReader
-from factory.statistics.shares import wilson
 from factory.store import write_json
-from factory.terminal import for_stream
 
-ARMS = {
-    "human": "human pairs",
-    "human_again": "human pairs, as many steps as both",
-    "synthetic": "synthetic pairs",
-    "both": "human and synthetic pairs",
-}
-HELD, LLMBAR = "held-out human", "LLMBar"
+HUMAN, MORE = "human", "more human"
+AS_LABELLED, FLIPPED, RANDOM = "as labelled", "flipped", "random"
+TREATMENTS = (AS_LABELLED, FLIPPED, RANDOM)
+HELD, LLMBAR, GSM8K, DEV = "hh-rlhf", "LLMBar", "GSM8K", "dev"
 
 
-def training_sets(asked: argparse.Namespace) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
-    """The pairs of each arm, and the held-out tail: by file order, no prompt on both sides."""
-    human = factory.load_pairs(asked.human, "human")
-    held = human.tail(asked.held_out)
-    left = human.head(human.height - held.height).join(held.select("prompt_id"), on="prompt_id", how="anti")
-    synthetic = read_data(asked.synthetic, 0.0, asked.seed).train
-    synthetic = synthetic.join(held.select("prompt_id"), on="prompt_id", how="anti")
-    human = sample(fitting(left, asked), asked.human_pairs, asked.seed)
-    synthetic = sample(fitting(synthetic, asked), asked.synthetic_pairs, asked.seed)
-    both = pl.concat([human, synthetic], how="diagonal_relaxed")
-    return {"human": human, "human_again": human, "synthetic": synthetic, "both": both}, held
+class Settings(NamedTuple):
+    """What every cell is trained with; all of it is in the results."""
+
+    model: str = BUNDLED_MODEL
+    pairs: int = 200
+    """At most so many of each source."""
+    steps: int = 50
+    batch_pairs: int = 16
+    learning_rate: float = 1e-4
+    center: float = 0.01
+    train_length: int = 320
+    score_length: int = 512
 
 
-def fitting(pairs: pl.DataFrame, asked: argparse.Namespace) -> pl.DataFrame:
-    """The pairs that are short enough to be trained on, so that an arm has as many as it says."""
-    found = ConversationReader(load_tokenizer(ModelRef(asked.model))).pairs(pairs, asked.max_length).pairs
-    return pairs.filter(pl.col("pair_id").is_in([pair.pair_id for pair in found]))
+class Part(NamedTuple):
+    """Pairs that an arm trains on."""
+
+    source: str
+    labels: str = AS_LABELLED
 
 
-def sample(pairs: pl.DataFrame, count: int, seed: int) -> pl.DataFrame:
-    """At most `count` of the pairs, drawn by seed and pair, in their order."""
-    if pairs.height <= count:
-        return pairs
-    draws = pairs.with_row_index("__row").with_columns(
-        pl.col("pair_id").map_elements(lambda one: draw(seed, "benchmark", one), pl.Int64).alias("__draw")
-    )
-    return draws.sort("__draw").head(count).sort("__row").drop("__row", "__draw")
+class Bench(NamedTuple):
+    """Pairs with their states: what is trained on, by source, and what is measured on, by test."""
+
+    sources: Mapping[str, list[PairStates]]
+    tests: Mapping[str, list[PairStates]]
+    longer: Mapping[str, list[int]]
+    """For each pair of a test which reply is longer in characters: 1 chosen, -1 rejected, 0 neither."""
 
 
-def test_sets(asked: argparse.Namespace, held: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """What the models are measured on."""
+def arms(synthetic: Sequence[str]) -> dict[str, tuple[Part, ...]]:
+    """Human pairs, twice as many, and each kind of synthetic ones beside them and alone, under each treatment."""
+    found = {"H": (Part(HUMAN),), "H+H": (Part(HUMAN), Part(MORE))}
+    for name in synthetic:
+        for labels in TREATMENTS:
+            mark = "" if labels == AS_LABELLED else f" {labels}"
+            found[f"H+{name}{mark}"] = (Part(HUMAN), Part(name, labels))
+            found[f"{name}{mark}"] = (Part(name, labels),)
+    return found
+
+
+def shuffled(pairs: pl.DataFrame, what: str) -> pl.DataFrame:
+    """In the order of a hash of the pair, so that the file's order is of no account."""
+    draws = pl.Series("__draw", [draw(0, what, one) for one in pairs["pair_id"]], dtype=pl.Int64)
+    return pairs.with_columns(draws).sort("__draw").drop("__draw")
+
+
+def tables(asked: argparse.Namespace, trunk: Trunk) -> tuple[dict[str, pl.DataFrame], dict[str, pl.DataFrame]]:
+    """Training pairs by source and test pairs by test; no prompt is in both."""
+    human, limit = factory.load_pairs(asked.human, "human"), asked.settings.train_length
     bar = factory.load_pairs(asked.llmbar, "llmbar")
-    if "subset" in bar.columns and bar["subset"].str.starts_with("LLMBar/").any():
+    if "subset" in bar.columns:
         bar = bar.filter(pl.col("subset").str.starts_with("LLMBar/"))
-    return {HELD: held, LLMBAR: sample(bar, asked.llmbar_pairs, asked.seed)}
+    sums = shuffled(factory.load_pairs(asked.gsm8k, "gsm8k"), "test").head(asked.gsm8k_pairs)
+    tests = {HELD: human.tail(asked.held_out), LLMBAR: bar, GSM8K: sums}
+    taken = pl.concat([test.select("prompt_id") for test in tests.values()])
+    rest = human.head(human.height - asked.held_out).join(taken, on="prompt_id", how="anti")
+    rest = shuffled(trunk.fitting(rest, limit), "train")
+    sources = {HUMAN: rest.slice(asked.dev)}
+    if asked.choose:
+        return sources, {DEV: rest.head(asked.dev)}
+    for name, paths in asked.synthetic.items():
+        made = read_data(paths, 0.0, 0).train.join(taken, on="prompt_id", how="anti")
+        made = shuffled(trunk.fitting(made, limit), "train")
+        out = pl.Series([draw(0, "held out", one) % 4 == 0 for one in made["prompt_id"]], dtype=pl.Boolean)
+        sources[name], tests[f"held-out {name}"] = made.filter(~out), made.filter(out)
+    return sources, tests
 
 
-def settings(asked: argparse.Namespace, steps: int | None) -> list[str]:
-    """The training's keys."""
-    sets = [f"{name}={getattr(asked, name)}" for name in ("learning_rate", "batch_pairs", "max_length", "epochs")]
-    sets += ["test_share=0", f"center_rewards_coefficient={asked.center_rewards_coefficient}", "micro_batch_pairs=4"]
-    sets += ["lora.r=16"] if asked.lora else []
-    return [*sets, *([f"max_steps={steps}", "epochs=1000"] if steps else [])]
+def longer(pairs: pl.DataFrame) -> list[int]:
+    """1, -1 or 0 for each pair."""
+    chosen, rejected = (pl.col(side).str.len_chars().cast(pl.Int64) for side in ("chosen", "rejected"))
+    return pairs.select((chosen - rejected).sign())["chosen"].to_list()
 
 
-def measured(asked: argparse.Namespace, model: str, name: str, tests: dict[str, pl.DataFrame]) -> dict[str, Any]:
-    """The scores of one model on each test set, and what they come to."""
-    found = {}
-    for test, pairs in tests.items():
-        place = asked.out / name / test.replace(" ", "-")
-        sets = [f"max_length={asked.score_length}"] if asked.score_length else []
-        done = factory.reward_score(pairs, model, place, benchmark="pairs", sets=sets, progress=for_stream(sys.stderr))
-        found[test] = done.result
-    return found
+def drawn(found: Bench, parts: Sequence[Part], seed: int, most: int) -> list[PairStates]:
+    """The pairs of an arm; of a source the same ones under every treatment, and human ones never twice."""
+    pairs = []
+    for source, labels in parts:
+        pool = found.sources[HUMAN if source == MORE else source]
+        order = random.Random(draw(seed, "pairs", HUMAN if source == MORE else source)).sample(pool, len(pool))
+        coin = random.Random(draw(seed, "labels", source))
+        for pair in order[most : 2 * most] if source == MORE else order[:most]:
+            turn = labels == FLIPPED or (labels == RANDOM and coin.random() < 0.5)
+            pairs.append(PairStates(pair.rejected, pair.chosen) if turn else pair)
+    return pairs
 
 
-def run(asked: argparse.Namespace) -> dict[str, Any]:
-    """Train every arm and measure it."""
-    sets, held = training_sets(asked)
-    tests = test_sets(asked, held)
-    arms: dict[str, Any] = {}
-    steps = -(-sets["both"].height // asked.batch_pairs) * asked.epochs
-    for arm in asked.arms:
-        wanted = settings(asked, steps if arm == "human_again" else None)
-        out = asked.out / arm
-        done = factory.reward_train(
-            sets[arm], asked.model, out, sets=wanted, seed=asked.seed, progress=for_stream(sys.stderr)
-        )
-        arms[arm] = {"training": done.facts, "tests": measured(asked, str(done.model), arm, tests)}
-    longer = {test: tally((len(row["chosen"]), len(row["rejected"])) for row in pairs.to_dicts())._asdict()
-              for test, pairs in tests.items()}  # fmt: skip
-    return {"arms": arms, "longer": longer, "exchanged": exchanged(asked)}
+def train(top: Top, pairs: Sequence[PairStates], settings: Settings, seed: int) -> None:
+    """All steps, over the pairs in an order of its own each time round, by the loss of `reward train`."""
+    rng, queue = random.Random(draw(seed, "order")), list[PairStates]()
+    optimiser = torch.optim.AdamW(top.parameters(), lr=settings.learning_rate, weight_decay=0.0)
+    warm = max(1, settings.steps // 10)
+    rate = torch.optim.lr_scheduler.LambdaLR(
+        optimiser,
+        lambda step: min((step + 1) / warm, 0.5 + 0.5 * math.cos(math.pi * max(0, step - warm) / settings.steps)),
+    )
+    for _ in range(settings.steps):
+        while len(queue) < settings.batch_pairs:
+            queue += rng.sample(pairs, len(pairs))
+        step, queue = queue[: settings.batch_pairs], queue[settings.batch_pairs :]
+        rewards = top(*batch([pair.chosen for pair in step] + [pair.rejected for pair in step]))
+        chosen, rejected = rewards.chunk(2)
+        loss = (settings.center * (chosen + rejected) ** 2 - logsigmoid(chosen - rejected)).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(top.parameters(), 1.0)
+        optimiser.step()
+        rate.step()
 
 
-def exchanged(asked: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Pairs that the first arm alone has right and that another alone has, with the two-sided sign test's p."""
-    found: dict[str, dict[str, Any]] = {}
-    for test in (HELD, LLMBAR):
-        wins = {arm: won(asked.out / arm / test.replace(" ", "-") / "scores.parquet") for arm in asked.arms}
-        first, *others = asked.arms
-        for arm in others:
-            lost, gained = len(wins[first] - wins[arm]), len(wins[arm] - wins[first])
-            found.setdefault(arm, {})[test] = {"lost": lost, "gained": gained, "p": sign_test(lost, gained)}
-    return found
+@torch.no_grad()
+def margins(top: Top, pairs: Sequence[PairStates], room: int = 8192) -> list[float]:
+    """r(chosen) - r(rejected) of every pair."""
+    rows = [side for pair in pairs for side in pair]
+    rewards, place = [0.0] * len(rows), sorted(range(len(rows)), key=lambda n: -len(rows[n]))
+    while place:
+        few = max(1, room // len(rows[place[0]]))
+        for number, reward in zip(place[:few], top(*batch([rows[n] for n in place[:few]])).tolist(), strict=True):
+            rewards[number] = reward
+        place = place[few:]
+    return [round(rewards[n] - rewards[n + 1], 5) for n in range(0, len(rows), 2)]
 
 
-def won(scores: Path) -> set[str]:
-    """The pairs whose chosen reply scores strictly higher."""
-    table = pl.read_parquet(scores).pivot("reply", index="id", values="score")
-    return set(table.filter(pl.col("0") > pl.col("1"))["id"])
+def cell(found: Bench, trunk: Trunk, parts: Sequence[Part], seed: int, settings: Settings) -> dict[str, Any]:
+    """One arm trained with one seed and measured."""
+    began, top = time.monotonic(), Top(trunk.model, draw(seed, "head"))
+    pairs = drawn(found, parts, seed, settings.pairs)
+    train(top, pairs, settings, seed)
+    return {
+        "seed": seed,
+        "pairs": len(pairs),
+        "settings": settings._asdict(),
+        "training": margins(top, pairs),
+        "tests": {name: {"margins": margins(top, test), "longer": found.longer[name]}
+                  for name, test in found.tests.items()},
+        "seconds": round(time.monotonic() - began, 1),
+    }  # fmt: skip
 
 
-def sign_test(lost: int, gained: int) -> float:
-    """How often a fair coin falls at least so unevenly."""
-    n, few = lost + gained, min(lost, gained)
-    return min(1.0, 2 * sum(comb(n, k) for k in range(few + 1)) / 2**n)
+def run(asked: argparse.Namespace) -> None:
+    """Every cell that is not there yet, seed by seed."""
+    trunk = Trunk(asked.settings.model, asked.settings.score_length, asked.out / "states")
+    sources, tests = tables(asked, trunk)
+    states = [{name: trunk.states(table, name.replace(" ", "-")).pairs() for name, table in given.items()}
+              for given in (sources, tests)]  # fmt: skip
+    found = Bench(*states, {name: longer(table) for name, table in tests.items()})
+    for name, pairs in [*found.sources.items(), *found.tests.items()]:
+        print(f"{name}: {len(pairs)} pairs", file=sys.stderr, flush=True)
+    if asked.choose:
+        choose(found, trunk, asked)
+        return
+    for seed in asked.seeds:
+        for name, parts in arms(list(asked.synthetic)).items():
+            place = asked.out / "cells" / f"{name.replace(' ', '-')}-{seed}.json"
+            if (asked.arms and name not in asked.arms) or place.exists():
+                continue
+            place.parent.mkdir(parents=True, exist_ok=True)
+            made = cell(found, trunk, parts, seed, asked.settings)
+            write_json(place, {"arm": name, **made})
+            print(f"{name} {seed}: {made['seconds']} s", file=sys.stderr, flush=True)
 
 
-def markdown(found: dict[str, Any], asked: argparse.Namespace) -> str:
-    """The table."""
-    lines = [
-        "| trained on | pairs | steps | test | n | accuracy | 95 % | gained, lost, p |",
-        "|---|--:|--:|---|--:|--:|---|---|",
-    ]
-    for arm, values in found["arms"].items():
-        facts = values["training"]
-        for test, result in values["tests"].items():
-            change = found["exchanged"].get(arm, {}).get(test)
-            said = f"{change['gained']}, {change['lost']}, {change['p']:.2f}" if change else ""
-            head = f"| {ARMS[arm]} | {facts['pairs']} | {facts['steps']} | {test} "
-            lines.append(f"{head}| {result['n']} | {share(result['wins'], result['n'])} | {said} |")
-    for test, result in found["longer"].items():
-        lines.append(f"| (the longer reply) | | | {test} | {result['n']} | {share(result['wins'], result['n'])} | |")
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "trl"))
-    options = {k: v for k, v in vars(asked).items() if k not in ("human", "synthetic", "llmbar", "out", "arms")}
-    said = ", ".join(f"{name} {value}" for name, value in options.items())
-    return "\n".join([*lines, "", f"{said}. {versions}, {platform.machine()}."])
+def choose(found: Bench, trunk: Trunk, asked: argparse.Namespace) -> None:
+    """Accuracy on the human pairs set aside, trained on human pairs alone with seeds that no cell has."""
+    for rate in (3e-5, 1e-4, 3e-4, 1e-3):
+        for steps in (25, 50, 100):
+            settings = asked.settings._replace(learning_rate=rate, steps=steps)
+            won = []
+            for seed in (1001, 1002, 1003):
+                got = cell(found, trunk, (Part(HUMAN),), seed, settings)["tests"][DEV]
+                sides = [[m > 0 for m, way in zip(got["margins"], got["longer"], strict=True) if way == side]
+                         for side in (1, -1)]  # fmt: skip
+                won.append(sum(sum(side) / len(side) for side in sides) / 2)
+            print(f"{rate:g} {steps}: {sum(won) / len(won):.3f}", flush=True)
 
 
-def share(wins: int, n: int) -> str:
-    """The accuracy and its interval, as two cells."""
-    low, high = wilson(wins, n)
-    return f"{wins / n:.3f} | {low:.3f} to {high:.3f}" if n and low is not None and high is not None else "– | –"
+def named(given: Sequence[str]) -> dict[str, list[str]]:
+    """NAME=PATH,PATH as the paths of each name."""
+    return {name: paths.split(",") for name, _, paths in (one.partition("=") for one in given)}
 
 
 def main() -> None:
-    """Run what is not there yet and print the table."""
+    """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--human", required=True)
-    parser.add_argument("--synthetic", required=True)
+    parser.add_argument("--synthetic", nargs="+", default=[], metavar="NAME=PAIRS")
     parser.add_argument("--llmbar", required=True)
+    parser.add_argument("--gsm8k", required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=["human", "both"])
-    parser.add_argument("--model", default=BUNDLED_MODEL)
-    parser.add_argument("--human-pairs", type=int, default=200)
-    parser.add_argument("--synthetic-pairs", type=int, default=200)
-    parser.add_argument("--held-out", type=int, default=200)
-    parser.add_argument("--llmbar-pairs", type=int, default=200)
-    parser.add_argument(
-        "--max-length", type=int, default=384, help="of a training conversation; longer ones are left out"
-    )
-    parser.add_argument(
-        "--score-length", type=int, default=512, help="of a longer conversation the end is scored; 0: all"
-    )
-    parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--batch-pairs", type=int, default=16)
-    parser.add_argument("--learning-rate", type=float, default=3e-5)
-    parser.add_argument("--center-rewards-coefficient", type=float, default=0.01)
-    parser.add_argument("--lora", action="store_true", help="train an adapter of rank 16 instead of all weights")
-    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--arms", nargs="+", help="these alone")
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(range(1, 11)))
+    parser.add_argument("--held-out", type=int, default=250)
+    parser.add_argument("--dev", type=int, default=150)
+    parser.add_argument("--gsm8k-pairs", type=int, default=400)
+    parser.add_argument("--choose", action="store_true")
+    for name, value in Settings()._asdict().items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     asked = parser.parse_args()
-    found = run(asked)
-    write_json(asked.out / "results.json", found)
-    print(markdown(found, asked))
+    asked.synthetic = named(asked.synthetic)
+    asked.settings = Settings(**{name: getattr(asked, name) for name in Settings._fields})
+    run(asked)
 
 
 if __name__ == "__main__":
