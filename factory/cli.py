@@ -142,7 +142,7 @@ def review(pairs: tuple[str, ...], out: Path, **options: Any) -> Shown:
     "--format",
     "fmt",
     required=True,
-    help="rm, dpo, sso, llamafactory, axolotl, pairs.",
+    help="rm, dpo, sso, llamafactory, axolotl, verl, kto, tpo, sdft, pairs.",
 )
 @click.option("--out", help="Folder, or s3:// and other URLs.")
 @click.option("--mix", multiple=True, metavar="PATH[=SHARE]", help="Mix in other pairs, as this share of the result.")
@@ -151,6 +151,7 @@ def review(pairs: tuple[str, ...], out: Path, **options: Any) -> Shown:
 @click.option("--license", help="Licence of the data set, for its card: an SPDX-like name of the Hub, such as mit.")
 @click.option("--push-to-hub", metavar="USER/NAME", help="Push the folder to the Hub as well.")
 @click.option("--all-pairs", is_flag=True, help="Keep every pair of a prompt, also in dpo.")
+@click.option("--keep-system", is_flag=True, help="Keep a prompt's system message as a message in rm too.")
 @click.option("--private", is_flag=True, help="Make the Hub repository private.")
 @click.option("--policy", hidden=True)  # until the next minor version: `answers`
 @click.option("--check", is_flag=True, hidden=True)  # likewise: `check-data`
@@ -162,6 +163,7 @@ def export(pairs: tuple[str, ...], fmt: str, out: str | None, **options: Any) ->
 @main.command(name="check-data")
 @click.argument("files", nargs=-1, required=True)
 @click.option("--format", "fmt", default="rm", show_default=True, help="The format whose rules are to be kept.")
+@click.option("--keep-system", is_flag=True, help="Allow a leading system message in rm.")
 def check_data(files: tuple[str, ...], fmt: str, **options: Any) -> Shown:
     """Hold FILES, whoever wrote them, against the rules of a format; nothing is written."""
     return factory.check_data(files, fmt, progress=for_stream(sys.stderr), **options), show.checked_data

@@ -22,17 +22,19 @@ def check_data(
     files: PairsLike | Sequence[PairsLike],
     format: str = "rm",  # noqa: A002
     *,
+    keep_system: bool = False,
     progress: Progress | None = None,
 ) -> list[CheckedData]:
     """Hold files or folders against the rules that the readers of a format have; nothing is written.
 
-    Raises InputError naming the first row that breaks a rule, and ConfigError for what is no file.
+    With `keep_system` a conversation of `rm` may begin with a system message. Raises InputError naming the first row
+    that breaks a rule, and ConfigError for what is no file.
     """
     shown = progress or Silent()
     checked = []
     for path in as_list(files):
         if not isinstance(path, str | Path):
             raise ConfigError("check-data works on files: give the path of a file or of a folder")
-        checked.append(CheckedData(Path(path), format, require(path, format)))
+        checked.append(CheckedData(Path(path), format, require(path, format, keep_system=keep_system)))
         shown.say(f"{path}: {checked[-1].rows} rows keep the rules of {format}")
     return checked

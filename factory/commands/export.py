@@ -41,6 +41,7 @@ def export(
     push_to_hub: str | None = None,
     private: bool = False,
     all_pairs: bool = False,
+    keep_system: bool = False,
     mix: Sequence[Mix | str] = (),
     decontaminate: Sequence[str | Path] = (),
     test_share: float | None = None,
@@ -56,15 +57,16 @@ def export(
     pairs to mix in, each `PATH` or `PATH=SHARE`, and `decontaminate` files with a benchmark's prompts, with which
     no pair may share text. `test_share` of the prompts are the test split, drawn with `seed`: by default the run's
     own where `pairs` is a run folder, so that every export of a run is split alike. `all_pairs` keeps every pair of a
-    prompt where the format would keep one. `push_to_hub` is USER/NAME of a
-    data set to which the folder is pushed as well; `out` may be left out then. Arguments win over `config`. `columns`,
-    `layout`, `pairing` and `skip_unreadable` say how to read pairs.
+    prompt where the format would keep one, `keep_system` a prompt's system message as one in `rm` too. `push_to_hub` is
+    USER/NAME of a data set to which the folder is pushed as well; `out` may be left out then. Arguments win over
+    `config`. `columns`, `layout`, `pairing` and `skip_unreadable` say how to read pairs.
     """
     shown = progress or Silent()
     given: dict[str, Any] = {
         "push_to_hub": push_to_hub,
         "private": private or None,
         "one_per_prompt": False if all_pairs else None,
+        "keep_system": keep_system or None,
         "mix": [one if isinstance(one, str) else one.model_dump() for one in mix] or None,
         "decontaminate": [str(path) for path in decontaminate] or None,
         "test_share": test_share,

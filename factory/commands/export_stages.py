@@ -17,6 +17,9 @@ from factory.progress import Progress, Silent
 from factory.readers import fingerprint
 from factory.store import RunFolder, Stage, Workspace
 
+_ADDED = ("keep_system",)
+"""Keys that exports have had only since run folders were about; at their default they change no file."""
+
 
 def check_export(config: Export) -> None:
     """Raise ConfigError for an export that a run could not carry out at its end."""
@@ -35,10 +38,11 @@ def export_stages(
 ) -> tuple[Stage, ...]:
     """The kept pairs of a run in each configured format, with card."""
     kept = filtered.folder / "kept.parquet"
+    unset = {name for name in _ADDED if getattr(config, name) == Export.model_fields[name].default}
     inputs = {
         "kept": filtered.digest,
         "audit": audit.digest if audit else None,
-        "config": config.model_dump(mode="json", exclude={"formats", "private"}),
+        "config": config.model_dump(mode="json", exclude={"formats", "private", *unset}),
         "mix": [fingerprint(other.path) for other in config.mix],
         "decontaminate": [step.fingerprint() for step in without_benchmarks(config.decontaminate)],
         "seed": seed,

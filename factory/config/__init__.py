@@ -196,13 +196,15 @@ class Export(Strict):
     """What leaves the run."""
 
     formats: list[str] = Field(default_factory=lambda: ["rm"])
-    """Names in factory/exports: rm, dpo, sso, llamafactory, axolotl, pairs."""
+    """Names in factory/exports: rm, dpo, sso, llamafactory, axolotl, verl, kto, tpo, sdft, pairs."""
     test_share: float = Field(0.05, ge=0, lt=1)
     """Share of prompts held out as the test split."""
     shard_rows: int = Field(100_000, ge=1)
     """Most rows in one Parquet file."""
     one_per_prompt: bool | None = None
     """Keep one pair of each prompt, the one that helps the balance of lengths; null: in dpo alone, false: nowhere."""
+    keep_system: bool = False
+    """Keep a prompt's own system message as a message of its own in rm too, where rewardbench cannot read it."""
     license: str | None = None
     """Licence of the dataset, for the card's front matter."""
     mix: list[Mix] = Field(default_factory=list)

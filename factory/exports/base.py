@@ -36,6 +36,10 @@ class Format:
     """Keep one pair of each prompt, the one that helps the balance of lengths, unless the export says otherwise."""
     replies: tuple[str, str] = ("chosen", "rejected")
     """Those of its columns that hold the two replies, as texts or as message lists: the card counts over them."""
+    apart: tuple[str, ...] = ()
+    """Fields that hold a list with a value for each row that a pair makes; empty where a pair is one row."""
+    system_kept: Mapping[str, pl.Expr] | None = None
+    """The fields with the prompt's own system message as a message of its own, where `fields` fold it in."""
     json: bool = False
     """One JSON array per split while a split fits one shard, as LLaMA-Factory's users know it; Parquet beyond."""
 

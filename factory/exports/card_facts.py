@@ -30,6 +30,10 @@ _OWN = {
     "input": "the user turn",
     "system": "the prompt's own system message, empty where it has none",
     "history": "the rounds before the last user turn",
+    "completion": "a reply",
+    "label": "whether the reply is the preferred one",
+    "reference": "the reply to imitate: the preferred one",
+    "privileged_context": "what the teacher alone is told: the good system message",
 }
 
 
@@ -106,6 +110,8 @@ def card_facts(
 
 def read_back(written: Exported, replies: tuple[str, str] = ("chosen", "rejected")) -> pl.LazyFrame:
     """The rows of an export with `chosen` and `rejected` as the texts of the replies, from the columns `replies`."""
+    if written.pairs is not None:
+        return written.pairs
     files = [path for path in written.files if path.suffix in (".parquet", ".json") and path.name != INFO]
     if files[0].suffix == ".parquet":
         frame = pl.scan_parquet(files)

@@ -35,10 +35,11 @@ class Checked(NamedTuple):
     """Rows that break a rule, listed or not."""
 
 
-def check(path: str | Path, format: str, most: int = 20) -> Checked:  # noqa: A002
+def check(path: str | Path, format: str, most: int = 20, *, keep_system: bool = False) -> Checked:  # noqa: A002
     """Check every row of a file or folder against the rules of `format`; list at most `most` problems.
 
-    Raises ConfigError for a format without rules, and InputError for a file that cannot be read or has no row.
+    With `keep_system` conversations of `rm` may begin with a system message. Raises ConfigError for a format without
+    rules, and InputError for a file that cannot be read or has no row.
     """
     if format not in FORMAT_RULES:
         raise ConfigError(f"there is no check for the format {format!r}; there is one for {', '.join(FORMAT_RULES)}")
@@ -48,7 +49,7 @@ def check(path: str | Path, format: str, most: int = 20) -> Checked:  # noqa: A0
     seen = 0
     for row in rows(where):
         seen += 1
-        found = next(_broken(row.cells, format), None)
+        found = next(_broken(row.cells, format, keep_system), None)
         if found is not None:
             broken += 1
             if len(problems) < most:
@@ -58,19 +59,19 @@ def check(path: str | Path, format: str, most: int = 20) -> Checked:  # noqa: A0
     return Checked(seen, problems, broken)
 
 
-def _broken(cells: object, format: str) -> Iterator[tuple[str, str]]:  # noqa: A002
+def _broken(cells: object, format: str, keep_system: bool) -> Iterator[tuple[str, str]]:  # noqa: A002
     if not isinstance(cells, dict):
         yield "a row is an object with named columns", f"the row is {type(cells).__name__}"
         return
-    for rule in rules_for(format, cells):
+    for rule in rules_for(format, cells, keep_system=keep_system):
         found = rule.broken(cells)
         if found is not None:
             yield rule.text, found
 
 
-def require(path: str | Path, format: str) -> int:  # noqa: A002
+def require(path: str | Path, format: str, *, keep_system: bool = False) -> int:  # noqa: A002
     """The number of rows of a file that keeps every rule; InputError naming the first row and rule that is broken."""
-    result = check(path, format, most=1)
+    result = check(path, format, most=1, keep_system=keep_system)
     if result.problems:
         more = f" ({result.broken} of {result.rows} rows break a rule)" if result.broken > 1 else ""
         raise InputError(f"{result.problems[0]}{more}")

@@ -51,6 +51,34 @@ _AXOLOTL = Recipe(
 datasets:
   - {{path: {place}, type: bradley_terry.chat_template, split: train}}""",
 )
+_VERL = Recipe(
+    "verl's reward-model data set",
+    "python",
+    """from glob import glob; from verl.utils.dataset.rm_dataset import RMDataset
+files = glob("{place}/data/train-*.parquet")
+data = RMDataset(files, tokenizer="Qwen/Qwen2.5-0.5B-Instruct", max_length=2048)""",
+)
+_TRL_KTO = Recipe(
+    "TRL KTOTrainer",
+    "python",
+    """from datasets import load_dataset; from trl import KTOTrainer
+data = load_dataset("{place}")
+KTOTrainer(model="Qwen/Qwen2.5-0.5B-Instruct", train_dataset=data["train"]).train()""",
+)
+_TRL_TPO = Recipe(
+    "TRL TPOTrainer",
+    "python",
+    """from datasets import load_dataset; from trl.experimental.tpo import TPOTrainer
+data = load_dataset("{place}")
+TPOTrainer(model="Qwen/Qwen2.5-0.5B-Instruct", train_dataset=data["train"]).train()""",
+)
+_TRL_SDFT = Recipe(
+    "TRL SDFTTrainer",
+    "python",
+    """from datasets import load_dataset; from trl.experimental.sdft import SDFTTrainer
+data = load_dataset("{place}")
+SDFTTrainer(model="Qwen/Qwen2.5-0.5B-Instruct", train_dataset=data["train"]).train()""",
+)
 _SSO = Recipe("sso-factory", "bash", "sso-factory train {place} --policy YOUR/MODEL --out policy")
 _TABLE = Recipe(
     "polars",
@@ -65,6 +93,10 @@ RECIPES: dict[str, tuple[Recipe, ...]] = {
     "sso": (_SSO,),
     "llamafactory": (_LLAMAFACTORY,),
     "axolotl": (_AXOLOTL,),
+    "verl": (_VERL,),
+    "kto": (_TRL_KTO,),
+    "tpo": (_TRL_TPO,),
+    "sdft": (_TRL_SDFT,),
     "pairs": (_TABLE, _SSO),
 }
 

@@ -5,13 +5,15 @@ import polars as pl
 from factory.exports.base import Format, folded, message, not_alternating
 
 
-def _conversation(reply: str) -> pl.Expr:
-    return pl.concat_list(folded(), message("assistant", pl.col(reply)))
+def _conversations(prompt: pl.Expr) -> dict[str, pl.Expr]:
+    return {reply: pl.concat_list(prompt, message("assistant", pl.col(reply))) for reply in ("chosen", "rejected")}
 
 
 FORMAT = Format(
     name="rm",
-    fields={"chosen": _conversation("chosen"), "rejected": _conversation("rejected")},
+    fields=_conversations(folded()),
+    system_kept=_conversations(pl.col("prompt")),
     problem=not_alternating(),
 )
-"""`chosen` and `rejected` are message lists that part at the last turn; no `prompt`, no system message."""
+"""`chosen` and `rejected` are message lists that part at the last turn; no `prompt`, no system message
+unless it is to be kept."""

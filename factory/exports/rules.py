@@ -1,20 +1,27 @@
-"""The rules of each format as its consumers have them, one small function per rule, in words that can be shown."""
+"""The rules of each format as its consumers have them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from factory.identity import pair_id, prompt_id
+from factory.exports.rule_parts import (
+    Cells,
+    FormatRule,
+    alternates,
+    are_messages,
+    different,
+    ends,
+    has_columns,
+    has_reply,
+    history,
+    ids,
+    is_text,
+    kind_of,
+    not_there,
+    one_reply,
+    same_prompt,
+)
 from factory.json_text import parsed
-
-Cells = Mapping[str, Any]
-
-
-class FormatRule(NamedTuple):
-    """A rule: what it asks, and what a row has instead (None where it keeps the rule)."""
-
-    text: str
-    broken: Callable[[Cells], str | None]
 
 
 class FolderProblem(NamedTuple):
@@ -25,138 +32,16 @@ class FolderProblem(NamedTuple):
     found: str
 
 
-def _name(value: object) -> str:
-    return "missing" if value is None else f"{type(value).__name__}"
-
-
-def _columns(*names: str) -> FormatRule:
-    def broken(cells: Cells) -> str | None:
-        absent = [name for name in names if name not in cells]
-        return f"there is no column {absent[0]} (there are {', '.join(map(str, cells))})" if absent else None
-
-    return FormatRule(f"the format has the columns {', '.join(names)}", broken)
-
-
-def _text(name: str, who: str, *, empty: bool = False, null: bool = False) -> FormatRule:
-    def broken(cells: Cells) -> str | None:
-        value = cells.get(name)
-        if value is None and null:
-            return None
-        if not isinstance(value, str):
-            return f"{name} is {_name(value)}"
-        return f"{name} is empty" if not value.strip() and not empty else None
-
-    return FormatRule(f"{name} is text{'' if empty or null else ' and not empty'} ({who})", broken)
-
-
-def _absent(names: tuple[str, ...], who: str) -> FormatRule:
-    def broken(cells: Cells) -> str | None:
-        there = [name for name in names if name in cells]
-        return f"there is a column {there[0]}" if there else None
-
-    return FormatRule(f"no column is called {' or '.join(names)}: {who}", broken)
-
-
-def _message_problem(value: object, name: str) -> str | None:
-    if not isinstance(value, list):
-        return f"{name} is {_name(value)}"
-    if not value:
-        return f"{name} is an empty list"
-    for position, turn in enumerate(value, 1):
-        if not isinstance(turn, dict) or not isinstance(turn.get("role"), str):
-            return f"turn {position} of {name} has no role"
-        if not isinstance(turn.get("content"), str):
-            return f"the content of turn {position} of {name} is {_name(turn.get('content'))}"
-    return None
-
-
-def _messages(name: str) -> FormatRule:
-    text = f"{name} is a list of messages with role and content as text (TRL, OpenRLHF --apply_chat_template)"
-    return FormatRule(text, lambda cells: _message_problem(cells.get(name), name))
-
-
-def _roles(cells: Cells, name: str) -> list[str]:
-    return [turn["role"] for turn in cells[name]]
-
-
-def _alternates(name: str) -> FormatRule:
-    def broken(cells: Cells) -> str | None:
-        for position, role in enumerate(_roles(cells, name), 1):
-            expected = "user" if position % 2 else "assistant"
-            if role != expected:
-                return f"turn {position} of {name} is {role} where {expected} is due"
-        return None
-
-    text = f"{name} goes user, assistant, user, …, with no system message (rewardbench gives roles by position)"
-    return FormatRule(text, broken)
-
-
-def _ends(name: str, role: str, why: str) -> FormatRule:
-    def broken(cells: Cells) -> str | None:
-        last = _roles(cells, name)[-1]
-        return None if last == role else f"{name} ends with a turn of {last}"
-
-    return FormatRule(f"{name} ends with a turn of {role} ({why})", broken)
-
-
-def _same_prompt(cells: Cells) -> str | None:
-    chosen, rejected = cells["chosen"][:-1], cells["rejected"][:-1]
-    if [(turn["role"], turn["content"]) for turn in chosen] == [(turn["role"], turn["content"]) for turn in rejected]:
-        return None
-    return "chosen and rejected part before the last turn"
-
-
-def _not_empty(name: str) -> FormatRule:
-    def broken(cells: Cells) -> str | None:
-        return None if cells[name][-1]["content"].strip() else f"the reply of {name} is empty"
-
-    return FormatRule(f"{name} has a reply", broken)
-
-
-def _different(cells: Cells) -> str | None:
-    return "chosen and rejected are the same" if cells["chosen"] == cells["rejected"] else None
-
-
-def _one_reply(name: str) -> FormatRule:
-    def broken(cells: Cells) -> str | None:
-        roles = _roles(cells, name)
-        return None if roles == ["assistant"] else f"{name} has the turns {', '.join(roles)}"
-
-    return FormatRule(
-        f"{name} is one assistant message and the prompt is in prompt alone (TRL would double it)", broken
-    )
-
-
-def _history(cells: Cells) -> str | None:
-    history = cells.get("history")
-    if history is None:
-        return None
-    if not isinstance(history, list):
-        return f"history is {_name(history)}"
-    for position, turn in enumerate(history, 1):
-        if not (isinstance(turn, list) and len(turn) == 2 and all(isinstance(part, str) for part in turn)):
-            return f"entry {position} of history is not two texts"
-    return None
-
-
-def _ids(cells: Cells) -> str | None:
-    prompt = cells["prompt"]
-    if cells["prompt_id"] != prompt_id(prompt):
-        return "prompt_id is not that of the prompt"
-    same = cells["pair_id"] == pair_id(prompt, cells["chosen"], cells["rejected"])
-    return None if same else "pair_id is not that of prompt, chosen and rejected"
-
-
-_TRL = ("tools", "chat_template_kwargs", "messages", "completion", "images", "image")
-_NOT_READ = _absent(_TRL, "TRL reads them")
-_DIFFER = FormatRule("the two replies differ", _different)
-_PAIR = (_text("chosen", "a reply"), _text("rejected", "a reply"), _DIFFER)
+_TRL = ("tools", "chat_template_kwargs", "messages", "images", "image")
+_NOT_READ = not_there((*_TRL, "completion"), "TRL reads them")
+_DIFFER = FormatRule("the two replies differ", different)
+_PAIR = (is_text("chosen", "a reply"), is_text("rejected", "a reply"), _DIFFER)
 
 
 def _conversations(cells: Cells) -> str | None:
     turns = cells["conversations"]
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
-        return f"conversations is {_name(turns)}"
+        return f"conversations is {kind_of(turns)}"
     tags = [turn.get("from") for turn in turns]
     tags = tags[1:] if tags[:1] == ["system"] else tags
     for position, tag in enumerate(tags):
@@ -169,7 +54,7 @@ def _sharegpt_reply(name: str) -> FormatRule:
     def broken(cells: Cells) -> str | None:
         reply = cells.get(name)
         if not isinstance(reply, dict) or not isinstance(reply.get("value"), str):
-            return f"{name} is {_name(reply)} without a text value"
+            return f"{name} is {kind_of(reply)} without a text value"
         return None if reply.get("from") in _ANSWERS else f"{name} is from {reply.get('from')}"
 
     return FormatRule(f"{name} is one {{from: gpt, value: text}} (LLaMA-Factory)", broken)
@@ -182,75 +67,112 @@ _SHAREGPT = (
     ),
     _sharegpt_reply("chosen"),
     _sharegpt_reply("rejected"),
-    FormatRule("the two replies differ", lambda cells: _different(cells)),
+    FormatRule("the two replies differ", lambda cells: different(cells)),
 )
 
+
+def _label(cells: Cells) -> str | None:
+    return None if isinstance(cells["label"], bool) else f"label is {kind_of(cells['label'])}"
+
+
+_RM = (
+    has_columns("chosen", "rejected"),
+    not_there(("prompt",), "TRL puts it before chosen and rejected, which hold it already"),
+    not_there(("question", "input"), "rewardbench takes them for the prompt"),
+    not_there(("margin",), "TRL and OpenRLHF subtract it in the loss"),
+    _NOT_READ,
+    are_messages("chosen"),
+    are_messages("rejected"),
+)
+_RM_END = (
+    ends("chosen", "assistant", "the reply that is scored"),
+    ends("rejected", "assistant", "the reply that is scored"),
+    has_reply("chosen"),
+    has_reply("rejected"),
+    FormatRule(
+        "chosen and rejected share every turn but the last (rewardbench takes the prompt from chosen)", same_prompt
+    ),
+    _DIFFER,
+)
+_DPO = (
+    _NOT_READ,
+    are_messages("prompt"),
+    are_messages("chosen"),
+    are_messages("rejected"),
+    ends("prompt", "user", "the reply follows it"),
+    one_reply("chosen"),
+    one_reply("rejected"),
+    has_reply("chosen"),
+    has_reply("rejected"),
+    _DIFFER,
+)
+SYSTEM_KEPT: dict[str, tuple[FormatRule, ...]] = {
+    "rm": (*_RM, *(alternates(name, system=True) for name in ("chosen", "rejected")), *_RM_END),
+}
+"""The rules where prompts keep their own system messages, for the formats that fold them in otherwise."""
+
 FORMAT_RULES: dict[str, tuple[FormatRule, ...]] = {
-    "rm": (
-        _columns("chosen", "rejected"),
-        _absent(("prompt",), "TRL puts it before chosen and rejected, which hold it already"),
-        _absent(("question", "input"), "rewardbench takes them for the prompt"),
-        _absent(("margin",), "TRL and OpenRLHF subtract it in the loss"),
-        _NOT_READ,
-        _messages("chosen"),
-        _messages("rejected"),
-        _alternates("chosen"),
-        _alternates("rejected"),
-        _ends("chosen", "assistant", "the reply that is scored"),
-        _ends("rejected", "assistant", "the reply that is scored"),
-        _not_empty("chosen"),
-        _not_empty("rejected"),
-        FormatRule(
-            "chosen and rejected share every turn but the last (rewardbench takes the prompt from chosen)", _same_prompt
-        ),
-        _DIFFER,
-    ),
-    "dpo": (
-        _columns("prompt", "chosen", "rejected"),
-        _NOT_READ,
-        _messages("prompt"),
-        _messages("chosen"),
-        _messages("rejected"),
-        _ends("prompt", "user", "the reply follows it"),
-        _one_reply("chosen"),
-        _one_reply("rejected"),
-        _not_empty("chosen"),
-        _not_empty("rejected"),
-        _DIFFER,
-    ),
+    "rm": (*_RM, alternates("chosen"), alternates("rejected"), *_RM_END),
+    "dpo": (has_columns("prompt", "chosen", "rejected"), *_DPO),
     "sso": (
-        _columns("prompt", "chosen", "rejected", "original", "system_good", "system_bad"),
-        _messages("prompt"),
+        has_columns("prompt", "chosen", "rejected", "original", "system_good", "system_bad"),
+        are_messages("prompt"),
         *_PAIR,
-        *(_text(name, "null where there is none", null=True) for name in ("original", "system_good", "system_bad")),
+        *(is_text(name, "null where there is none", null=True) for name in ("original", "system_good", "system_bad")),
     ),
     "llamafactory": (
-        _columns("instruction", "chosen", "rejected"),
-        _text("instruction", "the last user turn"),
-        _text("chosen", "LLaMA-Factory drops a pair whose replies are not text"),
-        _text("rejected", "LLaMA-Factory drops a pair whose replies are not text"),
+        has_columns("instruction", "chosen", "rejected"),
+        is_text("instruction", "the last user turn"),
+        is_text("chosen", "LLaMA-Factory drops a pair whose replies are not text"),
+        is_text("rejected", "LLaMA-Factory drops a pair whose replies are not text"),
         _DIFFER,
-        _text("system", "the system message", null=True, empty=True),
-        FormatRule("history is a list of [user, assistant] pairs of text (LLaMA-Factory unpacks two)", _history),
+        is_text("system", "the system message", null=True, empty=True),
+        FormatRule("history is a list of [user, assistant] pairs of text (LLaMA-Factory unpacks two)", history),
     ),
     "axolotl": (
-        _columns("system", "input", "chosen", "rejected"),
-        _text("system", "axolotl looks it up in every row; it may be empty", null=True, empty=True),
-        _text("input", "the user turn"),
+        has_columns("system", "input", "chosen", "rejected"),
+        is_text("system", "axolotl looks it up in every row; it may be empty", null=True, empty=True),
+        is_text("input", "the user turn"),
         *_PAIR,
     ),
+    "verl": (has_columns("prompt", "chosen", "rejected"), is_text("prompt", "verl tokenises it as it is"), *_PAIR),
+    "kto": (
+        has_columns("prompt", "completion", "label"),
+        not_there(_TRL, "TRL reads them"),
+        are_messages("prompt"),
+        are_messages("completion"),
+        ends("prompt", "user", "the reply follows it"),
+        one_reply("completion"),
+        has_reply("completion"),
+        FormatRule("label is true or false (TRL)", _label),
+    ),
+    "tpo": (
+        has_columns("prompt", "chosen", "rejected", "reference"),
+        *_DPO,
+        are_messages("reference"),
+        one_reply("reference"),
+        has_reply("reference"),
+    ),
+    "sdft": (
+        has_columns("prompt", "privileged_context"),
+        are_messages("prompt"),
+        ends("prompt", "user", "the reply follows it"),
+        is_text("privileged_context", "TRL's teacher is told it"),
+    ),
     "pairs": (
-        _columns("pair_id", "prompt_id", "prompt", "chosen", "rejected"),
-        _messages("prompt"),
+        has_columns("pair_id", "prompt_id", "prompt", "chosen", "rejected"),
+        are_messages("prompt"),
         *_PAIR,
-        FormatRule("ids are the content hashes of what they name", _ids),
+        FormatRule("ids are the content hashes of what they name", ids),
     ),
 }
 """Format to its rules, in the order they are tried; a rule may rely on those before it."""
 
 
-def rules_for(format: str, cells: Cells) -> tuple[FormatRule, ...]:  # noqa: A002
+def rules_for(format: str, cells: Cells, *, keep_system: bool = False) -> tuple[FormatRule, ...]:  # noqa: A002
     """The rules a row is held to: LLaMA-Factory has two layouts, told apart by the column conversations."""
+    if keep_system and format in SYSTEM_KEPT:
+        return SYSTEM_KEPT[format]
     return _SHAREGPT if format == "llamafactory" and "conversations" in cells else FORMAT_RULES[format]
 
 

@@ -4,7 +4,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,7 +72,7 @@ class Exported(NamedTuple):
 
     files: list[Path]
     rows: dict[str, int]
-    """Rows by split; a split without rows is absent."""
+    """Rows by split, of which a pair may make several; a split without rows is absent."""
     left_out: dict[str, int]
     """Reason to number of pairs that the format cannot hold."""
     set_aside: int
@@ -81,6 +82,8 @@ class Exported(NamedTuple):
     columns: list[str]
     metadata: dict[str, object]
     """The head of README.md, for the card to add to."""
+    pairs: pl.LazyFrame | None = None
+    """The pairs that were written, where the files do not hold both replies of each in a row."""
 
 
 def export(
@@ -97,7 +100,7 @@ def export(
     Raises ConfigError for an unknown format or a foreign file in the way, InputError when no pair can be written.
     """
     options, said = config or Export(), progress or Silent()
-    target, record = exporter(format), require_free(out, format)
+    target, record = shape_of(format, options), require_free(out, format)
     table = whole(pairs.lazy())
     todo = plan(table, target, options, seed)
     if not todo.counts:
@@ -107,24 +110,34 @@ def export(
     as_json = target.json and max(todo.counts.values()) <= options.shard_rows
     rows = _rows(table, target, columns)
     rows = plain(rows) if as_json else rows
+    schema = rows.explode(target.apart).collect_schema() if target.apart else rows.collect_schema()
     record.claim([WRITING], BY)
     staging = out / WRITING
     shutil.rmtree(staging, ignore_errors=True)
     (staging / WRITING).mkdir(parents=True)
-    written = _write(rows, todo, options.shard_rows, staging / WRITING, as_json=as_json)
+    shards = {s: Shards(staging / WRITING, s, options.shard_rows, schema, json=as_json) for s in todo.counts}
+    counts = _write(rows, todo, shards, target.apart)
+    written = {split: made.paths for split, made in shards.items()}
     folders = {split: split if target.json else "data" for split in written}
     places = {split: _places(split, folders[split], len(paths), as_json) for split, paths in written.items()}
     patterns = {s: names[0] if as_json else f"{folders[s]}/{s}-*" for s, names in places.items()}
-    names = rows.collect_schema().names()
-    types = features(rows.collect_schema()) if as_json else None
-    head = metadata(patterns, sum(todo.counts.values()), types)
+    types = features(schema) if as_json else None
+    head = metadata(patterns, sum(counts.values()), types)
     if target.json:
         info = dataset_info({s: names[0] if as_json else folders[s] for s, names in places.items()})
         (staging / INFO).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
     files = _publish(written, places, front_matter(head), record)
-    result = Exported(files, todo.counts, todo.left_out, todo.set_aside, columns.renamed, names, head)
+    held = None if set(target.replies) <= set(target.fields) else _only(table, todo)
+    result = Exported(files, counts, todo.left_out, todo.set_aside, columns.renamed, schema.names(), head, held)
     _tell(result, target, options, said)
     return result
+
+
+def shape_of(format: str, options: Export) -> Format:  # noqa: A002
+    """The format as the options would have it."""
+    target = exporter(format)
+    kept = target.system_kept if options.keep_system else None
+    return target if kept is None else replace(target, fields=kept)
 
 
 def _rows(table: pl.LazyFrame, target: Format, columns: ExtraColumns) -> pl.LazyFrame:
@@ -132,21 +145,25 @@ def _rows(table: pl.LazyFrame, target: Format, columns: ExtraColumns) -> pl.Lazy
     return table.select(*fields, *(pl.col(name).alias(new) for name, new in columns.items()))
 
 
-def _write(
-    rows: pl.LazyFrame, todo: ExportPlan, shard_rows: int, staging: Path, *, as_json: bool
-) -> dict[str, list[Path]]:
-    schema = rows.collect_schema()
-    shards = {name: Shards(staging, name, shard_rows, schema, json=as_json) for name in todo.counts}
-    seen = 0
+def _only(table: pl.LazyFrame, todo: ExportPlan) -> pl.LazyFrame:
+    return table.with_row_index(ROW).join(todo.rows.lazy().select(ROW), on=ROW, how="semi").drop(ROW)
+
+
+def _write(rows: pl.LazyFrame, todo: ExportPlan, shards: Mapping[str, Shards], apart: Sequence[str]) -> dict[str, int]:
+    """Fill the shards of each split; returns the rows in each."""
+    counts, seen = dict.fromkeys(shards, 0), 0
     for batch in rows.collect_batches(chunk_size=BATCH, maintain_order=True, engine="streaming"):
         wanted = todo.between(seen, seen + batch.height)
         for name, split in shards.items():
             mine = wanted.filter(wanted["test"] == (name == "test"))
-            split.write(batch[mine[ROW] - seen])
+            part = batch[mine[ROW] - seen]
+            part = part.explode(apart) if apart else part
+            counts[name] += part.height
+            split.write(part)
         seen += batch.height
     for split in shards.values():
         split.close()
-    return {name: split.paths for name, split in shards.items()}
+    return counts
 
 
 def _places(split: str, folder: str, count: int, as_json: bool) -> list[str]:

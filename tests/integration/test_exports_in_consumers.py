@@ -6,9 +6,12 @@ import types
 from pathlib import Path
 
 import datasets
+import pandas as pd
 import pytest
 import torch
-from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
+from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, RewardConfig, RewardTrainer
+from trl.experimental.sdft import SDFTConfig, SDFTTrainer
+from trl.experimental.tpo import TPOConfig, TPOTrainer
 
 from factory.config import Export
 from factory.exports.write import export
@@ -76,6 +79,59 @@ def test_dpo_trainer_takes_rm_and_dpo(name: str, exported, tmp_path: Path) -> No
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     assert len(losses) == 2
     assert losses[0] == pytest.approx(0.6931, abs=0.01), "policy and reference are equal at the first step"
+
+
+def trained(trainer) -> list[float]:
+    trainer.train()
+    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+def test_kto_trainer_takes_kto(exported, tmp_path: Path) -> None:
+    found = exported("kto")
+    assert found["train"]["label"].count(True) == len(found["train"]) / 2
+    trainer = KTOTrainer(
+        model=str(tiny_model_folder(tmp_path / "model")),
+        args=KTOConfig(**options(tmp_path)),
+        processing_class=tiny_tokenizer(),
+        train_dataset=found["train"],
+    )
+    assert len(trained(trainer)) == 2
+
+
+def test_tpo_trainer_takes_tpo(exported, tmp_path: Path) -> None:
+    trainer = TPOTrainer(
+        model=str(tiny_model_folder(tmp_path / "model")),
+        args=TPOConfig(**options(tmp_path)),
+        processing_class=tiny_tokenizer(),
+        train_dataset=exported("tpo")["train"],
+    )
+    assert len(trained(trainer)) == 2
+
+
+def test_sdft_trainer_tells_its_teacher_the_privileged_context(exported, tmp_path: Path) -> None:
+    found = exported("sdft")["train"]
+    trainer = SDFTTrainer(
+        model=str(tiny_model_folder(tmp_path / "model")),
+        args=SDFTConfig(**options(tmp_path) | {"max_steps": 1, "max_completion_length": 4, "num_generations": 1}),
+        processing_class=tiny_tokenizer(),
+        train_dataset=found,
+    )
+    told = trainer.teacher_context_builder._compose_teacher_prompt(found[0]["prompt"], found[0]["privileged_context"])
+    assert found[0]["privileged_context"] in told[-1]["content"]
+    assert len(trained(trainer)) == 1
+
+
+def test_verl_reward_data_set_takes_verl(exported, tmp_path: Path) -> None:
+    """As verl's RMDataset does: texts of Parquet tokenised apart, put one behind the other, cut and padded."""
+    exported("verl")
+    frame = pd.concat([pd.read_parquet(path) for path in sorted((tmp_path / "verl/data").glob("train-*"))])
+    tokenizer, longest = tiny_tokenizer(), 64
+    for row in frame.to_dict("records"):
+        prompt, chosen, rejected = (tokenizer(row[name])["input_ids"] for name in ("prompt", "chosen", "rejected"))
+        sides = [(prompt + reply + [tokenizer.eos_token_id])[:longest] for reply in (chosen, rejected)]
+        batch = torch.tensor([side + [0] * (longest - len(side)) for side in sides])
+        assert batch.shape == (2, longest)
+        assert (batch[0] != batch[1]).any()
 
 
 def rewardbench_utils(monkeypatch: pytest.MonkeyPatch):

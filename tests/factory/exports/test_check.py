@@ -26,8 +26,23 @@ SHAREGPT = {
     "rejected": {"from": "gpt", "value": "b"},
 }
 AXOLOTL = {"system": "", "input": "q", "chosen": "a", "rejected": "b"}
+VERL = {"prompt": "q", "chosen": "a", "rejected": "b"}
+KTO = {"prompt": [user("q")], "completion": [assistant("a")], "label": True}
+TPO = {**DPO, "reference": [assistant("a")]}
+SDFT = {"prompt": [user("q")], "privileged_context": "Be kind."}
 PAIR = pair([user("q")], "a", "b")
-GOOD = {"rm": RM, "dpo": DPO, "sso": SSO, "llamafactory": ALPACA, "axolotl": AXOLOTL, "pairs": PAIR}
+GOOD = {
+    "rm": RM,
+    "dpo": DPO,
+    "sso": SSO,
+    "llamafactory": ALPACA,
+    "axolotl": AXOLOTL,
+    "pairs": PAIR,
+    "verl": VERL,
+    "kto": KTO,
+    "tpo": TPO,
+    "sdft": SDFT,
+}
 
 BROKEN: list[tuple[str, dict[str, Any], str]] = [
     ("rm", {"rejected": RM["rejected"]}, "no column chosen"),
@@ -65,6 +80,18 @@ BROKEN: list[tuple[str, dict[str, Any], str]] = [
     ("llamafactory", {**SHAREGPT, "conversations": SHAREGPT["conversations"] * 2}, "turn 2 of conversations"),
     ("axolotl", {**AXOLOTL, "input": None}, "input is missing"),
     ("axolotl", {key: value for key, value in AXOLOTL.items() if key != "system"}, "no column system"),
+    ("verl", {**VERL, "prompt": [user("q")]}, "prompt is list"),
+    ("verl", {**VERL, "prompt": " "}, "prompt is empty"),
+    ("verl", {**VERL, "rejected": "a"}, "the same"),
+    ("kto", {**KTO, "label": 1}, "label is int"),
+    ("kto", {**KTO, "completion": "a"}, "completion is str"),
+    ("kto", {**KTO, "completion": [user("q"), assistant("a")]}, "completion has the turns user, assistant"),
+    ("kto", {**KTO, "images": []}, "a column images"),
+    ("tpo", {key: value for key, value in TPO.items() if key != "reference"}, "no column reference"),
+    ("tpo", {**TPO, "reference": [user("q"), assistant("a")]}, "reference has the turns"),
+    ("tpo", {**TPO, "rejected": TPO["chosen"]}, "the same"),
+    ("sdft", {**SDFT, "privileged_context": None}, "privileged_context is missing"),
+    ("sdft", {**SDFT, "prompt": [user("q"), assistant("a")]}, "prompt ends with a turn of assistant"),
     ("pairs", {**PAIR, "chosen": "other"}, "pair_id is not that"),
     ("pairs", {**PAIR, "prompt": [user("other")]}, "prompt_id is not that"),
 ]  # fmt: skip
@@ -113,6 +140,17 @@ def test_all_broken_rows_are_counted_and_the_first_ones_listed(tmp_path: Path) -
 def test_what_we_write_passes(name: str, shard_rows: int, tmp_path: Path) -> None:
     done = export(pairs(40, margin=1.0), name, tmp_path / "out", Export(shard_rows=shard_rows))
     assert require(tmp_path / "out", name) == sum(done.rows.values())
+
+
+def test_a_system_message_is_allowed_where_it_is_kept(tmp_path: Path) -> None:
+    led = {name: [SYSTEM, *turns] for name, turns in RM.items()}
+    file = written(tmp_path / "a.jsonl", led)
+    assert require(file, "rm", keep_system=True) == 1
+    with pytest.raises(InputError, match="no system message"):
+        require(file, "rm")
+    twice = {name: [SYSTEM, *turns] for name, turns in led.items()}
+    with pytest.raises(InputError, match="turn 2 of chosen is system where user is due"):
+        require(written(tmp_path / "b.jsonl", twice), "rm", keep_system=True)
 
 
 def test_files_of_every_kind_are_read(tmp_path: Path) -> None:

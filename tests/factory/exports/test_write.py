@@ -10,12 +10,13 @@ import pytest
 
 from factory.config import Export
 from factory.errors import ConfigError, InputError
-from factory.exports import EXPORTERS
+from factory.exports import EXPORTERS, exporter
 from factory.exports.base import RESERVED
 from factory.exports.card_facts import card_facts
 from factory.exports.facts import Share
 from factory.exports.plan import held_out
 from factory.exports.write import export
+from factory.readers import read_pairs
 from factory.store.ownership import RECORD
 from tests.heard import Heard
 from tests.pairs import SYSTEM, assistant, pair, pairs, table, user
@@ -60,7 +61,9 @@ class TestEveryFormat:
     def test_every_pair_is_written_left_out_or_set_aside(self, name: str, tmp_path: Path) -> None:
         odd = table([pair([user("a"), user("b")], "x", "y"), pair([user("a"), assistant("b")], "x", "y")])
         done = export(pl.concat([pairs(20), odd], how="diagonal"), name, tmp_path / "out", FEW)
-        assert sum(done.rows.values()) + sum(done.left_out.values()) + done.set_aside == 42
+        each = 2 if exporter(name).apart else 1
+        assert sum(done.rows.values()) / each + sum(done.left_out.values()) + done.set_aside == 42
+        assert card_facts(done, name).pairs.pairs == sum(done.rows.values()) / each
 
     def test_gives_the_same_bytes_twice_and_from_a_lazy_frame(self, name: str, tmp_path: Path) -> None:
         frame = pairs(30)
@@ -78,7 +81,8 @@ class TestEveryFormat:
         columns = set(rows(tmp_path / "out", tmp_path)[0])
         assert {"extra_extra_margin", "extra_margin", "extra_tools", "extra_messages", "extra_question"} <= columns
         assert "mine" in columns
-        assert columns & RESERVED <= {*{"prompt", "system", "input", "instruction", "history"}}
+        assert columns & RESERVED <= {"prompt", "system", "input", "instruction", "history", "completion", "label"}
+        assert columns & RESERVED <= set(exporter(name).fields)
         assert done.renamed["margin"] == "extra_extra_margin"
         assert any("your column margin is written as extra_extra_margin" in line for line in said.lines)
 
@@ -106,10 +110,11 @@ class TestEveryFormat:
 
     def test_odd_texts_survive(self, name: str, tmp_path: Path) -> None:
         odd = 'quote " back\\slash\nnew line\u2028 <|im_end|> ünïcödé \u0000 {{ x }}'
-        export(table([pair([user(odd)], odd + "a", odd + "b")]), name, tmp_path / "out")
+        export(table([pair([user(odd)], odd + "a", odd + "b", system_good=odd)]), name, tmp_path / "out")
         row = rows(tmp_path / "out", tmp_path)[0]
-        chosen = row["chosen"] if isinstance(row["chosen"], str) else row["chosen"][-1]["content"]
-        assert chosen == odd + "a"
+        said = str([row[field] for field in exporter(name).fields])
+        assert repr(odd + "a")[1:-1] in said or repr(odd)[1:-1] in said
+        assert "�" not in said
 
 
 def test_rm_rows(tmp_path: Path) -> None:
@@ -256,6 +261,49 @@ def test_axolotl_rows(tmp_path: Path) -> None:
     got = {row["input"]: row["system"] for row in rows(tmp_path / "out", tmp_path)}
     assert got == {"question 1": "", "question 2": "", "question 3": "Answer in rhyme."}
     assert done.left_out == {"more than one user turn": 2}
+
+
+def test_verl_rows_are_texts_that_our_own_reader_takes_for_the_same_prompts(tmp_path: Path) -> None:
+    """A single turn is its text; a system message or more turns make a transcript, open for the reply."""
+    export(pairs(5, 1), "verl", tmp_path / "out", Export(test_share=0))
+    got = {row["pair_id"]: row for row in rows(tmp_path / "out", tmp_path)}
+    texts = [row["prompt"] for row in got.values()]
+    assert texts[:2] == [
+        "Answer in rhyme.\n\nHuman: question 0\n\nAssistant: answer 0\n\nHuman: and then 0?\n\nAssistant:",
+        "question 1",
+    ]
+    assert texts[3] == "Answer in rhyme.\n\nHuman: question 3\n\nAssistant:"
+    assert texts[4] == "Human: question 4\n\nAssistant: answer 4\n\nHuman: and then 4?\n\nAssistant:"
+    again = read_pairs(tmp_path / "out").kept.collect()
+    assert sorted(again["prompt_id"]) == sorted(pairs(5, 1)["prompt_id"])
+
+
+def test_kto_makes_two_rows_of_a_pair(tmp_path: Path) -> None:
+    done = export(pairs(2, 1), "kto", tmp_path / "out", Export(test_share=0))
+    got = rows(tmp_path / "out", tmp_path)
+    assert done.rows == {"train": 4}
+    assert [(row["completion"], row["label"]) for row in got[:2]] == [
+        ([assistant("good 0 0")], True),
+        ([assistant("bad 0 0")], False),
+    ]
+    assert got[0]["pair_id"] == got[1]["pair_id"]
+
+
+def test_tpo_imitates_the_chosen_reply_and_sdft_tells_the_teacher_the_good_system_message(tmp_path: Path) -> None:
+    export(pairs(2, 1), "tpo", tmp_path / "tpo", Export(test_share=0))
+    row = rows(tmp_path / "tpo", tmp_path)[1]
+    assert row["prompt"] == [user("question 1")]
+    assert row["reference"] == row["chosen"] != row["rejected"]
+    unsteered = table([pair([user("q")], "a", "b")])
+    done = export(pl.concat([pairs(2, 1), unsteered], how="diagonal"), "sdft", tmp_path / "sdft", Export(test_share=0))
+    assert done.left_out == {"no system message steered the chosen reply": 1}
+    assert {row["privileged_context"] for row in rows(tmp_path / "sdft", tmp_path)} == {"be good"}
+
+
+def test_rm_keeps_system_messages_where_it_is_told_to(tmp_path: Path) -> None:
+    export(pairs(4, 1), "rm", tmp_path / "out", Export(test_share=0, keep_system=True))
+    heads = [row["chosen"][0] for row in rows(tmp_path / "out", tmp_path)]
+    assert heads == [SYSTEM, user("question 1"), user("question 2"), SYSTEM]
 
 
 def test_shards_are_full_and_types_are_plain(tmp_path: Path) -> None:
