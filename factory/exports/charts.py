@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 WIDTH, HEIGHT = 380, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 84, 12, 34
 _LABEL_GAP = 14
+_QUARTERS = (0, 25, 50, 75, 100)
 
 
 class Line(NamedTuple):
@@ -89,8 +90,22 @@ def dot(value: float, interval: tuple[float, float], reference: float | None = N
     return Markup(f'<svg class="dot" aria-hidden="true">{_track()}{line}{span}{mark}</svg>')
 
 
+def scale() -> Markup:
+    """The axis below dots: ticks at every quarter, named in percent."""
+    ends = {0: "start", 100: "end"}
+    marks = "".join(
+        f'<line class="track" x1="{at}%" x2="{at}%" y1="0" y2="5"/>'
+        f'<text class="tick" x="{at}%" y="18" text-anchor="{ends.get(at, "middle")}">{at} %</text>'
+        for at in _QUARTERS
+    )
+    return Markup(
+        f'<svg class="dot scale" aria-hidden="true"><line class="track" x1="0" x2="100%" y1="0" y2="0"/>{marks}</svg>'
+    )
+
+
 def _track() -> str:
-    return '<line class="track" x1="0" x2="100%" y1="50%" y2="50%"/>'
+    marks = "".join(f'<line class="grid" x1="{at}%" x2="{at}%" y1="0" y2="100%"/>' for at in _QUARTERS)
+    return f'{marks}<line class="track" x1="0" x2="100%" y1="50%" y2="50%"/>'
 
 
 def _hair(at: float) -> str:

@@ -7,8 +7,7 @@ from typing import Any
 import polars as pl
 from pydantic import Field
 
-from factory.exports.facts import FunnelStep, Lengths, narrow
-from factory.exports.facts import lengths as measure
+from factory.exports.facts import FunnelStep, Lengths
 from factory.exports.opinions import OpinionPair, opinion_pairs
 from factory.exports.public import public_name
 from factory.exports.run_facts import run_facts
@@ -127,15 +126,14 @@ def _scan(path: Path) -> pl.LazyFrame | None:
 
 
 def _side(run: RunFacts, root: Path) -> ComparedRun:
-    kept, prompts = _scan(root / "filtered/kept.parquet"), _scan(root / "prompts.parquet")
-    table = narrow(kept) if kept is not None else None
+    prompts = _scan(root / "prompts.parquet")
     total = run.bill.total
     return ComparedRun(
         name=run.name,
         made=run.funnel.input if run.funnel else None,
         kept=run.funnel.kept if run.funnel else None,
         prompts=None if prompts is None else prompts.select(pl.len()).collect().item(),
-        lengths=measure(table, "kept") if table is not None and table.height else None,
+        lengths=run.kept_lengths,
         tokens=total.prompt_tokens + total.completion_tokens,
         cost=total.cost,
         seconds=sum(run.seconds.values()),

@@ -1,6 +1,5 @@
 """report.html: one run on one page that needs nothing else; data enters it escaped or as JSON, never as markup."""
 
-import json
 import textwrap
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -14,11 +13,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from factory.exports import markdown as words
-from factory.exports.charts import bar, dot
+from factory.exports.charts import bar, dot, scale
 from factory.exports.comparison import Comparison
 from factory.exports.direction import level, runs_left
 from factory.exports.report_document import facts, verdict_examples
-from factory.exports.report_pairs import reader_pairs
+from factory.exports.report_pack import Packed, packed_pairs
+from factory.exports.report_pairs import LONGEST
 from factory.exports.report_views import (
     audit_interval,
     biases,
@@ -28,6 +28,8 @@ from factory.exports.report_views import (
     lengths,
     likelihood,
     likelihood_rows,
+    reasons,
+    said_by,
     summary,
     time_by_step,
     training,
@@ -62,7 +64,7 @@ def report_html(root: Path, *, title: str | None = None, beside: Comparison | No
     Sections for which it holds nothing are left out.
     """
     run = run_facts(root)
-    pairs = reader_pairs(root, run.seed or 0)
+    packed = packed_pairs(root, run.seed or 0)
     times = time_by_step(run)
     style, script = (_asset(f"report.{kind}") for kind in ("css", "js"))
     values: dict[str, Any] = {
@@ -73,6 +75,7 @@ def report_html(root: Path, *, title: str | None = None, beside: Comparison | No
         "audit_interval": audit_interval(run.audit),
         "summary": summary(run),
         "figures": figures(run),
+        "said_by": said_by(run),
         "set_aside": [(it.number, it.set_aside) for it in run.iterations if it.set_aside],
         "judge_dots": judge_dots(run),
         "likelihood": likelihood(run),
@@ -81,9 +84,9 @@ def report_html(root: Path, *, title: str | None = None, beside: Comparison | No
         "training": training(run),
         "times": times,
         "longest": max(times.values(), default=0),
-        "pairs_json": Markup(safe_json(pairs)) if pairs else None,
-        "pairs_note": _note(run, pairs),
-        "selects": _selects(pairs),
+        "blocks": [Markup(block) for block in packed.blocks] if packed else [],
+        "pairs_note": _note(run, packed) if packed else "",
+        "selects": _selects(packed.pairs) if packed else [],
         "document": facts(run, root),
         "examples": verdict_examples(root, run.seed or 0),
         "config": yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True) if run.config else None,
@@ -97,14 +100,6 @@ def report_html(root: Path, *, title: str | None = None, beside: Comparison | No
     return page.render(**values, sections=there)
 
 
-def safe_json(value: Any) -> str:
-    """JSON that may stand inside a script element: no `<`, `>` or `&`, and no line separator of JavaScript's."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    for letter in "<>&\u2028\u2029":
-        text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return text
-
-
 def _environment() -> Environment:
     made = Environment(
         loader=PackageLoader("factory.exports"),
@@ -116,8 +111,8 @@ def _environment() -> Environment:
     )
     made.filters.update(bare=lambda text: Markup(escape(level(text))), exact=escape)
     made.filters.update(number=words.number, percent=words.percent, rate=words.rate, duration=duration, biases=biases)
-    made.filters.update(points=_points, line=_line)
-    made.globals.update(bar=bar, dot=dot)
+    made.filters.update(points=_points, line=_line, reasons=reasons)
+    made.globals.update(bar=bar, dot=dot, scale=scale)
     return made
 
 
@@ -153,12 +148,18 @@ def _policy(style: str, script: str) -> str:
     return f"default-src 'none'; {ours}; base-uri 'none'; form-action 'none'"
 
 
-def _note(run: RunFacts, pairs: Sequence[Mapping[str, Any]]) -> str:
-    kept = sum("filter" not in pair for pair in pairs)
-    every = run.funnel.input if run.funnel else None
-    part = f"{len(pairs):,} of {every:,}" if every and every > len(pairs) else f"All {len(pairs):,}"
-    drawn = ", drawn by the run's seed" if every and every > len(pairs) else ""
-    return f"{part} pairs{drawn}: {kept:,} kept and {len(pairs) - kept:,} rejected."
+def _note(run: RunFacts, packed: Packed) -> str:
+    """How many of the pairs are here, and what of them is not."""
+    every = (run.funnel.kept, run.funnel.input - run.funnel.kept) if run.funnel else (0, 0)
+    kept = sum("filter" not in pair for pair in packed.pairs)
+    counts = zip((kept, len(packed.pairs) - kept), every, ("kept", "rejected"), strict=True)
+    parts = [f"{n:,} of {whole:,} {name}" if n < whole else f"all {n:,} {name}" for n, whole, name in counts]
+    said = f"{' and '.join(parts)} pairs."
+    if packed.room.longest < LONGEST:
+        said += f" Texts are cut at {packed.room.longest:,} characters to keep this file small."
+    if not packed.room.original:
+        said += " The replies without a principle are left out."
+    return f"{said[0].upper()}{said[1:]} sso-factory trace RUN PAIR_ID tells all of a pair."
 
 
 def _selects(pairs: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, list[str]]]:

@@ -1,8 +1,8 @@
-"""The pairs that the report's reader shows: some hundreds, drawn by seed, every reason for rejection among them."""
+"""The pairs that the report's reader shows: every kept one that finds room, and rejected ones of every reason."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -10,7 +10,8 @@ from factory.schema import REPLIES, VIEWS, logp_column
 from filters.coin import toss_expr
 from filters.votes import verdicts
 
-SHOWN = 500
+KEPT, REJECTED = 20_000, 250
+"""Pairs that are shown at most."""
 LONGEST = 20_000
 """Characters of a text that are carried; replies are rarely longer."""
 _ROW = "__row"
@@ -18,25 +19,47 @@ _PLAIN = ("pair_id", "iteration", "feature", "source", "policy", "system_good", 
 _MARKS = ("filter", "reason", "detail", "flags")
 
 
-def reader_pairs(root: Path, seed: int, shown: int = SHOWN) -> list[dict[str, Any]]:
-    """Kept and rejected pairs as plain values for JSON, half of each where there are so many; texts cut at LONGEST."""
+class Room(NamedTuple):
+    """How much of the pairs is carried."""
+
+    kept: int = KEPT
+    rejected: int = REJECTED
+    longest: int = LONGEST
+    """Characters of each text."""
+    original: bool = True
+    """Whether the replies without a principle are."""
+
+
+def reader_pairs(root: Path, seed: int, room: Room | None = None) -> list[dict[str, Any]]:
+    """Kept and rejected pairs as plain values for JSON, drawn by seed where there are more than there is room for."""
+    room = room or Room()
     kept, rejected = (_scan(root / f"filtered/{name}.parquet") for name in ("kept", "rejected"))
-    sizes = [frame.select(pl.len()).collect().item() if frame is not None else 0 for frame in (kept, rejected)]
-    want_rejected = min(sizes[1], max(shown // 2, shown - sizes[0]))
-    want_kept = min(sizes[0], shown - want_rejected)
     rows = [
-        *(_drawn(kept, want_kept, seed, []) if kept is not None else []),
-        *(_drawn(rejected, want_rejected, seed, ["filter", "reason"]) if rejected is not None else []),
+        *(_drawn(kept, room.kept, seed, [], room) if kept is not None else []),
+        *(_drawn(rejected, room.rejected, seed, ["filter", "reason"], room) if rejected is not None else []),
     ]
     votes = _votes(root, [row["pair_id"] for row in rows if row.get("pair_id")])
-    return [{**_plain(row), "votes": votes.get(row.get("pair_id"), [])} for row in rows]
+    return [{**_plain(row, room.longest), "votes": votes.get(row.get("pair_id"), [])} for row in rows]
+
+
+def bytes_of(root: Path, room: Room) -> int:
+    """About how many bytes the replies are that fit in a room, on disk and uncompressed."""
+    found = 0
+    for name, most in (("kept", room.kept), ("rejected", room.rejected)):
+        table = _scan(root / f"filtered/{name}.parquet")
+        known = [] if table is None else [c for c in REPLIES[: 2 + room.original] if c in table.collect_schema()]
+        if table is not None and known:
+            sizes = [pl.col(c).str.len_bytes().clip(upper_bound=room.longest).sum() for c in known]
+            row = table.select(pl.len(), *sizes).collect(engine="streaming").row(0)
+            found += int(sum(row[1:]) * min(1.0, most / max(1, row[0])))
+    return found
 
 
 def _scan(path: Path) -> pl.LazyFrame | None:
     return pl.scan_parquet(path) if path.is_file() else None
 
 
-def _drawn(frame: pl.LazyFrame, count: int, seed: int, by: Sequence[str]) -> list[dict[str, Any]]:
+def _drawn(frame: pl.LazyFrame, count: int, seed: int, by: Sequence[str], room: Room) -> list[dict[str, Any]]:
     """`count` rows with the lowest coins; from every group of `by` one first, then a second, and so on."""
     known = frame.collect_schema()
     groups = [name for name in by if name in known]
@@ -45,18 +68,29 @@ def _drawn(frame: pl.LazyFrame, count: int, seed: int, by: Sequence[str]) -> lis
     turn = pl.int_range(pl.len()).over(groups) if groups else pl.lit(0)
     order = narrow.sort("coin", _ROW).with_columns(turn=turn).sort("turn", "coin", _ROW).head(count)
     picked = order[_ROW]
-    rows = frame.with_row_index(_ROW).filter(pl.col(_ROW).is_in(picked.implode())).collect(engine="streaming")
-    place = pl.DataFrame({_ROW: picked, "place": range(len(picked))}, schema_overrides={_ROW: rows[_ROW].dtype})
-    ordered = rows.join(place, on=_ROW).sort("place").drop(_ROW, "place")
-    return ordered.to_dicts()
+    wanted = [name for name in known if room.original or name != "original"]
+    cut = [_cut_expr(name, room.longest) for name in REPLIES if name in wanted and known[name] == pl.String]
+    rows = frame.select(wanted).with_row_index(_ROW).filter(pl.col(_ROW).is_in(picked.implode())).with_columns(cut)
+    place = pl.LazyFrame({_ROW: picked, "place": range(len(picked))}, schema_overrides={_ROW: picked.dtype})
+    return rows.join(place, on=_ROW).sort("place").drop(_ROW, "place").collect(engine="streaming").to_dicts()
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    cells = {name: _cut(row[name]) for name in (*_PLAIN, *_MARKS) if row.get(name) not in (None, [], "")}
+def _cut_expr(name: str, longest: int) -> pl.Expr:
+    text, size = pl.col(name), pl.col(name).str.len_chars()
+    ending = pl.format(" … ({} characters)", size)
+    return pl.when(size > longest).then(text.str.slice(0, longest) + ending).otherwise(text).alias(name)
+
+
+def _plain(row: dict[str, Any], longest: int) -> dict[str, Any]:
+    cells = {name: row[name] for name in REPLIES if row.get(name) not in (None, "")}
+    named = (name for name in (*_PLAIN, *_MARKS) if name not in REPLIES and row.get(name) not in (None, [], ""))
+    cells |= {name: _cut(row[name], longest) for name in named}
     if isinstance(row.get("prompt"), list):
-        cells["prompt"] = [{"role": t["role"], "content": _cut(t["content"] or "")} for t in row["prompt"] if t]
+        cells["prompt"] = [
+            {"role": t["role"], "content": _cut(t["content"] or "", longest)} for t in row["prompt"] if t
+        ]
     elif row.get("row"):
-        cells["row"] = _cut(row["row"])
+        cells["row"] = _cut(row["row"], longest)
     logps = {
         f"{reply}_{view}": round(row[name], 4)
         for reply in REPLIES
@@ -67,15 +101,15 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
     return {**cells, **({"logps": logps} if logps else {}), **({"finish": finishes} if finishes else {})}
 
 
-def _cut(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > LONGEST:
-        return f"{value[:LONGEST]} … ({len(value):,} characters)"
+def _cut(value: Any, longest: int) -> Any:
+    if isinstance(value, str) and len(value) > longest:
+        return f"{value[:longest]} … ({len(value)} characters)"
     if isinstance(value, str | int | float):
         return value
     return str(value)
 
 
-def _votes(root: Path, pair_ids: Sequence[str]) -> dict[str | None, list[dict[str, Any]]]:
+def _votes(root: Path, pair_ids: Sequence[str]) -> Mapping[str | None, list[dict[str, Any]]]:
     """Per pair what each judge said, those of the audit marked."""
     found: dict[str | None, list[dict[str, Any]]] = {}
     wanted = pl.Series(list(dict.fromkeys(pair_ids)), dtype=pl.String).implode()
@@ -84,9 +118,11 @@ def _votes(root: Path, pair_ids: Sequence[str]) -> dict[str | None, list[dict[st
         if table is None:
             continue
         rows = table.filter(pl.col("pair_id").is_in(wanted)).select("pair_id", "judge", "order", "vote").collect()
-        said = {(pair, judge): verdict for pair, judge, verdict in verdicts(rows).collect().iter_rows()}
-        for pair, judge in sorted(said):
-            votes = rows.filter(pl.col("pair_id") == pair, pl.col("judge") == judge).sort("order")
-            entry = {"judge": judge, "verdict": said[pair, judge], "audit": audit}
-            found.setdefault(pair, []).append({**entry, "votes": dict(votes.select("order", "vote").iter_rows())})
+        votes: dict[tuple[str, str], dict[str, str | None]] = {}
+        for pair, judge, order, vote in rows.sort("pair_id", "judge", "order").iter_rows():
+            votes.setdefault((pair, judge), {})[order] = vote
+        ruled = {(pair, judge): verdict for pair, judge, verdict in verdicts(rows).collect().iter_rows()}
+        for (pair, judge), given in votes.items():
+            entry = {"judge": judge, "verdict": ruled[pair, judge], "audit": audit, "votes": given}
+            found.setdefault(pair, []).append(entry)
     return found

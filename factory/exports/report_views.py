@@ -1,6 +1,7 @@
 """What the report shows of a run's numbers: sentences, figures and charts, section by section."""
 
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import NamedTuple
 
 import polars as pl
@@ -8,13 +9,15 @@ from markupsafe import Markup
 
 from factory.errors import number
 from factory.exports.charts import Line, lines, steps
-from factory.exports.facts import Lengths, Share, bin_width, histogram, narrow
+from factory.exports.document import today
+from factory.exports.facts import FunnelStep, Lengths, Share, bin_width, histogram, narrow
 from factory.exports.facts import lengths as measure
 from factory.exports.judge_facts import JudgeFacts
 from factory.exports.markdown import percent
+from factory.exports.opinions import Opinion, opinions
 from factory.exports.run_models import AuditFacts, RunFacts
 from factory.schema import REPLIES, VIEWS
-from factory.stages.quality import Quality
+from filters import FILTERS
 
 _VIEWS = {"plain": "no principle", "good": "the good principle", "bad": "the bad principle"}
 _TONES = 4
@@ -67,43 +70,77 @@ def summary(run: RunFacts) -> str:
 
 
 def figures(run: RunFacts) -> list[Figure]:
-    """The numbers at the top."""
+    """The numbers at the top: how many pairs, how good, how long, for how much, when."""
     found = []
     if run.funnel:
         share = run.funnel.kept / run.funnel.input if run.funnel.input else None
         found.append(Figure("Pairs kept", f"{run.funnel.kept:,}", f"of {run.funnel.input:,} ({percent(share, 0)})"))
-    found += _agreement(run.quality) if run.quality else []
-    if run.audit and run.audit.accuracy_without_unsure is not None:
-        low, high = audit_interval(run.audit)
-        note = f"{percent(low)} to {percent(high)}, {run.audit.n:,} judged"
-        found.append(Figure("The auditor agrees", str(percent(run.audit.accuracy_without_unsure)), note))
-    if run.balance and run.balance.after.longer_chosen:
-        gap = run.balance.after.gap
-        note = f"means differ by {percent(abs(gap) if gap is not None else None)}"
-        found.append(Figure("Chosen is longer", str(percent(run.balance.after.longer_chosen.value)), note))
+    for said in opinions(run):
+        found += _said(said)
+    kept = run.kept_lengths
+    if kept:
+        longer = kept.longer_chosen
+        more = f"; chosen is longer in {percent(longer.value)}" if longer else ""
+        note = f"characters of chosen on average, {kept.rejected:,.0f} of rejected{more}"
+        found.append(Figure("Length", f"{kept.chosen:,.0f}", note))
+    found += _bill(run)
+    if run.finished:
+        found.append(Figure("Made", run.finished, f"report written {today()}"))
+    if run.quality and run.quality.kept:
+        note = f"{run.quality.once:,} kept pairs that a judge was asked about once"
+        found.append(Figure("Kept on one vote", str(percent(run.quality.once / run.quality.kept)), note))
     last = next((it for it in reversed(run.iterations) if "chosen_plain" in it.likelihood), None)
     if last:
         note = f"chosen, iteration {last.number}; rejected {last.likelihood.get('rejected_plain', float('nan')):.2f}"
         found.append(Figure("Probability per token", f"{last.likelihood['chosen_plain']:.2f}", note))
-    cost, per_pair = run.bill.total.cost, run.bill.per_pair
-    if cost is not None:
-        each = f"{number(per_pair)} for each kept pair, " if per_pair is not None else ""
-        found.append(Figure("Spent", f"{cost:,.2f}", f"{each}in the currency of the prices"))
     return found
 
 
-def _agreement(quality: Quality) -> list[Figure]:
-    """What the filter judges say of a sample of the kept pairs, and how many rest on one vote."""
-    found = []
-    for judge in quality.judges:
-        if judge.n:
-            note = f"{percent(judge.low)} to {percent(judge.high)}, {judge.n:,} kept pairs in both orders"
-            found.append(Figure(f"{judge.judge} agrees", str(percent(judge.agreement)), note))
-            found.append(Figure(f"{judge.judge} unsure", str(percent(judge.unsure / judge.n)), "turned with the order"))
-    if quality.kept:
-        note = f"{quality.once:,} kept pairs that a judge was asked about once"
-        found.append(Figure("Kept on one vote", str(percent(quality.once / quality.kept)), note))
+def _said(said: Opinion) -> list[Figure]:
+    """How good the pairs are by somebody, with its interval, and how often the judge could not tell."""
+    ends = f"{percent(said.low)} to {percent(said.high)} at 95 %, {said.n:,} {said.of}"
+    label = "Accuracy" if said.measure == "accuracy" else f"{said.judge} agrees"
+    note = f"{ends}, by labels of people" if said.measure == "accuracy" else ends
+    found = [Figure(label, str(percent(said.share)), note)]
+    if said.unsure is not None:
+        found.append(Figure(f"{said.judge} unsure", str(percent(said.unsure)), "the verdict turned with the order"))
     return found
+
+
+def said_by(run: RunFacts) -> str:
+    """What the shares at the top are not, where nobody labelled pairs."""
+    known = opinions(run)
+    if not known or any(said.measure == "accuracy" for said in known):
+        return ""
+    return "Agreement with a judge is no accuracy: it may be wrong itself, and how often only labels by people tell."
+
+
+def _bill(run: RunFacts) -> list[Figure]:
+    total, each = run.bill.total, run.bill.per_pair
+    if not run.bill.rows:
+        return []
+    tokens = f"{total.prompt_tokens + total.completion_tokens:,} tokens"
+    if total.cost is None:
+        return [Figure("Bill", tokens, f"{total.requests:,} answers; nothing has a price")]
+    pair = f"{number(each)} for each kept pair, " if each is not None else ""
+    return [
+        Figure("Bill", f"{total.cost:,.2f}", f"{pair}{total.requests:,} answers, {tokens}, in the prices' currency")
+    ]
+
+
+class Dropped(NamedTuple):
+    """How many pairs a filter dropped for a reason, and what that means."""
+
+    n: int
+    token: str
+    meaning: str
+
+
+def reasons(step: FunnelStep) -> list[Dropped]:
+    """The reasons of a step, the most frequent first."""
+    known = resolve_name(FILTERS[step.filter]).reasons if step.filter in FILTERS else {}
+    listed = sorted(step.reasons.items(), key=lambda reason: (-reason[1], reason[0]))
+    return [Dropped(n, token, known.get(token, "")) for token, n in listed]
 
 
 def audit_interval(audit: AuditFacts | None) -> tuple[float, float]:

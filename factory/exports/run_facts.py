@@ -1,6 +1,7 @@
 """A run folder's numbers, collected once for card and report. What the folder does not hold is left out."""
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import polars as pl
 
 from factory.config import Judge
 from factory.exports.bill import bill
-from factory.exports.facts import FunnelFacts, Model, bin_width, counts, histogram, lengths, narrow
+from factory.exports.facts import FunnelFacts, Lengths, Model, bin_width, counts, histogram, lengths, narrow
 from factory.exports.judge_facts import JudgeFacts, judge_facts
 from factory.exports.making import MAKINGS, PRINCIPLES, UNKNOWN, maker_of
 from factory.exports.public import public_config, public_name
@@ -31,7 +32,7 @@ def run_facts(root: Path) -> RunFacts:
     kept, rejected = _scan(root / "filtered/kept.parquet"), _scan(root / "filtered/rejected.parquet")
     everything = _narrow_all(root)
     numbers = sorted(int(p.name) for p in (root / "iterations").glob("*") if p.is_dir() and p.name.isdigit())
-    kept_counts = counts(kept.select("iteration").collect(), "iteration") if kept is not None else {}
+    kept_counts = counts(kept.select("^iteration$").collect(), "iteration") if kept is not None else {}
     judgments = _scan(root / "filtered/judgments.parquet")
     return RunFacts(
         name=root.resolve().name,
@@ -51,6 +52,8 @@ def run_facts(root: Path) -> RunFacts:
         audit=_audit(root / "audit/audit.json", config),
         seconds=_seconds(root),
         bill=bill(root),
+        kept_lengths=_kept_lengths(kept),
+        finished=_finished(root),
     )
 
 
@@ -242,6 +245,18 @@ def _tallies(strata: list[dict[str, Any]], by: str) -> dict[str, AuditedGroup]:
             for key in group:
                 group[key] += int(row.get(key) or 0)
     return {name: AuditedGroup(**counts) for name, counts in sums.items()}
+
+
+def _kept_lengths(kept: pl.LazyFrame | None) -> Lengths | None:
+    table = narrow(kept) if kept is not None else None
+    return lengths(table, "kept") if table is not None and table.height else None
+
+
+def _finished(root: Path) -> str | None:
+    """The day the youngest file of a stage was written, as the manifests have it."""
+    made = [read_manifest(path) or {"outputs": {}} for path in root.rglob("*.manifest.json")]
+    times = [written for manifest in made for _, written, _ in manifest["outputs"].values()]
+    return datetime.fromtimestamp(max(times) / 1e9, UTC).date().isoformat() if times else None
 
 
 def _seconds(root: Path) -> dict[str, float]:

@@ -131,6 +131,10 @@ class RunFacts(Strict):
 
     bill: Bill = Bill()
     """What policy, judges and audit took."""
+    kept_lengths: Lengths | None = None
+    """Of the kept pairs."""
+    finished: str | None = None
+    """The day its last stage was finished."""
 
     @property
     def warnings(self) -> list[str]:

@@ -1,13 +1,15 @@
 """The report clicked through in headless Chromium: reader, filters, keyboard, themes, phone, nothing from data run."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from factory.commands.report import report
-from tests.runs import run_folder
+from tests.runs import NASTY, run_folder
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -18,6 +20,8 @@ pytestmark = [
 ]
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 QUIET = ("background-networking", "component-update", "sync", "gpu", "default-apps", "domain-reliability")
+ALL = 616
+"""Pairs in the page: those kept, and 250 rejected ones."""
 ARGUMENTS = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET)]
 
 
@@ -40,57 +44,65 @@ def page(browser, html: Path) -> Iterator[object]:
     yield from opened(browser, html, width=1280)
 
 
-def opened(browser, html: Path, width: int, scheme: str = "light") -> Iterator[object]:
+def opened(browser, html: Path, width: int, scheme: str = "light", anchor: str = "") -> Iterator[object]:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     trouble: list[str] = []
     page.on("console", lambda message: trouble.append(message.text))
     page.on("pageerror", lambda error: trouble.append(str(error)))
-    page.on("request", lambda request: trouble.append(request.url) if request.url != html.as_uri() else None)
-    page.goto(html.as_uri())
+    page.on("request", lambda asked: trouble.append(asked.url) if asked.url.split("#")[0] != html.as_uri() else None)
+    page.goto(html.as_uri() + anchor)
+    page.locator("#detail .side").first.wait_for()
     yield page
     assert trouble == [], "the page must neither complain nor ask for anything"
     context.close()
 
 
 def count(page) -> int:
-    return int(page.locator("#count").inner_text().split()[0])
+    sync_api.expect(page.locator("#count")).to_have_text(re.compile(r"^[0-9,]+ of"))
+    return int(page.locator("#count").inner_text().split()[0].replace(",", ""))
 
 
-def test_it_opens_with_500_long_pairs(browser, html: Path) -> None:
-    page = browser.new_page()
-    page.goto(html.as_uri())
-    page.locator("#detail .side").first.wait_for()
-    assert count(page) == 500
-    assert html.stat().st_size > 3_000_000
-    page.close()
+def test_every_kept_pair_can_be_reached(page, html: Path) -> None:
+    kept = pl.read_parquet(html.parent / "filtered/kept.parquet")["pair_id"]
+    assert count(page) == ALL == len(kept) + 250
+    page.select_option("#f-status", "kept")
+    assert count(page) == len(kept)
+    seen = set()
+    while True:
+        seen |= set(page.locator("#list li").evaluate_all("items => items.map((item) => item.id)"))
+        if page.locator("#newer").is_disabled():
+            break
+        page.locator("#newer").click()
+    assert len(seen) == len(kept)
+    assert page.locator("#list li").count() <= 100
 
 
 def test_filters_narrow_the_list(page) -> None:
     page.select_option("#f-status", "rejected")
     rejected = count(page)
-    assert 0 < rejected < 500
+    assert rejected == 250
     page.select_option("#f-reason", "judge_agrees: prefers_rejected")
     assert 0 < count(page) < rejected
-    assert "judge_agrees: prefers_rejected" in page.locator("#detail .tags").inner_text()
+    sync_api.expect(page.locator("#detail .tags")).to_contain_text("judge_agrees: prefers_rejected")
     page.select_option("#f-iteration", "2")
     page.select_option("#f-feature", "Safety")
     for text in page.locator("#list li").all_inner_texts():
         assert "Safety · iteration 2" in text
     page.get_by_role("button", name="Clear filters").click()
-    assert count(page) == 500
+    assert count(page) == ALL
     page.select_option("#f-verdict", "right")
-    assert "right" in page.locator("#detail .tags").inner_text()
+    sync_api.expect(page.locator("#detail .tags")).to_contain_text("right")
 
 
 def test_search_finds_words_and_marks_them(page) -> None:
     page.keyboard.press("/")
     page.keyboard.type("onerror")
-    sync_api.expect(page.locator("#count")).not_to_have_text("500 of 500 pairs")
+    sync_api.expect(page.locator("#count")).not_to_have_text(f"{ALL} of {ALL} pairs")
     assert 0 < count(page) < 30
-    assert page.locator("#detail mark").first.inner_text() == "onerror"
+    sync_api.expect(page.locator("#detail mark").first).to_have_text("onerror")
     page.keyboard.press("Escape")
-    assert count(page) == 500
+    assert count(page) == ALL
     page.keyboard.press("/")
     page.keyboard.type("no such words anywhere")
     page.get_by_text("No pair fits").wait_for()
@@ -99,7 +111,7 @@ def test_search_finds_words_and_marks_them(page) -> None:
 
 def test_nothing_from_data_runs(page) -> None:
     page.locator("#search").fill("window.hacked")
-    sync_api.expect(page.locator("#count")).not_to_have_text("500 of 500 pairs")
+    sync_api.expect(page.locator("#count")).not_to_have_text(f"{ALL} of {ALL} pairs")
     for _ in range(count(page)):
         page.keyboard.press("Escape")
         page.keyboard.press("j")
@@ -110,10 +122,9 @@ def test_nothing_from_data_runs(page) -> None:
 def test_keys_walk_through_the_pairs(page) -> None:
     first = page.locator("#detail .meta").last.inner_text()
     page.keyboard.press("j")
-    second = page.locator("#detail .meta").last.inner_text()
-    assert second != first
+    sync_api.expect(page.locator("#detail .meta").last).not_to_have_text(first)
     page.keyboard.press("k")
-    assert page.locator("#detail .meta").last.inner_text() == first
+    sync_api.expect(page.locator("#detail .meta").last).to_have_text(first)
     page.locator("#list").focus()
     for _ in range(30):
         page.keyboard.press("ArrowDown")
@@ -152,3 +163,69 @@ def test_a_phone_sees_it_without_scrolling_sideways(browser, html: Path) -> None
         page.get_by_role("button", name="Next").click()
         assert page.locator("#detail").bounding_box()["y"] < 200
         assert page.locator("#theme").is_visible()
+
+
+HOSTILE = """# Steps
+
+1. Install `polars`:
+   ```python
+   print("<b>")
+   ```
+2. **Read** [this](javascript:window.hacked=1) ![x](https://evil.example/x.png)
+
+<a href="javascript:window.hacked=1">x</a> | <svg onload=window.hacked=1>
+"""
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose replies are Markdown, and not all of it well meant."""
+    root = run_folder(tmp_path_factory.mktemp("marked") / "demo", prompts=10)
+    path = root / "filtered/kept.parquet"
+    texts = {"chosen": HOSTILE + NASTY, "rejected": HOSTILE.replace("Install", "Remove") + NASTY}
+    pl.read_parquet(path).with_columns(pl.lit(text).alias(name) for name, text in texts.items()).write_parquet(path)
+    return report(root)
+
+
+def test_markdown_is_shown_as_such_and_its_links_and_markup_are_text(browser, marked: Path) -> None:
+    for page in opened(browser, marked, 1280):
+        page.select_option("#f-status", "kept")
+        chosen = page.locator("#detail .side.chosen .text")
+        sync_api.expect(chosen.locator("pre.code code")).to_have_text('print("<b>")')
+        assert chosen.locator("h4").inner_text() == "Steps"
+        assert chosen.locator("ol > li").count() == 2
+        assert chosen.locator("strong").inner_text() == "Read"
+        assert "javascript:window.hacked=1" in chosen.inner_text()
+        assert page.locator("#detail .text").locator("a, img, svg, script, b").count() == 0
+        page.get_by_role("button", name="As written").click()
+        sync_api.expect(page.locator("#detail .side.chosen .text.raw")).to_contain_text("```python")
+        assert page.evaluate("window.hacked") is None
+
+
+def test_the_difference_of_two_replies_is_marked_on_demand(browser, marked: Path) -> None:
+    for page in opened(browser, marked, 1280):
+        page.select_option("#f-status", "kept")
+        assert page.locator("#detail .own").count() == 0
+        page.get_by_role("button", name="Difference").click()
+        sync_api.expect(page.locator("#detail .side.chosen .own")).to_have_text("Install")
+        sync_api.expect(page.locator("#detail .side.rejected .own")).to_have_text("Remove")
+
+
+def test_a_link_leads_to_its_pair(browser, html: Path) -> None:
+    wanted = pl.read_parquet(html.parent / "filtered/kept.parquet")["pair_id"][-1]
+    for page in opened(browser, html, 1280, anchor=f"#{wanted[:12]}"):
+        sync_api.expect(page.locator("#detail .link")).to_have_text(wanted)
+        assert page.locator('#list li[aria-selected="true"]').is_visible()
+        page.keyboard.press("j")
+        sync_api.expect(page.locator("#detail .link")).not_to_have_text(wanted)
+        assert page.evaluate("location.hash") == f"#{page.locator('#detail .link').inner_text()}"
+        page.evaluate("location.hash = '#0123456789abcdef'")
+        sync_api.expect(page.locator("#detail")).to_contain_text("sso-factory trace RUN 0123456789abcdef")
+
+
+def test_on_a_phone_nothing_lies_over_the_menu(browser, html: Path) -> None:
+    for page in opened(browser, html, 390):
+        links, button = page.locator("nav .links").bounding_box(), page.locator("#theme").bounding_box()
+        assert links["x"] + links["width"] <= button["x"]
+        wide = page.locator(".wide").evaluate_all("all => all.some((one) => one.scrollWidth > one.clientWidth)")
+        assert wide, "a table wider than the phone scrolls by itself"

@@ -1,21 +1,25 @@
 """The report: what it says, what it leaves out, and that data are never markup in it."""
 
+import gzip
 import json
+import random
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 import polars as pl
 import pytest
 
 from factory.commands.report import report
 from factory.errors import InputError
-from factory.exports.charts import Line, bar, dot, lines, steps, ticks
-from factory.exports.report import report_html, safe_json
-from factory.exports.report_pairs import LONGEST, reader_pairs
+from factory.exports.charts import Line, bar, dot, lines, scale, steps, ticks
+from factory.exports.report import report_html
+from factory.exports.report_pack import BLOCK, ROOMS, packed_pairs
+from factory.exports.report_pairs import LONGEST, Room, reader_pairs
 from factory.exports.report_views import duration
 from tests.runs import NASTY, blind, run_folder
 
@@ -56,8 +60,16 @@ def page(run: Path) -> Page:
     return Page(report_html(run))
 
 
-def data(page: Page) -> list[dict]:
-    return json.loads(next(text for tag, text in page.raw if tag == "script" and text.startswith("[{")))
+def unpacked(block: str) -> Any:
+    """What a block of the page holds, which is base64 and nothing that could end an element."""
+    assert re.fullmatch(r"[A-Za-z0-9+/]+=*", block)
+    return json.loads(gzip.decompress(b64decode(block)))
+
+
+def data(page: Page) -> tuple[dict, list[dict]]:
+    """The index of the pairs, and the pairs."""
+    index, *blocks = [unpacked(text) for tag, text in page.raw[:-1] if tag == "script"]
+    return index, [pair for block in blocks for pair in block]
 
 
 def test_every_section_is_there_and_in_the_navigation(page: Page) -> None:
@@ -121,10 +133,11 @@ def test_data_are_text_and_nothing_else(tmp_path: Path) -> None:
     judged.with_columns(judge=evil).write_parquet(run / "filtered/judgments.parquet")
     text = report_html(run)
     page = Page(text)
-    assert [tag for tag, _ in page.tags].count("script") == 2
+    index, found = data(page)
+    assert [tag for tag, _ in page.tags].count("script") == 2 + -(-len(found) // BLOCK)
     assert "window.hacked=1</script>" not in text
     assert "<img" not in text
-    found = data(page)
+    assert len(index["pairs"]) == len(found)
     assert found[0]["chosen"] == "</script><script>window.hacked=1</script>{{ 7*7 }}"
 
 
@@ -139,20 +152,17 @@ def test_names_turn_none_of_our_words_around(tmp_path: Path) -> None:
     assert not re.search("[\u202a-\u202e\u2066-\u2069]", text.split("<script")[0])
 
 
-def test_json_for_a_script_element_has_nothing_that_could_end_it() -> None:
-    text = safe_json([{"a": "</script><!-- & \u2028"}])
-    assert not set("<>&\u2028") & set(text)
-    assert json.loads(text) == [{"a": "</script><!-- & \u2028"}]
+FEW = Room(kept=20, rejected=20)
 
 
-def test_the_reader_has_half_kept_half_rejected_and_every_reason(run: Path) -> None:
-    pairs = reader_pairs(run, 42, shown=40)
+def test_the_reader_has_kept_and_rejected_pairs_and_every_reason(run: Path) -> None:
+    pairs = reader_pairs(run, 42, FEW)
     kept = [pair for pair in pairs if "filter" not in pair]
     assert (len(kept), len(pairs)) == (20, 40)
     reasons = set(pl.read_parquet(run / "filtered/rejected.parquet")["reason"])
     assert {pair["reason"] for pair in pairs if "filter" in pair} == reasons
-    assert reader_pairs(run, 42, shown=40) == pairs
-    assert reader_pairs(run, 43, shown=40) != pairs
+    assert reader_pairs(run, 42, FEW) == pairs
+    assert reader_pairs(run, 43, FEW) != pairs
     assert any(NASTY[:20] in pair["rejected"] for pair in reader_pairs(run, 42))
     votes = [vote for pair in pairs for vote in pair["votes"]]
     assert {vote["judge"] for vote in votes} == {"judge-large", "judge-small"}
@@ -160,7 +170,7 @@ def test_the_reader_has_half_kept_half_rejected_and_every_reason(run: Path) -> N
 
 def test_few_pairs_are_all_shown(run: Path) -> None:
     rows = sum(pl.read_parquet(run / f"filtered/{name}.parquet").height for name in ("kept", "rejected"))
-    assert len(reader_pairs(run, 42, shown=10_000)) == rows
+    assert len(reader_pairs(run, 42)) == rows
 
 
 def test_long_texts_are_cut_and_say_so(tmp_path: Path) -> None:
@@ -168,7 +178,55 @@ def test_long_texts_are_cut_and_say_so(tmp_path: Path) -> None:
     path = run / "filtered/kept.parquet"
     pl.read_parquet(path).with_columns(chosen=pl.lit("x" * (LONGEST + 5))).write_parquet(path)
     chosen = next(pair["chosen"] for pair in reader_pairs(run, 42) if "filter" not in pair)
-    assert chosen == f"{'x' * LONGEST} … ({LONGEST + 5:,} characters)"
+    assert chosen == f"{'x' * LONGEST} … ({LONGEST + 5} characters)"
+
+
+def many(root: Path, count: int, length: int) -> pl.DataFrame:
+    """A folder with `count` kept pairs, each with a prompt and replies of its own of about `length` characters."""
+    words = [first + last for first in ("al", "be", "co", "di", "en", "fo") for last in ("no", "ra", "sting", "ver")]
+    draws = random.Random(count)
+    rows = [
+        {
+            "pair_id": f"{number:032x}",
+            "prompt": [{"role": "user", "content": f"Question {number}?"}],
+            **{name: " ".join(draws.choices(words, k=length // 6)) for name in ("chosen", "rejected")},
+            "original": f"Reply {number}.",
+            "system_good": "Be good.",
+            "system_bad": "Be bad.",
+        }
+        for number in range(count)
+    ]
+    (root / "filtered").mkdir(parents=True)
+    frame = pl.DataFrame(rows)
+    frame.write_parquet(root / "filtered/kept.parquet")
+    return frame
+
+
+def test_all_of_5000_kept_pairs_are_in_a_page_below_10_mb(tmp_path: Path) -> None:
+    frame = many(tmp_path, 5_200, 240)
+    text = report_html(tmp_path)
+    index, pairs = data(Page(text))
+    assert {pair["pair_id"] for pair in pairs} == set(frame["pair_id"])
+    assert [pair["pair_id"] for pair in pairs] == [pair["pair_id"] for pair in index["pairs"]]
+    assert len(text.encode()) < 10_000_000
+    assert index["systems"] == ["Be good.", "Be bad."]
+    assert {(pair["system_good"], pair["system_bad"]) for pair in pairs} == {(0, 1)}
+    assert "All 5,200 kept and all 0 rejected pairs." in text
+
+
+def test_what_does_not_fit_is_cut_before_a_pair_is_left_out(tmp_path: Path) -> None:
+    """Of 300 pairs: whole first, then without y°, then with shorter texts, at last fewer; the page says which."""
+    many(tmp_path, 300, 5_000)
+    whole = packed_pairs(tmp_path, 1)
+    assert whole.room == ROOMS[0]
+    cut = [(budget, packed_pairs(tmp_path, 1, budget)) for budget in (int(whole.size * share) for share in (0.7, 0.3))]
+    assert whole.room.longest > cut[0][1].room.longest > cut[1][1].room.longest
+    for budget, packed in cut:
+        assert packed.size <= budget
+        assert len(packed.pairs) == 300
+        assert not packed.room.original
+    assert packed_pairs(tmp_path, 1, 1_000).room == ROOMS[-1]
+    assert packed_pairs(tmp_path / "nothing", 1) is None
 
 
 def test_rows_rejected_on_reading_are_shown_as_they_came(tmp_path: Path) -> None:
@@ -247,6 +305,45 @@ def test_bars_and_dots_are_in_percent_and_stay_inside() -> None:
     assert 'x1="0.00%" x2="100.00%"' in dot(0.5, (-1, 2))
 
 
+def test_dots_have_an_axis_with_ticks_at_every_quarter(run: Path) -> None:
+    assert re.findall(r">(\d+ %)</text>", scale()) == ["0 %", "25 %", "50 %", "75 %", "100 %"]
+    text = report_html(run)
+    for section in ("agreement", "judges"):
+        start = text.index(f'<section id="{section}">')
+        assert text[start : text.index("</section>", start)].count("dot scale") == 1
+
+
+def test_it_opens_with_kept_agreement_unsure_length_bill_and_date(run: Path, tmp_path: Path) -> None:
+    text = report_html(run, title="The title of mine")
+    assert "<h1>The title of mine</h1>" in text
+    names = re.findall(r"<dt>(.*?)</dt>", text)
+    assert names[:3] == ["Pairs kept", "auditor agrees", "auditor unsure"]
+    assert {"Length", "Bill"} <= set(names)
+    assert "Agreement with a judge is no accuracy" in text
+    path = run / "prompts.manifest.json"
+    manifest = {"version": 1, "stage": "prompts", "fingerprint": "", "inputs": {}, "facts": {}}
+    path.write_text(json.dumps({**manifest, "outputs": {"prompts.parquet": [1, 1_700_000_000_000_000_000, ""]}}))
+    assert "<dt>Made</dt><dd>2023-11-14<small>" in report_html(run)
+    path.unlink()
+
+
+def test_accuracy_by_labels_comes_before_agreement(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "demo", prompts=20)
+    path = run / "audit/audit.json"
+    said = {"accuracy": 0.81, "low": 0.7, "high": 0.9, "method": "labels", "n": 360, "n_gold": 60, "worth": 0}
+    more = {"needed": 10, "effective_judges": 1.0, "effective_from": "errors"}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "estimate": {**said, **more}}))
+    text = report_html(run)
+    assert re.findall(r"<dt>(.*?)</dt>", text)[1] == "Accuracy"
+    assert "<dd>81.0 %<small>70.0 % to 90.0 % at 95 %, 360 audited pairs, by labels of people" in text
+    assert "Agreement with a judge is no accuracy" not in text
+
+
+def test_reasons_in_the_funnel_say_what_they_mean(run: Path) -> None:
+    text = report_html(run)
+    assert "<code>prefers_rejected</code> a judge voted for rejected in both orders" in text
+
+
 def test_durations_as_people_say_them() -> None:
     assert [duration(seconds) for seconds in (3.21, 89, 130, 7260, 9000)] == [
         "3.2 s",
@@ -263,7 +360,7 @@ def test_a_rare_reason_is_shown_among_many_common_ones(run: Path, tmp_path: Path
     (tmp_path / "filtered").mkdir()
     frame.with_columns(reason=pl.Series(reasons)).write_parquet(tmp_path / "filtered/rejected.parquet")
     for seed in range(5):
-        assert [pair["reason"] for pair in reader_pairs(tmp_path, seed, shown=6)].count("rare") == 1
+        assert [pair["reason"] for pair in reader_pairs(tmp_path, seed, Room(rejected=6))].count("rare") == 1
 
 
 def test_the_report_opens_with_a_judge_that_follows_the_slot(tmp_path: Path) -> None:
