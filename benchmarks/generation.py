@@ -30,8 +30,7 @@ import principles
 from factory.config import BUNDLED_MODEL, Principles, Sampling
 from factory.config import Prompts as PromptsBlock
 from factory.config.engines import VllmEngine
-from factory.engines.base import Completion, Request
-from factory.identity import Messages
+from factory.engines.base import Completion, Request, recorded_completion
 from factory.models.ref import ModelRef
 from factory.progress import Silent
 from factory.readers import read_prompts
@@ -39,7 +38,7 @@ from factory.stages.contrast import contrast
 from factory.stages.features import allocate
 from factory.stages.prompts import prompts as planned
 from factory.stages.triples import triples
-from factory.store.journal import Journal, JournaledGenerator
+from factory.store.journal import Asker, Journal, journaled
 from factory.yaml_file import read_yaml
 
 BATCHES = 4
@@ -62,21 +61,18 @@ class Spell(NamedTuple):
 
 
 class Counted:
-    """An engine that remembers its requests and counts its answers' tokens."""
+    """An engine whose answers are journaled as in a run; its requests are remembered, its answers' tokens counted."""
 
-    def __init__(self, engine: Any) -> None:
-        self._engine = engine
-        self.identity, self.context_length = engine.identity, engine.context_length
+    def __init__(self, engine: Any, journal: Journal, name: str) -> None:
+        self._engine, self._asker = engine, Asker(journal, Silent(), name)
         self.requests: list[Request] = []
         self.tokens = 0
 
-    def count_tokens(self, conversations: Sequence[Messages]) -> list[int]:
-        """The engine's own."""
-        counts: list[int] = self._engine.count_tokens(conversations)
-        return counts
-
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """The engine's answers. A failed one ends the benchmark."""
+        return journaled(self._counted, recorded_completion, self._engine.identity, requests, self._asker)
+
+    def _counted(self, requests: Sequence[Request]) -> Iterator[Completion]:
         self.requests += requests
         for answer in self._engine.generate(requests):
             assert answer.error is None, answer.error
@@ -101,15 +97,14 @@ def through_the_line(options: argparse.Namespace, folder: Path) -> tuple[list[Sp
     try:
         list(engine.generate([Request("warm", [{"role": "user", "content": "Hello"}], 8)]))
         with Journal(folder / "features.jsonl") as journal, Journal(folder / "replies.jsonl") as more:
-            asked, began = Counted(engine), time.perf_counter()
-            named = allocate(rows, JournaledGenerator(asked, journal, Silent(), "features"), chosen, SEED, 1)
+            asked, began = Counted(engine, journal, "features"), time.perf_counter()
+            named = allocate(rows, asked, chosen, SEED, 1)
             named.write_parquet(folder / "features.parquet")
             spells.append(Spell("features", len(asked.requests), asked.tokens, time.perf_counter() - began))
-            replied, began = Counted(engine), time.perf_counter()
+            replied, began = Counted(engine, more, "replies"), time.perf_counter()
             steered = contrast(rows, named, chosen, Principles(), None, SEED, 1)
             sampling = Sampling(max_new_tokens=options.max_new_tokens)
-            generator = JournaledGenerator(replied, more, Silent(), "replies")
-            made = triples(rows, steered, generator, sampling, seed=SEED, iteration=1, method="sso", policy=ref.called)
+            made = triples(rows, steered, replied, sampling, seed=SEED, iteration=1, method="sso", policy=ref.called)
             made.kept.write_parquet(folder / "triples.parquet")
             spells.append(Spell("replies", len(replied.requests), replied.tokens, time.perf_counter() - began))
         jobs = {

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 import factory
-from factory.commands.run_files import HEAD, inputs_of, require_free, write_head
+from factory.commands.report import report_into
 from factory.config import Config
 from factory.config.load import load_config, settled
 from factory.config.prompts import Budget
@@ -20,10 +20,12 @@ from factory.exports.bill import Bill, bill
 from factory.exports.caveats import caveats
 from factory.exports.document import versions
 from factory.line.checking import check_once
-from factory.line.panel import EnginePool
+from factory.line.pool import EnginePool
 from factory.line.preflight import last_stage, preflight
 from factory.line.rounds import draw_on
+from factory.line.run_files import HEAD, inputs_of, require_free, write_head
 from factory.line.steps import Generated, Steps
+from factory.line.steps.train import next_policy
 from factory.models.ref import ModelRef
 from factory.pair_makers import pair_maker
 from factory.progress import Progress, Silent
@@ -84,27 +86,27 @@ class Outcome(NamedTuple):
 
 
 def the_line(steps: Steps) -> Outcome:
-    """The whole run, top to bottom. Every step is a stage on disk that is made once."""
+    """The whole run, top to bottom. Every step is a stage on disk, made once; `factory.stages.LINE` is their table."""
     policy = steps.first_policy()
-    prompts = steps.prompts(policy)
+    prompts = steps.make("prompts", policy)
     made = []
     for iteration in steps.iterations():
         made.append(generate(steps, prompts, policy, iteration))
-        policy = steps.train(made[-1], policy, iteration)
+        policy = next_policy(steps, made[-1], policy, iteration)
     while (drawn := draw_on(steps, prompts, made)).round is not None:
         made.append(generate(steps, prompts, policy, drawn.round))
-    filtered = steps.filter(made)
-    audit = steps.audit(filtered)
-    exports = steps.export(filtered, audit)
-    report = steps.report()
-    pushed = steps.push(exports)
+    filtered = steps.make("filter", made)
+    audit = steps.make("audit", filtered) if steps.has("audit") else None
+    exports = tuple(steps.make("exports", filtered, audit, format_) for format_ in steps.config.export.formats)
+    report = report_into(steps.folder.record, steps.folder.root)
+    pushed = steps.make("push", *exports).facts["address"] if steps.has("push") else None
     return Outcome(steps.folder.root, filtered, exports, audit, report, drawn.why, pushed)
 
 
 def generate(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Generated:
     """The pairs of an iteration, written and scored by one policy."""
     made = pair_maker(steps.config)(steps, prompts, policy, iteration)
-    return Generated(made, steps.scores(made.triples, policy, iteration))
+    return Generated(made, steps.make("scores", made.triples, policy, iteration))
 
 
 def run(
@@ -133,15 +135,15 @@ def run(
     require_apart(root, inputs_of(settings))
     with ExitStack() as opened:
         folder = whole = opened.enter_context(open_run(root, shown, last))
-        room = opened.enter_context(EnginePool(shown, Spending(root, settings.run.max_cost)))
+        engines = opened.enter_context(EnginePool(shown, Spending(root, settings.run.max_cost)))
         if preview is not None:
             whole.record.claim([SPENDING], SPENDING)
             settings = _few(settings, preview)
             folder = opened.enter_context(open_run(preview_of(root), shown, last))
-        steps = Steps(settings, folder, room)
+        steps = Steps(settings, folder, engines)
         require_free(folder, settings)
         if check:
-            check_once(settings, room, whole)
+            check_once(settings, engines, whole)
         facts = {"sso_factory": factory.__version__, "seed": settings.run.seed, "versions": versions()}
         write_head(folder, settings, facts)
         try:

@@ -18,9 +18,18 @@ FLOORS = (
     ("factory.pipeline",),
     ("factory.line.rounds",),
     ("factory.line.checking",),
-    ("factory.line.steps", "factory.line.preflight", "factory.line.asked_models", "factory.pair_makers"),
+    (
+        "factory.line.steps",
+        "factory.line.preflight",
+        "factory.line.run_files",
+        "factory.line.asked_models",
+        "factory.pair_makers",
+    ),
     ("factory.commands",),
-    ("factory.line.panel",),
+    (
+        "factory.line.pool",
+        "factory.line.judges",
+    ),
     ("factory.stages", "factory.training", "factory.exports", "factory.reward", "factory.reviewing"),
     (
         "factory.engines",

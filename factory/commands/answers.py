@@ -13,7 +13,7 @@ from factory.errors import ConfigError, EngineError
 from factory.exports.eval_files import asked, evaluation
 from factory.exports.public import public_name
 from factory.identity import DEFAULT_SEED
-from factory.line.panel import EnginePool
+from factory.line.pool import EnginePool
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fingerprint, how_to_read
@@ -96,8 +96,8 @@ class _Job(NamedTuple):
 
     def run(self, work: Workspace, called: str) -> list[Answer]:
         """The questions that were answered. Raises EngineError where none was."""
-        with EnginePool(self.progress, Spending(self.out)) as room:
-            generator = room.generator(self.settings.engine, self.model, work.journal, f"answers of {called}")
+        with EnginePool(self.progress, Spending(self.out)) as engines:
+            generator = engines.generator(self.settings.engine, self.model, work.journal, f"answers of {called}")
             given = answer(self.questions, generator, self.settings.sampling, self.seed)
         good = [one for one in given if one.error is None]
         if not good:

@@ -19,13 +19,15 @@ from factory.errors import EngineError, InputError
 from factory.exports.audit_report import write_audit
 from factory.exports.document import About, examples
 from factory.identity import DEFAULT_SEED, draw
-from factory.line.panel import EnginePool, judge_block, judge_fingerprint, judge_model, judge_names, open_panel
+from factory.line.judges import judge_block, judge_fingerprint, judge_model, judge_names, open_judges
+from factory.line.pool import EnginePool
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
 from factory.readers import How, PairsLike, Reading, ReadOptions, fingerprint, how_to_read
 from factory.readers.places import places
 from factory.readers.told import read_and_tell, tell_set_aside
 from factory.schema import JUDGMENTS, conform
+from factory.stages import STAGES
 from factory.stages.audit import report
 from factory.stages.audit_model import AuditReport
 from factory.stages.audit_sample import AuditForecast, check_independent, estimate, rough_tokens, wrote
@@ -33,15 +35,13 @@ from factory.stages.audit_sample import sample as sample_pairs
 from factory.stages.certify import Certified, certified_by_labels, with_certificate
 from factory.stages.certify import certify as certified
 from factory.stages.gold import is_file
-from factory.stages.judge import PanelMember
+from factory.stages.judge import JudgeWithEngine
 from factory.stages.judge import judge as ask
 from factory.statistics.sequential import Certifier
 from factory.store import Workspace, open_run
 from factory.store.ownership import require_apart
 
 DEFAULT_JUDGE = "gpt-4o"
-AUDITED = ("audit.json", "audit.md", "audit.html", "audit.png", "judgments.parquet")
-"""What the stage leaves."""
 
 
 def audit(
@@ -89,13 +89,13 @@ def audit(
     }
 
     def build(work: Workspace) -> dict[str, Any]:
-        with EnginePool(shown, Spending(Path(out))) as room:
-            member = open_panel([settings.judge], None, room, work.journal)[0]
+        with EnginePool(shown, Spending(Path(out))) as engines:
+            member = open_judges([settings.judge], None, engines, work.journal)[0]
             told = about(pairs, subject.seen, settings.judge, seed, settings.sample, gold, certify)
             return _measure(work.path, subject, member, seed, told).model_dump(mode="json")
 
     with open_run(Path(out), shown) as folder:
-        facts = folder.stage("audit", inputs, build, AUDITED).facts
+        facts = folder.stage("audit", inputs, build, STAGES["audit"].files()).facts
     return AuditReport.model_validate({name: facts[name] for name in AuditReport.model_fields if name in facts})
 
 
@@ -104,7 +104,7 @@ def audit_into(
     kept: Path,
     judge: Judge,
     config: Audit,
-    room: EnginePool,
+    engines: EnginePool,
     run: Config,
     seed: int,
     votes: Path | None = None,
@@ -123,7 +123,7 @@ def audit_into(
     drawn = sample_pairs(pairs, config.sample, seed)
     seen = Seen(pairs.select(pl.len()).collect().item(), 0, drawn.height)
     subject = _Subject(drawn, conform(recorded, JUDGMENTS), seen)
-    member = open_panel([judge], run.engine, room, work.journal, role="audit")[0]
+    member = open_judges([judge], run.engine, engines, work.journal, role="audit")[0]
     told = about_run(kept, seen, judge, seed, run)
     return _measure(work.path, subject, member, seed, told).model_dump(mode="json")
 
@@ -241,7 +241,7 @@ def _estimate(pairs: pl.DataFrame, judge: Judge) -> AuditForecast:
         return estimate(pairs, judge, prices, engine.count_tokens)
 
 
-def _measure(out: Path, subject: _Subject, member: PanelMember, seed: int, told: About) -> AuditReport:
+def _measure(out: Path, subject: _Subject, member: JudgeWithEngine, seed: int, told: About) -> AuditReport:
     """Ask the judge, and write what comes of it into `out`. EngineError when it answered nothing at all."""
     asked = _ask(subject, member, draw(seed, "audit"))
     pairs, votes = asked.pairs, asked.votes
@@ -264,7 +264,7 @@ def _measure(out: Path, subject: _Subject, member: PanelMember, seed: int, told:
     return found
 
 
-def _ask(subject: _Subject, member: PanelMember, seed: int) -> Certified:
+def _ask(subject: _Subject, member: JudgeWithEngine, seed: int) -> Certified:
     """Both orders of every pair; or of as many as a certificate takes."""
     share, gold = subject.certify, subject.gold
     if share is not None and gold is None:

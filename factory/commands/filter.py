@@ -12,17 +12,18 @@ from factory.config.load import settled
 from factory.engines.api.accounts import Spending
 from factory.errors import ConfigError, InputError, first_line
 from factory.identity import DEFAULT_SEED
-from factory.line.panel import EnginePool, judge_fingerprint, open_panel
+from factory.line.judges import judge_fingerprint, open_judges
+from factory.line.pool import EnginePool
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, Reading, ReadOptions, fingerprint, how_to_read
 from factory.readers.places import places
 from factory.readers.rejects import READ
 from factory.readers.told import read_and_tell, tell_set_aside
 from factory.schema import JUDGMENTS, LazySplit, check, conform
-from factory.stages import quality
+from factory.stages import STAGES, quality
 from factory.stages.audit_sample import wrote
 from factory.stages.health import health, sizes
-from factory.stages.judge import PanelMember, judge
+from factory.stages.judge import JudgeWithEngine, judge
 from factory.stages.worthless import require_verdicts
 from factory.store import Workspace, open_run, write_json
 from factory.store.ownership import require_apart
@@ -30,9 +31,6 @@ from filters.base import Filter
 from filters.funnel import Funnel, run_funnel
 from filters.judge_agrees import JudgeAgrees
 from filters.votes import require_known, verdicts
-
-FILTERED = ("kept.parquet", "rejected.parquet", "judgments.parquet", "funnel.json")
-"""What the stage leaves."""
 
 
 def filter_pairs(
@@ -74,12 +72,12 @@ def filter_pairs(
     }
 
     def build(work: Workspace) -> dict[str, Any]:
-        with EnginePool(shown, Spending(Path(out))) as room:
-            panel = open_panel(settings.judges, None, room, work.journal)
+        with EnginePool(shown, Spending(Path(out))) as engines:
+            panel = open_judges(settings.judges, None, engines, work.journal)
             return filter_into(work.path, told.pairs.split, steps, panel, seed, recorded, told.reading)
 
     with open_run(Path(out), shown) as folder:
-        folder.stage("filter", inputs, build, FILTERED)
+        folder.stage("filter", inputs, build, STAGES["filter"].files())
     funnel = Funnel.read(Path(out) / "funnel.json")
     tell_set_aside(_set_aside(funnel), shown)
     return funnel
@@ -101,7 +99,7 @@ def filter_into(
     out: Path,
     pairs: LazySplit,
     steps: Sequence[Filter],
-    panel: Sequence[PanelMember],
+    panel: Sequence[JudgeWithEngine],
     seed: int,
     recorded: pl.DataFrame | None = None,
     reading: Reading | None = None,
@@ -136,7 +134,7 @@ def filter_into(
     return {"rows": found.kept, "rejected": found.input - found.kept}
 
 
-def _told(out: Path, votes: pl.DataFrame, panel: Sequence[PanelMember], seed: int) -> dict[str, Any]:
+def _told(out: Path, votes: pl.DataFrame, panel: Sequence[JudgeWithEngine], seed: int) -> dict[str, Any]:
     """What funnel.json says of judges and kept pairs; asks for the votes on the sample, and writes all votes."""
     kept, rejected = (pl.scan_parquet(out / f"{name}.parquet") for name in ("kept", "rejected"))
     dropped = rejected.filter(pl.col("filter") == JudgeAgrees.name).select("pair_id").collect()["pair_id"]

@@ -17,13 +17,12 @@ from factory.progress import Progress, Silent
 from factory.readers import How, PairsLike, ReadOptions, fingerprint, how_to_read, read_pairs
 from factory.readers.places import places
 from factory.readers.told import read_and_tell, tell_set_aside
+from factory.stages import STAGES
 from factory.store import Stage, Workspace, open_run
 from factory.store.ownership import require_apart
 from factory.training.processes import Crew, lost, rank, world
 
 ANNOTATED = Training(method="annotated")
-TRAINED = ("policy/", "metrics.jsonl")
-"""What the stage leaves."""
 
 
 class Trained(NamedTuple):
@@ -107,4 +106,4 @@ def _lead(crew: Crew, pairs: PairsLike | Sequence[PairsLike], how: How, out: Pat
         **how.fingerprint(),
     }
     with open_run(out, job.progress) as folder:
-        return folder.stage("train", inputs, build, TRAINED)
+        return folder.stage("train", inputs, build, STAGES["train"].files())

@@ -65,6 +65,10 @@ class Principles(Strict):
     """Close the system messages with the adjective of their side, as in: In a word, let your reply be engaging."""
 
 
+STEERED = frozenset({"principles"})
+"""Values of `pairs.from` whose pairs have the system messages and the original reply that SSO trains on."""
+
+
 class Pairs(Strict):
     """How two replies to a prompt are written, and which of them is chosen."""
 
@@ -99,6 +103,11 @@ class Pairs(Strict):
     def weaker(self) -> str | None:
         """The model that writes the rejected replies, where it is another one than the policy."""
         return self.weak if self.maker == "delta" else None
+
+    @property
+    def steered(self) -> bool:
+        """Whether principles steer the replies."""
+        return self.maker in STEERED
 
 
 class Sampling(Strict):

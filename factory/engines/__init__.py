@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from factory.config.engines import ENGINES, EngineBlock, RayEngine
-from factory.engines.base import Generator, Scorer
+from factory.engines.base import Engine, Scorer
 from factory.errors import EngineError, MissingExtraError
 from factory.models.ref import ModelRef
 
@@ -20,7 +20,7 @@ NEEDS = {
 
 
 @contextmanager
-def open_generator(block: EngineBlock, model: ModelRef) -> Iterator[Generator]:
+def open_generator(block: EngineBlock, model: ModelRef) -> Iterator[Engine]:
     """A generator over `model`; its memory and processes are gone when the block is left.
 
     Raises MissingExtraError when the engine's package is not installed, EngineError when the model cannot be loaded.

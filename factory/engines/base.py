@@ -1,7 +1,7 @@
 """What a stage may ask of an engine: text for a prompt (Generator), log-probabilities of a reply (Scorer)."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from typing import Any, NamedTuple, Protocol
@@ -169,19 +169,11 @@ def recorded_score(record: Mapping[str, Any]) -> Score | None:
     return Score(name, tuple(logps), tuple(tokens), error)
 
 
+Generate = Callable[[Sequence[Request]], Iterator[Completion]]
+
+
 class Generator(Protocol):
     """Turns requests into completions, in any order, each as soon as it is there."""
-
-    @property
-    def identity(self) -> str:
-        """Names model and endpoint, so that answers of two engines are never taken for one another."""
-
-    @property
-    def context_length(self) -> int | None:
-        """Most tokens of prompt and reply together, or None where only the server knows."""
-
-    def count_tokens(self, conversations: Sequence[Messages]) -> list[int]:
-        """Prompt length of each conversation in tokens, chat template included; an estimate for remote models."""
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Yield exactly one completion per request. Raises EngineError only when no request can be answered."""
@@ -190,9 +182,27 @@ class Generator(Protocol):
 class Scorer(Protocol):
     """Measures how likely a model finds given replies."""
 
-    @property
-    def identity(self) -> str:
-        """Names the model."""
-
     def score(self, requests: Sequence[ScoreRequest]) -> Iterator[Score]:
         """Yield exactly one Score per request, in any order."""
+
+
+class TokenCounter(Protocol):
+    """Knows how long a prompt is for a model, and how long it may be."""
+
+    @property
+    def context_length(self) -> int | None:
+        """Most tokens of prompt and reply together, or None where only the server knows."""
+
+    def count_tokens(self, conversations: Sequence[Messages]) -> list[int]:
+        """Prompt length of each conversation in tokens, chat template included; an estimate for remote models."""
+
+
+class Engine(Generator, TokenCounter, Protocol):
+    """What a member of `factory.engines.ENGINES` is; one that is a Scorer too can be trained from."""
+
+    @property
+    def identity(self) -> str:
+        """Names model and endpoint, so that answers of two engines are never taken for one another."""
+
+    def close(self) -> None:
+        """Let go of memory and processes."""

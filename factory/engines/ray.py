@@ -12,7 +12,7 @@ import ray
 
 from factory.config.engines import RayEngine, ScriptedEngine, TransformersEngine, VllmEngine
 from factory.engines import open_generator, open_scorer, resolve_engine
-from factory.engines.base import Completion, Generator, Request, Score, ScoreRequest
+from factory.engines.base import Completion, Engine, Request, Score, ScoreRequest
 from factory.errors import ConfigError, EngineError, FactoryError
 from factory.identity import Messages
 from factory.models.ref import ModelRef
@@ -21,7 +21,7 @@ COLUMN = "payload"
 
 
 class RayModel:
-    """Generator, and scorer where the inner engine is one, over a pool of actors.
+    """Engine, and scorer where the inner engine is one, over a pool of actors.
 
     Requests go out in blocks and come back a block at a time, in any order. A worker or node that is lost costs its
     block, which another one computes again. Answers are those of the inner engine: its identity is this one's.
@@ -135,14 +135,14 @@ def _opened(payload: bytes) -> Any:
     return answer
 
 
-def _local(block: RayEngine, model: ModelRef) -> Generator:
+def _local(block: RayEngine, model: ModelRef) -> Engine:
     """What counts tokens here: the inner engine itself, or one that loads but the tokenizer of the same model."""
     engine = block.engine
     if isinstance(engine, VllmEngine):
         engine = TransformersEngine(device="cpu")
     elif isinstance(engine, TransformersEngine):
         engine = engine.model_copy(update={"device": "cpu"})
-    return cast(Generator, resolve_engine(engine)(engine, model))
+    return cast(Engine, resolve_engine(engine)(engine, model))
 
 
 def _silence() -> None:

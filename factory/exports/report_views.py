@@ -17,19 +17,11 @@ from factory.exports.markdown import percent
 from factory.exports.opinions import Opinion, opinions
 from factory.exports.run_models import AuditFacts, RunFacts
 from factory.schema import REPLIES, VIEWS
+from factory.stages import stage_at
 from filters import FILTERS
 
 _VIEWS = {"plain": "no principle", "good": "the good principle", "bad": "the bad principle"}
 _TONES = 4
-_STEPS = {
-    "features": "choosing features",
-    "contrast": "making principles",
-    "triples": "writing replies",
-    "scores": "scoring replies",
-    "train": "training",
-    "filter": "judging and filtering",
-}
-"""Stages as the report calls them."""
 
 
 class Figure(NamedTuple):
@@ -247,10 +239,10 @@ def training(run: RunFacts) -> list[tuple[str, str, Markup]]:
 def time_by_step(run: RunFacts) -> dict[str, float]:
     """Seconds per kind of stage, iterations added up, in the order of the line."""
     found: dict[str, float] = {}
-    for stage, seconds in run.seconds.items():
-        parts = stage.split("/")
-        kind = "exports" if parts[0] == "exports" else parts[-1]
-        found[_STEPS.get(kind, kind)] = found.get(_STEPS.get(kind, kind), 0.0) + seconds
+    for path, seconds in run.seconds.items():
+        stage = stage_at(path)
+        title = stage.title if stage else path
+        found[title] = found.get(title, 0.0) + seconds
     return found
 
 

@@ -16,6 +16,7 @@ from factory.exports.public import public_config, public_name
 from factory.exports.run_models import AgreementRow, AuditedGroup, AuditFacts, Balance, IterationFacts, RunFacts
 from factory.json_text import parsed
 from factory.schema import REPLIES, VIEWS, logp_column
+from factory.stages import order
 from factory.stages.audit_sample import wrote
 from factory.stages.health import Health
 from factory.stages.quality import Quality
@@ -265,14 +266,4 @@ def _seconds(root: Path) -> dict[str, float]:
         manifest = read_manifest(path)
         if manifest and isinstance(manifest.get("seconds"), int | float):
             found[str(manifest["stage"])] = float(manifest["seconds"])
-    return dict(sorted(found.items(), key=lambda item: _place_in_line(item[0])))
-
-
-def _place_in_line(stage: str) -> tuple[int, int, int, str]:
-    """Where a stage comes in a run: prompts, then each iteration's, then filter, audit and exports."""
-    parts = stage.split("/")
-    order = ("prompts", "iterations", "filtered", "audit", "exports")
-    inner = ("features", "contrast", "triples", "scores", "train")
-    first = order.index(parts[0]) if parts[0] in order else len(order)
-    number = int(parts[1]) if parts[0] == "iterations" and len(parts) > 2 and parts[1].isdigit() else 0
-    return first, number, inner.index(parts[-1]) if parts[-1] in inner else len(inner), stage
+    return dict(sorted(found.items(), key=lambda item: order(item[0])))

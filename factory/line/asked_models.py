@@ -6,7 +6,7 @@ from factory.config import Config, Judge
 from factory.config.engines import EngineBlock, OpenaiEngine
 from factory.engines.api.accounts import ENGINE, WEAK
 from factory.engines.api.prices import priced
-from factory.line.panel import account_of, judge_block, judge_model
+from factory.line.judges import account_of, judge_block, judge_model
 from factory.models.ref import ModelRef
 
 

@@ -14,7 +14,7 @@ from factory.errors import EngineError, number
 from factory.exports.hub import check_token
 from factory.identity import digest
 from factory.line.asked_models import RemoteModel, remote_models
-from factory.line.panel import EnginePool
+from factory.line.pool import EnginePool
 from factory.line.preflight import preflight
 from factory.progress import Progress, Silent
 from factory.stages.judge import Question, requests
@@ -57,18 +57,18 @@ def check(
     settings = settled(config, Config)
     preflight(settings)
     root = Path(run_dir or settings.run.dir)
-    with EnginePool(progress or Silent()) as room:
-        return [*checked(settings, room), _disk(root), *_hub(settings)]
+    with EnginePool(progress or Silent()) as engines:
+        return [*checked(settings, engines), _disk(root), *_hub(settings)]
 
 
-def check_once(config: Config, room: EnginePool, folder: RunFolder) -> None:
+def check_once(config: Config, engines: EnginePool, folder: RunFolder) -> None:
     """`check` at the start of a run, said where something is amiss; not again for what was found well."""
     if not due(config, folder.root):
         return
     for name in (SPENDING, FILE):
         folder.record.require_free([name], name)
         folder.record.claim([name], name)
-    for found in [*checked(config, room), _disk(folder.root), *_hub(config)]:
+    for found in [*checked(config, engines), _disk(folder.root), *_hub(config)]:
         if not found.well:
             folder.progress.say(f"check: {found.what}: {found.said}")
     write_text(folder.root / FILE, _mark(config))
@@ -85,10 +85,10 @@ def _mark(config: Config) -> str:
     return digest([[model.block.fingerprint, model.asked.ref.name] for model in _models(config)])
 
 
-def checked(config: Config, room: EnginePool) -> Iterator[CheckResult]:
+def checked(config: Config, engines: EnginePool) -> Iterator[CheckResult]:
     """Ask each API model of the run one tiny question. Raises EngineError, with its words, where it does not answer."""
     for model in _models(config):
-        answer = _ask(model, room)
+        answer = _ask(model, engines)
         what = f"{model.asked.key}: {model.name}"
         if model.asked.judge is not None and read_verdict(answer).identifier is None:
             yield CheckResult(
@@ -104,10 +104,10 @@ def _models(config: Config) -> list[RemoteModel]:
     return [model for model in remote_models(config) if model.block.serve is None]
 
 
-def _ask(model: RemoteModel, room: EnginePool) -> Completion:
+def _ask(model: RemoteModel, engines: EnginePool) -> Completion:
     """The answer to a tiny question, asked live, not from a cache, and with little patience."""
     block = model.block.model_copy(update={"batch": False, "cache_dir": None, "max_retries": 1})
-    (answer,) = room.hold(block, model.asked.ref, model.asked.account).generate([question(model)])
+    (answer,) = engines.get(block, model.asked.ref, model.asked.account).generate([question(model)])
     if answer.error:
         raise EngineError(f"{model.asked.key}: {model.name} does not answer ({answer.error})")
     return answer  # type: ignore[no-any-return]

@@ -1,6 +1,6 @@
 """`run --dry-run`: what a run would ask and cost, found by running the line on a scripted engine and counting."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from math import ceil
 from pathlib import Path
@@ -14,11 +14,12 @@ from factory.config.engines import EngineBlock, OpenaiEngine, ScriptedEngine
 from factory.config.load import settled
 from factory.engines.api.accounts import ENGINE
 from factory.engines.api.prices import priced
-from factory.engines.base import Completion, Generator, Request, Score, Scorer, ScoreRequest
+from factory.engines.base import ScoreRequest
 from factory.identity import Messages
 from factory.line.amounts import CHARS_PER_TOKEN, LENGTHS, Scale, StageAmounts, StagePlan, spread, summed
 from factory.line.checking import due, question
-from factory.line.panel import EnginePool, judge_block, judge_model, scorer_block, setting_of
+from factory.line.judges import judge_block, judge_model
+from factory.line.pool import EnginePool, StageEngine, scorer_block, setting_of
 from factory.line.preflight import last_stage, preflight
 from factory.line.rates import Rates, Time
 from factory.line.steps import Steps
@@ -28,16 +29,15 @@ from factory.pipeline import the_line
 from factory.progress import Silent
 from factory.readers import Reading, read_prompts
 from factory.schema import ORDERS
+from factory.stages import is_before
 from factory.stages.judge import Question, by_id, requests
 from factory.stages.prompts import per_round
 from factory.stages.prompts import prompts as plan_portions
 from factory.store import StageReachedError, open_run, preview_of
-from factory.store.journal import Journal, JournaledGenerator, JournaledScorer
+from factory.store.journal import Journal
 
 SAMPLE_PROMPTS = 200
 """A plan counts the requests for at most this many prompts and scales them to all."""
-_BEYOND = ("filtered", "audit", "exports")
-"""Folders of stages that a plan does not go beyond judging for."""
 
 
 class Plan(NamedTuple):
@@ -96,7 +96,7 @@ def plan(
     config = settled(config, Config)
     preflight(config)
     last = last_stage(until, config) if until else "filter"
-    judged = last == "filter" or last.split("/")[0] in _BEYOND
+    judged = not is_before(last, "filter")
     root = Path(run_dir or config.run.dir)
     rates = Rates.of(root, preview_of(root))
     iterations, asked = config.run.iterations, config.prompts
@@ -110,12 +110,12 @@ def plan(
     )
     judges = [one.model_copy(update={"kept_sample": size.part(one.kept_sample)}) for one in config.judges]
     counted = config.model_copy(update={"engine": ScriptedEngine(), "prompts": few, "judges": judges})
-    with TemporaryDirectory() as folder, _CountingRoom(config) as room:
+    with TemporaryDirectory() as folder, _CountingPool(config) as engines:
         with open_run(Path(folder), Silent(), until="filter" if judged else last) as store, suppress(StageReachedError):
-            the_line(Steps(counted, store, room))
+            the_line(Steps(counted, store, engines))
         if judged and config.audit.judge:
-            room.audit(config.audit.judge, Path(folder) / "filtered" / "kept.parquet")
-        stages = [*_checks(config, root, rates), *_stages(config, room, size, rates)]
+            engines.audit(config.audit.judge, Path(folder) / "filtered" / "kept.parquet")
+        stages = [*_checks(config, root, rates), *_stages(config, engines, size, rates)]
     measured = any(stage.measured for stage in stages)
     return Plan(first, stages, size.further, measured, config.run.max_cost, read.reading)
 
@@ -134,14 +134,14 @@ def _checks(config: Config, root: Path, rates: Rates) -> list[StagePlan]:
     return [made._replace(name="check", time=time)]
 
 
-def _stages(config: Config, room: "_CountingRoom", size: _Size, rates: Rates) -> list[StagePlan]:
+def _stages(config: Config, engines: "_CountingPool", size: _Size, rates: Rates) -> list[StagePlan]:
     """The plans of all that was asked, and of the further rounds, which count as the iteration after the last."""
     samples, last = config.sampling.samples_per_view, config.run.iterations
     once = size.first / size.sampled
     rounds = _rounds(config, size, rates)
     whole = Scale(*(once * (size.first + extra) / size.first for extra in rounds))
     made, further = [], []
-    for asked in room.asked:
+    for asked in engines.asked:
         scale = Scale(once, once, once, once)
         if asked.name.startswith("judge "):
             asked.pairs, asked.compared = size.sampled * samples, size.sampled * comparisons(config.pairs)
@@ -181,8 +181,8 @@ def _audited(config: Config, counted: int, size: _Size, whole: Scale, rates: Rat
     return Scale(expected, low, high, most)
 
 
-class _CountingRoom(EnginePool):
-    """An engine room whose engines are scripted and counted, in the name of the engines they stand for."""
+class _CountingPool(EnginePool):
+    """A pool whose engines are scripted and counted, in the name of the engines they stand for."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(Silent())
@@ -203,23 +203,22 @@ class _CountingRoom(EnginePool):
 
     def generator(
         self, block: EngineBlock, model: ModelRef, journal: Journal, name: str, account: str = ENGINE
-    ) -> JournaledGenerator:
+    ) -> StageEngine:
         """A scripted generator; what it is asked counts towards `name`."""
         engine = super().generator(ScriptedEngine(), model, journal, name)
         judge = self._judges.get(name)
         own = self._config.engine if isinstance(block, ScriptedEngine) else block
         asked = self._count_for(name, judge_block(judge, self._config.engine) if judge else own, model)
         asked.retried = judge.retries + 1 if judge else None
-        return JournaledGenerator(_Counted(engine, asked), journal, Silent(), name)
+        return engine._replace(around=lambda ask: _counted(engine.around(ask), asked))
 
-    def scorer(self, block: EngineBlock, model: ModelRef, journal: Journal, name: str) -> JournaledScorer:
+    def scorer(self, block: EngineBlock, model: ModelRef, journal: Journal, name: str) -> StageEngine:
         """A scripted scorer, likewise where the run scores at all."""
         engine = super().scorer(ScriptedEngine(), model, journal, name)
         if self._scorer is None:
             return engine
-        return JournaledScorer(
-            _CountedScorer(engine, self._count_for(name, self._scorer, model)), journal, Silent(), name
-        )
+        asked = self._count_for(name, self._scorer, model)
+        return engine._replace(around=lambda ask: _counted(ask, asked))
 
     def audit(self, judge: Judge, kept: Path) -> None:
         """Count both orders of all pairs that the scripted run kept."""
@@ -241,40 +240,13 @@ class _CountingRoom(EnginePool):
         return self._asked.setdefault(name, StageAmounts(name, block, prices, setting_of(block, model)))
 
 
-class _Counted(NamedTuple):
-    """A Generator that counts what it is asked."""
+def _counted(ask: Callable[[Any], Any], asked: StageAmounts) -> Callable[[Any], Any]:
+    """`ask`, and what it is asked is counted."""
 
-    engine: Generator
-    asked: StageAmounts
-
-    @property
-    def identity(self) -> str:
-        return self.engine.identity
-
-    @property
-    def context_length(self) -> int | None:
-        return None
-
-    def count_tokens(self, conversations: Sequence[Messages]) -> list[int]:
-        return self.engine.count_tokens(conversations)
-
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        self.asked.ask(requests)
-        for answer in self.engine.generate(requests):
-            self.asked.written += len(answer.text or "")
+    def asking(requests: Any) -> Iterator[Any]:
+        asked.score(requests) if isinstance(requests[0], ScoreRequest) else asked.ask(requests)
+        for answer in ask(requests):
+            asked.written += len(getattr(answer, "text", None) or "")
             yield answer
 
-
-class _CountedScorer(NamedTuple):
-    """A Scorer likewise."""
-
-    engine: Scorer
-    asked: StageAmounts
-
-    @property
-    def identity(self) -> str:
-        return self.engine.identity
-
-    def score(self, requests: Sequence[ScoreRequest]) -> Iterator[Score]:
-        self.asked.score(requests)
-        return self.engine.score(requests)
+    return asking

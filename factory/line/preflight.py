@@ -2,20 +2,23 @@
 
 from pathlib import Path
 
-from factory.commands.export_stages import check_export
 from factory.commands.filter import require_judges
-from factory.config import Config
+from factory.config import Config, Export
 from factory.config.engines import RayEngine
 from factory.errors import ConfigError
+from factory.exports import exporter
+from factory.exports.frontmatter import require_license
+from factory.exports.hub import token_for
+from factory.exports.mix import without_benchmarks
 from factory.line.asked_models import asked_models, remote_models
-from factory.line.panel import is_remote, judge_names
-from factory.pair_makers import STEERED, pair_maker
+from factory.line.judges import judge_names
+from factory.line.pool import is_remote
+from factory.pair_makers import pair_maker
+from factory.stages import LINE, stages_of
 from factory.stages.audit_sample import check_independent
 from factory.stages.judge import distinct_names
 from filters import build
 from principles import template_of
-
-_OF_ITERATION = ("features", "contrast", "triples", "scores", "train")
 
 
 def preflight(config: Config) -> None:
@@ -41,6 +44,18 @@ def preflight(config: Config) -> None:
             [config.policy.model, config.pairs.weaker],
             [name for judge in config.judges for name in judge_names(judge)],
         )
+
+
+def check_export(config: Export) -> None:
+    """Raise ConfigError for an export that a run could not carry out at its end."""
+    for name in config.formats:
+        exporter(name)
+    without_benchmarks(config.decontaminate)
+    require_license(config.license)
+    if config.push_to_hub:
+        if len(config.formats) != 1:
+            raise ConfigError("export.push_to_hub takes one format, as a data set has one; leave one in export.formats")
+        token_for(config.push_to_hub)
 
 
 def _check_trained(config: Config) -> None:
@@ -84,22 +99,20 @@ def last_stage(until: str, config: Config) -> str:
 
     Raises ConfigError, which lists them, for a name that no stage of this run has.
     """
-    absent = {"train"} if config.training.method == "none" else set()
-    absent |= set() if config.pairs.maker in STEERED else {"features", "contrast"}
-    names = [name for name in _OF_ITERATION if name not in absent]
-    numbered, iterations = until.removeprefix("iterations/").partition("/"), config.run.iterations
+    aims = [stage for stage in LINE if stage.an_aim and stage.made_if(config)]
+    names, iterations = [stage.name for stage in aims if stage.each_iteration], config.run.iterations
+    numbered = until.removeprefix("iterations/").partition("/")
     if until in names or (numbered[2] in names and _made(numbered[0], config)):
         return until
-    each = [f"iterations/{i}/{name}" for i in range(1, iterations + 1) for name in names]
-    audit = ["audit/audit"] if config.audit.judge else []
-    stages = ["prompts", *each, "filtered/filter", *audit, *(f"exports/{name}" for name in config.export.formats)]
+    stages = [stage.path(of) for stage, of in stages_of(config, range(1, iterations + 1)) if stage.an_aim]
     for found in (
         [name for name in stages if name == until or name.endswith(f"/{until}")][:1],
         [name for name in stages if name.removeprefix("iterations/").startswith((f"{until}/", f"{until}s/"))][-1:],
     ):
         if found:
             return found[0]
-    short = ["prompts", *names, f"{iterations}/{names[-1]}", "filter", *(["audit"] if audit else []), "exports"]
+    short = [stage.name for stage in aims]
+    short.insert(short.index(names[-1]) + 1, f"{iterations}/{names[-1]}")
     raise ConfigError(f"this run has no stage {until!r}; its stages are {', '.join([*short, *config.export.formats])}")
 
 

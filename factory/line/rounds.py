@@ -1,13 +1,11 @@
 """Rounds beyond the iterations: made one after another until `prompts.target_pairs` pairs pass the filters."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-import polars as pl
+from typing import NamedTuple
 
 from factory.line.steps import Generated, Steps
 from factory.stages.target import Spent, TargetProgress
-from factory.store import Stage, Workspace
+from factory.store import Stage
 
 
 class NextRound(NamedTuple):
@@ -20,22 +18,12 @@ class NextRound(NamedTuple):
 
 
 def draw_on(steps: Steps, prompts: Stage, made: Sequence[Generated]) -> NextRound:
-    """Whether the target asks for another round, found by filtering all that was `made` so far.
-
-    What passed is kept on record for each round (`iterations/N/passed`), since the next round's filtering takes the
-    place of this one's.
-    """
+    """Whether the target asks for another round, found by filtering all that was `made` so far."""
     config, rounds, iterations = steps.config.prompts, len(made), steps.config.run.iterations
     if config.target_pairs is None:
         return NextRound(None)
 
-    def build(work: Workspace) -> dict[str, Any]:
-        filtered = steps.filter(made)
-        kept = pl.scan_parquet(filtered.folder / "kept.parquet").select("iteration").collect()["iteration"]
-        latest = kept.max()
-        return {"rows": len(kept), "latest": latest or 0, "judging": filtered.used}
-
-    passed = steps.folder.stage(f"iterations/{rounds}/passed", steps.filtered_by(made), build).facts
+    passed = steps.make("passed", made, rounds).facts
     portions = prompts.read()["portion"]
     asked = [stage.used for one in made for stage in (*one.made.before, one.triples)]
     why = TargetProgress(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from math import comb
 from typing import Any
 
-from factory.config import Config, Pairs
+from factory.config import STEERED, Config, Pairs
 from factory.errors import ConfigError
 from factory.registry import Registry
 from factory.training.conditionals import ObjectiveForm
@@ -21,10 +21,7 @@ PAIR_MAKERS = Registry(
     callable,
     "function of (steps, prompts, policy, iteration)",
 )
-"""For each value of `pairs.from` the function `(steps, prompts, policy, iteration) -> Made`."""
-
-STEERED = frozenset({"principles"})
-"""Those whose pairs have the system messages and the original reply that SSO trains on."""
+"""For each value of `pairs.from` the function `(steps, prompts, policy, iteration) -> IterationTables`."""
 
 
 def comparisons(pairs: Pairs) -> int:

@@ -8,11 +8,11 @@ import polars as pl
 
 from factory.engines.base import Completion
 from factory.identity import Messages
-from factory.line.panel import judge_fingerprint, open_panel
+from factory.line.judges import judge_fingerprint, open_judges
 from factory.line.steps import IterationTables, Steps
 from factory.models.ref import ModelRef
 from factory.schema import Split
-from factory.stages.judge import PanelMember, judge
+from factory.stages.judge import JudgeWithEngine, judge
 from factory.stages.plain_pairs import Origin, Pairing, paired, replies
 from factory.store import Stage
 from factory.store.journal import Journal
@@ -27,13 +27,13 @@ def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Iter
     reward = None if config.pairs.by is None else ModelRef.by_content(config.pairs.by)
 
     def write(part: pl.DataFrame, journal: Journal) -> Split:
-        engine = steps.room.generator(config.engine, policy, journal, f"replies {iteration}")
+        engine = steps.engines.generator(config.engine, policy, journal, f"replies {iteration}")
         found = replies(part, engine, config.sampling, seed, iteration, "candidate", config.pairs.n)
         asked = dict(part.select("prompt_id", "prompt").rows())
         if reward is not None:
             standing = _by_reward(steps, reward, asked, found, journal)
         else:
-            panel = open_panel(config.judges, config.engine, steps.room, journal)
+            panel = open_judges(config.judges, config.engine, steps.engines, journal)
             standing = by_judges(asked, found, panel, seed)
         made = {id_: [best_and_worst(found[id_], standing[id_])] for id_ in found}
         return paired(part, made, Origin("best_of_n", policy.called, iteration))
@@ -58,7 +58,7 @@ def best_and_worst(candidates: Sequence[Completion], standing: Sequence[float | 
 def by_judges(
     prompts: Mapping[str, Messages],
     found: Mapping[str, Sequence[Completion]],
-    panel: Sequence[PanelMember],
+    panel: Sequence[JudgeWithEngine],
     seed: int,
 ) -> Standing:
     """How many votes each candidate won against the others; every two of them are judged, in both orders."""
@@ -92,5 +92,5 @@ def _by_reward(
 ) -> Standing:
     places = [(id_, place) for id_, all_ in found.items() for place, one in enumerate(all_) if one.text]
     talks = [(prompts[id_], found[id_][place].text or "") for id_, place in places]
-    scores = dict(zip(places, steps.room.rewards(reward, talks, journal), strict=True))
+    scores = dict(zip(places, steps.engines.rewards(reward, talks, journal), strict=True))
     return {id_: [scores.get((id_, place)) for place in range(len(all_))] for id_, all_ in found.items()}

@@ -23,9 +23,9 @@ def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Iter
     account = WEAK if config.weak_engine else ENGINE
 
     def write(part: pl.DataFrame, journal: Journal) -> Split:
-        strong = steps.room.generator(steps.config.engine, policy, journal, f"replies {iteration}")
+        strong = steps.engines.generator(steps.config.engine, policy, journal, f"replies {iteration}")
         chosen = replies(part, strong, sampling, seed, iteration, "chosen", sampling.samples_per_view)
-        other = steps.room.generator(block, weak, journal, f"weaker replies {iteration}", account)
+        other = steps.engines.generator(block, weak, journal, f"weaker replies {iteration}", account)
         rejected = replies(part, other, sampling, seed, iteration, "rejected", sampling.samples_per_view)
         made = {id_: [Pairing(*both) for both in zip(chosen[id_], rejected[id_], strict=True)] for id_ in chosen}
         return paired(part, made, Origin("delta", policy.called, iteration, rejected_by=weak.called))

@@ -22,7 +22,7 @@ def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Iter
     frame = template_of("second", steps.config.pairs.template)
 
     def write(part: pl.DataFrame, journal: Journal) -> Split:
-        engine = steps.room.generator(steps.config.engine, policy, journal, f"replies {iteration}")
+        engine = steps.engines.generator(steps.config.engine, policy, journal, f"replies {iteration}")
         first = {id_: one[0] for id_, one in replies(part, engine, sampling, seed, iteration, "first").items()}
         answered = part.filter(pl.col("prompt_id").is_in([id_ for id_, one in first.items() if one.text]))
         questions = [

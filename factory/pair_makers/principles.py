@@ -7,6 +7,6 @@ from factory.store import Stage
 
 def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> IterationTables:
     """y+ under the good principle, y- under the bad one, y° under neither."""
-    features = steps.features(prompts, policy, iteration)
-    contrast = steps.contrast(prompts, features, policy, iteration)
-    return IterationTables(steps.triples(prompts, contrast, policy, iteration), (features, contrast))
+    features = steps.make("features", prompts, policy, iteration)
+    contrast = steps.make("contrast", prompts, features, policy, iteration)
+    return IterationTables(steps.make("triples", prompts, contrast, policy, iteration), (features, contrast))

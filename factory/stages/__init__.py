@@ -1,1 +1,154 @@
-"""The stages: each takes tables, an engine and its configuration, and returns a table."""
+"""THE TABLE OF STAGES: what a run is made of, in order. A stage takes tables and an engine, and leaves tables."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from factory.config import Config
+
+
+class LineStage(NamedTuple):
+    """A stage of the line."""
+
+    name: str
+    title: str
+    """What it does, in words for people."""
+    place: str
+    """Where it lies in a run folder; `{}` is the iteration, or the format of an export."""
+    reads: tuple[str, ...]
+    """The stages whose files it reads."""
+    made_by: str
+    """Module with `inputs`, which says all that changes its data, and `make`."""
+    makes: tuple[str, ...] | None = None
+    """Its files, a folder with a slash at its end; None: a table of its name, and one of the rows it rejects."""
+    counts: str = ""
+    """A column of the table whose values its manifest counts."""
+    made_if: Callable[[Config], bool] = lambda _: True
+    """Whether a run with this configuration has it."""
+    an_aim: bool = True
+    """Whether `--until` may name it."""
+
+    @property
+    def each_iteration(self) -> bool:
+        """Whether every iteration has one."""
+        return self.place.startswith("iterations/")
+
+    def path(self, of: object = "") -> str:
+        """Its name in a run folder, `of` an iteration or format."""
+        return self.place.format(of)
+
+    def files(self, of: object = "") -> tuple[str, ...]:
+        """What it leaves in its folder."""
+        table = (f"{self.name}.parquet", f"{self.name}.rejected.parquet")
+        return table if self.makes is None else tuple(file.format(of) for file in self.makes)
+
+
+LINE = (
+    LineStage("prompts", "reading prompts", "prompts", (), "factory.line.steps.prompts"),
+    LineStage(
+        "features",
+        "choosing features",
+        "iterations/{}/features",
+        ("prompts",),
+        "factory.line.steps.features",
+        counts="feature_source",
+        made_if=lambda config: config.pairs.steered,
+    ),
+    LineStage(
+        "contrast",
+        "making principles",
+        "iterations/{}/contrast",
+        ("prompts", "features"),
+        "factory.line.steps.contrast",
+        counts="principle_source",
+        made_if=lambda config: config.pairs.steered,
+    ),
+    LineStage(
+        "triples", "writing replies", "iterations/{}/triples", ("prompts", "contrast"), "factory.line.steps.triples"
+    ),
+    LineStage("scores", "scoring replies", "iterations/{}/scores", ("triples",), "factory.line.steps.scores"),
+    LineStage(
+        "train",
+        "training",
+        "iterations/{}/train",
+        ("triples", "scores"),
+        "factory.line.steps.train",
+        makes=("policy/", "metrics.jsonl"),
+        made_if=lambda config: config.training.method != "none",
+    ),
+    LineStage(
+        "passed",
+        "counting towards the target",
+        "iterations/{}/passed",
+        ("triples", "scores"),
+        "factory.line.steps.passed",
+        makes=(),
+        made_if=lambda config: config.prompts.target_pairs is not None,
+        an_aim=False,
+    ),
+    LineStage(
+        "filter",
+        "judging and filtering",
+        "filtered/filter",
+        ("triples", "scores"),
+        "factory.line.steps.filter",
+        makes=("kept.parquet", "rejected.parquet", "judgments.parquet", "funnel.json"),
+    ),
+    LineStage(
+        "audit",
+        "auditing",
+        "audit/audit",
+        ("filter",),
+        "factory.line.steps.audit",
+        makes=("audit.json", "audit.md", "audit.html", "audit.png", "judgments.parquet"),
+        made_if=lambda config: config.audit.judge is not None,
+    ),
+    LineStage("exports", "exporting", "exports/{}", ("filter", "audit"), "factory.line.steps.exports", makes=("{}/",)),
+    LineStage(
+        "push",
+        "pushing to the Hub",
+        "exports/push",
+        ("exports",),
+        "factory.line.steps.push",
+        makes=(),
+        made_if=lambda config: config.export.push_to_hub is not None,
+    ),
+)
+"""Every stage, in the order of a run."""
+
+STAGES = {stage.name: stage for stage in LINE}
+
+
+def stages_of(config: Config, iterations: Iterable[object]) -> Iterator[tuple[LineStage, object]]:
+    """The stages of a run with those iterations, in order, each with the iteration or format it is for."""
+    made, numbers = [stage for stage in LINE if stage.made_if(config)], list(iterations)
+    inner = [stage for stage in made if stage.each_iteration]
+    before = LINE.index(inner[0])
+    yield from ((stage, "") for stage in made if LINE.index(stage) < before)
+    yield from ((stage, number) for number in numbers for stage in inner)
+    for stage in made:
+        if LINE.index(stage) > before and not stage.each_iteration:
+            yield from ((stage, of) for of in (config.export.formats if "{}" in stage.place else ("",)))
+
+
+def stage_at(path: str) -> LineStage | None:
+    """The stage that lies at `path` in a run folder; None where it is none of the line's."""
+    folder, _, leaf = path.rpartition("/")
+    exact = STAGES.get(leaf)
+    if exact and exact.path(folder.rpartition("/")[2]) == path:
+        return exact
+    return STAGES["exports"] if folder == "exports" else None
+
+
+def order(path: str) -> tuple[int, int, int, str]:
+    """What puts stages, by their paths, in the order of the line; what is none of it comes after its neighbours."""
+    stage, parts = stage_at(path), path.split("/")
+    place = LINE.index(stage) if stage else len(LINE)
+    if parts[0] == "iterations":
+        return (1, int(parts[1]) if parts[1].isdigit() else 0, place, path)
+    return (0 if stage is LINE[0] else 2, 0, place, path)
+
+
+def is_before(last: str, name: str) -> bool:
+    """Whether the stage that `--until` was found to name comes before the stage `name`."""
+    leaf = last.rpartition("/")[2]
+    return leaf in STAGES and LINE.index(STAGES[leaf]) < LINE.index(STAGES[name])

@@ -8,7 +8,7 @@ from factory.schema import JUDGMENTS
 from factory.stages.audit_model import AuditReport
 from factory.stages.estimated import Certificate
 from factory.stages.gold import CHOSEN
-from factory.stages.judge import PanelMember
+from factory.stages.judge import JudgeWithEngine
 from factory.stages.judge import judge as ask
 from factory.statistics.sequential import RISK, Certifier
 from filters.coin import toss_expr
@@ -31,7 +31,7 @@ def in_random_order(pairs: pl.DataFrame, seed: int) -> pl.DataFrame:
     return pairs.with_columns(toss_expr(f"certify {seed}").alias("__toss")).sort("__toss", "pair_id").drop("__toss")
 
 
-def certify(pairs: pl.DataFrame, most: int | None, member: PanelMember, share: float, seed: int) -> Certified:
+def certify(pairs: pl.DataFrame, most: int | None, member: JudgeWithEngine, share: float, seed: int) -> Certified:
     """Ask the judge about `pairs`, in random order, until it is certain whether at least `share` of them are right.
 
     Right is a pair whose chosen reply it prefers in both orders; every other is not, an unreadable one among them. A

@@ -25,7 +25,7 @@ PROBE = 50
 """Pairs after whose first votes a frugal judge is looked at: enough to see one that follows the slot."""
 
 
-class PanelMember(NamedTuple):
+class JudgeWithEngine(NamedTuple):
     """A judge and what answers for it."""
 
     config: Judge
@@ -39,7 +39,7 @@ class Question(NamedTuple):
     order: str
 
 
-def judge(pairs: pl.DataFrame, judges: Sequence[PanelMember], rule: str | None, seed: int) -> pl.DataFrame:
+def judge(pairs: pl.DataFrame, judges: Sequence[JudgeWithEngine], rule: str | None, seed: int) -> pl.DataFrame:
     """JUDGMENTS of `pairs` (pair_id, prompt, chosen, rejected) by each judge, sorted by pair, judge and order.
 
     Under a rule, judges that are `frugal` are asked what the rule still needs, one judge after the other, and a
@@ -113,7 +113,9 @@ def _full_share(config: Judge, rule: str | None) -> float:
     return config.full_share if rule is not None and config.frugal else 1.0
 
 
-def ask(member: PanelMember, questions: Sequence[Question], rows: dict[str, dict[str, Any]], seed: int) -> pl.DataFrame:
+def ask(
+    member: JudgeWithEngine, questions: Sequence[Question], rows: dict[str, dict[str, Any]], seed: int
+) -> pl.DataFrame:
     """The judgments of `questions`, each asked until it can be read or the retries are used up; `rows` as `by_id`."""
     found = {question: _Judgment(member.config.name, question) for question in questions}
     due = list(questions)

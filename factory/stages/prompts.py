@@ -6,7 +6,7 @@ from math import ceil
 import polars as pl
 
 from factory.config.prompts import Prompts
-from factory.engines.base import Generator
+from factory.engines.base import TokenCounter
 from factory.errors import InputError
 from factory.identity import draw
 from factory.schema import PROMPTS, REJECTED, Split, conform
@@ -71,19 +71,19 @@ def _drawn(ids: pl.Series, number: Callable[[str], int]) -> pl.Series:
     return pl.Series([number(prompt_id) for prompt_id in ids], dtype=pl.Int64)
 
 
-def within_context(prompts: pl.DataFrame, generator: Generator, room: int, extra: int) -> Split:
-    """The prompts that leave a reply room in the generator's context, and the others as rejected, too_long.
+def within_context(prompts: pl.DataFrame, counter: TokenCounter, room: int, extra: int) -> Split:
+    """The prompts that leave a reply room in the model's context, and the others as rejected, too_long.
 
     `room` is the most tokens a reply may take, `extra` the most that a system message adds to a prompt. A reply need
     not have all of `room`, since one that meets the end of the context is only cut short: a prompt goes when it leaves
     less than an eighth of the context (16 tokens at least), or less than `room` where that is smaller still. Without a
     known context length every prompt is kept.
     """
-    context = generator.context_length
+    context = counter.context_length
     if context is None or not prompts.height:
         return Split(prompts, rejected(prompts.clear(), TOO_LONG, pl.lit(None)))
     needed = min(room, max(LEAST_ROOM, context // LEAST_SHARE))
-    lengths = _lengths(prompts, generator, context)
+    lengths = _lengths(prompts, counter, context)
     counted = prompts.with_columns(lengths.alias("__tokens"))
     tokens = pl.col("__tokens")
     fits = tokens + extra + needed <= context
@@ -98,12 +98,12 @@ def within_context(prompts: pl.DataFrame, generator: Generator, room: int, extra
     return Split(counted.filter(fits).drop("__tokens"), too_long)
 
 
-def _lengths(prompts: pl.DataFrame, generator: Generator, context: int) -> pl.Series:
+def _lengths(prompts: pl.DataFrame, counter: TokenCounter, context: int) -> pl.Series:
     """Tokens of each prompt; a text so long that it cannot fit is not tokenised and counts as context + 1."""
     contents = pl.element().struct.field("content").str.len_bytes()
     size = prompts.select(pl.col("prompt").list.eval(contents).list.sum()).to_series()
     countable = size <= context * _MOST_LETTERS
-    counts = iter(generator.count_tokens(prompts.filter(countable)["prompt"].to_list()))
+    counts = iter(counter.count_tokens(prompts.filter(countable)["prompt"].to_list()))
     return pl.Series([next(counts) if small else context + 1 for small in countable], dtype=pl.Int64)
 
 

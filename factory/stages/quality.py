@@ -7,7 +7,7 @@ import polars as pl
 
 from factory.schema import JUDGMENTS, ORDERS
 from factory.stages.health import Health, sizes, warnings
-from factory.stages.judge import PanelMember, Question, ask, by_id
+from factory.stages.judge import JudgeWithEngine, Question, ask, by_id
 from factory.statistics.shares import ratio, wilson
 from factory.strict import Strict
 from filters.coin import toss_expr
@@ -123,7 +123,7 @@ def known(said: pl.DataFrame, dropped: pl.Series) -> Known:
 
 
 def judge_kept(
-    kept: pl.LazyFrame, judgments: pl.DataFrame, said: pl.DataFrame, panel: Sequence[PanelMember], seed: int
+    kept: pl.LazyFrame, judgments: pl.DataFrame, said: pl.DataFrame, panel: Sequence[JudgeWithEngine], seed: int
 ) -> Judged:
     """Ask each judge for the votes that are missing on its sample of the kept pairs, drawn by id and seed.
 
@@ -183,7 +183,9 @@ def _missing(judge: str, wanted: pl.Series, votes: pl.DataFrame) -> pl.DataFrame
     return both.join(mine, on=["pair_id", "order"], how="anti")
 
 
-def _asked(member: PanelMember, wanted: pl.Series, kept: pl.LazyFrame, votes: pl.DataFrame, seed: int) -> pl.DataFrame:
+def _asked(
+    member: JudgeWithEngine, wanted: pl.Series, kept: pl.LazyFrame, votes: pl.DataFrame, seed: int
+) -> pl.DataFrame:
     """The member's votes on the wanted pairs that are not among `votes`."""
     due = _missing(member.config.name, wanted, votes)
     if due.is_empty():

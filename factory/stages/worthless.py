@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-from factory.engines.base import Completion, Generator, Request
+from factory.engines.base import Completion, Generate, Request
 from factory.errors import EngineError, one_line
-from factory.identity import Messages
 from factory.schema import VIEWS
 from factory.stages.verdict import read_verdict
 
@@ -87,33 +86,23 @@ def signs(name: str) -> list[Sign]:
     return found
 
 
-class Watched:
-    """A Generator that ends with EngineError once one of the signs has come IN_A_ROW times, the answers passed on."""
+class AnswerWatch:
+    """Watches the answers to the asker `name`, over all that it asks."""
 
-    def __init__(self, engine: Generator, name: str) -> None:
-        self._engine, self._name, self._signs = engine, name, signs(name)
+    def __init__(self, name: str) -> None:
+        self._name, self._signs = name, signs(name)
         self._useless: dict[str, list[Completion]] = defaultdict(list)
 
-    @property
-    def identity(self) -> str:
-        """The engine's own."""
-        return self._engine.identity
+    def watched(self, generate: Generate) -> Generate:
+        """`generate` until one of the signs has come IN_A_ROW times: EngineError then, with three raw answers."""
 
-    @property
-    def context_length(self) -> int | None:
-        """The engine's own."""
-        return self._engine.context_length
+        def asking(requests: Sequence[Request]) -> Iterator[Completion]:
+            for answer in generate(requests):
+                yield answer  # first of all: what was paid for is journaled before the stage ends
+                for sign in self._signs:
+                    self._note(sign, answer)
 
-    def count_tokens(self, conversations: Sequence[Messages]) -> list[int]:
-        """The engine's own."""
-        return self._engine.count_tokens(conversations)
-
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """As the engine's. Raises EngineError, with three raw answers, after an answer that makes it plain."""
-        for answer in self._engine.generate(requests):
-            yield answer
-            for sign in self._signs:
-                self._note(sign, answer)
+        return asking
 
     def _note(self, sign: Sign, answer: Completion) -> None:
         useful, seen = sign.useful(answer), self._useless[sign.said]

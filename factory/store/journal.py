@@ -1,4 +1,4 @@
-"""An append-only journal of answers, and engines that answer from it: what was paid for is never asked again."""
+"""An append-only journal of answers, and asking through it: what was paid for is never asked again."""
 
 import json
 import os
@@ -7,19 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
-from factory.engines.base import (
-    Completion,
-    Generator,
-    Request,
-    Score,
-    Scorer,
-    ScoreRequest,
-    recorded_completion,
-    recorded_score,
-)
-from factory.identity import Messages
+from factory.engines.base import Completion, Request, Score, ScoreRequest
 from factory.progress import Progress
 
 
@@ -153,18 +143,30 @@ _Q = TypeVar("_Q", Request, ScoreRequest)
 _A = TypeVar("_A", Completion, Score)
 
 
-def _answer(
-    journal: Journal,
-    requests: Sequence[_Q],
-    identity: str,
+class Asker(NamedTuple):
+    """Who asks an engine in a stage (`replies 1`, `judge J`), and where its answers go."""
+
+    journal: Journal
+    progress: Progress
+    name: str
+    setting: str = ""
+    """What answers, as `Used.setting`."""
+
+
+def journaled(
     ask: Callable[[Sequence[_Q]], Iterator[_A]],
     read: Callable[[dict[str, Any]], _A | None],
-    progress: Progress,
-    name: str,
-    unit: str,
-    setting: str,
+    identity: str,
+    requests: Sequence[_Q],
+    asker: Asker,
+    unit: str = "requests",
 ) -> Iterator[_A]:
-    """Answers on disk first, then the engine's, each journaled before it is passed on. Failed ones are not kept."""
+    """Answers on disk first, then those of `ask`, each journaled before it is passed on. Failed ones are not kept.
+
+    `identity` names what answers: answers of another engine under the same journal are not taken for its own. `read`
+    makes an answer of its record, None where that holds none.
+    """
+    journal, progress, name, setting = asker
     used = journal.used.setdefault(name, Used())
     used.setting = setting
     keys = {request.id: request.key(identity) for request in requests}
@@ -199,68 +201,3 @@ def _answer(
 def with_room(setting: str, requests: Sequence[Request]) -> str:
     """`setting` with the longest answer asked for, on which speed depends too."""
     return f"{setting}/{max((request.max_new_tokens for request in requests), default=0)}"
-
-
-class JournaledGenerator:
-    """A Generator whose answers are journaled and shown on the progress line."""
-
-    def __init__(self, engine: Generator, journal: Journal, progress: Progress, name: str, setting: str = "") -> None:
-        self._engine, self._journal, self._progress, self._name = engine, journal, progress, name
-        self._setting = setting
-
-    @property
-    def identity(self) -> str:
-        """The engine's own."""
-        return self._engine.identity
-
-    @property
-    def context_length(self) -> int | None:
-        """The engine's own."""
-        return self._engine.context_length
-
-    def count_tokens(self, conversations: Sequence[Messages]) -> list[int]:
-        """The engine's own."""
-        return self._engine.count_tokens(conversations)
-
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """As the engine's, each answer asked for at most once."""
-        ask, setting = self._engine.generate, with_room(self._setting, requests)
-        return _answer(
-            self._journal,
-            requests,
-            self.identity,
-            ask,
-            recorded_completion,
-            self._progress,
-            self._name,
-            "requests",
-            setting,
-        )
-
-
-class JournaledScorer:
-    """A Scorer whose scores are journaled and shown on the progress line."""
-
-    def __init__(self, scorer: Scorer, journal: Journal, progress: Progress, name: str, setting: str = "") -> None:
-        self._scorer, self._journal, self._progress, self._name = scorer, journal, progress, name
-        self._setting = setting
-
-    @property
-    def identity(self) -> str:
-        """The scorer's own."""
-        return self._scorer.identity
-
-    def score(self, requests: Sequence[ScoreRequest]) -> Iterator[Score]:
-        """As the scorer's, each score computed at most once."""
-        ask = self._scorer.score
-        return _answer(
-            self._journal,
-            requests,
-            self.identity,
-            ask,
-            recorded_score,
-            self._progress,
-            self._name,
-            "prompts",
-            self._setting,
-        )

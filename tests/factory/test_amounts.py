@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 import factory
-from factory.config import Config
+from factory.config import STEERED, Config
 from factory.exports.bill import WEAKER, Bill
 from factory.line.amounts import Amount, StagePlan
 from factory.line.forecast import Plan
 from factory.line.rates import Rates
-from factory.pair_makers import PAIR_MAKERS, STEERED
+from factory.pair_makers import PAIR_MAKERS
 from factory.terminal.show import plan as shown
 from tests.factory.stages.test_worthless import many
 from tests.factory.test_money import ROOM, _environment, charged, config  # noqa: F401 - a fixture

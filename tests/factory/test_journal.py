@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from factory.engines.base import Completion, Reply, Request, Score, ScoreRequest
-from factory.identity import Messages, digest
+from factory.engines.base import Completion, Reply, Request, Score, ScoreRequest, recorded_completion, recorded_score
+from factory.identity import digest
 from factory.progress import Progress, Silent
-from factory.store.journal import Journal, JournaledGenerator, JournaledScorer
+from factory.store.journal import Asker, Journal, journaled
 from tests.heard import Heard
 
 KEY, OTHER = digest("a"), digest("b")
@@ -81,13 +81,9 @@ class Counting:
     """Answers with the request's id, fails what it is told to fail, and counts what it is asked."""
 
     identity = "counting"
-    context_length = None
 
     def __init__(self, failing: Sequence[str] = ()) -> None:
         self.failing, self.asked = failing, []
-
-    def count_tokens(self, conversations: Sequence[Messages]) -> list[int]:
-        return [1 for _ in conversations]
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         for request in requests:
@@ -104,7 +100,8 @@ class Counting:
 def ask(engine: Counting, path: Path, names: str, progress: Progress | None = None) -> dict[str, Completion]:
     requests = [Request(name, [{"role": "user", "content": name}], 8) for name in names]
     with Journal(path) as journal:
-        answers = JournaledGenerator(engine, journal, progress or Silent(), "test").generate(requests)
+        asker = Asker(journal, progress or Silent(), "test")
+        answers = journaled(engine.generate, recorded_completion, engine.identity, requests, asker)
         return {answer.id: answer for answer in answers}
 
 
@@ -189,7 +186,8 @@ def test_scores_are_computed_once(tmp_path: Path) -> None:
     request = ScoreRequest("s", [{"role": "user", "content": "hi"}], (Reply("x", True), Reply("y", False)))
     for _ in range(2):
         with Journal(tmp_path / "j") as journal:
-            (score,) = JournaledScorer(engine, journal, Silent(), "test").score([request])
+            asker = Asker(journal, Silent(), "test")
+            (score,) = journaled(engine.score, recorded_score, engine.identity, [request], asker)
         assert score == Score("s", (-1.0, -1.0), (3, 3))
     assert engine.asked == ["s"]
 
@@ -203,7 +201,8 @@ def test_a_score_that_is_none_is_computed_again(tmp_path: Path) -> None:
             row["value"] |= harm
             (tmp_path / "j").write_text(f"{json.dumps(row)}\n")
         with Journal(tmp_path / "j") as journal:
-            (score,) = JournaledScorer(engine, journal, Silent(), "test").score([request])
+            asker = Asker(journal, Silent(), "test")
+            (score,) = journaled(engine.score, recorded_score, engine.identity, [request], asker)
         assert score == Score("s", (-1.0,), (3,))
     assert engine.asked == ["s"] * 4
 

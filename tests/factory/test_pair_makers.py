@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import factory
-from factory.config import Config, Sampling
+from factory.config import STEERED, Config, Sampling
 from factory.config.load import load_config
 from factory.engines.base import Completion
 from factory.errors import ConfigError
 from factory.line.preflight import preflight
-from factory.pair_makers import PAIR_MAKERS, STEERED, pair_maker
+from factory.pair_makers import PAIR_MAKERS, pair_maker
 from factory.pair_makers.best_of_n import best_and_worst
 from factory.pair_makers.label_first import label, pairing
 from factory.schema import PAIRS, check

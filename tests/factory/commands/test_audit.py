@@ -14,7 +14,7 @@ from factory.config import Audit, Config, Judge
 from factory.config.engines import OpenaiEngine, Prices, ScriptedEngine
 from factory.errors import ConfigError, EngineError, InputError
 from factory.exports import document
-from factory.line.panel import EnginePool
+from factory.line.pool import EnginePool
 from factory.progress import Silent
 from factory.readers import load_pairs
 from factory.schema import JUDGMENTS, check
@@ -331,16 +331,16 @@ def test_the_audit_that_closes_a_run(tmp_path: Path) -> None:
         }
     )
     pairs.write_parquet(tmp_path / "kept.parquet")
-    with EnginePool(Silent()) as room, Journal(tmp_path / "journal") as journal:
+    with EnginePool(Silent()) as engines, Journal(tmp_path / "journal") as journal:
         (tmp_path / "work").mkdir()
         work = Workspace(tmp_path / "work", journal)
         kept = tmp_path / "kept.parquet"
-        facts = audit_into(work, kept, Judge(name="auditor"), Audit(sample=4), room, config, 1)
+        facts = audit_into(work, kept, Judge(name="auditor"), Audit(sample=4), engines, config, 1)
         for name in (config.policy.model, "filterer"):
             with pytest.raises(ConfigError):
-                audit_into(work, kept, Judge(name=name), Audit(sample=4), room, config, 1)
+                audit_into(work, kept, Judge(name=name), Audit(sample=4), engines, config, 1)
             assert audit_into(
-                work, tmp_path / "kept.parquet", Judge(name=name), Audit(sample=4, allow_self=True), room, config, 1
+                work, tmp_path / "kept.parquet", Judge(name=name), Audit(sample=4, allow_self=True), engines, config, 1
             )
     assert isinstance(config.engine, ScriptedEngine)
     assert AuditReport.model_validate(facts).pairs == 4

@@ -14,12 +14,9 @@ from click.testing import CliRunner
 import factory
 from factory.cli import main
 from factory.commands.export import export
-from factory.commands.export_stages import export_into
 from factory.config import Export
 from factory.errors import ConfigError
 from factory.exports.frontmatter import require_license
-from factory.store import Workspace
-from factory.store.journal import Journal
 from tests.heard import Heard
 from tests.pairs import pairs
 from tests.runs import run_folder
@@ -111,17 +108,6 @@ def test_a_url_gets_the_files_and_the_card(tmp_path: Path) -> None:
     sent = export(pairs(6), "rm", "memory://exports/one")
     assert sent[-1] == "memory://exports/one/README.md"
     assert "memory://exports/one/plots/lengths.png" in sent
-
-
-def test_a_step_of_the_line_writes_into_its_workspace(tmp_path: Path) -> None:
-    run = run_folder(tmp_path / "demo", prompts=30)
-    kept = pl.scan_parquet(run / "filtered/kept.parquet")
-    folder = tmp_path / "work"
-    folder.mkdir()
-    with Journal(tmp_path / "journal.jsonl") as journal:
-        facts = export_into(Workspace(folder, journal), kept, "dpo", Export(), 42, run)
-    assert facts["rows"] == rows(folder / "dpo", tmp_path) == sum(facts["splits"].values())
-    assert (folder / "dpo" / "plots" / "funnel.png").is_file()
 
 
 def test_the_options_of_the_command_reach_the_card_and_the_splits(tmp_path: Path) -> None:

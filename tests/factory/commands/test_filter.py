@@ -10,7 +10,7 @@ import pytest
 from factory.commands.filter import filter_pairs
 from factory.config import FiltersConfig, Judge
 from factory.identity import digest
-from factory.line.panel import judge_fingerprint
+from factory.line.judges import judge_fingerprint
 from factory.schema import JUDGMENTS, REPLIES
 from factory.terminal import show
 from filters.funnel import Funnel

@@ -17,7 +17,7 @@ from factory.identity import digest
 from factory.models.chat import prompt_ids, reply_ids
 from factory.models.load import load_model, load_tokenizer
 from factory.models.ref import ModelRef
-from factory.stages.judge import PanelMember, judge
+from factory.stages.judge import JudgeWithEngine, judge
 from tests.tiny import tiny_model_folder
 
 FULL, WINDOWED = ("llama", "qwen2", "qwen3"), ("mistral", "gemma2")
@@ -174,7 +174,7 @@ def test_a_local_judge_gives_its_probability_to_every_vote(tmp_path):
     )
     folder = tiny_model_folder(tmp_path / "judge", context=2048)
     with open_generator(block(), ModelRef(str(folder))) as engine:
-        votes = judge(pairs, [PanelMember(Judge(name="J"), engine)], None, 1)
+        votes = judge(pairs, [JudgeWithEngine(Judge(name="J"), engine)], None, 1)
     assert votes.height == 8
     read = votes.filter(pl.col("vote").is_not_null())
     assert read.height

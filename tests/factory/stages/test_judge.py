@@ -11,9 +11,9 @@ import pytest
 from factory.config import Judge
 from factory.engines.base import Completion, Request
 from factory.errors import ConfigError
-from factory.identity import Messages, draw, pair_id, prompt_id
+from factory.identity import draw, pair_id, prompt_id
 from factory.schema import JUDGMENTS, PAIRS, check, conform
-from factory.stages.judge import PROBE, PanelMember, judge
+from factory.stages.judge import PROBE, JudgeWithEngine, judge
 from filters.votes import RULES, decide, first_order
 from tests.loopback import Seen, shown
 
@@ -34,14 +34,9 @@ Answer = Callable[[Request], Completion]
 class Scripted:
     """Answers by a function, in the opposite order, and remembers what it was asked."""
 
-    identity, context_length = "scripted", None
-
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self.calls: list[list[Request]] = []
-
-    def count_tokens(self, conversations: Sequence[Messages]) -> list[int]:
-        return [0 for _ in conversations]
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         self.calls.append(list(requests))
@@ -71,7 +66,7 @@ def one(
     answer: Answer, pairs: pl.DataFrame, rule: str | None = None, **options: object
 ) -> tuple[pl.DataFrame, Scripted]:
     engine = Scripted(answer)
-    votes = judge(pairs, [PanelMember(Judge(name="J", **options), engine)], rule, seed=1)
+    votes = judge(pairs, [JudgeWithEngine(Judge(name="J", **options), engine)], rule, seed=1)
     check(votes, JUDGMENTS)
     return votes, engine
 
@@ -161,7 +156,7 @@ def test_a_failed_request_has_an_error_and_no_vote_and_is_not_asked_again() -> N
 
 
 def test_two_judges_of_one_name_are_refused() -> None:
-    members = [PanelMember(Judge(name="J"), Scripted(says("m")))] * 2
+    members = [JudgeWithEngine(Judge(name="J"), Scripted(says("m")))] * 2
     with pytest.raises(ConfigError, match="two judges are called J"):
         judge(pairs_of(("x", "y")), members, None, 1)
 
@@ -225,12 +220,12 @@ def two_judges() -> tuple[pl.DataFrame, dict[str, dict[tuple[str, str], str]]]:
     return pairs, answers
 
 
-def panel(answers: dict[str, dict[tuple[str, str], str]], **options: object) -> list[PanelMember]:
+def panel(answers: dict[str, dict[tuple[str, str], str]], **options: object) -> list[JudgeWithEngine]:
     def answer(name: str) -> Answer:
         known = answers[name]
         return lambda request: Completion(request.id, known[request.tags["pair_id"], request.tags["order"]])
 
-    return [PanelMember(Judge(name=name, retries=0, **options), Scripted(answer(name))) for name in sorted(answers)]
+    return [JudgeWithEngine(Judge(name=name, retries=0, **options), Scripted(answer(name))) for name in sorted(answers)]
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -277,8 +272,8 @@ def test_a_later_judge_is_not_asked_about_a_pair_that_is_dropped() -> None:
     )
     second = Scripted(wrong)
     members = [
-        PanelMember(Judge(name="A", full_share=0), always_rejected),
-        PanelMember(Judge(name="B", full_share=0), second),
+        JudgeWithEngine(Judge(name="A", full_share=0), always_rejected),
+        JudgeWithEngine(Judge(name="B", full_share=0), second),
     ]
     judge(pairs, members, "no_judge_prefers_rejected", 1)
     assert second.calls == []
@@ -334,8 +329,8 @@ def test_a_judge_that_follows_the_slot_is_not_asked_about_what_another_one_dropp
         return Completion(request.id, "Mm"[chosen_first != (request.tags["pair_id"] in half)])
 
     members = [
-        PanelMember(Judge(name="A", full_share=0), Scripted(drops_half)),
-        PanelMember(Judge(name="B", full_share=0), Scripted(says("M"))),
+        JudgeWithEngine(Judge(name="A", full_share=0), Scripted(drops_half)),
+        JudgeWithEngine(Judge(name="B", full_share=0), Scripted(says("M"))),
     ]
     votes = judge(pairs, members, "no_judge_prefers_rejected", 1)
     assert len(votes.filter(pl.col("judge") == "A")) == 120

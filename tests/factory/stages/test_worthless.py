@@ -11,7 +11,7 @@ import factory
 from factory.config import Config
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
-from factory.stages.worthless import IN_A_ROW, Watched, _Differing
+from factory.stages.worthless import IN_A_ROW, AnswerWatch, _Differing
 from tests.factory.test_money import _environment, config, speak  # noqa: F401 - a fixture
 from tests.loopback import Loopback, Seen, Spoken, error
 
@@ -23,13 +23,8 @@ JUDGE, REPLIES = "judge J", "replies 1"
 class Given:
     """An engine that gives what it is told to."""
 
-    identity, context_length = "given", None
-
     def __init__(self, answers: Sequence[Completion]) -> None:
         self.answers = answers
-
-    def count_tokens(self, conversations: Any) -> list[int]:
-        return [1 for _ in conversations]
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         yield from self.answers
@@ -54,7 +49,7 @@ def passed(name: str, answers: list[Completion]) -> int:
     """How many answers come through, with the error counted as none."""
     came = 0
     with pytest.raises(EngineError, match=f"^{name}: {IN_A_ROW} "):  # noqa: PT012
-        for _ in Watched(Given(answers), name).generate([]):
+        for _ in AnswerWatch(name).watched(Given(answers).generate)([]):
             came += 1
     return came
 
@@ -87,7 +82,7 @@ def test_twenty_in_a_row_end_it_and_all_before_are_passed_on(name: str, answers:
 )
 def test_what_is_not_plain_goes_on(name: str, answers: list[Completion]) -> None:
     """Features that cannot be read are drawn instead: a small model's are often of no use, and the run is."""
-    assert len(list(Watched(Given(answers), name).generate([]))) == len(answers)
+    assert len(list(AnswerWatch(name).watched(Given(answers).generate)([]))) == len(answers)
 
 
 def test_replies_that_are_no_triples_are_not_kept() -> None:

@@ -1,0 +1,71 @@
+"""The judges of a run: what runs each of them, what decides its votes, who pays for it, and all of them opened."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from factory.config import Judge
+from factory.config.engines import EngineBlock, OpenaiEngine, TransformersEngine
+from factory.engines.api.accounts import ENGINE
+from factory.line.pool import EnginePool, innermost
+from factory.models.ref import ModelRef
+from factory.stages.judge import BY_FEATURE, JudgeWithEngine
+from factory.store.journal import Journal
+from principles import template_of
+
+
+def judge_block(judge: Judge, run_engine: EngineBlock | None) -> EngineBlock:
+    """The engine a judge runs on.
+
+    Its own block if it has one. Otherwise a scripted run stays scripted, a model that lies on this machine or on the
+    Hub (`bundled:…`, a folder, `org/name`) runs on the run's engine, and any other name is asked of an API.
+    """
+    if judge.engine is not None:
+        return judge.engine
+    if run_engine is not None and innermost(run_engine).kind == "scripted":
+        return run_engine
+    model = judge_model(judge)
+    if model.startswith("bundled:") or "/" in model or Path(model).is_dir():
+        return run_engine or TransformersEngine()
+    return OpenaiEngine()
+
+
+def judge_model(judge: Judge) -> str:
+    """The model behind a judge: its own name where `model` is not given."""
+    return judge.model or judge.name
+
+
+def judge_names(judge: Judge) -> list[str]:
+    """What a judge and its model are called."""
+    return [judge.name, judge_model(judge)]
+
+
+_ADDED = ("kept_sample", "criterion")
+"""Keys that judges have had only since run folders were about; at their default they change no vote."""
+
+
+def judge_fingerprint(judge: Judge, run_engine: EngineBlock | None) -> dict[str, object]:
+    """What decides a judge's votes. Keys added later count where they are set, so that older run folders still fit."""
+    block = judge_block(judge, run_engine)
+    template = template_of("judge", judge.template).digest
+    default = [name for name in _ADDED if getattr(judge, name) == Judge.model_fields[name].default]
+    own = judge.model_dump(mode="json", exclude={"engine", "license", "template", *default})
+    named = {} if judge.criterion is None else {"criterion": template_of(BY_FEATURE, BY_FEATURE).digest}
+    return {**own, **named, "template": template, "engine": block.fingerprint}
+
+
+def account_of(judge: Judge, run_engine: EngineBlock | None, role: str) -> str:
+    """Which account pays for a judge: the run engine's, where it runs on that, else one of its own."""
+    return ENGINE if judge_block(judge, run_engine) is run_engine else f"{role} {judge.name}"
+
+
+def open_judges(
+    judges: Sequence[Judge], run_engine: EngineBlock | None, engines: EnginePool, journal: Journal, role: str = "judge"
+) -> list[JudgeWithEngine]:
+    """The judges with their engines, each opened when its turn comes; one on an engine of its own pays by itself."""
+    found = []
+    for judge in judges:
+        block, model = judge_block(judge, run_engine), ModelRef(judge_model(judge))
+        account = account_of(judge, run_engine, role)
+        engine = engines.generator(block, model, journal, f"judge {judge.name}", account)
+        found.append(JudgeWithEngine(judge, engine))
+    return found

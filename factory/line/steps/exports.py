@@ -1,0 +1,39 @@
+"""The kept pairs in one format, with card."""
+
+from typing import Any
+
+import polars as pl
+
+from factory.commands.export import ExportJob
+from factory.config import Export
+from factory.exports.mix import without_benchmarks
+from factory.line.steps import Facts, Steps
+from factory.readers import fingerprint
+from factory.store import Stage, Workspace
+
+_ADDED = ("keep_system",)
+"""Keys that exports have had only since run folders were about; at their default they change no file."""
+
+
+def inputs(steps: Steps, filtered: Stage, audit: Stage | None, name: str) -> Facts:
+    """What is written, and all that the card says of it."""
+    config = steps.config.export
+    unset = {name for name in _ADDED if getattr(config, name) == Export.model_fields[name].default}
+    return {
+        "kept": filtered.digest,
+        "audit": audit.digest if audit else None,
+        "config": config.model_dump(mode="json", exclude={"formats", "private", *unset}),
+        "mix": [fingerprint(other.path) for other in config.mix],
+        "decontaminate": [step.fingerprint() for step in without_benchmarks(config.decontaminate)],
+        "seed": steps.seed,
+    }
+
+
+def make(steps: Steps, work: Workspace, filtered: Stage, audit: Stage | None, name: str) -> dict[str, Any]:
+    """Into the folder `name`."""
+    folder, run = work.path / name, steps.folder
+    folder.mkdir(exist_ok=True)
+    job = ExportJob(name, steps.config.export, steps.seed, run.root, run.progress)
+    written, _ = job.write(pl.scan_parquet(filtered.folder / "kept.parquet"), folder)
+    left = sum(written.left_out.values()) + written.set_aside
+    return {"rows": sum(written.rows.values()), "splits": written.rows, "left_out": left}

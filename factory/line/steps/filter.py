@@ -1,0 +1,38 @@
+"""What the filters keep of all iterations' pairs, judged where a filter needs votes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from factory.commands.filter import filter_into
+from factory.line.judges import judge_fingerprint, open_judges
+from factory.line.steps import Facts, Generated, Steps
+from factory.schema import REJECTED, LazySplit
+from factory.store import Stage, Workspace
+
+
+def inputs(steps: Steps, made: Sequence[Generated]) -> Facts:
+    """What decides which pairs are kept."""
+    return {
+        "scores": [one.scores.digest for one in made],
+        "triples": [one.triples.digest for one in made],
+        "filters": [step.fingerprint() for step in steps.filters],
+        "judges": [judge_fingerprint(judge, steps.config.engine) for judge in steps.config.judges],
+        "seed": steps.seed,
+    }
+
+
+def make(steps: Steps, work: Workspace, made: Sequence[Generated]) -> dict[str, Any]:
+    """Rows that were rejected when they were made are in the funnel too."""
+    pairs = LazySplit(
+        pl.concat([one.scores.scan() for one in made], how="diagonal"),
+        pl.concat([_rejected(one.triples) for one in made], how="diagonal"),
+    )
+    judges = open_judges(steps.config.judges, steps.config.engine, steps.engines, work.journal)
+    return filter_into(work.path, pairs, steps.filters, judges, steps.seed, must_decide=True)
+
+
+def _rejected(stage: Stage) -> pl.LazyFrame:
+    path = stage.rejected_path
+    return pl.scan_parquet(path) if path else REJECTED.empty().lazy()
