@@ -10,7 +10,7 @@ import click
 
 import factory
 from factory.identity import DEFAULT_SEED
-from factory.terminal import for_stream, show
+from factory.terminal import for_stream, show, show_reward
 from factory.terminal.comparison import compared
 from factory.terminal.options import Main, ReadsPairs, Shown
 
@@ -265,7 +265,7 @@ def reward_train(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str,
 def reward_score(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str, ...], **options: Any) -> Shown:
     """Score PAIRS with a reward model: RewardBench, RewardBench 2, or any pairs."""
     done = factory.reward_score(pairs, model, out, sets=sets, progress=for_stream(sys.stderr), **options)
-    return done.result, show.reward
+    return done.result, show_reward.reward
 
 
 if __name__ == "__main__":

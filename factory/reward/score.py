@@ -13,6 +13,7 @@ from factory.progress import Progress
 from factory.reward.accuracy import tally
 from factory.reward.config import RewardScoring
 from factory.reward.items import ALL, ScoredItem, ScoredItems
+from factory.reward.pairwise import ScoredPair, by_length, calibration
 from factory.reward.rewardbench import rewardbench
 from factory.reward.rewardbench2 import Sample, rewardbench2
 from factory.reward.scorer import Conversation, Reward, open_reward_model
@@ -80,15 +81,21 @@ def _result(benchmark: str, by_item: Sequence[tuple[ScoredItem, list[Reward]]], 
         return rewardbench2(groups, seed)
     tallies = {name: tally(map(_sides, groups[name])) for name in sorted(groups)}
     shown = {name: one._asdict() for name, one in tallies.items()}
+    pairs = [_pair(item, *rewards) for item, rewards in by_item]
+    more = {**by_length(pairs), "calibration": calibration(pairs)}
     if benchmark == "rewardbench":
-        return {**rewardbench(tallies), "subsets": shown}
+        return {**rewardbench(tallies), "subsets": shown, **more}
     whole = tally(_sides(sample) for group in groups.values() for sample in group)
-    return {**whole._asdict(), "groups": {} if list(groups) == [ALL] else shown}
+    return {**whole._asdict(), "groups": {} if list(groups) == [ALL] else shown, **more}
 
 
 def _sides(sample: Sample) -> tuple[float | None, float | None]:
     chosen, rejected = sample.scores
     return chosen, rejected
+
+
+def _pair(item: ScoredItem, chosen: Reward, rejected: Reward) -> ScoredPair:
+    return ScoredPair(chosen.score, rejected.score, len(item.replies[0]), len(item.replies[1]))
 
 
 def _table(by_item: Sequence[tuple[ScoredItem, list[Reward]]]) -> pl.DataFrame:

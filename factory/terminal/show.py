@@ -202,30 +202,14 @@ def _time(time: "Time") -> str:
     return ", ".join(filter(None, [describe_seconds(time.seconds), time.basis]))
 
 
-def reward(result: Mapping[str, Any]) -> str:
-    """What a reward model reached: the measures, then a row per section, subset or group."""
-    kinds = ("sections", "subsets", "groups")
-    measures = [[name, _brief(value)] for name, value in result.items() if name not in kinds]
-    parts = [table(["measure", "value"], measures)]
-    for kind in (kind for kind in kinds if result.get(kind)):
-        alike: dict[tuple[str, ...], list[list[Any]]] = {}
-        for name, member in result[kind].items():
-            columns = tuple(column for column in member if column != "absent")
-            alike.setdefault(columns, []).append([name, *(member[column] for column in columns)])
-        parts += [table([kind, *columns], rows) for columns, rows in alike.items()]
-        absent = {name: member["absent"] for name, member in result[kind].items() if member.get("absent")}
-        parts += [f"{name} is without {', '.join(missing)}" for name, missing in absent.items()]
-    return "\n\n".join(parts)
-
-
-def _brief(value: Any) -> Any:
+def brief(value: Any) -> Any:
     """Counts by reason as a text."""
     return ", ".join(f"{name} {_cell(one)}" for name, one in value.items()) or 0 if isinstance(value, dict) else value
 
 
 def training(found: Any) -> str:
     """Where the policy lies and how its training went."""
-    return table(["measure", "value"], [[name, _brief(value)] for name, value in found.facts.items()])
+    return table(["measure", "value"], [[name, brief(value)] for name, value in found.facts.items()])
 
 
 def paths(found: Sequence[Path | str]) -> str:

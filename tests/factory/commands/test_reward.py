@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 import factory
 from factory.cli import main
 from factory.commands.reward import reward_score, reward_train
-from factory.terminal import show
+from factory.terminal import show_reward
 from tests.pairs import pairs
 from tests.tiny import tiny_model_folder
 
@@ -30,17 +30,21 @@ def test_train_then_score(tmp_path: Path) -> None:
     score = ("score", tmp_path / "pairs.parquet", "--model", tmp_path / "rm/model", "--out", tmp_path / "score")
     done = call(*score, "--group", "iteration")
     assert done.exit_code == 0, done.output
-    for word in ("accuracy", "low", "groups", "missing"):
+    for word in ("accuracy", "low", "groups", "missing", "length_mean", "chosen_longer", "ece", "confidence"):
         assert word in done.output
-    assert json.loads((tmp_path / "score/score.json").read_text())["n"] == 24
+    found = json.loads((tmp_path / "score/score.json").read_text())
+    assert (found["n"], sum(group["n"] for group in found["by_length"].values())) == (24, 24)
+    assert sum(one["n"] for one in found["calibration"]["bins"]) == 24
 
 
 def test_subsets_of_unlike_measures_stand_in_tables_of_their_own_and_absent_ones_are_named() -> None:
     math = {"score": 0.5, "prompts": 3}
-    shown = show.reward({"score": None, "subsets": {"Math": math, "Focus": math, "Ties": {"score": 0.1, "tied": 0.25}}})
+    shown = show_reward.reward(
+        {"score": None, "subsets": {"Math": math, "Focus": math, "Ties": {"score": 0.1, "tied": 0.25}}}
+    )
     heads = [line.split() for line in shown.splitlines() if line.split()[:1] == ["subsets"]]
     assert heads == [["subsets", "score", "prompts"], ["subsets", "score", "tied"]]
-    shown = show.reward({"sections": {"Chat": {"score": 0.5, "absent": ["mt-bench-easy", "mt-bench-med"]}}})
+    shown = show_reward.reward({"sections": {"Chat": {"score": 0.5, "absent": ["mt-bench-easy", "mt-bench-med"]}}})
     assert "Chat is without mt-bench-easy, mt-bench-med" in shown
 
 

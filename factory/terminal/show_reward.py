@@ -1,0 +1,35 @@
+"""What a reward model reached, as text a person reads."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from factory.terminal.show import brief, table
+
+_KINDS = ("sections", "subsets", "groups", "by_length")
+
+
+def reward(result: Mapping[str, Any]) -> str:
+    """The measures, a row per section, subset or group, and confidence against accuracy."""
+    calibration = result.get("calibration")
+    single = {name: value for name, value in result.items() if name not in (*_KINDS, "calibration")}
+    if calibration is not None:
+        single |= {name: value for name, value in calibration.items() if name != "bins"}
+    parts = [table(["measure", "value"], [[name, brief(value)] for name, value in single.items()])]
+    for kind in (kind for kind in _KINDS if result.get(kind)):
+        parts += _members(kind, result[kind])
+    if calibration is not None and calibration["bins"]:
+        rows = [[f"{one['from']:.2f} to {one['to']:.2f}", one["n"], one["confidence"], one["accuracy"],
+                 "#" * round(20 * one["accuracy"])] for one in calibration["bins"]]  # fmt: skip
+        parts.append(table(["confidence", "pairs", "mean", "accuracy", ""], rows))
+    return "\n\n".join(parts)
+
+
+def _members(kind: str, members: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A table for those of like measures, and what some are without."""
+    alike: dict[tuple[str, ...], list[list[Any]]] = {}
+    for name, member in members.items():
+        columns = tuple(column for column in member if column != "absent")
+        alike.setdefault(columns, []).append([name, *(member[column] for column in columns)])
+    absent = {name: member["absent"] for name, member in members.items() if member.get("absent")}
+    tables = [table([kind, *columns], rows) for columns, rows in alike.items()]
+    return [*tables, *(f"{name} is without {', '.join(missing)}" for name, missing in absent.items())]
