@@ -23,8 +23,10 @@ _BATCH = 10_000
 """Benchmark prompts whose words are held at once."""
 _SIEVE = 32
 """Bits of a sieve for each hash in it."""
+_GATE, _GATE_SIEVE = 4, 16
+"""Words of a run that are looked up first, as longer runs can only be a prompt's where these are; and its sieve."""
 
-_AGAIN = np.uint64(0xBF58476D1CE4E5B9)
+_FACTORS = (np.uint64(1), np.uint64(0xBF58476D1CE4E5B9))
 
 Text = tuple[str, ...]
 
@@ -42,6 +44,33 @@ class Hit(NamedTuple):
     """The words in question."""
 
 
+class Sieve:
+    """Hashes of which it can be told fast that they are not among some others, and of a few it cannot."""
+
+    def __init__(self, hashes: Hashes, size: int, looks: int) -> None:
+        """`size`: bits for each hash. `looks`: of how many of them each hash sets and is told by."""
+        bits = max(13, (size * len(hashes)).bit_length() - 1)
+        self._shift, self._factors = np.uint64(64 - bits), _FACTORS[:looks]
+        self._bits = np.zeros(1 << (bits - 3), dtype=np.uint8)
+        for factor in self._factors:
+            slots = hashes * factor >> self._shift
+            np.bitwise_or.at(self._bits, (slots >> np.uint64(3)).view(np.int64), np.uint8(1) << slots.astype(np.uint8) % 8)
+
+    def held(self, hashes: Hashes) -> Ints:
+        """Positions of all hashes that are among the others, and of a few that are not."""
+        first, *more = self._factors
+        maybe = np.flatnonzero(self._set(hashes))
+        for factor in more:
+            maybe = maybe[self._set(hashes[maybe] * factor)]
+        return maybe
+
+    def _set(self, hashes: Hashes) -> NDArray[np.bool_]:
+        """Whether each hash's bit is set."""
+        slots = hashes >> self._shift
+        bits = self._bits[(slots >> np.uint64(3)).view(np.int64)] >> (slots.astype(np.uint8) & np.uint8(7))
+        return np.asarray((bits & np.uint8(1)).view(np.bool_))
+
+
 class Grams:
     """Hashes with the benchmark prompts that they are from: a sorted number each, the hash above, the prompt below."""
 
@@ -53,30 +82,17 @@ class Grams:
             hashes = keys >> self._below
             keys = keys[np.concatenate(([True], hashes[1:] != hashes[:-1]))]
         self._keys = keys
-        self._shift = np.uint64(64 - max(13, int(_SIEVE * len(keys)).bit_length() - 1))
-        self._sieve = np.zeros(1 << int(61 - self._shift), dtype=np.uint8)
-        for slots in self._slots(keys >> self._below << self._below):
-            np.bitwise_or.at(self._sieve, slots >> np.uint64(3), np.uint8(1) << (slots & np.uint64(7)).astype(np.uint8))
+        self._sieve = Sieve(keys >> self._below << self._below, _SIEVE, 2)
 
     def held(self, hashes: Hashes) -> Ints:
         """Positions of those hashes that are among these."""
         hashes = hashes >> self._below << self._below
-        maybe = np.flatnonzero(self._sifted(hashes >> self._shift))
-        maybe = maybe[self._sifted(self._slots(hashes[maybe])[1])]
+        maybe = self._sieve.held(hashes)
         wanted = hashes[maybe] >> self._below
         places = np.searchsorted(self._keys, wanted << self._below)
         there = places < len(self._keys)
         there[there] = self._keys[places[there]] >> self._below == wanted[there]
         return np.asarray(maybe[there])
-
-    def _slots(self, hashes: Hashes) -> tuple[Hashes, Hashes]:
-        """The two bits of the sieve that are set for each hash."""
-        return hashes >> self._shift, hashes * _AGAIN >> self._shift
-
-    def _sifted(self, slots: Hashes) -> NDArray[np.bool_]:
-        """Whether the bit is set."""
-        bits = self._sieve[slots >> np.uint64(3)] >> (slots & np.uint64(7)).astype(np.uint8)
-        return np.asarray((bits & 1).astype(bool))
 
     def items(self, hashes: Hashes) -> list[int]:
         """The prompts with any of these hashes, in order."""
@@ -114,6 +130,7 @@ class Overlap:
         # From SHARE words on, a prompt that stands in a text as a whole shares all its 8-grams with it.
         short = {size: all_of(size) for size in range(min_words, SHARE)}
         self._short = {size: Grams(keys, below) for size, keys in short.items() if len(keys)}
+        self._gate = Sieve(all_of("gate"), _GATE_SIEVE, 1)
 
     def hits(self, texts: pl.Series, words: Words) -> Iterator[tuple[int, Hit]]:
         """The worst hit of each text that has one, with the text's position; `words` are those of `texts`."""
@@ -128,13 +145,20 @@ class Overlap:
     def _candidates(self, words: Words, ends: Ints) -> list[int]:
         """Positions of texts that may share something with a prompt: few that do not, and all that do."""
         brief = np.flatnonzero((words.counts > 0) & (words.counts < FLAG))
-        found = [brief[self._exact.held(whole(words)[brief])]]
-        runs, done = words.hashes, 1
-        for size, grams in {**self._short, FLAG: self._any_seven}.items():
-            runs, done = extended(runs, words.hashes, done, size), size
-            starts = grams.held(runs)
-            text = np.searchsorted(ends, starts, side="right")
-            found.append(text[starts + size <= ends[text]])
+        found = [brief[self._exact.held(whole(_some(words, brief)))]]
+        sizes = {**self._short, FLAG: self._any_seven}
+        runs, done, starts = words.hashes, 1, None
+        for size, grams in sizes.items():
+            if starts is None and size > _GATE:
+                starts = self._gate.held(extended(runs, words.hashes, done, _GATE))
+            if starts is None:
+                runs, done = extended(runs, words.hashes, done, size), size
+                held = grams.held(runs)
+            else:
+                starts = starts[starts + size <= len(words.hashes)]
+                held = starts[grams.held(_runs_at(words.hashes, starts, size))]
+            text = np.searchsorted(ends, held, side="right")
+            found.append(text[held + size <= ends[text]])
         return [int(position) for position in np.unique(np.concatenate(found))]
 
     def _found(self, words: Text, hashes: Hashes) -> Iterator[Hit]:
@@ -160,6 +184,18 @@ class Overlap:
         return Hit(severity, reason, self._names[number], " ".join(words))
 
 
+def _some(words: Words, which: Ints) -> Words:
+    """The words of some of the texts."""
+    wanted = np.zeros(len(words.counts), dtype=bool)
+    wanted[which] = True
+    return Words(words.hashes[np.repeat(wanted, words.counts)], words.counts[which])
+
+
+def _runs_at(hashes: Hashes, starts: Ints, size: int) -> Hashes:
+    """`rolled`, of the runs of `size` words that start in these places."""
+    return rolled(hashes[starts[:, None] + np.arange(size)].T, size)[0]
+
+
 def _keys(texts: pl.Series, start: int, min_words: int, below: int) -> dict[str | int, Hashes]:
     """The keys of a batch of benchmark prompts, by what they are for."""
     words = hashed(texts[start : start + _BATCH])
@@ -176,6 +212,7 @@ def _keys(texts: pl.Series, start: int, min_words: int, below: int) -> dict[str 
     there = words.counts > 0
     found: dict[str | int, Hashes] = {size: keys(size, words.counts == size) for size in range(min_words, SHARE)}
     found["exact"] = whole(words)[there] >> np.uint64(below) << np.uint64(below) | numbers[there]
+    found["gate"] = rolled(words.hashes, _GATE)  # with runs across prompts, which do no harm
     found |= {"removing": keys(REMOVE, every), "flagging": keys(FLAG, long), "sharing": keys(SHARE, long)}
     if min_words > FLAG:
         found["any seven"] = keys(FLAG, every)

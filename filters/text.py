@@ -43,7 +43,7 @@ def normalise(texts: pl.Series) -> pl.Series:
     plain = _foreign(texts, lambda some: some.str.normalize("NFKC").str.replace_all(_RARE_SPACES, " "))
     lines = plain.str.replace_all(_CONTROL_SPACES, " ")
     loose = lines.str.contains("  ", literal=True) | lines.str.starts_with(" ") | lines.str.ends_with(" ")
-    return _where(lines, loose, lambda some: some.str.replace_all("  +", " ").str.strip_chars(" "))
+    return where(lines, loose, lambda some: some.str.replace_all("  +", " ").str.strip_chars(" "))
 
 
 def nfkc(texts: pl.Series) -> pl.Series:
@@ -55,12 +55,12 @@ def _foreign(texts: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.S
     """The texts, those changed that hold a character which is not inert."""
 
     def inner(wide: pl.Series) -> pl.Series:
-        return _where(wide, wide.str.contains(f"[^{INERT}]"), change)
+        return where(wide, wide.str.contains(f"[^{INERT}]"), change)
 
-    return _where(texts, texts.str.len_bytes() != texts.str.len_chars(), inner)
+    return where(texts, texts.str.len_bytes() != texts.str.len_chars(), inner)
 
 
-def _where(texts: pl.Series, mask: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
+def where(texts: pl.Series, mask: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
     """The texts, those changed for which the mask holds."""
     places = mask.arg_true()
     return texts if places.is_empty() else texts.clone().scatter(places, change(texts.gather(places)))

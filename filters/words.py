@@ -1,7 +1,7 @@
 """Words as numbers: the hash of every word of many texts at once, and of runs of neighbouring words.
 
 A word is what `split_words` says, lower case in NFKC. In ASCII, which most text is, words are found in the bytes, all
-texts in one array; only other texts go through a regular expression. Hashes are the same on every machine and day.
+texts in one array; in other texts what beyond ASCII is in no word becomes spaces first. Hashes are the same on every machine and day.
 """
 
 from typing import NamedTuple
@@ -10,11 +10,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from filters.text import nfkc
+from filters.text import nfkc, where
 
 _WHOLE = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"
 _WORD = rf"[{_WHOLE}]|[[\p{{L}}\p{{N}}\p{{M}}]--[{_WHOLE}]]+"
 """A word; in scripts that put no spaces between words, a character."""
+_BETWEEN = rf"[^\x00-\x7f\p{{L}}\p{{N}}\p{{M}}{_WHOLE}]+"
+"""What beyond ASCII is in no word."""
 _LETTERS = bytes(
     ord(chr(byte).lower()) if byte < 128 and chr(byte).isalnum() else byte & 128 and byte for byte in range(256)
 )
@@ -42,6 +44,12 @@ class Words(NamedTuple):
 def split_words(texts: pl.Series) -> pl.Series:
     """The words of each text, in NFKC and lower case."""
     return nfkc(texts).str.to_lowercase().str.extract_all(_WORD)
+
+
+def _spaced(texts: pl.Series) -> pl.Series:
+    """Texts with the same words, of which all bytes beyond ASCII are in words, and words are apart."""
+    spaced = nfkc(texts).str.to_lowercase().str.replace_all(_BETWEEN, " ")
+    return where(spaced, spaced.str.contains(f"[{_WHOLE}]"), lambda some: some.str.replace_all(f"[{_WHOLE}]", " $0 "))
 
 
 def word_lists(text: pl.Expr) -> pl.Expr:
@@ -73,7 +81,7 @@ def hashed(texts: pl.Series) -> Words:
     plain = texts.fill_null("")
     wide = (plain.str.len_bytes() != plain.str.len_chars()).arg_true()
     if len(wide):
-        plain = plain.clone().scatter(wide, split_words(plain.gather(wide)).list.join(" "))
+        plain = plain.clone().scatter(wide, _spaced(plain.gather(wide)))
     sizes = plain.str.len_bytes().cast(pl.Int64).to_numpy() + 1
     whole: bytes = plain.str.join("\n").cast(pl.Binary).item() or b""
     letters = np.frombuffer((b"\n" + whole + b"\n" * _STEP).translate(_LETTERS), dtype=np.uint8)
