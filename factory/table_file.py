@@ -11,7 +11,7 @@ import polars as pl
 
 from factory.errors import InputError
 
-_ROW_GROUP = 10_000
+ROW_GROUP = 10_000
 """Rows that a reader of the table must hold at least."""
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS)
 """What the disk says where nothing more can be written; polars tells it within a message of its own."""
@@ -36,7 +36,7 @@ class TableFile:
         if part.is_empty() and self._parts:
             return
         self._parts.append(self._folder / f"{len(self._parts):06d}.parquet")
-        part.write_parquet(self._parts[-1], row_group_size=_ROW_GROUP)
+        part.write_parquet(self._parts[-1], row_group_size=ROW_GROUP)
         self.rows += part.height
         if self._count and part.height:
             self._counts.update(dict(part.group_by(self._count).len().iter_rows()))
@@ -52,7 +52,7 @@ class TableFile:
             self._parts[0].replace(self._path)
         elif self._parts:
             whole = pl.concat([pl.scan_parquet(part) for part in self._parts])
-            sink(whole, self._path, row_group_size=_ROW_GROUP)
+            sink(whole, self._path, row_group_size=ROW_GROUP)
         shutil.rmtree(self._folder)
 
 

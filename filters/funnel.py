@@ -17,7 +17,7 @@ import polars as pl
 
 from factory.errors import ConfigError, InputError
 from factory.schema import REJECTED, LazySplit
-from factory.table_file import sink
+from factory.table_file import ROW_GROUP, sink
 from filters import votes
 from filters.base import ROW, Filter
 from filters.confounds import confounds, records, said
@@ -32,8 +32,6 @@ FLAGS = "flags"
 """Column of kept pairs with what filters remarked on them; only there when they did."""
 _INDEX = "__row__"
 _SCRATCH = ".funnel"
-_ROW_GROUP = 10_000
-"""Rows whose texts a reader of our files must hold at once."""
 
 
 class Funnel(NamedTuple):
@@ -178,7 +176,7 @@ def _write(found: Filtered, fingerprint: int, folder: Path) -> Funnel:
     """Both tables (one by one: together they fill memory), checked against what was decided; then the counts."""
     files = [folder / "kept.parquet", folder / "rejected.parquet"]
     for frame, path in zip(found[:2], files, strict=True):
-        sink(frame, path, compression="snappy", row_group_size=_ROW_GROUP, sync_on_close="all")
+        sink(frame, path, compression="snappy", row_group_size=ROW_GROUP, sync_on_close="all")
     kept, rejected = (pl.scan_parquet(path) for path in files)
     sizes = [frame.select(pl.len()).collect().item() for frame in (kept, rejected)]
     if sizes != [found.funnel.kept, found.funnel.input - found.funnel.kept] or _fingerprint(kept) != fingerprint:

@@ -54,13 +54,14 @@ class Sieve:
         self._bits = np.zeros(1 << (bits - 3), dtype=np.uint8)
         for factor in self._factors:
             slots = hashes * factor >> self._shift
-            np.bitwise_or.at(self._bits, (slots >> np.uint64(3)).view(np.int64), np.uint8(1) << slots.astype(np.uint8) % 8)
+            np.bitwise_or.at(
+                self._bits, (slots >> np.uint64(3)).view(np.int64), np.uint8(1) << slots.astype(np.uint8) % 8
+            )
 
     def held(self, hashes: Hashes) -> Ints:
         """Positions of all hashes that are among the others, and of a few that are not."""
-        first, *more = self._factors
         maybe = np.flatnonzero(self._set(hashes))
-        for factor in more:
+        for factor in self._factors[1:]:
             maybe = maybe[self._set(hashes[maybe] * factor)]
         return maybe
 
@@ -193,7 +194,7 @@ def _some(words: Words, which: Ints) -> Words:
 
 def _runs_at(hashes: Hashes, starts: Ints, size: int) -> Hashes:
     """`rolled`, of the runs of `size` words that start in these places."""
-    return rolled(hashes[starts[:, None] + np.arange(size)].T, size)[0]
+    return np.asarray(rolled(hashes[starts[:, None] + np.arange(size)].T, size)[0])
 
 
 def _keys(texts: pl.Series, start: int, min_words: int, below: int) -> dict[str | int, Hashes]:

@@ -1,7 +1,8 @@
 """Words as numbers: the hash of every word of many texts at once, and of runs of neighbouring words.
 
 A word is what `split_words` says, lower case in NFKC. In ASCII, which most text is, words are found in the bytes, all
-texts in one array; in other texts what beyond ASCII is in no word becomes spaces first. Hashes are the same on every machine and day.
+texts in one array; in other texts what beyond ASCII is in no word becomes spaces first. Hashes are the same on every
+machine and day.
 """
 
 from typing import NamedTuple

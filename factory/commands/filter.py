@@ -1,8 +1,9 @@
 """`filter`: split pairs into kept and rejected, judging them where a filter needs votes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from shutil import rmtree
+from typing import Any, NamedTuple, Unpack
 
 import polars as pl
 
@@ -23,14 +24,18 @@ from factory.schema import JUDGMENTS, LazySplit, check, conform
 from factory.stages import STAGES, quality
 from factory.stages.audit_sample import wrote
 from factory.stages.health import health, sizes
-from factory.stages.judge import JudgeWithEngine, judge
+from factory.stages.judge import JudgeWithEngine, judge_into
+from factory.stages.votes import VOTE_ORDER, VoteParts
 from factory.stages.worthless import require_verdicts
 from factory.store import Workspace, open_run, write_json
 from factory.store.ownership import require_apart
+from factory.table_file import ROW_GROUP, TableFile, sink
 from filters.base import Filter
 from filters.funnel import Funnel, run_funnel
 from filters.judge_agrees import JudgeAgrees
 from filters.votes import require_known, verdicts
+
+_SCRATCH = ".judging"
 
 
 def filter_pairs(
@@ -112,21 +117,23 @@ def filter_into(
     nothing would be left for what follows; without, its pairs are rejected as invalid.
     """
     rule = next((step.rule for step in steps if isinstance(step, JudgeAgrees)), None)
-    asked: list[pl.DataFrame] = []
+    asked: list[_Votes] = []
 
-    def ask(live: pl.LazyFrame) -> pl.DataFrame:
-        votes = recorded
-        if votes is None:
-            votes = judge(live.collect(), panel, rule, seed)
-            if must_decide:
-                require_verdicts(votes)
-        asked.append(conform(votes, JUDGMENTS))
-        return votes
+    def ask(live: pl.LazyFrame) -> pl.LazyFrame:
+        votes = [recorded] if recorded is not None else _judged(scratch, live, panel, rule, seed)
+        asked.append(_Votes(votes, _together(votes)))
+        if must_decide:
+            require_verdicts(asked[0].all)
+        return asked[0].all
 
-    found = run_funnel(pairs, steps, ask, out)
-    more: dict[str, Any] = {}
-    for votes in asked:
-        more |= _told(out, votes, panel if recorded is None else (), seed)
+    scratch = out / _SCRATCH
+    try:
+        found = run_funnel(pairs, steps, ask, out)
+        more: dict[str, Any] = {}
+        for votes in asked:
+            more |= _told(out, votes, panel if recorded is None else (), seed)
+    finally:
+        rmtree(scratch, ignore_errors=True)
     if reading is not None:
         more["reading"] = reading._replace(set_aside=_set_aside(found)).to_dict()
     if more:
@@ -134,18 +141,50 @@ def filter_into(
     return {"rows": found.kept, "rejected": found.input - found.kept}
 
 
-def _told(out: Path, votes: pl.DataFrame, panel: Sequence[JudgeWithEngine], seed: int) -> dict[str, Any]:
+class _Votes(NamedTuple):
+    """The votes that a filter asked for, or was given."""
+
+    parts: Iterable[pl.DataFrame]
+    all: pl.LazyFrame
+
+
+def _together(votes: Sequence[pl.DataFrame] | VoteParts) -> pl.LazyFrame:
+    return votes.scan() if isinstance(votes, VoteParts) else pl.concat(votes).lazy()
+
+
+def _judged(
+    scratch: Path, live: pl.LazyFrame, panel: Sequence[JudgeWithEngine], rule: str | None, seed: int
+) -> VoteParts:
+    """The votes on the live pairs, each of which is judged once however often it is there."""
+    rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    shown = [name for name in ("pair_id", "prompt", "chosen", "rejected", "feature") if name in live.collect_schema()]
+    sink(live.select(shown), scratch / "pairs.parquet", row_group_size=ROW_GROUP)
+    table = pl.scan_parquet(scratch / "pairs.parquet")
+    first = table.select("pair_id").collect()["pair_id"].is_first_distinct()
+    if not first.all():
+        sink(table.filter(first), scratch / "once.parquet", row_group_size=ROW_GROUP)
+        table = pl.scan_parquet(scratch / "once.parquet")
+    return judge_into(scratch, table, panel, rule, seed)
+
+
+def _told(out: Path, votes: _Votes, panel: Sequence[JudgeWithEngine], seed: int) -> dict[str, Any]:
     """What funnel.json says of judges and kept pairs; asks for the votes on the sample, and writes all votes."""
     kept, rejected = (pl.scan_parquet(out / f"{name}.parquet") for name in ("kept", "rejected"))
     dropped = rejected.filter(pl.col("filter") == JudgeAgrees.name).select("pair_id").collect()["pair_id"]
-    said = verdicts(votes).collect(engine="streaming")
+    said = verdicts(votes.all).collect(engine="streaming")
     known = quality.known(said, dropped)
-    judged = quality.judge_kept(kept, votes, said, panel, seed)
-    judged.judgments.write_parquet(out / "judgments.parquet")
+    judged = quality.judge_kept(kept, votes.all, said, panel, seed)
+    table = TableFile(out / "judgments.parquet")
+    for part in votes.parts:
+        further = judged.further.join(part, on="pair_id", how="semi")
+        table.add(pl.concat([part, further]).sort(VOTE_ORDER) if further.height else part)
+    table.close()
     policies = kept.select("policy").unique().collect()["policy"].to_list() if panel else []
     authors = [member.config.name for member in panel if wrote(member.config, policies)]
     lengths = pl.concat([sizes(table) for table in (kept, rejected)]).collect(engine="streaming") if panel else None
-    judges = [found.model_dump() for found in health(judged.judgments, lengths, authors)]
+    judgments = pl.scan_parquet(out / "judgments.parquet")
+    judges = [found.model_dump() for found in health(judgments, lengths, authors)]
     return {"judges": judges, "judge_agrees": known.model_dump(), "quality": judged.quality.model_dump()}
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from typing import TypeVar
 
 import polars as pl
 
@@ -13,6 +14,7 @@ ALPHA = 0.01
 """A share of first slots that a coin would show less often than this is no coin's."""
 DECIDES = 0.75
 """From this share of votes for one slot on, at least half of all verdicts turn with the order (2 * 0.75 - 1)."""
+_Votes = TypeVar("_Votes", pl.DataFrame, pl.LazyFrame)
 _READ = ("chosen", "rejected")
 _TO_FIRST = ("chosen", "rejected")
 """Votes in the two orders that both went to the reply shown first."""
@@ -89,14 +91,16 @@ class Health(Strict):
         return f"{hits:,} of {self.first_votes:,} first votes went to the reply shown {slot} ({chance})"
 
 
-def health(judgments: pl.DataFrame, lengths: pl.DataFrame | None = None, authors: Collection[str] = ()) -> list[Health]:
+def health(
+    judgments: pl.DataFrame | pl.LazyFrame, lengths: pl.DataFrame | None = None, authors: Collection[str] = ()
+) -> list[Health]:
     """The health of each judge in a judgments table, by name.
 
     `lengths`: pair_id and the lengths of chosen and rejected, of any pairs; `authors`: judges that wrote replies.
     The order of rows means nothing.
     """
     masked = masks(judgments).collect(engine="streaming")
-    return [_one(name, judgments, masked, lengths, name in authors) for name in sorted(masked["judge"].unique())]
+    return [_one(name, judgments.lazy(), masked, lengths, name in authors) for name in sorted(masked["judge"].unique())]
 
 
 def warnings(judges: Sequence[Health]) -> list[str]:
@@ -110,7 +114,7 @@ def sizes(pairs: pl.LazyFrame) -> pl.LazyFrame:
     return there.select("pair_id", pl.col("chosen", "rejected").str.len_chars())
 
 
-def first_votes(votes: pl.DataFrame, judge: str) -> pl.DataFrame:
+def first_votes(votes: _Votes, judge: str) -> _Votes:
     """[pair_id, order, vote] of a judge's readable votes that were asked first, one per pair."""
     readable = votes.filter(pl.col("vote").is_not_null()).select("pair_id", "order", "vote")
     asked_first = readable.filter(pl.col("order") == first_order_expr(judge))
@@ -118,22 +122,25 @@ def first_votes(votes: pl.DataFrame, judge: str) -> pl.DataFrame:
 
 
 def _one(
-    judge: str, judgments: pl.DataFrame, masked: pl.DataFrame, lengths: pl.DataFrame | None, wrote: bool
+    judge: str, judgments: pl.LazyFrame, masked: pl.DataFrame, lengths: pl.DataFrame | None, wrote: bool
 ) -> Health:
     votes = judgments.filter(pl.col("judge") == judge)
     counts: Counter[str] = Counter()
     for tally in tallies(masked, judge):
         _count(tally, counts)
+    asked, unread = (
+        votes.select(pl.len(), pl.col("vote").null_count().alias("unread")).collect(engine="streaming").row(0)
+    )
     unequal = longer = None
     if lengths is not None:
         each = lengths.select("pair_id", "chosen", "rejected").unique("pair_id", keep="first")
-        known = first_votes(votes, judge).join(each, on="pair_id").filter(pl.col("chosen") != pl.col("rejected"))
-        unequal = known.height
-        longer = int(((known["chosen"] > known["rejected"]) == (known["vote"] == "chosen")).sum())
+        known = first_votes(votes, judge).join(each.lazy(), on="pair_id").filter(pl.col("chosen") != pl.col("rejected"))
+        for_longer = (pl.col("chosen") > pl.col("rejected")) == (pl.col("vote") == "chosen")
+        unequal, longer = known.select(pl.len(), for_longer.sum().alias("longer")).collect(engine="streaming").row(0)
     return Health(
         judge=judge,
-        votes=votes.height,
-        unread=votes["vote"].null_count(),
+        votes=asked,
+        unread=unread,
         first_votes=counts["first"],
         first_slot=counts["first slot"],
         p_value=coin_p_value(counts["first slot"], counts["first"]),

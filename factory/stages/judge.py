@@ -1,6 +1,8 @@
 """Judging: which of two replies a judge prefers, each pair in one order or both, as the rule of the filters needs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -11,7 +13,9 @@ from factory.errors import ConfigError
 from factory.identity import draw
 from factory.schema import JUDGMENTS, ORDERS
 from factory.stages.health import health
+from factory.stages.parts import parts
 from factory.stages.verdict import IDENTIFIERS, Verdict, read_verdict
+from factory.stages.votes import VOTE_ORDER, VoteParts
 from filters.votes import DEFAULT_RULE, next_questions
 from principles import Template, template_of
 
@@ -48,34 +52,82 @@ def judge(pairs: pl.DataFrame, judges: Sequence[JudgeWithEngine], rule: str | No
     come first by id, and at the end about all it voted on. Answers that cannot be read are asked for again, up to the
     judge's `retries`; then the vote is null, and is never guessed.
     """
-    rows = by_id(pairs)
+    with TemporaryDirectory(prefix="sso-factory-") as folder:
+        return judge_into(Path(folder), pairs.lazy(), judges, rule, seed).scan().collect().sort(VOTE_ORDER)
+
+
+def judge_into(
+    folder: Path, pairs: pl.LazyFrame, judges: Sequence[JudgeWithEngine], rule: str | None, seed: int
+) -> VoteParts:
+    """`judge`, of pairs that need not fit into memory and lie where any part of them is quickly read.
+
+    Votes lie in `folder`, a file for each part, sorted within it; memory holds the requests and votes of one part. The
+    probe is of the first part.
+    """
     names = distinct_names([member.config for member in judges])
     shares = {member.config.name: _full_share(member.config, rule) for member in judges}
-    votes = JUDGMENTS.empty()
+    votes = VoteParts(folder)
     for member in judges:
-        name, ids = member.config.name, sorted(rows)
-        for part in (ids[:PROBE], ids) if shares[name] < 1 else (ids,):
-            while True:
-                questions = next_questions(votes, part, names, rule or DEFAULT_RULE, shares)
-                due = questions.filter(pl.col("judge") == name)
-                if due.is_empty():
-                    due = other_orders(votes.filter(pl.col("judge") == name))
-                if due.is_empty():
-                    break
-                asked = [Question(*question) for question in due.select("pair_id", "order").iter_rows()]
-                votes = pl.concat([votes, ask(member, asked, rows, seed)])
-    return votes.sort("pair_id", "judge", "order")
+        for number, part in enumerate(parts(pairs)):
+            rows = by_id(part)
+            asking = _Asking(member, rows, votes.of(number), seed)
+            ids = sorted(rows)
+            if not number and shares[member.config.name] < 1:
+                asking.settle(ids[:PROBE], names, rule, shares)
+                asking.turn(asking.follows_slot)
+            asking.settle(ids, names, rule, shares)
+            votes.put(number, asking.votes)
+        if any(one.follows_slot for one in health(votes.narrow(member.config.name))):
+            for number, part in enumerate(parts(pairs)):
+                asking = _Asking(member, by_id(part), votes.of(number), seed)
+                asking.turn(True)
+                votes.put(number, asking.votes)
+    return votes
+
+
+class _Asking:
+    """One judge and the pairs of a part, whose votes grow."""
+
+    def __init__(
+        self, member: JudgeWithEngine, rows: dict[str, dict[str, Any]], votes: pl.DataFrame, seed: int
+    ) -> None:
+        self.votes = votes
+        self._member, self._rows, self._seed = member, rows, seed
+
+    @property
+    def _its(self) -> pl.DataFrame:
+        return self.votes.filter(pl.col("judge") == self._member.config.name)
+
+    @property
+    def follows_slot(self) -> bool:
+        """Whether the judge's votes so far follow the slot."""
+        return any(judge.follows_slot for judge in health(self._its))
+
+    def settle(self, ids: Sequence[str], names: Sequence[str], rule: str | None, shares: Mapping[str, float]) -> None:
+        """Ask until the rule needs no more of this judge about these pairs."""
+        while True:
+            questions = next_questions(self.votes, ids, names, rule or DEFAULT_RULE, shares)
+            if not self._ask(questions.filter(pl.col("judge") == self._member.config.name)):
+                return
+
+    def turn(self, whether: bool) -> None:
+        """Ask for the other order of all it voted on, if so."""
+        if whether:
+            self._ask(other_orders(self._its))
+
+    def _ask(self, due: pl.DataFrame) -> bool:
+        asked = [Question(*question) for question in due.select("pair_id", "order").iter_rows()]
+        if asked:
+            self.votes = pl.concat([self.votes, ask(self._member, asked, self._rows, self._seed)])
+        return bool(asked)
 
 
 def other_orders(votes: pl.DataFrame) -> pl.DataFrame:
-    """[pair_id, order] that a judge's `votes` lack where it follows the slot; none for any other judge."""
-    orders = pl.DataFrame({"order": ORDERS})
-    if not any(judge.follows_slot for judge in health(votes)):
-        return orders.clear().with_columns(pair_id=pl.lit(""))
+    """[pair_id, order] that one judge's `votes` lack."""
     return (
         votes.select("pair_id")
         .unique(maintain_order=True)
-        .join(orders, how="cross")
+        .join(pl.DataFrame({"order": ORDERS}), how="cross")
         .join(votes, on=["pair_id", "order"], how="anti")
     )
 

@@ -89,8 +89,8 @@ class Judged(NamedTuple):
     """Kept pairs after their sample was judged."""
 
     quality: Quality
-    judgments: pl.DataFrame
-    """All votes, those of the sample among them."""
+    further: pl.DataFrame
+    """JUDGMENTS that were asked for to know it."""
 
 
 class Opening(NamedTuple):
@@ -123,7 +123,7 @@ def known(said: pl.DataFrame, dropped: pl.Series) -> Known:
 
 
 def judge_kept(
-    kept: pl.LazyFrame, judgments: pl.DataFrame, said: pl.DataFrame, panel: Sequence[JudgeWithEngine], seed: int
+    kept: pl.LazyFrame, judgments: pl.LazyFrame, said: pl.DataFrame, panel: Sequence[JudgeWithEngine], seed: int
 ) -> Judged:
     """Ask each judge for the votes that are missing on its sample of the kept pairs, drawn by id and seed.
 
@@ -136,14 +136,19 @@ def judge_kept(
     mine = said.join(table, on="pair_id", how="semi")
     once = mine.filter(pl.col("verdict") == "partial")["pair_id"].n_unique()
     drawn = table.sort("toss", "pair_id")["pair_id"].unique(maintain_order=True)
-    votes, found = judgments, []
+    further, found = JUDGMENTS.empty(), []
     for member in reversed(panel):  # the last one is the one whose engine is open
         name, size = member.config.name, member.config.kept_sample
-        full = mine.filter(pl.col("judge") == name, pl.col("verdict") != "partial").height == len(drawn)
-        sample = drawn if full or size is None else drawn.head(size)
-        votes = pl.concat([votes, _asked(member, sample, kept, votes, seed)], how="diagonal_relaxed")
-        its = votes.filter(pl.col("judge") == name).join(sample.to_frame("pair_id"), on="pair_id", how="semi")
-        found.append(agreement(name, verdicts(its).collect(), len(sample)))
+        its = mine.filter(pl.col("judge") == name)
+        sample = drawn
+        if its.filter(pl.col("verdict") != "partial").height < len(drawn):
+            sample = drawn if size is None else drawn.head(size)
+            wanted = sample.to_frame("pair_id").lazy()
+            votes = judgments.filter(pl.col("judge") == name).join(wanted, on="pair_id", how="semi").collect()
+            more = _asked(member, sample, kept, votes, seed)
+            further = pl.concat([further, more])
+            its = verdicts(pl.concat([votes.select(more.columns), more])).collect()
+        found.append(agreement(name, its, len(sample)))
     if not panel:
         parts = mine.sort("judge", descending=True).partition_by("judge", as_dict=True, maintain_order=True)
         found = [agreement(str(name), part, len(drawn)) for (name,), part in parts.items()]
@@ -154,7 +159,7 @@ def judge_kept(
         longer_chosen=unequal.filter(pl.col("chosen") > pl.col("rejected")).height,
         judges=[each for each in reversed(found) if each.sampled],
     )
-    return Judged(quality, votes.sort("pair_id", "judge", "order") if panel else votes)
+    return Judged(quality, further)
 
 
 def agreement(judge: str, said: pl.DataFrame, sampled: int) -> KeptAgreement:
@@ -176,18 +181,12 @@ def agreement(judge: str, said: pl.DataFrame, sampled: int) -> KeptAgreement:
     )
 
 
-def _missing(judge: str, wanted: pl.Series, votes: pl.DataFrame) -> pl.DataFrame:
-    """[pair_id, order]: what `judge` was not asked about the wanted pairs."""
-    mine = votes.filter(pl.col("judge") == judge)
-    both = wanted.to_frame("pair_id").join(pl.DataFrame({"order": ORDERS}), how="cross")
-    return both.join(mine, on=["pair_id", "order"], how="anti")
-
-
 def _asked(
     member: JudgeWithEngine, wanted: pl.Series, kept: pl.LazyFrame, votes: pl.DataFrame, seed: int
 ) -> pl.DataFrame:
-    """The member's votes on the wanted pairs that are not among `votes`."""
-    due = _missing(member.config.name, wanted, votes)
+    """The member's votes on the wanted pairs that are not among its `votes`."""
+    both = wanted.to_frame("pair_id").join(pl.DataFrame({"order": ORDERS}), how="cross")
+    due = both.join(votes, on=["pair_id", "order"], how="anti")
     if due.is_empty():
         return JUDGMENTS.empty()
     rows = by_id(kept.join(due.lazy().select("pair_id").unique(), on="pair_id", how="semi").collect(engine="streaming"))

@@ -117,16 +117,16 @@ class AnswerWatch:
             raise EngineError(f"{self._name}: {IN_A_ROW} {sign.said}, the last being {_end(answers, sign.advice)}")
 
 
-def require_verdicts(votes: pl.DataFrame) -> None:
+def require_verdicts(votes: pl.LazyFrame) -> None:
     """Raise EngineError, with three raw answers, where a judge was asked about every pair and none could be read."""
-    asked = votes["pair_id"].n_unique()
-    for (judge,), its in votes.group_by("judge", maintain_order=True):
-        if its["vote"].count() == 0 and its["pair_id"].n_unique() == asked:
-            answers = its.select(pl.coalesce("error", "raw")).to_series().to_list()
-            told = (
-                f"judge {judge}: none of {its.height:,} questions was answered with a verdict, the last answers being "
-            )
-            raise EngineError(told + _end(answers, _AT_THE_JUDGE))
+    by_judge = votes.group_by("judge").agg(pl.col("vote").count(), pl.len(), pairs=pl.col("pair_id").n_unique())
+    asked = by_judge.sort("judge").collect(engine="streaming")
+    most = votes.select(pl.col("pair_id").n_unique()).collect(engine="streaming").item()
+    for judge, read, answered, pairs in asked.iter_rows():
+        if read == 0 and pairs == most:
+            its = votes.filter(pl.col("judge") == judge).select(pl.coalesce("error", "raw")).tail(SHOWN)
+            told = f"judge {judge}: none of {answered:,} questions was answered with a verdict, the last answers being "
+            raise EngineError(told + _end(its.collect().to_series().to_list(), _AT_THE_JUDGE))
 
 
 def _end(answers: Sequence[str | None], advice: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 from factory.engines.base import Completion, Request, Score, ScoreRequest
 from factory.progress import Progress
+from factory.store.offsets import Offsets
 
 
 @dataclass
@@ -47,7 +48,7 @@ def _cost_of(answer: Completion | Score) -> tuple[int, int, float]:
 
 
 class Journal:
-    """Records by key, one JSON line each, flushed as they land; only keys and offsets are held in memory.
+    """Records by key, one JSON line each, flushed as they land; memory holds sixteen bytes a record.
 
     A torn last line, left by a killed process, is cut off on opening; a garbage line is skipped and counted. A record
     that holds no answer is asked for again, and the new one counts.
@@ -57,7 +58,7 @@ class Journal:
         self.path = path
         self.skipped = 0
         self.used: dict[str, Used] = {}
-        self._offsets: dict[bytes, int] = {}
+        self._offsets = Offsets()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+b")
         self._read_index()
@@ -89,8 +90,9 @@ class Journal:
         if offset is None:
             return None
         self._file.seek(offset)
-        record: dict[str, Any] = json.loads(self._file.readline())["value"]
-        return record
+        record = json.loads(self._file.readline())
+        value: dict[str, Any] = record["value"]
+        return value if record["key"] == key else None
 
     def adopt(self, other: Path) -> None:
         """Take over what another journal holds beside this one's, such as that of a preview; it need not be there."""

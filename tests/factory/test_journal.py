@@ -224,3 +224,13 @@ def test_descriptors_are_closed(tmp_path: Path) -> None:
         with Journal(tmp_path / str(number)) as journal:
             journal.append(KEY, {})
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_record_whose_key_only_begins_alike_is_not_taken_for_another(tmp_path):
+    one, other = "00" * 8 + "11" * 8, "00" * 8 + "22" * 8
+    with Journal(tmp_path / "j.jsonl") as journal:
+        journal.append(one, {"text": "one"})
+        assert journal.get(one) == {"text": "one"}
+        assert journal.get(other) is None
+        journal.append(other, {"text": "other"})
+        assert journal.get(other) == {"text": "other"}

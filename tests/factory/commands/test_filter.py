@@ -1,17 +1,23 @@
 """filter with judges: what it says of them and of the pairs they kept, what it asks for that, and old folders."""
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from factory.commands.filter import filter_pairs
+import filters as registry
+from factory.commands.filter import filter_into, filter_pairs
 from factory.config import FiltersConfig, Judge
-from factory.identity import digest
+from factory.engines.base import Completion, Request
+from factory.identity import Messages, digest
 from factory.line.judges import judge_fingerprint
-from factory.schema import JUDGMENTS, REPLIES
+from factory.readers.pairs import read_pairs
+from factory.schema import JUDGMENTS, REJECTED, REPLIES, LazySplit
+from factory.stages import STAGES
+from factory.stages.judge import JudgeWithEngine
 from factory.terminal import show
 from filters.funnel import Funnel
 from filters.votes import decide
@@ -136,3 +142,31 @@ def test_votes_of_the_sample_change_no_decision(rule: str, tmp_path: Path) -> No
     decided = decide(votes, ["J"], rule).collect()
     assert decided["reason"].null_count() == found.kept
     assert set(votes["vote"]) <= {*REPLIES[:2], None}
+
+
+def test_a_pair_that_is_there_twice_is_judged_once_and_nothing_is_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a run whose iterations made the same pair; readers of files give it two ids."""
+    monkeypatch.setattr("factory.stages.parts.AT_ONCE", 60)
+    once = read_pairs(pairs(80)).split.kept.collect()
+    judge = Judge(name="J", full_share=0)
+    asked: list[Request] = []
+
+    class Engine:
+        identity, context_length = "J", None
+
+        def count_tokens(self, conversations: Sequence[Messages]) -> list[int]:
+            return [0 for _ in conversations]
+
+        def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+            asked.extend(requests)
+            yield from (Completion(request.id, "m") for request in requests)
+
+    twice = LazySplit(pl.concat([once, once]).lazy(), REJECTED.empty().lazy())
+    filter_into(tmp_path, twice, registry.build(STEPS), [JudgeWithEngine(judge, Engine())], 1)
+    votes = pl.read_parquet(tmp_path / "judgments.parquet")
+    assert len({request.id for request in asked}) == len(asked) == len(votes)
+    assert votes.select("pair_id", "order").is_unique().all()
+    assert votes["pair_id"].n_unique() == 80
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(STAGES["filter"].files())

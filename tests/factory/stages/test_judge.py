@@ -280,6 +280,32 @@ def test_a_later_judge_is_not_asked_about_a_pair_that_is_dropped() -> None:
     assert len(always_rejected.asked) == 20
 
 
+@pytest.mark.parametrize("rule", [*RULES, None])
+@pytest.mark.parametrize("slot", [0.0, 0.9])
+def test_parts_ask_what_is_asked_at_once_and_no_more_of_an_engine_than_a_part(
+    rule: str | None, slot: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two judges, one of which follows the slot where `slot` is large; pairs by id, so that both have one probe."""
+    pairs = pairs_of(*((f"c{n}" * (n % 5), f"r{n}") for n in range(150))).sort("pair_id")
+
+    def answer(request: Request) -> Completion:
+        coin = draw(0, request.tags["pair_id"], request.tags["order"]) % 100
+        return says("m")(request) if coin < 100 * slot else prefers_longer(request)
+
+    def panel() -> list[JudgeWithEngine]:
+        return [JudgeWithEngine(Judge(name=name, full_share=0.1), Scripted(answer)) for name in ("A", "B")]
+
+    once, parted = panel(), panel()
+    votes = judge(pairs, once, rule, seed=1)
+    monkeypatch.setattr("factory.stages.parts.AT_ONCE", 60)
+    assert judge(pairs, parted, rule, seed=1).equals(votes)
+    for one, other in zip(once, parted, strict=True):
+        assert isinstance(one.engine, Scripted)
+        assert isinstance(other.engine, Scripted)
+        assert {request.id for request in one.engine.asked} == {request.id for request in other.engine.asked}
+        assert max(len(call) for call in other.engine.calls) <= 2 * 60
+
+
 def test_an_audit_asks_everything() -> None:
     """Without a rule both orders of all pairs are asked, frugal or not, in one call."""
     votes, engine = one(says("m"), pairs_of(*((f"c{n}", f"r{n}") for n in range(10))), rule=None, frugal=True)
