@@ -3,7 +3,8 @@
     python benchmarks/mechanism.py --out runs/mechanism                     everything that is not there yet
     python benchmarks/mechanism.py --out runs/mechanism --arms sso pbaa --seeds 1 2
     python benchmarks/mechanism.py --out runs/mechanism --tune              the learning rates tried on seed 0
-    python benchmarks/mechanism.py --out runs/mechanism --report docs       page, table and figures of what is there
+    python benchmarks/mechanism.py --out runs/mechanism --report docs       results, page and figure of what is there
+    python benchmarks/mechanism.py --report docs                            page and figure from the results kept here
 
 The start policy makes all triples once. A cell is an arm and a seed, and OUT/cells gets a JSON file for each, so that
 a process that is killed loses one cell. The design is in docs/replication.md and was written before the runs.
@@ -26,6 +27,7 @@ sys.path[0] = str(ROOT)
 
 from benchmarks.mechanism_measures import behaviour, lengths, teacher_forced
 from benchmarks.mechanism_pool import asked, make
+from benchmarks.mechanism_report import write_report
 from factory.config import BUNDLED_MODEL, Training
 from factory.config.engines import TransformersEngine
 from factory.identity import draw
@@ -74,7 +76,7 @@ class Plan(NamedTuple):
     """Replies a view for the endpoint of behaviour; 0 leaves it out."""
     behaviour_prompts: int = 64
     tokens: int = 40
-    learning_rate: float = 2e-5
+    learning_rate: float = 5e-5
     gamma: float = 0.1
     beta: float = 0.2
 
@@ -227,14 +229,20 @@ def tune(out: Path, plan: Plan, tables: tuple[pl.DataFrame, pl.DataFrame]) -> No
 def main() -> None:
     """Run what is asked for, or report on what is there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--arms", nargs="+", choices=ARMS, help="default: the four methods, then the doses")
     parser.add_argument("--seeds", nargs="+", type=int, help="default: 1 to 8 for the methods, 1 to 3 for the doses")
     parser.add_argument("--pool-seeds", type=int, default=8, help="seeds that the pool of triples has pairs for")
+    parser.add_argument("--report", type=Path, help="folder of replication.md and mechanism.png; runs nothing")
     parser.add_argument("--tune", action="store_true", help=f"learning rates {RATES} on seed 0, pbaa")
     for name, value in Plan._field_defaults.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     given = parser.parse_args()
+    if given.report:
+        write_report(given.out, given.report)
+        return
+    if given.out is None:
+        parser.error("--out is needed to run anything")
     plan = Plan(**{name: getattr(given, name) for name in Plan._fields})
     tables = pool(given.out, plan, given.pool_seeds)
     start_cell(given.out, plan, tables[0])

@@ -1,0 +1,229 @@
+"""The page's tables and figure from benchmarks/results/mechanism.json: whoever has the file makes the same ones."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from benchmarks.mechanism_statistics import CONTRASTS, Cell, Estimate, by_seed, difference, estimate, holm
+
+RESULTS = Path(__file__).parent / "results" / "mechanism.json"
+BEGIN, END = "<!-- made from benchmarks/results/mechanism.json -->", "<!-- end of what is made -->"
+METHODS = ("sso", "sso_no_w", "sso_no_g", "pbaa")
+GAMMAS = {"sso_no_g": "0", "sso": "0.1", "gamma_1": "1", "gamma_5": "5"}
+ALPHAS = {"alpha_0": "0", "sso": "0.66", "alpha_1": "1"}
+COLOURS = {"sso": "#1b6ca8", "sso_no_w": "#5aa469", "sso_no_g": "#e0a030", "pbaa": "#c0392b"}
+TITLES = {"S": "S, steering", "P": "P, on-policy", "M": "M, margin under x"}
+
+
+class Results:
+    """What came of all cells, with the means that the tables show."""
+
+    def __init__(self, found: Mapping[str, Any]) -> None:
+        self.reference: Mapping[str, Sequence[float]] = found["start"]["logps"]
+        self.cells: Sequence[Cell] = found["cells"]
+        self.plan: Mapping[str, Any] = found["plan"]
+        self.start: Cell = found["start"]
+        self.arms = {cell["arm"] for cell in self.cells}
+
+    def of(self, arm: str, measure: str, seeds: set[int] | None = None) -> Estimate:
+        """The measure of an arm."""
+        found = by_seed(self.cells, self.reference, arm, measure)
+        return estimate(np.stack([found[seed] for seed in sorted(found) if seeds is None or seed in seeds]))
+
+    def difference(self, first: str, second: str, measure: str) -> Estimate:
+        """The measure of the first arm less that of the second."""
+        return difference(self.cells, self.reference, first, second, measure)
+
+    def seeds(self, arm: str) -> set[int]:
+        """The seeds that an arm has a cell of."""
+        return {cell["seed"] for cell in self.cells if cell["arm"] == arm}
+
+    def lengths(self, arm: str) -> list[float]:
+        """Length of a policy's own replies over the start policy's, by seed."""
+        before = fmean(self.start["lengths"]["tokens"])
+        return [fmean(cell["lengths"]["tokens"]) / before for cell in self.cells if cell["arm"] == arm]
+
+
+def collect(out: Path) -> dict[str, Any]:
+    """All cells of an experiment as one value: plan, start policy, cells in order."""
+    cells = [json.loads(path.read_text("utf-8")) for path in sorted((out / "cells").glob("*.json"))]
+    start = next((cell for cell in cells if cell["arm"] == "start"), None)
+    trained = [cell for cell in cells if cell["arm"] != "start"]
+    if start is None or not trained:
+        raise SystemExit(f"no finished cell in {out / 'cells'}")
+    lean = [{name: value for name, value in cell.items() if name != "plan"} for cell in (start, *trained)]
+    return {"plan": trained[0]["plan"], "start": lean[0], "cells": lean[1:]}
+
+
+def shown(found: Estimate) -> str:
+    """Mean and interval."""
+    if found.seeds < 2:
+        return f"{found.mean:+.4f}"
+    return f"{found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+
+
+def methods(results: Results) -> list[str]:
+    """A line for each method: how far each measure moved."""
+    lines = ["| method | seeds | S | P | M | length of replies to x | collapsed |", "|---|---|---|---|---|---|---|"]
+    for arm in METHODS:
+        if arm in results.arms:
+            ratios = results.lengths(arm)
+            values = " | ".join(shown(results.of(arm, measure)) for measure in ("S", "P", "M"))
+            lines.append(
+                f"| `{arm}` | {len(ratios)} | {values} | {fmean(ratios):.0%} "
+                f"({min(ratios):.0%} to {max(ratios):.0%}) | "
+                f"{sum(ratio < 0.5 for ratio in ratios)} of {len(ratios)} |"
+            )
+    return lines
+
+
+def contrasts(results: Results) -> list[str]:
+    """The primary endpoint, and M under the same contrasts."""
+    rows = []
+    for first, second, needed in CONTRASTS:
+        if {first, second} <= results.arms:
+            found = [results.difference(first, second, measure) for measure in needed]
+            rows.append((first, second, needed, found, max(one.p for one in found)))
+    lines = ["| contrast | measure | difference | p | p after Holm | M, for comparison |", "|---|---|---|---|---|---|"]
+    adjusted = holm([row[-1] for row in rows])
+    for (first, second, needed, found, p), after in zip(rows, adjusted, strict=True):
+        differences = "; ".join(f"{name} {shown(one)}" for name, one in zip(needed, found, strict=True))
+        beside = shown(results.difference(first, second, "M"))
+        lines.append(
+            f"| `{first}` - `{second}` | {' and '.join(needed)} | {differences} | {p:.4f} | {after:.4f} | {beside} |"
+        )
+    return lines
+
+
+def doses(results: Results) -> list[str]:
+    """Gamma, alpha, eq. 2 and the sampled steering, on the seeds that all of a group have."""
+    lines = []
+    for name, group, columns in (
+        ("gamma", GAMMAS, ("S", "P", "M")),
+        ("alpha", ALPHAS, ("chosen", "rejected", "P")),
+        ("form of G", {"sso": "eq. 3", "naive": "eq. 2"}, ("naive", "bad", "S")),
+        ("steering_share", {"sso": "1", "share": "0.25"}, ("S", "P", "M")),
+    ):
+        there = {arm: label for arm, label in group.items() if arm in results.arms}
+        if not there.keys() - set(METHODS):
+            continue
+        seeds = set.intersection(*(results.seeds(arm) for arm in there))
+        if not seeds:
+            continue
+        heads = [HEADS.get(column, column) for column in columns]
+        lines += [f"| {name} | seeds | {' | '.join(heads)} |", "|---|---|" + "---|" * len(columns)]
+        for arm, label in there.items():
+            values = " | ".join(shown(results.of(arm, column, seeds)) for column in columns)
+            lines.append(f"| {label} | {len(seeds)} | {values} |")
+        lines.append("")
+    return lines
+
+
+HEADS = {
+    "chosen": "pi~(y+\\|x), change",
+    "rejected": "pi~(y-\\|x), change",
+    "naive": "h(x-, y-, y+)",
+    "bad": "h(x-, y°, y+)",
+}
+
+
+def behaviours(results: Results) -> list[str]:
+    """The oracle's difference between replies under x+ and x-, for the cells that have it."""
+    with_it = [cell for cell in (results.start, *results.cells) if "behaviour" in cell]
+    if not with_it:
+        return []
+    lines = ["| policy | seeds | oracle's difference, in its spread | right / even / wrong |", "|---|---|---|---|"]
+    spread = _spreads(results.start["behaviour"] if "behaviour" in results.start else with_it[0]["behaviour"])
+    for arm in ("start", *METHODS):
+        found = [cell["behaviour"] for cell in with_it if cell["arm"] == arm]
+        if found:
+            scaled = np.array(
+                [[d / spread[f] for d, f in zip(one["difference"], one["features"], strict=True)] for one in found]
+            )
+            right, wrong = (sum(sign[place] for one in found for sign in one["signs"]) for place in (0, 1))
+            even = sum(one["replies"] * len(one["signs"]) for one in found) - right - wrong
+            lines.append(f"| `{arm}` | {len(found)} | {shown(estimate(scaled))} | {right} / {even} / {wrong} |")
+    return lines
+
+
+def _spreads(found: Mapping[str, Any]) -> dict[str, float]:
+    """Standard deviation of each feature's differences, so that features can be averaged."""
+    return {
+        feature: float(
+            np.std([d for d, f in zip(found["difference"], found["features"], strict=True) if f == feature]) or 1
+        )
+        for feature in sorted(set(found["features"]))
+    }
+
+
+def block(results: Results) -> str:
+    """What stands between the page's two marks."""
+    parts = ["### The four methods", *methods(results), "### The primary endpoint", *contrasts(results)]
+    if found := doses(results):
+        parts += ["### Doses", *found]
+    if found := behaviours(results):
+        parts += ["### Behaviour", *found]
+    lines: list[str] = []
+    for line in parts:
+        if line.startswith("#") or (lines and lines[-1].startswith("#")):
+            lines.append("")
+        lines.append(line)
+    return "\n".join(lines).strip("\n").replace("\n\n\n", "\n\n")
+
+
+def with_block(page: str, made: str) -> str:
+    """The page with what lies between its marks replaced."""
+    before, rest = page.split(BEGIN, 1)
+    return f"{before}{BEGIN}\n\n{made}\n\n{END}{rest.split(END, 1)[1]}"
+
+
+def plot(results: Results, path: Path) -> None:
+    """Differences to pbaa for each measure, and S by gamma: means with their intervals, the seeds as points."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 4, figsize=(13, 3.4))
+    for axis, (measure, title) in zip(axes, TITLES.items(), strict=False):
+        for place, arm in enumerate(arm for arm in METHODS if arm in results.arms):
+            _bar(axis, place, results.of(arm, measure), COLOURS[arm])
+            points = [values.mean() for values in by_seed(results.cells, results.reference, arm, measure).values()]
+            axis.scatter([place + 0.22] * len(points), points, s=9, color=COLOURS[arm], alpha=0.6)
+        axis.set_xticks(range(len(METHODS)), METHODS, fontsize=8)
+        axis.set_title(f"{title}: change by training", fontsize=9)
+    there = {arm: label for arm, label in GAMMAS.items() if arm in results.arms}
+    seeds = set.intersection(*(results.seeds(arm) for arm in there))
+    for measure, colour, shift in (("S", "#1b6ca8", -0.1), ("M", "#888888", 0.1)):
+        for place, arm in enumerate(there):
+            _bar(axes[3], place + shift, results.of(arm, measure, seeds), colour, measure if place == 0 else None)
+    axes[3].set_xticks(range(len(there)), [f"gamma {label}" for label in there.values()], fontsize=8)
+    axes[3].set_title(f"dose: S and M, {len(seeds)} seeds", fontsize=9)
+    axes[3].legend(fontsize=8)
+    for axis in axes:
+        axis.axhline(0, color="black", linewidth=0.6)
+        axis.grid(alpha=0.3)
+        axis.tick_params(axis="y", labelsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+    pyplot.close(figure)
+
+
+def _bar(axis: Any, place: float, found: Estimate, colour: str, label: str | None = None) -> None:
+    reach = [[found.mean - found.low], [found.high - found.mean]] if found.seeds > 1 else None
+    axis.errorbar([place], [found.mean], yerr=reach, fmt="o", color=colour, capsize=4, label=label)
+
+
+def write_report(out: Path | None, docs: Path) -> None:
+    """`docs`/mechanism.png and the made part of `docs`/replication.md; the cells of `out`, where given, come first."""
+    if out is not None:
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(collect(out), separators=(",", ":")) + "\n", "utf-8")
+    results = Results(json.loads(RESULTS.read_text("utf-8")))
+    page = docs / "replication.md"
+    page.write_text(with_block(page.read_text("utf-8"), block(results)), "utf-8")
+    plot(results, docs / "mechanism.png")
