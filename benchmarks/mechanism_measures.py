@@ -78,3 +78,18 @@ def behaviour(policy: ModelRef, engine: TransformersEngine, prompts: int, replie
         "difference": [round(sum(group) / replies, 4) for group in groups],
         "signs": [[sum(value > 0 for value in group), sum(value < 0 for value in group)] for group in groups],
     }
+
+
+def written(pairs: pl.DataFrame) -> dict[str, Any]:
+    """What a later iteration's own pairs are like: the oracles' verdicts, lengths, and e^{pi~} under x."""
+    differences = [
+        ORACLES[feature](chosen) - ORACLES[feature](rejected)
+        for feature, chosen, rejected in pairs.select("feature", "chosen", "rejected").iter_rows()
+    ]
+    right, wrong = sum(value > 0 for value in differences), sum(value < 0 for value in differences)
+    return {
+        "pairs": len(pairs),
+        "verdicts": {"right": right, "even": len(pairs) - right - wrong, "wrong": wrong},
+        "tokens": {reply: pairs[f"tokens_{reply}"].mean() for reply in ("chosen", "rejected", "original")},
+        "on_policy": {reply: pairs[f"logp_{reply}_plain"].exp().mean() for reply in ("chosen", "rejected")},
+    }

@@ -228,6 +228,18 @@ def _base_of(adapter: Path) -> str:
 
 
 def _bundled(name: str) -> Path:
+    gguf, version = bundled_gguf(name)
+    target = cache_folder() / "models" / f"{name.removeprefix('bundled:')}-{version}"
+    if target.is_dir():
+        return target
+    if gguf is None:
+        bundle = BUNDLES[name]
+        raise EngineError(f"the installed {bundle.distribution} has no {bundle.file}: {bundle.install}")
+    return convert(gguf, target)
+
+
+def bundled_gguf(name: str) -> tuple[Path | None, str]:
+    """A bundled model's GGUF file, where it is there, and its package's version. EngineError without the package."""
     bundle = BUNDLES.get(name)
     if bundle is None:
         raise EngineError(f"no model {name}; the bundled ones are {', '.join(sorted(BUNDLES))}")
@@ -235,17 +247,12 @@ def _bundled(name: str) -> Path:
         distribution = metadata.distribution(bundle.distribution)
     except metadata.PackageNotFoundError as error:
         raise EngineError(f"{name} needs the package {bundle.distribution}: {bundle.install}") from error
-    target = cache_folder() / "models" / f"{name.removeprefix('bundled:')}-{distribution.version}"
-    if target.is_dir():
-        return target
     # Found through the package's file list: importing it would import llama.cpp's bindings.
     paths = [Path(str(distribution.locate_file(file))) for file in distribution.files or [] if file.name == bundle.file]
-    if not paths or not paths[0].is_file():
-        raise EngineError(f"the installed {bundle.distribution} has no {bundle.file}: {bundle.install}")
-    return _convert(paths[0], target)
+    return (paths[0] if paths and paths[0].is_file() else None), distribution.version
 
 
-def _convert(gguf: Path, target: Path) -> Path:
+def convert(gguf: Path, target: Path) -> Path:
     """Save a GGUF file as a float32 safetensors folder; whole or not at all, whoever else does the same."""
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".converting-", dir=target.parent))

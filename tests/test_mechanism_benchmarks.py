@@ -1,0 +1,95 @@
+"""The experiment on the loss's parts: its statistics by hand, its page from its results, its cells resumable."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from runpy import run_path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.mechanism_report import BEGIN, END, RESULTS, Results, block
+from benchmarks.mechanism_statistics import estimate, holm, measures, sign_flip
+from tests.tiny import tiny_model_folder
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "replication.md").read_text("utf-8")
+
+
+def test_measures_by_hand() -> None:
+    """Against a reference of zeros: S = ((1 - 3) + (2 - 5)) / 2, P = 0.66 * 4 + 0.34 * 6, M = 4 - 6."""
+    values = {
+        "logp_chosen_plain": 4.0,
+        "logp_rejected_plain": 6.0,
+        "logp_chosen_good": 1.0,
+        "logp_rejected_good": 3.0,
+        "logp_original_bad": 2.0,
+        "logp_chosen_bad": 5.0,
+        "logp_rejected_bad": 7.0,
+    }
+    cell = {"logps": {name: [value] for name, value in values.items()}}
+    found = measures(cell, {name: [0.0] for name in values})
+    assert [found[name][0] for name in ("S", "P", "M", "naive")] == pytest.approx([-2.5, 4.68, -2.0, 2.0])
+
+
+def test_tests_by_hand() -> None:
+    """Of eight seeds on one side 2 of 256 sign patterns are as far out; of 3 to 1, all but the patterns nearer to 0."""
+    assert sign_flip(np.arange(1.0, 9.0)) == 2 / 256
+    assert sign_flip(np.array([3.0, -1.0])) == 1.0
+    assert sign_flip(np.array([3.0, 1.0])) == 0.5
+    assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+
+
+def test_intervals_see_seeds_and_triples() -> None:
+    """Values that differ by seed alone, or by triple alone, have an interval; those that do not differ have none."""
+    shape = np.zeros((8, 36))
+    for spread in (np.linspace(-1, 1, 8)[:, None], np.linspace(-1, 1, 36)[None, :]):
+        found = estimate(shape + spread)
+        assert found.low < -0.1 < 0.1 < found.high
+    found = estimate(shape + 0.5)
+    assert (found.low, found.high) == pytest.approx((0.5, 0.5))
+
+
+def test_the_page_is_what_its_results_say() -> None:
+    """Made anew by: python benchmarks/mechanism.py --report docs."""
+    made = block(Results(json.loads(RESULTS.read_text("utf-8"))))
+    assert PAGE.split(BEGIN)[1].split(END)[0].strip() == made
+
+
+def test_the_page_s_own_words_give_no_number_that_its_tables_lack() -> None:
+    before, rest = PAGE.split(BEGIN)
+    tables, after = rest.split(END)
+    told = re.findall(r"[+-]\d\.\d+", after)
+    assert [number for number in told if number not in tables and f"{number}" not in before] == []
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setattr(sys, "path", [str(ROOT / "benchmarks"), *sys.path])
+    return run_path(str(ROOT / "benchmarks" / "mechanism.py"))
+
+
+def test_a_cell_is_made_once_and_plans_do_not_mix(
+    program: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = str(tiny_model_folder(tmp_path / "model"))
+    words = f"x --out {tmp_path / 'out'} --model {model} --pairs 2 --batch-pairs 1 --held-out 3 --prompts 2 --tokens 8"
+    words += " --arms sso --seeds 1 --pool-seeds 1 --behaviour-prompts 3"
+    monkeypatch.setattr(sys, "argv", [*words.split(), "--iterations", "2", "--replies", "1"])
+    program["main"]()
+    cells = {path.name: path.read_bytes() for path in (tmp_path / "out" / "cells").iterdir()}
+    assert sorted(cells) == ["sso-1-1.json", "sso-1-2.json", "start-0-0.json"]
+    second = json.loads(cells["sso-1-2.json"])
+    assert second["made"]["pairs"] <= 2
+    assert len(second["behaviour"]["difference"]) == 3
+    assert list((tmp_path / "out" / "policies").iterdir()) == []
+
+    (tmp_path / "out" / "cells" / "sso-1-2.json").unlink()
+    program["main"]()
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out" / "cells").iterdir()} == cells
+
+    monkeypatch.setattr(sys, "argv", [*words.split(), "--gamma", "0.5"])
+    with pytest.raises(SystemExit, match="another gamma"):
+        program["main"]()
