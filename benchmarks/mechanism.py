@@ -76,7 +76,7 @@ class Plan(NamedTuple):
     """Replies a view for the endpoint of behaviour; 0 leaves it out."""
     behaviour_prompts: int = 64
     tokens: int = 40
-    learning_rate: float = 5e-5
+    learning_rate: float = 2e-5
     gamma: float = 0.1
     beta: float = 0.2
 

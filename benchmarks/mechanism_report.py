@@ -27,6 +27,7 @@ class Results:
         self.cells: Sequence[Cell] = found["cells"]
         self.plan: Mapping[str, Any] = found["plan"]
         self.start: Cell = found["start"]
+        self.rates: Sequence[Cell] = found["rates"]
         self.arms = {cell["arm"] for cell in self.cells}
 
     def of(self, arm: str, measure: str, seeds: set[int] | None = None) -> Estimate:
@@ -42,10 +43,13 @@ class Results:
         """The seeds that an arm has a cell of."""
         return {cell["seed"] for cell in self.cells if cell["arm"] == arm}
 
+    def ratio(self, cell: Cell) -> float:
+        """Length of a policy's own replies over the start policy's, on the prompts that it answered."""
+        return fmean(cell["lengths"]["tokens"]) / fmean(self.start["lengths"]["tokens"])
+
     def lengths(self, arm: str) -> list[float]:
-        """Length of a policy's own replies over the start policy's, by seed."""
-        before = fmean(self.start["lengths"]["tokens"])
-        return [fmean(cell["lengths"]["tokens"]) / before for cell in self.cells if cell["arm"] == arm]
+        """The ratio, by seed."""
+        return [self.ratio(cell) for cell in self.cells if cell["arm"] == arm]
 
 
 def collect(out: Path) -> dict[str, Any]:
@@ -56,7 +60,16 @@ def collect(out: Path) -> dict[str, Any]:
     if start is None or not trained:
         raise SystemExit(f"no finished cell in {out / 'cells'}")
     lean = [{name: value for name, value in cell.items() if name != "plan"} for cell in (start, *trained)]
-    return {"plan": trained[0]["plan"], "start": lean[0], "cells": lean[1:]}
+    return {"plan": trained[0]["plan"], "start": lean[0], "cells": lean[1:], "rates": rates(out)}
+
+
+def rates(out: Path) -> list[dict[str, Any]]:
+    """What became of replies' lengths at other learning rates: the cells in OUT/rate-*, lengths alone."""
+    cells = [json.loads(path.read_text("utf-8")) for path in sorted(out.glob("rate-*/cells/*.json"))]
+    return [
+        {"rate": cell["plan"]["learning_rate"], **{name: cell[name] for name in ("arm", "seed", "lengths")}}
+        for cell in cells
+    ]
 
 
 def shown(found: Estimate) -> str:
@@ -68,16 +81,11 @@ def shown(found: Estimate) -> str:
 
 def methods(results: Results) -> list[str]:
     """A line for each method: how far each measure moved."""
-    lines = ["| method | seeds | S | P | M | length of replies to x | collapsed |", "|---|---|---|---|---|---|---|"]
+    lines = ["| method | S | P | M | seeds | length of replies to x | collapsed |", "|---|---|---|---|---|---|---|"]
     for arm in METHODS:
         if arm in results.arms:
-            ratios = results.lengths(arm)
             values = " | ".join(shown(results.of(arm, measure)) for measure in ("S", "P", "M"))
-            lines.append(
-                f"| `{arm}` | {len(ratios)} | {values} | {fmean(ratios):.0%} "
-                f"({min(ratios):.0%} to {max(ratios):.0%}) | "
-                f"{sum(ratio < 0.5 for ratio in ratios)} of {len(ratios)} |"
-            )
+            lines.append(f"| `{arm}` | {values} | {length_columns(results.lengths(arm))} |")
     return lines
 
 
@@ -97,6 +105,23 @@ def contrasts(results: Results) -> list[str]:
             f"| `{first}` - `{second}` | {' and '.join(needed)} | {differences} | {p:.4f} | {after:.4f} | {beside} |"
         )
     return lines
+
+
+def other_rates(results: Results) -> list[str]:
+    """Lengths at the learning rates that were left."""
+    lines = ["| learning rate | method | seeds | length of replies to x | collapsed |", "|---|---|---|---|---|"]
+    for rate, arm in sorted({(cell["rate"], cell["arm"]) for cell in results.rates}):
+        ratios = [results.ratio(cell) for cell in results.rates if (cell["rate"], cell["arm"]) == (rate, arm)]
+        lines.append(f"| {rate:g} | `{arm}` | {length_columns(ratios)} |")
+    return lines if results.rates else []
+
+
+def length_columns(ratios: Sequence[float]) -> str:
+    """Seeds, length of replies over the start policy's, how many are under half."""
+    return (
+        f"{len(ratios)} | {fmean(ratios):.0%} ({min(ratios):.0%} to {max(ratios):.0%}) | "
+        f"{sum(ratio < 0.5 for ratio in ratios)} of {len(ratios)}"
+    )
 
 
 def doses(results: Results) -> list[str]:
@@ -167,6 +192,8 @@ def block(results: Results) -> str:
         parts += ["### Doses", *found]
     if found := behaviours(results):
         parts += ["### Behaviour", *found]
+    if found := other_rates(results):
+        parts += ["### Learning rates that were left", *found]
     lines: list[str] = []
     for line in parts:
         if line.startswith("#") or (lines and lines[-1].startswith("#")):
