@@ -6,28 +6,30 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from factory.exports.card_facts import CardFacts
+from factory.exports.croissant import croissant
 from factory.exports.direction import level
 from factory.exports.frontmatter import front_matter, hub_licenses
 from factory.exports.loading import recipes
-from factory.exports.making import MAKINGS, UNKNOWN
+from factory.exports.making import CITATION, MAKINGS, UNKNOWN
 from factory.exports.markdown import Safe, environment
 from factory.exports.plots import draw_plots
 from factory.exports.public import public_name
-from factory.exports.write import BY, README, WRITING, may_write
+from factory.exports.raw import rows
+from factory.exports.write import BY, CROISSANT, README, WRITING, is_shard, may_write
 from factory.store.ownership import Record
 
-CITATION = """@article{xiang2024aligning,
-  title   = {Aligning Large Language Models via Self-Steering Optimization},
-  author  = {Hao Xiang and Bowen Yu and Hongyu Lin and Keming Lu and Yaojie Lu and Xianpei Han and Ben He and
-             Le Sun and Jingren Zhou and Junyang Lin},
-  journal = {arXiv preprint arXiv:2410.17131},
-  year    = {2024}
-}"""
+_FIRST = 1_000
+"""Rows of a JSON file that tell its columns."""
 
 
 def write_card(facts: CardFacts, folder: Path) -> list[Path]:
-    """Write README.md and its plots into the folder of an export; a README.md that somebody wrote is left alone."""
+    """Write README.md, its plots and croissant.json into the folder of an export.
+
+    A README.md that somebody wrote is left alone.
+    """
     record, staging = Record.read(folder), folder / WRITING
     record.claim([WRITING], BY)
     shutil.rmtree(staging, ignore_errors=True)
@@ -36,7 +38,16 @@ def write_card(facts: CardFacts, folder: Path) -> list[Path]:
     named = {path.stem: f"plots/{path.name}" for path in drawn}
     if may_write(record, README):
         (staging / README).write_text(card(facts.model_copy(update={"plots": named})), encoding="utf-8")
+    files = sorted(name for name in record.made_by(BY) if is_shard(name))
+    if files:
+        (staging / CROISSANT).write_text(croissant(facts, folder, files, _schema(folder / files[0])), encoding="utf-8")
     return [folder / name for name in record.publish(staging, folder, BY, besides=True).outputs]
+
+
+def _schema(file: Path) -> pl.Schema:
+    if file.suffix == ".parquet":
+        return pl.Schema(pl.read_parquet_schema(file))
+    return pl.DataFrame([row.cells for row in islice(rows(file), _FIRST)], infer_schema_length=None).schema
 
 
 def card(facts: CardFacts) -> str:

@@ -3,6 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+CITATION = """@article{xiang2024aligning,
+  title   = {Aligning Large Language Models via Self-Steering Optimization},
+  author  = {Hao Xiang and Bowen Yu and Hongyu Lin and Keming Lu and Yaojie Lu and Xianpei Han and Ben He and
+             Le Sun and Jingren Zhou and Junyang Lin},
+  journal = {arXiv preprint arXiv:2410.17131},
+  year    = {2024}
+}"""
 PRINCIPLES = "principles"
 """The maker of runs that name none."""
 

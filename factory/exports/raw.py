@@ -11,7 +11,8 @@ from factory.json_text import parsed
 from factory.unpacking import open_unpacked
 
 SUFFIXES = (".parquet", ".json", ".jsonl", ".ndjson", ".csv")
-_NOT_DATA = {"dataset_info.json", "dataset_infos.json", "config.json", "dataset_dict.json", "funnel.json"}
+_ABOUT = ("croissant.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json")
+_NOT_DATA = {*_ABOUT, "config.json", "funnel.json"}
 
 
 class LocatedRow(NamedTuple):

@@ -25,6 +25,7 @@ from factory.store.ownership import RECORD, Record
 
 BATCH = 2_000
 README = "README.md"
+CROISSANT = "croissant.json"
 INFO = "dataset_info.json"
 _OURS = re.compile(r"(train|test)(-\d{5}-of-\d{5}\.parquet|\.json)")
 BY = "export"
@@ -35,7 +36,7 @@ PLOTS = ("accuracy", "funnel", "lengths", "likelihood")
 def places_of(target: Format) -> list[str]:
     """What an export in a format may write, and what a reader would take for its data, README.md aside."""
     data = ["train.json", "test.json", "train/", "test/", INFO] if target.json else ["data/train-*", "data/test-*"]
-    return [*data, *(f"plots/{name}.png" for name in PLOTS)]
+    return [*data, CROISSANT, *(f"plots/{name}.png" for name in PLOTS)]
 
 
 def places_in(names: Collection[str]) -> list[str]:

@@ -35,7 +35,7 @@ KEPT = "kept.parquet"
 FUNNEL, RUN = "funnel.json", "run.json"
 SAVED = ("dataset_dict.json", "state.json")
 """What tells a folder that `datasets` saved."""
-_ABOUT = (*SAVED, "dataset_info.json", "dataset_infos.json")
+_ABOUT = (*SAVED, "croissant.json", "dataset_info.json", "dataset_infos.json")
 """Files beside data that say what it is."""
 
 

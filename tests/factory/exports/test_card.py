@@ -47,6 +47,7 @@ def test_every_format_has_a_card_that_the_hub_reads_and_load_dataset_follows(
     files = write_card(facts, tmp_path)
     assert {path.name for path in files} == {
         "README.md",
+        "croissant.json",
         "agreement.png",
         "funnel.png",
         "lengths.png",
@@ -154,7 +155,7 @@ def test_the_same_data_give_the_same_bytes(run: Path, tmp_path: Path) -> None:
         write_card(facts_of(run, tmp_path / folder), tmp_path / folder)
     a, b = ({p.name: p.read_bytes() for p in (tmp_path / f).rglob("*.*")} for f in "ab")
     assert a == b
-    assert len(a) == 8
+    assert len(a) == 9
 
 
 def test_data_cannot_speak_in_the_card(tmp_path: Path) -> None:
@@ -231,7 +232,7 @@ def test_licences_as_the_hub_spells_them(given: str | None, expected: dict[str, 
 def test_a_readme_that_somebody_wrote_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("mine")
     made = write_card(card_facts(export(pairs(2), "rm", tmp_path), "rm"), tmp_path)
-    assert [path.name for path in made] == ["lengths.png"]
+    assert [path.name for path in made] == ["croissant.json", "lengths.png"]
     assert (tmp_path / "README.md").read_text() == "mine"
 
 
