@@ -85,6 +85,12 @@ def table(found: dict[str, Measured], least: Floor) -> str:
         ("ours", "trl"),
         ("ours", "trl_recomputing"),
         ("ours", "plain"),
+        ("ours_keeping", "trl_recomputing"),
+        ("ours_keeping", "trl"),
+        ("ours_selective", "trl_recomputing"),
+        ("ours_quarter", "trl_recomputing"),
+        ("ours_quarter", "trl"),
+        ("scores", "ours"),
         ("ours_bfloat16", "trl_bfloat16"),
         ("ours_bfloat16", "ours"),
     ):

@@ -12,12 +12,17 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks.training_pairs import MODEL, pair_rows
+from factory.schema import REPLIES
 
 VARIANTS = {
     "trl": "(a) TRL DPOTrainer, IPO, online reference",
     "trl_recomputing": "(a) computing whole layers again",
     "plain": "(b) SSO, separate sequences, online reference",
     "ours": "(c) SSO, this package",
+    "ours_keeping": "(c) keeping all",
+    "ours_selective": "(c) keeping large products",
+    "ours_quarter": "(c) steering_share: 0.25",
+    "scores": "(d) the score stage of such a run",
     "ours_bfloat16": "(c) in bfloat16 autocast",
     "trl_bfloat16": "(a) in bfloat16 autocast",
 }
@@ -27,7 +32,7 @@ class Measured(NamedTuple):
     """What one process found."""
 
     seconds: float
-    """Wall time per pair, best step."""
+    """Wall time per pair, in the step that took least of the processor."""
     cpu_seconds: float
     """Processor time per pair in that step, over all cores: what a busy machine disturbs least."""
     peak_gib: float
@@ -52,7 +57,7 @@ class StepClock:
 
     def best(self, **extra: float) -> Measured:
         """The fastest step after the first, and the peak memory of the process."""
-        wall, cpu = min(self.steps[1:])
+        wall, cpu = min(self.steps[1:], key=lambda step: step[1])
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts KiB
         return Measured(wall, cpu, peak, extra)
 
@@ -151,7 +156,7 @@ def plain_loss(method: Any, example: Any, policy: torch.Tensor, given: torch.Ten
     return terms.loss.sum()
 
 
-def run_ours(pairs: int, steps: int, half: bool) -> Measured:
+def run_ours(pairs: int, steps: int, half: bool, **options: Any) -> Measured:
     """`factory.train` as the line calls it: the reference comes with the pairs, as `logp_*` columns."""
     import polars as pl
 
@@ -170,13 +175,59 @@ def run_ours(pairs: int, steps: int, half: bool) -> Measured:
         def advance(self, count: int = 1, tokens: int = 0, cost: float = 0.0) -> None:
             clock.end()
 
-    config = Training(batch_pairs=pairs, micro_batch_tokens=1, dtype="bfloat16" if half else "float32")
+    dtype: Any = "bfloat16" if half else "float32"
+    config = Training(batch_pairs=pairs, micro_batch_tokens=1, dtype=dtype, **options)
     rows = pl.DataFrame(pair_rows(pairs * (steps + 1)), schema_overrides={"prompt": MESSAGES})
+    seed = even_seed(rows["pair_id"].to_list(), pairs, config.steering_share)
     table = conform(rows, SCORES).with_columns(pl.lit(-2.0).alias(name) for name in LOGPS)
     with tempfile.TemporaryDirectory() as out:
-        train(table, ModelRef(MODEL), Path(out), config, seed=0, iteration=1, progress=Ticking())
+        train(table, ModelRef(MODEL), Path(out), config, seed=seed, iteration=1, progress=Ticking())
         lines = [json.loads(line) for line in (Path(out) / "metrics.jsonl").read_text().splitlines()]
     return clock.best(tokens=sum(line["tokens"] for line in lines) / sum(line["pairs"] for line in lines))
+
+
+class _Drawn(NamedTuple):
+    """What deciding a draw asks of a pair."""
+
+    pair_id: str
+    key: str
+    plain: None = None
+
+
+def even_seed(pair_ids: list[str], pairs: int, share: float) -> int:
+    """The first seed by which each step draws the steered views of just the share of its pairs."""
+    from factory.training.batches import steps, thinned
+
+    made = [_Drawn(one, one) for one in pair_ids]
+    wanted = round(share * pairs)
+    for seed in range(100_000):
+        drawn: Any = thinned(steps(made, seed, 1, pairs), seed, share)  # type: ignore[arg-type]
+        if all(sum(one is not None for one in step) == wanted for step in drawn):
+            return seed
+    raise SystemExit(f"no seed draws {wanted} of {pairs} pairs in every step")
+
+
+def run_scores(pairs: int, steps: int, half: bool) -> Measured:
+    """The score stage of a run by default: what its loss and report read, by the policy, from a table of pairs."""
+    import polars as pl
+
+    from factory.config import Training
+    from factory.config.engines import TransformersEngine
+    from factory.engines import open_scorer
+    from factory.models.ref import ModelRef
+    from factory.schema import MESSAGES, PAIRS, conform
+    from factory.stages.score import read_by, score
+
+    wanted = read_by(Training(), ())
+    rows = pl.DataFrame(pair_rows(pairs * (steps + 1)), schema_overrides={"prompt": MESSAGES})
+    table = conform(rows, PAIRS).with_columns(pl.lit("stop").alias(f"finish_{reply}") for reply in REPLIES)
+    clock = StepClock(pairs)
+    with open_scorer(TransformersEngine(), ModelRef(MODEL)) as scorer:
+        for step in range(steps + 1):
+            clock.begin()
+            score(table[step * pairs : (step + 1) * pairs], scorer, wanted)
+            clock.end()
+    return clock.best(measured=len(wanted))
 
 
 RUNS: dict[str, Callable[[int, int, bool], Measured]] = {
@@ -184,4 +235,8 @@ RUNS: dict[str, Callable[[int, int, bool], Measured]] = {
     "trl_recomputing": partial(run_trl, recomputing=True),
     "plain": run_plain,
     "ours": run_ours,
+    "ours_keeping": partial(run_ours, gradient_checkpointing=False),
+    "ours_selective": partial(run_ours, gradient_checkpointing="selective"),
+    "ours_quarter": partial(run_ours, steering_share=0.25),
+    "scores": run_scores,
 }
