@@ -104,10 +104,13 @@ def _prompt(root: Path, row: Mapping[str, Any], config: Mapping[str, Any]) -> di
 def _policies(root: Path, row: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
     if row.get("policy"):
         yield f"{row['policy']} ({row.get('method')}, iteration {row.get('iteration')}) wrote the replies"
-    for number in range(1, row.get("iteration") or 0):
-        trained = _json(root / f"iterations/{number}/policy/policy.json")
+    latest = row.get("iteration") or 0
+    folders = [(number, f"iterations/{number}") for number in range(1, latest)]
+    for number, folder in (*folders, (latest, f"iterations/{latest}/generator")):
+        trained = _json(root / folder / "policy/policy.json")
         if trained:
-            yield f"trained in iteration {number} from {trained.get('parent')} by {trained.get('method', 'training')}"
+            by = "generator trained" if folder.endswith("generator") else "trained"
+            yield f"{by} in iteration {number} from {trained.get('parent')} by {trained.get('method', 'training')}"
     license_ = (config.get("policy") or {}).get("license")
     if license_:
         yield f"licence of the policy: {license_}"

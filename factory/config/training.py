@@ -47,6 +47,7 @@ LOSSES = Registry(
 )
 """Name to the class of each base loss."""
 
+_OF_GENERATORS = ("sso", "sso_no_w", "sso_no_g")
 METHODS = ("sso", "sso_no_w", "sso_no_g", "pbaa", "annotated", "none")
 
 
@@ -55,6 +56,10 @@ class Training(Strict):
 
     method: Literal["sso", "sso_no_w", "sso_no_g", "pbaa", "annotated", "none"] = "sso"
     """Preset: full loss; without W; without G; neither (pbaa, annotated). none: do not train."""
+    generator: Literal["same", "separate"] = "same"
+    """Who writes the pairs. same: the policy that their loss trains, as in the paper's first version; separate, as in
+    its later one: in each iteration that loss makes a data generator of the policy, which writes the pairs anew, and on
+    these the policy is trained by the base loss alone."""
     loss: str = "ipo"
     """Base loss L: one of ours, or of another package's."""
     beta: float = Field(0.2, gt=0)
@@ -143,6 +148,26 @@ class Training(Strict):
                 "use method: sso with gamma above 0, weight_scope: all, or method: pbaa, which is what this would be"
             )
         return self
+
+    @model_validator(mode="after")
+    def _makes_a_generator(self) -> Self:
+        if self.generator == "separate" and self.method not in _OF_GENERATORS:
+            raise ValueError(
+                f"generator: separate trains the data generator by the SSO loss, and method: {self.method} has none; "
+                f"use {', '.join(_OF_GENERATORS)}, or generator: same"
+            )
+        return self
+
+    @property
+    def of_generator(self) -> "Training":
+        """How the data generator is trained, where there is one."""
+        return self.model_copy(update={"generator": "same"})
+
+    @property
+    def of_policy(self) -> "Training":
+        """How the policy is trained: by the base loss alone where a data generator has the SSO loss."""
+        alone = {"method": "pbaa", "generator": "same", "steering_share": 1.0}
+        return self if self.generator == "same" else self.model_copy(update=alone)
 
     @model_validator(mode="after")
     def _samples_what_w_does_not_read(self) -> Self:

@@ -62,6 +62,7 @@ def card(facts: CardFacts) -> str:
         making=MAKINGS.get(facts.run.maker, UNKNOWN) if facts.run else None,
         citation=CITATION,
         comma=Safe(", "),
+        apart=(facts.run.config.get("training") or {}).get("generator") == "separate" if facts.run else False,
         trained=(facts.run.config.get("training") or {}).get("method") != "none" if facts.run else False,
     )
     return front_matter(head(facts)) + body

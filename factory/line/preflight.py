@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from factory.commands.filter import require_judges
-from factory.config import Config, Export
+from factory.config import STEERED, Config, Export
 from factory.config.engines import RayEngine
 from factory.errors import ConfigError
 from factory.exports import exporter
@@ -23,12 +23,15 @@ from principles import template_of
 
 def preflight(config: Config) -> None:
     """Raise ConfigError or InputError for an engine, exports, filters, judges or an audit that cannot work out."""
-    if is_remote(config.engine) and config.training.method != "none" and config.run.iterations > 1:
+    apart, trained = config.training.generator == "separate", config.training.method != "none"
+    if is_remote(config.engine) and trained and (apart or config.run.iterations > 1):
         raise ConfigError(
             "engine openai goes on asking the untrained model: its server does not get the trained policy; "
             "set engine.serve, training.method: none or run.iterations: 1, or use engine transformers or vllm"
         )
     pair_maker(config)
+    if apart:
+        _check_generator(config)
     _check_trained(config)
     _check_money(config)
     check_export(config.export)
@@ -43,6 +46,20 @@ def preflight(config: Config) -> None:
             auditor,
             [config.policy.model, config.pairs.weaker],
             [name for judge in config.judges for name in judge_names(judge)],
+        )
+
+
+def _check_generator(config: Config) -> None:
+    """Raise ConfigError where no data generator can be made in each iteration."""
+    if config.pairs.maker not in STEERED:
+        raise ConfigError(
+            f"training.generator: separate steers the generator by principles, and pairs.from: {config.pairs.maker} "
+            "has none; set generator: same, or pairs.from: principles"
+        )
+    if config.prompts.target_pairs is not None:
+        raise ConfigError(
+            "training.generator: separate has a generator for each iteration, and prompts.target_pairs draws rounds "
+            "beyond; leave one of them out"
         )
 
 

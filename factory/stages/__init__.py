@@ -63,6 +63,31 @@ LINE = (
         made_if=lambda config: config.pairs.steered,
     ),
     LineStage(
+        "drafts",
+        "writing replies to train the generator",
+        "iterations/{}/drafts",
+        ("prompts", "contrast"),
+        "factory.line.steps.triples",
+        made_if=lambda config: config.training.generator == "separate",
+    ),
+    LineStage(
+        "draft_scores",
+        "scoring them",
+        "iterations/{}/draft_scores",
+        ("drafts",),
+        "factory.line.steps.draft_scores",
+        made_if=lambda config: config.training.generator == "separate",
+    ),
+    LineStage(
+        "generator",
+        "training the generator",
+        "iterations/{}/generator",
+        ("drafts", "draft_scores"),
+        "factory.line.steps.generator",
+        makes=("generator/",),
+        made_if=lambda config: config.training.generator == "separate",
+    ),
+    LineStage(
         "triples", "writing replies", "iterations/{}/triples", ("prompts", "contrast"), "factory.line.steps.triples"
     ),
     LineStage("scores", "scoring replies", "iterations/{}/scores", ("triples",), "factory.line.steps.scores"),

@@ -18,8 +18,8 @@ TRAINERS: Mapping[str, str] = {
 _OF_EXTRAS = ("torch", "transformers", "accelerate")
 """Packages that come with an extra, and without which a module cannot be imported."""
 
-SAME_WEIGHTS = {"save_steps", "report_to", "logits_chunk", "launch", "scores"}
-"""Keys of the training block that change how training runs and not what comes of it."""
+SAME_WEIGHTS = {"save_steps", "report_to", "logits_chunk", "launch", "scores", "generator"}
+"""Keys of the training block that change how or when training runs and not what comes of it."""
 
 
 def trainer(engine: EngineBlock, config: Training) -> Callable[..., dict[str, Any]]:

@@ -19,6 +19,9 @@ MADE_OF = {
     "prompts": {"prompts", "limit", "per_round", "iterations", "seed", "policy", "max_new_tokens", "principles"},
     "features": {"prompts", "principles", "policy", "engine", "seed", "iteration"},
     "contrast": {"prompts", "features", "principles", "policy", "engine", "seed", "iteration"},
+    "drafts": {"prompts", "contrast", "sampling", "method", "policy", "engine", "seed", "iteration"},
+    "draft_scores": {"triples", "policy", "engine", "measured"},
+    "generator": {"pairs", "scored", "policy", "training", "seed"},
     "triples": {"prompts", "contrast", "sampling", "method", "policy", "engine", "seed", "iteration"},
     "scores": {"triples", "policy", "engine", "measured"},
     "train": {"pairs", "scored", "policy", "training", "seed"},
@@ -31,13 +34,17 @@ MADE_OF = {
 """Names of what each stage's fingerprint is made of: another name makes every run folder that exists anew."""
 
 
-def config(folder: Path) -> Config:
-    """A run that has every stage but the push."""
+def config(folder: Path, *, apart: bool = False) -> Config:
+    """A run that has every stage but the push; those of a target, or those of a generator apart, which exclude them."""
     (folder / "prompts.txt").write_text("".join(f"What of the number {n}?\n" for n in range(40)))
     return Config.model_validate(
         {
             "run": {"iterations": 2},
-            "prompts": {"paths": [str(folder / "prompts.txt")], "target_pairs": 4, "per_round": 8},
+            "prompts": {
+                "paths": [str(folder / "prompts.txt")],
+                **({"limit": 16} if apart else {"target_pairs": 4, "per_round": 8}),
+            },
+            "training": {"generator": "separate" if apart else "same"},
             "engine": "scripted",
             "filters": [{"use": "duplicate"}, {"use": "judge_agrees"}],
             "judges": ["J"],
@@ -56,8 +63,9 @@ def names_of(given: Any) -> set[str]:
     return {name for part in parts for name in names_of(part)}
 
 
+@pytest.mark.parametrize("apart", [False, True])
 def test_a_run_makes_the_stages_of_the_table_in_its_order_and_of_what_it_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: bool
 ) -> None:
     read: dict[str, set[str]] = {}
     make = Steps.make
@@ -67,15 +75,14 @@ def test_a_run_makes_the_stages_of_the_table_in_its_order_and_of_what_it_says(
         return make(self, name, *given)
 
     monkeypatch.setattr(Steps, "make", noting)
-    settings = config(tmp_path)
+    settings = config(tmp_path, apart=apart)
     factory.run(settings, tmp_path / "run", check=False)
-    assert read == {stage.name: set(stage.reads) for stage in LINE if stage.name != "push"}
+    assert read == {stage.name: set(stage.reads) for stage in LINE if stage.made_if(settings)}
     there = [one.name for one in status(tmp_path / "run")]
     assert there == sorted(there, key=order)
-    assert there[:6] == [
-        "prompts",
-        *(f"iterations/1/{name}" for name in ("features", "contrast", "triples", "scores", "train")),
-    ]
+    drafted = ("drafts", "draft_scores", "generator") if apart else ()
+    named = ("features", "contrast", *drafted, "triples", "scores", "train")
+    assert there[: len(named) + 1] == ["prompts", *(f"iterations/1/{name}" for name in named)]
     assert there[-3:] == ["filtered/filter", "audit/audit", "exports/rm"]
     made = [(stage, stage.path(of), of) for stage, of in stages_of(settings, (1, 2))]
     assert [path for _, path, _ in made if path in there] == [path for path in there if path in {p for _, p, _ in made}]
@@ -84,7 +91,7 @@ def test_a_run_makes_the_stages_of_the_table_in_its_order_and_of_what_it_says(
             assert stage.name in ("passed", "push")
             continue
         manifest = json.loads((tmp_path / f"run/{path}.manifest.json").read_text())
-        assert set(manifest["inputs"]) == MADE_OF[stage.name], path
+        assert set(manifest["inputs"]) == MADE_OF[stage.name] - ({"per_round"} if apart else set()), path
         tops = {f"{top}/" if "/" in file else top for file in manifest["outputs"] for top in [file.split("/")[0]]}
         assert tops <= set(stage.files(of)), path
         assert stage_at(path) is stage

@@ -1,12 +1,14 @@
 """The next policy, trained on the pairs of an iteration."""
 
+from pathlib import Path
 from typing import Any
 
 from factory import training
+from factory.config import Training
 from factory.identity import draw
 from factory.line.steps import Facts, Generated, Steps
 from factory.models.ref import ModelRef
-from factory.store import Workspace
+from factory.store import Stage, Workspace
 
 
 def next_policy(steps: Steps, made: Generated, policy: ModelRef, iteration: int) -> ModelRef:
@@ -16,33 +18,49 @@ def next_policy(steps: Steps, made: Generated, policy: ModelRef, iteration: int)
     if not made.scores.facts["rows"]:
         steps.folder.progress.say(f"iterations/{iteration}/train: no pairs to train on, the policy stays as it is")
         return policy
-    stage = steps.make("train", made, policy, iteration)
-    label = f"{steps.config.policy.model}@{steps.config.training.method}-{iteration}"
-    return policy._replace(name=str(stage.folder / "policy"), fingerprint=str(stage.facts["fingerprint"]), label=label)
+    stage = steps.make("train", made.triples, made.scores, policy, iteration)
+    return trained(steps, policy, stage, stage.folder, f"{steps.config.training.method}-{iteration}")
 
 
-def inputs(steps: Steps, made: Generated, policy: ModelRef, iteration: int) -> Facts:
+def inputs(steps: Steps, triples: Stage, scores: Stage, policy: ModelRef, iteration: int) -> Facts:
+    """What decides the policy's weights."""
+    return what_decides(steps, triples, policy, steps.config.training.of_policy)
+
+
+def make(
+    steps: Steps, work: Workspace, triples: Stage, scores: Stage, policy: ModelRef, iteration: int
+) -> dict[str, Any]:
+    """Weights, and how training went."""
+    return train(steps, work.path, scores, policy, iteration, steps.config.training.of_policy)
+
+
+def what_decides(steps: Steps, pairs: Stage, policy: ModelRef, config: Training) -> Facts:
     """What decides the weights is what the loss reads: numbers that a filter alone reads may be measured later."""
     scored = steps.scorer_block()
     return {
-        "pairs": made.triples.digest,
+        "pairs": pairs.digest,
         "scored": scored.fingerprint if scored else None,
         "policy": policy.identity,
-        "training": steps.config.training.model_dump(mode="json", exclude=training.SAME_WEIGHTS),
+        "training": config.model_dump(mode="json", exclude=training.SAME_WEIGHTS),
         "seed": steps.seed,
     }
 
 
-def make(steps: Steps, work: Workspace, made: Generated, policy: ModelRef, iteration: int) -> dict[str, Any]:
-    """The engine is closed first: training needs its memory."""
+def train(steps: Steps, out: Path, scores: Stage, policy: ModelRef, iteration: int, config: Training) -> dict[str, Any]:
+    """Train `policy` on scored pairs into `out`. The engine is closed first: training needs its memory."""
     steps.engines.close()
-    config = steps.config.training
     return training.trainer(steps.config.engine, config)(
-        made.scores.read(),
+        scores.read(),
         policy,
-        work.path,
+        out,
         config,
         seed=draw(steps.seed, "train", iteration),
         iteration=iteration,
         progress=steps.folder.progress,
     )
+
+
+def trained(steps: Steps, policy: ModelRef, stage: Stage, folder: Path, name: str) -> ModelRef:
+    """What was made of `policy`, whose folder lies in `folder`; tables call it the run's policy `@name`."""
+    label = f"{steps.config.policy.model}@{name}"
+    return policy._replace(name=str(folder / "policy"), fingerprint=str(stage.facts["fingerprint"]), label=label)
