@@ -26,6 +26,7 @@ from factory.line.rounds import draw_on
 from factory.line.run_files import HEAD, inputs_of, require_free, write_head
 from factory.line.steps import Generated, Steps
 from factory.line.steps.train import next_policy
+from factory.line.tracking import tracked
 from factory.models.ref import ModelRef
 from factory.pair_makers import pair_maker
 from factory.progress import Progress, Silent
@@ -146,6 +147,7 @@ def run(
             check_once(settings, engines, whole)
         facts = {"sso_factory": factory.__version__, "seed": settings.run.seed, "versions": versions()}
         write_head(folder, settings, facts)
+        tracked(folder, settings.run.report_to, settings.model_dump(mode="json"), shown)
         try:
             return the_line(steps)
         except StageReachedError as reached:

@@ -29,6 +29,7 @@ FLOORS = (
     (
         "factory.line.pool",
         "factory.line.judges",
+        "factory.line.tracking",
     ),
     ("factory.stages", "factory.training", "factory.exports", "factory.reward", "factory.reviewing"),
     (

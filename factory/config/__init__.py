@@ -23,6 +23,9 @@ class Run(Strict):
     """Every draw (portion, feature, sampling, order of judging) derives from it."""
     iterations: int = Field(3, ge=1)
     """Rounds of generation and training; policy i makes iteration i+1."""
+    report_to: list[str] = Field(default_factory=list)
+    """tensorboard, wandb, trackio: told the numbers of each stage as it ends (rows, reasons, tokens, money, what each
+    filter kept), and the steps of training where training.report_to is empty. TensorBoard's are in RUN/tracking."""
     max_cost: float | None = Field(None, gt=0)
     """Most money that the run may spend on policy, judges and audit, live and in batches, over kills and resumes.
 

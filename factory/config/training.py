@@ -121,7 +121,7 @@ class Training(Strict):
     save_steps: int = Field(50, ge=1)
     """Optimiser steps between checkpoints (for resuming)."""
     report_to: list[str] = Field(default_factory=list)
-    """tensorboard, wandb: as transformers' report_to."""
+    """tensorboard, wandb, trackio, …: as transformers' report_to; empty: those of run.report_to."""
     trainer_options: dict[str, Any] = Field(default_factory=dict)
     """Further transformers.TrainingArguments: optimiser, devices and sharding, logging (optim, fsdp, deepspeed, ...).
     What would change the objective, or has a key here, is refused by name."""

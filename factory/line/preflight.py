@@ -13,6 +13,7 @@ from factory.exports.mix import without_benchmarks
 from factory.line.asked_models import asked_models, remote_models
 from factory.line.judges import judge_names
 from factory.line.pool import is_remote
+from factory.line.tracking import require_trackers
 from factory.pair_makers import pair_maker
 from factory.stages import LINE, stages_of
 from factory.stages.audit_sample import check_independent
@@ -29,6 +30,7 @@ def preflight(config: Config) -> None:
             "engine openai goes on asking the untrained model: its server does not get the trained policy; "
             "set engine.serve, training.method: none or run.iterations: 1, or use engine transformers or vllm"
         )
+    require_trackers("run.report_to", config.run.report_to)
     pair_maker(config)
     if apart:
         _check_generator(config)

@@ -84,6 +84,8 @@ class RunFolder:
     def __init__(self, root: Path, progress: Progress, until: str | None = None, record: Record | None = None) -> None:
         self.root, self.progress, self._until = root, progress, until
         self.record = record or Record(root)
+        self.on_made: Callable[[Stage, float], None] = lambda stage, seconds: None
+        """Told each stage that was made, not those reused, and the seconds it took."""
 
     def require_free(self, name: str, makes: Sequence[str]) -> None:
         """Raise ConfigError where something that the stage `name` did not write stands in the way of its files."""
@@ -204,7 +206,9 @@ class RunFolder:
             },
         )
         self.progress.say(f"{name}: {_summary(facts)} in {time.monotonic() - began:.1f} s")
-        return Stage(name, folder, outputs, facts, used)
+        stage = Stage(name, folder, outputs, facts, used)
+        self.on_made(stage, time.monotonic() - began)
+        return stage
 
     def _publish(self, partial: Path, folder: Path, name: str) -> dict[str, Output]:
         """Put the outputs in place. What begins with a dot is scratch, perhaps of a killed process, and is dropped."""

@@ -11,6 +11,7 @@ from factory.identity import digest
 from factory.models.ref import ModelRef
 from factory.progress import Progress
 from factory.store import write_json
+from factory.training import SAME_WEIGHTS
 
 
 def stage(
@@ -27,8 +28,9 @@ def stage(
     if not len(pairs):
         raise ConfigError("there is no pair to train on")
     settings = config.model_dump(mode="json")
+    deciding = config.model_dump(mode="json", exclude=SAME_WEIGHTS)
     data = digest(sorted(pairs["pair_id"]))
-    made = digest([policy.identity, data, settings, seed])
+    made = digest([policy.identity, data, deciding, seed])
     record = {
         "parent": policy.called,
         "parent_identity": policy.identity,
