@@ -10,7 +10,7 @@ import click
 
 import factory
 from factory.identity import DEFAULT_SEED
-from factory.terminal import for_stream, show, show_reward
+from factory.terminal import for_stream, show, show_checks, show_reward
 from factory.terminal.comparison import compared
 from factory.terminal.options import Main, ReadsPairs, Shown
 
@@ -164,9 +164,11 @@ def export(pairs: tuple[str, ...], fmt: str, out: str | None, **options: Any) ->
 @click.argument("files", nargs=-1, required=True)
 @click.option("--format", "fmt", default="rm", show_default=True, help="The format whose rules are to be kept.")
 @click.option("--keep-system", is_flag=True, help="Allow a leading system message in rm.")
+@click.option("--tokenizer", metavar="MODEL", help="Say what trainers drop, cut or make identical, by its tokens …")
+@click.option("--max-length", type=click.IntRange(min=1), metavar="N", help="… at this length.")
 def check_data(files: tuple[str, ...], fmt: str, **options: Any) -> Shown:
     """Hold FILES, whoever wrote them, against the rules of a format; nothing is written."""
-    return factory.check_data(files, fmt, progress=for_stream(sys.stderr), **options), show.checked_data
+    return factory.check_data(files, fmt, progress=for_stream(sys.stderr), **options), show_checks.checked_data
 
 
 @main.command()

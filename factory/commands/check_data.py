@@ -1,4 +1,4 @@
-"""`check-data`: files held against the rules of a format, whoever wrote them."""
+"""`check-data`: files held against the rules of a format, and against what its trainers drop or cut at a length."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,8 +6,12 @@ from typing import NamedTuple
 
 from factory.errors import ConfigError
 from factory.exports.check import require
+from factory.exports.predict import Prediction, predict
+from factory.exports.trainers.base import Tokenizer
+from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
 from factory.readers.sources import PairsLike, as_list
+from factory.training import with_extra
 
 
 class CheckedData(NamedTuple):
@@ -16,6 +20,13 @@ class CheckedData(NamedTuple):
     path: Path
     format: str
     rows: int
+    predictions: Sequence[Prediction] = ()
+    """What each trainer makes of its pairs, where a tokenizer and a length were given."""
+
+    @property
+    def summary(self) -> str:
+        """In a sentence."""
+        return f"{self.path}: {self.rows:,} rows keep the rules of {self.format}"
 
 
 def check_data(
@@ -23,18 +34,35 @@ def check_data(
     format: str = "rm",  # noqa: A002
     *,
     keep_system: bool = False,
+    tokenizer: str | Tokenizer | None = None,
+    max_length: int | None = None,
     progress: Progress | None = None,
 ) -> list[CheckedData]:
     """Hold files or folders against the rules that the readers of a format have; nothing is written.
 
-    With `keep_system` a conversation of `rm` may begin with a system message. Raises InputError naming the first row
-    that breaks a rule, and ConfigError for what is no file.
+    With `keep_system` a conversation of `rm` may begin with a system message. With `tokenizer` (a model's name, folder
+    or bundled:…, or a transformers tokenizer) and `max_length`, every pair is read as each trainer reads it, and the
+    predictions say which it drops, cuts or makes identical. Raises InputError naming the first row that breaks a rule,
+    and ConfigError for what is no file, or a format whose trainers are not known.
     """
     shown = progress or Silent()
+    if (tokenizer is None) != (max_length is None):
+        raise ConfigError("--tokenizer and --max-length go together: what is cut depends on both")
+    if max_length is not None and max_length < 1:
+        raise ConfigError(f"--max-length {max_length}: give at least 1 token")
     checked = []
     for path in as_list(files):
         if not isinstance(path, str | Path):
             raise ConfigError("check-data works on files: give the path of a file or of a folder")
         checked.append(CheckedData(Path(path), format, require(path, format, keep_system=keep_system)))
         shown.say(f"{path}: {checked[-1].rows} rows keep the rules of {format}")
-    return checked
+    if tokenizer is None or max_length is None:
+        return checked
+    known = _loaded(tokenizer) if isinstance(tokenizer, str) else tokenizer
+    return [one._replace(predictions=predict(one.path, format, known, max_length)) for one in checked]
+
+
+def _loaded(name: str) -> Tokenizer:
+    """Raises MissingExtraError or EngineError where it cannot be had."""
+    found: Tokenizer = with_extra("factory.models.load:load_tokenizer", "train")(ModelRef(name))
+    return found

@@ -18,7 +18,6 @@ from factory.errors import number, one_line
 from factory.terminal import describe_seconds
 
 if TYPE_CHECKING:
-    from factory.commands.check_data import CheckedData
     from factory.commands.explain import Entry
     from factory.commands.look import Looked
     from factory.commands.status import StageStatus
@@ -215,11 +214,6 @@ def training(found: Any) -> str:
 def paths(found: Sequence[Path | str]) -> str:
     """One a line."""
     return "\n".join(str(path) for path in found)
-
-
-def checked_data(found: Sequence["CheckedData"]) -> str:
-    """What keeps the rules."""
-    return "\n".join(f"{one.path}: {one.rows:,} rows keep the rules of {one.format}" for one in found)
 
 
 def entries() -> list["Entry"]:

@@ -1,0 +1,26 @@
+"""What trainers drop, cut or make identical before they train: how each reads a format, followed token by token."""
+
+from factory.exports.trainers.base import Trainer
+from factory.exports.trainers.llamafactory import PAIRWISE
+from factory.exports.trainers.openrlhf import DPO as OPENRLHF_DPO
+from factory.exports.trainers.openrlhf import REWARD as OPENRLHF_REWARD
+from factory.exports.trainers.others import AXOLOTL, REWARDBENCH, VERL
+from factory.exports.trainers.trl import DPO as TRL_DPO
+from factory.exports.trainers.trl import REWARD as TRL_REWARD
+
+TRAINERS: tuple[Trainer, ...] = (
+    TRL_REWARD,
+    TRL_DPO,
+    OPENRLHF_REWARD,
+    OPENRLHF_DPO,
+    REWARDBENCH,
+    PAIRWISE,
+    AXOLOTL,
+    VERL,
+)
+"""Those whose preprocessing is known. A new one is a function and a member here."""
+
+
+def trainers_of(format: str) -> list[Trainer]:  # noqa: A002
+    """Those that read the format."""
+    return [trainer for trainer in TRAINERS if format in trainer.formats]
