@@ -1,16 +1,13 @@
 """`leak`: replies that tell which principle they were written under."""
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import polars as pl
 
 import principles
 from filters.base import Filter, either_reply, sided
-
-_THING = r"(?:response|reply|answer|version)"
-_ON_PURPOSE = r"(?:deliberately|intentionally|purposely|purposefully)"
+from principles.leaks import either, leak_pattern, may_leak_pattern
 
 
 class Leak(Filter):
@@ -39,15 +36,18 @@ class Leak(Filter):
 
 
 def leaks(text: pl.Expr, adjectives: frozenset[str]) -> pl.Expr:
-    """Whether each text speaks of its own adjective. Only those that hold one at all are looked at closely."""
+    """Whether each text gives its own principle away, as `principles.leaks` has it."""
     if not adjectives:
         return text.is_null() & text.is_not_null()
-    pattern, any_of = leak_pattern(adjectives), f"(?i){_any_of(adjectives)}"
+    # Each pattern costs some ten times the one before it and leaves a tenth of the texts to the next one.
+    patterns = (f"(?i){either(adjectives)}", may_leak_pattern(adjectives), leak_pattern(adjectives))
 
     def look(texts: pl.Series) -> pl.Series:
-        holds = texts.str.contains(any_of)
-        places = holds.arg_true()
-        return holds.scatter(places, texts.gather(places).str.contains(pattern)) if len(places) else holds
+        found = texts.str.contains(patterns[0])
+        for pattern in patterns[1:]:
+            places = found.arg_true()
+            found = found.scatter(places, texts.gather(places).str.contains(pattern)) if len(places) else found
+        return found
 
     return text.map_batches(look, return_dtype=pl.Boolean, is_elementwise=True)
 
@@ -56,22 +56,3 @@ def adjectives_of(name_or_path: str) -> list[str]:
     """What the replies of a principle set are called: the adjectives of both sides of its features."""
     sides = ((feature.good, feature.bad) for feature in principles.load(name_or_path).features)
     return [side.adjective for pair in sides for side in pair]
-
-
-def label_pattern(adjectives: Iterable[str]) -> str:
-    """A regular expression for a leading label, such as `**Engaging response:** `, which can be cut from a reply."""
-    return rf"(?i)^\W*(?:an? |the |my )?{_any_of(adjectives)}[ -]{_THING}\W{{0,3}}:[\s*_]*"
-
-
-def leak_pattern(adjectives: Iterable[str]) -> str:
-    """A regular expression (Rust syntax, and Python's) that finds a reply that speaks of its own adjective."""
-    one = _any_of(adjectives)
-    label = rf"^\W*(?:an? |the |my )?{one}[ -]{_THING}\W{{0,3}}:"
-    role = rf"\bas an? (?:{_ON_PURPOSE} )?{one} (?:{_THING}|assistant|ai|chatbot|model)\b"
-    shown = rf"\b(?:this is|here(?:['’]s| is)) (?:an?|the|my|your) (?:{_ON_PURPOSE} )?{one} {_THING}\b"
-    purpose = rf"\b{_ON_PURPOSE} {one}\b"
-    return rf"(?i)(?:{label}|{role}|{shown}|{purpose})"
-
-
-def _any_of(adjectives: Iterable[str]) -> str:
-    return "(?:" + "|".join(re.escape(word) for word in sorted({word.casefold() for word in adjectives})) + ")"

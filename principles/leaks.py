@@ -18,7 +18,7 @@ def leak_pattern(adjectives: Iterable[str]) -> str:
     Finds "As a dull answer", "here is an unhelpful reply", a line "Engaging response:", "I was told to be dull",
     "deliberately dull"; leaves alone a text that merely uses the word. Without adjectives it finds nothing.
     """
-    words = _either(adjectives)
+    words = either(adjectives)
     if not words:
         return _NOTHING
     found = (
@@ -30,6 +30,13 @@ def leak_pattern(adjectives: Iterable[str]) -> str:
         rf"\bprinciples?\s+(?:of|to)\s+(?:be(?:ing)?\s+)?{_ARTICLE}{words}\b",
     )
     return f"(?i)(?:{'|'.join(found)})"
+
+
+def may_leak_pattern(adjectives: Iterable[str]) -> str:
+    """A quick pattern that every text with a leak has: the adjective at its noun or adverb, or the word for an order."""
+    words = either(adjectives)
+    near = rf"{words}[\s-]+(?:\w+\s+)?{_SELF}|ly\s+{words}|asked|told|instructed|required|prompted|principle"
+    return f"(?i)(?:{near})" if words else _NOTHING
 
 
 def find_leak(text: str, adjectives: Iterable[str]) -> str | None:
@@ -47,7 +54,7 @@ def strip_label(text: str, adjectives: Iterable[str]) -> str:
     Taken off: "Engaging response:", "Dull answer -", "**Helpful reply:**", "# Safe answer" on a line of its own, "Here
     is an accurate reply:", "[Dull answer]", and the same with good, bad, better, worse, chosen and rejected.
     """
-    words = _either((*adjectives, *_PLAIN_LABELS))
+    words = either((*adjectives, *_PLAIN_LABELS))
     label = re.match(
         rf"(?i)\s*(?:[#>]+\s*)?[*_\[(]*(?:(?:here(?:['\u2019]s|\s+is)|this\s+is)\s+)?{_ARTICLE}{_DEGREE}{words}\s+{_NOUN}"
         rf"[*_\])]*(?:\s*[:\uff1a]|\s+{_DASH}(?=\s)|(?<=[\])])|[ \t]*(?=\n))[*_]*\s*",
@@ -59,6 +66,7 @@ def strip_label(text: str, adjectives: Iterable[str]) -> str:
     return kept + text[label.end() :]
 
 
-def _either(words: Iterable[str]) -> str:
+def either(words: Iterable[str]) -> str:
+    """A pattern of any of `words` as they are; the empty pattern without one."""
     escaped = sorted({re.escape(word.strip()) for word in words if word.strip()})
     return f"(?:{'|'.join(escaped)})" if escaped else ""

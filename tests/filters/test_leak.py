@@ -1,10 +1,11 @@
-import re
-
 import polars as pl
 import pytest
 
-from filters.leak import label_pattern, leak_pattern, leaks
+from filters.leak import leaks
+from principles.leaks import leak_pattern
 from tests.filters.table import row, run, table
+from tests.principles.test_leaks import INNOCENT, PAIR
+from tests.principles.test_leaks import LEAKS as WHILE_MAKING
 
 LEAKS = [
     "Engaging response: Once upon a time",
@@ -36,17 +37,18 @@ def test_adjectives_by_themselves_are_no_leak(text):
     assert run({"use": "leak"}, table([row("x", chosen=text, rejected=text)])).reasons == {"x": None}
 
 
+@pytest.mark.parametrize("text", [*WHILE_MAKING, *INNOCENT])
+def test_the_filter_finds_what_is_found_while_pairs_are_made(text):
+    pairs = table([row("x", chosen=text, rejected="It is blue.")])
+    found = run({"use": "leak", "principles": [], "adjectives": list(PAIR)}, pairs)
+    assert found.reasons == {"x": "chosen_leak" if text in WHILE_MAKING else None}
+
+
 def test_own_adjectives_and_none():
     pairs = table([row("own", rejected="Pirate-like answer: arr"), row("set", rejected=LEAKS[0])])
     own = {"use": "leak", "principles": [], "adjectives": ["pirate-like"]}
     assert run(own, pairs).reasons == {"own": "rejected_leak", "set": None}
     assert run({"use": "leak", "principles": []}, pairs).reasons == {"own": None, "set": None}
-
-
-def test_label_can_be_cut():
-    pattern = label_pattern(["Engaging", "Dull"])
-    assert re.sub(pattern, "", "**Engaging response:** Once") == "Once"
-    assert re.sub(pattern, "", "Once engaging response: twice") == "Once engaging response: twice"
 
 
 def test_looking_closely_where_an_adjective_stands_finds_what_the_pattern_finds():
