@@ -8,6 +8,17 @@ def one_line(text: str) -> str:
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
+def short(text: str, most: int) -> str:
+    """The beginning of a text, in one line of at most so many characters."""
+    line = one_line(text[: 4 * most])
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def excerpt(text: str, most: int) -> str:
+    """`text` with its lines, or its first `most` characters and how many there are."""
+    return text if len(text) <= most else f"{text[:most]} … ({len(text):,} characters)"
+
+
 def number(value: float) -> str:
     """A number as people write it: four digits, and every one before the point, without an exponent."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.4g}"

@@ -1,9 +1,72 @@
-"""The base of every configuration block."""
+"""The base of every configuration block, and what is wrong with one, in a sentence."""
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 
 class Strict(BaseModel):
     """Base of every configuration block: unknown keys, NaN and infinity are errors; values stay as they were loaded."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+def first_fault(error: ValidationError, block: type[BaseModel]) -> str:
+    """What is wrong, and how many faults there are more; a misspelt key goes first, as others follow from it."""
+    faults = sorted(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden")
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return f"{_sentence(faults[0], block)}{more}"
+
+
+def said_of(fault: ErrorDetails) -> str:
+    """Pydantic's own words, without its label of them."""
+    return fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
+
+
+def _sentence(fault: ErrorDetails, block: type[BaseModel]) -> str:
+    """What is wrong and what to do, the key first."""
+    key, known = _meant(block, fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        near = get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.6)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+        return f"the key {key} is unknown; {hint}"
+    if fault["type"] == "missing":
+        return f"the key {key} is missing; add it"
+    context = fault.get("ctx", {})
+    if fault["type"] == "union_tag_not_found":
+        return f"the key {key}.kind is missing; add it, to say which kind of {key.rsplit('.', 1)[-1]} it is"
+    if fault["type"] == "union_tag_invalid":
+        return f"{key}.kind: there is no {context['tag']!r}; known are {context['expected_tags']}"
+    given = fault["input"]
+    shown = f", and is {given!r}" if isinstance(given, str | int | float | bool | None) else ""
+    said = said_of(fault)
+    return f"{key}: {said}{shown}" if key else said
+
+
+def _meant(block: type[BaseModel], loc: Sequence[int | str]) -> tuple[str, set[str]]:
+    """The key at `loc` as it is written, and the keys known in its block.
+
+    pydantic puts the tags of alternatives into `loc`; they narrow the choice and are no part of the key.
+    """
+    blocks, written = [block], []
+    for part in loc[:-1]:
+        tagged = [one for one in blocks if "kind" in one.model_fields and one.model_fields["kind"].default == part]
+        inner = [found for one in blocks for found in _inner(one, str(part))]
+        if not tagged:
+            written.append(str(part))
+        blocks = tagged or inner or blocks
+    known = {field.alias or name for one in blocks for name, field in one.model_fields.items()}
+    return ".".join([*written, *map(str, loc[-1:])]), known
+
+
+def _inner(block: type[BaseModel], name: str) -> Iterator[type[BaseModel]]:
+    field = block.model_fields.get(name)
+    stack: list[Any] = [field.annotation] if field else []
+    while stack:
+        kind = stack.pop()
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield kind
+        stack += get_args(kind)

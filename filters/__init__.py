@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from factory.errors import ConfigError
 from factory.registry import Registry
+from factory.strict import first_fault
 from filters.base import Filter
 
 FILTERS = Registry(
@@ -93,17 +94,4 @@ def _one(name: str, block: Mapping[str, Any], where: str) -> Filter:
     try:
         return kind.model_validate(options)
     except ValidationError as error:
-        raise ConfigError(f"{where} ({name}): {_sentence(error, kind)}") from None
-
-
-def _sentence(error: ValidationError, kind: type[Filter]) -> str:
-    """The first thing pydantic found, as one sentence."""
-    found = error.errors()[0]
-    key = ".".join(str(part) for part in found["loc"])
-    if found["type"] == "extra_forbidden":
-        options = ", ".join(kind.model_fields) or "none"
-        return f"there is no option {key!r}; its options are {options}"
-    if found["type"] == "missing":
-        return f"the option {key!r} must be given"
-    message = found["msg"].removeprefix("Value error, ")
-    return f"{key}: {message}" if key else message
+        raise ConfigError(f"{where} ({name}): {first_fault(error, kind)}") from None

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from factory.errors import InputError
+from factory.strict import said_of
 from factory.yaml_file import read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -37,12 +39,12 @@ def validated(path: Path, model: type[Model], place: Place) -> Model:
         faults = error.errors(include_url=False, include_input=False)
         where = place(faults[0]["loc"], raw)
         more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
-        raise InputError(f"{path}: {where}{_words(faults[0]['type'], faults[0]['msg'])}{more}") from error
+        raise InputError(f"{path}: {where}{_words(faults[0])}{more}") from error
 
 
-def _words(kind: str, message: str) -> str:
+def _words(fault: ErrorDetails) -> str:
     known = {"missing": "is missing; add it", "extra_forbidden": "is not a key that is known here; remove or rename it"}
-    return known.get(kind, message.removeprefix("Value error, "))
+    return known.get(fault["type"], said_of(fault))
 
 
 def dotted(loc: tuple[int | str, ...]) -> str:

@@ -33,7 +33,7 @@ def leak_pattern(adjectives: Iterable[str]) -> str:
 
 
 def may_leak_pattern(adjectives: Iterable[str]) -> str:
-    """A quick pattern that every text with a leak has: the adjective at its noun or adverb, or the word for an order."""
+    """A quick pattern that every text with a leak has: an adjective at its noun or adverb, or a word for orders."""
     words = either(adjectives)
     near = rf"{words}[\s-]+(?:\w+\s+)?{_SELF}|ly\s+{words}|asked|told|instructed|required|prompted|principle"
     return f"(?i)(?:{near})" if words else _NOTHING

@@ -78,7 +78,7 @@ def test_a_filter_of_another_package(acme):
     assert dict(funnel.steps[-1].reasons) == {"rejected_terse": 1}
     (found,) = explain("min_words.least")
     assert found.meaning == "Fewest words of a reply."
-    with pytest.raises(ConfigError, match=r"there is no option 'most'; its options are least"):
+    with pytest.raises(ConfigError, match=r"the key most is unknown; known are least"):
         factory.filter(PAIRS, out=acme / "no", config={"filters": [{"use": "min_words", "most": 1}]})
     with pytest.raises(ConfigError, match="did you mean min_words"):
         factory.filter(PAIRS, out=acme / "no", config={"filters": [{"use": "min_word"}]})

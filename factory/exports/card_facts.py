@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 from pydantic import Field
 
+from factory.errors import excerpt
 from factory.exports import exporter
 from factory.exports.facts import PairFacts, pair_facts
 from factory.exports.frontmatter import license_key
@@ -150,8 +151,8 @@ def _example(written: Exported, seed: int) -> str | None:
 
 def _cut(value: Any) -> Any:
     match value:
-        case str() if len(value) > _CELL:
-            return f"{value[:_CELL]} … ({len(value):,} characters)"
+        case str():
+            return excerpt(value, _CELL)
         case list():
             return [_cut(item) for item in value]
         case dict():

@@ -5,9 +5,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from hashlib import sha256
 from importlib import metadata
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,8 @@ from markdown_it import MarkdownIt
 from markupsafe import escape
 
 import factory
+from factory.errors import excerpt
+from factory.exports.html import asset, content_policy
 from factory.exports.markdown import escaped, fenced
 from factory.strict import Strict
 from filters.coin import toss_expr
@@ -131,16 +131,12 @@ def examples(pairs: pl.DataFrame, votes: pl.DataFrame, judge: str, seed: int, ea
 
 
 def _example(row: Mapping[str, Any], votes: pl.DataFrame) -> JudgedExample:
-    texts = {name: _cut(row[name]) for name in ("chosen", "rejected")}
+    texts = {name: excerpt(row[name], _LONGEST) for name in ("chosen", "rejected")}
     said = [
         Vote(order=order, vote=vote, raw=raw) for order, vote, raw in votes.select("order", "vote", "raw").iter_rows()
     ]
-    prompt = _cut(row["prompt"][-1]["content"] if row["prompt"] else "")
+    prompt = excerpt(row["prompt"][-1]["content"] if row["prompt"] else "", _LONGEST)
     return JudgedExample(verdict=row["verdict"], pair_id=row["pair_id"], prompt=prompt, votes=said, **texts)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} … ({len(text):,} characters)"
 
 
 def examples_markdown(found: Sequence[JudgedExample]) -> str:
@@ -168,12 +164,11 @@ def _renderer() -> MarkdownIt:
 
 def as_html(title: str, text: str, image: bytes | None = None) -> str:
     """Markdown of our own making as a page that needs nothing else and may do nothing; `image` is its PNG."""
-    style = files("factory.exports").joinpath("templates/report.css").read_text(encoding="utf-8")
+    style = asset("report.css")
     body = str(_renderer().render(text))
     if image is not None:
         body = body.replace('src="audit.png"', f'src="data:image/png;base64,{b64encode(image).decode()}"', 1)
-    allowed = f"'sha256-{b64encode(sha256(style.encode()).digest()).decode()}'"
-    policy = f"default-src 'none'; style-src {allowed}; img-src data:; base-uri 'none'; form-action 'none'"
+    policy = content_policy(style, None, "img-src data:")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'

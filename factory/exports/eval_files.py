@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from factory.errors import ConfigError, InputError
+from factory.errors import ConfigError, InputError, short
 from factory.exports.base import as_text
 from factory.exports.raw import SUFFIXES, LocatedRow, rows, suffix_of
 from factory.identity import digest
 from factory.readers import PairsLike, read_prompts
-from factory.readers.reading import Part, Reading, short
+from factory.readers.reading import LETTERS, Part, Reading
 from factory.stages.answers import Answer, EvalQuestion
 
 _MT_BENCH_TEMPERATURE: Mapping[str, float] = {
@@ -57,7 +57,7 @@ def asked(prompts: PairsLike, name: str, columns: Mapping[str, str] | None = Non
         cells = next(rows(Path(prompts))).cells
         used = next(column for column in (*_ALPACA, *_MT_BENCH) if cells.get(column) is not None)
         told = Part(name, (str(prompts),), {"prompt": (used,)}, tuple(cell for cell in cells if cell != used), ())
-        return Asked(found, True, Reading((told,), {}, {"prompt": short(found[0].first)}, "prompt"))
+        return Asked(found, True, Reading((told,), {}, {"prompt": short(found[0].first, LETTERS)}, "prompt"))
     read = read_prompts(prompts, columns)
     if not read.kept.height:
         raise InputError(f"{prompts}: no prompt can be used; see how it is read with `sso-factory look`")

@@ -1,10 +1,7 @@
 """report.html: one run on one page that needs nothing else; data enters it escaped or as JSON, never as markup."""
 
 import textwrap
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from factory.exports import markdown as words
 from factory.exports.charts import bar, dot, scale
 from factory.exports.comparison import Comparison
 from factory.exports.direction import level, runs_left
+from factory.exports.html import asset, content_policy
 from factory.exports.report_document import facts, verdict_examples
 from factory.exports.report_pack import Packed, packed_pairs
 from factory.exports.report_pairs import LONGEST
@@ -66,7 +64,7 @@ def report_html(root: Path, *, title: str | None = None, beside: Comparison | No
     run = run_facts(root)
     packed = packed_pairs(root, run.seed or 0)
     times = time_by_step(run)
-    style, script = (_asset(f"report.{kind}") for kind in ("css", "js"))
+    style, script = (asset(f"report.{kind}") for kind in ("css", "js"))
     values: dict[str, Any] = {
         "run": run,
         "title": title or (f"{run.name} against {beside.second.name}" if beside else run.name),
@@ -90,7 +88,7 @@ def report_html(root: Path, *, title: str | None = None, beside: Comparison | No
         "document": facts(run, root),
         "examples": verdict_examples(root, run.seed or 0),
         "config": yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True) if run.config else None,
-        "policy": _policy(style, script),
+        "policy": content_policy(style, script),
         "style": Markup(style),
         "script": Markup(script),
     }
@@ -132,20 +130,6 @@ def _points(value: float) -> str:
 def _line(text: str) -> str:
     """The beginning of a text, on one line."""
     return textwrap.shorten(text, _LINE, placeholder=" …")
-
-
-def _asset(name: str) -> str:
-    return files("factory.exports").joinpath(f"templates/{name}").read_text(encoding="utf-8")
-
-
-def _policy(style: str, script: str) -> str:
-    """What the page may do: run this script, wear this style, and nothing else, from nowhere."""
-
-    def source(text: str) -> str:
-        return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
-
-    ours = f"script-src {source(script)}; style-src {source(style)}"
-    return f"default-src 'none'; {ours}; base-uri 'none'; form-action 'none'"
 
 
 def _note(run: RunFacts, packed: Packed) -> str:

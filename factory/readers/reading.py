@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from factory.errors import one_line
+from factory.errors import one_line, short
 from factory.readers.names import MEANT, PROMPTED, Columns
 from factory.schema import PAIRS, LazySplit, Split
 
-_LETTERS = 160
+LETTERS = 160
 _MOST = 12
 SIDES = ("prompt", "chosen", "rejected")
 
@@ -168,10 +168,4 @@ def _shortened(row: Mapping[str, Any]) -> dict[str, str]:
         turn["content"] if turn["role"] == "user" else f"[{turn['role']}] {turn['content']}" for turn in row["prompt"]
     ]
     texts = {"prompt": " ".join(turns), **{side: row[side] for side in SIDES[1:] if side in row}}
-    return {side: short(text) for side, text in texts.items()}
-
-
-def short(text: str, most: int = _LETTERS) -> str:
-    """The beginning of a text, in one line."""
-    line = one_line(text[: 4 * most])
-    return line if len(line) <= most else line[: most - 1] + "…"
+    return {side: short(text, LETTERS) for side, text in texts.items()}

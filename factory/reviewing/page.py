@@ -1,19 +1,18 @@
 """The review's page: what it shows of a pair, as JSON; markdown as markup in which nothing of the data can act."""
 
 import re
-from base64 import b64encode
 from collections.abc import Mapping
 from difflib import SequenceMatcher
 from functools import cache
-from hashlib import sha256
-from importlib.resources import files
 from typing import Any
 
 from markdown_it import MarkdownIt
 from markupsafe import escape
 
+from factory.exports.html import asset, content_policy
 from factory.reviewing.session import ReviewItem, Session
 
+HERE = "factory.reviewing"
 LONGEST = 200_000
 """Characters of a text that are shown."""
 _WORDS = re.compile(r"\s+|[^\W_]+|.", re.DOTALL)
@@ -98,17 +97,8 @@ def difference(left: str, right: str) -> dict[str, list[tuple[str, bool]]]:
 
 def page() -> tuple[str, Mapping[str, str]]:
     """The page's markup, which is the same for everybody, and the headers that say what it may do."""
-    style = _asset("factory.exports", "report.css") + _asset("factory.reviewing", "review.css")
-    script = _asset("factory.reviewing", "review.js")
-    body = _asset("factory.reviewing", "review.html").replace("/*style*/", style).replace("/*script*/", script)
-    ours = f"script-src {_source(script)}; style-src {_source(style)}; connect-src 'self'"
-    policy = f"default-src 'none'; {ours}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    style = asset("report.css") + asset("review.css", HERE)
+    script = asset("review.js", HERE)
+    body = asset("review.html", HERE).replace("/*style*/", style).replace("/*script*/", script)
+    policy = content_policy(style, script, "connect-src 'self'", "frame-ancestors 'none'")
     return body, {"Content-Security-Policy": policy}
-
-
-def _asset(package: str, name: str) -> str:
-    return files(package).joinpath(f"templates/{name}").read_text(encoding="utf-8")
-
-
-def _source(text: str) -> str:
-    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"

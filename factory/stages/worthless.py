@@ -7,7 +7,7 @@ from typing import NamedTuple
 import polars as pl
 
 from factory.engines.base import Completion, Generate, Request
-from factory.errors import EngineError, one_line
+from factory.errors import EngineError, short
 from factory.schema import VIEWS
 from factory.stages.verdict import read_verdict
 
@@ -131,10 +131,5 @@ def require_verdicts(votes: pl.LazyFrame) -> None:
 
 def _end(answers: Sequence[str | None], advice: str) -> str:
     """The last answers as they came, and what to do."""
-    raw = ", ".join(repr(_short(answer or "")) for answer in answers[-SHOWN:])
+    raw = ", ".join(repr(short(answer or "", _CHARS)) for answer in answers[-SHOWN:])
     return f"{raw}; what has arrived is kept; {advice}, then the same command goes on"
-
-
-def _short(answer: str) -> str:
-    line = one_line(answer)
-    return line if len(line) <= _CHARS else line[: _CHARS - 1] + "…"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from factory.errors import number, one_line
+from factory.errors import number, one_line, short
 from factory.terminal import describe_seconds
 from factory.terminal.show import table
 
@@ -89,10 +89,7 @@ def _pairs(found: "Comparison") -> str:
         "{:,} prompts have a kept pair in both, {:,} in the first alone, {:,} in the second alone".format(*prompts),
     ]
     for name, alone in (("first", kept.first), ("second", kept.second)):
-        lines += [f"  {name} alone  {pair.pair_id[:8]}  {pair.there}: {_short(pair.prompt)}" for pair in alone[:_SOME]]
+        lines += [
+            f"  {name} alone  {pair.pair_id[:8]}  {pair.there}: {short(pair.prompt, _CHARS)}" for pair in alone[:_SOME]
+        ]
     return "\n".join(lines)
-
-
-def _short(text: str) -> str:
-    line = one_line(text)
-    return line if len(line) <= _CHARS else line[: _CHARS - 1] + "…"

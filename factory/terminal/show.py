@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from factory.errors import number, one_line
+from factory.errors import number, one_line, short
 from factory.terminal import describe_seconds
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from filters.funnel import Funnel
 
 _WIDTH = 100
-_SAMPLE_CHARS = 160
+_SHOWN = 160
 _MOST_PAIRS = 20
 
 
@@ -87,9 +87,9 @@ def look(found: "Looked") -> str:
 
 
 def _pair(row: Mapping[str, Any]) -> str:
-    turns = [f"  {turn['role']:<9} {_short(turn['content'])}" for turn in row["prompt"]]
+    turns = [f"  {turn['role']:<9} {short(turn['content'], _SHOWN)}" for turn in row["prompt"]]
     sides = [side for side in ("chosen", "rejected") if side in row]
-    return "\n".join([*turns, *(f"  {side:<9} {_short(row[side])}" for side in sides)])
+    return "\n".join([*turns, *(f"  {side:<9} {short(row[side], _SHOWN)}" for side in sides)])
 
 
 def outcome(found: "Outcome", pairs: int = 3) -> str:
@@ -118,13 +118,8 @@ def _sample(row: dict[str, Any]) -> str:
     cut = [side for side in ("chosen", "rejected") if row[f"finish_{side}"] == "length"]
     ended = [f"{' and '.join(cut)} cut at the length limit"] if cut else []
     head = [row["feature"] or "pair", f"iteration {row['iteration']}", row["pair_id"][:8], *ended]
-    replies = (f"  {side:<9} {_short(row[side])}" for side in ("chosen", "rejected"))
-    return "\n".join([" · ".join(head), f"  prompt    {_short(row['prompt'][-1]['content'])}", *replies])
-
-
-def _short(text: str) -> str:
-    line = one_line(text)
-    return line if len(line) <= _SAMPLE_CHARS else line[: _SAMPLE_CHARS - 1] + "…"
+    replies = (f"  {side:<9} {short(row[side], _SHOWN)}" for side in ("chosen", "rejected"))
+    return "\n".join([" · ".join(head), f"  prompt    {short(row['prompt'][-1]['content'], _SHOWN)}", *replies])
 
 
 def check(found: Sequence["CheckResult"]) -> str:
@@ -239,7 +234,9 @@ def trace(found: "Trace") -> str:
     """A pair's history: what became of it, what it is made of, its votes and measures."""
     parts = [f"{one_line(found.pair_id)}\n{one_line(found.outcome)}"]
     for title, facts in (("prompt", found.prompt), ("principles", found.principles), ("sampling", found.sampling)):
-        lines = [f"  {one_line(name)}: {_short(str(value))}" for name, value in facts.items() if value is not None]
+        lines = [
+            f"  {one_line(name)}: {short(str(value), _SHOWN)}" for name, value in facts.items() if value is not None
+        ]
         parts += ["\n".join([title, *lines])] if lines else []
     parts += ["\n".join(["policies", *(f"  {one_line(line)}" for line in found.policies)])] if found.policies else []
     parts += [_facts(title, rows) for title, rows in (("replies", found.replies), ("votes", found.votes)) if rows]
@@ -252,7 +249,7 @@ def _facts(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     lines = []
     for row in rows:
         named = [(name, value) for name, value in row.items() if value is not None and name != "pair_id"]
-        lines.append("  " + ", ".join(f"{one_line(name)} {_short(_cell(value))}" for name, value in named))
+        lines.append("  " + ", ".join(f"{one_line(name)} {short(_cell(value), _SHOWN)}" for name, value in named))
     return "\n".join([title, *lines])
 
 

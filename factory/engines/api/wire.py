@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from factory.config.engines import OpenaiEngine, Prices
 from factory.engines.base import Completion, Request, bounded_count, bounded_logprob
-from factory.errors import one_line
+from factory.errors import short
 from factory.identity import Messages
 
 _TOKEN_PARAMETERS = ("max_completion_tokens", "max_tokens")
@@ -128,8 +128,7 @@ def error_of(body: Any) -> dict[str, Any]:
 
 def short_line(message: object) -> str:
     """`message` on one line, of a length that may stand in a table and on a terminal."""
-    line = one_line(str(message))
-    return line if len(line) <= _LINE_CHARS else line[: _LINE_CHARS - 1] + "…"
+    return short(str(message), _LINE_CHARS)
 
 
 def judge_status(status: int, body: Any, headers: Mapping[str, str], place: str, model: str) -> Failure:
