@@ -32,7 +32,7 @@ def read_gold(
 def _deciding(given: PairsLike | Sequence[PairsLike], how: How) -> set[str]:
     """The columns of the files that named the chosen reply: what they say is of the replies as the file has them."""
     found: set[str] = set()
-    for claim in (claim for opened in open_inputs(given) for frame in opened.frames for claim in claimed(frame, how)):
+    for claim in (claim for opened in open_inputs(given) for claim in claimed(opened.frames, how)):
         if claim.layout is not None:
             shaped = claim.layout.reshape and claim.layout.reshape(claim.rows, claim.columns, how)
             columns = Columns(shaped.rows.collect_schema(), how.columns) if shaped else claim.columns

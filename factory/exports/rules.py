@@ -189,6 +189,9 @@ def folder_problems(path: Path, format: str) -> Iterator[FolderProblem]:  # noqa
     except ValueError:
         yield FolderProblem(info, "dataset_info.json is a JSON object", "it is not JSON")
         return
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        yield FolderProblem(info, "dataset_info.json is a JSON object of an object per data set", "it is none")
+        return
     for name, entry in entries.items():
         yield from _entry_problems(info, name, entry)
 
@@ -198,7 +201,8 @@ def _entry_problems(info: Path, name: str, entry: Cells) -> Iterator[FolderProbl
         yield FolderProblem(info, "pairs need ranking: true", f"{name} has ranking: {entry.get('ranking')}")
     if not (info.parent / str(entry.get("file_name"))).exists():
         yield FolderProblem(info, "file_name is a file or folder beside it", f"{name} names {entry.get('file_name')}")
-    columns = entry.get("columns") or {}
+    given = entry.get("columns")
+    columns = given if isinstance(given, dict) else {}
     needed = "messages" if entry.get("formatting") == "sharegpt" else "prompt"
     absent = [column for column in (needed, "chosen", "rejected") if column not in columns]
     if absent:

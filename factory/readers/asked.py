@@ -19,8 +19,8 @@ from factory.readers.messages import (
     said,
     turns_of,
 )
-from factory.readers.names import Columns
-from factory.readers.objects import REQUESTS, is_object, turns_within
+from factory.readers.names import REQUESTS, Columns
+from factory.readers.objects import is_object, turns_within
 from factory.readers.transcripts import asked as asked_in
 from factory.readers.transcripts import is_open
 
@@ -55,8 +55,21 @@ def is_texty(dtype: PolarsType | None) -> bool:
 
 
 def text_in(name: str, dtype: PolarsType | None) -> pl.Expr:
-    """Column `name` as texts."""
+    """Column `name` as texts; bytes that are no text are null."""
+    if dtype == pl.Binary:
+        return pl.col(name).map_batches(_decoded, return_dtype=pl.String, is_elementwise=True)
     return pl.col(name) if is_text(dtype) else pl.col(name).cast(pl.String)
+
+
+def _decoded(cells: pl.Series) -> pl.Series:
+    return pl.Series(cells.name, [_utf8(cell) for cell in cells.to_list()], dtype=pl.String)
+
+
+def _utf8(data: bytes | None) -> str | None:
+    try:
+        return None if data is None else data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def talks(columns: Columns) -> list[str]:

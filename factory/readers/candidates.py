@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.readers.messages import PROBLEM, TURNS, message_kind, turn
+from factory.readers.names import SCORES
 from factory.readers.normal import TIE, UNREADABLE
 from factory.readers.records import column
 
@@ -51,6 +52,8 @@ def candidates_of(items: Sequence[Any], scores: Sequence[float | None]) -> list[
     """The candidates of a list of texts or objects that have a score; None where a reply cannot be found."""
     found = []
     for item, score in zip(items, scores, strict=True):
+        if item is None:
+            continue
         told = _reply(item)
         if told is None:
             return None
@@ -75,6 +78,26 @@ def number(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return made if made == made else None
+
+
+def grades_beside(beside: Any, items: Sequence[Any]) -> list[float | None] | None:
+    """A number per reply of what stands beside them, a list of numbers, or of objects that name a model; else None."""
+    if isinstance(beside, dict):
+        lists = {model: one if isinstance(one, list) else [one] for model, one in beside.items()}
+        beside = [{**one[0], "model": model} for model, one in lists.items() if one and isinstance(one[0], dict)]
+    if not isinstance(beside, list):
+        return None
+    if not beside or not all(isinstance(one, dict) for one in beside):
+        return [number(one) for one in beside] if len(beside) == len(items) else None
+    by_model = {one.get("model"): _grade(one) for one in beside}
+    models = [item.get("model") if isinstance(item, dict) else None for item in items]
+    if len(by_model) == len(beside) and len({*models}) == len(items) and {*models} <= by_model.keys():
+        return [by_model[model] for model in models]
+    return [*map(_grade, beside)] if len(beside) == len(items) and by_model.keys() == {None} else None
+
+
+def _grade(one: Mapping[str, Any]) -> float | None:
+    return next((grade for key in SCORES if (grade := number(one.get(key))) is not None), None)
 
 
 def pairs_of(candidates: Iterable[Candidate], pairing: str) -> list[CandidatePair]:

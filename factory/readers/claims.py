@@ -1,6 +1,7 @@
 """Which layout reads which rows of a frame."""
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -9,10 +10,10 @@ from factory.errors import InputError
 from factory.readers.how import RENAMED, How
 from factory.readers.layouts import layouts
 from factory.readers.layouts.base import Layout
-from factory.readers.names import NAMES, PAIRED, REPLIES, Columns
+from factory.readers.layouts.labelled import replies_beside
+from factory.readers.names import KNOWN, PAIRED, Columns, plainly
 from factory.readers.opened import Opened, columns_of
 from factory.readers.unfold import Unfolded, unfolded
-from factory.readers.verdicts import VERDICTS
 
 
 class Claim(NamedTuple):
@@ -26,25 +27,40 @@ class Claim(NamedTuple):
     """See Unfolded, where the layout reads all of those rows."""
 
 
-def claimed(frame: pl.LazyFrame, how: How) -> list[Claim]:
-    """The layouts that read the rows of a frame, and the rows that are left."""
+def claimed(frames: Sequence[pl.LazyFrame], how: How, beside: Sequence[pl.LazyFrame] = ()) -> list[Claim]:
+    """The layouts that read the rows of a file's frames, and the rows that are left.
+
+    `beside` are the frames of the other files of a data set, which are read alike.
+    """
+    known = [_known(frame, how) for frame in frames]
+    whole = (*known, *(_known(frame, how) for frame in beside))
+    return [claim for frame in known for claim in _in_frame(frame, how, whole)]
+
+
+def _known(frame: pl.LazyFrame, how: How) -> pl.LazyFrame:
+    """`frame` with its columns called as they are known."""
     there = frame.collect_schema()
     new = {name: role for role, name in how.columns.items() if role in RENAMED and name in there and role not in there}
-    frame = frame.rename({**_lowered(there, how), **new})
+    return frame.rename({**_lowered(there, how), **new})
+
+
+def _in_frame(frame: pl.LazyFrame, how: How, whole: Sequence[pl.LazyFrame]) -> list[Claim]:
     columns = Columns(frame.collect_schema(), how.columns)
-    return [claim for part in unfolded(frame, columns) for claim in _of_kind(part, how)]
+    return [claim for part in unfolded(frame, columns) for claim in _of_kind(part, how, whole)]
 
 
 def _lowered(there: pl.Schema, how: How) -> dict[str, str]:
-    """Columns called as one that means something but for its case, such as Prompt, and what they are called then."""
-    meant = {*VERDICTS, *REPLIES, *(name for names in NAMES.values() for name in names)}
-    lower = {name: name.lower() for name in there if name not in meant and name not in how.columns.values()}
-    several = list(lower.values())
+    """Columns called as one that means something but for how it is written, and what they are called then.
+
+    Such as Prompt, `Chosen Response` or chosenResponse.
+    """
+    lower = {name: plainly(name) for name in there if name not in KNOWN and name not in how.columns.values()}
+    meant, several = KNOWN, list(lower.values())
     return {name: new for name, new in lower.items() if new in meant and new not in there and several.count(new) == 1}
 
 
-def _of_kind(part: Unfolded, how: How) -> list[Claim]:
-    columns = Columns(part.rows.collect_schema(), how.columns)
+def _of_kind(part: Unfolded, how: How, whole: Sequence[pl.LazyFrame]) -> list[Claim]:
+    columns = Columns(part.rows.collect_schema(), how.columns, whole)
     known = layouts()
     fitting = [layout for layout in known.values() if how.layout in (None, layout.name) and layout.fits(columns)]
     claims: list[Claim] = []
@@ -83,9 +99,14 @@ def no_layout(opened: Opened, how: How) -> NoPairsError:
 
 
 def _sentence(opened: Opened, how: How) -> str:
+    known = [_known(frame, how) for frame in opened.frames]
     if how.layout is not None:
         asked = layouts()[how.layout]
         return f"{opened.where}: is not in the layout {asked.name} ({asked.about}); it has {columns_of(opened)}"
+    several = next(filter(None, (replies_beside(Columns(frame.collect_schema(), how.columns)) for frame in known)), ())
+    if several:
+        way = "--columns label=…" if len(several) == 2 else "--columns first=…,second=…,label=…"
+        return f"{opened.where}: no column of it says which of {', '.join(several)} is better; name it, as in {way}"
     near = "; ".join(f"{layout.name} ({layout.about})" for layout in _nearest(opened))
     way = "name the columns, as in --columns prompt=…,chosen=…,rejected=…"
     return (

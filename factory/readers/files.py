@@ -10,7 +10,7 @@ import polars as pl
 from factory.errors import InputError
 from factory.readers.opened import Opened, naming
 from factory.readers.texts import Rows, read_csv, read_json, read_jsonl, read_lines
-from factory.unpacking import open_unpacked
+from factory.unpacking import GZIP, open_unpacked
 
 SUFFIXES = {
     ".parquet": "parquet",
@@ -24,6 +24,7 @@ SUFFIXES = {
     ".feather": "arrow",
 }
 _FOREIGN = {
+    GZIP: "gzipped twice",
     b"PK\x03\x04": "a ZIP archive",
     b"\x28\xb5\x2f\xfd": "compressed with Zstandard",
     b"BZh": "compressed with bzip2",

@@ -1,6 +1,7 @@
 """What the names of columns mean: the one table, and the columns of a file as layouts ask for them."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
@@ -74,10 +75,41 @@ LISTS = (
 SCORES = ("overall_score", "score", "rating", "reward", "pm_score", "fine-grained_score", "helpfulness", "upvotes")
 RANKS = ("rank", "ranking")
 """Keys of a candidate, or columns of a row, that say how good a reply is, the higher or the lower the better."""
-BESIDE = ("scores", "ratings", "rating", "all_rm_scores", "rewards", "ranks", "rank", "ranking", "losses")
+BESIDE = (
+    "scores",
+    "ratings",
+    "rating",
+    "all_rm_scores",
+    "rewards",
+    "ranks",
+    "rank",
+    "ranking",
+    "losses",
+    "annotations",
+)
 """Columns that hold a number per reply, in the order of the replies."""
 PICKS = ("choice", "winner", "best", "label", "preference", "chosen_index")
 """Columns that name one reply of the list by its place."""
+
+VERDICTS = (
+    "winner",
+    "choice",
+    "better_response_id",
+    "verdict",
+    "overall_preference",
+    "preference_strength",
+    "preference",
+    "label",
+    "labels",
+    "orig_preference",
+    "overall_response",
+    "gold_label",
+)
+"""Columns that say which reply is better, those whose name says it before the many-sided `label`."""
+MARKS = ("label", "kto_tag", "is_good", "good", "desirable", "is_safe")
+"""Columns that say whether the one reply of a row is good."""
+REQUESTS = ("body", "request", "info")
+"""Columns that hold such an object and are looked at where no other column has a prompt."""
 
 ASKED = frozenset(name for role in ("prompt", "conversation", "context", "history") for name in NAMES[role])
 """Columns that can be, or belong to, a prompt."""
@@ -100,13 +132,48 @@ PROMPTED = ASKED | {*NAMES["system"], *NAMES["turns"]}
 """Those of them that can belong to a prompt."""
 
 
+KNOWN = frozenset(
+    (
+        *(name for names in NAMES.values() for name in names),
+        *REPLIES,
+        *VERDICTS,
+        *LISTS,
+        *SCORES,
+        *RANKS,
+        *BESIDE,
+        *PICKS,
+        *MARKS,
+        *REQUESTS,
+    )
+)
+"""Every column that means something by its name."""
+
+
+def plainly(name: str) -> str:
+    """A column's name in lower case, its words joined by underscores: chosen_response of `Chosen Response`."""
+    return re.sub(r"[\s-]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip())).lower()
+
+
 class Columns(Mapping[str, pl.DataType]):
     """The columns of a file and their types, with what the user calls them."""
 
-    def __init__(self, schema: Mapping[str, pl.DataType], named: Mapping[str, str] | None = None) -> None:
-        """`named`: role to the column that the user says has it."""
+    def __init__(
+        self,
+        schema: Mapping[str, pl.DataType],
+        named: Mapping[str, str] | None = None,
+        whole: Sequence[pl.LazyFrame] = (),
+    ) -> None:
+        """`named`: role to the column that the user says has it; `whole`: see `everywhere`."""
         self._schema = dict(schema)
+        self._whole = whole
         self.named = {role: name for role, name in (named or {}).items() if name in self._schema}
+
+    def everywhere(self, name: str, rows: pl.LazyFrame) -> list[pl.LazyFrame]:
+        """What has the column `name` of all that belongs to `rows`, which may be a part of it.
+
+        What a number means is decided by all values of its column.
+        """
+        return [one for one in self._whole if name in one.collect_schema()] or [rows]
 
     def __getitem__(self, name: str) -> pl.DataType:
         return self._schema[name]

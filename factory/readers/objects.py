@@ -17,11 +17,10 @@ from factory.readers.messages import (
     message_kind,
     turn,
 )
+from factory.readers.names import REQUESTS
 from factory.readers.records import column
 from factory.readers.stacking import json_of
 
-REQUESTS = ("body", "request", "info")
-"""Columns that hold such an object and are looked at where no other column has a prompt."""
 _TEXTS = ("full_text", "post", "article", "text", "prompt", "question", "query", "instruction", "content", "value")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
@@ -25,6 +26,16 @@ class Opened(NamedTuple):
     """Role to column, where a file beside it says so."""
     in_memory: bool = True
     """False for a file that is read bit by bit as it is needed."""
+    in_folder: bool = False
+    """It was found in a folder that the user named."""
+
+
+def alike(opened: Opened, every: Sequence[Opened]) -> list[pl.LazyFrame]:
+    """The frames of the other files of the same folder that have the same columns: the shards of one data set."""
+    folder = Path(opened.where).parent
+    near = [one for one in every if one is not opened and opened.in_folder and Path(one.where).parent == folder]
+    names = {*opened.frames[0].collect_schema()} if opened.frames else set()
+    return [frame for one in near for frame in one.frames if {*frame.collect_schema()} == names]
 
 
 class Unread(NamedTuple):

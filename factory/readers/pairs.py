@@ -15,7 +15,7 @@ from factory.readers.layouts.own import OWN
 from factory.readers.messages import blank
 from factory.readers.names import Columns
 from factory.readers.normal import CHOSEN, DETAIL, PROMPT, REASON, REJECTED, UNREADABLE, normalise
-from factory.readers.opened import Opened, naming
+from factory.readers.opened import Opened, alike, naming
 from factory.readers.reading import PairsRead, Part, part_of
 from factory.readers.rejects import no_rejects, rejected_rows, source_of, unread_rows
 from factory.readers.skipping import Skipped
@@ -53,9 +53,10 @@ def read_pairs(inputs: PairsLike | Sequence[PairsLike], source: str | None = Non
     require_layout(how.layout)
     skipped = Skipped(allowed=how.skip_unreadable)
     parts: list[_Part] = []
-    for opened in open_inputs(inputs, skipped=skipped):
+    every = open_inputs(inputs, skipped=skipped)
+    for opened in every:
         with skipped.passing(opened.where), naming(opened.where):
-            parts += list(_read(opened, source if source is not None else opened.stem, how))
+            parts += list(_read(opened, source if source is not None else opened.stem, how, alike(opened, every)))
     skipped.require(len(parts))
     with naming("the pairs"):
         kept = with_unique_ids([part.kept for part in parts])
@@ -70,11 +71,11 @@ def load_pairs(inputs: PairsLike | Sequence[PairsLike], source: str | None = Non
         return read_pairs(inputs, source).kept.collect()
 
 
-def _read(opened: Opened, source: str | None, how: How) -> Iterator[_Part]:
+def _read(opened: Opened, source: str | None, how: How, beside: Sequence[pl.LazyFrame]) -> Iterator[_Part]:
     there = {name for frame in opened.frames for name in frame.collect_schema()}
     how = how.beside(opened.named, there)
     require_columns(how, there, opened.where)
-    claims = [claim for frame in opened.frames for claim in claimed(frame, how)]
+    claims = claimed(opened.frames, how, beside)
     if not any(claim.layout for claim in claims):
         raise no_layout(opened, how)
     for claim in claims:

@@ -12,6 +12,7 @@ from factory.readers.followers import KNOWN, followers
 from factory.readers.how import How, how_to_read, require_columns
 from factory.readers.ids import prompt_ids
 from factory.readers.layouts.base import Layout
+from factory.readers.layouts.trees import NEEDED
 from factory.readers.messages import TURNS, is_messages, plain, problem_of, said, turns_of
 from factory.readers.names import Columns
 from factory.readers.normal import (
@@ -37,8 +38,6 @@ from factory.schema import FEATURES, MESSAGES, PROMPTS, REJECTED
 
 RUN_TABLE = "prompts.parquet"
 DUPLICATE, NOT_A_ROOT = "duplicate_prompt", "not_a_root"
-_TREE = ("message_id", "parent_id", "role", "text")
-"""Columns of messages that form trees, as OpenAssistant's: the roots are prompts."""
 _TAKEN = frozenset({*KNOWN, *PROMPTS.columns, *FEATURES.columns, *REJECTED.columns, "row"})
 """Names that columns of the user's may not have beside a prompt: the line fills them in."""
 
@@ -86,7 +85,7 @@ def _read(opened: Opened, how: How) -> Iterator[_Part]:
     there = {name for frame in opened.frames for name in frame.collect_schema()}
     how = how.beside(opened.named, there)
     require_columns(how, there, opened.where)
-    claims = [claim for frame in opened.frames for claim in claimed(frame, how)]
+    claims = claimed(opened.frames, how)
     if not any(claim.layout or _asked(claim.columns) for claim in claims):
         wanted = "prompt, instruction, question, query, messages, conversations or turns"
         raise InputError(
@@ -95,7 +94,7 @@ def _read(opened: Opened, how: How) -> Iterator[_Part]:
         )
     for claim in claims:
         layout = claim.layout
-        apart = asked(claim.columns) is not None and not {*FLAGS} <= {*claim.columns}  # there, prompts are lists too
+        apart = _asked(claim.columns) is not None and not {*FLAGS} <= {*claim.columns}  # there, prompts are lists too
         whole = layout is not None and not (layout.reshape and apart)
         yield _from_pairs(claim, layout, opened) if layout and whole else _from_columns(claim, opened)
     if opened.unread.height:
@@ -139,7 +138,7 @@ def _from_columns(claim: Claim, opened: Opened) -> _Part:
     turns = _unanswered(found.turns.fill_null(pl.lit([], dtype=TURNS)))
     rows = rows.with_columns(without_blank_system(turns).alias(PROMPT))
     beside = [RejectCase(why.is_not_null(), reason, why) for reason, why in beside_text(columns)]
-    if {*_TREE} <= {*columns} and found.columns["prompt"] == ("text",):
+    if {*NEEDED} <= {*columns} and found.columns["prompt"] == ("text",):
         beside.append(RejectCase(pl.col("parent_id").is_not_null(), NOT_A_ROOT, "it answers another message"))
     judged = rows.with_columns(verdict(*beside, *prompt_cases(pl.col(PROMPT), problem_of(pl.col(PROMPT)))))
     extra = followers(columns, {name for names in found.columns.values() for name in names}, _TAKEN)
@@ -150,7 +149,7 @@ def _from_columns(claim: Claim, opened: Opened) -> _Part:
 def _asked(columns: Columns) -> FoundPrompt | None:
     """Where prompts are: as in pairs, else the first of a list of turns."""
     found = asked(columns)
-    if found is None and {*_TREE} <= {*columns}:
+    if found is None and {*NEEDED} <= {*columns}:
         return FoundPrompt(said("user", pl.col("text")), {"prompt": ("text",)}, None, True, False, pl.lit(value=True))
     turns = columns.first("turns")
     dtype = None if turns is None else columns[turns]

@@ -12,7 +12,7 @@ import polars as pl
 
 from factory.identity import mend
 from factory.readers.messages import ODD, TURN, message_kind, turn
-from factory.readers.names import NAMES, SPOKEN
+from factory.readers.names import NAMES, REPLIES, SPOKEN, plainly
 
 CHUNK = 20_000
 """Records held as Python objects at once."""
@@ -20,6 +20,7 @@ CHUNK = 20_000
 _INT64 = 2**63
 _MOST_DEPTH = 500
 """Deepest nesting of a JSON value that a cell may hold."""
+_SPOKEN = SPOKEN | REPLIES
 _PROMPTS = frozenset(NAMES["prompt"])
 _LIST_KINDS = ("messages", "texts", "rounds")
 DTYPES: dict[str, pl.DataType] = {
@@ -81,7 +82,7 @@ def _deeper(raw: Any, most: int) -> bool:
 def cell(name: str, raw: Any) -> Value:
     """`value_of` what stands in the column `name`; odd for what nobody can have said."""
     found = value_of(raw)
-    return Value("odd", {"json": found.value}) if found.kind == "json" and name in SPOKEN else found
+    return Value("odd", {"json": found.value}) if found.kind == "json" and plainly(name) in _SPOKEN else found
 
 
 def _list_of(raw: list[Any]) -> Value:

@@ -91,7 +91,10 @@ def _opened(found: InputTable) -> Opened | None:
     if found.path is not None:
         opened = open_file(found.path, found.where, named=found.named)
         return opened and opened._replace(
-            stem=found.stem, frames=tuple(map(_apart, opened.frames)), named=found.named_columns
+            stem=found.stem,
+            frames=tuple(map(_apart, opened.frames)),
+            named=found.named_columns,
+            in_folder=not found.named,
         )
     frame = pl.LazyFrame() if found.frame is None else found.frame
     return Opened(found.where, found.stem, (_apart(frame),), in_memory=found.in_memory)

@@ -51,8 +51,12 @@ def text_of(name: str, dtype: PolarsType) -> pl.Expr:
     column = pl.col(name)
     if not dtype.is_nested():
         return _said(column, dtype)
-    whole = pl.struct(_writable(column, dtype).alias("v")).struct.json_encode()
-    return pl.when(column.is_not_null()).then(whole.str.strip_prefix('{"v":').str.strip_suffix("}"))
+    return pl.when(column.is_not_null()).then(json_text(_writable(column, dtype)))
+
+
+def json_text(value: pl.Expr) -> pl.Expr:
+    """A value of plain types, or lists or structs of them, as JSON."""
+    return pl.struct(value.alias("v")).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
 
 
 def json_of(name: str, dtype: PolarsType) -> pl.Expr:

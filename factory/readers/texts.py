@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
@@ -10,12 +11,15 @@ import polars as pl
 
 from factory.errors import InputError, first_line
 from factory.identity import mend
+from factory.readers.json_list import elements
+from factory.readers.names import KNOWN, plainly
 from factory.readers.opened import Unread, naming, unread_frame
 from factory.readers.records import Value, cell, frames_of
 from factory.schema import LOGPS, PAIRS
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _BOM = b"\xef\xbb\xbf"
+_SEPARATOR = re.compile(r"^sep=.\r?\n", re.IGNORECASE)
 
 
 class Rows(NamedTuple):
@@ -119,12 +123,31 @@ def read_json(stream: BinaryIO, where: str) -> Rows | None:
             return read_jsonl(io.BytesIO(text.encode("utf-8", "surrogatepass")), where)
         raise InputError(f"{where}, line {error.lineno}: not JSON ({error.msg}); correct the file") from error
     except (RecursionError, ValueError) as error:
-        raise InputError(f"{where}: nested too deeply or with numbers too long to be read as JSON") from error
+        pieces = elements(text)
+        if pieces is None:
+            raise InputError(f"{where}: nested too deeply or with numbers too long to be read as JSON") from error
+        return _each(pieces, where)
     rows = _listed(raw)
     if rows is None:
         return None
     numbered = ((f"row {place}", row, lambda row=row: _json_text(row)) for place, row in enumerate(rows, 1))
     return _Records(where).rows(numbered)
+
+
+def _each(pieces: Iterable[str], where: str) -> Rows:
+    """The rows of a JSON list, each read by itself, so that one that cannot be read costs itself alone."""
+    records = _Records(where)
+
+    def values() -> Iterator[tuple[str, Any, Callable[[], str]]]:
+        for place, piece in enumerate(pieces, 1):
+            try:
+                yield f"row {place}", json.loads(piece), piece.__str__
+            except RecursionError:
+                records.unread.append(Unread(f"row {place} is nested too deeply", mend(piece)))
+            except ValueError as error:
+                records.unread.append(Unread(f"row {place} cannot be read ({first_line(error)})", mend(piece)))
+
+    return records.rows(values())
 
 
 def _json_text(raw: Any) -> str:
@@ -151,14 +174,26 @@ def _listed(raw: Any) -> list[Any] | None:
     tables = [value for value in lists if value and all(isinstance(row, dict) for row in value)]
     if any(raw.get("data") is table for table in tables):
         return list(raw["data"])
+    known = any(plainly(name) in KNOWN for name in raw)
+    if len(tables) == len(raw) and not known:  # the splits of a data set, by name
+        return [row for table in tables for row in table]
     if len(lists) == len(raw) > 1 and len({len(value) for value in lists}) == 1:
         return [dict(zip(raw, values, strict=True)) for values in zip(*lists, strict=True)]
-    return tables[0] if len(raw) == 1 and tables else None
+    if raw.keys() == {"columns", "index", "data"} and all(isinstance(row, list) for row in raw["data"]):
+        return [dict(zip(raw["columns"], row, strict=False)) for row in raw["data"]]
+    cells = [value for value in raw.values() if isinstance(value, dict)]
+    if known and len(cells) == len(raw) > 1 and all(value.keys() == cells[0].keys() for value in cells):
+        return [{name: value[row] for name, value in raw.items()} for row in cells[0]]  # as pandas writes a table
+    return None
 
 
 def read_csv(stream: BinaryIO, where: str, tabs: bool) -> Rows:
-    """CSV with a header; the separator is the comma, semicolon or tab that the header holds most of."""
+    """CSV with a header; the separator is the comma, semicolon or tab that the header holds most of.
+
+    Lines may end as on an old Macintosh, and the first may name the separator, as spreadsheets write it.
+    """
     text = decoded(stream.read(), where)
+    text = _SEPARATOR.sub("", text if "\n" in text else text.replace("\r", "\n"), count=1)
     header_line = text.lstrip("\r\n").split("\n", 1)[0]
     separator = "\t" if tabs else max(",;\t", key=header_line.count)
     header = next(csv.reader([header_line], delimiter=separator), [])

@@ -11,25 +11,12 @@ from typing import NamedTuple
 
 import polars as pl
 
-from factory.readers.names import Columns
+from factory.readers.names import RANKS, VERDICTS, Columns
 from factory.readers.opened import UnclearError
 
-VERDICTS = (
-    "winner",
-    "choice",
-    "better_response_id",
-    "verdict",
-    "overall_preference",
-    "preference_strength",
-    "preference",
-    "label",
-    "labels",
-    "orig_preference",
-)
-"""Columns that say which reply is better, those whose name says it before the many-sided `label`."""
 _STRENGTHS = ("overall_preference", "preference_strength", "strength", "preference")
 """Those of them that may be signed: below 0 the first is better, as in HelpSteer."""
-_SCORES = ("score", "rating", "reward", "upvotes")
+GRADES = ("score", "rating", "reward", "upvotes")
 _ANNOTATOR = re.compile(r"annotator_?\d+")
 FLAGS = ("winner_model_a", "winner_model_b")
 """A mark for each reply of the arena's files of 55,000, whose cells are lists of texts written out."""
@@ -43,6 +30,7 @@ _TIES = frozenset(
         *("neither", "none", "no preference", "c", "a=b", "b=a"),
     }
 )
+_WAY = "name the column that says it, as in --columns label=…"
 _FIRST, _SECOND = ("a", "first", "left"), ("b", "second", "right")
 
 
@@ -59,11 +47,10 @@ def verdicts_in(columns: Columns, replies: tuple[str, str]) -> tuple[str, ...]:
     """The columns that say which of the replies in two columns is better; none where there is no such column."""
     said = _verdict_columns(columns)
     if said:
-        return said[:1]
+        return (said[0],)
     annotators = tuple(name for name in columns if _ANNOTATOR.fullmatch(name))
-    if annotators:
-        return annotators
-    return FLAGS if set(FLAGS) <= {*columns} else scores_of(columns, replies) or ()
+    flags: tuple[str, ...] = FLAGS if set(FLAGS) <= {*columns} else ()
+    return annotators or flags or scores_of(columns, replies) or ranks_of(columns, replies) or ()
 
 
 def _verdict_columns(columns: Columns) -> tuple[str, ...]:
@@ -75,7 +62,8 @@ def _verdict_columns(columns: Columns) -> tuple[str, ...]:
 
 def role_of(names: Sequence[str]) -> str:
     """`score` for what says how much better a reply is, which is kept, `label` for what says which alone."""
-    return "score" if names[0] in _STRENGTHS[:3] or any(names[0].startswith(stem) for stem in _SCORES) else "label"
+    graded = any(names[0].startswith(stem) for stem in (*GRADES, *RANKS))
+    return "score" if names[0] in _STRENGTHS[:3] or graded else "label"
 
 
 def better(frame: pl.LazyFrame, columns: Columns, replies: tuple[str, str]) -> Better:
@@ -85,9 +73,12 @@ def better(frame: pl.LazyFrame, columns: Columns, replies: tuple[str, str]) -> B
     if names == FLAGS:
         first, second = (pl.col(name).cast(pl.Int8, strict=False) for name in names)
         return Better((first - second).fill_null(0), said)
-    if names == scores_of(columns, replies):
+    if names in (scores_of(columns, replies), ranks_of(columns, replies)):
         first, second = (pl.col(name).cast(pl.Float64, strict=False) for name in names)
-        return Better((first - second).fill_nan(None).sign().cast(pl.Int8), said)
+        ranked = names == ranks_of(columns, replies)
+        told = (f"{' and '.join(names)} are ranks: the lower the better",) if ranked else ()
+        sign = (second - first if ranked else first - second).fill_nan(None).sign()
+        return Better(sign.cast(pl.Int8), said, told)
     votes = [_of_column(frame, name, columns, replies) for name in names]
     remarks = tuple(remark for vote in votes for remark in vote.remarks)
     if len(votes) == 1:
@@ -113,13 +104,23 @@ def _contradictions(frame: pl.LazyFrame, vote: Better, columns: Columns, replies
     )
 
 
-def scores_of(columns: Columns, replies: tuple[str, str]) -> tuple[str, str] | None:
+def scores_of(columns: Columns, replies: tuple[str, str]) -> tuple[str, ...] | None:
     """The columns that score the two replies, such as score_A and score_B."""
-    for stem in _SCORES:
+    return graded(columns, replies, GRADES)
+
+
+def ranks_of(columns: Columns, replies: tuple[str, str]) -> tuple[str, ...] | None:
+    """The columns that rank the two replies, such as rank_A and rank_B."""
+    return graded(columns, replies, RANKS)
+
+
+def graded(columns: Columns, replies: Sequence[str], stems: Sequence[str]) -> tuple[str, ...] | None:
+    """The columns, one for each reply, whose names begin with one of `stems` and end as the replies' do."""
+    for stem in stems:
         for between in ("_", ""):
-            first, second = (f"{stem}{between}{ending_of(name)}" for name in replies)
-            if first in columns and second in columns:
-                return first, second
+            names = tuple(f"{stem}{between}{ending_of(name)}" for name in replies)
+            if all(name in columns for name in names):
+                return names
     return None
 
 
@@ -129,17 +130,12 @@ def ending_of(reply: str) -> str:
 
 
 def _of_column(frame: pl.LazyFrame, name: str, columns: Columns, replies: tuple[str, str]) -> Better:
-    dtype = columns[name]
-    if dtype == pl.Boolean:
+    if columns[name] == pl.Boolean:
         raise UnclearError(
             f"the column {name} is true or false, and either can mean the first of {replies[0]} and {replies[1]}; "
             "write 1 for the first and 2 for the second"
         )
-    if dtype.is_float():
-        text = pl.col(name).cast(pl.Float64).cast(pl.String)
-    else:
-        text = pl.col(name).cast(pl.String).str.strip_chars().str.to_lowercase()
-    seen = frame.select(text.unique()).collect(engine="streaming").to_series().drop_nulls()
+    text, seen = _text(name, columns[name]), _seen(frame, name, columns)
     numbers = {value: number for value in seen if (number := _number(value)) is not None}
     signs = {value: sign for value in seen if value not in numbers and (sign := _in_words(value)) is not None}
     signs |= {name.lower(): sign for name, sign in zip(replies, (1, -1), strict=True) if name.lower() not in numbers}
@@ -148,17 +144,38 @@ def _of_column(frame: pl.LazyFrame, name: str, columns: Columns, replies: tuple[
     found = text.replace_strict(list(signs), list(signs.values()), default=None, return_dtype=pl.Int8())
     models = [f"model_{ending_of(reply)}" for reply in replies]
     if all(model in columns and columns[model] == pl.String for model in models):
-        first, second = (text == pl.col(model).str.strip_chars().str.to_lowercase() for model in models)
-        found = (
-            pl.when(first & ~second)
-            .then(pl.lit(1, pl.Int8))
-            .when(second & ~first)
-            .then(pl.lit(-1, pl.Int8))
-            .otherwise(found)
-        )
+        found = _by_name(text, models, found)
+    elif not seen & signs.keys():
+        says = f"the column {name} holds {min(seen)!r}, which names neither {replies[0]} nor {replies[1]}"
+        raise UnclearError(f"{says}; {_WAY}")
     from_zero = 0 in numbers.values() and 0 not in signs.values() and ending_of(replies[0]) != "0"
     counted = f"{name} is counted from 0: 0 is {replies[0]}, 1 is {replies[1]}"
     return Better(found, text, (counted,) if from_zero and min(numbers.values()) == 0 and name != "labels" else ())
+
+
+def _by_name(text: pl.Expr, models: Sequence[str], found: pl.Expr) -> pl.Expr:
+    """Which reply is better where a cell names the model that wrote it; else what was `found`."""
+    first, second = (text == pl.col(model).str.strip_chars().str.to_lowercase() for model in models)
+    one, two = (pl.lit(sign, pl.Int8) for sign in (1, -1))
+    return pl.when(first & ~second).then(one).when(second & ~first).then(two).otherwise(found)
+
+
+def _seen(frame: pl.LazyFrame, name: str, columns: Columns) -> set[str]:
+    """Every value of a column. UnclearError where there is none."""
+    seen: set[str] = set()
+    for part in columns.everywhere(name, frame):
+        values = part.select(_text(name, part.collect_schema()[name]).unique()).collect(engine="streaming")
+        seen.update(values.to_series().drop_nulls())
+    if not seen:
+        raise UnclearError(f"the column {name}, which is to say which reply is better, is empty; {_WAY}")
+    return seen
+
+
+def _text(name: str, dtype: pl.DataType) -> pl.Expr:
+    """What a column says, as texts in lower case."""
+    if dtype.is_float():
+        return pl.col(name).cast(pl.Float64).cast(pl.String)
+    return pl.col(name).cast(pl.String).str.strip_chars().str.to_lowercase()
 
 
 def _number(text: str) -> float | None:
@@ -216,6 +233,8 @@ def _doubt(name: str, values: Collection[float], last: str) -> str | None:
         return None
     if name == "labels" and last == "a":
         return None
+    if {*values} == {1} and last == "a":
+        return "1 can be the first reply or the second"
     if last == "0":
         return "no reply is called 2" if 2 in values else None
     if {0, 2} <= {*values} and name != "preference":

@@ -25,7 +25,8 @@ def from_column(pairs: pl.DataFrame, column: str) -> pl.DataFrame:
     """[pair_id, gold]: the labels in a column of the pairs; InputError where there is none, or a label is none."""
     if column not in pairs.columns:
         raise InputError(f"the pairs have no column {column} for gold labels; they have {', '.join(pairs.columns)}")
-    labels = _read(pairs[column], f"the gold column {column}")
+    read = _right if column == "right" else _read
+    labels = read(pairs[column], f"the gold column {column}")
     return pairs.select("pair_id", gold=labels).drop_nulls()
 
 
@@ -92,5 +93,6 @@ def _read(values: pl.Series, where: str) -> pl.Series:
     label = text.replace_strict({**_ANSWERS, "true": CHOSEN, "false": REJECTED}, default=None)
     strange = text.filter(text.is_not_null() & label.is_null())
     if len(strange):
-        raise InputError(f"{where} holds {strange[0]!r}; labels are chosen or rejected, or 1 or 2, tie or skip")
+        known = "chosen or rejected, or 1 or 2, true or false, tie or skip"
+        raise InputError(f"{where} holds {strange[0]!r}; labels are {known}")
     return label

@@ -13,6 +13,7 @@ from factory.readers.layouts.own import OWN
 from factory.readers.layouts.plain import PLAIN
 from factory.readers.layouts.sharegpt import SHAREGPT
 from factory.readers.layouts.single import SINGLE
+from factory.readers.layouts.trees import TREES
 from factory.readers.layouts.trl_conversational import TRL_CONVERSATIONAL
 from factory.readers.layouts.trl_implicit import TRL_IMPLICIT
 from factory.readers.layouts.trl_implicit_text import TRL_IMPLICIT_TEXT
@@ -32,6 +33,7 @@ LAYOUTS: dict[str, Layout] = {
         CANDIDATES,
         ENDING,
         SINGLE,
+        TREES,
         HH_RLHF,
         TRL_IMPLICIT_TEXT,
     )

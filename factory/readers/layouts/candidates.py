@@ -5,6 +5,7 @@ ratings, LLaMA-Factory's old list of two outputs; RewardBench 2 and RM-Bench, wh
 """
 
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -15,6 +16,7 @@ from factory.readers.candidates import (
     PAIR,
     CandidatePair,
     candidates_of,
+    grades_beside,
     number,
     pairs_of,
     parsed,
@@ -24,15 +26,17 @@ from factory.readers.candidates import (
 from factory.readers.followers import free
 from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
 from factory.readers.messages import is_text
-from factory.readers.names import BESIDE, LISTS, PICKS, RANKS, SCORES
+from factory.readers.names import BESIDE, LISTS, PICKS, RANKS, REPLY_STEMS, SCORES
+from factory.readers.normal import UNREADABLE
 from factory.readers.opened import UnclearError
-from factory.readers.stacking import json_of
+from factory.readers.stacking import json_of, json_text
+from factory.readers.verdicts import GRADES, graded
 
 _MADE = "__made"
 _FIRST = "their order"
 RANKED = ("rank", "ranking", "ranks", "losses")
 GRADED = frozenset((*SCORES, *BESIDE)) - {*RANKED}
-_SAMPLE = 20
+_SAMPLE, _MOST = 20, 9
 
 
 class _Names(NamedTuple):
@@ -42,6 +46,10 @@ class _Names(NamedTuple):
     """One list, or the right and the wrong."""
     beside: str | None = None
     pick: str | None = None
+    each: tuple[str, ...] = ()
+    """Columns of one reply each, where `replies` is their name together."""
+    grades: tuple[str, ...] = ()
+    """Those that say how good each is, where `beside` is their name together."""
 
 
 def _names(columns: Columns) -> _Names | None:
@@ -52,6 +60,21 @@ def _names(columns: Columns) -> _Names | None:
         if name in columns and _may_list(columns[name]):
             beside = next((other for other in BESIDE if other in columns and other != name), None)
             return _Names((name,), beside, next((p for p in PICKS if p in columns and p != beside), None))
+    return _in_columns(columns)
+
+
+def _in_columns(columns: Columns) -> _Names | None:
+    """Three replies or more in columns of their own, with a score or a rank of each: response_1, score_1 and so on."""
+    for stem in REPLY_STEMS:
+        for start in ("0", "1", "a", "A"):
+            for between in ("_", ""):
+                names = (f"{stem}{between}{chr(ord(start) + place)}" for place in range(_MOST))
+                each = tuple(takewhile(columns.__contains__, names))
+                if len(each) < 3 or not all(is_text(columns[name]) for name in each):
+                    continue
+                scores, ranks = graded(columns, each, GRADES), graded(columns, each, RANKS)
+                if scores or ranks:
+                    return _Names((stem,), "scores" if scores else "ranks", None, each, scores or ranks or ())
     return None
 
 
@@ -67,7 +90,7 @@ def _rows(columns: Columns) -> pl.Expr | None:
     """Where the list is written out, as in JSONL: rows that hold one."""
     names = _names(columns)
     name = names.replies[0] if names and len(names.replies) == 1 else None
-    if name is None or not is_text(columns[name]):
+    if name is None or not is_text(columns.get(name)):
         return None
     return pl.col(name).str.contains(r"^\s*\[\s*[\"{\[]").fill_null(value=False)
 
@@ -75,15 +98,13 @@ def _rows(columns: Columns) -> pl.Expr | None:
 def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
     names = _names(columns)
     assert names is not None
-    lists_alone = len(names.replies) == 1 and columns[names.replies[0]] == pl.List(pl.String)
+    lists_alone = len(names.replies) == 1 and columns.get(names.replies[0]) == pl.List(pl.String)
     if lists_alone and names.replies != ("output",) and not (names.beside or names.pick):
         raise UnclearError(
             f"{names.replies[0]} is a list of replies, and no column says which is better; "
             f"call the one that does {', '.join((*BESIDE, *PICKS))}"
         )
-    of = _judge(frame, columns, names, how.pairs)
-    needed = [name for name in (*names.replies, names.beside, names.pick) if name]
-    texts = pl.struct(json_of(name, columns[name]).alias(name) for name in needed)
+    of, texts = _judge(frame, columns, names, how.pairs), _texts(columns, names)
 
     def make(rows: pl.Series) -> pl.Series:
         made = [of({name: parsed(text) for name, text in row.items()}) for row in rows.to_list()]
@@ -94,6 +115,8 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
 
     every = texts.map_batches(make, return_dtype=pl.List(PAIR), is_elementwise=True)
     shown = frame.head(_SAMPLE).select(every.alias(_MADE)).explode(_MADE).unnest(_MADE).collect()
+    if shown["reason"].eq_missing(UNREADABLE).all():
+        _require_some(frame.select(every.alias(_MADE)).explode(_MADE), names)
     kept = [
         name
         for name in shown.columns
@@ -103,6 +126,28 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
     field = pl.col(_MADE).struct.field
     extra = [field(name).alias(name if name not in columns else free(name, columns)) for name in kept]
     return Reshaped(rows.with_columns(extra), _told_by(frame.select(texts).head(1).collect(), names))
+
+
+def _texts(columns: Columns, names: _Names) -> pl.Expr:
+    """What is needed of a row, each as JSON."""
+    if names.each:
+        replies = pl.concat_list(names.each)
+        numbers = pl.concat_list(pl.col(name).cast(pl.Float64, strict=False) for name in names.grades)
+        cells = {names.replies[0]: replies, names.beside: numbers}
+        return pl.struct(json_text(value).alias(name or "") for name, value in cells.items())
+    needed = [name for name in (*names.replies, names.beside, names.pick) if name]
+    return pl.struct(json_of(name, columns[name]).alias(name) for name in needed)
+
+
+def _require_some(made: pl.LazyFrame, names: _Names) -> None:
+    """Raise UnclearError where not one row says which reply is better: that is no row's fault, but the file's."""
+    reason = pl.col(_MADE).struct.field("reason")
+    if made.select(reason.ne_missing(UNREADABLE).any()).collect(engine="streaming").item() is False:
+        told = " or ".join(filter(None, (names.beside, names.pick)))
+        raise UnclearError(
+            f"in no row does {told or 'a column'} say which reply of {' and '.join(names.replies)} is better by a "
+            f"score, rank, mark or place that is known; call the column that does one of {', '.join((*BESIDE, *PICKS))}"
+        )
 
 
 def _told_by(first: pl.DataFrame, names: _Names) -> tuple[str, ...]:
@@ -148,10 +193,9 @@ def _scores(items: list[Any], row: dict[str, Any], names: _Names, base: int) -> 
             if any(number(item.get(key)) is not None for item in objects):
                 found = [number(item.get(key)) if isinstance(item, dict) else None for item in items]
                 return [None if one is None else sign * one for one in found], key
-    beside = row.get(names.beside or "")
-    if isinstance(beside, list) and len(beside) == len(items):
+    numbers = grades_beside(row.get(names.beside or ""), items)
+    if numbers is not None:
         sign = -1 if names.beside in RANKED else 1
-        numbers = [number(one) for one in beside]
         return [None if one is None else sign * one for one in numbers], names.beside or ""
     place = number(row.get(names.pick or ""))
     if place is not None and 0 <= place - base < len(items):
@@ -164,8 +208,9 @@ def _scores(items: list[Any], row: dict[str, Any], names: _Names, base: int) -> 
 def _base(frame: pl.LazyFrame, columns: Columns, names: _Names) -> int:
     """From what the places of replies are counted."""
     assert names.pick is not None
-    place = pl.col(names.pick).cast(pl.String).cast(pl.Float64, strict=False)
-    low, high = frame.select(place.min().alias("low"), place.max().alias("high")).collect(engine="streaming").row(0)
+    place = pl.col(names.pick).cast(pl.String).cast(pl.Float64, strict=False).alias("place")
+    seen = pl.concat(one.select(place) for one in columns.everywhere(names.pick, frame))
+    low, high = seen.select(pl.min("place"), high=pl.max("place")).collect(engine="streaming").row(0)
     if low is None or low == 0 or names.pick == "choice":
         return 0
     first = parsed(frame.select(json_of(names.replies[0], columns[names.replies[0]])).head(1).collect().item())
@@ -181,8 +226,12 @@ def _parts(columns: Columns) -> Parts:
     assert names is not None
     assert found is not None
     field = pl.col(_MADE).struct.field
-    told = tuple(name for name in (names.beside, names.pick) if name)
-    used = {"chosen": names.replies[:1], "rejected": names.replies[-1:], "score": told}
+    told = names.grades or ((names.beside or names.pick or ""),)
+    used = {
+        "chosen": names.each or names.replies[:1],
+        "rejected": names.each or names.replies[-1:],
+        "score": tuple(filter(None, told)),
+    }
     why = pl.when(field("reason").is_not_null()).then(field("detail"))
     aside = tuple((reason, pl.when(field("reason") == reason).then(why)) for reason in ("tie", "unreadable"))
     return Parts(found.turns, field("chosen"), field("rejected"), found.columns | used, conversations=True, aside=aside)
@@ -191,7 +240,8 @@ def _parts(columns: Columns) -> Parts:
 CANDIDATES = Layout(
     "candidates",
     "prompt, and completions (or answers, responses, summaries, generations, …): a list of replies with score, rank or "
-    "a mark each, or with scores, ranks or a choice beside it; or chosen, rejected: lists of texts",
+    "a mark each, or with scores, ranks or a choice beside it; or chosen, rejected: lists of texts; or response_1, "
+    "response_2, response_3, … with score_1, … or rank_1, …",
     _fits,
     _parts,
     _rows,

@@ -5,22 +5,25 @@ replies may be whole conversations; of one that goes on after the turn that was 
 """
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 import polars as pl
 
-from factory.readers.asked import asked, kind_of, reply
+from factory.readers.asked import FoundPrompt, asked, kind_of, reply
 from factory.readers.candidates import parsed
 from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
 from factory.readers.messages import TURNS, is_text, turn
-from factory.readers.names import REPLY_ENDINGS, REPLY_STEMS
+from factory.readers.names import RANKS, REPLY_ENDINGS, REPLY_STEMS
 from factory.readers.normal import TIE, UNREADABLE
 from factory.readers.records import column
-from factory.readers.verdicts import better, role_of, scores_of, verdicts_in
+from factory.readers.verdicts import GRADES, better, role_of, scores_of, verdicts_in
 
 _BETTER, _SAID, _TALKS = "__better", "__said", ("__talk_one", "__talk_two")
 _LISTED, _SAMPLE = r'^\s*\[\s*("|null)', 100
 _ROLES = ("user", "assistant")
+_MOST = 9
+"""Most replies in columns of their own."""
 
 
 def _replies(columns: Columns) -> tuple[str, str] | None:
@@ -35,9 +38,23 @@ def _replies(columns: Columns) -> tuple[str, str] | None:
                 if f"{stem}{between}0" in columns and one == "1":
                     continue
                 if all(name in columns and kind_of(columns[name]) for name in pair):
-                    return pair
+                    third = chr(ord(two) + 1)
+                    more = (f"{begin}{way}{third}" for begin in (stem, *GRADES, *RANKS) for way in ("", "_"))
+                    return None if any(name in columns for name in more) else pair
     chosen, rejected = columns.first("chosen"), columns.first("rejected")
     return (chosen, rejected) if by_label and chosen and rejected else None
+
+
+def replies_beside(columns: Columns) -> tuple[str, ...]:
+    """The replies in columns of their own beside a prompt, be they two or more; none where there are not two."""
+    for stem in REPLY_STEMS:
+        for one, _ in REPLY_ENDINGS:
+            for between in ("_", ""):
+                names = (f"{stem}{between}{chr(ord(one) + place)}" for place in range(_MOST))
+                found = tuple(takewhile(columns.__contains__, names))
+                if len(found) > 1 and all(kind_of(columns[name]) for name in found) and asked(columns) is not None:
+                    return found
+    return ()
 
 
 def _fits(columns: Columns) -> bool:
@@ -49,7 +66,15 @@ def _fits(columns: Columns) -> bool:
         or not verdicts_in(columns, pair)
     ):
         return False
-    return kind_of(columns[pair[0]]) == "messages" or asked(columns) is not None
+    return kind_of(columns[pair[0]]) == "messages" or _asked(columns, pair) is not None
+
+
+def _asked(columns: Columns, pair: tuple[str, str]) -> FoundPrompt | None:
+    """The prompt; beside orig_response_A, whose instruction is a judge's, that in orig_instruction."""
+    own = "orig_instruction"
+    if own in columns and pair[0].startswith("orig_") and "prompt" not in columns.named:
+        return asked(Columns({own: columns[own]}, {"prompt": own}))
+    return asked(columns)
 
 
 def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
@@ -112,7 +137,7 @@ def _side(columns: Columns, name: str) -> pl.Expr:
 def _parts(columns: Columns) -> Parts:
     pair = _replies(columns)
     assert pair is not None
-    found, kind = asked(columns), kind_of(columns[pair[0]])
+    found, kind = _asked(columns, pair), kind_of(columns[pair[0]])
     one, two = (_side(columns, name) for name in pair)
     turned = _TALKS[0] in columns
     if turned:

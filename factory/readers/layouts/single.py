@@ -13,12 +13,11 @@ from factory.readers.asked import asked, kind_of, reply, talks
 from factory.readers.candidates import Candidate, CandidatePair, pairs_of, table
 from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
 from factory.readers.messages import blank, is_text, joined, said, turns_of
-from factory.readers.names import LONE_REPLIES, SCORES
+from factory.readers.names import LONE_REPLIES, MARKS, RANKS, SCORES
 from factory.readers.normal import ALONE, TIE, UNREADABLE
 from factory.readers.opened import UnclearError
 
 _KINDS = ("text", "message", "messages")
-_MARKS = ("label", "kto_tag", "is_good", "good", "desirable")
 _WORDS = {
     **dict.fromkeys(("true", "yes", "good", "desirable"), 1.0),
     **dict.fromkeys(("false", "no", "bad", "undesirable"), 0.0),
@@ -40,8 +39,8 @@ def _reply(columns: Columns) -> str | None:
 
 def _mark(columns: Columns) -> str | None:
     named = columns.named.get("label")
-    marks = [name for name in ([named] if named else _MARKS) if name in columns and _flat(columns[name])]
-    scores = [name for name in SCORES if name in columns and _flat(columns[name])]
+    marks = [name for name in ([named] if named else MARKS) if name in columns and _flat(columns[name])]
+    scores = [name for name in (*SCORES, *RANKS) if name in columns and _flat(columns[name])]
     sure = [name for name in marks if columns[name] == pl.Boolean]
     return next(iter([*sure, *([named] if named in marks else []), *scores, *marks]), None)
 
@@ -54,10 +53,10 @@ def _flat(dtype: pl.DataType) -> bool:
 def _values(frame: pl.LazyFrame, name: str) -> pl.Expr:
     """A mark as 1 or 0, a score as the number it is; null where nothing stands. UnclearError for another word."""
     number = pl.col(name).cast(pl.Float64, strict=False).fill_nan(None)
-    if name in SCORES:
+    if name in (*SCORES, *RANKS):
         if not frame.select(number.is_not_null().any()).collect(engine="streaming").item():
             raise UnclearError(f"the column {name} holds no number; name the one with the scores, --columns label=…")
-        return number
+        return -number if name in RANKS else number
     text = pl.col(name).cast(pl.String).str.strip_chars().str.to_lowercase()
     mark = pl.coalesce(number, text.replace_strict(_WORDS, default=None, return_dtype=pl.Float64))
     odd = ~blank(text) & ~mark.is_in([0.0, 1.0]).fill_null(value=False)
@@ -98,7 +97,8 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
     rows = frame.collect()[[place for place, _ in made]]
     pairs = table([one for _, one in made])
     scores = [] if marked else [pairs["score_chosen"], pairs["score_rejected"]]
-    return Reshaped(rows.with_columns(pairs.to_struct(_MADE), *scores).lazy())
+    remarks = (f"replies are told apart by {mark}: the lower the better",) if mark in RANKS else ()
+    return Reshaped(rows.with_columns(pairs.to_struct(_MADE), *scores).lazy(), remarks)
 
 
 def _of_group(group: Sequence[_Placed], pairing: str, marked: bool) -> list[tuple[int, CandidatePair]]:

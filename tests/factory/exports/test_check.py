@@ -208,6 +208,10 @@ def test_dataset_info_is_checked(change: dict[str, Any], found: str, tmp_path: P
     info.write_text(json.dumps({name: {**entry, **change} for name, entry in entries.items()}))
     with pytest.raises(InputError, match=found):
         require(tmp_path, "llamafactory")
+    for told in ([1], {"pairs": 1}, {**entries, "x": {**next(iter(entries.values())), "columns": [1]}}):
+        info.write_text(json.dumps(told))
+        with pytest.raises(InputError, match=r"dataset_info\.json"):
+            require(tmp_path, "llamafactory")
     info.unlink()
     with pytest.raises(InputError, match="there is no dataset_info"):
         require(tmp_path, "llamafactory")

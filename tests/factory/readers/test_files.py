@@ -70,6 +70,11 @@ READABLE = {
     "utf16.jsonl": LINE.decode().encode("utf-16"),
     "utf16.csv": CSV.decode().encode("utf-16"),
     "blank_lines.jsonl": b"\n \n" + LINE + b"\n\n",
+    "macintosh.csv": CSV.replace(b"\n", b"\r"),
+    "spreadsheet.csv": b"sep=;\r\n" + CSV.replace(b",", b";"),
+    "pandas.json": json.dumps({name: {"0": cell} for name, cell in ROW.items()}).encode(),
+    "pandas_split.json": json.dumps({"columns": [*ROW], "index": [0], "data": [[*ROW.values()]]}).encode(),
+    "splits.json": b'{"train": [' + LINE + b'], "test": [' + LINE + b"]}",
 }
 
 
@@ -78,7 +83,7 @@ def test_readable(name, tmp_path):
     file = tmp_path / name
     file.write_bytes(READABLE[name])
     pairs = load_pairs(file)
-    assert pairs.height == (2 if name == "lines.json" else 1)
+    assert pairs.height == (2 if name in ("lines.json", "splits.json") else 1)
     row = pairs.row(0, named=True)
     assert (row["prompt"][-1]["content"], row["chosen"], row["rejected"]) == ("Why?", "Because.", "No.")
     assert row["source"] == name.split(".", 1)[0]
@@ -102,7 +107,8 @@ UNREADABLE = {
     "latin.csv": ("prompt,chosen,rejected\na,b,c\nx,caf\xe9,z\n".encode("latin-1"), "line 3: not UTF-8 text"),
     "open_quote.csv": (b'prompt,chosen,rejected\na,"b,c\n', "not CSV"),
     "twice.csv": (b"prompt,chosen,chosen\na,b,c\n", "the column 'chosen' is there twice"),
-    "deep.json": (b"[" + DEEP + b"]", "nested too deeply"),
+    "deep.json": (b"[" + DEEP + b"]", "row 1 is nested too deeply"),
+    "twice.jsonl.gz": (gzip.compress(gzip.compress(LINE)), "is gzipped twice"),
     "deep.jsonl": (DEEP, "line 1 is nested too deeply"),
     "deeper.jsonl": (b"[" * 200_000, "nested too deeply"),
     "digits.jsonl": (b'{"a": ' + b"1" * 5000 + b"}", "cannot be read"),
@@ -172,6 +178,24 @@ def test_a_bad_line_is_set_aside_with_its_place(name, tmp_path):
     assert (row["filter"], row["reason"], row["source"]) == ("read", "unreadable", "x")
     assert row["detail"].startswith(detail)
     assert row["row"]
+
+
+@pytest.mark.parametrize("bad", [DEEP, b'{"a": ' + b"1" * 5000 + b"}"])
+def test_a_row_of_a_json_list_that_cannot_be_parsed_costs_itself_alone(bad, tmp_path):
+    file = tmp_path / "x.json"
+    tricky = json.dumps({**ROW, "chosen": 'a "]", [{', "note": {"b": [1, "]"]}}).encode()
+    file.write_bytes(b"[\n" + b",\n".join([LINE.strip(), bad, tricky]) + b"\n]\n")
+    split = read_pairs(file)
+    assert split.kept.collect()["chosen"].to_list() == ["Because.", 'a "]", [{']
+    (row,) = split.rejected.collect().to_dicts()
+    assert row["detail"].startswith("row 2 ")
+
+
+def test_bytes_that_are_no_text_cost_their_row(tmp_path):
+    frame = pl.DataFrame({name: [b"\xff\xfe", cell.encode()] for name, cell in ROW.items()})
+    split = read_pairs(frame)
+    assert split.kept.collect()["chosen"].to_list() == ["Because."]
+    assert split.rejected.collect().height == 1
 
 
 def test_a_row_of_a_csv_with_too_many_cells_is_set_aside(tmp_path):

@@ -172,6 +172,31 @@ def single(turns, chosen, rejected):
     return [bad, good]
 
 
+def tree(turns, chosen, rejected):
+    """As OpenAssistant has them: a message a row, the answers ranked, the best as 0."""
+    called = {"user": "prompter", "assistant": "assistant"}
+    key = repr((turns, chosen))
+    above = [None, *(f"{key}{place}" for place in range(len(turns)))]
+    talk = [(called[turn["role"]], turn["content"], above[place], None) for place, turn in enumerate(turns)]
+    answers = [("assistant", text, above[-1], rank) for text, rank in ((rejected, 2), ("So so.", 1), (chosen, 0))]
+    return [
+        {"message_id": f"{key}{place}", "parent_id": parent, "role": role, "text": text, "rank": rank}
+        for place, (role, text, parent, rank) in enumerate([*talk, *answers])
+    ]
+
+
+def rank_columns(turns, chosen, rejected):
+    replies = dict(zip(("response_a", "response_b", "response_c"), ("So so.", chosen, rejected), strict=True))
+    return {"prompt": turns[-1]["content"], **replies, "rank_a": 2, "rank_b": 1, "rank_c": 3}
+
+
+def annotated(turns, chosen, rejected):
+    """As CodeUltraFeedback has them: the ratings beside the replies name the models that wrote them."""
+    responses = [{"model": "a", "response": rejected}, {"model": "b", "response": chosen}]
+    ratings = [{"model": "b", "rating": "5", "rationale": "x"}, {"model": "a", "rating": "2", "rationale": "y"}]
+    return {"instruction": turns[0]["content"], "responses": responses, "annotations": ratings, "preference": "style"}
+
+
 CASES = {
     "own": Case("pairs", own),
     "plain": Case("plain", plain, rounds=False),
@@ -195,6 +220,9 @@ CASES = {
     "ending": Case("ending", ending),
     "openai": Case("ultrafeedback", requested),
     "single": Case("single", single),
+    "tree": Case("trees", tree, system=False),
+    "ranks in columns": Case("candidates", rank_columns, system=False, rounds=False),
+    "annotations": Case("candidates", annotated, system=False, rounds=False),
     "shared text": Case("trl_implicit_text", shared_text, system=False, rounds=False),
 }
 
@@ -368,8 +396,6 @@ REASONS = {
     "one reply by the user": ({"chosen": [U, A], "rejected": [U, {**U, "content": "b"}]}, "bad_roles"),
     "system in the middle": ({"chosen": [U, SYSTEM, A], "rejected": [U, SYSTEM, said("No")]}, "bad_roles"),
     "unknown role": (implicit([{"role": "x", "content": "y"}], "a", "b"), "bad_roles"),
-    "label of neither": (labelled(TURNS, "ab", "c") | {"label": 3}, "unreadable"),
-    "no label": (labelled(TURNS, "ab", "c") | {"label": "one"}, "unreadable"),
 }
 
 
@@ -442,6 +468,7 @@ def test_null_prompts_are_read_by_what_the_replies_hold(tmp_path):
 def test_prompts_of_every_layout(tmp_path):
     for name, case in CASES.items():
         prompt = turns_for(case, TALK)
-        row = flat([case.row(prompt, "Good one", "Bad one")])[0]
+        row = flat([case.row(prompt[:1] if name == "tree" else prompt, "Good one", "Bad one")])[0]
+        prompt = prompt[:1] if name == "tree" else prompt  # the roots alone
         kept, rejected = one(row, tmp_path, read_prompts)
         assert [row["prompt"] for row in kept] == [prompt], (name, rejected)

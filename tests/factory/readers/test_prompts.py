@@ -102,11 +102,11 @@ def test_of_a_tree_of_messages_the_roots_are_prompts(tmp_path):
 def test_the_kinds_of_prompt_may_change_from_row_to_row(tmp_path):
     rows = [
         {"prompt": "a"},
-        {"prompt": None, "question": "b"},
+        {"question": "b"},
         {"prompt": [user("c")]},
         {"instruction": "d", "input": "e"},
     ]
-    assert [row[0]["content"] for row in read(tmp_path, *rows).kept["prompt"]] == ["a", "b", "d\ne", "c"]
+    assert [row[0]["content"] for row in read(tmp_path, *rows).kept["prompt"]] == ["a", "b", "c", "d\ne"]
 
 
 def test_of_equal_prompts_one_is_kept(tmp_path):

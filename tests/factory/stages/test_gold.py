@@ -75,9 +75,14 @@ def test_a_column_right_means_one_thing_wherever_it_is_read():
     for said in (["1", "0"], ["true", "False"], ["1.0", "0.0"], [1, 0], [True, False]):
         answers = pl.DataFrame({"pair_id": ["a", "b"], "right": said}, strict=False)
         assert dict(right(from_answers(answers, "x")).iter_rows()) == {"a": 1, "b": 0}
+        assert dict(right(from_column(answers, "right")).iter_rows()) == {"a": 1, "b": 0}
         assert estimate(votes, answers).accuracy == 0.5
     for said in ("2", "chosen", "tie"):
         answers = pl.DataFrame({"pair_id": ["a", "b"], "right": ["1", said]})
-        for read in (lambda given: from_answers(given, "x"), lambda given: estimate(votes, given)):
+        for read in (
+            lambda given: from_answers(given, "x"),
+            lambda given: estimate(votes, given),
+            lambda given: from_column(given, "right"),
+        ):
             with pytest.raises(InputError, match=f"right.* holds '{said}'"):
                 read(answers)

@@ -1,0 +1,94 @@
+"""Trees of messages, as OpenAssistant's: a message a row, whose answers the users ranked, the best as 0.
+
+The rows are brought together in memory, since those of one tree may be anywhere in a file.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from factory.readers.candidates import Candidate, CandidatePair, pairs_of, table
+from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
+from factory.readers.messages import is_text, turn
+from factory.readers.normal import ALONE
+from factory.readers.opened import UnclearError
+
+NEEDED = ("message_id", "parent_id", "role", "text")
+"""Columns of messages that form trees: the roots, which have no parent, are prompts."""
+_MADE, _ANSWERS = "__made", ("assistant", "gpt", "bot")
+_ALONE = CandidatePair(reason=ALONE, detail="no pair is made of it: no two answers to a message rank differently")
+_Message = Mapping[str, Any]
+
+
+def _fits(columns: Columns) -> bool:
+    ranked = "rank" in columns and columns["rank"].is_numeric()
+    return ranked and all(is_text(columns.get(name)) for name in NEEDED)
+
+
+def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
+    """One row per pair, that of its chosen reply, and one per message that no pair is made of."""
+    rows = frame.collect()
+    messages = rows.select(*NEEDED, "rank").to_dicts()
+    known = {message["message_id"]: message for message in messages}
+    if len(known) < len(messages):
+        raise UnclearError("several rows have the same message_id, or none; give each message its own")
+    answers: dict[str, list[int]] = {}
+    for place, message in enumerate(messages):
+        if (message["role"] or "").lower() in _ANSWERS and message["parent_id"] in known:
+            answers.setdefault(message["parent_id"], []).append(place)
+    made: list[tuple[int, CandidatePair]] = []
+    used: set[Any] = set()
+    for parent, group in answers.items():
+        ranked = [place for place in group if messages[place]["rank"] is not None]
+        path = _path(parent, known)
+        pairs = _pairs(ranked, messages, path, how.pairs)
+        made += pairs
+        if pairs:
+            used.update([messages[place]["message_id"] for place in ranked] + [one["message_id"] for one in path])
+    made += [(place, _ALONE) for place, message in enumerate(messages) if message["message_id"] not in used]
+    made.sort(key=lambda one: one[0])
+    shaped = rows[[place for place, _ in made]].with_columns(table([one for _, one in made]).to_struct(_MADE))
+    return Reshaped(shaped.lazy(), ("answers are told apart by rank: the lower the better",))
+
+
+def _pairs(
+    group: Sequence[int], messages: Sequence[_Message], path: Sequence[_Message], pairing: str
+) -> list[tuple[int, CandidatePair]]:
+    """The pairs of the ranked answers to one message, none where they rank alike; each with the chosen one's row."""
+    asked = [_turn(message) for message in path]
+    told = [Candidate([*asked, _turn(messages[place])], -float(messages[place]["rank"])) for place in group]
+    places = {id(one.turns): place for one, place in zip(told, group, strict=True)}
+    return [(places[id(one.chosen.turns)], one) for one in pairs_of(told, pairing) if one.chosen]
+
+
+def _turn(message: _Message) -> dict[str, str | None]:
+    return turn({"role": message["role"], "content": message["text"]})
+
+
+def _path(message_id: str | None, known: Mapping[str, _Message]) -> list[_Message]:
+    """The messages from the root to one; none where its ancestors are not all there, or run in a circle."""
+    found: list[_Message] = []
+    while message_id is not None:
+        message = known.get(message_id)
+        if message is None or len(found) > len(known):
+            return []
+        found.append(message)
+        message_id = message["parent_id"]
+    return found[::-1]
+
+
+def _parts(columns: Columns) -> Parts:
+    field = pl.col(_MADE).struct.field
+    aside = ((ALONE, pl.when(field("reason") == ALONE).then(field("detail"))),)
+    roles = {"prompt": NEEDED, "chosen": ("text",), "rejected": ("text",), "score": ("rank",)}
+    return Parts(None, field("chosen"), field("rejected"), roles, conversations=True, aside=aside)
+
+
+TREES = Layout(
+    "trees",
+    "message_id, parent_id, role, text: a message a row, and rank: the answers to a message, the best as 0",
+    _fits,
+    _parts,
+    reshape=_reshape,
+)
