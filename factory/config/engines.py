@@ -103,7 +103,7 @@ class VllmEngine(EngineBase):
 
 
 class OpenaiEngine(EngineBase):
-    """Any OpenAI-compatible server. The key is read from OPENAI_API_KEY and written nowhere."""
+    """Any OpenAI-compatible server. The key is read from the environment and written nowhere."""
 
     decides = ("kind", "model", "base_url", "serve", "structured_outputs", "extra_body")
 
@@ -112,6 +112,8 @@ class OpenaiEngine(EngineBase):
     """Name the server knows the model by; null: the policy's or judge's name."""
     base_url: str | None = None
     """null: OPENAI_BASE_URL, or OpenAI itself."""
+    key_env: str = Field("OPENAI_API_KEY", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """Environment variable that holds the key, so that policy and judges may be at providers of their own."""
     serve: list[str] | None = Field(None, min_length=1)
     """Command that serves {model} on this machine's port {port}: started for each policy, ended before training. null:
     the server runs already."""

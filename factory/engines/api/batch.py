@@ -170,7 +170,7 @@ class Batches:
         if status == 200:
             return read_answer(request, body, self._block.prices)
         status = status if isinstance(status, int) else 500
-        return judge_status(status, body, {}, self._place.shown, self._place.model)
+        return judge_status(status, body, {}, self._place.shown, self._place.model, self._place.key_env)
 
     def _passing(self, key: str, failure: Failure, used: Dialect) -> bool:
         """Whether to send the request again; `used` is how it was written."""

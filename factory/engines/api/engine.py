@@ -35,8 +35,8 @@ class ServerSide:
 class OpenaiGenerator(ServerSide):
     """Asks a server over HTTP; retries, speed, money and the optional cache are its own affair.
 
-    The key comes from OPENAI_API_KEY and the address from `base_url`, OPENAI_BASE_URL, or OpenAI itself. Nothing is
-    imported, opened or sent before the first request, so that counting tokens needs neither key nor server.
+    The key comes from the variable `key_env`, the address from `base_url`, OPENAI_BASE_URL, or OpenAI itself. Nothing
+    is imported, opened or sent before the first request, so that counting tokens needs neither key nor server.
     """
 
     def __init__(self, block: OpenaiEngine, model: ModelRef, *, clock: Clock | None = None) -> None:

@@ -51,7 +51,8 @@ class Place:
         extra: list[Any] = [block.extra_body] if block.extra_body else []
         extra += ["structured_outputs"] if block.structured_outputs else []
         self._extra = digest(extra) if extra else ""
-        self._key = os.environ.get("OPENAI_API_KEY", "").strip()
+        self.key_env = block.key_env
+        self._key = os.environ.get(self.key_env, "").strip()
         self.scrub = Secrets([self._key, *_forms(user)]).scrub
         """The gate for texts: `text` with what is secret blotted out."""
 
@@ -81,10 +82,10 @@ class Place:
     def _secret(self) -> str:
         if not self._key and self._base_url == OPENAI:
             raise EngineError(
-                "no key for OpenAI: set OPENAI_API_KEY in the environment, or base_url to a server of your own"
+                f"no key for OpenAI: set {self.key_env} in the environment, or base_url to a server of your own"
             )
         if not (self._key.isascii() and self._key.isprintable()):
-            raise EngineError("OPENAI_API_KEY holds characters that no key has; set it again")
+            raise EngineError(f"{self.key_env} holds characters that no key has; set it again")
         return self._key or NO_KEY
 
     async def ask(self, connection: Connection, body: Mapping[str, Any], timeout: float) -> Any:
@@ -116,7 +117,7 @@ class Place:
         cause = error.__cause__ if isinstance(error, openai.APIConnectionError) and error.__cause__ else error
         if isinstance(cause, transfer.StatusError):
             body = text_or_value(cause.content, self.scrub)
-            return judge_status(cause.status, body, cause.headers, self.shown, self.model)
+            return judge_status(cause.status, body, cause.headers, self.shown, self.model, self.key_env)
         if isinstance(cause, transfer.RedirectedError):
             said = f"{self.shown} redirects to {cause}, to which nothing is sent"
             return Failure("fatal", f"{said}; set base_url to the server that is to be asked")

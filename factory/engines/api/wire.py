@@ -131,14 +131,16 @@ def short_line(message: object) -> str:
     return short(str(message), _LINE_CHARS)
 
 
-def judge_status(status: int, body: Any, headers: Mapping[str, str], place: str, model: str) -> Failure:
-    """The failure that an error status stands for; `place` is the server as errors name it."""
+def judge_status(
+    status: int, body: Any, headers: Mapping[str, str], place: str, model: str, key: str = "OPENAI_API_KEY"
+) -> Failure:
+    """The failure that an error status stands for; `place` is the server as errors name it, `key` its variable."""
     error = error_of(body)
     said = error["message"] or f"status {status}"
     if _NO_MONEY & {str(error.get("code")), str(error.get("type"))} or status == 402:
         return Failure("fatal", f"{place} says that the account has no credit left ({said}); add some and run again")
     if status == 401:
-        return Failure("fatal", f"{place} does not accept the key in OPENAI_API_KEY ({said})")
+        return Failure("fatal", f"{place} does not accept the key in {key} ({said})")
     if status == 404:
         return Failure("fatal", f"{place} knows no model {model} ({said}); check the model's name and base_url")
     if status == 405:

@@ -92,6 +92,20 @@ def test_address_and_key_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
     assert server.log[0].headers["authorization"] == "Bearer none"
 
 
+@pytest.mark.parametrize("prefix", ["/v1", "/v1beta/openai"])
+def test_another_provider_has_its_own_path_and_key(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THEIR_KEY", "key-of-theirs")
+    with Loopback(faults=lambda seen: loopback.error(401, "no") if seen.number else None) as server:
+        block = OpenaiEngine(base_url=server.base_url.removesuffix("/v1") + f"{prefix}/", key_env="THEIR_KEY")
+        engine = OpenaiGenerator(block, ModelRef("m"))
+        list(engine.generate(some(1)))
+        with pytest.raises(EngineError, match="does not accept the key in THEIR_KEY"):
+            list(engine.generate([Request("b", [{"role": "user", "content": "again"}], 5)]))
+        engine.close()
+    first = server.log[0]
+    assert (first.path, first.headers["authorization"]) == (f"{prefix}/chat/completions", "Bearer key-of-theirs")
+
+
 def test_openai_itself_needs_a_key_but_only_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     engine = OpenaiGenerator(OpenaiEngine(), ModelRef("gpt-4o"))
