@@ -29,7 +29,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[0] = str(ROOT)
 
 import factory
-from benchmarks.reward_trunk import PairStates, Top, Trunk, batch
+from benchmarks.reward_trunk import PairStates, Top, Trunk
 from factory.config import BUNDLED_MODEL
 from factory.identity import draw
 from factory.reward.data import read_data
@@ -142,7 +142,7 @@ def train(top: Top, pairs: Sequence[PairStates], settings: Settings, seed: int) 
         while len(queue) < settings.batch_pairs:
             queue += rng.sample(pairs, len(pairs))
         step, queue = queue[: settings.batch_pairs], queue[settings.batch_pairs :]
-        rewards = top(*batch([pair.chosen for pair in step] + [pair.rejected for pair in step]))
+        rewards = top([pair.chosen for pair in step] + [pair.rejected for pair in step])
         chosen, rejected = rewards.chunk(2)
         loss = (settings.center * (chosen + rejected) ** 2 - logsigmoid(chosen - rejected)).mean()
         optimiser.zero_grad()
@@ -156,10 +156,10 @@ def train(top: Top, pairs: Sequence[PairStates], settings: Settings, seed: int) 
 def margins(top: Top, pairs: Sequence[PairStates], room: int = 8192) -> list[float]:
     """r(chosen) - r(rejected) of every pair."""
     rows = [side for pair in pairs for side in pair]
-    rewards, place = [0.0] * len(rows), sorted(range(len(rows)), key=lambda n: -len(rows[n]))
+    rewards, place = [0.0] * len(rows), sorted(range(len(rows)), key=lambda n: -len(rows[n].normed))
     while place:
-        few = max(1, room // len(rows[place[0]]))
-        for number, reward in zip(place[:few], top(*batch([rows[n] for n in place[:few]])).tolist(), strict=True):
+        few = max(1, room // len(rows[place[0]].normed))
+        for number, reward in zip(place[:few], top([rows[n] for n in place[:few]]).tolist(), strict=True):
             rewards[number] = reward
         place = place[few:]
     return [round(rewards[n] - rewards[n + 1], 5) for n in range(0, len(rows), 2)]
@@ -185,7 +185,7 @@ def run(asked: argparse.Namespace) -> None:
     """Every cell that is not there yet, seed by seed."""
     trunk = Trunk(asked.settings.model, asked.settings.score_length, asked.out / "states")
     sources, tests = tables(asked, trunk)
-    states = [{name: trunk.states(table, name.replace(" ", "-")).pairs() for name, table in given.items()}
+    states = [{name: trunk.pairs(table, name.replace(" ", "-")) for name, table in given.items()}
               for given in (sources, tests)]  # fmt: skip
     found = Bench(*states, {name: longer(table) for name, table in tests.items()})
     for name, pairs in [*found.sources.items(), *found.tests.items()]:

@@ -1,7 +1,7 @@
 """A reward model of which all but the last block is frozen, so that a training takes seconds.
 
 A reward is read at the last token. Of the last block that token alone needs a query and a feed-forward; the others need
-keys and values only. What goes into that block is computed once for every text (`Trunk.states`), and `Top` computes the
+keys and values only. What goes into that block is computed once for every text (`Trunk.pairs`), and `Top` computes the
 rest exactly as transformers does.
 """
 
@@ -24,32 +24,20 @@ ROOM = 4096
 """Tokens, padding included, in one forward pass of the trunk."""
 
 
-class States(NamedTuple):
-    """What goes into the last block, for all tokens of some texts."""
+class Text(NamedTuple):
+    """What the last block needs of a text."""
 
-    flat: Tensor
-    """[tokens, hidden], bfloat16."""
-    bounds: list[tuple[int, int]]
-    """Of each text, where it begins and ends in `flat`."""
-
-    def pairs(self) -> "list[PairStates]":
-        """Of each pair the states of both sides."""
-        rows = [self.flat[slice(*bound)] for bound in self.bounds]
-        half = len(rows) // 2
-        return [PairStates(*both) for both in zip(rows[:half], rows[half:], strict=True)]
+    normed: Tensor
+    """[tokens, hidden]: its input over the root of its mean square, the weights of the norm left out."""
+    last: Tensor
+    """[hidden]: its input at the last token."""
 
 
 class PairStates(NamedTuple):
-    """The states of the two sides of a pair, each [tokens, hidden]."""
+    """The two sides of a pair."""
 
-    chosen: Tensor
-    rejected: Tensor
-
-
-def batch(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """[texts, longest, hidden] in float32, right-padded with zeros, and the lengths."""
-    padded = nn.utils.rnn.pad_sequence([row.float() for row in rows], batch_first=True)
-    return padded, torch.tensor([len(row) for row in rows])
+    chosen: Text
+    rejected: Text
 
 
 class Top(nn.Module):
@@ -64,31 +52,32 @@ class Top(nn.Module):
         drawn = torch.Generator().manual_seed(seed)
         nn.init.normal_(self.score.weight, std=model.config.initializer_range, generator=drawn)
 
-    def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """Rewards [texts] of `states` [texts, longest, hidden]."""
-        attention = self.block.self_attn
-        rows, longest, _ = states.shape
-        shape = (rows, -1, attention.head_dim)
-        here = torch.arange(rows)
-        normed = self.block.input_layernorm(states)
-        key, value = (
-            part(normed).view(rows, longest, -1, attention.head_dim).transpose(1, 2)
-            for part in (attention.k_proj, attention.v_proj)
-        )
-        query = attention.q_proj(normed[here, lengths - 1]).view(shape).unsqueeze(2)
-        cos, sin = self.rotary(states, torch.arange(longest).unsqueeze(0))
+    def forward(self, texts: Sequence[Text]) -> Tensor:
+        """Rewards [texts]."""
+        attention, size = self.block.self_attn, self.block.self_attn.head_dim
+        lengths = torch.tensor([len(text.normed) for text in texts])
+        rows, longest = len(texts), int(lengths.max())
+        flat, weight = torch.cat([text.normed for text in texts]), self.block.input_layernorm.weight
+        both = torch.cat([attention.k_proj.weight, attention.v_proj.weight]) * weight
+        seen = torch.arange(longest) < lengths[:, None]
+        begin = (lengths.cumsum(0) - lengths)[:, None]
+        place = (begin + torch.arange(longest)).where(seen, begin).flatten()  # padding is any token: it is not seen
+        mixed = (flat @ both.to(flat.dtype).T).float().index_select(0, place).view(rows, longest, -1, size)
+        key, value = mixed.transpose(1, 2).chunk(2, dim=1)
+        ends = torch.stack([text.normed[-1] for text in texts]).float() * weight
+        query = attention.q_proj(ends).view(rows, -1, 1, size)
+        cos, sin = self.rotary(ends, torch.arange(longest).unsqueeze(0))
         key = apply_rotary_pos_emb(key, key, cos, sin)[0]
         query = apply_rotary_pos_emb(query, query, cos[0, lengths - 1, None], sin[0, lengths - 1, None])[0]
-        seen = (torch.arange(longest) < lengths[:, None])[:, None, None]
-        mixed = nn.functional.scaled_dot_product_attention(query, key, value, seen, enable_gqa=True)
-        last = states[here, lengths - 1] + attention.o_proj(mixed.reshape(rows, -1))
+        found = nn.functional.scaled_dot_product_attention(query, key, value, seen[:, None, None], enable_gqa=True)
+        last = torch.stack([text.last for text in texts]) + attention.o_proj(found.reshape(rows, -1))
         last = last + self.block.mlp(self.block.post_attention_layernorm(last))
         rewards: Tensor = self.score(self.norm(last)).squeeze(-1)
         return rewards
 
 
 class Trunk:
-    """The frozen part, and the states that it made of tables of pairs."""
+    """The frozen part, and what it makes of tables of pairs."""
 
     def __init__(self, name: str, limit: int, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
         self._ref, self._limit, self._folder, self._dtype = ModelRef(name), limit, folder, dtype
@@ -110,25 +99,31 @@ class Trunk:
         kept = {pair.pair_id for pair in self._reader.pairs(pairs, limit).pairs}
         return pairs.filter(pl.col("pair_id").is_in(list(kept)))
 
-    def states(self, pairs: pl.DataFrame, name: str) -> States:
-        """The states of all chosen replies and then all rejected ones; of a longer text its end."""
-        rows = pairs.select("pair_id", "prompt", "chosen", "rejected").to_dicts()
+    def pairs(self, table: pl.DataFrame, name: str) -> list[PairStates]:
+        """What the last block needs of every pair of `table`; of a text that is too long its end is read."""
+        rows = table.select("pair_id", "prompt", "chosen", "rejected").to_dicts()
         ids = [self._reader.ids(row["prompt"], row[side])[-self._limit :]
                for side in ("chosen", "rejected") for row in rows]  # fmt: skip
         place = self._folder / f"{name}-{digest([self._ref.identity, str(self._dtype), ids])[:16]}.pt"
-        bounds, end = [], 0
-        for one in ids:
-            bounds.append((end, end + len(one)))
-            end += len(one)
         if not place.exists():
             self._folder.mkdir(parents=True, exist_ok=True)
-            flat = torch.empty(end, self.model.config.hidden_size, dtype=self._dtype)
-            for numbers in _batches(ids):
-                for number, made in zip(numbers, self._forward([ids[n] for n in numbers]), strict=True):
-                    flat[slice(*bounds[number])] = made
-            torch.save(flat, place.with_suffix(".draft"))
+            torch.save(self._states(ids), place.with_suffix(".draft"))
             place.with_suffix(".draft").rename(place)
-        return States(torch.load(place, mmap=True), bounds)
+        eps = self.model.config.rms_norm_eps
+        texts = []
+        for one in torch.load(place).split([len(row) for row in ids]):
+            scale = torch.rsqrt(one.float().pow(2).mean(-1, keepdim=True) + eps)
+            texts.append(Text((one.float() * scale).to(self._dtype), one[-1].float()))
+        return [PairStates(*both) for both in zip(texts[: len(rows)], texts[len(rows) :], strict=True)]
+
+    def _states(self, ids: Sequence[list[int]]) -> Tensor:
+        """What goes into the last block: [tokens of all texts, hidden]."""
+        ends = [sum(map(len, ids[:number])) for number in range(len(ids) + 1)]
+        flat = torch.empty(ends[-1], self.model.config.hidden_size, dtype=self._dtype)
+        for numbers in _batches(ids):
+            for number, made in zip(numbers, self._forward([ids[n] for n in numbers]), strict=True):
+                flat[ends[number] : ends[number + 1]] = made
+        return flat
 
     @torch.no_grad()
     def _forward(self, rows: Sequence[list[int]]) -> list[Tensor]:

@@ -12,7 +12,7 @@ import factory
 from factory.identity import DEFAULT_SEED
 from factory.terminal import for_stream, show, show_checks, show_reward
 from factory.terminal.comparison import compared
-from factory.terminal.options import Main, ReadsPairs, Shown
+from factory.terminal.options import Main, ReadsPairs, Shown, whole_numbers
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -246,6 +246,7 @@ def reward() -> None:
 @_out
 @_set
 @_seed
+@click.option("--seeds", callback=whole_numbers, metavar="N,N,…", help="A model of each, in OUT/seed-N.")
 def reward_train(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str, ...], **options: Any) -> Shown:
     """Train a reward model on PAIRS, any files or an exported folder; --set takes keys such as epochs or lora.r."""
     done = factory.reward_train(pairs, model, out, sets=sets, progress=for_stream(sys.stderr), **options)
@@ -254,18 +255,22 @@ def reward_train(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str,
 
 @reward.command(name="score", cls=ReadsPairs)
 @_pairs
-@click.option("--model", required=True, help="Reward model: folder or Hub id.")
+@click.option(
+    "--model", required=True, multiple=True, help="Reward model: folder or Hub id. Several are scored as one ensemble."
+)
 @_out
 @click.option(
     "--benchmark",
     default="auto",
     show_default=True,
-    help="rewardbench, rewardbench2 (their official files) or pairs; auto looks at the columns.",
+    help="rewardbench, rewardbench2, rmbench, judgebench, best_of_n (own files) or pairs; auto looks at the columns.",
 )
 @click.option("--group", metavar="COLUMN", help="Count pairs apart by this column.")
 @_set
-def reward_score(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str, ...], **options: Any) -> Shown:
-    """Score PAIRS with a reward model: RewardBench, RewardBench 2, or any pairs."""
+def reward_score(
+    pairs: tuple[str, ...], model: tuple[str, ...], out: Path, sets: tuple[str, ...], **options: Any
+) -> Shown:
+    """Score PAIRS with a reward model: a benchmark's own files, or any pairs."""
     done = factory.reward_score(pairs, model, out, sets=sets, progress=for_stream(sys.stderr), **options)
     return done.result, show_reward.reward
 

@@ -1,10 +1,13 @@
 """`reward`: reward models trained on any pairs, and measured on RewardBench or any pairs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any, NamedTuple, Unpack
 
 from factory.config.load import override, settled
+from factory.errors import ConfigError
 from factory.identity import DEFAULT_SEED
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
@@ -43,6 +46,7 @@ def reward_train(
     config: RewardTraining | Mapping[str, Any] | None = None,
     sets: Sequence[str] = (),
     seed: int = DEFAULT_SEED,
+    seeds: Sequence[int] = (),
     progress: Progress | None = None,
     **reading: Unpack[ReadOptions],
 ) -> RewardTrained:
@@ -53,7 +57,13 @@ def reward_train(
     the test split. That is the one an exported folder has, else `test_share` of the prompts. `sets` are KEY=VALUE
     overrides. Training that was killed goes on from its last checkpoint. `columns`, `layout`, `pairing` and
     `skip_unreadable` say how to read the pairs.
+
+    With `seeds` one model is trained for each of them, in OUT/seed-N, in place of the one for `seed`: the facts are
+    where they lie and what they reached, with mean and deviation.
     """
+    if seeds:
+        return _several(seeds, Path(out), partial(reward_train, pairs, model, config=config, sets=sets,
+                                                  progress=progress, **reading))  # fmt: skip
     alone("reward train")
     shown = progress or Silent()
     settings = override(settled(config or {}, RewardTraining).model_dump(), sets, RewardTraining)
@@ -81,9 +91,27 @@ def reward_train(
     return RewardTrained(stage.folder / MODEL, dict(stage.facts))
 
 
+def _several(seeds: Sequence[int], out: Path, train: Callable[..., RewardTrained]) -> RewardTrained:
+    """A model of each seed; each goes on by itself where it was stopped."""
+    if len({*seeds}) < len(seeds):
+        raise ConfigError("name each seed once")
+    done = {seed: train(out / f"seed-{seed}", seed=seed) for seed in seeds}
+    tests = [one.facts["test"] for one in done.values()]
+    reached = [test["accuracy"] for test in tests if test and test["accuracy"] is not None]
+    facts = {
+        "models": {str(seed): str(one.model) for seed, one in done.items()},
+        "pairs": {str(seed): one.facts["pairs"] for seed, one in done.items()},
+        "steps": {str(seed): one.facts["steps"] for seed, one in done.items()},
+        "test_accuracy": {str(seed): (one.facts["test"] or {}).get("accuracy") for seed, one in done.items()},
+        "test_accuracy_mean": fmean(reached) if reached else None,
+        "test_accuracy_deviation": stdev(reached) if len(reached) > 1 else None,
+    }
+    return RewardTrained(out, facts)
+
+
 def reward_score(
     pairs: PairsLike | Sequence[PairsLike],
-    model: str,
+    model: str | Sequence[str],
     out: str | Path,
     *,
     benchmark: str = "auto",
@@ -94,32 +122,37 @@ def reward_score(
     progress: Progress | None = None,
     **reading: Unpack[ReadOptions],
 ) -> RewardScored:
-    """Score pairs with the reward model `model` and count how often the right reply wins.
+    """Score pairs with the reward model `model`, or several as one, and count how often the right reply wins.
 
-    `pairs` are the official files of RewardBench or RewardBench 2, told apart by their columns, or any pairs; `group`
-    is a column of those by which they are counted apart. OUT/score.json has the result, OUT/scores.parquet the score of
-    every reply. `sets` are KEY=VALUE overrides. Raises EngineError when `model` is no reward model.
+    `pairs` are the official files of a benchmark (a name in `factory.reward.items.BENCHMARKS`), told apart by their
+    columns, or any pairs; `group` is a column of those by which they are counted apart. OUT/score.json has the result,
+    OUT/scores.parquet the score of every reply. `sets` are KEY=VALUE overrides. Raises EngineError when `model` is no
+    reward model.
     `columns`, `layout`, `pairing` and `skip_unreadable` say how to read pairs.
     """
     alone("reward score")
     shown = progress or Silent()
     settings = override(settled(config or {}, RewardScoring).model_dump(), sets, RewardScoring)
     how = how_to_read(reading)
+    names = [model] if isinstance(model, str) else list(model)
+    if not names or len({*names}) < len(names):
+        raise ConfigError("name at least one reward model, and each of them once")
 
-    require_apart(Path(out), [*places(pairs), model])
-    ref = ModelRef.by_content(model)
+    require_apart(Path(out), [*places(pairs), *names])
+    refs = [ModelRef.by_content(name) for name in names]
+    called: str | list[str] = names[0] if len(names) == 1 else names
 
     def build(work: Workspace) -> dict[str, Any]:
         found = read_items(pairs, benchmark, group, how, shown)
         measure = with_extra("factory.reward.score:measure", "reward")
-        scores, result = measure(found, ref, settings, seed, work.journal, shown)
+        scores, result = measure(found, refs, settings, seed, work.journal, shown)
         scores.write_parquet(work.path / SCORES)
-        write_json(work.path / RESULT, {"model": model, **result})
-        return {"model": model, **result}
+        write_json(work.path / RESULT, {"model": called, **result})
+        return {"model": called, **result}
 
     inputs = {
         "pairs": fingerprint(pairs),
-        "model": ref.identity,
+        "model": refs[0].identity if len(refs) == 1 else [ref.identity for ref in refs],
         "benchmark": benchmark,
         "group": group,
         "scoring": settings.model_dump(mode="json"),

@@ -83,3 +83,6 @@ class RewardScoring(Strict):
     """cpu, cuda, cuda:1, …; auto takes a GPU where there is one."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Type of the weights; the short ones round, which makes ties of close scores."""
+    ensemble: Literal["mean", "standardised", "worst"] = "mean"
+    """How the scores of several models become one: their mean, as fits models of one recipe; the mean after each
+    model's scores are brought to mean 0 and deviation 1, for models of unlike scale; the lowest of those."""

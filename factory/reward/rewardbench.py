@@ -7,7 +7,23 @@ Sections, weights and the two means are those of the package rewardbench 0.1.4: 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import polars as pl
+
+from factory.errors import InputError
+from factory.readers.messages import is_text
 from factory.reward.accuracy import GroupAccuracy, Weighted, WeightedMean, mean
+from factory.reward.any_pairs import beyond, tallies
+from factory.reward.official import (
+    Benchmark,
+    ItemsAsked,
+    ReadItems,
+    Scored,
+    ScoredItem,
+    is_prompt,
+    prompt,
+    reply,
+    tables,
+)
 
 SECTIONS: dict[str, dict[str, int]] = {
     "Chat": {
@@ -51,15 +67,15 @@ PRIOR_SETS = ("anthropic_helpful", "anthropic_hhh", "shp", "summarize")
 SUBSETS = frozenset(name for weights in SECTIONS.values() for name in weights)
 
 
-def rewardbench(tallies: Mapping[str, GroupAccuracy]) -> dict[str, Any]:
+def rewardbench(counted: Mapping[str, GroupAccuracy]) -> dict[str, Any]:
     """The result of RewardBench from the tallies of its subsets; others are left aside.
 
     `score` is the plain mean of the four sections, each a mean of its subsets by weight; `score_with_prior_sets` the
     mean of the four and the prior sets (their plain mean), which weigh half. A section lacks the subsets that have no
     scored pair and names them; a mean is None when one of its sections has none. Every share comes with its interval.
     """
-    sections = {name: _parts(tallies, weights) for name, weights in SECTIONS.items()}
-    prior = _parts(tallies, dict.fromkeys(PRIOR_SETS, 1))
+    sections = {name: _parts(counted, weights) for name, weights in SECTIONS.items()}
+    prior = _parts(counted, dict.fromkeys(PRIOR_SETS, 1))
     shown = {name: _section(parts, SECTIONS[name]) for name, parts in sections.items()}
     return {
         **_named("score", _over(list(sections.values()), [1.0] * 4)),
@@ -68,8 +84,8 @@ def rewardbench(tallies: Mapping[str, GroupAccuracy]) -> dict[str, Any]:
     }
 
 
-def _parts(tallies: Mapping[str, GroupAccuracy], weights: Mapping[str, int]) -> dict[str, Weighted]:
-    found = {name: tallies[name] for name in weights if name in tallies}
+def _parts(counted: Mapping[str, GroupAccuracy], weights: Mapping[str, int]) -> dict[str, Weighted]:
+    found = {name: counted[name] for name in weights if name in counted}
     return {
         name: Weighted(one.accuracy, one.n, weights[name]) for name, one in found.items() if one.accuracy is not None
     }
@@ -93,3 +109,41 @@ def _over(sections: Sequence[Mapping[str, Weighted]], weights: Sequence[float]) 
 
 def _named(name: str, share: WeightedMean) -> dict[str, float | None]:
     return {name: share.score, f"{name}_low": share.low, f"{name}_high": share.high}
+
+
+def fits(frames: Sequence[pl.LazyFrame]) -> bool:
+    """All have a column `subset`, and all subsets are its own."""
+    subsets: set[Any] = set()
+    for frame in frames:
+        if not is_text(frame.collect_schema().get("subset")):
+            return False
+        subsets |= set(frame.select(pl.col("subset").unique()).collect()["subset"])
+    return bool(subsets) and subsets <= SUBSETS
+
+
+def read(asked: ItemsAsked) -> ReadItems:
+    """Rows with prompt, chosen, rejected; the subset is that column or, as for the prior sets, the file."""
+    items = []
+    for where, stem, frame in tables(asked.inputs):
+        columns = frame.collect_schema()
+        if not (
+            is_prompt(columns.get("prompt")) and all(is_text(columns.get(side)) for side in ("chosen", "rejected"))
+        ):
+            raise InputError(f"{where}: RewardBench has columns prompt, chosen and rejected, of text; check the file")
+        for number, row in enumerate(frame.collect().iter_rows(named=True), 1):
+            group = row["subset"] if row.get("subset") in SUBSETS else stem
+            replies = (reply(row["chosen"], where, number), reply(row["rejected"], where, number))
+            items.append(
+                ScoredItem(str(row.get("id", number)), group, prompt(row["prompt"], where, number), replies, 1)
+            )
+    return ReadItems(items)
+
+
+def result(scored: Scored, seed: int) -> dict[str, Any]:
+    """Sections and score, the counts of all subsets, and what is told of any pairs."""
+    counted = tallies(scored)
+    shown = {name: one._asdict() for name, one in counted.items()}
+    return {**rewardbench(counted), "subsets": shown, **beyond(scored)}
+
+
+REWARDBENCH = Benchmark(fits, read, result)

@@ -8,8 +8,22 @@ from math import fsum, tanh
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
+from factory.errors import InputError
+from factory.readers.messages import is_text
+from factory.reward.official import (
+    Benchmark,
+    ItemsAsked,
+    ReadItems,
+    Scored,
+    ScoredItem,
+    are_texts,
+    prompt,
+    reply,
+    tables,
+)
 from factory.statistics.shares import CONFIDENCE, RESAMPLES, Interval, wilson
 
 BEST_OF = ("Factuality", "Precise IF", "Math", "Safety", "Focus")
@@ -79,7 +93,7 @@ def ties(samples: Sequence[Sample], seed: int) -> TiesScore:
     if not len(table):
         return TiesScore(None, None, None, 0, len(gaps), *[None] * 5)
     drawn = np.random.default_rng(seed).integers(0, len(table), (RESAMPLES, len(table)))
-    low, high = _percentiles(np.array([_total(_means(table[rows])) for rows in drawn]))
+    low, high = percentiles(np.array([_total(_means(table[rows])) for rows in drawn]))
     means = _means(table)
     measured = [None if np.isnan(value) else float(value) for value in means]
     missing = sum(gap is None for gap in gaps.values())
@@ -106,7 +120,7 @@ def rewardbench2(groups: Mapping[str, Sequence[Sample]], seed: int) -> dict[str,
     if any(score is None for score in scores):
         return {"score": None, "score_low": None, "score_high": None, "subsets": found}
     draws += _resampled_ties(groups[TIES], random)
-    low, high = _percentiles(draws / len(SUBSETS))
+    low, high = percentiles(draws / len(SUBSETS))
     return {"score": fsum(scores) / len(SUBSETS), "score_low": low, "score_high": high, "subsets": found}
 
 
@@ -174,6 +188,55 @@ def _resampled_ties(samples: Sequence[Sample], random: np.random.Generator) -> N
     return np.array([_total(_means(table[rows])) for rows in drawn])
 
 
-def _percentiles(values: NDArray[np.float64]) -> Interval:
+def percentiles(values: NDArray[np.float64]) -> Interval:
+    """The middle 95 % of a bootstrap's values."""
     low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(float(low), float(high))
+
+
+def fits(frames: Sequence[pl.LazyFrame]) -> bool:
+    """One has lists of replies on both sides, and no column `domain` as RM-Bench has."""
+    return any(_lists(frame.collect_schema()) and "domain" not in frame.collect_schema() for frame in frames)
+
+
+def _lists(columns: Mapping[str, pl.DataType]) -> bool:
+    return are_texts(columns.get("chosen")) and are_texts(columns.get("rejected"))
+
+
+def read(asked: ItemsAsked) -> ReadItems:
+    """Rows with id, subset, prompt, and lists chosen and rejected."""
+    items = []
+    for where, _, frame in tables(asked.inputs):
+        columns = frame.collect_schema()
+        texts = is_text(columns.get("prompt")) and is_text(columns.get("subset"))
+        if not (_lists(columns) and texts and "id" in columns):
+            raise InputError(
+                f"{where}: RewardBench 2 has the columns id, subset, prompt, and lists of text chosen and rejected; "
+                "check the file"
+            )
+        items += [_item(row, where, number) for number, row in enumerate(frame.collect().iter_rows(named=True), 1)]
+    return ReadItems(items)
+
+
+def _item(row: Mapping[str, Any], where: str, number: int) -> ScoredItem:
+    chosen, rejected = row["chosen"] or [], row["rejected"] or []
+    group, name = row["subset"], str(row["id"])
+    if group not in SUBSETS:
+        raise InputError(f"{where}: row {number}: RewardBench 2 has no subset {group!r}; check the file")
+    if group == TIES and name.partition(":")[0] not in ("ref", "tied"):
+        raise InputError(f"{where}: row {number}: in Ties an id is ref:N or tied:N, not {name!r}; check it")
+    if not chosen or not rejected:
+        raise InputError(f"{where}: row {number}: chosen or rejected is empty; check the file")
+    replies = tuple(reply(one, where, number) for one in (*chosen, *rejected))
+    return ScoredItem(name, group, prompt(row["prompt"], where, number), replies, len(chosen))
+
+
+def result(scored: Scored, seed: int) -> dict[str, Any]:
+    """Of `rewardbench2`."""
+    groups: dict[str, list[Sample]] = {}
+    for item, scores in scored:
+        groups.setdefault(item.group, []).append(Sample(item.id, item.correct, tuple(scores)))
+    return rewardbench2(groups, seed)
+
+
+REWARDBENCH2 = Benchmark(fits, read, result)

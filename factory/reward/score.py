@@ -10,12 +10,10 @@ from factory.errors import InputError
 from factory.identity import digest
 from factory.models.ref import ModelRef
 from factory.progress import Progress
-from factory.reward.accuracy import tally
 from factory.reward.config import RewardScoring
-from factory.reward.items import ALL, ScoredItem, ScoredItems
-from factory.reward.pairwise import ScoredPair, by_length, calibration
-from factory.reward.rewardbench import rewardbench
-from factory.reward.rewardbench2 import Sample, rewardbench2
+from factory.reward.ensemble import apart, joined
+from factory.reward.items import BENCHMARKS
+from factory.reward.official import ScoredItem, ScoredItems
 from factory.reward.scorer import Conversation, Reward, open_reward_model
 from factory.store.journal import Journal
 
@@ -41,19 +39,32 @@ SCORES = {
 
 
 def measure(
-    found: ScoredItems, ref: ModelRef, config: RewardScoring, seed: int, journal: Journal, progress: Progress
+    found: ScoredItems,
+    refs: Sequence[ModelRef],
+    config: RewardScoring,
+    seed: int,
+    journal: Journal,
+    progress: Progress,
 ) -> Measured:
-    """Score all replies of `found` with the reward model `ref`. `seed` draws the bootstrap's samples.
+    """Score all replies of `found` with the reward models `refs`. `seed` draws the bootstrap's samples.
 
-    Scores that the journal has of this model under these settings are not computed again.
-    Raises InputError when there is nothing to score, EngineError when `ref` is no reward model.
+    The result is that of the model, or of several models as one; then `models` has the measures of each, in order, and
+    `over_models` their mean and deviation. Scores that the journal has of a model under these settings are not computed
+    again. Raises InputError when there is nothing to score, EngineError when one of `refs` is no reward model.
     """
     if not found.items:
         raise InputError("there is nothing to score: no row of the files is a pair")
     replies = [Conversation(item.prompt, reply) for item in found.items for reply in item.replies]
-    identity = digest([ref.identity, config.max_length, config.dtype])
-    rewards = open_reward_model(ref, config).rewards(replies, progress, journal, identity)
-    return measured(found, rewards, seed)
+    each = []
+    for ref in refs:
+        identity = digest([ref.identity, config.max_length, config.dtype])
+        each.append(open_reward_model(ref, config).rewards(replies, progress, journal, identity))
+    if len(each) == 1:
+        return measured(found, each[0], seed)
+    results = [measured(found, rewards, seed).result for rewards in each]
+    ours = measured(found, joined(each, config.ensemble), seed)
+    models = [{name: value for name, value in one.items() if isinstance(value, int | float | None)} for one in results]
+    return ours._replace(result={**ours.result, "models": models, "over_models": apart(results)})
 
 
 def measured(found: ScoredItems, rewards: Sequence[Reward], seed: int) -> Measured:
@@ -69,33 +80,8 @@ def measured(found: ScoredItems, rewards: Sequence[Reward], seed: int) -> Measur
         "cut": sum(reward.cut for reward in rewards),
         "without_score": dict(sorted(missing.items())),
     }
-    return Measured(_table(by_item), {**head, **_result(found.benchmark, by_item, seed)})
-
-
-def _result(benchmark: str, by_item: Sequence[tuple[ScoredItem, list[Reward]]], seed: int) -> dict[str, Any]:
-    groups: dict[str, list[Sample]] = {}
-    for item, rewards in by_item:
-        sample = Sample(item.id, item.correct, tuple(reward.score for reward in rewards))
-        groups.setdefault(item.group, []).append(sample)
-    if benchmark == "rewardbench2":
-        return rewardbench2(groups, seed)
-    tallies = {name: tally(map(_sides, groups[name])) for name in sorted(groups)}
-    shown = {name: one._asdict() for name, one in tallies.items()}
-    pairs = [_pair(item, *rewards) for item, rewards in by_item]
-    more = {**by_length(pairs), "calibration": calibration(pairs)}
-    if benchmark == "rewardbench":
-        return {**rewardbench(tallies), "subsets": shown, **more}
-    whole = tally(_sides(sample) for group in groups.values() for sample in group)
-    return {**whole._asdict(), "groups": {} if list(groups) == [ALL] else shown, **more}
-
-
-def _sides(sample: Sample) -> tuple[float | None, float | None]:
-    chosen, rejected = sample.scores
-    return chosen, rejected
-
-
-def _pair(item: ScoredItem, chosen: Reward, rejected: Reward) -> ScoredPair:
-    return ScoredPair(chosen.score, rejected.score, len(item.replies[0]), len(item.replies[1]))
+    scored = [(item, [reward.score for reward in rewards]) for item, rewards in by_item]
+    return Measured(_table(by_item), {**head, **BENCHMARKS[found.benchmark].result(scored, seed)})
 
 
 def _table(by_item: Sequence[tuple[ScoredItem, list[Reward]]]) -> pl.DataFrame:

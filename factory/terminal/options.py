@@ -6,7 +6,7 @@ from typing import Any
 import click
 from polars.exceptions import PolarsError
 
-from factory.errors import FactoryError, InterruptedRunError, one_line
+from factory.errors import ConfigError, FactoryError, InterruptedRunError, one_line
 from factory.terminal import show
 from factory.training import processes
 
@@ -38,6 +38,14 @@ class ReadsPairs(Command):
             click.Option(["--pairs", "pairing"], help="Of several candidates: best_worst (default), adjacent or all."),
             click.Option(["--skip-unreadable"], is_flag=True, help="Leave out files that cannot be read, and say so."),
         ]
+
+
+def whole_numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
+    """Those of a text with commas between them."""
+    try:
+        return tuple(int(one) for one in value.split(",")) if value is not None else ()
+    except ValueError:
+        raise ConfigError(f"--{param.name}: {value!r} is no list of whole numbers, as in 1,2,3") from None
 
 
 class Group(click.Group):

@@ -5,13 +5,14 @@ from typing import Any
 
 from factory.terminal.show import brief, table
 
-_KINDS = ("sections", "subsets", "groups", "by_length")
+_KINDS = ("sections", "subsets", "domains", "categories", "best_of", "groups", "by_length")
+_ELSEWHERE = (*_KINDS, "calibration", "matrices", "models", "over_models")
 
 
 def reward(result: Mapping[str, Any]) -> str:
     """The measures, a row per section, subset or group, and confidence against accuracy."""
     calibration = result.get("calibration")
-    single = {name: value for name, value in result.items() if name not in (*_KINDS, "calibration")}
+    single = {name: value for name, value in result.items() if name not in _ELSEWHERE}
     if calibration is not None:
         single |= {name: value for name, value in calibration.items() if name != "bins"}
     parts = [table(["measure", "value"], [[name, brief(value)] for name, value in single.items()])]
@@ -21,7 +22,17 @@ def reward(result: Mapping[str, Any]) -> str:
         rows = [[f"{one['from']:.2f} to {one['to']:.2f}", one["n"], one["confidence"], one["accuracy"],
                  "#" * round(20 * one["accuracy"])] for one in calibration["bins"]]  # fmt: skip
         parts.append(table(["confidence", "pairs", "mean", "accuracy", ""], rows))
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *_models(result)])
+
+
+def _models(result: Mapping[str, Any]) -> list[str]:
+    """Of an ensemble the measures of each model, by its number, and their mean and deviation."""
+    apart = result.get("over_models")
+    if not apart:
+        return []
+    rows = [[str(n), *(one[name] for name in apart)] for n, one in enumerate(result["models"], 1)]
+    rows += [[kind, *(one[kind] for one in apart.values())] for kind in ("mean", "deviation")]
+    return [table(["model", *apart], rows)]
 
 
 def _members(kind: str, members: Mapping[str, Mapping[str, Any]]) -> list[str]:

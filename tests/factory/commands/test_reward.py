@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
@@ -37,6 +38,29 @@ def test_train_then_score(tmp_path: Path) -> None:
     assert sum(one["n"] for one in found["calibration"]["bins"]) == 24
 
 
+def test_several_seeds_and_then_all_of_them_as_one(tmp_path: Path) -> None:
+    """A folder of each seed; the ensemble's score is the mean of theirs, and each is told beside it."""
+    base = tiny_model_folder(tmp_path / "base")
+    pairs(12).write_parquet(tmp_path / "pairs.parquet")
+    options = ("--out", tmp_path / "rm", "--set", "max_steps=1", "--set", "batch_pairs=4", "--set", "test_share=0.3")
+    done = call("train", tmp_path / "pairs.parquet", "--policy", base, *options, "--seeds", "3,4", "--json")
+    assert done.exit_code == 0, done.output
+    folders = [tmp_path / f"rm/seed-{seed}/model" for seed in (3, 4)]
+    assert [json.loads((folder / "reward.json").read_text())["seed"] for folder in folders] == [3, 4]
+    assert "test_accuracy_mean" in done.output
+
+    both = reward_score(pairs(12), [str(folder) for folder in folders], tmp_path / "both")
+    each = [reward_score(pairs(12), str(folder), tmp_path / folder.parent.name) for folder in folders]
+    scores = [pl.read_parquet(one.folder / "scores.parquet")["score"] for one in (both, *each)]
+    assert scores[0].to_list() == pytest.approx(((scores[1] + scores[2]) / 2).to_list())
+    assert [one["accuracy"] for one in both.result["models"]] == [one.result["accuracy"] for one in each]
+    assert both.result["model"] == [str(folder) for folder in folders]
+    mean = sum(one.result["accuracy"] for one in each) / 2
+    assert both.result["over_models"]["accuracy"]["mean"] == pytest.approx(mean)
+    shown = show_reward.reward(both.result)
+    assert [line.split()[0] for line in shown.splitlines()[-5:]][-4:] == ["1", "2", "mean", "deviation"]
+
+
 def test_subsets_of_unlike_measures_stand_in_tables_of_their_own_and_absent_ones_are_named() -> None:
     math = {"score": 0.5, "prompts": 3}
     shown = show_reward.reward(
@@ -67,7 +91,10 @@ def test_the_module_of_the_commands_loads_nothing_heavy() -> None:
         (("train", "P", "--model", "M", "--out", "o", "--set", "learningrate=1"), 2, "did you mean learning_rate?"),
         (("train", "P", "--model", "M", "--out", "o", "--set", "trainer_options.nothing=1"), 2, "nothing"),
         (("train", "P", "--model", "M", "--out", "o", "--set", "max_length=3"), 2, "too_long; raise max_length"),
+        (("train", "P", "--model", "M", "--out", "o", "--seeds", "1,x"), 2, "as in 1,2,3"),
+        (("train", "P", "--model", "M", "--out", "o", "--seeds", "1,1"), 2, "each seed once"),
         (("score", "P", "--model", "M", "--out", "o"), 1, "no reward model"),
+        (("score", "P", "--model", "M", "--model", "M", "--out", "o"), 2, "each of them once"),
         (("score", "P", "--model", "M", "--out", "o", "--benchmark", "bench"), 2, "rewardbench2"),
         (("score", "P", "--model", "M", "--out", "o", "--group", "colour"), 2, "no column 'colour'"),
     ],

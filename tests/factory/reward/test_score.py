@@ -13,7 +13,8 @@ from factory.errors import ConfigError, EngineError, InputError
 from factory.models.ref import ModelRef
 from factory.progress import Silent
 from factory.reward.config import RewardScoring
-from factory.reward.items import ScoredItem, ScoredItems, read_items
+from factory.reward.items import read_items
+from factory.reward.official import ScoredItem, ScoredItems
 from factory.reward.rewardbench import SECTIONS
 from factory.reward.score import measured
 from factory.reward.scorer import Conversation, Reward, RewardModel, open_reward_model

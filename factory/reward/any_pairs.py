@@ -1,0 +1,59 @@
+"""Pairs of any layout, counted apart by a column where one is named."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from factory.errors import ConfigError
+from factory.readers.told import read_and_tell
+from factory.reward.accuracy import GroupAccuracy, tally
+from factory.reward.official import ALL, Benchmark, ItemsAsked, ReadItems, Scored, ScoredItem
+from factory.reward.pairwise import ScoredPair, by_length, calibration
+
+
+def read(asked: ItemsAsked) -> ReadItems:
+    """Every pair; how the files are read is said. Raises ConfigError when there is no such column."""
+    split, group = read_and_tell(asked.inputs, asked.how, asked.progress).pairs, asked.group
+    table = split.kept.collect()
+    if group is not None and group not in table.columns:
+        raise ConfigError(f"the pairs have no column {group!r} to group by; they have {', '.join(table.columns)}")
+    groups = [ALL] * table.height if group is None else map(str, table[group].to_list())
+    items = [
+        ScoredItem(row["pair_id"], name, row["prompt"], (row["chosen"], row["rejected"]), 1)
+        for name, row in zip(groups, table.iter_rows(named=True), strict=True)
+    ]
+    return ReadItems(items, split.rejected.collect().height)
+
+
+def tallies(scored: Scored) -> dict[str, GroupAccuracy]:
+    """The counts of each group, by name."""
+    groups: dict[str, list[tuple[float | None, float | None]]] = {}
+    for item, (chosen, rejected) in scored:
+        groups.setdefault(item.group, []).append((chosen, rejected))
+    return {name: tally(groups[name]) for name in sorted(groups)}
+
+
+def beyond(scored: Scored) -> dict[str, Any]:
+    """What is told of any two replies: accuracy by length beside its baselines, and calibration."""
+    pairs = [ScoredPair(*scores, *map(len, item.replies)) for item, scores in scored]  # type: ignore[arg-type]
+    return {**by_length(pairs), "calibration": calibration(pairs)}
+
+
+def whole(scored: Scored) -> dict[str, Any]:
+    """The counts of all pairs together."""
+    return tally((chosen, rejected) for _, (chosen, rejected) in scored)._asdict()
+
+
+def result(scored: Scored, seed: int) -> dict[str, Any]:
+    """Counts of all pairs, and of each group where there are groups."""
+    groups = {name: one._asdict() for name, one in tallies(scored).items()}
+    return {**whole(scored), "groups": {} if list(groups) == [ALL] else groups, **beyond(scored)}
+
+
+def fits(frames: Sequence[pl.LazyFrame]) -> bool:
+    """Anything."""
+    return True
+
+
+PAIRS = Benchmark(fits, read, result, grouped=True)

@@ -1,0 +1,196 @@
+"""Many replies to a prompt of known quality, as in PPE's files: what the best of n by the reward model is worth.
+
+PPE (Frick et al. 2024) has the columns prompt, response_1, response_2, … and scores, a list that says of each whether
+it is right. Any numbers serve.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from math import comb, isfinite
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from factory.errors import ConfigError, InputError
+from factory.readers.candidates import parsed
+from factory.readers.messages import is_text
+from factory.reward.official import (
+    ALL,
+    Benchmark,
+    ItemsAsked,
+    ReadItems,
+    Scored,
+    ScoredItem,
+    Scores,
+    is_prompt,
+    prompt,
+    tables,
+)
+from factory.reward.rewardbench2 import percentiles
+from factory.statistics.shares import RESAMPLES
+
+_REPLY = re.compile(r"response_(\d+)")
+MOST = 1 << 10
+
+
+class Candidates(NamedTuple):
+    """The replies to one prompt."""
+
+    quality: tuple[float, ...]
+    scores: tuple[float, ...]
+
+
+def _replies(columns: Mapping[str, pl.DataType]) -> list[str]:
+    """The columns of replies, in order."""
+    numbered = [
+        (int(found[1]), name) for name in columns if (found := _REPLY.fullmatch(name)) and is_text(columns[name])
+    ]
+    return [name for _, name in sorted(numbered)]
+
+
+def _is_quality(dtype: pl.DataType | None) -> bool:
+    """A list of numbers or of true and false, or text: a list in JSON's way, as files of lines have it."""
+    return is_text(dtype) or (
+        isinstance(dtype, pl.List) and (dtype.inner == pl.Boolean or pl.Series(dtype=dtype.inner).dtype.is_numeric())
+    )
+
+
+def fits(frames: Sequence[pl.LazyFrame]) -> bool:
+    """All have prompt, two columns of replies or more, and a list of numbers `scores`."""
+    return bool(frames) and all(_is_file(frame.collect_schema()) for frame in frames)
+
+
+def _is_file(columns: Mapping[str, pl.DataType]) -> bool:
+    return is_prompt(columns.get("prompt")) and len(_replies(columns)) > 1 and _is_quality(columns.get("scores"))
+
+
+def read(asked: ItemsAsked) -> ReadItems:
+    """Every prompt with its replies, the best first; replies that are null are left out with their scores."""
+    items = []
+    for where, _, frame in tables(asked.inputs):
+        columns = frame.collect_schema()
+        if not _is_file(columns):
+            raise InputError(
+                f"{where}: best of n has the columns prompt, response_1, response_2, … of text, and scores, a list "
+                "with a number for each; check the file"
+            )
+        if asked.group is not None and asked.group not in columns:
+            raise ConfigError(f"{where} has no column {asked.group!r} to group by; it has {', '.join(columns)}")
+        names = _replies(columns)
+        for number, row in enumerate(frame.collect().iter_rows(named=True), 1):
+            items.append(_item(row, names, asked.group, where, number))
+    return ReadItems(items)
+
+
+def _item(row: Mapping[str, Any], names: Sequence[str], group: str | None, where: str, number: int) -> ScoredItem:
+    said = _numbers(row["scores"])
+    if said is None:
+        raise InputError(f"{where}: row {number}: scores is no list of numbers; check the file")
+    if len(said) != len(names):
+        raise InputError(f"{where}: row {number}: {len(said)} scores for {len(names)} replies; check the file")
+    known = [(row[name], float(value)) for name, value in zip(names, said, strict=True)
+             if row[name] is not None and value is not None and isfinite(value)]  # fmt: skip
+    if not known:
+        raise InputError(f"{where}: row {number}: no reply has a score; check the file")
+    ordered = sorted(known, key=lambda one: -one[1])
+    quality = tuple(value for _, value in ordered)
+    name = "/".join(str(row[part]) for part in ("question_id", "model_name") if part in row) or str(number)
+    return ScoredItem(
+        name,
+        ALL if group is None else str(row[group]),
+        prompt(row["prompt"], where, number),
+        tuple(text for text, _ in ordered),
+        quality.count(quality[0]),
+        quality,
+    )
+
+
+def _numbers(value: Any) -> list[float | None] | None:
+    said = parsed(value) if isinstance(value, str) else value
+    if not isinstance(said, list) or not all(one is None or isinstance(one, int | float) for one in said):
+        return None
+    return said
+
+
+def best_of(candidates: Candidates, n: int) -> float:
+    """Expected quality of the highest scoring of n of the candidates, drawn without replacement.
+
+    The candidate of rank i (from 0) is it with probability C(N - 1 - i, n - 1) / C(N, n); candidates of equal scores
+    share theirs.
+    """
+    order = sorted(zip(candidates.scores, candidates.quality, strict=True), key=lambda one: -one[0])
+    total, rank, size = 0.0, 0, len(order)
+    for _, tied in groupby(order, key=lambda one: one[0]):
+        alike = [quality for _, quality in tied]
+        chance = sum(comb(size - 1 - place, n - 1) for place in range(rank, rank + len(alike)))
+        total += sum(alike) / len(alike) * chance / comb(size, n)
+        rank += len(alike)
+    return total
+
+
+def told_apart(candidates: Candidates) -> float | None:
+    """Share of pairs of unlike quality in which the better one scores higher, a tie being half; None without one."""
+    quality, scores = np.array(candidates.quality), np.array(candidates.scores)
+    better = quality[:, None] > quality[None, :]
+    won = (scores[:, None] > scores[None, :]) + 0.5 * (scores[:, None] == scores[None, :])
+    return float(won[better].mean()) if better.any() else None
+
+
+def result(scored: Scored, seed: int) -> dict[str, Any]:
+    """Of all prompts and of each group: `pair_accuracy`, and for n = 1, 2, 4, … what the best of n is worth.
+
+    `by_model` is the mean quality of the reply that scores highest, `at_best` that of the best of them; n = 1 is the
+    mean quality of all. Prompts with fewer replies than n have no part in it. Intervals are bootstraps over prompts.
+    """
+    groups: dict[str, list[Candidates]] = {}
+    missing = 0
+    for item, scores in scored:
+        known = _known(scores)
+        missing += known is None
+        if known is not None:
+            groups.setdefault(item.group, []).append(Candidates(item.quality, known))
+    random = np.random.default_rng(seed)
+    every = [one for group in groups.values() for one in group]
+    shown = {name: _measures(groups[name], random) for name in sorted(groups)}
+    return {
+        **_measures(every, random),
+        "missing": missing,
+        "best_of": _curve(every, random),
+        "groups": {} if list(groups) in ([], [ALL]) else shown,
+    }
+
+
+def _known(scores: Scores) -> tuple[float, ...] | None:
+    known = tuple(score for score in scores if score is not None)
+    return known if len(known) == len(scores) else None
+
+
+def _measures(group: Sequence[Candidates], random: np.random.Generator) -> dict[str, Any]:
+    apart = np.array([share for one in group if (share := told_apart(one)) is not None])
+    mean = (
+        {"pair_accuracy": None, "low": None, "high": None} if not len(apart) else _mean("pair_accuracy", apart, random)
+    )
+    return {**mean, "n": len(group), "prompts_told_apart": len(apart)}
+
+
+def _curve(group: Sequence[Candidates], random: np.random.Generator) -> dict[str, Any]:
+    most = max((len(one.quality) for one in group), default=0)
+    curve = {}
+    for n in (1 << power for power in range(MOST.bit_length()) if 1 << power <= most):
+        enough = [one for one in group if len(one.quality) >= n]
+        worth = np.array([best_of(one, n) for one in enough])
+        limit = float(np.mean([best_of(one._replace(scores=one.quality), n) for one in enough]))
+        curve[str(n)] = {**_mean("by_model", worth, random), "at_best": limit, "prompts": len(enough)}
+    return curve
+
+
+def _mean(name: str, values: NDArray[np.float64], random: np.random.Generator) -> dict[str, Any]:
+    drawn = values[random.integers(0, len(values), (RESAMPLES, len(values)))].mean(axis=1)
+    low, high = percentiles(drawn)
+    return {name: float(values.mean()), "low": low, "high": high}
+
+
+BEST_OF_N = Benchmark(fits, read, result, grouped=True)

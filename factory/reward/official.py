@@ -1,0 +1,129 @@
+"""What is scored, and what the files of the benchmarks have in common."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from factory.errors import InputError
+from factory.identity import Messages
+from factory.progress import Progress
+from factory.readers import How, PairsLike
+from factory.readers.messages import is_text
+from factory.readers.sources import as_list, open_inputs
+
+ALL = "all"
+"""The group of what is not grouped."""
+_SHARD = re.compile(r"-\d{5}-of-\d{5}$")
+
+
+class ScoredItem(NamedTuple):
+    """A prompt with replies of which the first `correct` are right."""
+
+    id: str
+    group: str
+    """Subset of the benchmark, or the value of the column that groups pairs."""
+    prompt: Messages
+    replies: tuple[str, ...]
+    correct: int
+    quality: tuple[float, ...] = ()
+    """How good each reply is, best first, where it is more than right or wrong that is told."""
+
+
+class ScoredItems(NamedTuple):
+    """What one scoring is about."""
+
+    benchmark: str
+    items: list[ScoredItem]
+    unread: int
+    """Rows that are no pairs."""
+
+
+Scores = Sequence[float | None]
+"""Of the replies of an item, in their order; None where one has no score."""
+Scored = Sequence[tuple[ScoredItem, Scores]]
+
+
+class ItemsAsked(NamedTuple):
+    """What is to be read, and how."""
+
+    inputs: PairsLike | Sequence[PairsLike]
+    group: str | None
+    """Column by which items are grouped."""
+    how: How
+    progress: Progress
+
+
+class ReadItems(NamedTuple):
+    """Items, and how many rows are none."""
+
+    items: list[ScoredItem]
+    unread: int = 0
+
+
+class Benchmark(NamedTuple):
+    """A layout of files with rules of its own for what scores come to."""
+
+    fits: Callable[[Sequence[pl.LazyFrame]], bool]
+    """Whether tables are its files."""
+    read: Callable[[ItemsAsked], ReadItems]
+    """The items of its files. Raises InputError for other ones."""
+    result: Callable[[Scored, int], dict[str, Any]]
+    """What the scores come to; the seed draws the bootstrap's samples."""
+    grouped: bool = False
+    """Whether a column may be named to group its items by; else it has subsets of its own."""
+
+
+class BenchmarkTable(NamedTuple):
+    """Rows of one file."""
+
+    where: str
+    """Its name, for messages."""
+    stem: str
+    """What the file's name says of the subset."""
+    frame: pl.LazyFrame
+
+
+def tables(inputs: PairsLike | Sequence[PairsLike]) -> Iterator[BenchmarkTable]:
+    """Each table; of a raw and a filtered split in a folder the filtered one. Raises InputError for an unread row."""
+    for given in as_list(inputs):
+        opened_tables = open_inputs(given)
+        stems = [_SHARD.sub("", opened.stem or ALL) for opened in opened_tables]
+        for stem, opened in zip(stems, opened_tables, strict=True):
+            if "filtered" in stems and stem != "filtered":
+                continue
+            if opened.unread.height:
+                raise InputError(f"{opened.where}: {opened.unread.height} rows cannot be read; check the file")
+            for frame in opened.frames:
+                yield BenchmarkTable(opened.where, stem, frame)
+
+
+def are_texts(dtype: pl.DataType | None) -> bool:
+    """Whether a column holds lists of text."""
+    return isinstance(dtype, pl.List) and is_text(dtype.inner)
+
+
+def is_prompt(dtype: pl.DataType | None) -> bool:
+    """Whether a column holds texts or conversations."""
+    if is_text(dtype):
+        return True
+    if not isinstance(dtype, pl.List) or not isinstance(dtype.inner, pl.Struct):
+        return False
+    return {"role", "content"} <= dtype.inner.to_schema().keys()
+
+
+def reply(value: Any, where: str, number: int) -> str:
+    """A reply that is there. Raises InputError."""
+    if not isinstance(value, str):
+        raise InputError(f"{where}: row {number}: a reply is missing; check the file")
+    return value
+
+
+def prompt(value: Any, where: str, number: int) -> Messages:
+    """A text or a conversation as messages. Raises InputError for none."""
+    if isinstance(value, str):
+        return [{"role": "user", "content": value}]
+    if not value or any(turn is None or turn["content"] is None for turn in value):
+        raise InputError(f"{where}: row {number}: the prompt is missing; check the file")
+    return [{"role": turn["role"], "content": turn["content"]} for turn in value]
