@@ -149,6 +149,7 @@ def review(pairs: tuple[str, ...], out: Path, **options: Any) -> Shown:
 @click.option("--decontaminate", multiple=True, metavar="FILE", help="Drop pairs that share text with its prompts.")
 @click.option("--test-share", type=float, help="Share of prompts in the test split; 0.05 if left out.")
 @click.option("--license", help="Licence of the data set, for its card: an SPDX-like name of the Hub, such as mit.")
+@click.option("--language", multiple=True, metavar="CODE", help="Language of the texts, for the card, such as en.")
 @click.option("--push-to-hub", metavar="USER/NAME", help="Push the folder to the Hub as well.")
 @click.option("--all-pairs", is_flag=True, help="Keep every pair of a prompt, also in dpo.")
 @click.option("--keep-system", is_flag=True, help="Keep a prompt's system message as a message in rm too.")

@@ -15,13 +15,14 @@ from factory.errors import ConfigError
 from factory.exports.card import write_card
 from factory.exports.card_facts import card_facts
 from factory.exports.facts import Lengths
-from factory.exports.frontmatter import require_license
+from factory.exports.frontmatter import require_language, require_license
 from factory.exports.hub import push
 from factory.exports.hub import require_free as require_free_on_hub
+from factory.exports.licenses import require_as_strict
 from factory.exports.mix import mix as mix_in
 from factory.exports.remote import require_free as require_free_there
 from factory.exports.remote import send, url_of
-from factory.exports.run_facts import run_seed
+from factory.exports.run_facts import run_licenses, run_seed
 from factory.exports.write import Exported, require_free
 from factory.exports.write import export as write_export
 from factory.identity import DEFAULT_SEED
@@ -46,6 +47,7 @@ def export(
     decontaminate: Sequence[str | Path] = (),
     test_share: float | None = None,
     license: str | None = None,  # noqa: A002
+    language: Sequence[str] = (),
     config: Export | Mapping[str, Any] | None = None,
     seed: int | None = None,
     progress: Progress | None = None,
@@ -71,12 +73,16 @@ def export(
         "decontaminate": [str(path) for path in decontaminate] or None,
         "test_share": test_share,
         "license": license,
+        "language": list(language) or None,
     }
     options = _options(Export() if config is None else settled(config, Export), given)
     require_license(options.license)
+    require_language(options.language)
     if out is None and options.push_to_hub is None:
         raise ConfigError("export needs a place to write to: give --out DIR or --push-to-hub USER/NAME")
     root = _run_root(pairs)
+    if root is not None:
+        require_as_strict(options.license, run_licenses(root))
     job = ExportJob(format, options, _seed_of(root) if seed is None else seed, root, shown)
     url = url_of(out) if out is not None else None
     if url is not None:
@@ -118,6 +124,7 @@ class ExportJob(NamedTuple):
             run_root=self.root,
             place=options.push_to_hub,
             license=options.license,
+            language=options.language,
             mixed=mixed,
             seed=self.seed,
         )

@@ -219,6 +219,8 @@ class Export(Strict):
     """Keep a prompt's own system message as a message of its own in rm too, where rewardbench cannot read it."""
     license: str | None = None
     """Licence of the dataset, for the card's front matter."""
+    language: list[str] = Field(default_factory=list)
+    """Languages of the texts as ISO 639 codes, such as en, for the card's front matter; nothing guesses them."""
     mix: list[Mix] = Field(default_factory=list)
     """Other pairs to mix in, each as {path, share} or `PATH=SHARE`; doubles are dropped over all of them."""
     decontaminate: list[str] = Field(default_factory=list)

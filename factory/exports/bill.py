@@ -1,6 +1,6 @@
 """The bill of a run: what writers, judges and audit took, from its manifests and the journals of what is under way."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,16 @@ def bill(run_dir: str | Path) -> Bill:
     if beside > _CENT:
         rows.append(Charge(name=LOST, cost=beside))
     return Bill(rows=rows, kept=_kept(root / "filtered" / "funnel.json"))
+
+
+def prices_of(config: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """Who is asked to the price of a million tokens sent and received, where a configuration names it."""
+    asked = [("policy", config.get("engine"))]
+    asked += [(f"judge {public_name(judge['name'])}", judge.get("engine")) for judge in config.get("judges") or []]
+    auditor = (config.get("audit") or {}).get("judge")
+    asked += [(f"audit {public_name(auditor['name'])}", auditor.get("engine"))] if auditor else []
+    named = {name: (block or {}).get("prices") for name, block in asked}
+    return {name: (prices["prompt"], prices["completion"]) for name, prices in named.items() if prices}
 
 
 def _sum(name: str, rows: Iterable[Charge]) -> Charge:

@@ -13,8 +13,8 @@ from factory.exports.croissant import croissant
 from factory.exports.direction import level
 from factory.exports.frontmatter import front_matter, hub_licenses
 from factory.exports.loading import recipes
-from factory.exports.making import CITATION, MAKINGS, UNKNOWN
-from factory.exports.markdown import Safe, environment
+from factory.exports.making import CITATION, making_of
+from factory.exports.markdown import Safe, environment, without_empty_columns
 from factory.exports.plots import draw_plots
 from factory.exports.public import public_name
 from factory.exports.raw import rows
@@ -59,18 +59,20 @@ def card(facts: CardFacts) -> str:
         run=facts.run,
         audit=facts.run.audit if facts.run else None,
         recipes=recipes(facts.format, facts.place),
-        making=MAKINGS.get(facts.run.maker, UNKNOWN) if facts.run else None,
+        making=making_of(facts.run.maker, facts.run.config) if facts.run else None,
         citation=CITATION,
         comma=Safe(", "),
         apart=(facts.run.config.get("training") or {}).get("generator") == "separate" if facts.run else False,
         trained=(facts.run.config.get("training") or {}).get("method") != "none" if facts.run else False,
     )
-    return front_matter(head(facts)) + body
+    return front_matter(head(facts)) + without_empty_columns(body)
 
 
 def head(facts: CardFacts) -> dict[str, Any]:
     """The front matter as a mapping."""
     values: dict[str, Any] = {"pretty_name": facts.title, **_license(facts)}
+    if facts.language:
+        values["language"] = facts.language
     if facts.run is not None:
         values["annotations_creators"] = ["machine-generated"]
         values["language_creators"] = ["machine-generated"]

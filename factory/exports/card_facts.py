@@ -1,7 +1,7 @@
 """What the dataset card is made from; an export of bare pair files has no run, and says so."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ class CardFacts(Strict):
     """File that was mixed in to the pairs taken from it."""
     run: RunFacts | None = None
     license: str | None = None
+    language: list[str] = Field(default_factory=list)
     plots: dict[str, str] = Field(default_factory=dict)
     """Name to path within the folder."""
 
@@ -83,6 +84,7 @@ def card_facts(
     run_root: Path | None = None,
     place: str | None = None,
     license: str | None = None,  # noqa: A002
+    language: Sequence[str] = (),
     mixed: Mapping[str, int] | None = None,
     seed: int = 42,
 ) -> CardFacts:
@@ -106,6 +108,7 @@ def card_facts(
         mixed=dict(mixed or {}),
         run=run,
         license=license,
+        language=list(language),
     )
 
 

@@ -12,6 +12,7 @@ import yaml
 from factory.errors import ConfigError
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_LANGUAGE = re.compile(r"[a-z]{2,3}")
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.\-]*")
 
 
@@ -70,6 +71,13 @@ def require_license(name: str | None) -> None:
     if near:
         why = f"license {name!r} is none that the Hub knows: is {near[0]} meant"
         raise ConfigError(f"{why}? Terms of your own take a name of more than one word")
+
+
+def require_language(codes: Sequence[str]) -> None:
+    """Raise ConfigError for a language that is no code of two or three letters."""
+    odd = next((code for code in codes if not _LANGUAGE.fullmatch(code)), None)
+    if odd is not None:
+        raise ConfigError(f"language {odd!r} is no ISO 639 code of two or three letters, such as en; write it so")
 
 
 def hub_licenses() -> list[str]:

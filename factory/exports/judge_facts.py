@@ -51,6 +51,17 @@ def judge_facts(judgments: pl.DataFrame, pairs: pl.DataFrame, authors: Collectio
     return [_one(found, judgments.filter(pl.col("judge") == found.judge), unique, ruled) for found in each]
 
 
+def kept_verdicts(judgments: pl.LazyFrame | None, kept: pl.LazyFrame | None) -> dict[str, int]:
+    """How often the kept pairs were asked about: pairs by `once`, `unsure` and `both`; empty without votes."""
+    if judgments is None or kept is None:
+        return {}
+    votes = judgments.join(kept.select("pair_id").unique(), on="pair_id", how="semi")
+    ruled = verdicts(votes.select("pair_id", "judge", "order", "vote")).group_by("pair_id")
+    unsure = pl.when((pl.col("verdict") == "unsure").any()).then(pl.lit("unsure"))
+    state = unsure.when((pl.col("verdict") == "partial").all()).then(pl.lit("once")).otherwise(pl.lit("both"))
+    return dict(ruled.agg(state=state).collect()["state"].value_counts(sort=True).iter_rows())
+
+
 def _one(found: Health, rows: pl.DataFrame, pairs: pl.DataFrame, ruled: pl.DataFrame) -> JudgeFacts:
     name = found.judge
     first = first_votes(rows, name).join(pairs, on="pair_id", how="left", maintain_order="left")

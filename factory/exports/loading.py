@@ -28,9 +28,9 @@ DPOTrainer(model="Qwen/Qwen2.5-0.5B-Instruct", train_dataset=data["train"]).trai
 _OPENRLHF = Recipe(
     "OpenRLHF",
     "bash",
-    """deepspeed --module openrlhf.cli.train_rm --pretrain Qwen/Qwen2.5-0.5B-Instruct \\
-  --dataset {place} --apply_chat_template \\
-  --chosen_key chosen --rejected_key rejected""",
+    """deepspeed --module openrlhf.cli.train_rm --model.model_name_or_path Qwen/Qwen2.5-0.5B-Instruct \\
+  --data.dataset {place} --data.apply_chat_template --data.max_len 2048 \\
+  --data.chosen_key chosen --data.rejected_key rejected --ckpt.output_dir out""",
 )
 _REWARDBENCH = Recipe(
     "rewardbench, to score it with a reward model",
@@ -47,7 +47,13 @@ _LLAMAFACTORY = Recipe(
 _AXOLOTL = Recipe(
     "axolotl",
     "yaml",
-    """reward_model: true
+    """base_model: Qwen/Qwen2.5-0.5B-Instruct
+model_type: AutoModelForSequenceClassification
+num_labels: 1
+reward_model: true
+chat_template: tokenizer_default
+sequence_len: 2048
+output_dir: out
 datasets:
   - {{path: {place}, type: bradley_terry.chat_template, split: train}}""",
 )

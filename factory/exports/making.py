@@ -18,7 +18,7 @@ class Making(NamedTuple):
     """How pairs were made, in the words of a card."""
 
     made: str
-    """How the two replies came about, after `made …`."""
+    """How the two replies came about, after `made …`; below the words of `named` where they are told apart."""
     trained: str
     """What training does to the model, after `is trained …`."""
     rejected: str
@@ -35,12 +35,21 @@ class Making(NamedTuple):
     """Key of the block to the part that the model which it names had, where it names one."""
     two_voices: bool = False
     """Whether chosen and rejected are written by two models."""
+    named: Mapping[str, str] = {}
+    """`training.method` to what the way of making pairs is called under it, which goes before `made`."""
 
 
 MAKINGS: Mapping[str, Making] = {
     PRINCIPLES: Making(
-        made="with Self-Steering Optimization (SSO): a chat model is steered by contrastive principles to write a good "
-        "and a bad reply to the same prompt",
+        made="a chat model is steered by contrastive principles to write a good and a bad reply to the same prompt",
+        named={
+            "sso": "with Self-Steering Optimization (SSO): ",
+            "sso_no_w": "with Self-Steering Optimization (SSO) without its weight W: ",
+            "sso_no_g": "with Self-Steering Optimization (SSO) without its steering loss G: ",
+            "pbaa": "by the prompting of Self-Steering Optimization alone, without its loss: ",
+            "annotated": "by the prompting of Self-Steering Optimization alone, without its loss: ",
+            "none": "by the prompting of Self-Steering Optimization alone, with no training: ",
+        },
         trained="so that both stay close to what it would say anyway",
         rejected="The rejected replies are bad on purpose.",
         why="Each was written under an instruction to be dull, wrong, incomplete, illogical or unsafe.",
@@ -95,6 +104,13 @@ UNKNOWN = Making(
     contrast="What a reward model learns of these pairs is not known here.",
 )
 """What is said of a run by another version, with a maker that is not among these."""
+
+
+def making_of(maker: str, config: Mapping[str, Any]) -> Making:
+    """How the pairs of a run with this configuration were made, under the name of the method that was used."""
+    found = MAKINGS.get(maker, UNKNOWN)
+    method = str((config.get("training") or {}).get("method") or "sso")
+    return found._replace(made=found.named.get(method, "") + found.made)
 
 
 def maker_of(config: Mapping[str, Any]) -> str:

@@ -86,6 +86,31 @@ def interval(share: Share | None) -> Safe:
     return span(share.interval if share else (None, None))
 
 
+_TABLE = re.compile(r"(?:^\|.*\|\n){3,}", flags=re.MULTILINE)
+_FENCED = re.compile(r"(^(`{3,}).*?^\2`*$)", flags=re.MULTILINE | re.DOTALL)
+_CELLS = re.compile(r"(?<!\\)\|")
+_NOTHING = ("", "–")
+
+
+def without_empty_columns(text: str) -> str:
+    """Markdown without the columns of its tables, the first ones apart, in which no row has a value."""
+    parts = _FENCED.split(text)  # text, block, its fence, text, …
+    parts[2::3] = [""] * len(parts[2::3])
+    parts[0::3] = [_TABLE.sub(_narrowed, part) for part in parts[0::3]]
+    return "".join(parts)
+
+
+def _narrowed(found: re.Match[str]) -> str:
+    rows = [[cell.strip() for cell in _CELLS.split(line)[1:-1]] for line in found[0].splitlines()]
+    width = len(rows[0])
+    if any(len(row) != width for row in rows):
+        return found[0]
+    kept = [at for at in range(width) if at == 0 or any(row[at] not in _NOTHING for row in rows[2:])]
+    if len(kept) == width:
+        return found[0]
+    return "".join(f"| {' | '.join(row[at] for at in kept)} |\n" for row in rows)
+
+
 def environment() -> Environment:
     """Jinja over the templates of this package, escaping every printed value for Markdown."""
     made = Environment(

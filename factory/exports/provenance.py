@@ -5,7 +5,7 @@ from typing import Any
 import factory
 from factory.exports.card_facts import CardFacts
 from factory.exports.facts import Model
-from factory.exports.making import MAKINGS, UNKNOWN, Making
+from factory.exports.making import Making, making_of
 from factory.exports.opinions import opinions
 from factory.exports.run_models import RunFacts
 
@@ -75,7 +75,7 @@ def _steps(run: RunFacts) -> list[dict[str, Any]]:
 def responsible(facts: CardFacts) -> dict[str, Any]:
     """The RAI fields; one that nothing is known for is left out."""
     run = facts.run
-    making = MAKINGS.get(run.maker, UNKNOWN) if run else None
+    making = making_of(run.maker, run.config) if run else None
     found = {
         "rai:dataCollection": f"Made {making.made}." if making else None,
         "rai:dataCollectionType": ["Synthetic, by language models"] if run else None,

@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 
 from factory.config import Judge
-from factory.exports.bill import bill
+from factory.exports.bill import bill, prices_of
 from factory.exports.facts import FunnelFacts, Lengths, Model, bin_width, counts, histogram, lengths, narrow
-from factory.exports.judge_facts import JudgeFacts, judge_facts
+from factory.exports.judge_facts import JudgeFacts, judge_facts, kept_verdicts
 from factory.exports.making import MAKINGS, PRINCIPLES, UNKNOWN, maker_of
 from factory.exports.public import public_config, public_name
 from factory.exports.run_models import AgreementRow, AuditedGroup, AuditFacts, Balance, IterationFacts, RunFacts
@@ -49,6 +49,8 @@ def run_facts(root: Path) -> RunFacts:
         funnel=_funnel(root / "filtered/funnel.json"),
         balance=_balance(kept, rejected),
         judges=_judges(judgments, everything, config),
+        kept_verdicts=kept_verdicts(judgments, kept),
+        prices=prices_of(config),
         quality=_quality(root / "filtered/funnel.json"),
         audit=_audit(root / "audit/audit.json", config),
         seconds=_seconds(root),
@@ -56,6 +58,12 @@ def run_facts(root: Path) -> RunFacts:
         kept_lengths=_kept_lengths(kept),
         finished=_finished(root),
     )
+
+
+def run_licenses(root: Path) -> dict[str, str | None]:
+    """The licences of the prompts and of the model that wrote the replies of the run in `root`, as it names them."""
+    config = (_json(root / "run.json") or {}).get("config") or {}
+    return {part: (config.get(part) or {}).get("license") for part in ("prompts", "policy")}
 
 
 def run_seed(root: Path) -> int | None:

@@ -123,6 +123,11 @@ class RunFacts(Strict):
     funnel: FunnelFacts | None = None
     balance: Balance | None = None
     judges: list[JudgeFacts] = Field(default_factory=list)
+    kept_verdicts: dict[str, int] = Field(default_factory=dict)
+    """Of the kept pairs that judges voted on: `once` (no judge was asked in both orders), `unsure` (the verdict of one
+    turned with the order), `both` (the rest)."""
+    prices: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    """Who was asked to what a million tokens sent, and received, cost, as the configuration says."""
     quality: Quality | None = None
     """The kept pairs by their judges, where the run has measured it."""
     audit: AuditFacts | None = None

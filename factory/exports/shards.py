@@ -8,8 +8,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-ROW_GROUP = 2_000
-"""Rows in a Parquet row group: what a reader holds at least, and what fits 32-bit string offsets."""
+SLICE = 2_000
+"""Rows that are made Arrow at once: what fits 32-bit string offsets."""
+ROW_GROUP, GROUP_BYTES = 20_000, 64 << 20
+"""Rows, or bytes before compression, after which a Parquet row group is full: what a reader holds at least. Where a
+group begins, the pages of an earlier export cannot be found again, so that groups are not small."""
+
+PAGES = {"min_chunk_size": 64 << 10, "max_chunk_size": 256 << 10, "norm_level": 0}
+"""Bytes of a page before compression: a quarter of pyarrow's default, near what the Hub cuts files into."""
 
 
 class Sink(Protocol):
@@ -42,23 +48,37 @@ def arrow(rows: pl.DataFrame) -> pa.Table:
 
 
 class ParquetSink:
-    """One Parquet file, written a row group at a time."""
+    """One Parquet file, written a row group at a time.
+
+    Pages end where their content says (content-defined chunking), so that a store which keeps equal pieces once, as the
+    Hub does, is sent little when rows were dropped or added.
+    """
 
     def __init__(self, path: Path, schema: pl.Schema) -> None:
         self._buffer = pl.DataFrame(schema=schema)
-        self._writer = pq.ParquetWriter(path, arrow(self._buffer).schema, compression="zstd")
+        self._group: list[pa.Table] = []
+        kinds = arrow(self._buffer).schema
+        self._writer = pq.ParquetWriter(path, kinds, compression="zstd", use_content_defined_chunking=dict(PAGES))
 
     def write(self, rows: pl.DataFrame) -> None:
         """Append rows; full row groups go to disk."""
         self._buffer = pl.concat([self._buffer, rows])
-        while self._buffer.height >= ROW_GROUP:
-            self._writer.write_table(arrow(self._buffer.head(ROW_GROUP)), row_group_size=ROW_GROUP)
-            self._buffer = self._buffer.slice(ROW_GROUP)
+        while self._buffer.height >= SLICE:
+            self._group.append(arrow(self._buffer.head(SLICE)))
+            self._buffer = self._buffer.slice(SLICE)
+            if len(self._group) * SLICE >= ROW_GROUP or sum(part.nbytes for part in self._group) >= GROUP_BYTES:
+                self._flush()
+
+    def _flush(self) -> None:
+        group, self._group = pa.concat_tables(self._group), []
+        self._writer.write_table(group, row_group_size=max(1, group.num_rows))
 
     def close(self) -> None:
         """Write the last row group and the footer."""
         if self._buffer.height:
-            self._writer.write_table(arrow(self._buffer), row_group_size=ROW_GROUP)
+            self._group.append(arrow(self._buffer))
+        if self._group:
+            self._flush()
         self._writer.close()
 
 

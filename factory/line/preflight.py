@@ -7,8 +7,9 @@ from factory.config import STEERED, Config, Export
 from factory.config.engines import RayEngine
 from factory.errors import ConfigError
 from factory.exports import exporter
-from factory.exports.frontmatter import require_license
+from factory.exports.frontmatter import require_language, require_license
 from factory.exports.hub import token_for
+from factory.exports.licenses import require_as_strict
 from factory.exports.mix import without_benchmarks
 from factory.line.asked_models import asked_models, remote_models
 from factory.line.judges import judge_names
@@ -37,6 +38,7 @@ def preflight(config: Config) -> None:
     _check_trained(config)
     _check_money(config)
     check_export(config.export)
+    require_as_strict(config.export.license, {"prompts": config.prompts.license, "policy": config.policy.license})
     if config.filters is not None:
         require_judges(build(config.filters), config.judges)
     distinct_names(config.judges)
@@ -71,6 +73,7 @@ def check_export(config: Export) -> None:
         exporter(name)
     without_benchmarks(config.decontaminate)
     require_license(config.license)
+    require_language(config.language)
     if config.push_to_hub:
         if len(config.formats) != 1:
             raise ConfigError("export.push_to_hub takes one format, as a data set has one; leave one in export.formats")

@@ -11,14 +11,15 @@ from factory.line.steps import Facts, Steps
 from factory.readers import fingerprint
 from factory.store import Stage, Workspace
 
-_ADDED = ("keep_system",)
+_ADDED = ("keep_system", "language")
+_AS_IT_COMES = Export()
 """Keys that exports have had only since run folders were about; at their default they change no file."""
 
 
 def inputs(steps: Steps, filtered: Stage, audit: Stage | None, name: str) -> Facts:
     """What is written, and all that the card says of it."""
     config = steps.config.export
-    unset = {name for name in _ADDED if getattr(config, name) == Export.model_fields[name].default}
+    unset = {name for name in _ADDED if getattr(config, name) == getattr(_AS_IT_COMES, name)}
     return {
         "kept": filtered.digest,
         "audit": audit.digest if audit else None,

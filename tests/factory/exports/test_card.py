@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import datasets
 import polars as pl
@@ -11,14 +12,18 @@ from huggingface_hub import DatasetCard
 from markdown_it import MarkdownIt
 
 from factory.commands.report import report
-from factory.config import Export
+from factory.config import METHODS, Export
+from factory.errors import ConfigError
 from factory.exports import EXPORTERS
 from factory.exports.card import card, head, write_card
 from factory.exports.card_facts import CardFacts, card_facts
 from factory.exports.facts import Share
+from factory.exports.frontmatter import require_language
+from factory.exports.judge_facts import kept_verdicts
 from factory.exports.making import MAKINGS
-from factory.exports.markdown import environment, escaped, fenced
+from factory.exports.markdown import environment, escaped, fenced, without_empty_columns
 from factory.exports.write import export
+from factory.schema import ORDERS
 from tests.pairs import pair, pairs, table, user
 from tests.runs import NASTY, blind, run_folder
 
@@ -34,7 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_folder(tmp_path_factory.mktemp("run") / "demo", prompts=40)
 
 
-def facts_of(run: Path, out: Path, name: str = "rm", **more: str) -> CardFacts:
+def facts_of(run: Path, out: Path, name: str = "rm", **more: Any) -> CardFacts:
     written = export(pl.scan_parquet(run / "filtered/kept.parquet"), name, out)
     return card_facts(written, name, run_root=run, **more)
 
@@ -79,6 +84,77 @@ def test_numbers_are_those_of_the_run(run: Path, tmp_path: Path) -> None:
     assert "temperature: 0.7" in text
     assert "bad on purpose" in text
     assert "arXiv:2410.17131" in text
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_card_says_the_method_that_was_used(method: str, run: Path, tmp_path: Path) -> None:
+    facts = facts_of(run, tmp_path)
+    told = facts.run.config | {"training": {"method": method}}
+    said = card(facts.model_copy(update={"run": facts.run.model_copy(update={"config": told})}))
+    assert ("with Self-Steering Optimization (SSO)" in said) == method.startswith("sso")
+    assert ("with no training" in said) == (method == "none")
+    assert ("the model is trained" in said) == (method != "none")
+    assert "a chat model is steered by contrastive principles" in said
+
+
+def columns_without_a_value(text: str) -> list[str]:
+    """Heads of the columns, but the first of a table, that hold nothing in any row."""
+    found = []
+    for table_ in re.findall(r"(?:^\|.*\|\n){3,}", text, flags=re.MULTILINE):
+        head_, _, *body = ([cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in table_.splitlines())
+        found += [head_[at] for at in range(1, len(head_)) if all(row[at] in ("", "–") for row in body)]
+    return found
+
+
+def test_no_table_has_a_column_that_nothing_stands_in(run: Path, tmp_path: Path) -> None:
+    """A run by an API without prices and log-probabilities: neither is a column of dashes."""
+    facts = facts_of(run, tmp_path)
+    assert columns_without_a_value(card(facts)) == []
+    unmeasured = [one.model_copy(update={"likelihood": {}}) for one in facts.run.iterations]
+    free = [row.model_copy(update={"cost": None}) for row in facts.run.bill.rows]
+    bare = facts.run.model_copy(
+        update={"iterations": unmeasured, "bill": facts.run.bill.model_copy(update={"rows": free})}
+    )
+    said = card(facts.model_copy(update={"run": bare}))
+    assert columns_without_a_value(said) == []
+    assert "| iteration | prompts | pairs | kept |\n" in said
+    assert columns_without_a_value("| a | b |\n|---|---|\n| 1 | – |\n") == ["b"]
+
+
+def test_columns_go_where_no_row_has_a_value_and_code_stays() -> None:
+    code = "\n```\n| a | b |\n|---|---|\n| 1 | – |\n```\n"
+    given = "| a | b | c |\n|---|---:|---|\n| 1 | – | x \\| y |\n" + code
+    assert without_empty_columns(given) == "| a | c |\n| --- | --- |\n| 1 | x \\| y |\n" + code
+
+
+def test_how_often_kept_pairs_were_asked_about_and_prices_are_said(run: Path, tmp_path: Path) -> None:
+    facts = facts_of(run, tmp_path)
+    counted = facts.run.kept_verdicts
+    votes = pl.read_parquet(run / "filtered/judgments.parquet")
+    kept = pl.read_parquet(run / "filtered/kept.parquet")["pair_id"].unique()
+    assert sum(counted.values()) == votes.filter(pl.col("pair_id").is_in(kept.implode()))["pair_id"].n_unique()
+    assert f"{counted.get('once', 0)} of the kept pairs of the run that judges voted on" in card(facts)
+    priced = facts.run.model_copy(update={"prices": {"policy": (0.15, 0.6)}})
+    assert "| policy | 0.15 | 0.60 |" in card(facts.model_copy(update={"run": priced}))
+
+
+def test_the_state_of_a_kept_pair_by_hand() -> None:
+    """a: one order of each judge; b: one judge's verdict turned; c: one judge asked both ways, for chosen."""
+    one, two = ORDERS
+    rows = [("a", "x", one, "chosen"), ("a", "y", two, "chosen"), ("b", "x", one, "chosen")]
+    rows += [("b", "x", two, "rejected"), ("c", "x", one, "chosen"), ("c", "x", two, "chosen")]
+    rows += [("gone", "x", one, "chosen")]
+    votes = pl.DataFrame(rows, schema=["pair_id", "judge", "order", "vote"], orient="row").lazy()
+    kept = pl.LazyFrame({"pair_id": ["a", "b", "c"]})
+    assert kept_verdicts(votes, kept) == {"once": 1, "unsure": 1, "both": 1}
+
+
+def test_the_language_is_said_where_it_is_given(run: Path, tmp_path: Path) -> None:
+    facts = facts_of(run, tmp_path, language=["en", "de"])
+    assert head(facts)["language"] == ["en", "de"]
+    assert "language" not in head(facts_of(run, tmp_path))
+    with pytest.raises(ConfigError, match="no ISO 639 code"):
+        require_language(["English"])
 
 
 def test_a_judges_agreement_is_never_called_accuracy(run: Path, tmp_path: Path) -> None:
