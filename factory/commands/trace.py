@@ -11,6 +11,7 @@ import filters
 from factory.errors import ConfigError, InputError
 from factory.json_text import parsed
 from factory.schema import REPLIES, SCORES, conform
+from factory.views import views
 
 _SHORTEST = 4
 """Letters of a pair_id that say which pair is meant, at least."""
@@ -30,6 +31,8 @@ class Trace(NamedTuple):
     """The feature, who chose it, and both system messages."""
     replies: list[dict[str, Any]]
     """Each reply with its length, its ending and its log-probabilities."""
+    requests: list[dict[str, Any]]
+    """What the policy was asked for each reply: the messages, before its template."""
     sampling: dict[str, Any]
     votes: list[dict[str, Any]]
     measures: list[dict[str, Any]]
@@ -52,8 +55,9 @@ def trace(run_or_export: str | Path, pair_id: str) -> Trace:
         policies=list(_policies(root, row, config)),
         principles=_principles(root, row),
         replies=list(_replies(row)),
+        requests=list(_requests(row)),
         sampling=config.get("sampling") or {},
-        votes=_rows(root / "filtered/judgments.parquet", root / "judgments.parquet", pair_id=row["pair_id"]),
+        votes=list(_votes(root, row["pair_id"])),
         measures=list(_measures(row, config)),
     )
 
@@ -137,6 +141,23 @@ def _replies(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "finish": row.get(f"finish_{reply}"),
             **{name: value for name, value in logps.items() if value is not None},
         }
+
+
+def _requests(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Known of pairs that were made under principles, whose two system messages are in the row."""
+    if not isinstance(row.get("prompt"), list) or row.get("system_good") is None or row.get("system_bad") is None:
+        return
+    made = views(row["prompt"], row["system_good"], row["system_bad"])
+    for reply, view in zip(("original", "chosen", "rejected"), made, strict=True):
+        if row.get(reply) is not None:
+            yield {"reply": reply, "messages": view}
+
+
+def _votes(root: Path, pair_id: str) -> Iterator[dict[str, Any]]:
+    """Those of the filters' judges, and of an audit, which says so."""
+    yield from _rows(root / "filtered/judgments.parquet", root / "judgments.parquet", pair_id=pair_id)
+    for vote in _rows(root / "audit/judgments.parquet", pair_id=pair_id):
+        yield {**vote, "audit": True}
 
 
 def _measures(row: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -10,11 +10,13 @@ from pydantic import BaseModel, ValidationError
 from factory.config import Config
 from factory.config.engines import TransformersEngine
 from factory.errors import ConfigError, InputError
-from factory.strict import first_fault
+from factory.strict import first_fault, first_key
 from factory.yaml_file import Loader, read_yaml
 
 _IMPLIED = {"kind": TransformersEngine().kind}
 """What the run's engine is where the file names none and an override sets one of its keys."""
+_HEAD = "config.yaml"
+"""A run's own configuration, beside its run.json."""
 _MOST_VALUES = 100_000
 """Values in a configuration, aliases written out: one that unfolds into more is refused."""
 
@@ -59,7 +61,7 @@ def override(values: Mapping[str, Any], sets: Sequence[str], block: type[Block],
     raw = dict(values)
     for text in sets:
         _set(raw, text)
-    return _validated(raw, block, where)
+    return _validated(raw, block, where, sets)
 
 
 def _load(path: Path, sets: Sequence[str], block: type[Block]) -> Block:
@@ -75,9 +77,26 @@ def _load(path: Path, sets: Sequence[str], block: type[Block]) -> Block:
     if _endless(raw):
         raise ConfigError(f"{path}: refers to itself, or unfolds into too many values; write it out plainly")
     try:
-        return override(_beside(raw, path.parent), sets, block, str(path))
+        return override(_beside(_own(raw, path), path.parent), sets, block, str(path))
     except RecursionError as error:
         raise ConfigError(f"{path}: is nested too deeply; write it flatter") from error
+
+
+def _own(raw: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The configuration as it is; of a run's own, from its folder: that folder, and paths from where the run was begun.
+
+    So it goes on from inside the folder, wherever that was moved together with the files it reads.
+    """
+    run = raw.get("run")
+    if path.name != _HEAD or not (path.parent / "run.json").is_file() or not isinstance(run, dict):
+        return raw
+    folder, written = path.parent.resolve(), Path(str(run.get("dir") or "."))
+    mine = {**raw, "run": {**run, "dir": str(path.parent)}}
+    if written.is_absolute() or folder.parts[-len(written.parts) :] != written.parts:
+        return mine
+    began = Path(*folder.parts[: -len(written.parts)])
+    here = {**mine, "run": {**mine["run"], "dir": "."}}  # no path of its own is looked for in the other place
+    return {**_beside(here, began), "run": mine["run"]}
 
 
 def _endless(value: Any) -> bool:
@@ -168,10 +187,21 @@ def _index(key: str, inside: list[Any], name: str, text: str) -> int:
     return int(key)
 
 
-def _validated(raw: Mapping[str, Any], block: type[Block], where: str) -> Block:
+def _validated(raw: Mapping[str, Any], block: type[Block], where: str, sets: Sequence[str] = ()) -> Block:
     try:
         return block.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {first_fault(error, block)}") from error
+        to_blame = _override_of(first_key(error, block), sets)
+        place = where if to_blame is None else f"--set {to_blame}"
+        raise ConfigError(f"{place}: {first_fault(error, block)}") from error
     except TypeError as error:
         raise ConfigError(f"{where}: cannot be read as a configuration ({error}); check its keys") from error
+
+
+def _override_of(key: str, sets: Sequence[str]) -> str | None:
+    """The last override that reaches `key`, or what stands in it or around it."""
+    for text in reversed(sets):
+        path = text.partition("=")[0].strip()
+        if f"{key}.".startswith(f"{path}.") or f"{path}.".startswith(f"{key}."):
+            return text
+    return None

@@ -8,12 +8,13 @@ from typing import Any
 from factory.errors import number
 from factory.exports.document import About, JudgedExample, as_html, examples_markdown
 from factory.exports.markdown import escaped
+from factory.exports.plots import CHOSEN, FAINT, INK, PALE, QUARTERS, REJECTED, quiet, share_dots
 from factory.stages.audit_model import AuditReport, LengthRow, Stratum
 from factory.statistics.shares import wilson
 from factory.store import write_json, write_text
 
 _MOST_ROWS = 40
-_BAR_COLOURS = {"right": "#4477aa", "unsure": "#ccbb44", "wrong": "#ee6677", "invalid": "#bbbbbb"}
+_BAR_COLOURS = {"right": CHOSEN, "unsure": PALE, "wrong": REJECTED, "invalid": FAINT}
 
 
 def write_audit(out: Path, report: AuditReport, about: About, shown: Sequence[JudgedExample]) -> None:
@@ -138,6 +139,8 @@ def draw(report: AuditReport, path: Path) -> None:
     groups = [("all", report.right, report.n), *_margin(report, "iteration"), *_margin(report, "feature")]
     figure = Figure(figsize=(11, 1.6 + 0.3 * max(len(groups), 8)), layout="constrained")
     left, right = figure.subplots(1, 2)
+    quiet(left)
+    quiet(right)
     _draw_agreement(left, groups[:_MOST_ROWS])
     _draw_gaps(right, report)
     with warnings.catch_warnings():
@@ -159,16 +162,8 @@ def _margin(report: AuditReport, by: str) -> list[tuple[str, int, int]]:
 
 def _draw_agreement(axes: Any, groups: Sequence[tuple[str, int, int]]) -> None:
     drawn = [(label, right / n, wilson(right, n)) for label, right, n in groups if n]
-    for place, (_, share, interval) in enumerate(drawn):
-        axes.plot([interval.low, interval.high], [place, place], color="#4477aa", linewidth=2)
-        axes.plot([share], [place], "o", color="#4477aa")
-    axes.set_yticks(range(len(drawn)))
-    for tick in axes.set_yticklabels([label for label, _, _ in drawn]):
-        tick.set_parse_math(False)
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1)
-    axes.grid(axis="x", alpha=0.3)
-    axes.set_xlabel("right / (right + unsure + wrong), 95 % interval")
+    rows = [(label, share, (found.low or 0.0, found.high or 0.0)) for label, share, found in drawn]
+    share_dots(axes, rows, "right / (right + unsure + wrong), 95 % interval")
 
 
 def _draw_gaps(axes: Any, report: AuditReport) -> None:
@@ -180,6 +175,7 @@ def _draw_gaps(axes: Any, report: AuditReport) -> None:
         bottom = [low + share for low, share in zip(bottom, shares, strict=True)]
     axes.set_xticks(range(len(report.gaps)))
     axes.set_xticklabels([f"{row.low:+}\n{row.high:+}" for row in report.gaps], fontsize=8)
-    axes.set_xlabel("how many characters longer the chosen reply is (from, to)")
-    axes.set_ylabel("share of verdicts")
+    axes.set_xlabel("how many characters longer the chosen reply is (from, to)", color=INK, fontsize=9)
+    axes.set_ylabel("share of verdicts", color=INK, fontsize=9)
+    axes.set_yticks(QUARTERS, [f"{tick:.0%}" for tick in QUARTERS])
     axes.legend(ncols=4, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)

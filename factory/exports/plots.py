@@ -1,5 +1,6 @@
 """The card's plots: quiet PNG files, the same bytes for the same numbers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK, SOFT, CHOSEN, REJECTED, PLAIN = "#22262b", "#8a929c", "#1f7a6d", "#c2573a", "#6b7785"
+PALE, FAINT = "#c3cad2", "#e6e2da"
+QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def draw_plots(facts: CardFacts, folder: Path) -> list[Path]:
@@ -37,12 +40,33 @@ def _draw(path: Path, paint: Any, what: Any, height: float) -> Path:
     figure = Figure(figsize=(7.2, height), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(SOFT)
-    axes.tick_params(colors=INK, labelsize=9, length=0)
+    quiet(axes)
     paint(axes, what)
     figure.savefig(path, metadata={"Software": None})
     return path
+
+
+def quiet(axes: "Axes") -> None:
+    """Axes as all of ours are: no frame, no ticks, ink that does not shout."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(SOFT)
+    axes.tick_params(colors=INK, labelsize=9, length=0)
+
+
+def share_dots(axes: "Axes", rows: Sequence[tuple[str, float, tuple[float, float]]], label: str) -> None:
+    """A dot on its interval for each (name, share, interval), from the top down, over 0 to 100 %."""
+    for at, (_, value, interval) in enumerate(rows):
+        axes.plot(interval, [at, at], color=SOFT, linewidth=1.6, zorder=1)
+        axes.plot(value, at, "o", color=CHOSEN, markersize=6, zorder=2)
+    axes.set_yticks(range(len(rows)))
+    for text in axes.set_yticklabels([name for name, _, _ in rows]):
+        text.set_parse_math(False)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.set_xticks(QUARTERS, [f"{tick:.0%}" for tick in QUARTERS])
+    axes.grid(axis="x", color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(label, color=INK, fontsize=9)
 
 
 def _funnel(axes: "Axes", funnel: FunnelFacts) -> None:
@@ -85,13 +109,7 @@ def _likelihood(axes: "Axes", iterations: list[IterationFacts]) -> None:
 
 def _agreement(axes: "Axes", audit: AuditFacts) -> None:
     rows = [(f"{by} {name}", row.share) for by, values in audit.groups.items() for name, row in values.items()]
-    known = [(name, found) for name, found in rows if found is not None]
-    for at, (_, found) in enumerate(known):
-        axes.plot(found.interval, [at, at], color=SOFT, linewidth=1.6, zorder=1)
-        axes.plot(found.value, at, "o", color=CHOSEN, markersize=6, zorder=2)
+    known = [(name, found.value, found.interval) for name, found in rows if found is not None]
     if audit.accuracy_without_unsure is not None:
         axes.axvline(audit.accuracy_without_unsure, color=SOFT, linewidth=0.8, zorder=0)
-    axes.set_yticks(range(len(known)), [name for name, _ in known])
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("right in both orders, of all judged (95 % interval)", color=INK, fontsize=9)
+    share_dots(axes, known, "right in both orders, of all judged (95 % interval)")

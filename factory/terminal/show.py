@@ -211,6 +211,15 @@ def paths(found: Sequence[Path | str]) -> str:
     return "\n".join(str(path) for path in found)
 
 
+def begun(made: Sequence[Path], preset: str) -> str:
+    """What was written, and what to do with it."""
+    from factory.commands.init import PRESETS
+
+    run = f"sso-factory run {made[0]}"
+    todo = f"next: put your prompts into {made[1]}; see what a run asks and costs, then run it"
+    return f"{paths(made)}\n\n{todo}\n  {run} --dry-run\n  {run}\n{PRESETS[preset]}"
+
+
 def entries() -> list["Entry"]:
     """All of the reference."""
     from factory.commands.explain import reference
@@ -239,7 +248,8 @@ def trace(found: "Trace") -> str:
         ]
         parts += ["\n".join([title, *lines])] if lines else []
     parts += ["\n".join(["policies", *(f"  {one_line(line)}" for line in found.policies)])] if found.policies else []
-    parts += [_facts(title, rows) for title, rows in (("replies", found.replies), ("votes", found.votes)) if rows]
+    told = (("requests", found.requests), ("replies", found.replies), ("votes", found.votes))
+    parts += [_facts(title, rows) for title, rows in told if rows]
     parts += [_facts("measures of the filters", found.measures)] if found.measures else []
     return "\n\n".join(parts)
 

@@ -7,8 +7,10 @@ import click
 import polars as pl
 import pytest
 from click.testing import CliRunner
+from jsonschema import ValidationError, validate
 
 from factory.cli import main
+from factory.terminal.schemas import write
 from tests.runs import run_folder
 
 
@@ -27,6 +29,22 @@ def commands(group: click.Group, before: str = "") -> list[tuple[str, click.Comm
 @pytest.mark.parametrize(("name", "command"), commands(main), ids=lambda value: value if isinstance(value, str) else "")
 def test_every_command_takes_json(name: str, command: click.Command) -> None:
     assert "as_json" in {option.name for option in command.params}, name
+
+
+SCHEMAS = Path(__file__).parents[2] / "docs/schemas"
+
+
+def test_every_command_has_its_schema_and_they_are_up_to_date(tmp_path: Path) -> None:
+    write(tmp_path)
+    made, kept = ({path.name: path.read_text() for path in folder.iterdir()} for folder in (tmp_path, SCHEMAS))
+    assert made == kept, "write them anew: python -m factory.terminal.schemas docs/schemas"
+    assert {f"{name.replace(' ', '-')}.json" for name, _ in commands(main)} == set(kept)
+
+
+def test_a_schema_bites() -> None:
+    schema = json.loads((SCHEMAS / "trace.json").read_text())
+    with pytest.raises(ValidationError):
+        validate({"pair_id": 1}, schema)
 
 
 def printed(*arguments: str | Path) -> object:
@@ -80,6 +98,7 @@ def test_what_is_printed_is_the_record(name: str, run: Path, tmp_path: Path) -> 
     pair = pl.read_parquet(run / "filtered/kept.parquet")["pair_id"][0]
     filled = [word.format(run=run, out=tmp_path, pair=pair) for word in arguments]
     found = printed(*filled)
+    validate(found, json.loads((SCHEMAS / f"{arguments[0]}.json").read_text()))
     if isinstance(keys, set):
         assert keys <= set(found)  # type: ignore[call-overload]
     else:

@@ -88,7 +88,7 @@ WRONG = {
     "typo in a block": ("prompts: x\ntraining: {bata: 1}", "the key training.bata is unknown; did you mean beta?"),
     "nothing near": (
         "prompts: x\nrun: {zzz: 1}",
-        "the key run.zzz is unknown; known are dir, iterations, max_cost, seed",
+        "the key run.zzz is unknown; known are dir, iterations, max_cost, report_to, seed",
     ),
     "typo in an engine": (
         "prompts: x\nengine: {kind: vllm, tensor_paralel_size: 2}",
@@ -221,7 +221,7 @@ def test_every_command_takes_the_keys_of_its_block(call):
 
 def test_a_block_from_overrides_alone():
     assert override({}, ["beta=0.5", "lora.r=2"], Training) == Training.model_validate({"beta": 0.5, "lora": {"r": 2}})
-    with pytest.raises(ConfigError, match="--set: the key bta is unknown; did you mean beta"):
+    with pytest.raises(ConfigError, match="--set bta=1: the key bta is unknown; did you mean beta"):
         override({}, ["bta=1"], Training)
 
 
@@ -240,3 +240,42 @@ def test_files_of_an_export_are_looked_for_beside_the_configuration(written, tmp
     assert [other.path for other in found.mix] == [str(tmp_path / "other.parquet")] * 2 + ["org/name"]
     assert found.mix[0].share == 0.3
     assert found.decontaminate == [str(tmp_path / "bench.txt")]
+
+
+@pytest.mark.parametrize(
+    ("sets", "blamed"),
+    [
+        (["sampling.temprature=1"], "--set sampling.temprature=1: the key sampling.temprature is unknown"),
+        (["run.seed=3", "run.seed=x"], "--set run.seed=x: run.seed"),
+        (["judges.0.nme=x"], "--set judges.0.nme=x: the key judges.0.nme is unknown"),
+        (["sampling={temprature: 1}"], "--set sampling={temprature: 1}: the key sampling.temprature is unknown"),
+    ],
+)
+def test_a_typo_in_an_override_is_blamed_on_the_override(written, sets, blamed):
+    path = written("prompts: p.txt\npolicy: m\njudges: [{name: j}]\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, sets)
+    assert str(caught.value).startswith(blamed)
+
+
+def test_a_typo_in_the_file_is_blamed_on_the_file_whatever_is_overridden(written):
+    path = written("prompts: p.txt\nsampling: {temprature: 1}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, ["run.seed=3"])
+    assert str(caught.value).startswith(f"{path}: the key sampling.temprature is unknown")
+
+
+def test_a_run_s_own_configuration_runs_again_from_inside_its_folder(tmp_path, monkeypatch):
+    """Its folder is the run's, and paths are from where the run was begun, though the command is started elsewhere."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/p.txt").write_text("Why?")
+    folder = tmp_path / "runs/one"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("run: {dir: runs/one}\nprompts: {paths: [mine/p.txt]}\npolicy: {model: m}\n")
+    monkeypatch.chdir(folder)
+    assert load_config("config.yaml").prompts.paths == ["mine/p.txt"], "without run.json it is any configuration"
+    (folder / "run.json").write_text("{}")
+    found = load_config("config.yaml")
+    assert [Path(path).read_text() for path in found.prompts.paths] == ["Why?"]
+    assert Path(found.run.dir).resolve() == folder
+    assert found.policy.model == "m"

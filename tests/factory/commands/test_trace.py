@@ -29,11 +29,25 @@ def test_a_kept_pair_is_told_from_prompt_to_votes(run):
     assert found.principles["feature"] == row["feature"]
     votes = pl.read_parquet(run / "filtered/judgments.parquet").filter(pl.col("pair_id") == row["pair_id"])
     assert len(found.votes) == votes.height > 0
+    asked = {request["reply"]: request["messages"] for request in found.requests}
+    assert asked["original"] == row["prompt"]
+    assert row["system_good"] in asked["chosen"][0]["content"]
+    assert row["system_bad"] in asked["rejected"][0]["content"]
     replies = {reply["reply"]: reply for reply in found.replies}
     assert replies["chosen"]["text"] == row["chosen"]
     assert replies["rejected"]["characters"] == len(row["rejected"])
     gap = next(measure for measure in found.measures if measure["filter"] == "length_gap")
     assert (gap["chars_chosen"], gap["chars_rejected"]) == (len(row["chosen"]), len(row["rejected"]))
+
+
+def test_the_votes_of_an_audit_are_told_as_such(run):
+    row = row_of(run, "kept")
+    (run / "audit").mkdir(exist_ok=True)
+    votes = pl.read_parquet(run / "filtered/judgments.parquet").filter(pl.col("pair_id") == row["pair_id"])
+    votes.with_columns(judge=pl.lit("auditor")).write_parquet(run / "audit/judgments.parquet")
+    found = factory.trace(run, row["pair_id"]).votes
+    assert {vote["judge"] for vote in found if vote.get("audit")} == {"auditor"}
+    assert len(found) == 2 * votes.height
 
 
 def test_a_rejected_pair_says_which_filter_and_why(run):

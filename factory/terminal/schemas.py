@@ -1,0 +1,119 @@
+"""What `--json` prints, as a JSON schema for each command: written into docs/schemas by `python -m` this module."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import polars as pl
+from pydantic import BaseModel
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_PLAIN = {str: "string", Path: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
+Schema = dict[str, Any]
+
+
+def schemas() -> dict[str, Schema]:
+    """Command, as in its file's name, to the schema of what it prints with --json."""
+    import factory
+    from factory.commands.look import Looked
+    from factory.commands.status import StageStatus
+    from factory.exports.bill import Bill
+    from factory.exports.comparison import Comparison
+    from factory.line.forecast import Plan
+    from factory.pipeline import Outcome
+    from filters.funnel import Funnel
+
+    written: dict[Any, Schema] = {Outcome: _outcome(), Funnel: _funnel(), Looked: _looked()}
+    found = {
+        "run": _any(written[Outcome], of(Plan)),
+        "filter": written[Funnel],
+        "look": written[Looked],
+        "status": _record({"stages": of(list[StageStatus]), "bill": of(Bill)}),
+        "report": _any(of(Path), of(Comparison)),
+        "reward score": {"type": "object"},
+    }
+    for name in ("init", "check", "audit", "review", "export", "train", "explain", "trace", "answers"):
+        found[name] = of(get_type_hints(getattr(factory, name), include_extras=True)["return"])
+    found["check-data"] = of(get_type_hints(factory.check_data)["return"])
+    found["reward train"] = of(get_type_hints(factory.reward_train)["return"])
+    return {name: {"$schema": _DIALECT, "title": f"sso-factory {name} --json", **one} for name, one in found.items()}
+
+
+def of(kind: Any) -> Schema:
+    """The schema of a type as it is printed: records by their field names, frames as rows, paths as texts."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if kind in _PLAIN:
+        return {"type": _PLAIN[kind]}
+    if origin is Literal:
+        return {"enum": list(inner)}
+    if origin in (Union, UnionType):
+        return _any(*map(of, inner))
+    if kind is pl.DataFrame:
+        return {"type": "array", "items": {"type": "object"}}
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return _record({name: of(field.annotation) for name, field in kind.model_fields.items()})
+    if hasattr(kind, "to_dict"):
+        return {"type": "object"}
+    if isinstance(kind, type) and hasattr(kind, "_fields"):
+        fields = {name: of(hint) for name, hint in get_type_hints(kind).items() if name in kind._fields}
+        return _record({**fields, **({"total": {}} if hasattr(kind, "total") else {})})
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return {"type": "object", "additionalProperties": of(inner[1])}
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        return {"type": "array", "items": of(inner[0])}
+    return {}
+
+
+def _any(*choices: Schema) -> Schema:
+    return {"anyOf": list(choices)}
+
+
+def _record(fields: Mapping[str, Schema], optional: Sequence[str] = ()) -> Schema:
+    needed = [name for name in fields if name not in optional]
+    return {"type": "object", "properties": dict(fields), "required": needed}
+
+
+def _funnel() -> Schema:
+    counts = {"type": "object", "additionalProperties": {"type": "integer"}}
+    number, text = of(int), of(str)
+    step: dict[str, Schema] = {
+        "filter": text,
+        "kept": number,
+        "rejected": number,
+        "reasons": counts,
+        "flagged": number,
+        "flags": counts,
+    }
+    steps = {"type": "array", "items": _record(step, ("flagged", "flags"))}
+    return _record({"input": number, "steps": steps, "kept": number, "confounds": {"type": "array"}})
+
+
+def _outcome() -> Schema:
+    from factory.exports.bill import Bill
+
+    path = of(str | None)
+    paths = dict.fromkeys(("kept", "rejected", "audit", "report", "drawn", "pushed"), path)
+    exports = {"type": "object", "additionalProperties": {"type": "string"}}
+    funnel = _any({"type": "null"}, _funnel())
+    return _record({"run": {"type": "string"}, **paths, "exports": exports, "funnel": funnel, "bill": of(Bill)})
+
+
+def _looked() -> Schema:
+    counted = {"pairs": {"type": "integer"}, "prompts": {"type": "integer"}}
+    first = {"type": "array", "items": {"type": "object"}}
+    return _record({"reading": {"type": "object"}, **counted, "first": first}, tuple(counted))
+
+
+def write(folder: Path) -> None:
+    """Write each schema into a file of `folder` that is called as its command."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, schema in schemas().items():
+        text = json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+        (folder / f"{name.replace(' ', '-')}.json").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))
