@@ -13,10 +13,8 @@ from benchmarks.mechanism_statistics import CONTRASTS, Cell, Estimate, by_seed, 
 RESULTS = Path(__file__).parent / "results" / "mechanism.json"
 BEGIN, END = "<!-- made from benchmarks/results/mechanism.json -->", "<!-- end of what is made -->"
 METHODS = ("sso", "sso_no_w", "sso_no_g", "pbaa")
-GAMMAS = {"sso_no_g": "0", "sso": "0.1", "gamma_1": "1", "gamma_5": "5"}
-ALPHAS = {"alpha_0": "0", "sso": "0.66", "alpha_1": "1"}
-COLOURS = {"sso": "#1b6ca8", "sso_no_w": "#5aa469", "sso_no_g": "#e0a030", "pbaa": "#c0392b"}
 TITLES = {"S": "S, steering", "P": "P, on-policy", "M": "M, margin under x"}
+COLOURS = {"S": "#1b6ca8", "P": "#5aa469", "M": "#c0392b"}
 
 
 class Results:
@@ -125,29 +123,28 @@ def length_columns(ratios: Sequence[float]) -> str:
 
 
 def doses(results: Results) -> list[str]:
-    """Gamma, alpha, eq. 2 and the sampled steering, on the seeds that all of a group have."""
+    """What a setting changes against the first of its group, paired, on the seeds that both have."""
     lines = []
-    for name, group, columns in (
-        ("gamma", GAMMAS, ("S", "P", "M")),
-        ("alpha", ALPHAS, ("chosen", "rejected", "P")),
-        ("form of G", {"sso": "eq. 3", "naive": "eq. 2"}, ("naive", "bad", "S")),
-        ("steering_share", {"sso": "1", "share": "0.25"}, ("S", "P", "M")),
-    ):
-        there = {arm: label for arm, label in group.items() if arm in results.arms}
+    for name, group, columns in GROUPS:
+        (base, label), *others = group.items()
+        there = {arm: text for arm, text in others if {arm, base} <= results.arms}
         if not there.keys() - set(METHODS):
             continue
-        seeds = set.intersection(*(results.seeds(arm) for arm in there))
-        if not seeds:
-            continue
         heads = [HEADS.get(column, column) for column in columns]
-        lines += [f"| {name} | seeds | {' | '.join(heads)} |", "|---|---|" + "---|" * len(columns)]
-        for arm, label in there.items():
-            values = " | ".join(shown(results.of(arm, column, seeds)) for column in columns)
-            lines.append(f"| {label} | {len(seeds)} | {values} |")
+        lines += [f"| {name}, against {label} | seeds | {' | '.join(heads)} |", "|---|---|" + "---|" * len(columns)]
+        for arm, text in there.items():
+            found = [results.difference(arm, base, column) for column in columns]
+            lines.append(f"| {text} | {found[0].seeds} | {' | '.join(map(shown, found))} |")
         lines.append("")
     return lines
 
 
+GROUPS: tuple[tuple[str, Mapping[str, str], tuple[str, ...]], ...] = (
+    ("gamma", {"sso_no_g": "0", "sso": "0.1", "gamma_1": "1", "gamma_5": "5"}, ("S", "P", "M")),
+    ("alpha", {"sso": "0.66", "alpha_0": "0", "alpha_1": "1"}, ("chosen", "rejected", "P")),
+    ("form of G", {"sso": "eq. 3", "naive": "eq. 2"}, ("naive", "bad", "S")),
+    ("steering_share", {"sso": "1", "share": "0.25"}, ("S", "P", "M")),
+)
 HEADS = {
     "chosen": "pi~(y+\\|x), change",
     "rejected": "pi~(y-\\|x), change",
@@ -209,40 +206,45 @@ def with_block(page: str, made: str) -> str:
 
 
 def plot(results: Results, path: Path) -> None:
-    """Differences to pbaa for each measure, and S by gamma: means with their intervals, the seeds as points."""
+    """Paired differences with their intervals: sso less each other method, and each gamma less gamma 0."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 4, figsize=(13, 3.4))
+    pairs = [("sso", other) for _, other, _ in CONTRASTS if other in results.arms]
     for axis, (measure, title) in zip(axes, TITLES.items(), strict=False):
-        for place, arm in enumerate(arm for arm in METHODS if arm in results.arms):
-            _bar(axis, place, results.of(arm, measure), COLOURS[arm])
-            points = [values.mean() for values in by_seed(results.cells, results.reference, arm, measure).values()]
-            axis.scatter([place + 0.22] * len(points), points, s=9, color=COLOURS[arm], alpha=0.6)
-        axis.set_xticks(range(len(METHODS)), METHODS, fontsize=8)
-        axis.set_title(f"{title}: change by training", fontsize=9)
-    there = {arm: label for arm, label in GAMMAS.items() if arm in results.arms}
-    seeds = set.intersection(*(results.seeds(arm) for arm in there))
-    for measure, colour, shift in (("S", "#1b6ca8", -0.1), ("M", "#888888", 0.1)):
-        for place, arm in enumerate(there):
-            _bar(axes[3], place + shift, results.of(arm, measure, seeds), colour, measure if place == 0 else None)
-    axes[3].set_xticks(range(len(there)), [f"gamma {label}" for label in there.values()], fontsize=8)
-    axes[3].set_title(f"dose: S and M, {len(seeds)} seeds", fontsize=9)
-    axes[3].legend(fontsize=8)
+        _points(axis, results, measure, dict(zip([f"- {other}" for _, other in pairs], pairs, strict=True)), 0.0)
+        axis.set_title(f"{title}: sso less another", fontsize=9)
+    gammas = {f"gamma {text}": (arm, "sso_no_g") for arm, text in list(GROUPS[0][1].items())[1:] if arm in results.arms}
+    for measure, shift in zip(TITLES, (-0.15, 0.0, 0.15), strict=True):
+        _points(axes[3], results, measure, gammas, shift)
+    axes[3].set_title("doses of G: less gamma 0", fontsize=9)
+    axes[3].legend(fontsize=8, loc="upper left")
     for axis in axes:
         axis.axhline(0, color="black", linewidth=0.6)
         axis.grid(alpha=0.3)
-        axis.tick_params(axis="y", labelsize=8)
+        axis.tick_params(labelsize=8)
+        axis.margins(x=0.2)
     figure.tight_layout()
     figure.savefig(path, dpi=100)
     pyplot.close(figure)
 
 
-def _bar(axis: Any, place: float, found: Estimate, colour: str, label: str | None = None) -> None:
-    reach = [[found.mean - found.low], [found.high - found.mean]] if found.seeds > 1 else None
-    axis.errorbar([place], [found.mean], yerr=reach, fmt="o", color=colour, capsize=4, label=label)
+def _points(axis: Any, results: Results, measure: str, pairs: Mapping[str, tuple[str, str]], shift: float) -> None:
+    """A bar with its interval for each pair of arms, and a small point beside it for each seed."""
+    for place, (first, second) in enumerate(pairs.values()):
+        found = results.difference(first, second, measure)
+        reach = [[found.mean - found.low], [found.high - found.mean]] if found.seeds > 1 else None
+        label = measure if place == 0 else None
+        axis.errorbar(
+            [place + shift], [found.mean], yerr=reach, fmt="o", color=COLOURS[measure], capsize=4, label=label
+        )
+        one, other = (by_seed(results.cells, results.reference, arm, measure) for arm in (first, second))
+        seeds = [float((one[seed] - other[seed]).mean()) for seed in sorted(one.keys() & other.keys())]
+        axis.scatter([place + shift + 0.08] * len(seeds), seeds, s=7, color=COLOURS[measure], alpha=0.5)
+    axis.set_xticks(range(len(pairs)), list(pairs))
 
 
 def write_report(out: Path | None, docs: Path) -> None:
