@@ -101,7 +101,7 @@ def _lead(crew: Crew, pairs: PairsLike | Sequence[PairsLike], how: How, out: Pat
     inputs = {
         "pairs": fingerprint(pairs),
         "policy": job.policy.identity,
-        "training": job.settings.model_dump(mode="json", exclude=training.SAME_WEIGHTS),
+        "training": training.deciding(job.settings),
         "seed": job.seed,
         **how.fingerprint(),
     }

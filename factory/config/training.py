@@ -84,6 +84,9 @@ class Training(Strict):
     scores: Literal["needed", "all"] = "needed"
     """Which of the nine log-probabilities of a pair (three replies, three views) are measured before training: those
     that its loss, the run's filters or its report read, or all."""
+    filters: list[dict[str, Any]] = Field(default_factory=list)
+    """Filters, as {use: name, …}, that a pair must pass to be trained on, such as authors_logprobs; none that needs
+    votes. What they drop stays with the pairs of the run, for its own filters to decide."""
     learning_rate: float = Field(5e-7, gt=0)
     """Peak learning rate."""
     lr_scheduler: str = "cosine"

@@ -36,6 +36,8 @@ def preflight(config: Config) -> None:
     if apart:
         _check_generator(config)
     _check_trained(config)
+    if any(one.needs_votes for one in build(config.training.filters)):
+        raise ConfigError("training.filters: nobody has voted when training begins; leave filters that need votes out")
     _check_money(config)
     check_export(config.export)
     require_as_strict(config.export.license, {"prompts": config.prompts.license, "policy": config.policy.license})

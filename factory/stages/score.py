@@ -11,6 +11,7 @@ from factory.engines.base import Reply, Score, Scorer, ScoreRequest
 from factory.schema import LOGPS, PAIRS, REPLIES, SCORES, conform, logp_column
 from factory.training.conditionals import PLAIN, ObjectiveForm
 from factory.views import views
+from filters import build
 from filters.base import Filter
 
 
@@ -24,10 +25,11 @@ class ScoreCall(NamedTuple):
 
 
 def read_by(training: Training, filters: Sequence[Filter]) -> tuple[str, ...]:
-    """The `logp_*` columns that a run reads: its loss, its filters, and the on-policy measure of its report."""
+    """The `logp_*` columns that a run reads: loss, filters (of training too), the on-policy measure of its report."""
     loss = ObjectiveForm.of(training).needed if training.method != "none" else ()
     found = {logp_column(*conditional) for conditional in (*PLAIN, *loss)}
-    found |= {name for each in filters for measure in each.measures().values() for name in measure.meta.root_names()}
+    read = (*filters, *build(training.filters))
+    found |= {name for each in read for measure in each.measures().values() for name in measure.meta.root_names()}
     return tuple(name for name in LOGPS if name in found or training.scores == "all")
 
 

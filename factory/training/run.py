@@ -21,7 +21,7 @@ from factory.models.sequences import plan_for, same_in_training, unwrapped
 from factory.models.shared_prompt import kernel
 from factory.progress import Progress, Silent
 from factory.store import write_json
-from factory.training import SAME_WEIGHTS, checkpoints
+from factory.training import checkpoints, deciding, passing
 from factory.training.arguments import arguments, warm_up
 from factory.training.batches import steps, thinned
 from factory.training.data import Encoding, PairReader, TrainingExample, encode
@@ -95,7 +95,9 @@ def train(
         tokenizer = load_tokenizer(policy)
         model = trainable(policy, config.lora)
         method = method_of(config)
-        found = encode(_with_trusted_scores(pairs, job), _reader(method, model, tokenizer, job))
+        passed = passing(pairs, config)
+        found = encode(_with_trusted_scores(passed.pairs, job), _reader(method, model, tokenizer, job))
+        found = found._replace(dropped={**found.dropped, **passed.dropped})
         require_even(model, max(item.longest for example in found.examples for item in example.items))
         with dropout(model, config.dropout):
             trainer = _trainer(model, tokenizer, args, found.examples, job, method, found.dropped)
@@ -200,8 +202,7 @@ def _fill_reference(trainer: PolicyTrainer, examples: Sequence[TrainingExample],
 
 def _identity(examples: Sequence[TrainingExample], job: _Job) -> str:
     """Names this training: a checkpoint of another one must not be gone on from."""
-    settings = job.config.model_dump(mode="json", exclude=set(SAME_WEIGHTS))
-    return digest([job.policy.identity, settings, job.seed, sorted(example.key for example in examples)])
+    return digest([job.policy.identity, deciding(job.config), job.seed, sorted(example.key for example in examples)])
 
 
 def _save(trainer: PolicyTrainer, tokenizer: PreTrainedTokenizerBase, found: Encoding, job: _Job) -> None:

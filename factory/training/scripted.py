@@ -11,7 +11,7 @@ from factory.identity import digest
 from factory.models.ref import ModelRef
 from factory.progress import Progress
 from factory.store import write_json
-from factory.training import SAME_WEIGHTS
+from factory.training import deciding, passing
 
 
 def stage(
@@ -28,20 +28,20 @@ def stage(
     if not len(pairs):
         raise ConfigError("there is no pair to train on")
     settings = config.model_dump(mode="json")
-    deciding = config.model_dump(mode="json", exclude=SAME_WEIGHTS)
-    data = digest(sorted(pairs["pair_id"]))
-    made = digest([policy.identity, data, deciding, seed])
+    passed = passing(pairs, config)
+    data = digest(sorted(passed.pairs["pair_id"]))
+    made = digest([policy.identity, data, deciding(config), seed])
     record = {
         "parent": policy.called,
         "parent_identity": policy.identity,
         "iteration": iteration,
         "method": config.method,
         "data": data,
-        "pairs": len(pairs),
+        "pairs": len(passed.pairs),
         "seed": seed,
         "config": settings,
         "fingerprint": made,
     }
     write_json(out / "policy" / "policy.json", record)
     (out / "metrics.jsonl").write_text("", "utf-8")
-    return {"policy": "policy", "fingerprint": made, "pairs": len(pairs), "dropped": {}, "steps": 0}
+    return {"policy": "policy", "fingerprint": made, "pairs": len(passed.pairs), "dropped": passed.dropped, "steps": 0}

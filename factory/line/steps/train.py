@@ -41,7 +41,7 @@ def what_decides(steps: Steps, pairs: Stage, policy: ModelRef, config: Training)
         "pairs": pairs.digest,
         "scored": scored.fingerprint if scored else None,
         "policy": policy.identity,
-        "training": config.model_dump(mode="json", exclude=training.SAME_WEIGHTS),
+        "training": training.deciding(config),
         "seed": steps.seed,
     }
 
