@@ -112,7 +112,8 @@ def asked(columns: Columns) -> FoundPrompt | None:
     every = [*written, *said_so] if first else [*said_so, *written]
     every += [_single(name) for name in lists] + [turns_within(name, columns[name]) for name in objects]
     stated = _stated(columns)
-    turns = pl.coalesce(every) if stated is None else pl.when(stated).then(pl.coalesce(every))
+    alone = len({*spoken, *texts, *extras, *lists, *objects}) < 2  # the column prompt itself: null where it is null
+    turns = pl.coalesce(every) if stated is None or alone else pl.when(stated).then(pl.coalesce(every))
     system = _system(columns)
     any_talk = pl.any_horizontal(pl.col(name).is_not_null() for name in spoken) if spoken else pl.lit(value=False)
     any_given = pl.any_horizontal(pl.col(name).is_not_null() for name in [*spoken, *texts, *extras, *lists, *objects])

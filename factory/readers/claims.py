@@ -110,8 +110,8 @@ def _sentence(opened: Opened, how: How) -> str:
     near = "; ".join(f"{layout.name} ({layout.about})" for layout in _nearest(opened))
     way = "name the columns, as in --columns prompt=…,chosen=…,rejected=…"
     return (
-        f"{opened.where}: no pairs can be read from its columns, {columns_of(opened)}; {way}; "
-        f"the nearest layouts are {near}; docs/formats.md has them all"
+        f"{opened.where}: no pairs can be read from its columns, {columns_of(opened)}; the nearest layouts are {near}; "
+        f"docs/formats.md has them all; {way}"
     )
 
 

@@ -160,7 +160,8 @@ class RunFolder:
         if manifest is None:
             return None
         if manifest["fingerprint"] != fingerprint:
-            self.progress.say(f"{name}: made again, because {_changed(manifest['inputs'], inputs)} changed")
+            again = "; what was answered is not asked again" if self._paths(name)[3].is_file() else ""
+            self.progress.say(f"{name}: made again, because {_changed(manifest['inputs'], inputs)} changed{again}")
             return None
         outputs = {file: Output(*entry) for file, entry in manifest["outputs"].items()}
         for file, output in outputs.items():

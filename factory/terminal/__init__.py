@@ -6,6 +6,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
+from rich.table import Column
 from rich.text import Text
 
 LINE_SECONDS = 5.0
@@ -48,6 +49,11 @@ class RateColumn(ProgressColumn):
         return Text(rate, style="progress.data.speed")
 
 
+def _cut() -> Column:
+    """A part of a bar that is cut, and not broken, where the terminal is narrow."""
+    return Column(no_wrap=True, overflow="ellipsis")
+
+
 class LiveProgress:
     """Bars on a terminal; finished steps become a line."""
 
@@ -64,10 +70,10 @@ class LiveProgress:
         """Show a bar."""
         self.finish()
         self._bars = Bars(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            RateColumn(),
+            TextColumn("{task.description}", table_column=_cut()),
+            BarColumn(bar_width=24, table_column=Column(no_wrap=True, min_width=8)),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            RateColumn(table_column=_cut()),
             console=self._console,
             transient=True,
         )

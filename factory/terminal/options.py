@@ -10,6 +10,16 @@ from factory.errors import ConfigError, FactoryError, InterruptedRunError, one_l
 from factory.terminal import show
 from factory.training import processes
 
+_WHOLE = "whole"
+_MOST, _END, _CUT = 300, 120, " … (-v: all of it) … "
+
+
+def _shortened(sentence: str) -> str:
+    """A long sentence without its middle: its beginning says where, its end what to do."""
+    if len(sentence) <= _MOST:
+        return sentence
+    return sentence[: _MOST - _END - len(_CUT)].rstrip() + _CUT + sentence[-_END:].lstrip()
+
 
 class Command(click.Command):
     """Prints what its function returns: the result, as text by the function beside it, or with --json as it is."""
@@ -17,10 +27,12 @@ class Command(click.Command):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.params.append(click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON."))
+        self.params.append(click.Option(["-v", "--verbose"], is_flag=True, help="Print long errors whole."))
 
     def invoke(self, ctx: click.Context) -> None:
         """Call the function and print what it returns."""
         as_json = ctx.params.pop("as_json")
+        ctx.find_root().meta[_WHOLE] = ctx.params.pop("verbose")
         found, shown = super().invoke(ctx)
         if processes.rank() == 0:
             click.echo(show.as_json(found) if as_json else shown(found))
@@ -81,7 +93,8 @@ class Main(Group):
         except PolarsError as error:
             code, sentence = 1, f"a table cannot be read or written: {str(error).splitlines()[0]}; check the file"
         if processes.first_to_fail():
-            click.echo(f"sso-factory: {one_line(sentence)}", err=True)
+            sentence = f"sso-factory: {one_line(sentence)}"
+            click.echo(sentence if ctx.meta.get(_WHOLE) else _shortened(sentence), err=True)
         raise SystemExit(code)
 
 

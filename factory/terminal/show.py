@@ -71,7 +71,18 @@ def funnel(found: "Funnel") -> str:
         rows.append([step.filter, step.kept, step.rejected, reasons])
     steps = table(["step", "kept", "rejected", "reasons"], rows)
     told = ("\n".join(part) for part in opening(found.more) if part)
-    return "\n\n".join([*told, steps, *_form(found.said)])
+    return "\n\n".join([*told, steps, *_most_dropped(found), *_form(found.said)])
+
+
+def _most_dropped(found: "Funnel") -> list[str]:
+    """A sentence for each filter that drops more than half of the pairs that reach it."""
+    return [
+        f"{step.filter} drops {step.rejected:,} of {step.kept + step.rejected:,} pairs that reach it: right where that "
+        f"many are such pairs, wrong where its options do not fit this data; rejected.parquet holds them, and "
+        f"`sso-factory explain {step.filter}` says what it does"
+        for step in found.steps
+        if step.filter != "read" and step.rejected > step.kept
+    ]
 
 
 def _form(confounds: Sequence[str]) -> list[str]:

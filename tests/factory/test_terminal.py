@@ -60,3 +60,16 @@ def test_the_rate_beside_a_bar_is_of_what_was_done_since():
 
 def test_lines_where_there_is_no_terminal():
     assert isinstance(for_stream(io.StringIO()), LineProgress)
+
+
+def test_a_bar_fits_a_narrow_terminal_on_one_line():
+    for width in (40, 60, 80):
+        stream = io.StringIO()
+        bar = LiveProgress(Console(file=stream, force_terminal=True, width=width))
+        bar.start("judge a-model-with-a-long-name/instruct", 100_000, "requests", done=28)
+        bar.advance(1000, tokens=10_000_000, cost=12.5)
+        assert bar._bars is not None
+        shown = Console(width=width, file=io.StringIO()).render_lines(bar._bars.get_renderable())
+        assert len(shown) == 1
+        assert sum(segment.cell_length for segment in shown[0]) <= width
+        bar.finish()

@@ -122,3 +122,26 @@ def test_what_is_mixed_in_is_read_aloud(file, tmp_path):
     config = {"mix": [{"path": str(file), "columns": columns}]}
     factory.export(tmp_path / "own.jsonl", "pairs", tmp_path / "o", config=config, progress=heard)
     assert [line for line in heard.lines if "prompt ← ask" in line]
+
+
+def test_a_long_error_keeps_its_beginning_and_its_end_and_is_whole_with_v(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps({f"a_column_without_a_meaning_{place}": 1 for place in range(20)}))
+    short = CliRunner().invoke(main, ["look", str(path)]).stderr.strip()
+    whole = CliRunner().invoke(main, ["look", str(path), "-v"]).stderr.strip()
+    assert len(short) <= 300 < len(whole)
+    assert short.startswith(f"sso-factory: {path}: no pairs can be read")
+    for sentence in (short, whole):
+        assert sentence.endswith("name the columns, as in --columns prompt=…,chosen=…,rejected=…")
+    assert "a_column_without_a_meaning_9" in whole
+
+
+def test_a_filter_that_drops_more_than_half_is_named(tmp_path):
+    path = tmp_path / "x.jsonl"
+    rows = [{"prompt": "Hi", "chosen": "a", "rejected": "b"}] * 3
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = tmp_path / "f.yaml"
+    settings.write_text("filters: [{use: duplicate}]\n")
+    done = CliRunner().invoke(main, ["filter", str(path), "--out", str(tmp_path / "o"), "--config", str(settings)])
+    assert "duplicate drops 2 of 3 pairs that reach it" in done.stdout
+    assert "`sso-factory explain duplicate`" in done.stdout
