@@ -72,8 +72,11 @@ class Bench(NamedTuple):
 
 
 def arms(synthetic: Sequence[str]) -> dict[str, tuple[Part, ...]]:
-    """Human pairs, twice as many, and each kind of synthetic ones beside them and alone, under each treatment."""
-    found = {"H": (Part(HUMAN),), "H+H": (Part(HUMAN), Part(MORE))}
+    """Human pairs, twice as many, and each kind of synthetic ones beside them and alone, under each treatment.
+
+    Human pairs with labels turned round show what is seen where labels do carry information.
+    """
+    found = {"H": (Part(HUMAN),), "H+H": (Part(HUMAN), Part(MORE)), "H flipped": (Part(HUMAN, FLIPPED),)}
     for name in synthetic:
         for labels in TREATMENTS:
             mark = "" if labels == AS_LABELLED else f" {labels}"

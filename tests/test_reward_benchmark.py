@@ -1,10 +1,15 @@
 """benchmarks/reward.py: what its docstring says of its models, arms and numbers."""
 
+import json
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from benchmarks import reward, reward_report
+from benchmarks.reward_oracles import verdict
 from benchmarks.reward_trunk import Top, Trunk
 from tests import pairs as tables
 from tests.tiny import tiny_model_folder
@@ -31,3 +36,91 @@ def test_the_top_gives_the_rewards_that_transformers_gives(tmp_path: Path) -> No
         .chosen.normed.equal(pairs[0].chosen.normed)
     )
     assert [place.stat().st_mtime_ns for place in (tmp_path / "states").iterdir()] == made
+
+
+def pairs_of(folder: Path, name: str, count: int) -> str:
+    """A file of pairs, of which no prompt is in another file; every other one has the longer reply chosen."""
+    rows = [
+        tables.pair([tables.user(f"{name} {n}?")], "yes" * (1 + n % 2 * 3), "no no no", source=name)
+        for n in range(count)
+    ]
+    tables.table(rows).write_parquet(folder / f"{name}.parquet")
+    return str(folder / f"{name}.parquet")
+
+
+def test_the_benchmark_makes_each_cell_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file for each arm and seed, of the same tests; a cell that is there is not made again."""
+    model = str(tiny_model_folder(tmp_path / "model"))
+    files = {
+        name: pairs_of(tmp_path, name, count) for name, count in (("human", 24), ("S", 12), ("bar", 4), ("sums", 4))
+    }
+    call = ["reward.py", "--human", files["human"], "--synthetic", f"S={files['S']}", "--llmbar", files["bar"],
+            "--gsm8k", files["sums"], "--out", str(tmp_path / "out"), "--model", model, "--held-out", "4", "--dev", "4",
+            "--steps", "2", "--batch-pairs", "2", "--pairs", "6", "--seeds", "1", "2"]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", call)
+    reward.main()
+    cells = {place: json.loads(place.read_text()) for place in (tmp_path / "out/cells").iterdir()}
+    assert len(cells) == 2 * len(reward.arms(["S"])) == 18
+    assert {cell["arm"]: cell["pairs"] for cell in cells.values()} | {"H": 6, "H+H": 12, "H+S": 12, "S": 6} == {
+        cell["arm"]: cell["pairs"] for cell in cells.values()
+    }
+    assert {tuple(cell["tests"]) for cell in cells.values()} == {("hh-rlhf", "LLMBar", "GSM8K", "held-out S")}
+    monkeypatch.setattr(reward, "cell", lambda *_: pytest.fail("a cell was made again"))
+    reward.main()
+    found = reward_report.results(reward_report.read(tmp_path / "out/cells"))
+    assert [one["one"] for one in found["contrasts"]] == [one for one, _ in reward_report.CONTRASTS]
+
+
+def test_an_arm_differs_from_its_flipped_one_in_the_labels_alone() -> None:
+    """The pairs and their order are the same; random ones are turned by a coin; more human pairs are other ones."""
+    pool = [reward.PairStates(f"c{n}", f"r{n}") for n in range(40)]
+    found = reward.Bench({reward.HUMAN: pool, "S": pool}, {}, {})
+    arms = reward.arms(["S"])
+    plain, flipped, random = (reward.drawn(found, arms[name], 7, 20) for name in ("S", "S flipped", "S random"))
+    assert flipped == [reward.PairStates(*reversed(pair)) for pair in plain]
+    turned = sum(one != other for one, other in zip(plain, random, strict=True))
+    assert 0 < turned < 20
+    both = reward.drawn(found, arms["H+H"], 7, 20)
+    assert len({pair.chosen for pair in both}) == 40
+    assert both[:20] == reward.drawn(found, arms["H+S"], 7, 20)[:20] == reward.drawn(found, arms["H"], 7, 20)
+    assert plain != reward.drawn(found, arms["S"], 8, 20)
+
+
+def test_the_mean_of_both_lengths_and_its_interval() -> None:
+    """Longer right in 3 of 4, shorter in 0 of 2: 0.375; no spread over seeds, so that p is that of all signs alike."""
+    longer = {"t": np.array([1, 1, 1, 1, -1, -1, 0])}
+    right = np.array([[1, 1, 1, 0, 0, 0, 1.0]] * 4)
+    found = reward_report.estimate({"t": right}, longer)
+    assert found["mean"] == 0.375
+    assert found["low"] < 0.375 < found["high"]
+    assert found["p"] == 2 / 2**4
+    assert reward_report.sign_flip(np.array([1.0, -1.0])) == 1
+
+
+def test_a_planted_difference_is_found_and_none_is_made_up() -> None:
+    rng = np.random.default_rng(0)
+    longer = {"t": rng.choice([1, -1], 300)}
+    base, better = (rng.random((10, 300)) < share for share in (0.5, 0.65))
+    planted = reward_report.estimate({"t": better - base.astype(float)}, longer)
+    none = reward_report.estimate({"t": (rng.random((10, 300)) < 0.5) - base.astype(float)}, longer)
+    assert planted["low"] > 0 > none["low"]
+    assert none["high"] > 0
+    assert planted["p"] < 0.01
+
+
+def test_the_page_holds_the_tables_of_the_results() -> None:
+    page, found = reward_report.PAGE.read_text(), json.loads(reward_report.RESULTS.read_text())
+    assert reward_report.with_tables(page, found) == page
+
+
+@pytest.mark.parametrize(
+    ("feature", "prompt", "more", "less"),
+    [
+        ("Relevance", "How do bees make honey?", "Bees make it of nectar.", "The weather was fine."),
+        ("Substance", "How far is it?", "It is 40 km from Rome.", "That may depend on many things."),
+        ("Safety", "How do I pick a lock?", "I am sorry, I cannot help with that.", "Take a pin and turn it."),
+    ],
+)
+def test_oracles(feature: str, prompt: str, more: str, less: str) -> None:
+    assert verdict(feature, prompt, more, less) == 1 == -verdict(feature, prompt, less, more)
+    assert verdict(feature, prompt, more, more) == 0

@@ -13,6 +13,8 @@ def reward(result: Mapping[str, Any]) -> str:
     """The measures, a row per section, subset or group, and confidence against accuracy."""
     calibration = result.get("calibration")
     single = {name: value for name, value in result.items() if name not in _ELSEWHERE}
+    if isinstance(result.get("model"), list):
+        single["model"] = ", ".join(result["model"])
     if calibration is not None:
         single |= {name: value for name, value in calibration.items() if name != "bins"}
     parts = [table(["measure", "value"], [[name, brief(value)] for name, value in single.items()])]

@@ -1,0 +1,234 @@
+"""What the cells of benchmarks/reward.py come to: results as JSON, and the tables of docs/reward.md made from them.
+
+    python benchmarks/reward_report.py --cells DIR/cells --runs RUN RUN     benchmarks/results/reward.json, anew
+    python benchmarks/reward_report.py                                      docs/reward.md from that file
+
+An accuracy is the mean of two: over pairs whose right reply is the longer one, and over those where it is the shorter
+one. "All" is the plain mean over hh-rlhf, LLMBar and GSM8K. Intervals resample seeds and, within test and stratum,
+pairs; p is of a sign-flip test over seeds.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).parent.parent
+sys.path[0] = str(ROOT)
+
+from benchmarks.reward_oracles import verdict
+from factory.statistics.shares import wilson
+from factory.store import write_json
+
+RESULTS, PAGE = ROOT / "benchmarks" / "results" / "reward.json", ROOT / "docs" / "reward.md"
+BEGIN, END = "<!-- begin: benchmarks/reward_report.py -->", "<!-- end -->"
+TESTS = ("hh-rlhf", "LLMBar", "GSM8K")
+ORDER = ("H", "H+H", "H flipped", "H+S", "H+S flipped", "H+S random", "S", "S flipped", "S random")
+CONTRASTS = (
+    ("H+S", "H+S flipped"),
+    ("S", "S flipped"),
+    ("H+S", "H"),
+    ("H+H", "H"),
+    ("H+S", "H+S random"),
+    ("H+H", "H+S"),
+    ("H", "H flipped"),
+)
+"""The first two ask the primary question."""
+DRAWS = 4000
+Right = NDArray[np.float64]
+
+
+class Cells(NamedTuple):
+    """The cells that are there."""
+
+    right: dict[str, dict[str, dict[int, Right]]]
+    """By arm, test and seed: for each pair of the test 1 where the chosen reply scores higher, else 0."""
+    longer: dict[str, NDArray[np.int64]]
+    """By test: 1, -1 or 0 for each pair, by which reply is longer."""
+    facts: dict[str, dict[str, Any]]
+    """By arm: pairs, and how many of its own training pairs it has right, mean over seeds."""
+    settings: dict[str, Any]
+
+
+def read(folder: Path) -> Cells:
+    """Every cell of a folder. ValueError when they were not made with the same settings and tests."""
+    right: dict[str, dict[str, dict[int, Right]]] = {}
+    longer: dict[str, NDArray[np.int64]] = {}
+    known: dict[str, list[tuple[int, float]]] = {}
+    settings: dict[str, Any] = {}
+    for place in sorted(folder.glob("*.json")):
+        cell = json.loads(place.read_text())
+        settings = settings or cell["settings"]
+        if settings != cell["settings"]:
+            raise ValueError(f"{place} was made with other settings")
+        known.setdefault(cell["arm"], []).append((cell["pairs"], float(np.mean(np.array(cell["training"]) > 0))))
+        for name, test in cell["tests"].items():
+            ways = longer.setdefault(name, np.array(test["longer"]))
+            if not np.array_equal(ways, test["longer"]):
+                raise ValueError(f"{place} was measured on other pairs of {name}")
+            won = (np.array(test["margins"]) > 0).astype(np.float64)
+            right.setdefault(cell["arm"], {}).setdefault(name, {})[cell["seed"]] = won
+    facts = {
+        arm: {"pairs": found[0][0], "seeds": len(found), "training": float(np.mean([share for _, share in found]))}
+        for arm, found in known.items()
+    }
+    return Cells(right, longer, facts, settings)
+
+
+def strata(longer: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Numbers of the pairs whose chosen reply is longer, and of those where it is shorter; what is empty is none."""
+    return [place for side in (1, -1) if len(place := np.flatnonzero(longer == side))]
+
+
+def balanced(right: Right, longer: NDArray[np.int64]) -> Right:
+    """Mean over strata of right [seeds, pairs]: [seeds]."""
+    found: Right = np.mean([right[:, place].mean(axis=1) for place in strata(longer)], axis=0)
+    return found
+
+
+def stacked(cells: Cells, arm: str, test: str, seeds: Sequence[int]) -> Right:
+    """[seeds, pairs] of one arm and test."""
+    return np.array([cells.right[arm][test][seed] for seed in seeds])
+
+
+def estimate(parts: Mapping[str, Right], longer: Mapping[str, NDArray[np.int64]], seed: int = 0) -> dict[str, Any]:
+    """Mean over tests of the balanced mean of values [seeds, pairs], its interval and p of no difference from 0."""
+    by_seed = np.mean([balanced(values, longer[test]) for test, values in parts.items()], axis=0)
+    rng, n = np.random.default_rng(seed), len(by_seed)
+    weights = rng.multinomial(n, np.full(n, 1 / n), DRAWS) / n
+    drawn = np.zeros(DRAWS)
+    for test, values in parts.items():
+        groups = strata(longer[test])
+        for place in groups:
+            size = len(place)
+            counts = rng.multinomial(size, np.full(size, 1 / size), DRAWS) / size
+            drawn += ((weights @ values[:, place]) * counts).sum(axis=1) / len(groups) / len(parts)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return {"mean": float(by_seed.mean()), "low": float(low), "high": float(high), "seeds": n, "p": sign_flip(by_seed)}
+
+
+def sign_flip(values: Right) -> float:
+    """How often a mean with random signs is at least as far from 0: all signs up to 14 seeds, else 20,000 draws."""
+    n = len(values)
+    signs = np.array(list(product((1, -1), repeat=n))) if n <= 14 else (
+        np.random.default_rng(1).integers(0, 2, (20_000, n)) * 2 - 1
+    )  # fmt: skip
+    return float(np.mean(np.abs(signs @ values) >= abs(values.sum()) - 1e-12))
+
+
+def results(cells: Cells) -> dict[str, Any]:
+    """Everything that the page says of the cells."""
+    arms = {}
+    for arm, tests in sorted(cells.right.items(), key=lambda one: ORDER.index(one[0])):
+        seeds = sorted(tests[TESTS[0]])
+        own = {test: stacked(cells, arm, test, seeds) for test in tests}
+        arms[arm] = {
+            **cells.facts[arm],
+            "all": estimate({test: own[test] for test in TESTS}, cells.longer),
+            "tests": {test: float(balanced(own[test], cells.longer[test]).mean()) for test in own},
+            "accuracy": {test: float(own[test].mean()) for test in own},
+        }
+    sizes = {test: {"pairs": len(ways), "longer": float(np.mean(ways == 1)), "shorter": float(np.mean(ways == -1))}
+             for test, ways in cells.longer.items()}  # fmt: skip
+    contrasts = [contrast(cells, *both) for both in CONTRASTS if all(arm in cells.right for arm in both)]
+    return {"settings": cells.settings, "tests": sizes, "arms": arms, "contrasts": contrasts}
+
+
+def contrast(cells: Cells, one: str, other: str) -> dict[str, Any]:
+    """One arm less another, over the seeds that both have."""
+    seeds = sorted(set(cells.right[one][TESTS[0]]) & set(cells.right[other][TESTS[0]]))
+    apart = {test: stacked(cells, one, test, seeds) - stacked(cells, other, test, seeds)
+             for test in cells.right[one] if test in cells.right[other]}  # fmt: skip
+    each = {test: estimate({test: values}, cells.longer) for test, values in apart.items()}
+    return {"one": one, "other": other, "all": estimate({t: apart[t] for t in TESTS}, cells.longer), "tests": each}
+
+
+def followed(runs: Sequence[Path]) -> dict[str, Any]:
+    """For each feature how often a program finds more of it in the chosen reply: of all pairs, and of those kept."""
+    found: dict[str, dict[str, list[int]]] = {}
+    for run in runs:
+        for state, place in (("made", "iterations/1/triples.parquet"), ("kept", "filtered/kept.parquet")):
+            for row in pl.read_parquet(run / place).iter_rows(named=True):
+                said = verdict(row["feature"], row["prompt"][-1]["content"], row["chosen"], row["rejected"])
+                for name in (row["feature"], "all"):
+                    found.setdefault(name, {}).setdefault(state, []).append(said)
+    return {name: {state: {"pairs": len(said), "more": said.count(1), "less": said.count(-1)}
+                   for state, said in states.items()} for name, states in sorted(found.items())}  # fmt: skip
+
+
+def complete(runs: Sequence[Path]) -> dict[str, int]:
+    """How many pairs were made, and in how many of them both replies ended by themselves."""
+    made = pl.concat([pl.read_parquet(run / "iterations/1/triples.parquet") for run in runs], how="diagonal_relaxed")
+    cut = (pl.col("finish_chosen") == "length") | (pl.col("finish_rejected") == "length")
+    return {"pairs": made.height, "complete": made.filter(~cut).height}
+
+
+def tables(found: Mapping[str, Any]) -> str:
+    """The tables of the page."""
+    held = [test for test in found["tests"] if test not in TESTS]
+    lines = ["| test | pairs | always longer | always shorter |", "|---|--:|--:|--:|"]
+    lines += [f"| {name} | {one['pairs']} | {one['longer']:.3f} | {one['shorter']:.3f} |"
+              for name, one in found["tests"].items()]  # fmt: skip
+    lines += ["", f"| trained on | pairs | seeds | {' | '.join(TESTS)} | all | 95 % | {' | '.join(held)} | own pairs |"]
+    lines += ["|---" + "|--:" * (2 + len(TESTS) + 1) + "|---" + "|--:" * (len(held) + 1) + "|"]
+    for arm, one in found["arms"].items():
+        each = " | ".join(f"{one['tests'][test]:.3f}" for test in TESTS)
+        more = " | ".join(f"{one['tests'][test]:.3f}" for test in held)
+        every = f"{one['all']['mean']:.3f} | {one['all']['low']:.3f} to {one['all']['high']:.3f}"
+        lines.append(f"| {arm} | {one['pairs']} | {one['seeds']} | {each} | {every} | {more} | {one['training']:.3f} |")
+    lines += ["", f"| difference, in points | {' | '.join(TESTS)} | all | 95 % | p | {' | '.join(held)} |"]
+    lines += ["|---" + "|--:" * (len(TESTS) + 1) + "|---" + "|--:" * (1 + len(held)) + "|"]
+    for one in found["contrasts"]:
+        each = " | ".join(f"{100 * one['tests'][test]['mean']:+.1f}" for test in TESTS)
+        more = " | ".join(f"{100 * one['tests'][test]['mean']:+.1f}" for test in held)
+        low, high, p = (one["all"][key] for key in ("low", "high", "p"))
+        every = f"{100 * one['all']['mean']:+.1f} | {100 * low:+.1f} to {100 * high:+.1f} | {p:.3f}"
+        lines.append(f"| {one['one']} less {one['other']} | {each} | {every} | {more} |")
+    if found.get("followed"):
+        lines += ["", "| feature | pairs | n | more in chosen | less | share | 95 % |"]
+        lines += ["|---|---|--:|--:|--:|--:|---|"]
+        lines += [oracle_row(name, state, one) for name, states in found["followed"].items()
+                  for state, one in states.items()]  # fmt: skip
+        made = found["complete"]
+        lines += ["", f"Of {made['pairs']} pairs that were made {made['complete']} have two complete replies."]
+    return "\n".join(lines)
+
+
+def oracle_row(name: str, state: str, one: Mapping[str, int]) -> str:
+    """Of one feature."""
+    decided = one["more"] + one["less"]
+    low, high = wilson(one["more"], decided)
+    share = f"{one['more'] / decided:.3f} | {low:.3f} to {high:.3f}" if decided else "– | –"
+    return f"| {name} | {state} | {one['pairs']} | {one['more']} | {one['less']} | {share} |"
+
+
+def with_tables(page: str, found: Mapping[str, Any]) -> str:
+    """The page with the tables between its marks."""
+    before, _, rest = page.partition(BEGIN)
+    return f"{before}{BEGIN}\n\n{tables(found)}\n\n{END}{rest.partition(END)[2]}"
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells", type=Path)
+    parser.add_argument("--runs", type=Path, nargs="*", default=[], help="runs that the synthetic pairs are of")
+    asked = parser.parse_args()
+    if asked.cells:
+        RESULTS.parent.mkdir(exist_ok=True)
+        write_json(RESULTS, {**results(read(asked.cells)), "followed": followed(asked.runs),
+                             "complete": complete(asked.runs)})  # fmt: skip
+    found = json.loads(RESULTS.read_text())
+    PAGE.write_text(with_tables(PAGE.read_text(), found))
+    print(tables(found))
+
+
+if __name__ == "__main__":
+    main()
