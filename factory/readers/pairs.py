@@ -36,6 +36,8 @@ class _Part(NamedTuple):
     kept: Identified
     rejected: pl.LazyFrame
     told: Part | None = None
+    first: pl.DataFrame | None = None
+    """The first pair of its first rows, none where these hold none."""
 
 
 def read_pairs(inputs: PairsLike | Sequence[PairsLike], source: str | None = None, how: How | None = None) -> PairsRead:
@@ -62,7 +64,8 @@ def read_pairs(inputs: PairsLike | Sequence[PairsLike], source: str | None = Non
         kept = with_unique_ids([part.kept for part in parts])
         told = [part.told for part in parts if part.told is not None]
         rejected = stack([no_rejects(), *(part.rejected for part in parts)])
-        return PairsRead(stack(kept), rejected, (*told, *skipped.parts()))
+        first = next((part.first for part in parts[:1] if part.first is not None and part.first.height), None)
+        return PairsRead(stack(kept), rejected, (*told, *skipped.parts()), first)
 
 
 def load_pairs(inputs: PairsLike | Sequence[PairsLike], source: str | None = None) -> pl.DataFrame:
@@ -89,7 +92,7 @@ def _read(opened: Opened, source: str | None, how: How, beside: Sequence[pl.Lazy
 def _computed(part: _Part) -> _Part:
     """For rows that are in memory anyway: computed once, and not again for each use."""
     kept, rejected = (frame.lazy() for frame in pl.collect_all([part.kept.pairs, part.rejected]))
-    return _Part(Identified(kept, kept), rejected, part.told)
+    return part._replace(kept=Identified(kept, kept), rejected=rejected)
 
 
 def _fit(claim: Claim, layout: Layout, source: str | None, how: How) -> _Part:
@@ -111,7 +114,12 @@ def _fit(claim: Claim, layout: Layout, source: str | None, how: How) -> _Part:
     else:
         bad, shown = bad.with_columns(row_json(schema).alias("row")), ["source", "row"]
     told = part_of(layout.name, parts.columns, claim.columns, (*claim.remarks, *shaped.remarks, *_reasoning(normal)))
-    return _Part(Identified(pairs, ids, keys), rejected_rows(bad, pl.col(REASON), pl.col(DETAIL), shown), told)
+    head = normalise(shaped.rows.head(_SAMPLE), parts, known).filter(pl.col(REASON).is_null())
+    first = head.select(
+        pl.col(PROMPT).alias("prompt"), pl.col(CHOSEN).alias("chosen"), pl.col(REJECTED).alias("rejected")
+    )
+    rejected = rejected_rows(bad, pl.col(REASON), pl.col(DETAIL), shown)
+    return _Part(Identified(pairs, ids, keys), rejected, told, first.head(1).collect(engine="streaming"))
 
 
 def _keys(claim: Claim, parts: Parts, pairs: pl.LazyFrame) -> pl.LazyFrame:

@@ -125,6 +125,8 @@ class PairsRead(NamedTuple):
     kept: pl.LazyFrame
     rejected: pl.LazyFrame
     parts: tuple[Part, ...] = ()
+    first: pl.DataFrame | None = None
+    """The first pair, where it is known already."""
 
     @property
     def split(self) -> LazySplit:
@@ -134,7 +136,8 @@ class PairsRead(NamedTuple):
     @property
     def reading(self) -> Reading:
         """How they were read; the rows that were set aside are not counted yet."""
-        first = self.kept.select(SIDES).head(1).collect(engine="streaming").to_dicts()
+        known = self.kept.select(SIDES).head(1).collect(engine="streaming") if self.first is None else self.first
+        first = known.to_dicts()
         return Reading(merged(self.parts), {}, _shortened(first[0]) if first else None)
 
     def reasons(self) -> dict[str, int]:
