@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 import factory
+from factory import terminal
 from factory.identity import DEFAULT_SEED
-from factory.terminal import for_stream, show, show_checks, show_reward
-from factory.terminal.comparison import compared
+from factory.terminal import for_stream
 from factory.terminal.options import Main, ReadsPairs, Shown, whole_numbers
 
 
@@ -38,7 +38,7 @@ _dry = click.option("--dry-run", is_flag=True, help="Say what would be done and 
 @click.option("--preset", default="quickstart", show_default=True, help="quickstart, paper or api.")
 def init(directory: Path, preset: str) -> Shown:
     """Write a starting configuration and prompts into DIRECTORY."""
-    return factory.init(directory, preset), lambda made: show.begun(made, preset)
+    return factory.init(directory, preset), lambda made: terminal.show.begun(made, preset)
 
 
 @main.command()
@@ -61,9 +61,9 @@ def run(config: Path, run_dir: Path | None, sets: tuple[str, ...], dry_run: bool
     settings = factory.load_config(config, sets)
     progress = for_stream(sys.stderr)
     if dry_run:
-        return factory.plan(settings, run_dir, until=options["until"]), show.plan
+        return factory.plan(settings, run_dir, until=options["until"]), terminal.show.plan
     made = factory.run(settings, run_dir, progress=progress, **options)
-    return made, lambda found: show.outcome(found, options["preview"] or 3)
+    return made, lambda found: terminal.show.outcome(found, options["preview"] or 3)
 
 
 @main.command()
@@ -73,7 +73,7 @@ def run(config: Path, run_dir: Path | None, sets: tuple[str, ...], dry_run: bool
 def check(config: Path, run_dir: Path | None, sets: tuple[str, ...]) -> Shown:
     """Look at what a run of CONFIG needs: each API model is asked one tiny question."""
     settings = factory.load_config(config, sets)
-    return factory.check(settings, run_dir, progress=for_stream(sys.stderr)), show.check
+    return factory.check(settings, run_dir, progress=for_stream(sys.stderr)), terminal.show.check
 
 
 @main.command()
@@ -81,7 +81,7 @@ def check(config: Path, run_dir: Path | None, sets: tuple[str, ...]) -> Shown:
 def status(run_dir: Path) -> Shown:
     """Show which stages of RUN_DIR are done, and how far the others are."""
     found = {"stages": factory.status(run_dir), "bill": factory.bill(run_dir)}
-    return found, lambda found: show.status(found["stages"], found["bill"])
+    return found, lambda found: terminal.show.status(found["stages"], found["bill"])
 
 
 @main.command(name="filter", cls=ReadsPairs)
@@ -92,7 +92,7 @@ def status(run_dir: Path) -> Shown:
 @_dry
 def filter_(pairs: tuple[str, ...], out: Path, **options: Any) -> Shown:
     """Filter PAIRS (files, folders, runs, Hub ids) into kept and rejected."""
-    return factory.filter(pairs, out, progress=for_stream(sys.stderr), **options), show.funnel
+    return factory.filter(pairs, out, progress=for_stream(sys.stderr), **options), terminal.show.funnel
 
 
 @main.command(cls=ReadsPairs)
@@ -101,7 +101,7 @@ def filter_(pairs: tuple[str, ...], out: Path, **options: Any) -> Shown:
 @click.option("--prompts", is_flag=True, help="Read them as prompts of a run, as files without replies are anyway.")
 def look(pairs: tuple[str, ...], rows: int, prompts: bool, **options: Any) -> Shown:
     """Show how PAIRS are read: layout, what each column is, what is left out, and the first pairs; prompts likewise."""
-    return factory.look(pairs, rows, prompts=prompts, **options), show.look
+    return factory.look(pairs, rows, prompts=prompts, **options), terminal.show.look
 
 
 @main.command(cls=ReadsPairs)
@@ -118,7 +118,7 @@ def look(pairs: tuple[str, ...], rows: int, prompts: bool, **options: Any) -> Sh
 def audit(pairs: tuple[str, ...], out: Path, dry_run: bool, **options: Any) -> Shown:
     """Measure PAIRS with a judge asked in both orders: agreement, or with --gold accuracy."""
     result = factory.audit(pairs, out=out, dry_run=dry_run, progress=for_stream(sys.stderr), **options)
-    return result, show.audit
+    return result, terminal.show.audit
 
 
 @main.command(cls=ReadsPairs)
@@ -133,7 +133,9 @@ def audit(pairs: tuple[str, ...], out: Path, dry_run: bool, **options: Any) -> S
 def review(pairs: tuple[str, ...], out: Path, **options: Any) -> Shown:
     """Label PAIRS on a page on this machine, one at a time, by keyboard."""
     browser = sys.stdout.isatty()
-    return factory.review(pairs, out, browser=browser, progress=for_stream(sys.stderr), **options), show.reviewed
+    return factory.review(
+        pairs, out, browser=browser, progress=for_stream(sys.stderr), **options
+    ), terminal.show.reviewed
 
 
 @main.command(cls=ReadsPairs)
@@ -158,7 +160,7 @@ def review(pairs: tuple[str, ...], out: Path, **options: Any) -> Shown:
 @click.option("--check", is_flag=True, hidden=True)  # likewise: `check-data`
 def export(pairs: tuple[str, ...], fmt: str, out: str | None, **options: Any) -> Shown:
     """Write PAIRS in the FORMAT that a trainer reads."""
-    return factory.export(pairs, fmt, out, progress=for_stream(sys.stderr), **options), show.paths
+    return factory.export(pairs, fmt, out, progress=for_stream(sys.stderr), **options), terminal.show.paths
 
 
 @main.command(name="check-data")
@@ -169,7 +171,7 @@ def export(pairs: tuple[str, ...], fmt: str, out: str | None, **options: Any) ->
 @click.option("--max-length", type=click.IntRange(min=1), metavar="N", help="… at this length.")
 def check_data(files: tuple[str, ...], fmt: str, **options: Any) -> Shown:
     """Hold FILES, whoever wrote them, against the rules of a format; nothing is written."""
-    return factory.check_data(files, fmt, progress=for_stream(sys.stderr), **options), show_checks.checked_data
+    return factory.check_data(files, fmt, progress=for_stream(sys.stderr), **options), terminal.show_checks.checked_data
 
 
 @main.command()
@@ -186,7 +188,7 @@ def check_data(files: tuple[str, ...], fmt: str, **options: Any) -> Shown:
 def answers(prompts: str, fmt: str, out: Path, policy: str, **options: Any) -> Shown:
     """Let a policy answer PROMPTS (a tool's questions, any prompts, a run); --set takes engine. and sampling. keys."""
     done = factory.answers(prompts, fmt, out, policy=policy, progress=for_stream(sys.stderr), **options)
-    return done, show.paths
+    return done, terminal.show.paths
 
 
 @main.command()
@@ -197,7 +199,7 @@ def answers(prompts: str, fmt: str, out: Path, policy: str, **options: Any) -> S
 def report(run_dir: Path, out: Path | None, against: Path | None, title: str | None) -> Shown:
     """Write the report of RUN_DIR as one HTML file, alone or against a second run."""
     if against is not None:
-        return factory.compare(run_dir, against, out, title=title), compared
+        return factory.compare(run_dir, against, out, title=title), terminal.comparison.compared
     return factory.report(run_dir, out, title=title), str
 
 
@@ -209,7 +211,9 @@ def report(run_dir: Path, out: Path | None, against: Path | None, title: str | N
 @_seed
 def train(pairs: tuple[str, ...], policy: str, out: Path, sets: tuple[str, ...], **options: Any) -> Shown:
     """Train POLICY on PAIRS; --set takes keys of the training block. Also under accelerate launch."""
-    return factory.train(pairs, policy, out, sets=sets, progress=for_stream(sys.stderr), **options), show.training
+    return factory.train(
+        pairs, policy, out, sets=sets, progress=for_stream(sys.stderr), **options
+    ), terminal.show.training
 
 
 @main.command()
@@ -219,7 +223,11 @@ def explain(name: str | None, every: bool) -> Shown:
     """Say what NAME is: a configuration key, filter, option, reason, column, format, layout or exit code."""
     if every == bool(name):
         raise click.UsageError("give a NAME, such as gamma or not_judged, or --all")
-    return (show.entries(), show.page) if name is None else (factory.explain(name), show.explained)
+    return (
+        (terminal.show.entries(), terminal.show.page)
+        if name is None
+        else (factory.explain(name), terminal.show.explained)
+    )
 
 
 @main.command()
@@ -227,7 +235,7 @@ def explain(name: str | None, every: bool) -> Shown:
 @click.argument("pair_id")
 def trace(run_or_export: Path, pair_id: str) -> Shown:
     """Tell all that RUN_OR_EXPORT holds of the pair PAIR_ID: prompt, policies, principles, votes, measures."""
-    return factory.trace(run_or_export, pair_id), show.trace
+    return factory.trace(run_or_export, pair_id), terminal.show.trace
 
 
 @main.group()
@@ -251,7 +259,7 @@ def reward() -> None:
 def reward_train(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str, ...], **options: Any) -> Shown:
     """Train a reward model on PAIRS, any files or an exported folder; --set takes keys such as epochs or lora.r."""
     done = factory.reward_train(pairs, model, out, sets=sets, progress=for_stream(sys.stderr), **options)
-    return done, show.training
+    return done, terminal.show.training
 
 
 @reward.command(name="score", cls=ReadsPairs)
@@ -273,7 +281,7 @@ def reward_score(
 ) -> Shown:
     """Score PAIRS with a reward model: a benchmark's own files, or any pairs."""
     done = factory.reward_score(pairs, model, out, sets=sets, progress=for_stream(sys.stderr), **options)
-    return done.result, show_reward.reward
+    return done.result, terminal.show_reward.reward
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from factory.line.tracking import tracked
 from factory.models.ref import ModelRef
 from factory.pair_makers import pair_maker
 from factory.progress import Progress, Silent
+from factory.readers import fetched_once
 from factory.store import Stage, StageReachedError, open_run, preview_of
 from factory.store.ownership import require_apart
 from factory.training.processes import alone
@@ -110,6 +111,7 @@ def generate(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> 
     return Generated(made, steps.make("scores", made.triples, policy, iteration))
 
 
+@fetched_once()
 def run(
     config: Config | Mapping[str, Any] | str | Path,
     run_dir: str | Path | None = None,

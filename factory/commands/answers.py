@@ -16,7 +16,7 @@ from factory.identity import DEFAULT_SEED
 from factory.line.pool import EnginePool
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
-from factory.readers import PairsLike, fingerprint, how_to_read
+from factory.readers import PairsLike, fetched_once, fingerprint, how_to_read
 from factory.readers.places import places
 from factory.readers.prompts import RUN_TABLE
 from factory.stages.answers import Answer, EvalQuestion, answer
@@ -26,6 +26,7 @@ from factory.store.ownership import require_apart
 QUESTIONS = "question.jsonl"
 
 
+@fetched_once()
 def answers(
     prompts: PairsLike,
     format: str,  # noqa: A002

@@ -23,7 +23,7 @@ from factory.line.judges import judge_block, judge_fingerprint, judge_model, jud
 from factory.line.pool import EnginePool
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
-from factory.readers import How, PairsLike, Reading, ReadOptions, fingerprint, how_to_read
+from factory.readers import How, PairsLike, Reading, ReadOptions, fetched_once, fingerprint, how_to_read
 from factory.readers.places import places
 from factory.readers.told import read_and_tell, tell_set_aside
 from factory.schema import JUDGMENTS, conform
@@ -44,6 +44,7 @@ from factory.store.ownership import require_apart
 DEFAULT_JUDGE = "gpt-4o"
 
 
+@fetched_once()
 def audit(
     pairs: PairsLike | Sequence[PairsLike],
     *,

@@ -27,13 +27,14 @@ from factory.exports.write import Exported, require_free
 from factory.exports.write import export as write_export
 from factory.identity import DEFAULT_SEED
 from factory.progress import Progress, Silent
-from factory.readers import How, PairsLike, ReadOptions, how_to_read
+from factory.readers import How, PairsLike, ReadOptions, fetched_once, how_to_read
 from factory.readers.places import places
 from factory.readers.told import read_and_tell, tell_set_aside
 from factory.store.ownership import held, require_apart
 
 
 @moved
+@fetched_once()
 def export(
     pairs: PairsLike | Sequence[PairsLike],
     format: str = "rm",  # noqa: A002

@@ -16,7 +16,7 @@ from factory.identity import DEFAULT_SEED
 from factory.line.judges import judge_fingerprint, open_judges
 from factory.line.pool import EnginePool
 from factory.progress import Progress, Silent
-from factory.readers import PairsLike, Reading, ReadOptions, fingerprint, how_to_read
+from factory.readers import PairsLike, Reading, ReadOptions, fetched_once, fingerprint, how_to_read
 from factory.readers.places import places
 from factory.readers.rejects import READ
 from factory.readers.told import read_and_tell, tell_set_aside
@@ -38,6 +38,7 @@ from filters.votes import require_known, verdicts
 _SCRATCH = ".judging"
 
 
+@fetched_once()
 def filter_pairs(
     pairs: PairsLike | Sequence[PairsLike],
     out: str | Path,

@@ -5,7 +5,16 @@ from contextlib import suppress
 from typing import Any, NamedTuple, Unpack
 
 from factory.errors import ConfigError, InputError
-from factory.readers import PairsLike, PromptsRead, Reading, ReadOptions, how_to_read, read_pairs, read_prompts
+from factory.readers import (
+    PairsLike,
+    PromptsRead,
+    Reading,
+    ReadOptions,
+    fetched_once,
+    how_to_read,
+    read_pairs,
+    read_prompts,
+)
 from factory.readers.claims import NoPairsError
 from factory.readers.opened import naming
 from factory.readers.reading import SIDES
@@ -25,6 +34,7 @@ class Looked(NamedTuple):
         return {"reading": self.reading.to_dict(), f"{self.reading.of}s": self.pairs, "first": self.first}
 
 
+@fetched_once()
 def look(
     pairs: PairsLike | Sequence[PairsLike],
     rows: int = 3,

@@ -12,7 +12,7 @@ from factory.commands.audit import recorded_votes
 from factory.errors import ConfigError, InputError
 from factory.identity import DEFAULT_SEED
 from factory.progress import Progress, Silent
-from factory.readers import PairsLike, ReadOptions, how_to_read
+from factory.readers import PairsLike, ReadOptions, fetched_once, how_to_read
 from factory.readers.how import How
 from factory.readers.places import places
 from factory.readers.told import read_and_tell, tell_set_aside
@@ -26,6 +26,7 @@ BY = "review"
 _TOLD = ("feature", "system_good", "system_bad", "policy", "iteration", "source")
 
 
+@fetched_once()
 def review(
     pairs: PairsLike | Sequence[PairsLike],
     out: str | Path,

@@ -11,7 +11,7 @@ from factory.errors import ConfigError
 from factory.identity import DEFAULT_SEED
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
-from factory.readers import PairsLike, ReadOptions, fingerprint, how_to_read
+from factory.readers import PairsLike, ReadOptions, fetched_once, fingerprint, how_to_read
 from factory.readers.places import places
 from factory.reward.config import SAME_WEIGHTS, RewardScoring, RewardTraining
 from factory.reward.data import read_data
@@ -38,6 +38,7 @@ class RewardScored(NamedTuple):
     result: dict[str, Any]
 
 
+@fetched_once()
 def reward_train(
     pairs: PairsLike | Sequence[PairsLike],
     model: str,
@@ -109,6 +110,7 @@ def _several(seeds: Sequence[int], out: Path, train: Callable[..., RewardTrained
     return RewardTrained(out, facts)
 
 
+@fetched_once()
 def reward_score(
     pairs: PairsLike | Sequence[PairsLike],
     model: str | Sequence[str],

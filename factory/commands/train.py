@@ -14,12 +14,13 @@ from factory.errors import ConfigError
 from factory.identity import DEFAULT_SEED
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
-from factory.readers import How, PairsLike, ReadOptions, fingerprint, how_to_read, read_pairs
+from factory.readers import How, PairsLike, ReadOptions, fetched_once, fingerprint, how_to_read, read_pairs
 from factory.readers.places import places
 from factory.readers.told import read_and_tell, tell_set_aside
 from factory.stages import STAGES
 from factory.store import Stage, Workspace, open_run
 from factory.store.ownership import require_apart
+from factory.training.passing import deciding
 from factory.training.processes import Crew, lost, rank, world
 
 ANNOTATED = Training(method="annotated")
@@ -32,6 +33,7 @@ class Trained(NamedTuple):
     facts: dict[str, Any]
 
 
+@fetched_once()
 def train(
     pairs: PairsLike | Sequence[PairsLike],
     policy: str,
@@ -101,7 +103,7 @@ def _lead(crew: Crew, pairs: PairsLike | Sequence[PairsLike], how: How, out: Pat
     inputs = {
         "pairs": fingerprint(pairs),
         "policy": job.policy.identity,
-        "training": training.deciding(job.settings),
+        "training": deciding(job.settings),
         "seed": job.seed,
         **how.fingerprint(),
     }

@@ -117,8 +117,9 @@ class OpenaiEngine(EngineBase):
     serve: list[str] | None = Field(None, min_length=1)
     """Command that serves {model} on this machine's port {port}: started for each policy, ended before training. null:
     the server runs already."""
-    max_concurrency: int = Field(64, ge=1)
-    """Most requests in flight; the engine grows towards it while answers come and halves when told to slow down."""
+    max_concurrency: int | None = Field(None, ge=1)
+    """Most requests in flight, from the first on; unset: 8 to begin with, and up to 64 while answers come. Halved when
+    the server says slow down."""
     timeout: float = Field(120.0, gt=0)
     """Seconds to wait for one answer."""
     max_answer_mb: float = Field(64.0, gt=0)

@@ -27,7 +27,7 @@ from factory.models.ref import ModelRef
 from factory.pair_makers import comparisons
 from factory.pipeline import the_line
 from factory.progress import Silent
-from factory.readers import Reading, read_prompts
+from factory.readers import Reading, fetched_once, read_prompts
 from factory.schema import ORDERS
 from factory.stages import is_before
 from factory.stages.judge import Question, by_id, requests
@@ -82,6 +82,7 @@ class _Size(NamedTuple):
         return None if sample is None or not self.first else ceil(sample * self.sampled / self.first)
 
 
+@fetched_once()
 def plan(
     config: Config | Mapping[str, Any] | str | Path, run_dir: str | Path | None = None, *, until: str | None = None
 ) -> Plan:

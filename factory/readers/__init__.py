@@ -5,7 +5,7 @@ from factory.readers.how import How, ReadOptions, how_to_read
 from factory.readers.pairs import load_pairs, read_pairs
 from factory.readers.prompts import read_prompts
 from factory.readers.reading import PairsRead, PromptsRead, Reading
-from factory.readers.sources import PairsLike
+from factory.readers.sources import PairsLike, fetched_once
 
 __all__ = [
     "How",
@@ -14,6 +14,7 @@ __all__ = [
     "PromptsRead",
     "ReadOptions",
     "Reading",
+    "fetched_once",
     "fingerprint",
     "how_to_read",
     "load_pairs",

@@ -5,7 +5,9 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
@@ -63,6 +65,10 @@ class InputTable(NamedTuple):
     in_memory: bool = True
 
 
+_FETCHED: ContextVar[dict[str, list[InputTable]] | None] = ContextVar("fetched", default=None)
+"""What the command under way has fetched, by name."""
+
+
 def open_inputs(
     inputs: PairsLike | Sequence[PairsLike], *, table: str = KEPT, skipped: Skipped | None = None
 ) -> list[Opened]:
@@ -118,6 +124,29 @@ def _nothing(given: object) -> InputError:
     return InputError(f"{given}: there is no Parquet, JSONL, JSON or CSV file; check the path")
 
 
+@contextmanager
+def fetched_once() -> Iterator[None]:
+    """Within this, or a function that it decorates, each remote input is fetched at most once.
+
+    So that a command reads what its fingerprint was taken of.
+    """
+    mark = None if _FETCHED.get() is not None else _FETCHED.set({})
+    try:
+        yield
+    finally:
+        if mark is not None:
+            _FETCHED.reset(mark)
+
+
+def _once(name: str, fetch: Callable[[], list[InputTable]]) -> list[InputTable]:
+    known = _FETCHED.get()
+    if known is None:
+        return fetch()
+    if name not in known:
+        known[name] = fetch()
+    return known[name]
+
+
 def find(given: PairsLike, table: str = KEPT) -> list[InputTable]:
     """The tables that an input stands for; remote ones are fetched, files are not yet read."""
     if isinstance(given, pl.DataFrame | pl.LazyFrame):
@@ -126,7 +155,7 @@ def find(given: PairsLike, table: str = KEPT) -> list[InputTable]:
         return _in_dataset(given, "the dataset given", None)
     name = str(given)
     if isinstance(given, str) and _URL.match(given):
-        return _fetched(given)
+        return _once(given, lambda: _fetched(given))
     if not name or not is_path(name):
         raise InputError(f"{name!r}: is no path; check it")
     path = Path(given)
@@ -135,7 +164,7 @@ def find(given: PairsLike, table: str = KEPT) -> list[InputTable]:
             return _in_folder(path, table)
         hub = _HUB.fullmatch(name)
         if hub and isinstance(given, str) and not os.path.lexists(path) and not suffix_kind(name):
-            return _on_hub(hub["id"], hub["split"])
+            return _once(name, lambda: _on_hub(hub["id"], hub["split"]))
     return [InputTable(name, stem_of(path), path)]
 
 

@@ -1,13 +1,13 @@
 """What the commands of the command line have in common: results as text or JSON, failures as one sentence."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import click
-from polars.exceptions import PolarsError
 
+from factory import terminal
 from factory.errors import ConfigError, FactoryError, InterruptedRunError, one_line
-from factory.terminal import show
 from factory.training import processes
 
 _WHOLE = "whole"
@@ -35,7 +35,7 @@ class Command(click.Command):
         ctx.find_root().meta[_WHOLE] = ctx.params.pop("verbose")
         found, shown = super().invoke(ctx)
         if processes.rank() == 0:
-            click.echo(show.as_json(found) if as_json else shown(found))
+            click.echo(terminal.show.as_json(found) if as_json else shown(found))
 
 
 class ReadsPairs(Command):
@@ -90,12 +90,18 @@ class Main(Group):
             code, sentence = InterruptedRunError.exit_code, "stopped; the same command goes on from here"
         except OSError as error:
             code, sentence = 1, f"{error.filename or 'the disk'}: {error.strerror or error}; mend that and go on"
-        except PolarsError as error:
+        except _table_errors() as error:
             code, sentence = 1, f"a table cannot be read or written: {str(error).splitlines()[0]}; check the file"
         if processes.first_to_fail():
             sentence = f"sso-factory: {one_line(sentence)}"
             click.echo(sentence if ctx.meta.get(_WHOLE) else _shortened(sentence), err=True)
         raise SystemExit(code)
+
+
+def _table_errors() -> tuple[type[Exception], ...]:
+    """What polars says of a table; none where nothing has loaded polars, which takes longer than a help text."""
+    polars = sys.modules.get("polars")
+    return () if polars is None else (polars.exceptions.PolarsError,)
 
 
 Shown = tuple[Any, Callable[[Any], str]]

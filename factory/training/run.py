@@ -21,12 +21,13 @@ from factory.models.sequences import plan_for, same_in_training, unwrapped
 from factory.models.shared_prompt import kernel
 from factory.progress import Progress, Silent
 from factory.store import write_json
-from factory.training import checkpoints, deciding, passing
+from factory.training import checkpoints
 from factory.training.arguments import arguments, warm_up
 from factory.training.batches import steps, thinned
 from factory.training.data import Encoding, PairReader, TrainingExample, encode
 from factory.training.dropout import dropout
 from factory.training.methods import Method, method_of
+from factory.training.passing import deciding, passing
 from factory.training.policy import context_length, require_even, save, trainable
 from factory.training.policy_trainer import Objective, PolicyTrainer, Watch
 from factory.training.quiet import quiet_and_seeded

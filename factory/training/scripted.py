@@ -11,7 +11,7 @@ from factory.identity import digest
 from factory.models.ref import ModelRef
 from factory.progress import Progress
 from factory.store import write_json
-from factory.training import deciding, passing
+from factory.training.passing import deciding, passing
 
 
 def stage(

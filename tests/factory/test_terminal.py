@@ -5,7 +5,8 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress as Bars
 
-from factory.terminal import LineProgress, LiveProgress, RateColumn, describe_rate, describe_seconds, for_stream
+from factory.terminal import LineProgress, describe_rate, describe_seconds, for_stream
+from factory.terminal.bars import LiveProgress, RateColumn
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from factory.config import Training
 from factory.errors import ConfigError
 from factory.json_text import parsed
 from factory.schema import LOGPS
-from factory.training import SAME_WEIGHTS, deciding, passing
+from factory.training import SAME_WEIGHTS
+from factory.training.passing import deciding, passing
 from tests.filters.table import row, table
 
 

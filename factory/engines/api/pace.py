@@ -10,8 +10,8 @@ from factory.engines.api.ledger import Booking, EngineLedger, Size, out_of_money
 from factory.engines.api.wire import Failure
 from factory.errors import EngineError
 
-START = 8
-"""Requests in flight to begin with."""
+START, MOST = 8, 64
+"""Requests in flight to begin with and at most, where no ceiling is given."""
 UNHEARD_SECONDS = {"unreachable": 5.0, "broken": 120.0}
 """Patience with a server that never answered: most likely its address is wrong, or it is no such server."""
 SAY_SECONDS = 20.0
@@ -107,13 +107,15 @@ class Stopped(Exception):  # noqa: N818 - no error: the reason is in Pacer.stopp
 class Pacer:
     """Lets requests out in the order they came, when concurrency, waits, ceilings and money allow.
 
-    Additive increase, multiplicative decrease: a place more per answer until the first trouble, then one more per
-    window of answers; on trouble half the places, once per window. Lives in one event loop.
+    Additive increase, multiplicative decrease: from START, or all that the user allows, a place more per answer until
+    the first trouble, then one more per window of answers; on trouble half the places, once per window. Lives in one
+    event loop.
     """
 
     def __init__(self, block: OpenaiEngine, clock: Clock, ledger: EngineLedger, place: str) -> None:
         self._block, self._clock, self._place = block, clock, place
-        self.limit = float(min(START, block.max_concurrency))
+        self._most = float(block.max_concurrency or MOST)
+        self.limit = float(block.max_concurrency or START)
         self.in_flight = 0
         self.stopped: EngineError | None = None
         self.ledger = ledger
@@ -153,7 +155,7 @@ class Pacer:
         if self._block.tokens_per_minute:
             self._next_token += (used - ticket.booking.tokens) * 60 / self._block.tokens_per_minute
         step = 1.0 if self._growing_fast else 1.0 / self.limit
-        self.limit = min(self.limit + step, float(self._block.max_concurrency))
+        self.limit = min(self.limit + step, self._most)
 
     def refused(self, ticket: Ticket, failure: Failure) -> None:
         """The server is well and does not answer this request."""

@@ -90,14 +90,16 @@ class Place:
 
     async def ask(self, connection: Connection, body: Mapping[str, Any], timeout: float) -> Any:
         """The JSON value the server answers `body` with, or a Failure. `timeout` covers the whole answer, seconds."""
-        rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
-        ask = connection.client.chat.completions.with_streaming_response
+        from openai import AsyncStream
+
         try:
-            async with (
-                asyncio.timeout(timeout),
-                ask.create(model=body["model"], messages=body["messages"], extra_body=rest) as raw,
-            ):
-                content = await transfer.awaited(raw.iter_bytes(), self.most, connection.turn)
+            async with asyncio.timeout(timeout):
+                # As `client.chat.completions.create` sends it, which would look at each field of a body that is ours.
+                raw = await connection.client.post(
+                    "/chat/completions", cast_to=object, body=body, stream=True, stream_cls=AsyncStream[object]
+                )
+                async with raw:
+                    content = await transfer.awaited(raw.response.aiter_bytes(), self.most, connection.turn)
             return parsed(content, self.scrub)
         except TimeoutError:
             return Failure("broken", f"no answer within {timeout:g} s", charged=True)

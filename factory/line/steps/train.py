@@ -9,6 +9,7 @@ from factory.identity import draw
 from factory.line.steps import Facts, Generated, Steps
 from factory.models.ref import ModelRef
 from factory.store import Stage, Workspace
+from factory.training.passing import deciding
 
 
 def next_policy(steps: Steps, made: Generated, policy: ModelRef, iteration: int) -> ModelRef:
@@ -41,7 +42,7 @@ def what_decides(steps: Steps, pairs: Stage, policy: ModelRef, config: Training)
         "pairs": pairs.digest,
         "scored": scored.fingerprint if scored else None,
         "policy": policy.identity,
-        "training": training.deciding(config),
+        "training": deciding(config),
         "seed": steps.seed,
     }
 

@@ -434,7 +434,7 @@ def test_a_lone_surrogate_fails_its_request_alone() -> None:
     assert found["bad"].error == "the prompt holds characters that cannot be sent (lone surrogates)"
 
 
-def test_concurrency_grows_with_answers_and_stays_under_the_ceiling() -> None:
+def test_requests_in_flight_are_as_many_as_the_ceiling_allows() -> None:
     """The server takes far longer to answer than a busy machine takes to send: in flight is what the limit allows."""
     with Loopback(latency=0.3) as server:
         ask(server, some(100), max_concurrency=20)

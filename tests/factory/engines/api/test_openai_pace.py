@@ -63,13 +63,25 @@ def test_a_burst_of_trouble_halves_once_and_the_next_burst_again() -> None:
 
 def test_growth_ends_at_the_ceiling() -> None:
     async def work() -> None:
-        pace = pacer(max_concurrency=9)
-        for ticket in await fill(pace):
-            pace.answered(ticket, 10, 5)
-        assert pace.limit == 9
+        pace = pacer()
+        for _ in range(4):
+            for ticket in await fill(pace):
+                pace.answered(ticket, 10, 5)
+                pace.leave()
+        assert pace.limit == 64
 
     run(work())
-    assert pacer(max_concurrency=3).limit == 3
+
+
+@pytest.mark.parametrize("given", [1, 3, 200])
+def test_a_ceiling_that_is_given_is_where_it_starts_and_what_it_never_passes(given: int) -> None:
+    async def work() -> None:
+        pace = pacer(max_concurrency=given)
+        for ticket in await fill(pace):
+            pace.answered(ticket, 10, 5)
+        assert pace.limit == given
+
+    run(work())
 
 
 def test_repeated_trouble_waits_longer_each_time_and_an_answer_forgets_it() -> None:

@@ -1,0 +1,72 @@
+"""Live bars on a terminal."""
+
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TaskID, TextColumn
+from rich.progress import Progress as Bars
+from rich.table import Column
+from rich.text import Text
+
+from factory.terminal import describe_rate
+
+
+class RateColumn(ProgressColumn):
+    """Rate and time left, by what this process has done."""
+
+    def render(self, task: Task) -> Text:
+        """As `describe_rate`."""
+        done, fields = task.completed - task.fields["before"], task.fields
+        left, seconds = task.remaining or 0.0, task.elapsed or 0.0
+        rate = describe_rate(done, left, seconds, fields["unit"], fields["tokens"], fields["cost"])
+        return Text(rate, style="progress.data.speed")
+
+
+def _cut() -> Column:
+    """A part of a bar that is cut, and not broken, where the terminal is narrow."""
+    return Column(no_wrap=True, overflow="ellipsis")
+
+
+class LiveProgress:
+    """Bars on a terminal; finished steps become a line."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars: Bars | None = None
+        self._task: TaskID | None = None
+
+    def say(self, text: str) -> None:
+        """One line above the bar."""
+        self._console.print(text, markup=False, highlight=False)
+
+    def start(self, name: str, total: int, unit: str, done: int = 0) -> None:
+        """Show a bar."""
+        self.finish()
+        self._bars = Bars(
+            TextColumn("{task.description}", table_column=_cut()),
+            BarColumn(bar_width=24, table_column=Column(no_wrap=True, min_width=8)),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            RateColumn(table_column=_cut()),
+            console=self._console,
+            transient=True,
+        )
+        self._bars.start()
+        self._task = self._bars.add_task(name, total=total, completed=done, before=done, unit=unit, tokens=0, cost=0.0)
+
+    def advance(self, count: int = 1, tokens: int = 0, cost: float = 0.0) -> None:
+        """Move the bar."""
+        if self._bars is None or self._task is None:
+            return
+        fields = self._bars.tasks[0].fields
+        self._bars.update(self._task, advance=count, tokens=fields["tokens"] + tokens, cost=fields["cost"] + cost)
+
+    def finish(self) -> None:
+        """Take the bar away."""
+        if self._bars is not None:
+            self._bars.stop()
+        self._bars = self._task = None
+
+
+def bars(stream: TextIO) -> LiveProgress:
+    """Bars on the terminal that `stream` is."""
+    return LiveProgress(Console(file=stream))
