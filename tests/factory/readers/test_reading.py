@@ -220,6 +220,7 @@ def test_names_of_columns_steer_no_terminal():
 def test_a_trace_steers_no_terminal():
     evil = "\x1b[2J\x07"
     rows = [{evil: evil}]
-    shown = trace(Trace("id" + evil, evil, {evil: evil}, [evil], {evil: evil}, rows, {evil: evil}, rows, rows))
+    told = {evil: evil}
+    shown = trace(Trace("id" + evil, evil, told, [evil], told, rows, rows, told, rows, rows))
     assert "\x1b" not in shown
     assert "\x07" not in shown
