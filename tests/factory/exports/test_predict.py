@@ -89,6 +89,15 @@ def test_openrlhf_dpo_drops_a_prompt_that_leaves_less_than_three_tokens() -> Non
     assert OPENRLHF_DPO.prepare(row, tokenizer, prompt + 3).effect != DROPPED
 
 
+def test_trl_drops_at_the_token_that_is_one_too_many() -> None:
+    tokenizer = tiny_tokenizer()
+    row = as_rm({"turns": ["q"], "system": "", "chosen": "a", "rejected": "b"})
+    prompt = len(tokenizer.apply_chat_template([user("q")], return_dict=True, add_generation_prompt=True)["input_ids"])
+    side = len(TRL_REWARD.prepare(row, tokenizer, 1000).chosen)
+    assert [TRL_DPO.prepare(row, tokenizer, prompt + more).effect for more in (0, 1)] == [DROPPED, CUT]
+    assert [TRL_REWARD.prepare(row, tokenizer, side - less).effect for less in (0, 1)] == [TRAINS, DROPPED]
+
+
 def test_llamafactory_shares_the_length_out_and_drops_nothing() -> None:
     """Prompt and reply of more than half each: both give way in proportion; a short one is left whole."""
     tokenizer = tiny_tokenizer()
