@@ -5,7 +5,7 @@ VLLM_VENV ?= .venv-vllm
 LOWEST_VENV ?= .venv-lowest
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 
-.PHONY: demo test test-all unit test-lowest test-vllm check bench clean
+.PHONY: demo test test-all unit test-lowest test-vllm check docs bench clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/sso-factory run examples/quickstart.yaml
@@ -32,6 +32,11 @@ test-lowest: $(LOWEST_VENV)/.done
 # vLLM's CPU build, in an environment of its own: it needs an older transformers.
 test-vllm: $(VLLM_VENV)/.done
 	$(VLLM_VENV)/bin/python -m pytest -q -m vllm $$(grep -rl --include='*.py' 'mark\.vllm' tests)
+
+# The pages in docs as a site, in site/; a link that leads nowhere is an error.
+docs: $(VENV)/.dev
+	$(VENV)/bin/pip install -q -e '.[docs]'
+	$(VENV)/bin/mkdocs build --strict -q
 
 check: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

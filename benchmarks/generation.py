@@ -83,7 +83,7 @@ class Counted:
 def through_the_line(options: argparse.Namespace, folder: Path) -> tuple[list[Spell], dict[str, Any]]:
     """One iteration's features and replies, journals and tables included; and the same requests for vLLM alone."""
     from factory.engines.vllm import VllmModel, arguments
-    from factory.models.load import whole
+    from factory.models.load import merged_path
 
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")  # GiB; the CPU build takes half the memory otherwise
     block = VllmEngine(
@@ -112,7 +112,7 @@ def through_the_line(options: argparse.Namespace, folder: Path) -> tuple[list[Sp
             for name, some in (("features", asked.requests), ("replies", replied.requests))
         }
         with tempfile.TemporaryDirectory() as work:
-            return spells, {"arguments": arguments(block, ref, whole(ref, work)), **jobs}
+            return spells, {"arguments": arguments(block, ref, merged_path(ref, work)), **jobs}
     finally:
         engine.close()
 

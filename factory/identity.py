@@ -10,7 +10,7 @@ DEFAULT_SEED = 42
 Messages = Sequence[Mapping[str, str]]
 
 
-def mend(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """`text` with each lone surrogate, which no UTF-8 file can hold, replaced by U+FFFD."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 

@@ -11,7 +11,7 @@ import polars as pl
 import factory
 from factory.commands.report import report_into
 from factory.config import Config
-from factory.config.load import load_config, settled
+from factory.config.load import as_config, load_config
 from factory.config.prompts import Budget
 from factory.engines.api.accounts import FILE as SPENDING
 from factory.engines.api.accounts import Spending
@@ -22,7 +22,7 @@ from factory.exports.document import versions
 from factory.line.checking import check_once
 from factory.line.pool import EnginePool
 from factory.line.preflight import last_stage, preflight
-from factory.line.rounds import draw_on
+from factory.line.rounds import next_round
 from factory.line.run_files import HEAD, inputs_of, require_free, write_head
 from factory.line.steps import Generated, Steps
 from factory.line.steps.train import next_policy
@@ -95,7 +95,7 @@ def the_line(steps: Steps) -> Outcome:
     for iteration in steps.iterations():
         made.append(generate(steps, prompts, policy, iteration))
         policy = next_policy(steps, made[-1], policy, iteration)
-    while (drawn := draw_on(steps, prompts, made)).round is not None:
+    while (drawn := next_round(steps, prompts, made)).round is not None:
         made.append(generate(steps, prompts, policy, drawn.round))
     filtered = steps.make("filter", made)
     audit = steps.make("audit", filtered) if steps.has("audit") else None
@@ -130,7 +130,7 @@ def run(
     FactoryError with one sentence when the configuration, an input or an engine cannot be used; what is done stays.
     """
     alone("run")
-    settings = settled(config, Config)
+    settings = as_config(config, Config)
     shown = progress or Silent()
     preflight(settings)
     last = last_stage(until, settings) if until else None

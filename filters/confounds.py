@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from filters.coin import toss_expr
+from filters.hash_draw import hash_draw_expr
 from filters.languages import language
 from filters.refusal import Refusal
 
@@ -121,7 +121,7 @@ def _drawn(pairs: pl.LazyFrame, sample: int | None) -> pl.LazyFrame:
     size = pairs.select(pl.len()).collect(engine="streaming").item() if sample is not None else 0
     if sample is None or size <= sample:
         return pairs
-    draw = toss_expr("confounds") if "pair_id" in pairs.collect_schema() else pl.concat_str(_SIDES).hash()
+    draw = hash_draw_expr("confounds") if "pair_id" in pairs.collect_schema() else pl.concat_str(_SIDES).hash()
     return pairs.filter(draw < int(sample / size * 2**64))
 
 

@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.errors import ConfigError, InputError
+from factory.notebook import html_table
 from factory.schema import REJECTED, LazySplit
 from factory.table_file import ROW_GROUP, sink
 from filters import votes
 from filters.base import ROW, Filter
 from filters.confounds import confounds, records, said
-from filters.ledger import Decisions, Step
+from filters.decisions import Decisions, Step
 from filters.measure import Measures
 
 Judgments = pl.DataFrame | pl.LazyFrame
@@ -49,6 +50,14 @@ class Funnel(NamedTuple):
     def said(self) -> list[str]:
         """A sentence for each confound beyond chance."""
         return said(self.confounds)
+
+    def _repr_html_(self) -> str:
+        rows: list[tuple[object, ...]] = [("input", self.input, None, "")]
+        rows += [
+            (step.filter, step.kept, step.rejected, ", ".join(f"{name} {n:,}" for name, n in step.reasons.items()))
+            for step in self.steps
+        ]
+        return html_table(("step", "kept", "rejected", "reasons"), rows)
 
     def to_dict(self) -> dict[str, Any]:
         """The content of funnel.json."""

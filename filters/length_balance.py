@@ -10,7 +10,7 @@ from pydantic import Field
 from filters.balancing.items import BalanceItems
 from filters.balancing.pairs import balance
 from filters.base import ROW, Filter, first_of
-from filters.coin import toss_expr
+from filters.hash_draw import hash_draw_expr
 from filters.length_gap import lengths
 
 _FINEST = 10**6
@@ -47,7 +47,7 @@ class LengthBalance(Filter):
         """
         wanted = ["prompt_id"] if self.one_per_prompt else []
         chars = [pl.col(f"chars_{reply}").cast(pl.Int64) for reply in ("chosen", "rejected")]
-        table = rows.select(ROW, "pair_id", *wanted, *chars, toss=toss_expr("length balance"))
+        table = rows.select(ROW, "pair_id", *wanted, *chars, toss=hash_draw_expr("length balance"))
         frame = table.sort("toss", "pair_id", ROW).collect()
         gap = Fraction(str(self.max_mean_gap)).limit_denominator(_FINEST)
         items = BalanceItems.of(frame["chars_chosen"].to_numpy(), frame["chars_rejected"].to_numpy(), gap)

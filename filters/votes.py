@@ -13,7 +13,7 @@ import polars as pl
 from factory.errors import ConfigError, InputError
 from factory.schema import ORDERS, REPLIES
 from filters.base import KEPT
-from filters.coin import toss, toss_expr
+from filters.hash_draw import hash_draw, hash_draw_expr
 
 Vote = Literal["chosen", "rejected", "unread", "absent"]
 """One question's state: the vote; unread: answered, but not readably; absent: not asked."""
@@ -58,7 +58,7 @@ def rule_named(name: str) -> VoteRule:
 
 def first_order(pair_id: str, judge: str) -> str:
     """The order in which `judge` is asked first about a pair: a fair coin that depends on the two names alone."""
-    return ORDERS[toss(pair_id, _coin(judge)) >> 63]
+    return ORDERS[hash_draw(pair_id, _coin(judge)) >> 63]
 
 
 def first_order_expr(judge: str) -> pl.Expr:
@@ -72,7 +72,7 @@ def _coin(judge: str) -> str:
 
 def _first(judge: str) -> pl.Expr:
     """Position in ORDERS of `first_order` of the column pair_id."""
-    return toss_expr(_coin(judge)) // (1 << 63)
+    return hash_draw_expr(_coin(judge)) // (1 << 63)
 
 
 def outcome(rule: VoteRule, first: Vote, second: Vote) -> Outcome:
@@ -140,6 +140,7 @@ def _wide(judgments: pl.LazyFrame | pl.DataFrame, judges: Sequence[str]) -> pl.L
     columns = []
     for judge in judges:
         its = pl.col("judge") == judge
+        # Bits in one group_by, which streams: one row per pair, whatever was asked of whom.
         columns.append(pl.when(its).then("bits").otherwise(pl.lit(0, pl.UInt8)).bitwise_or().alias(_VOTES + judge))
         by_order = [pl.when(its & (pl.col("order") == order)).then("p").mean() for order in ORDERS]
         columns.append(pl.mean_horizontal(by_order).alias(_P_CHOSEN + judge))
@@ -241,7 +242,7 @@ def _asked(
     turn = open_[position] & ~pl.any_horizontal(*dropped, *open_[:position])
     second = (pl.col(f"outcome.{judge}") == _OUTCOMES.index("ask second")).cast(pl.UInt64)
     position_asked = (_first(judge) + second) % 2
-    full = (toss_expr("judged in full") // (1 << 11)).cast(pl.Float64) / (1 << 53) < share
+    full = (hash_draw_expr("judged in full") // (1 << 11)).cast(pl.Float64) / (1 << 53) < share
     wanted = [
         pl.when((turn & (position_asked == order)) | (full & (_seen(judge, order) == 0))).then(pl.lit(name))
         for order, name in enumerate(ORDERS)

@@ -61,6 +61,7 @@ GROUND = (
     "factory.progress",
     "factory.yaml_file",
     "factory.unpacking",
+    "factory.notebook",
     "factory.engines.base",
     "factory",
 )

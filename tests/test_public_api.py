@@ -43,3 +43,10 @@ def test_an_error_of_ours_can_be_caught_by_its_public_name():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         factory.nothing  # noqa: B018
+
+
+def test_the_reference_of_the_site_has_every_name() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "api.md").read_text(encoding="utf-8")
+    assert [line[11:] for line in page.splitlines() if line.startswith("## factory.")] == list(factory._PUBLIC)
+    for place in [line.removeprefix("::: ") for line in page.splitlines() if line.startswith("::: ")]:
+        assert pkgutil.resolve_name(":".join(place.rsplit(".", 1)))

@@ -1,7 +1,7 @@
 """`audit`: how often a judge that neither wrote nor filtered pairs agrees; with labels, how many are right."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
@@ -11,7 +11,7 @@ from factory.commands.audit_about import Seen, about, about_run
 from factory.commands.gold import read_gold
 from factory.config import Audit, Config, Judge
 from factory.config.engines import OpenaiEngine, Prices, ScriptedEngine
-from factory.config.load import settled
+from factory.config.load import as_config
 from factory.engines import open_generator
 from factory.engines.api.accounts import Spending
 from factory.engines.api.prices import priced
@@ -46,7 +46,7 @@ DEFAULT_JUDGE = "gpt-4o"
 
 @fetched_once()
 def audit(
-    pairs: PairsLike | Sequence[PairsLike],
+    pairs: PairsLike,
     *,
     out: str | Path,
     judge: str | Judge | Mapping[str, Any] | None = None,
@@ -159,8 +159,8 @@ def _settings(
     config: Audit | Mapping[str, Any] | str | Path | None,
     allow_self: bool,
 ) -> _Settings:
-    block = Audit(sample=None) if config is None else settled(config, Audit)
-    chosen = block.judge if judge is None else Judge(name=judge) if isinstance(judge, str) else settled(judge, Judge)
+    block = Audit(sample=None) if config is None else as_config(config, Audit)
+    chosen = block.judge if judge is None else Judge(name=judge) if isinstance(judge, str) else as_config(judge, Judge)
     chosen = chosen or Judge(name=DEFAULT_JUDGE)
     if isinstance(judge, str) and block.judge is not None:
         chosen = block.judge.model_copy(update={"name": judge, "model": judge})
@@ -179,7 +179,7 @@ def _writers(pairs: pl.LazyFrame) -> list[str | None]:
 
 
 def _subject(
-    pairs: PairsLike | Sequence[PairsLike],
+    pairs: PairsLike,
     how: How,
     settings: _Settings,
     gold: str | None,
@@ -217,7 +217,7 @@ def _tell_labels(labels: pl.DataFrame, drawn: pl.DataFrame, shown: Progress) -> 
     shown.say(f"{used:,} of {drawn.height:,} pairs have a person's label{others}")
 
 
-def recorded_votes(pairs: PairsLike | Sequence[PairsLike]) -> pl.DataFrame:
+def recorded_votes(pairs: PairsLike) -> pl.DataFrame:
     """The votes that filtered the pairs, where filter wrote them: beside the funnel of a file, folder or run."""
     found = [JUDGMENTS.empty()]
     for given in pairs if isinstance(pairs, list | tuple) else [pairs]:

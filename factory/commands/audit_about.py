@@ -1,7 +1,6 @@
 """What an audit's document says of its input and its judge."""
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +22,7 @@ class Seen(NamedTuple):
 
 
 def about(
-    pairs: PairsLike | Sequence[PairsLike],
+    pairs: PairsLike,
     seen: Seen,
     judge: Judge,
     seed: int,
@@ -44,7 +43,7 @@ def about_run(kept: Path, seen: Seen, judge: Judge, seed: int, run: Config) -> A
     return _about([source_of(kept)], seen, judge, seed, "sso-factory run CONFIG.yaml", run.engine)
 
 
-def sources(pairs: PairsLike | Sequence[PairsLike]) -> list[Source]:
+def sources(pairs: PairsLike) -> list[Source]:
     """The files by name and hash; what is no file by the hash of its content."""
     found = []
     for given in as_list(pairs):

@@ -30,7 +30,7 @@ class CheckedData(NamedTuple):
 
 
 def check_data(
-    files: PairsLike | Sequence[PairsLike],
+    files: PairsLike,
     format: str = "rm",  # noqa: A002
     *,
     keep_system: bool = False,

@@ -10,7 +10,7 @@ import polars as pl
 
 from factory.commands.moved import moved
 from factory.config import Export, Mix
-from factory.config.load import override, settled
+from factory.config.load import as_config, override
 from factory.errors import ConfigError
 from factory.exports.card import write_card
 from factory.exports.card_facts import card_facts
@@ -27,16 +27,16 @@ from factory.exports.write import Exported, require_free
 from factory.exports.write import export as write_export
 from factory.identity import DEFAULT_SEED
 from factory.progress import Progress, Silent
-from factory.readers import How, PairsLike, ReadOptions, fetched_once, how_to_read
+from factory.readers import How, PairsLike, PairSource, ReadOptions, fetched_once, how_to_read
 from factory.readers.places import places
 from factory.readers.told import read_and_tell, tell_set_aside
-from factory.store.ownership import held, require_apart
+from factory.store.ownership import locked, require_apart
 
 
 @moved
 @fetched_once()
 def export(
-    pairs: PairsLike | Sequence[PairsLike],
+    pairs: PairsLike,
     format: str = "rm",  # noqa: A002
     out: str | Path | None = None,
     *,
@@ -76,7 +76,7 @@ def export(
         "license": license,
         "language": list(language) or None,
     }
-    options = _options(Export() if config is None else settled(config, Export), given)
+    options = _options(Export() if config is None else as_config(config, Export), given)
     require_license(options.license)
     require_language(options.language)
     if out is None and options.push_to_hub is None:
@@ -147,15 +147,15 @@ def _options(config: Export, given: Mapping[str, Any]) -> Export:
     return override(config.model_dump() | said, (), Export, "export")
 
 
-def _listed(pairs: PairsLike | Sequence[PairsLike]) -> list[PairsLike]:
+def _listed(pairs: PairsLike) -> list[PairSource]:
     return list(pairs) if isinstance(pairs, list | tuple) else [pairs]  # type: ignore[list-item]
 
 
-def _read_from(pairs: PairsLike | Sequence[PairsLike], options: Export) -> list[str | Path]:
+def _read_from(pairs: PairsLike, options: Export) -> list[str | Path]:
     return [*places(_listed(pairs)), *(other.path for other in options.mix), *options.decontaminate]
 
 
-def _run_root(pairs: PairsLike | Sequence[PairsLike]) -> Path | None:
+def _run_root(pairs: PairsLike) -> Path | None:
     """The run folder, where pairs are those of one run."""
     listed = _listed(pairs)
     if len(listed) != 1 or not isinstance(listed[0], str | Path):
@@ -170,7 +170,7 @@ def _seed_of(root: Path | None) -> int:
     return DEFAULT_SEED if seed is None else seed
 
 
-def _read(pairs: PairsLike | Sequence[PairsLike], how: How, shown: Progress) -> pl.LazyFrame:
+def _read(pairs: PairsLike, how: How, shown: Progress) -> pl.LazyFrame:
     found = read_and_tell(pairs, how, shown).pairs
     tell_set_aside(found.reasons(), shown)
     return found.kept
@@ -180,7 +180,7 @@ def _read(pairs: PairsLike | Sequence[PairsLike], how: How, shown: Progress) -> 
 def _folder(out: str | Path | None) -> Iterator[Path]:
     """The folder to write to: `out`, which is held, or one that is gone afterwards."""
     if out is not None:
-        with held(Path(out)):
+        with locked(Path(out)):
             yield Path(out)
         return
     with TemporaryDirectory(prefix="sso-factory-") as scratch:

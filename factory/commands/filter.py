@@ -9,7 +9,7 @@ import polars as pl
 
 import filters as registry
 from factory.config import FiltersConfig, Judge
-from factory.config.load import settled
+from factory.config.load import as_config
 from factory.engines.api.accounts import Spending
 from factory.errors import ConfigError, InputError, first_line
 from factory.identity import DEFAULT_SEED
@@ -40,7 +40,7 @@ _SCRATCH = ".judging"
 
 @fetched_once()
 def filter_pairs(
-    pairs: PairsLike | Sequence[PairsLike],
+    pairs: PairsLike,
     out: str | Path,
     *,
     config: FiltersConfig | Mapping[str, Any] | str | Path | None = None,
@@ -203,7 +203,7 @@ def read_judgments(path: str | Path) -> pl.DataFrame:
 
 def _settings(config: FiltersConfig | Mapping[str, Any] | str | Path | None, shown: Progress) -> FiltersConfig:
     if config is not None:
-        return settled(config, FiltersConfig)
+        return as_config(config, FiltersConfig)
     shown.say("no filters are configured: the paper preset runs, with no judge")
     return FiltersConfig(filters=registry.paper(judged=False))
 

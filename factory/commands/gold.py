@@ -1,19 +1,15 @@
 """Where people's labels are read from: a column of the pairs, one that their layout used up, or a file of answers."""
 
-from collections.abc import Sequence
-
 import polars as pl
 
 from factory.readers import How, PairsLike
-from factory.readers.claims import claimed
+from factory.readers.detection import detect_layouts
 from factory.readers.names import Columns
 from factory.readers.sources import open_inputs
 from factory.stages.gold import CHOSEN, from_answers, from_column, is_file
 
 
-def read_gold(
-    gold: str, pairs: pl.LazyFrame, given: PairsLike | Sequence[PairsLike], how: How | None = None
-) -> pl.DataFrame:
+def read_gold(gold: str, pairs: pl.LazyFrame, given: PairsLike, how: How | None = None) -> pl.DataFrame:
     """[pair_id, gold: chosen, rejected or tie] from `gold`: a file, or a column of `pairs`, which come from `given`.
 
     A column by which the reader told chosen from rejected says chosen of every pair. InputError for what is neither.
@@ -29,10 +25,10 @@ def read_gold(
     return from_column(pairs.select(list(dict.fromkeys(("pair_id", gold)))).collect(engine="streaming"), gold)
 
 
-def _deciding(given: PairsLike | Sequence[PairsLike], how: How) -> set[str]:
+def _deciding(given: PairsLike, how: How) -> set[str]:
     """The columns of the files that named the chosen reply: what they say is of the replies as the file has them."""
     found: set[str] = set()
-    for claim in (claim for opened in open_inputs(given) for claim in claimed(opened.frames, how)):
+    for claim in (claim for opened in open_inputs(given) for claim in detect_layouts(opened.frames, how)):
         if claim.layout is not None:
             shaped = claim.layout.reshape and claim.layout.reshape(claim.rows, claim.columns, how)
             columns = Columns(shaped.rows.collect_schema(), how.columns) if shaped else claim.columns

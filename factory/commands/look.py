@@ -1,6 +1,5 @@
 """`look`: how a file is read, and its first pairs, or prompts where it holds no replies; nothing is written."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, Unpack
 
@@ -15,7 +14,7 @@ from factory.readers import (
     read_pairs,
     read_prompts,
 )
-from factory.readers.claims import NoPairsError
+from factory.readers.detection import NoPairsError
 from factory.readers.opened import naming
 from factory.readers.reading import SIDES
 
@@ -36,7 +35,7 @@ class Looked(NamedTuple):
 
 @fetched_once()
 def look(
-    pairs: PairsLike | Sequence[PairsLike],
+    pairs: PairsLike,
     rows: int = 3,
     *,
     prompts: bool = False,

@@ -2,7 +2,6 @@
 
 import re
 import webbrowser
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -18,8 +17,8 @@ from factory.readers.places import places
 from factory.readers.told import read_and_tell, tell_set_aside
 from factory.reviewing.labels import Answers, Reviewed, journal_of, reviewed, write_labels
 from factory.reviewing.session import ReviewItem, Session
-from factory.store.ownership import Record, held, require_apart
-from filters.coin import toss_expr
+from factory.store.ownership import Record, locked, require_apart
+from filters.hash_draw import hash_draw_expr
 from filters.votes import verdicts
 
 BY = "review"
@@ -28,7 +27,7 @@ _TOLD = ("feature", "system_good", "system_bad", "policy", "iteration", "source"
 
 @fetched_once()
 def review(
-    pairs: PairsLike | Sequence[PairsLike],
+    pairs: PairsLike,
     out: str | Path,
     *,
     sample: int | None = None,
@@ -81,21 +80,19 @@ def _claimed(path: Path, name: str) -> None:
 
     The folder is held for that moment alone, as several people may review side by side.
     """
-    with held(path.parent):
+    with locked(path.parent):
         record = Record.read(path.parent)
         names = [path.name, journal_of(path, name).name]
         record.require_free(names, BY)
         record.claim(names, BY)
 
 
-def _items(
-    pairs: PairsLike | Sequence[PairsLike], sample: int | None, seed: int, how: How, shown: Progress
-) -> list[ReviewItem]:
+def _items(pairs: PairsLike, sample: int | None, seed: int, how: How, shown: Progress) -> list[ReviewItem]:
     """The pairs to review, in an order drawn by seed."""
     found = read_and_tell(pairs, how, shown).pairs
     tell_set_aside(found.reasons(), shown)
     rows = found.kept
-    order = rows.select("pair_id", toss_expr(f"review {seed}").alias("toss")).collect(engine="streaming")
+    order = rows.select("pair_id", hash_draw_expr(f"review {seed}").alias("toss")).collect(engine="streaming")
     order = order.sort("toss", "pair_id").head(sample if sample is not None else order.height)
     drawn = rows.join(order.lazy(), on="pair_id", how="semi").collect(engine="streaming")
     if drawn.is_empty():

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple, Unpack
 
-from factory.config.load import override, settled
+from factory.config.load import as_config, override
 from factory.errors import ConfigError
 from factory.identity import DEFAULT_SEED
 from factory.models.ref import ModelRef
@@ -40,7 +40,7 @@ class RewardScored(NamedTuple):
 
 @fetched_once()
 def reward_train(
-    pairs: PairsLike | Sequence[PairsLike],
+    pairs: PairsLike,
     model: str,
     out: str | Path,
     *,
@@ -67,7 +67,7 @@ def reward_train(
                                                   progress=progress, **reading))  # fmt: skip
     alone("reward train")
     shown = progress or Silent()
-    settings = override(settled(config or {}, RewardTraining).model_dump(), sets, RewardTraining)
+    settings = override(as_config(config or {}, RewardTraining).model_dump(), sets, RewardTraining)
     how = how_to_read(reading)
 
     require_apart(Path(out), [*places(pairs), model])
@@ -112,7 +112,7 @@ def _several(seeds: Sequence[int], out: Path, train: Callable[..., RewardTrained
 
 @fetched_once()
 def reward_score(
-    pairs: PairsLike | Sequence[PairsLike],
+    pairs: PairsLike,
     model: str | Sequence[str],
     out: str | Path,
     *,
@@ -134,7 +134,7 @@ def reward_score(
     """
     alone("reward score")
     shown = progress or Silent()
-    settings = override(settled(config or {}, RewardScoring).model_dump(), sets, RewardScoring)
+    settings = override(as_config(config or {}, RewardScoring).model_dump(), sets, RewardScoring)
     how = how_to_read(reading)
     names = [model] if isinstance(model, str) else list(model)
     if not names or len({*names}) < len(names):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from factory.errors import InputError
+from factory.notebook import html_table
 from factory.stages import order
 from factory.store import read_manifest
 
@@ -19,14 +20,22 @@ class StageStatus(NamedTuple):
     seconds: float | None
 
 
-def status(run_dir: str | Path) -> list[StageStatus]:
+class RunStatus(list[StageStatus]):
+    """The stages of a run that have begun."""
+
+    def _repr_html_(self) -> str:
+        return html_table(("stage", "state", "rows", "rejected", "answers journaled", "seconds"), self)
+
+
+def status(run_dir: str | Path) -> RunStatus:
     """Every stage of the run that has begun, in the order of the line. InputError when there is no run."""
     root = Path(run_dir)
     if not (root / "run.json").is_file():
         raise InputError(f"{root} is no run folder (it has no run.json); give the folder of a run")
     manifests = {_name(path, root): path for path in root.rglob("*.manifest.json")}
     journals = {_name(path, root): path for path in root.rglob("*.journal.jsonl")}
-    return [_one(name, manifests.get(name), journals.get(name)) for name in sorted({*manifests, *journals}, key=order)]
+    names = sorted({*manifests, *journals}, key=order)
+    return RunStatus(_one(name, manifests.get(name), journals.get(name)) for name in names)
 
 
 def _name(path: Path, root: Path) -> str:

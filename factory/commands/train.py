@@ -21,7 +21,7 @@ from factory.stages import STAGES
 from factory.store import Stage, Workspace, open_run
 from factory.store.ownership import require_apart
 from factory.training.passing import deciding
-from factory.training.processes import Crew, lost, rank, world
+from factory.training.processes import ProcessGroup, lost, rank, world
 
 ANNOTATED = Training(method="annotated")
 
@@ -35,7 +35,7 @@ class Trained(NamedTuple):
 
 @fetched_once()
 def train(
-    pairs: PairsLike | Sequence[PairsLike],
+    pairs: PairsLike,
     policy: str,
     out: str | Path,
     *,
@@ -58,14 +58,14 @@ def train(
     settings = override(base, sets, Training)
     if settings.launch and world() > 1:
         raise ConfigError("training.launch starts processes, and this is one of several; give one or the other")
-    crew = Crew()
+    group = ProcessGroup()
     job = _Job(ModelRef.by_content(policy), settings, seed, Silent() if rank() else progress or Silent())
     if rank():
-        work = crew.wait()
+        work = group.wait()
         facts = {} if work is None else job.run(read_pairs(pairs, how=how).kept.collect(), work)
         return Trained(Path(out) / "policy", facts)
-    with crew.led():
-        stage = _lead(crew, pairs, how, Path(out), job)
+    with group.rank_zero_first():
+        stage = _lead(group, pairs, how, Path(out), job)
     return Trained(stage.folder / "policy", dict(stage.facts))
 
 
@@ -89,7 +89,7 @@ class _Job(NamedTuple):
             raise gone from error
 
 
-def _lead(crew: Crew, pairs: PairsLike | Sequence[PairsLike], how: How, out: Path, job: _Job) -> Stage:
+def _lead(group: ProcessGroup, pairs: PairsLike, how: How, out: Path, job: _Job) -> Stage:
     require_apart(out, [*places(pairs), job.policy.name])
     split = read_and_tell(pairs, how, job.progress).pairs
 
@@ -97,7 +97,7 @@ def _lead(crew: Crew, pairs: PairsLike | Sequence[PairsLike], how: How, out: Pat
         table = split.kept.collect()
         reasons = split.reasons()
         tell_set_aside(reasons, job.progress)
-        crew.tell(work.path)
+        group.announce(work.path)
         return {**job.run(table, work.path), "unread": sum(reasons.values())}
 
     inputs = {

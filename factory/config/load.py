@@ -41,7 +41,7 @@ def load_config(path: str | Path, sets: Sequence[str] = ()) -> Config:
     return _load(Path(path), sets, Config)
 
 
-def settled(config: Block | Mapping[str, Any] | str | Path, block: type[Block]) -> Block:
+def as_config(config: Block | Mapping[str, Any] | str | Path, block: type[Block]) -> Block:
     """What a caller gave as a `block`: one as it is, its keys as a mapping, or the path of a YAML file with them.
 
     The file is read as `load_config` reads a run's configuration; paths in a mapping are from the folder the process

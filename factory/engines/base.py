@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from typing import Any, NamedTuple, Protocol
 
-from factory.identity import Messages, digest, mend
+from factory.identity import Messages, digest, replace_surrogates
 
 MOST_TOKENS = 2**24
 """No prompt and no reply has more tokens; a higher count is missing."""
@@ -99,7 +99,7 @@ class Completion:
         """Put everything in bounds; lone surrogates become U+FFFD."""
         likely = {name: bounded_logprob(logp) for name, logp in (self.choice_logprobs or {}).items()}
         bounded = {
-            "text": None if self.text is None else mend(self.text),
+            "text": None if self.text is None else replace_surrogates(self.text),
             "prompt_tokens": bounded_count(self.prompt_tokens),
             "completion_tokens": bounded_count(self.completion_tokens),
             "cost": bounded_money(self.cost),

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
-from factory.engines import keeper
+from factory.engines import parent_watch
 
 CLOSE_SECONDS = 20
 """How long a kept process may take to end by itself."""
@@ -91,11 +91,11 @@ def _await_group(group: int) -> None:
 
 @contextlib.contextmanager
 def kept(command: Sequence[str], env: Mapping[str, str] | None = None) -> Iterator[Child]:
-    """The command's process under a keeper, which ends it with the block or with this process, however that ends."""
+    """The command's process ended with the block, or with this process, however that ends: by a watch over it."""
     theirs, ours = os.pipe()
     try:
         try:
-            child = Child([sys.executable, keeper.__file__, str(theirs), *command], env, pass_fds=[theirs])
+            child = Child([sys.executable, parent_watch.__file__, str(theirs), *command], env, pass_fds=[theirs])
         finally:
             os.close(theirs)
         try:

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from factory.engines.held import Held
+from factory.engines.in_place_cache import kv_cache_for
+from factory.engines.kv_cache import KVCache
 from factory.engines.sampling import pick
-from factory.engines.slab import held
 
 PREFILL_TOKENS = 4096
 """Most prompt tokens in one forward pass: enough to keep a processor busy, little enough for its memory."""
@@ -126,15 +126,16 @@ class Decoder:
 
     def __init__(self, model: Any, ends: frozenset[int], pad: int, budget: int) -> None:
         self.model, self.ends, self.pad, self.budget = model, ends, pad, budget
-        self._held: Held = held(model, pad)
+        self._cache: KVCache = kv_cache_for(model, pad)
         self._rows: list[DecodingRow] = []
         self._queue: deque[DecodingRow] = deque()
         self._lengths: list[int] = []
 
     def run(self, rows: Sequence[DecodingRow]) -> Iterator[DecodingRow]:
         """Yield each row when it is finished or has failed."""
-        self._queue.extend(queue_order(rows, self._held.can_share))
-        with self._held.attention():
+        # Longest first: those that take longest do not begin last, and widths in flight fall rather than jump.
+        self._queue.extend(queue_order(rows, self._cache.can_share))
+        with self._cache.attention():
             while self._queue or self._rows:
                 group = self._next_group()
                 failure = self._pass(group)
@@ -147,22 +148,23 @@ class Decoder:
         """One forward pass: start `group`, or move everything in flight by a token. Gives the error, if any."""
         try:
             if group:
-                self._held.start([row.prompt for row in group], group[0].shared)
+                self._cache.start([row.prompt for row in group], group[0].shared)
                 self._rows += [self._queue.popleft() for _ in group]
             else:
                 self._make_room()
-                self._take(self._held.advance([row.last for row in self._rows]))
+                self._take(self._cache.step([row.last for row in self._rows]))
         except Exception as error:  # noqa: BLE001 - out of memory has many types; a row that fails alone reports it
             return error.with_traceback(None)  # its frames hold the tensors that did not fit
         return None
 
     def _next_group(self) -> list[DecodingRow]:
         """Rows to start now: alike, within the budget; none while few places are free."""
-        if not self._held.can_join:
+        if not self._cache.can_join:
             return []
+        # Room for replies as long as those that have ended: all of what they may take would leave most of it empty.
         slack = sum(self._lengths) // len(self._lengths) if self._lengths else FIRST_GUESS
         group: list[DecodingRow] = []
-        width = self._held.width
+        width = self._cache.width
         for row in self._queue:
             width, rows = max(width, row.length), len(self._rows) + len(group) + 1
             if group and not _fits(group, row):
@@ -170,11 +172,13 @@ class Decoder:
             if rows > 1 and rows * (width + min(row.room, slack)) > self.budget:
                 break
             group.append(row)
+        # A start costs a pass in which everybody in flight waits, so that it has to be for an eighth of them at least.
         return group if len(group) * 8 > len(self._rows) else []
 
     @torch.inference_mode()
     def _take(self, logits: Tensor) -> None:
         """Pick each row's next token."""
+        # A number from each row's own generator: torch.multinomial draws for the whole batch at once.
         settings = [(row.temperature, row.top_p, row.random.random()) for row in self._rows]
         temperature, top_p, uniform = torch.tensor(settings, dtype=torch.float64, device=logits.device).unbind(1)
         tokens = pick(logits, temperature.float(), top_p, uniform).tolist()
@@ -189,23 +193,24 @@ class Decoder:
         gone = [place for place, row in enumerate(self._rows) if row.finish]
         if gone:
             done = [self._rows[place] for place in gone]
-            self._rows = [self._rows[old] for old in self._held.leave(gone)]
+            self._rows = [self._rows[old] for old in self._cache.remove(gone)]
             self._lengths += [len(row.new) for row in done if row.choices is None]
             yield from done
 
     def _make_room(self) -> None:
         """Send the youngest rows back to the queue while one more token each would exceed the budget."""
-        while len(self._rows) > 1 and len(self._rows) * self._held.width > self.budget:
+        while len(self._rows) > 1 and len(self._rows) * self._cache.width > self.budget:
             youngest = min(range(len(self._rows)), key=lambda place: len(self._rows[place].new))
             self._rows[youngest].restart()
             self._queue.appendleft(self._rows[youngest])
-            self._rows = [self._rows[old] for old in self._held.leave([youngest])]
+            self._rows = [self._rows[old] for old in self._cache.remove([youngest])]
 
     def _recover(self, group: Sequence[DecodingRow], error: Exception) -> Iterator[DecodingRow]:
         """After a failed pass: start over with half the budget; a row that fails alone is given up."""
         waiting = list(self._queue)[len(group) :]
         struck = [*group, *self._rows]
-        self._held, self._rows, self._queue = self._held.fresh(), [], deque(waiting)
+        self._cache, self._rows, self._queue = self._cache.empty(), [], deque(waiting)
+        # What failed may be held by cycles, whose memory the next pass needs at once.
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

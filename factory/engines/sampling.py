@@ -29,10 +29,12 @@ def _nucleus(logits: Tensor, temperature: Tensor, top_p: Tensor, uniform: Tensor
     """Ids [rows] from the `size` likeliest tokens, and for which rows those hold the nucleus [rows]."""
     scaled = logits / temperature[:, None]
     values, ids = scaled.topk(size)
+    # Over the whole vocabulary, though only the likeliest are listed: the nucleus is a share of all the mass.
     probabilities = (values - scaled.logsumexp(-1, keepdim=True)).exp().double()
     mass = probabilities.cumsum(-1)
     done = (mass[:, -1] >= top_p) | (size == logits.shape[-1])
     inside = (mass - probabilities) < top_p[:, None]
     target = uniform.double() * (probabilities * inside).sum(-1)
+    # The minimum, because a share next to 1 may by rounding lie behind the last token of the nucleus.
     place = (mass <= target[:, None]).sum(-1).minimum(inside.sum(-1) - 1)
     return ids.gather(1, place[:, None]).flatten(), done

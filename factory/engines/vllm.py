@@ -14,7 +14,7 @@ from factory.engines.vllm_worker import ABORT, ADD, DONE, JobOutcome, SequenceJo
 from factory.errors import EngineError
 from factory.identity import Messages
 from factory.models.chat import end_ids
-from factory.models.load import whole
+from factory.models.load import merged_path
 from factory.models.ref import ModelRef
 
 
@@ -29,7 +29,7 @@ class VllmModel:
         self._open = False
         self._merged = TemporaryDirectory(prefix="sso-policy-")
         try:
-            path = whole(model, self._merged.name)
+            path = merged_path(model, self._merged.name)
             self._ends = tuple(sorted(end_ids(self._renderer.tokenizer) | _configured_ends(path)))
             self._process = Process(arguments(block, model, path), block.lora, block.per_request_seeds)
         except BaseException:

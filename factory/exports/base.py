@@ -123,7 +123,7 @@ def no_problem() -> pl.Expr:
     return pl.lit(None, dtype=pl.String)
 
 
-def whole(pairs: pl.LazyFrame) -> pl.LazyFrame:
+def with_pairs_columns(pairs: pl.LazyFrame) -> pl.LazyFrame:
     """`pairs` with every PAIRS column; raises InputError where one that may not be absent is."""
     known = pairs.collect_schema()
     if not {"prompt_id", "prompt", "chosen", "rejected", "pair_id"} <= set(known):
@@ -137,7 +137,7 @@ def whole(pairs: pl.LazyFrame) -> pl.LazyFrame:
     return pairs.with_columns(*absent, *casts)
 
 
-def followers(columns: Iterable[str], fields: Iterable[str]) -> ExtraColumns:
+def extra_columns(columns: Iterable[str], fields: Iterable[str]) -> ExtraColumns:
     """The columns of a table that follow a format's own, the user's renamed where a name is taken."""
     own, known, present = set(fields), set(SCORES.columns), list(columns)
     out = ExtraColumns((name, name) for name in present if name in known and name not in own and name not in TEXTS)

@@ -13,7 +13,7 @@ from factory.exports.facts import total
 from factory.exports.public import public_name
 from factory.json_text import parsed
 from factory.store import read_manifest
-from factory.store.journal import Used
+from factory.store.journal import Usage
 from factory.strict import Strict
 
 _CENT = 1e-6
@@ -105,9 +105,9 @@ def _used(root: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
             yield path.name, asker, {name: value for name, value in used.items() if value}
 
 
-def _journaled(path: Path) -> dict[str, Used]:
+def _journaled(path: Path) -> dict[str, Usage]:
     """What the answers of a journal used, by asker. Scores, which have no text, are left out."""
-    found: dict[str, Used] = {}
+    found: dict[str, Usage] = {}
     with path.open("rb") as file:
         for line in file:
             with suppress(ValueError, KeyError, TypeError, RecursionError):
@@ -115,7 +115,7 @@ def _journaled(path: Path) -> dict[str, Used]:
                 if answer is None:
                     continue
                 cost, request = answer.cost or 0.0, answer.id
-                used = found.setdefault(_asker(request), Used())
+                used = found.setdefault(_asker(request), Usage())
                 used.cost += cost
                 used.requests += 1
                 used.prompt_tokens += answer.prompt_tokens or 0

@@ -18,7 +18,7 @@ from factory.errors import excerpt
 from factory.exports.html import asset, content_policy
 from factory.exports.markdown import escaped, fenced
 from factory.strict import Strict
-from filters.coin import toss_expr
+from filters.hash_draw import hash_draw_expr
 from filters.votes import verdicts
 
 KINDS = ("right", "unsure", "wrong", "invalid")
@@ -123,7 +123,7 @@ def examples(pairs: pl.DataFrame, votes: pl.DataFrame, judge: str, seed: int, ea
     """Some pairs of each kind of verdict, drawn by seed, with the judge's answers."""
     mine = votes.filter(pl.col("judge") == judge).join(pairs.select("pair_id"), on="pair_id", how="semi")
     ruled = verdicts(mine).filter(pl.col("verdict").is_in(KINDS)).collect()
-    drawn = ruled.with_columns(toss_expr(f"example {seed}").alias("toss")).sort("toss", "pair_id")
+    drawn = ruled.with_columns(hash_draw_expr(f"example {seed}").alias("toss")).sort("toss", "pair_id")
     few = drawn.group_by("verdict", maintain_order=True).head(each)
     shown = few.join(pairs.select("pair_id", "prompt", "chosen", "rejected"), on="pair_id", maintain_order="left")
     rows = sorted(shown.iter_rows(named=True), key=lambda row: KINDS.index(row["verdict"]))

@@ -16,8 +16,8 @@ from factory.readers import how_to_read
 from factory.readers.told import read_and_tell
 from factory.schema import REJECTED, LazySplit
 from filters.base import Filter
-from filters.coin import toss_expr
 from filters.funnel import apply
+from filters.hash_draw import hash_draw_expr
 
 _PART = "__part"
 
@@ -75,7 +75,7 @@ def without_benchmarks(files: Sequence[str]) -> tuple[Filter, ...]:
 
 
 def _drawn(kept: pl.LazyFrame, others: Sequence[Mix], room: float, seed: int, said: Progress) -> Mixed:
-    coin = toss_expr(f"mix {seed}")
+    coin = hash_draw_expr(f"mix {seed}")
     narrow = kept.select(_PART, coin.alias("coin")).collect(engine="streaming")
     sizes = [narrow.filter(pl.col(_PART) == part).height for part in range(len(others) + 1)]
     whole = sizes[0] + sum(size for size, other in zip(sizes[1:], others, strict=True) if other.share is None)

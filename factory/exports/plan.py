@@ -9,7 +9,7 @@ from factory.config import Export
 from factory.exports.base import PROBLEM, Format
 from factory.identity import draw
 from filters.balancing.items import BalanceItems
-from filters.coin import toss_expr
+from filters.hash_draw import hash_draw_expr
 
 ROW = "__row"
 MEAN_GAP = Fraction(1, 50)
@@ -57,7 +57,7 @@ def _one_per_prompt(rows: pl.DataFrame) -> pl.DataFrame:
         return rows
     from filters.balancing.prompts import one_each
 
-    table = rows.with_columns(toss=toss_expr("length balance")).sort("toss", "pair_id", ROW)
+    table = rows.with_columns(toss=hash_draw_expr("length balance")).sort("toss", "pair_id", ROW)
     prompts = table["prompt_id"].rank("dense").cast(pl.Int64).to_numpy() - 1
     items = BalanceItems.of(table["chosen"].to_numpy(), table["rejected"].to_numpy(), MEAN_GAP)
     return table.filter(pl.Series(one_each(items, prompts, table["toss"].to_numpy() / 2.0**64)))

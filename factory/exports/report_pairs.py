@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.schema import REPLIES, VIEWS, logp_column
-from filters.coin import toss_expr
+from filters.hash_draw import hash_draw_expr
 from filters.votes import verdicts
 
 KEPT, REJECTED = 20_000, 250
@@ -63,7 +63,7 @@ def _drawn(frame: pl.LazyFrame, count: int, seed: int, by: Sequence[str], room: 
     """`count` rows with the lowest coins; from every group of `by` one first, then a second, and so on."""
     known = frame.collect_schema()
     groups = [name for name in by if name in known]
-    coin = toss_expr(f"report {seed}").fill_null(0) if "pair_id" in known else pl.lit(0, pl.UInt64)
+    coin = hash_draw_expr(f"report {seed}").fill_null(0) if "pair_id" in known else pl.lit(0, pl.UInt64)
     narrow = frame.with_row_index(_ROW).select(_ROW, *groups, coin.alias("coin")).collect(engine="streaming")
     turn = pl.int_range(pl.len()).over(groups) if groups else pl.lit(0)
     order = narrow.sort("coin", _ROW).with_columns(turn=turn).sort("turn", "coin", _ROW).head(count)

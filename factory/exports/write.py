@@ -14,7 +14,7 @@ import polars as pl
 from factory.config import Export
 from factory.errors import InputError
 from factory.exports import exporter
-from factory.exports.base import ExtraColumns, Format, followers, whole
+from factory.exports.base import ExtraColumns, Format, extra_columns, with_pairs_columns
 from factory.exports.frontmatter import features, front_matter, metadata
 from factory.exports.json_types import plain
 from factory.exports.llamafactory import dataset_info
@@ -102,12 +102,12 @@ def export(
     """
     options, said = config or Export(), progress or Silent()
     target, record = shape_of(format, options), require_free(out, format)
-    table = whole(pairs.lazy())
+    table = with_pairs_columns(pairs.lazy())
     todo = plan(table, target, options, seed)
     if not todo.counts:
         why = "; ".join(f"{n} left out: {reason}" for reason, n in todo.left_out.items()) or "the table is empty"
         raise InputError(f"there is no pair to export as {format}: {why}")
-    columns = followers(table.collect_schema(), target.fields)
+    columns = extra_columns(table.collect_schema(), target.fields)
     as_json = target.json and max(todo.counts.values()) <= options.shard_rows
     rows = _rows(table, target, columns)
     rows = plain(rows) if as_json else rows

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from factory.config import Config
 from factory.config.engines import OpenaiEngine
-from factory.config.load import settled
+from factory.config.load import as_config
 from factory.engines.api.accounts import FILE as SPENDING
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError, number
@@ -54,7 +54,7 @@ def check(
     Keys, model names, prices, whether judges can be read, whether engine and method fit, exports, the Hub's token, and
     the disk. Raises the error that the run would end with, as one sentence.
     """
-    settings = settled(config, Config)
+    settings = as_config(config, Config)
     preflight(settings)
     root = Path(run_dir or settings.run.dir)
     with EnginePool(progress or Silent()) as engines:

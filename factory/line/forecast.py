@@ -11,7 +11,7 @@ import polars as pl
 
 from factory.config import Config, Judge
 from factory.config.engines import EngineBlock, OpenaiEngine, ScriptedEngine
-from factory.config.load import settled
+from factory.config.load import as_config
 from factory.engines.api.accounts import ENGINE
 from factory.engines.api.prices import priced
 from factory.engines.base import ScoreRequest
@@ -24,6 +24,7 @@ from factory.line.preflight import last_stage, preflight
 from factory.line.rates import Rates, Time
 from factory.line.steps import Steps
 from factory.models.ref import ModelRef
+from factory.notebook import html_table
 from factory.pair_makers import comparisons
 from factory.pipeline import the_line
 from factory.progress import Silent
@@ -53,6 +54,11 @@ class Plan(NamedTuple):
     """`run.max_cost`."""
     reading: Reading | None = None
     """How the prompts were read."""
+
+    def _repr_html_(self) -> str:
+        rows = [(*stage[:4], stage.time.seconds, stage.cost, stage.most.cost) for stage in (*self.stages, self.total)]
+        headers = ("stage", "requests", "tokens sent", "tokens received", "seconds", "cost", "at most")
+        return html_table(headers, rows, f"{self.prompts:,} prompts; {self.basis}")
 
     @property
     def basis(self) -> str:
@@ -94,7 +100,7 @@ def plan(
     or what the account's ceilings allow; training is not counted. Raises the errors that a run would raise before its
     first request.
     """
-    config = settled(config, Config)
+    config = as_config(config, Config)
     preflight(config)
     last = last_stage(until, config) if until else "filter"
     judged = not is_before(last, "filter")

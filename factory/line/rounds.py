@@ -17,7 +17,7 @@ class NextRound(NamedTuple):
     """Where a target is set and there is none: why."""
 
 
-def draw_on(steps: Steps, prompts: Stage, made: Sequence[Generated]) -> NextRound:
+def next_round(steps: Steps, prompts: Stage, made: Sequence[Generated]) -> NextRound:
     """Whether the target asks for another round, found by filtering all that was `made` so far."""
     config, rounds, iterations = steps.config.prompts, len(made), steps.config.run.iterations
     if config.target_pairs is None:
@@ -29,7 +29,7 @@ def draw_on(steps: Steps, prompts: Stage, made: Sequence[Generated]) -> NextRoun
     why = TargetProgress(
         target=config.target_pairs,
         passed=passed["rows"],
-        barren=rounds - max(passed["latest"], iterations),
+        without_gain=rounds - max(passed["latest"], iterations),
         prompts=int((portions <= rounds).sum()),
         next_prompts=int((portions == rounds + 1).sum()),
         spent=Spent.by([*asked, passed["judging"]]),

@@ -282,7 +282,7 @@ def _dequantised(gguf: Path) -> PreTrainedModel:
     return model
 
 
-def whole(ref: ModelRef, work: str) -> str:
+def merged_path(ref: ModelRef, work: str) -> str:
     """The model's folder or Hub id; a policy kept as an adapter is merged with its base into the folder `work`."""
     path = resolve(ref.name)
     folder = Path(path)

@@ -5,10 +5,11 @@ from factory.readers.how import How, ReadOptions, how_to_read
 from factory.readers.pairs import load_pairs, read_pairs
 from factory.readers.prompts import read_prompts
 from factory.readers.reading import PairsRead, PromptsRead, Reading
-from factory.readers.sources import PairsLike, fetched_once
+from factory.readers.sources import PairsLike, PairSource, fetched_once
 
 __all__ = [
     "How",
+    "PairSource",
     "PairsLike",
     "PairsRead",
     "PromptsRead",

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -15,7 +14,7 @@ from factory.readers.sources import KEPT, InputTable, PairsLike, as_list, find
 _BLOCK = 1 << 20
 
 
-def fingerprint(inputs: PairsLike | Sequence[PairsLike], *, table: str = KEPT) -> str:
+def fingerprint(inputs: PairsLike, *, table: str = KEPT) -> str:
     """Hash of the content of all inputs, in order, and of the names that become their `source`.
 
     Files are hashed as they lie on disk, without being parsed. Raises InputError for an input that is not there.

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-from factory.readers.claims import Claim, claimed, no_layout
-from factory.readers.followers import fitting, followers
+from factory.readers.detection import Detected, detect_layouts, no_layout
+from factory.readers.extra_columns import extra_columns, fitting
 from factory.readers.how import How, require_columns
 from factory.readers.ids import pair_ids_of, prompt_ids, prompt_ids_of, turns_json
 from factory.readers.layouts import require_layout
@@ -40,7 +40,7 @@ class _Part(NamedTuple):
     """The first pair of its first rows, none where these hold none."""
 
 
-def read_pairs(inputs: PairsLike | Sequence[PairsLike], source: str | None = None, how: How | None = None) -> PairsRead:
+def read_pairs(inputs: PairsLike, source: str | None = None, how: How | None = None) -> PairsRead:
     """Pairs from any number of inputs in any mixture of layouts, in the columns of PAIRS, and how they were read.
 
     A row's own `pair_id` is kept where it is a text that names that pair alone; otherwise it is the content hash, which
@@ -68,7 +68,7 @@ def read_pairs(inputs: PairsLike | Sequence[PairsLike], source: str | None = Non
         return PairsRead(stack(kept), rejected, (*told, *skipped.parts()), first)
 
 
-def load_pairs(inputs: PairsLike | Sequence[PairsLike], source: str | None = None) -> pl.DataFrame:
+def load_pairs(inputs: PairsLike, source: str | None = None) -> pl.DataFrame:
     """The usable pairs of `read_pairs`, in memory."""
     with naming("the pairs"):
         return read_pairs(inputs, source).kept.collect()
@@ -78,7 +78,7 @@ def _read(opened: Opened, source: str | None, how: How, beside: Sequence[pl.Lazy
     there = {name for frame in opened.frames for name in frame.collect_schema()}
     how = how.beside(opened.named, there)
     require_columns(how, there, opened.where)
-    claims = claimed(opened.frames, how, beside)
+    claims = detect_layouts(opened.frames, how, beside)
     if not any(claim.layout for claim in claims):
         raise no_layout(opened, how)
     for claim in claims:
@@ -95,7 +95,7 @@ def _computed(part: _Part) -> _Part:
     return part._replace(kept=Identified(kept, kept), rejected=rejected)
 
 
-def _fit(claim: Claim, layout: Layout, source: str | None, how: How) -> _Part:
+def _fit(claim: Detected, layout: Layout, source: str | None, how: How) -> _Part:
     rows, schema = claim.rows, claim.rows.collect_schema()
     shaped = layout.reshape(rows, claim.columns, how) if layout.reshape else Reshaped(rows)
     known = Columns(shaped.rows.collect_schema(), how.columns) if layout.reshape else claim.columns
@@ -122,7 +122,7 @@ def _fit(claim: Claim, layout: Layout, source: str | None, how: How) -> _Part:
     return _Part(Identified(pairs, ids, keys), rejected, told, first.head(1).collect(engine="streaming"))
 
 
-def _keys(claim: Claim, parts: Parts, pairs: pl.LazyFrame) -> pl.LazyFrame:
+def _keys(claim: Detected, parts: Parts, pairs: pl.LazyFrame) -> pl.LazyFrame:
     """A number for each pair: from the look at the file's texts, where those are the replies themselves."""
     names = (*parts.columns.get("chosen", ()), *parts.columns.get("rejected", ()))
     whole = len(names) == 2 and parts.chosen.meta == pl.col(names[0]) and parts.rejected.meta == pl.col(names[1])
@@ -190,4 +190,6 @@ def _pairs(normal: pl.LazyFrame, columns: pl.Schema, parts: Parts, given: _Given
     }
     spent = parts.used | ({"pair_id"} if given.some else set()) | ({"prompt_id"} if given.prompt_id else set())
     table = {name: made.get(name, pl.lit(None, dtype=dtype)) for name, dtype in PAIRS.dtypes.items()}
-    return normal.select(**(table | followers(columns, spent, made.keys() | REJECTED_TABLE.columns.keys() | {"row"})))
+    return normal.select(
+        **(table | extra_columns(columns, spent, made.keys() | REJECTED_TABLE.columns.keys() | {"row"}))
+    )

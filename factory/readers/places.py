@@ -1,12 +1,12 @@
 """Where on this disk inputs lie, so that no output is put in their way."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from factory.readers.sources import FUNNEL, KEPT, RUN, SAVED, PairsLike, as_list, find
 
 
-def places(inputs: PairsLike | Sequence[PairsLike], *, table: str = KEPT) -> list[Path]:
+def places(inputs: PairsLike, *, table: str = KEPT) -> list[Path]:
     """The files that inputs stand for, and the folders of which every file is read; what is elsewhere is passed over.
 
     Raises InputError for a folder without data.

@@ -1,14 +1,14 @@
 """Reading prompts from whatever holds them: prompt files, chat data, pair files, lines of text."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import polars as pl
 
 from factory.errors import InputError
 from factory.readers.asked import FoundPrompt, asked, beside_text
-from factory.readers.claims import Claim, claimed
-from factory.readers.followers import KNOWN, followers
+from factory.readers.detection import Detected, detect_layouts
+from factory.readers.extra_columns import KNOWN, extra_columns
 from factory.readers.how import How, how_to_read, require_columns
 from factory.readers.ids import prompt_ids
 from factory.readers.layouts.base import Layout
@@ -50,7 +50,7 @@ class _Part(NamedTuple):
     told: Part | None = None
 
 
-def read_prompts(inputs: PairsLike | Sequence[PairsLike], columns: Mapping[str, str] | None = None) -> PromptsRead:
+def read_prompts(inputs: PairsLike, columns: Mapping[str, str] | None = None) -> PromptsRead:
     """Prompts from any number of inputs: the columns prompt_id, prompt and source of PROMPTS, then the user's others.
 
     Looked for row by row, by the names of `factory.readers.names`: `prompt`, conversations, questions with their input
@@ -85,7 +85,7 @@ def _read(opened: Opened, how: How) -> Iterator[_Part]:
     there = {name for frame in opened.frames for name in frame.collect_schema()}
     how = how.beside(opened.named, there)
     require_columns(how, there, opened.where)
-    claims = claimed(opened.frames, how)
+    claims = detect_layouts(opened.frames, how)
     if not any(claim.layout or _asked(claim.columns) for claim in claims):
         wanted = "prompt, instruction, question, query, messages, conversations or turns"
         raise InputError(
@@ -105,7 +105,7 @@ def _no_prompts() -> pl.DataFrame:
     return PROMPTS.empty().drop("portion")
 
 
-def _from_pairs(claim: Claim, layout: Layout, opened: Opened) -> _Part:
+def _from_pairs(claim: Detected, layout: Layout, opened: Opened) -> _Part:
     rows, columns = claim.rows, claim.columns
     remarks = claim.remarks
     if layout.reshape:
@@ -120,14 +120,14 @@ def _from_pairs(claim: Claim, layout: Layout, opened: Opened) -> _Part:
     return _told(made, layout.name, parts.columns, claim._replace(remarks=remarks), opened)
 
 
-def _told(made: _Part, layout: str, columns: Mapping[str, tuple[str, ...]], claim: Claim, opened: Opened) -> _Part:
+def _told(made: _Part, layout: str, columns: Mapping[str, tuple[str, ...]], claim: Detected, opened: Opened) -> _Part:
     """With how it was read: what the prompt and its system message are made of, and all that is left aside."""
     used = {role: columns.get(role, ()) for role in ("prompt", "system")}
     told = part_of(layout, used, claim.columns, claim.remarks, "prompt")
     return made._replace(told=told._replace(files=(opened.where,)))
 
 
-def _from_columns(claim: Claim, opened: Opened) -> _Part:
+def _from_columns(claim: Detected, opened: Opened) -> _Part:
     rows, columns = claim.rows, claim.columns
     schema = rows.collect_schema()
     found = _asked(columns)
@@ -141,7 +141,7 @@ def _from_columns(claim: Claim, opened: Opened) -> _Part:
     if {*NEEDED} <= {*columns} and found.columns["prompt"] == ("text",):
         beside.append(RejectCase(pl.col("parent_id").is_not_null(), NOT_A_ROOT, "it answers another message"))
     judged = rows.with_columns(verdict(*beside, *prompt_cases(pl.col(PROMPT), problem_of(pl.col(PROMPT)))))
-    extra = followers(columns, {name for names in found.columns.values() for name in names}, _TAKEN)
+    extra = extra_columns(columns, {name for names in found.columns.values() for name in names}, _TAKEN)
     made = _split(judged.with_columns(plain(pl.col(PROMPT)).alias(PROMPT)), schema, extra, opened.stem)
     return _told(made, "prompts", found.columns, claim, opened)
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from factory.identity import mend
+from factory.identity import replace_surrogates
 from factory.readers.messages import ODD, TURN, message_kind, turn
 from factory.readers.names import NAMES, REPLIES, SPOKEN, plainly
 
@@ -160,7 +160,7 @@ def column(values: list[Any], kind: str) -> pl.Series:
 def _mended(value: Any) -> Any:
     match value:
         case str():
-            return mend(value)
+            return replace_surrogates(value)
         case list():
             return [_mended(item) for item in value]
         case dict():

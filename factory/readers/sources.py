@@ -15,8 +15,8 @@ import polars as pl
 
 from factory.errors import FactoryError, InputError, MissingExtraError, first_line
 from factory.readers.beside import columns_beside
+from factory.readers.extra_columns import free
 from factory.readers.files import open_file, stem_of, suffix_kind
-from factory.readers.followers import free
 from factory.readers.opened import Opened, naming
 from factory.readers.skipping import Skipped
 
@@ -28,8 +28,10 @@ class Dataset(Protocol):
         """The rows as a polars frame."""
 
 
-PairsLike: TypeAlias = str | Path | pl.DataFrame | pl.LazyFrame | Dataset | Mapping[str, Dataset]
+PairSource: TypeAlias = str | Path | pl.DataFrame | pl.LazyFrame | Dataset | Mapping[str, Dataset]
 """A path, a folder, a run folder, a URL, a Hub dataset id (ORG/NAME or ORG/NAME:SPLIT), or a table in memory."""
+PairsLike: TypeAlias = PairSource | Sequence[PairSource]
+"""One of them, or several."""
 
 _HUB = re.compile(r"(?P<id>[\w-][\w.-]*/[\w.-]+)(:(?P<split>[\w.-]+))?")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://")
@@ -41,12 +43,12 @@ _ABOUT = (*SAVED, "croissant.json", "dataset_info.json", "dataset_infos.json")
 """Files beside data that say what it is."""
 
 
-def as_list(inputs: PairsLike | Sequence[PairsLike]) -> list[PairsLike]:
+def as_list(inputs: PairsLike) -> list[PairSource]:
     """`inputs` as a list, for callers that give one alone. Raises InputError when there is none."""
     listed = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
     if not listed:
         raise InputError("no input was given; name a file, a folder or a Hub dataset")
-    return cast(list[PairsLike], listed)
+    return cast(list[PairSource], listed)
 
 
 class InputTable(NamedTuple):
@@ -69,9 +71,7 @@ _FETCHED: ContextVar[dict[str, list[InputTable]] | None] = ContextVar("fetched",
 """What the command under way has fetched, by name."""
 
 
-def open_inputs(
-    inputs: PairsLike | Sequence[PairsLike], *, table: str = KEPT, skipped: Skipped | None = None
-) -> list[Opened]:
+def open_inputs(inputs: PairsLike, *, table: str = KEPT, skipped: Skipped | None = None) -> list[Opened]:
     """Open each input; `table` is what a run folder is wanted for: its kept pairs, or its prompts.
 
     Files that cannot be opened go to `skipped`, which may let them pass.
@@ -147,7 +147,7 @@ def _once(name: str, fetch: Callable[[], list[InputTable]]) -> list[InputTable]:
     return known[name]
 
 
-def find(given: PairsLike, table: str = KEPT) -> list[InputTable]:
+def find(given: PairSource, table: str = KEPT) -> list[InputTable]:
     """The tables that an input stands for; remote ones are fetched, files are not yet read."""
     if isinstance(given, pl.DataFrame | pl.LazyFrame):
         return [InputTable("the frame given", None, frame=given.lazy(), in_memory=isinstance(given, pl.DataFrame))]

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 import polars as pl
 
 from factory.errors import InputError, first_line
-from factory.identity import mend
+from factory.identity import replace_surrogates
 from factory.readers.json_list import elements
 from factory.readers.names import KNOWN, plainly
 from factory.readers.opened import Unread, naming, unread_frame
@@ -46,10 +46,10 @@ class _Records:
             try:
                 yield {self._name(name): cell(name, value) for name, value in raw.items()}
             except RecursionError:
-                self.unread.append(Unread(f"{place} is nested too deeply", mend(text())))
+                self.unread.append(Unread(f"{place} is nested too deeply", replace_surrogates(text())))
 
     def _name(self, name: str) -> str:
-        return self._names.get(name) or self._names.setdefault(name, mend(name))
+        return self._names.get(name) or self._names.setdefault(name, replace_surrogates(name))
 
     def rows(self, raws: Iterable[tuple[str, Any, Callable[[], str]]]) -> Rows:
         """All of them; InputError when there is none or none can be read."""
@@ -143,16 +143,18 @@ def _each(pieces: Iterable[str], where: str) -> Rows:
             try:
                 yield f"row {place}", json.loads(piece), piece.__str__
             except RecursionError:
-                records.unread.append(Unread(f"row {place} is nested too deeply", mend(piece)))
+                records.unread.append(Unread(f"row {place} is nested too deeply", replace_surrogates(piece)))
             except ValueError as error:
-                records.unread.append(Unread(f"row {place} cannot be read ({first_line(error)})", mend(piece)))
+                records.unread.append(
+                    Unread(f"row {place} cannot be read ({first_line(error)})", replace_surrogates(piece))
+                )
 
     return records.rows(values())
 
 
 def _json_text(raw: Any) -> str:
     try:
-        return mend(json.dumps(raw, ensure_ascii=False))
+        return replace_surrogates(json.dumps(raw, ensure_ascii=False))
     except RecursionError:
         return ""
 
@@ -223,9 +225,11 @@ def _ragged_csv(text: str, where: str, separator: str) -> Rows:
         for cells in reader:
             if len(cells) > len(header):
                 detail = f"line {reader.line_num} has {len(cells)} cells and the header {len(header)}"
-                unread.append(Unread(detail, mend(separator.join(cells))))
+                unread.append(Unread(detail, replace_surrogates(separator.join(cells))))
             elif cells:
-                kept.append([mend(cell) if cell else None for cell in cells] + [None] * (len(header) - len(cells)))
+                kept.append(
+                    [replace_surrogates(cell) if cell else None for cell in cells] + [None] * (len(header) - len(cells))
+                )
     except csv.Error as error:
         raise InputError(f"{where}, line {reader.line_num}: not CSV ({error}); correct the file") from error
     finally:

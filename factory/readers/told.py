@@ -1,6 +1,6 @@
 """What the commands that read pairs have in common: saying how they were read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from factory.progress import Progress
@@ -17,9 +17,7 @@ class Told(NamedTuple):
     reading: Reading
 
 
-def read_and_tell(
-    pairs: PairsLike | Sequence[PairsLike], how: How, progress: Progress, source: str | None = None
-) -> Told:
+def read_and_tell(pairs: PairsLike, how: How, progress: Progress, source: str | None = None) -> Told:
     """Read pairs and say how; what is set aside is counted, and said, by the command as it goes through them."""
     found = read_pairs(pairs, source, how)
     reading = found.reading

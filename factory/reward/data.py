@@ -1,6 +1,6 @@
 """What a reward model is trained on, and the prompts that are held out to measure it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from factory.errors import InputError
 from factory.exports.plan import held_out
 from factory.exports.write import is_shard
 from factory.progress import Progress, Silent
-from factory.readers import How, PairsLike
+from factory.readers import How, PairsLike, PairSource
 from factory.readers.sources import as_list
 from factory.readers.told import read_and_tell
 
@@ -29,7 +29,7 @@ class Data(NamedTuple):
 
 
 def read_data(
-    inputs: PairsLike | Sequence[PairsLike],
+    inputs: PairsLike,
     test_share: float,
     seed: int,
     how: How | None = None,
@@ -57,11 +57,11 @@ def read_data(
 
 
 class _Part(NamedTuple):
-    pairs: PairsLike
+    pairs: PairSource
     test: bool
 
 
-def _parts(given: PairsLike) -> Iterator[_Part]:
+def _parts(given: PairSource) -> Iterator[_Part]:
     """An exported folder as its training and test files; anything else as it is, for training."""
     if isinstance(given, Mapping):
         yield from (_Part(pairs, test=split == "test") for split, pairs in given.items())

@@ -1,6 +1,6 @@
 """Which benchmark the files are of, and what of them is scored."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from factory.errors import ConfigError
 from factory.progress import Progress, Silent
@@ -27,7 +27,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 
 
 def read_items(
-    inputs: PairsLike | Sequence[PairsLike],
+    inputs: PairsLike,
     benchmark: str,
     group: str | None,
     how: How | None = None,
@@ -47,7 +47,7 @@ def read_items(
     return ScoredItems(found, items, unread)
 
 
-def _guess(inputs: PairsLike | Sequence[PairsLike], grouped: bool) -> str:
+def _guess(inputs: PairsLike, grouped: bool) -> str:
     frames = [frame for opened in open_inputs(inputs) for frame in opened.frames]
     possible = {name: one for name, one in BENCHMARKS.items() if one.grouped or not grouped}
     return next(name for name, one in possible.items() if one.fits(frames))

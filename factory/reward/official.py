@@ -48,7 +48,7 @@ Scored = Sequence[tuple[ScoredItem, Scores]]
 class ItemsAsked(NamedTuple):
     """What is to be read, and how."""
 
-    inputs: PairsLike | Sequence[PairsLike]
+    inputs: PairsLike
     group: str | None
     """Column by which items are grouped."""
     how: How
@@ -85,7 +85,7 @@ class BenchmarkTable(NamedTuple):
     frame: pl.LazyFrame
 
 
-def tables(inputs: PairsLike | Sequence[PairsLike]) -> Iterator[BenchmarkTable]:
+def tables(inputs: PairsLike) -> Iterator[BenchmarkTable]:
     """Each table; of a raw and a filtered split in a folder the filtered one. Raises InputError for an unread row."""
     for given in as_list(inputs):
         opened_tables = open_inputs(given)

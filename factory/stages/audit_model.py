@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
+from factory.notebook import html_table
 from factory.stages.estimated import Certificate, Estimated, Together
 from factory.stages.health import Health
 from factory.strict import Strict
@@ -195,6 +196,9 @@ class AuditReport(Strict):
         if self.together is not None:
             shown[f"independent judges that {len(self.together.judges)} are worth"] = self.together.effective_judges
         return shown
+
+    def _repr_html_(self) -> str:
+        return html_table(("measure", "value"), self.headline().items(), ". ".join([*self.warnings, self.meaning]))
 
     def _interval(self) -> dict[str, object]:
         """Of the agreement; where what was seen decided when to stop, the one that holds at any time."""

@@ -13,7 +13,7 @@ from factory.identity import Messages
 from factory.schema import ORDERS
 from factory.stages.judge import Question, by_id, requests
 from factory.strict import Strict
-from filters.coin import toss_expr
+from filters.hash_draw import hash_draw_expr
 
 FRAME = 16
 """Most tokens that a chat template puts around a turn."""
@@ -30,7 +30,7 @@ def sample(
     """
     rows = pairs.lazy()
     columns = [name for name in STRATA if name in rows.collect_schema()]
-    keys = rows.select("pair_id", *columns).with_columns(toss_expr(f"audit {seed}").alias("toss")).collect()
+    keys = rows.select("pair_id", *columns).with_columns(hash_draw_expr(f"audit {seed}").alias("toss")).collect()
     if n is not None and n < keys.height:
         sizes = keys.group_by(columns).len("size") if columns else keys.select(pl.len().alias("size"))
         shares = sizes.sort(columns, nulls_last=True).with_columns(

@@ -11,7 +11,7 @@ from factory.stages.gold import CHOSEN
 from factory.stages.judge import JudgeWithEngine
 from factory.stages.judge import judge as ask
 from factory.statistics.sequential import RISK, Certifier
-from filters.coin import toss_expr
+from filters.hash_draw import hash_draw_expr
 from filters.votes import verdicts
 
 _PART = 8
@@ -28,7 +28,9 @@ class Certified(NamedTuple):
 
 def in_random_order(pairs: pl.DataFrame, seed: int) -> pl.DataFrame:
     """The pairs by a seeded hash of their ids: the same order whatever theirs was."""
-    return pairs.with_columns(toss_expr(f"certify {seed}").alias("__toss")).sort("__toss", "pair_id").drop("__toss")
+    return (
+        pairs.with_columns(hash_draw_expr(f"certify {seed}").alias("__toss")).sort("__toss", "pair_id").drop("__toss")
+    )
 
 
 def certify(pairs: pl.DataFrame, most: int | None, member: JudgeWithEngine, share: float, seed: int) -> Certified:

@@ -16,7 +16,7 @@ def parts(table: pl.LazyFrame) -> Iterator[pl.DataFrame]:
         at += AT_ONCE
 
 
-def portion(prompts: pl.LazyFrame, iteration: int) -> pl.LazyFrame:
+def of_iteration(prompts: pl.LazyFrame, iteration: int) -> pl.LazyFrame:
     """The prompts of an iteration, in the order of the tables made of them, so that these can be read part by part."""
     return prompts.filter(pl.col("portion") == iteration).sort("prompt_id").collect().lazy()
 

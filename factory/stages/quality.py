@@ -10,7 +10,7 @@ from factory.stages.health import Health, sizes, warnings
 from factory.stages.judge import JudgeWithEngine, Question, ask, by_id
 from factory.statistics.shares import ratio, wilson
 from factory.strict import Strict
-from filters.coin import toss_expr
+from filters.hash_draw import hash_draw_expr
 from filters.votes import verdicts
 
 
@@ -131,7 +131,7 @@ def judge_kept(
     more, and all of them are its sample. Where there is no `panel`, as with votes recorded earlier, only pairs that
     have both orders can tell.
     """
-    table = sizes(kept).with_columns(toss_expr(f"kept sample {seed}").alias("toss")).collect(engine="streaming")
+    table = sizes(kept).with_columns(hash_draw_expr(f"kept sample {seed}").alias("toss")).collect(engine="streaming")
     unequal = table.filter(pl.col("chosen") != pl.col("rejected"))
     mine = said.join(table, on="pair_id", how="semi")
     once = mine.filter(pl.col("verdict") == "partial")["pair_id"].n_unique()

@@ -10,7 +10,7 @@ from factory.config.prompts import Budget
 from factory.errors import ConfigError
 from filters.base import Filter
 
-BARREN_ROUNDS = 3
+ROUNDS_WITHOUT_GAIN = 3
 """So many further rounds in a row without a pair that passes say that more of them will not help."""
 
 
@@ -39,7 +39,7 @@ class TargetProgress:
     target: int
     passed: int
     """Pairs that pass the filters so far."""
-    barren: int
+    without_gain: int
     """Further rounds since the last one with a pair that passes."""
     prompts: int
     """Prompts used so far."""
@@ -60,9 +60,9 @@ class TargetProgress:
             if most is not None and used + further > most:
                 used_up = f"{used:,.10g} of {most:,.10g} {name} are used and the next round takes about {further:,.3g}"
                 return f"target_pairs is not reached, the budget is: {so_far}, {used_up}; raise prompts.budget.{name}"
-        if self.barren >= BARREN_ROUNDS:
+        if self.without_gain >= ROUNDS_WITHOUT_GAIN:
             return (
-                f"target_pairs is not reached: {so_far}, none of them from the last {self.barren} rounds; "
+                f"target_pairs is not reached: {so_far}, none of them from the last {self.without_gain} rounds; "
                 "see the funnel for the filter that drops them"
             )
         return None

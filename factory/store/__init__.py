@@ -21,7 +21,7 @@ from factory.store.manifest import read_manifest as read_manifest
 from factory.store.outputs import Output, problem, scratch_of, tables_of
 from factory.store.outputs import write_json as write_json
 from factory.store.outputs import write_text as write_text
-from factory.store.ownership import RECORD, Content, OwnedFile, Record, held, was_held
+from factory.store.ownership import RECORD, Content, OwnedFile, Record, locked, was_locked
 from factory.table_file import TableFile
 
 
@@ -250,8 +250,8 @@ def adopted(root: Path) -> Record:
 @contextmanager
 def open_run(root: Path, progress: Progress, until: str | None = None) -> Iterator[RunFolder]:
     """Hold the lock of the run folder `root`, made if need be. StoreError when another process holds it."""
-    before = was_held(root)
-    with held(root):
+    before = was_locked(root)
+    with locked(root):
         known = (root / RECORD).exists() or not before
         yield RunFolder(root, progress, until, Record.read(root) if known else adopted(root))
 

@@ -15,7 +15,7 @@ from factory.store.offsets import Offsets
 
 
 @dataclass
-class Used:
+class Usage:
     """What one asker (`replies 1`, `judge J`) got of its engine in a stage: the same however often it was killed."""
 
     requests: int = 0
@@ -57,7 +57,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.skipped = 0
-        self.used: dict[str, Used] = {}
+        self.used: dict[str, Usage] = {}
         self._offsets = Offsets()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+b")
@@ -68,6 +68,7 @@ class Journal:
         offset = 0
         for line in self._file:
             if not line.endswith(b"\n"):
+                # Cut, not skipped: the next record would otherwise be written onto the torn one and be lost with it.
                 self._file.truncate(offset)
                 break
             key = _key_of(line)
@@ -113,6 +114,8 @@ class Journal:
     def _write(self, key: bytes, line: bytes) -> None:
         self._file.seek(0, os.SEEK_END)
         self._file.write(line)
+        # To the kernel, not to the disk: that outlives a kill. An fsync per answer would take longer than many
+        # answers do; a power cut loses at most what the disk had not taken yet.
         self._file.flush()
         self._offsets[key] = self._end
         self._end += len(line)
@@ -169,7 +172,7 @@ def journaled(
     makes an answer of its record, None where that holds none.
     """
     journal, progress, name, setting = asker
-    used = journal.used.setdefault(name, Used())
+    used = journal.used.setdefault(name, Usage())
     used.setting = setting
     keys = {request.id: request.key(identity) for request in requests}
     known = [request for request in requests if keys[request.id] in journal]
@@ -189,6 +192,7 @@ def journaled(
     began, before = time.monotonic(), used.seconds
     try:
         for answer in ask(missing):
+            # Before it is handed on: whatever the stage does with it, even fail, it has been paid for and stays.
             if answer.error is None:
                 journal.append(keys[answer.id], asdict(answer))
                 used.add(answer, new=True)

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from factory.errors import StoreError
-from factory.store.journal import Used
+from factory.store.journal import Usage
 
 MANIFEST_VERSION = 1
 
@@ -30,7 +30,7 @@ class _Manifest(_Versioned):
     inputs: dict[str, Any]
     outputs: dict[str, tuple[int, int, str]]
     facts: _Facts
-    used: dict[str, Used] = {}
+    used: dict[str, Usage] = {}
     seconds: float | None = None
 
 

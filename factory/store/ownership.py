@@ -257,7 +257,7 @@ def _ways_to(path: str | Path) -> set[Path]:
 
 
 @contextmanager
-def held(root: Path) -> Iterator[None]:
+def locked(root: Path) -> Iterator[None]:
     """Hold the lock of the folder `root`, made if need be; it stays only where something of the factory's lies beside.
 
     StoreError when another process holds it or it cannot be written, ConfigError when its lock is another's file.
@@ -292,7 +292,7 @@ def held(root: Path) -> Iterator[None]:
                 path.unlink(missing_ok=True)
 
 
-def was_held(root: Path) -> bool:
+def was_locked(root: Path) -> bool:
     """Whether a process of the factory's has ever held the lock of `root`."""
     try:
         return _HOLDER.fullmatch((root / _LOCK).read_text(encoding="utf-8", errors="replace")) is not None

@@ -72,7 +72,7 @@ class Main(Group):
     group_class = Group
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Run, and end every process of a crew."""
+        """Run, and end every process of its group."""
         try:
             return super().main(*args, **options)
         except SystemExit as end:

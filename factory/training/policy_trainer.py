@@ -73,6 +73,7 @@ class PolicyTrainer(Trainer):  # type: ignore[misc]
         total, sums = torch.zeros((), device=device), torch.zeros(len(NAMES), dtype=torch.float64)
         for number, micro in enumerate(micros, 1):
             last = number == len(micros)
+            # accelerate counts micro-batches by the loader's items; here an item is a whole step, so it is told.
             self.accelerator.gradient_state._set_sync_gradients(last)
             with self._exchange(model, last):
                 loss, stats = self.compute_loss(model, micro)
@@ -81,6 +82,7 @@ class PolicyTrainer(Trainer):  # type: ignore[misc]
                 self.accelerator.backward(loss, **self._backward_options())
             total += loss.detach()
             sums += 0.0 if micro.filler else stats.cpu()
+        # Summed before it is looked at: a process that raised alone would leave the others waiting.
         self._sums = self.accelerator.reduce(sums.to(device, self._sum_dtype()), "sum").double().cpu()
         if not torch.isfinite(self._sums[NAMES.index("loss")]):
             raise TrainingError(

@@ -39,7 +39,7 @@ def alone(command: str) -> None:
         raise ConfigError(f"{command} is for one process and {world()} were launched; only train is for several")
 
 
-class Crew:
+class ProcessGroup:
     """The processes of one call of `train`; with one alone nothing here does anything."""
 
     def __init__(self) -> None:
@@ -49,19 +49,19 @@ class Crew:
         self._told = False
 
     @contextmanager
-    def led(self) -> Iterator[None]:
+    def rank_zero_first(self) -> Iterator[None]:
         """What process 0 does in the block the others hear the end of, be it that nothing was left to train."""
         try:
             yield
         except FactoryError as error:
-            self.tell(None, error)
+            self.announce(None, error)
             raise
         except BaseException:
-            self.tell(None, TrainingError("process 0 has stopped; the same command goes on from here"))
+            self.announce(None, TrainingError("process 0 has stopped; the same command goes on from here"))
             raise
-        self.tell(None)
+        self.announce(None)
 
-    def tell(self, work: Path | None, error: FactoryError | None = None) -> None:
+    def announce(self, work: Path | None, error: FactoryError | None = None) -> None:
         """Give the word, once: train in `work`; or None, there is nothing to train, perhaps because of `error`."""
         if self._store is None or self._told:
             return
@@ -109,6 +109,7 @@ def first_to_fail() -> bool:
 
 def leave(code: Any) -> NoReturn:
     """End one of several processes without torch's own exit, which may abort (gloo) or wait for the dead (NCCL)."""
+    # os._exit skips Python's own flushing.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code if isinstance(code, int) else int(code is not None))

@@ -22,6 +22,7 @@ from factory.models.shared_prompt import kernel
 from factory.progress import Progress, Silent
 from factory.store import write_json
 from factory.training import checkpoints
+from factory.training.activation_checkpointing import activation_checkpointing
 from factory.training.arguments import arguments, warm_up
 from factory.training.batches import steps, thinned
 from factory.training.data import Encoding, PairReader, TrainingExample, encode
@@ -31,7 +32,6 @@ from factory.training.passing import deciding, passing
 from factory.training.policy import context_length, require_even, save, trainable
 from factory.training.policy_trainer import Objective, PolicyTrainer, Watch
 from factory.training.quiet import quiet_and_seeded
-from factory.training.recompute import recompute
 from factory.training.reference import complete, store_for
 from factory.training.stats import MetricsFile
 
@@ -160,7 +160,7 @@ def _trainer(
             f"training.dropout: {type(unwrapped(model)).__name__} goes on drawing at random in training mode where its "
             "configuration names no dropout; set it to true to train so all the same"
         )
-    recompute(model, config.gradient_checkpointing, args.device.type)
+    activation_checkpointing(model, config.gradient_checkpointing, args.device.type)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     made = steps(examples, job.seed, config.epochs, config.batch_pairs)
     made = thinned(made, job.seed, 1.0 if method.steering is None else method.share)

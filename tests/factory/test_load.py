@@ -7,7 +7,7 @@ import pytest
 
 import factory
 from factory.config import FiltersConfig, Training
-from factory.config.load import load_config, override, settled
+from factory.config.load import as_config, load_config, override
 from factory.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -182,22 +182,22 @@ run: {dir: data}
 
 
 def test_filters(written):
-    made = settled(written("filters: [{use: duplicate}]\njudges: [gpt-4o]"), FiltersConfig)
+    made = as_config(written("filters: [{use: duplicate}]\njudges: [gpt-4o]"), FiltersConfig)
     assert made.filters == [{"use": "duplicate"}]
     assert made.judges[0].name == "gpt-4o"
     with pytest.raises(ConfigError, match="the key filter is unknown; did you mean filters"):
-        settled(written("filter: []"), FiltersConfig)
+        as_config(written("filter: []"), FiltersConfig)
 
 
 def test_a_block_is_given_as_itself_as_its_keys_or_as_a_path(written):
     block = FiltersConfig(filters=[{"use": "duplicate"}])
-    assert settled(block, FiltersConfig) is block
-    assert settled({"filters": [{"use": "duplicate"}]}, FiltersConfig) == block
-    assert settled(str(written("filters: [{use: duplicate}]")), FiltersConfig) == block
+    assert as_config(block, FiltersConfig) is block
+    assert as_config({"filters": [{"use": "duplicate"}]}, FiltersConfig) == block
+    assert as_config(str(written("filters: [{use: duplicate}]")), FiltersConfig) == block
     with pytest.raises(ConfigError, match="config: the key filter is unknown; did you mean filters"):
-        settled({"filter": []}, FiltersConfig)
+        as_config({"filter": []}, FiltersConfig)
     with pytest.raises(ConfigError, match="a int is no configuration; give its keys, a FiltersConfig or a path"):
-        settled(7, FiltersConfig)
+        as_config(7, FiltersConfig)
 
 
 @pytest.mark.parametrize(

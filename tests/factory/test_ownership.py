@@ -14,7 +14,7 @@ from factory.config.engines import ScriptedEngine
 from factory.errors import ConfigError, FactoryError, StoreError
 from factory.exports import EXPORTERS
 from factory.store.outputs import describe
-from factory.store.ownership import RECORD, Content, Record, held
+from factory.store.ownership import RECORD, Content, Record, locked
 from tests.pairs import pairs
 from tests.runs import run_folder
 
@@ -325,7 +325,7 @@ def test_a_second_command_on_one_folder_is_told_who_holds_it(name: str, given: P
     if name == "init":
         return
     command = COMMANDS.get(name) or OF_MODELS[name][0]
-    with held(tmp_path / "out"), pytest.raises(StoreError, match=f"in use by process {os.getpid()}"):
+    with locked(tmp_path / "out"), pytest.raises(StoreError, match=f"in use by process {os.getpid()}"):
         command(given, tmp_path / "out")
     assert contents(tmp_path / "out") == {}
 

@@ -7,8 +7,8 @@ import polars as pl
 
 from factory.schema import JUDGMENTS, REJECTED, SCORES, LazySplit, conform
 from filters import build
+from filters.decisions import Step
 from filters.funnel import apply
-from filters.ledger import Step
 from tests.pairs import pair, user
 
 

@@ -6,8 +6,8 @@ import pytest
 from factory.errors import ConfigError, InputError
 from factory.schema import REJECTED, LazySplit
 from filters import build, paper
+from filters.decisions import Step
 from filters.funnel import Funnel, apply, run_funnel
-from filters.ledger import Step
 from tests.filters.table import lazily, row, table, votes
 
 BOTH = ("chosen_first", "rejected_first")

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from factory.identity import mend
+from factory.identity import replace_surrogates
 
 MOST_DEPTH = 32
 """Deepest nesting of a JSON answer; those of the protocol have seven levels."""
@@ -34,7 +34,7 @@ class Secrets:
         for word in self._words:
             if word in text:
                 text = text.replace(word, "***")
-        return text if text.isascii() else mend(text)
+        return text if text.isascii() else replace_surrogates(text)
 
 
 def parsed(content: bytes, scrub: Scrub) -> Any:

@@ -129,12 +129,14 @@ class Pacer:
 
     async def enter(self, size: Size) -> Ticket:
         """Wait for a place in flight. Raises Stopped when there will be none."""
+        # The lock makes one task the next to go: otherwise all waiters wake at every answer, and any of them wins.
         async with self._turnstile:
             while True:
                 self._check_money(size)
                 if self.stopped:
                     raise Stopped
                 if self.in_flight >= int(self.limit) or self.ledger.refusal(self.ledger.most(size)):
+                    # Nothing is awaited between the look and this, so that no change is missed.
                     self._changed.clear()
                     await self._changed.wait()
                     continue
@@ -201,6 +203,7 @@ class Pacer:
         try:
             await sleeper
         except asyncio.CancelledError:
+            # Cancelled by `stop`, which means go on and see; cancelled from outside it must go through.
             if self.stopped is None:
                 raise
         finally:

@@ -18,7 +18,7 @@ from factory.engines.base import Completion, Request
 from factory.engines.child import Child, free_port, kept
 from factory.errors import EngineError, one_line
 from factory.identity import digest
-from factory.models.load import whole
+from factory.models.load import merged_path
 from factory.models.ref import ModelRef
 
 _POLL_SECONDS = 0.2
@@ -66,7 +66,7 @@ class ServedGenerator(ServerSide):
         """Start the server and wait until it answers."""
         with ExitStack() as opened:
             folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="sso-factory-"))
-            path, port = whole(self._model, folder), free_port()
+            path, port = merged_path(self._model, folder), free_port()
             base_url = f"http://127.0.0.1:{port}/v1"
             update = {"serve": None, "base_url": base_url, "model": self._block.model or path}
             asked = OpenaiGenerator(self._block.model_copy(update=update), self._model)

@@ -14,7 +14,7 @@ from factory.line.pool import EnginePool, scorer_block
 from factory.models.ref import ModelRef
 from factory.schema import Split
 from factory.stages import STAGES
-from factory.stages.parts import parts, portion
+from factory.stages.parts import of_iteration, parts
 from factory.stages.target import filters_of
 from factory.store import RunFolder, Stage
 from factory.store.journal import Journal
@@ -78,7 +78,7 @@ class Steps:
         """The stage `triples` made otherwise than under principles, by `write`; `decides` says what else changes it."""
 
         def build(journal: Journal) -> Iterator[Split]:
-            for part in parts(portion(prompts.scan(), iteration)):
+            for part in parts(of_iteration(prompts.scan(), iteration)):
                 yield write(part, journal)
 
         config = self.config

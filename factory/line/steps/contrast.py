@@ -6,7 +6,7 @@ from factory.line.steps import Facts, Steps
 from factory.models.ref import ModelRef
 from factory.schema import Split
 from factory.stages.contrast import contrast
-from factory.stages.parts import beside, portion
+from factory.stages.parts import beside, of_iteration
 from factory.store import Stage
 from factory.store.journal import Journal
 
@@ -23,5 +23,5 @@ def make(
     """Part by part; the policy is asked only where it writes the principles."""
     config = steps.config.principles
     engine = steps.generator(policy, journal, f"principles {iteration}") if config.source == "generated" else None
-    for part, named in beside(portion(prompts.scan(), iteration), features.scan()):
+    for part, named in beside(of_iteration(prompts.scan(), iteration), features.scan()):
         yield Split(contrast(part, named, steps.principles, config, engine, steps.seed, iteration))

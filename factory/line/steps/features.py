@@ -6,7 +6,7 @@ from factory.line.steps import Facts, Steps
 from factory.models.ref import ModelRef
 from factory.schema import Split
 from factory.stages.features import allocate
-from factory.stages.parts import parts, portion
+from factory.stages.parts import of_iteration, parts
 from factory.store import Stage
 from factory.store.journal import Journal
 
@@ -19,5 +19,5 @@ def inputs(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Fa
 def make(steps: Steps, journal: Journal, prompts: Stage, policy: ModelRef, iteration: int) -> Iterator[Split]:
     """Part by part."""
     engine = steps.generator(policy, journal, f"features {iteration}")
-    for part in parts(portion(prompts.scan(), iteration)):
+    for part in parts(of_iteration(prompts.scan(), iteration)):
         yield Split(allocate(part, engine, steps.principles, steps.seed, iteration, steps.config.principles))

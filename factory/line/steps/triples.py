@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from factory.line.steps import Facts, Steps
 from factory.models.ref import ModelRef
 from factory.schema import Split
-from factory.stages.parts import beside, portion
+from factory.stages.parts import beside, of_iteration
 from factory.stages.triples import triples
 from factory.store import Stage
 from factory.store.journal import Journal
@@ -28,5 +28,5 @@ def make(
     """Part by part."""
     engine = steps.generator(policy, journal, f"replies {iteration}")
     made = {"method": steps.config.training.method, "policy": policy.called}
-    for part, steered in beside(portion(prompts.scan(), iteration), contrast.scan()):
+    for part, steered in beside(of_iteration(prompts.scan(), iteration), contrast.scan()):
         yield triples(part, steered, engine, steps.config.sampling, seed=steps.seed, iteration=iteration, **made)

@@ -23,7 +23,7 @@ from factory.readers.candidates import (
     table,
     unknown,
 )
-from factory.readers.followers import free
+from factory.readers.extra_columns import free
 from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
 from factory.readers.messages import is_text
 from factory.readers.names import BESIDE, LISTS, PICKS, RANKS, REPLY_STEMS, SCORES

@@ -8,7 +8,12 @@ from factory.config.prompts import Budget
 from factory.stages.target import Spent, TargetProgress
 
 HALFWAY = TargetProgress(
-    target=100, passed=50, barren=0, prompts=400, next_prompts=100, spent=Spent(requests=2000, tokens=800_000, cost=4.0)
+    target=100,
+    passed=50,
+    without_gain=0,
+    prompts=400,
+    next_prompts=100,
+    spent=Spent(requests=2000, tokens=800_000, cost=4.0),
 )
 
 
@@ -26,7 +31,7 @@ def test_it_goes_on_while_pairs_are_wanting() -> None:
         ({"passed": 100}, "target_pairs is reached: 100 of 100 pairs pass after 400 prompts"),
         ({"passed": 140}, "target_pairs is reached: 140 of 100 pairs pass"),
         ({"next_prompts": 0}, "the prompts have run out: 50 of 100 pairs pass after 400 prompts"),
-        ({"barren": 3}, "none of them from the last 3 rounds"),
+        ({"without_gain": 3}, "none of them from the last 3 rounds"),
     ],
 )
 def test_what_ends_it(changed: dict[str, int], words: str) -> None:
@@ -34,7 +39,7 @@ def test_what_ends_it(changed: dict[str, int], words: str) -> None:
 
 
 def test_two_barren_rounds_do_not_end_it() -> None:
-    assert stopped(barren=2) is None
+    assert stopped(without_gain=2) is None
 
 
 @pytest.mark.parametrize(("name", "fits"), [("requests", 2500), ("tokens", 1_000_000), ("cost", 5.0)])

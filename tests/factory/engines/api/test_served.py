@@ -13,7 +13,7 @@ import pytest
 
 import factory
 from factory.config.engines import OpenaiEngine, RayEngine
-from factory.config.load import settled
+from factory.config.load import as_config
 from factory.engines import child as child_module
 from factory.engines import open_generator
 from factory.engines.api import served
@@ -72,7 +72,7 @@ def test_a_proxy_does_not_come_between(model: Path, monkeypatch: pytest.MonkeyPa
 
 def test_what_it_is_called_depends_on_model_and_command_and_not_on_the_port(model: Path) -> None:
     def identity(name: str = "one", word: str = "x", **fields: object) -> str:
-        block = settled({"kind": "openai", "serve": [word, "{model}", "{port}"], **fields}, OpenaiEngine)
+        block = as_config({"kind": "openai", "serve": [word, "{model}", "{port}"], **fields}, OpenaiEngine)
         with open_generator(block, ModelRef(name)) as engine:
             return engine.identity
 
@@ -197,12 +197,12 @@ def gone(group: int) -> bool:
 )
 def test_what_does_not_go_together(block: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        settled({"kind": "openai", **block}, OpenaiEngine)
+        as_config({"kind": "openai", **block}, OpenaiEngine)
 
 
 def test_ray_starts_no_servers() -> None:
     with pytest.raises(ConfigError, match="serve starts a server on one machine"):
-        settled({"kind": "ray", "engine": {"kind": "openai", "serve": SERVE}}, RayEngine)
+        as_config({"kind": "ray", "engine": {"kind": "openai", "serve": SERVE}}, RayEngine)
 
 
 def test_a_run_serves_each_policy_that_it_trains(model: Path, tmp_path: Path) -> None:

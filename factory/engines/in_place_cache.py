@@ -10,20 +10,20 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from factory.engines.aligned import CHUNK, Span, aligned
-from factory.engines.held import Held
+from factory.engines.batch_invariant import CHUNK, Span, batch_invariant_attention
+from factory.engines.kv_cache import KVCache
 
 COLUMNS = 64
-"""A slab's width is a multiple of this."""
+"""The width of a cache is a multiple of this."""
 
 
-def held(model: Any, pad: int) -> Held:
-    """A slab where every layer attends to all tokens through torch's attention; else the model's own cache."""
+def kv_cache_for(model: Any, pad: int) -> KVCache:
+    """A cache of ours where every layer attends to all tokens through torch's attention; else the model's own cache."""
     layers = DynamicCache(config=model.config).layers
     plain = all(type(layer) is DynamicLayer for layer in layers)
     if plain and model.config._attn_implementation == "sdpa" and model._can_set_attn_implementation():
-        return Slab(model, pad)
-    return OwnCache(model, pad)
+        return InPlaceKVCache(model, pad)
+    return ModelKVCache(model, pad)
 
 
 class Pass:
@@ -42,28 +42,30 @@ class Pass:
         return out.logits[:, -1]
 
 
-class _SlabLayer(DynamicLayer):  # type: ignore[misc]
-    """One layer's part of the slab; written in place, where the usual cache would copy everything each step."""
+class _InPlaceLayer(DynamicLayer):  # type: ignore[misc]
+    """One layer's part of the cache; written in place, where the usual cache would copy everything each step."""
 
-    def __init__(self, slab: "Slab") -> None:
+    def __init__(self, owner: "InPlaceKVCache") -> None:
         super().__init__()
-        self.slab = slab
+        self.owner = owner
         self.k = self.v = torch.empty(0)
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Write each row's newest column, and give all columns."""
-        places, at = self.slab.places, self.slab.lengths[self.slab.places]
+        places, at = self.owner.places, self.owner.lengths[self.owner.places]
+        # Written into one buffer: concatenating, as DynamicLayer does, copies all that is held at every token.
         self.k[places, :, at] = key_states[:, :, 0]
         self.v[places, :, at] = value_states[:, :, 0]
-        window = slice(self.slab.rows), slice(None), slice(self.slab.window)
+        # Views, no copies; `expand` repeats a single row for the second line of its pass.
+        window = slice(self.owner.rows), slice(None), slice(self.owner.window)
         return self.k[window].expand(len(places), -1, -1, -1), self.v[window].expand(len(places), -1, -1, -1)
 
     def get_seq_length(self) -> int:
         """Columns before the one being written."""
-        return self.slab.window - 1
+        return self.owner.window - 1
 
 
-class Slab:
+class InPlaceKVCache:
     """One buffer per layer, [rows, heads, columns, size]. Every row begins at column 0; what is behind it is masked.
 
     A single row is run twice, side by side: the product of one row alone is computed in another order, and would give
@@ -75,7 +77,7 @@ class Slab:
 
     def __init__(self, model: Any, pad: int) -> None:
         self.model, self.pad, self.run = model, pad, Pass(model)
-        self.layers = [_SlabLayer(self) for _ in range(model.config.get_text_config().num_hidden_layers)]
+        self.layers = [_InPlaceLayer(self) for _ in range(model.config.get_text_config().num_hidden_layers)]
         self.cache: Any = Cache(layers=self.layers)
         self.lengths = torch.zeros(0, dtype=torch.long, device=model.device)
         """Tokens each row holds, [rows]."""
@@ -98,11 +100,11 @@ class Slab:
 
     def attention(self) -> AbstractContextManager[None]:
         """The attention that fits the layout."""
-        return aligned(self.model)
+        return batch_invariant_attention(self.model)
 
-    def fresh(self) -> Held:
-        """An empty slab."""
-        return Slab(self.model, self.pad)
+    def empty(self) -> KVCache:
+        """An empty cache."""
+        return InPlaceKVCache(self.model, self.pad)
 
     @torch.inference_mode()
     def start(self, rows: Sequence[list[int]], shared: int) -> None:
@@ -121,10 +123,12 @@ class Slab:
         self.lengths = torch.cat([self.lengths, lengths])
 
     @torch.inference_mode()
-    def advance(self, last: Sequence[int]) -> Tensor:
+    def step(self, last: Sequence[int]) -> Tensor:
         """One pass for all rows; each writes at its own end."""
         self._reserve(self.rows, self.width, None)
+        # A width that grows in steps: kernels are picked by shape, so that neighbours of like length must share one.
         self.window = _up(self.width, COLUMNS)
+        # Two lines at least: the product of a single row goes through another kernel, which rounds otherwise.
         self.places = torch.arange(max(self.rows, 2), device=self.lengths.device) % self.rows
         ids = torch.tensor(last, device=self.lengths.device)[self.places, None]
         at = self.lengths[self.places, None]
@@ -134,9 +138,10 @@ class Slab:
         return cast(Tensor, logits)
 
     @torch.inference_mode()
-    def leave(self, gone: Sequence[int]) -> list[int]:
+    def remove(self, gone: Sequence[int]) -> list[int]:
         """Fill each gap with the last row, so that little is copied."""
         order, window = list(range(self.rows)), slice(self.width)
+        # From behind, so that the last place is never one of those that go.
         for row in sorted(gone, reverse=True):
             last = order.pop()
             if row < len(order):
@@ -170,6 +175,7 @@ class Slab:
         if self._prefix[0] != prefix:
             alone = DynamicCache(config=self.model.config)
             self._prefill([prefix], 0, alone)
+            # Kept: the queue has rows with one beginning next to one another, and they start in several groups.
             self._prefix = (prefix, alone)
         for place, layer in enumerate(self._prefix[1].layers):
             keys, values = (part.expand(rows, -1, -1, -1) for part in (layer.keys, layer.values))
@@ -205,7 +211,7 @@ class Slab:
             layer.k, layer.v = buffers
 
 
-class OwnCache:
+class ModelKVCache:
     """The model's own cache, for layers with windows or states: rows leave, but join only when none is left."""
 
     can_share = False
@@ -235,9 +241,9 @@ class OwnCache:
         """The model's own."""
         return nullcontext()
 
-    def fresh(self) -> Held:
+    def empty(self) -> KVCache:
         """No rows, no cache."""
-        return OwnCache(self.model, self.pad)
+        return ModelKVCache(self.model, self.pad)
 
     @torch.inference_mode()
     def start(self, rows: Sequence[list[int]], shared: int) -> None:
@@ -250,7 +256,7 @@ class OwnCache:
         self.run(ids, self.mask, (self.mask.long().cumsum(1) - 1).clamp(min=0), self.cache)
 
     @torch.inference_mode()
-    def advance(self, last: Sequence[int]) -> Tensor:
+    def step(self, last: Sequence[int]) -> Tensor:
         """One pass for all rows."""
         self.mask = torch.cat([self.mask, self.mask.new_ones(self.rows, 1)], dim=1)
         ids = torch.tensor(last, device=self.mask.device)[:, None]
@@ -258,7 +264,7 @@ class OwnCache:
         return logits
 
     @torch.inference_mode()
-    def leave(self, gone: Sequence[int]) -> list[int]:
+    def remove(self, gone: Sequence[int]) -> list[int]:
         """Select the rows that stay."""
         order = [row for row in range(self.rows) if row not in set(gone)]
         index = torch.tensor(order, dtype=torch.long, device=self.mask.device)

@@ -16,7 +16,7 @@ from factory.readers.opened import Opened, columns_of
 from factory.readers.unfold import Unfolded, unfolded
 
 
-class Claim(NamedTuple):
+class Detected(NamedTuple):
     """Rows of a frame that a layout reads; `layout` None: rows that no layout fits."""
 
     layout: Layout | None
@@ -27,7 +27,7 @@ class Claim(NamedTuple):
     """See Unfolded, where the layout reads all of those rows."""
 
 
-def claimed(frames: Sequence[pl.LazyFrame], how: How, beside: Sequence[pl.LazyFrame] = ()) -> list[Claim]:
+def detect_layouts(frames: Sequence[pl.LazyFrame], how: How, beside: Sequence[pl.LazyFrame] = ()) -> list[Detected]:
     """The layouts that read the rows of a file's frames, and the rows that are left.
 
     `beside` are the frames of the other files of a data set, which are read alike.
@@ -44,7 +44,7 @@ def _known(frame: pl.LazyFrame, how: How) -> pl.LazyFrame:
     return frame.rename({**_lowered(there, how), **new})
 
 
-def _in_frame(frame: pl.LazyFrame, how: How, whole: Sequence[pl.LazyFrame]) -> list[Claim]:
+def _in_frame(frame: pl.LazyFrame, how: How, whole: Sequence[pl.LazyFrame]) -> list[Detected]:
     columns = Columns(frame.collect_schema(), how.columns)
     return [claim for part in unfolded(frame, columns) for claim in _of_kind(part, how, whole)]
 
@@ -59,27 +59,27 @@ def _lowered(there: pl.Schema, how: How) -> dict[str, str]:
     return {name: new for name, new in lower.items() if new in meant and new not in there and several.count(new) == 1}
 
 
-def _of_kind(part: Unfolded, how: How, whole: Sequence[pl.LazyFrame]) -> list[Claim]:
+def _of_kind(part: Unfolded, how: How, whole: Sequence[pl.LazyFrame]) -> list[Detected]:
     columns = Columns(part.rows.collect_schema(), how.columns, whole)
     known = layouts()
     fitting = [layout for layout in known.values() if how.layout in (None, layout.name) and layout.fits(columns)]
-    claims: list[Claim] = []
+    claims: list[Detected] = []
     rest = part.rows
     for layout in fitting:
         rows = layout.rows(columns)
         if rows is None:
-            return [*claims, Claim(layout, rest, columns, part.remarks, None if claims else part.keys)]
+            return [*claims, Detected(layout, rest, columns, part.remarks, None if claims else part.keys)]
         mine, total = rest.select(rows.sum(), pl.len().alias("__total")).collect(engine="streaming").row(0)
         if layout.most and mine * 2 <= total:
             continue
         remarks = (*part.remarks, layout.remark.format(f"{mine:,}")) if layout.remark else part.remarks
         if mine == total:
             keys = None if claims else part.keys
-            return [*claims, Claim(layout, rest, columns, remarks, keys)] if total or not claims else claims
+            return [*claims, Detected(layout, rest, columns, remarks, keys)] if total or not claims else claims
         if mine:
-            claims.append(Claim(layout, rest.filter(rows), columns, remarks))
+            claims.append(Detected(layout, rest.filter(rows), columns, remarks))
         rest = rest.filter(~rows)
-    return [*claims, Claim(next((layout for layout in fitting if layout.rest), None), rest, columns, part.remarks)]
+    return [*claims, Detected(next((layout for layout in fitting if layout.rest), None), rest, columns, part.remarks)]
 
 
 class NoPairsError(InputError):

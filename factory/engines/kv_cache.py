@@ -7,7 +7,7 @@ from typing import Protocol
 from torch import Tensor
 
 
-class Held(Protocol):
+class KVCache(Protocol):
     """What the decoder needs of the memory of its rows. A row is held without its last token."""
 
     @property
@@ -29,14 +29,14 @@ class Held(Protocol):
     def start(self, rows: Sequence[list[int]], shared: int) -> None:
         """Add rows, given as token ids, of which the first `shared` are the same."""
 
-    def advance(self, last: Sequence[int]) -> Tensor:
+    def step(self, last: Sequence[int]) -> Tensor:
         """Add the last token of every row; gives the logits [rows, vocabulary] for the next one."""
 
-    def leave(self, gone: Sequence[int]) -> list[int]:
+    def remove(self, gone: Sequence[int]) -> list[int]:
         """Drop rows; the old places of those that stay, in their new order."""
 
     def attention(self) -> AbstractContextManager[None]:
         """To be entered while rows are added or advanced."""
 
-    def fresh(self) -> "Held":
+    def empty(self) -> "KVCache":
         """An empty one of the kind."""

@@ -31,7 +31,7 @@ def _keep(_: Any, operation: Any, *given: Any, **__: Any) -> CheckpointPolicy:
     return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
 
 
-def recompute(model: Any, what: Literal["auto", "selective"] | bool, device: str = "cpu") -> None:
+def activation_checkpointing(model: Any, what: Literal["auto", "selective"] | bool, device: str = "cpu") -> None:
     """Set up the layers of `model` to keep less; the gradient stays the same.
 
     `selective` keeps the results of large matrix products and attention and computes the cheap rest again (norms,

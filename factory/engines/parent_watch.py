@@ -1,4 +1,4 @@
-"""Runs a command for as long as whoever started this is there: `python keeper.py FD COMMAND...`.
+"""Runs a command for as long as whoever started this is there: `python parent_watch.py FD COMMAND...`.
 
 FD is the reading end of a pipe whose other end the starter holds and never writes to. When the starter is gone, however
 it ended, the pipe ends, and the whole process group with it: a server does not outlive a run that was killed.

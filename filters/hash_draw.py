@@ -10,7 +10,7 @@ _TAIL = 8
 """Bytes of the id that are used. Ids are content hashes, so that any 8 hex digits of them are random."""
 
 
-def toss(pair_id: str, name: str) -> int:
+def hash_draw(pair_id: str, name: str) -> int:
     """A number below 2^64, uniform over content-hash ids."""
     tail = ("0" * _TAIL + pair_id).encode("utf-8")[-_TAIL:]
     mixed = int.from_bytes(tail, "big") ^ draw(name)
@@ -19,7 +19,7 @@ def toss(pair_id: str, name: str) -> int:
     return mixed
 
 
-def toss_expr(name: str) -> pl.Expr:
+def hash_draw_expr(name: str) -> pl.Expr:
     """`toss` of the column pair_id, as UInt64, whose products wrap."""
     padded = (pl.lit("0" * _TAIL) + pl.col("pair_id")).cast(pl.Binary)
     tail = padded.bin.tail(_TAIL).bin.reinterpret(dtype=pl.UInt64(), endianness="big")

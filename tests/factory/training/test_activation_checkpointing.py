@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from factory.errors import ConfigError
 from factory.models.load import load_model
 from factory.models.ref import ModelRef
-from factory.training.recompute import recompute
+from factory.training.activation_checkpointing import activation_checkpointing
 from tests.tiny import tiny_model_folder
 
 
@@ -28,7 +28,7 @@ def counted(tmp_path):
 
     def count(what, device="cpu"):
         model = load_model(ModelRef(str(folder)), "cpu", torch.float32).train()
-        recompute(model, what, device)
+        activation_checkpointing(model, what, device)
         with Counting() as counting:
             model(input_ids=torch.arange(3, 20)[None], use_cache=False).logits.sum().backward()
         return counting.products, counting.activations, model.lm_head.weight.grad
@@ -52,7 +52,7 @@ def test_products_are_kept_and_what_is_cheap_is_not(counted):
 def test_a_model_that_knows_no_recomputation_keeps_everything(tmp_path):
     model = load_model(ModelRef(str(tiny_model_folder(tmp_path / "tiny"))))
     model.supports_gradient_checkpointing = False
-    recompute(model, "selective")
-    recompute(model, "auto")
+    activation_checkpointing(model, "selective")
+    activation_checkpointing(model, "auto")
     with pytest.raises(ConfigError, match="use selective or false"):
-        recompute(model, True)
+        activation_checkpointing(model, True)

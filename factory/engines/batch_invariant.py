@@ -52,6 +52,7 @@ def aligned_attention(
         ]
         out = torch.cat(parts)
     else:
+        # Cut at fixed positions, not into equal parts: a token is then in a product of one shape in any batch.
         past, chunk = key.shape[2] - query.shape[2], CHUNK if query.device.type == "cpu" else GPU_CHUNK
         parts = []
         for start in range(0, query.shape[2], chunk):
@@ -73,9 +74,10 @@ def _grouped(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: f
 
 
 @contextmanager
-def aligned(model: Any) -> Iterator[None]:
+def batch_invariant_attention(model: Any) -> Iterator[None]:
     """Give `model` this attention while the block runs."""
     before = model.config._attn_implementation
+    # Registering is global to the process and the same each time; what is switched on and off is the model's choice.
     AttentionInterface.register(KERNEL, aligned_attention)
     model.set_attn_implementation(KERNEL)
     try:

@@ -21,7 +21,9 @@ def fitting(name: str, dtype: pl.DataType) -> bool:
     return (wanted == pl.Int64 and dtype.is_integer()) or (wanted == pl.Float64 and dtype.is_numeric())
 
 
-def followers(columns: Mapping[str, pl.DataType], spent: Collection[str], taken: Collection[str]) -> dict[str, pl.Expr]:
+def extra_columns(
+    columns: Mapping[str, pl.DataType], spent: Collection[str], taken: Collection[str]
+) -> dict[str, pl.Expr]:
     """The columns of a file that go with its pairs or prompts, by the name they get; `spent` ones do not go.
 
     One that the factory knows gets the factory's type where its own fits. One whose type does not, or whose name is
