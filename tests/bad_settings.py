@@ -89,7 +89,7 @@ CONFIGS: dict[str, tuple[bytes, Refused]] = {
 FILTERS: dict[str, tuple[bytes, Refused]] = {
     "no filters": (b"judges: []", refused("f.yaml", "the key filters is missing")),
     "filter without a name": (b"filters: [{max: 1}]", refused("filters[0]", "{use: name")),
-    "unknown option": (b"filters: [{use: margin, reply: x}]", refused("filters[0] (margin)", "'reply'")),
+    "unknown option": (b"filters: [{use: margin, reply: x}]", refused("filters[0] (margin)", "key reply is unknown")),
     "unknown rule": (b"filters: [{use: judge_agrees, rule: x}]", refused("filters[0] (judge_agrees)", "rule")),
     "no judge": (b"filters: [{use: judge_agrees}]", refused("judge_agrees needs votes")),
 }

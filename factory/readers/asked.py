@@ -242,8 +242,12 @@ def replies(columns: Columns) -> Replies | None:
 
 
 def beside_text(columns: Columns) -> list[tuple[str, pl.Expr]]:
-    """Reasons and their details, null where they do not apply: pictures and tools that belong to a prompt."""
+    """Reasons and details, null where they do not apply: pictures, tools, and bytes that are no text."""
     found: list[tuple[str, pl.Expr]] = []
+    for name in (name for role in ("prompt", "chosen", "rejected") for name in columns.having(role)):
+        if columns[name] == pl.Binary:
+            broken = pl.col(name).is_not_null() & text_in(name, columns[name]).is_null()
+            found.append((NOT_TEXT, pl.when(broken).then(pl.lit(f"the column {name} holds bytes that are no UTF-8"))))
     for role, reason in (("media", NOT_TEXT), ("tools", TOOL_TURNS)):
         for name in columns.having(role):
             filled = _filled(name, columns[name])

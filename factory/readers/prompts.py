@@ -17,6 +17,7 @@ from factory.readers.messages import TURNS, is_messages, plain, problem_of, said
 from factory.readers.names import Columns
 from factory.readers.normal import (
     DETAIL,
+    EMPTY_PROMPT,
     PROMPT,
     REASON,
     REPLY_REASONS,
@@ -133,6 +134,9 @@ def _from_columns(claim: Detected, opened: Opened) -> _Part:
     found = _asked(columns)
     if found is None:
         why = RejectCase(pl.lit(value=True), UNREADABLE, f"none of its columns holds a prompt: {', '.join(columns)}")
+        named = [name for role in ("prompt", "conversation") for name in columns.having(role)]
+        if any(columns[name] in (pl.Null, pl.List(pl.Null)) for name in named):
+            why = RejectCase(pl.lit(value=True), EMPTY_PROMPT, f"the column {named[0]} is empty")
         nothing = rows.with_columns(pl.lit([], dtype=MESSAGES).alias(PROMPT), *verdict(why))
         return _split(nothing, schema, {}, opened.stem)
     turns = _unanswered(found.turns.fill_null(pl.lit([], dtype=TURNS)))
