@@ -41,7 +41,8 @@ def _frame(given: Any) -> pl.LazyFrame:
     if isinstance(given, pl.DataFrame | pl.LazyFrame):
         return given.lazy()
     if type(given).__module__.partition(".")[0] == "pandas":
-        return pl.from_pandas(given).lazy()
+        frame: pl.DataFrame = pl.from_pandas(given)
+        return frame.lazy()
     inputs: PairsLike = given
     return pl.concat([frame for opened in open_inputs(inputs) for frame in opened.frames], how="diagonal_relaxed")
 
