@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from factory.config.engines import OpenaiEngine
+from factory.engines.api.batch_client import BatchClient, ServerBatch
 from factory.engines.api.batch_state import BatchFolder, Sent
-from factory.engines.api.desk import Desk, ServerBatch
-from factory.engines.api.ledger import EngineLedger, out_of_money, size_of
-from factory.engines.api.pace import Clock
-from factory.engines.api.place import Place
-from factory.engines.api.wire import Dialect, Failure, dialect, judge_status, read_answer, short_line
+from factory.engines.api.endpoint import Endpoint
+from factory.engines.api.rate_limiter import Clock
+from factory.engines.api.spending import EngineSpending, out_of_money, size_of
+from factory.engines.api.wire import Failure, RequestFields, judge_status, read_answer, request_fields, short_line
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.identity import digest
@@ -42,17 +42,17 @@ class Batches:
     custom_id, the request's key; those that expired or failed for a passing cause are sent again.
     """
 
-    def __init__(self, block: OpenaiEngine, place: Place, clock: Clock) -> None:
-        self._block, self._place, self._clock = block, place, clock
+    def __init__(self, block: OpenaiEngine, endpoint: Endpoint, clock: Clock) -> None:
+        self._block, self._endpoint, self._clock = block, endpoint, clock
         self._folder = BatchFolder(_folder(block))
-        self._dialect, self.ledger = dialect(block), EngineLedger(block)
-        self._used: dict[str, Dialect] = {}
+        self._fields, self.spending = request_fields(block), EngineSpending(block)
+        self._used: dict[str, RequestFields] = {}
         self._tries: Counter[str] = Counter()
-        self._desk = Desk(block, place, clock)
+        self._client = BatchClient(block, endpoint, clock)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Yield a completion per request, batch by batch. Raises EngineError when a batch is turned down."""
-        wanted = {request.key(self._place.identity): request for request in requests}
+        wanted = {request.key(self._endpoint.identity): request for request in requests}
         under_way = self._resume(wanted)
         asked = {key for sent in under_way for key in sent.keys}
         waiting = [key for key in wanted if key not in asked]
@@ -80,22 +80,22 @@ class Batches:
     def _await(self, began: float) -> None:
         if self._clock.now() - began > _LONGEST_SECONDS:
             raise EngineError(
-                f"{self._place.shown} has not ended its batches after {_LONGEST_SECONDS / 3600:.0f} hours; "
+                f"{self._endpoint.shown} has not ended its batches after {_LONGEST_SECONDS / 3600:.0f} hours; "
                 "the same command goes on waiting for them"
             )
         self._clock.wait(self._block.batch_poll_seconds)
 
     def close(self) -> None:
         """Close the connections."""
-        self.ledger.close()
-        self._desk.close()
+        self.spending.close()
+        self._client.close()
 
     def _resume(self, wanted: Mapping[str, Request]) -> list[Sent]:
         found = []
-        for sent in self._folder.find(self._place.identity, wanted.keys()):
-            self.ledger.recover(sent.money)
+        for sent in self._folder.find(self._endpoint.identity, wanted.keys()):
+            self.spending.recover(sent.money)
             if sent.batch is None:
-                sent.batch = self._desk.find(sent.mark)
+                sent.batch = self._client.find(sent.mark)
             if sent.batch is None:
                 self._drop(sent)
             else:
@@ -106,25 +106,25 @@ class Batches:
     def _submit(self, keys: Iterable[str], wanted: Mapping[str, Request]) -> list[Sent]:
         sent = []
         for file in _files(self._line(key, wanted[key]) for key in keys):
-            mark = digest([self._place.identity, file.keys, time.time_ns()])
-            batch = Sent(mark, self._place.identity, file.keys, money=self._most(file.keys, wanted))
-            uploaded = self._desk.upload(f"{mark}.jsonl", file.content)
+            mark = digest([self._endpoint.identity, file.keys, time.time_ns()])
+            batch = Sent(mark, self._endpoint.identity, file.keys, money=self._most(file.keys, wanted))
+            uploaded = self._client.upload(f"{mark}.jsonl", file.content)
             self._folder.write(batch)
-            self.ledger.set_aside(batch.money)
-            batch.batch = self._desk.create(uploaded, mark)
+            self.spending.set_aside(batch.money)
+            batch.batch = self._client.create(uploaded, mark)
             self._folder.write(batch)
-            self._used[mark] = self._dialect
+            self._used[mark] = self._fields
             sent.append(batch)
         return sent
 
     def _line(self, key: str, request: Request) -> tuple[str, bytes]:
-        body = self._dialect.body(request, self._place.model, self._block.extra_body)
+        body = self._fields.body(request, self._endpoint.model, self._block.extra_body)
         line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
         return key, json.dumps(line).encode() + b"\n"
 
     def _ended(self, under_way: Sequence[Sent]) -> Iterator[tuple[Sent, ServerBatch]]:
         for sent in list(under_way):
-            batch = self._desk.retrieve(sent.batch or "")
+            batch = self._client.retrieve(sent.batch or "")
             if batch.ended:
                 yield sent, batch
 
@@ -138,16 +138,16 @@ class Batches:
                 if isinstance(result, Failure):
                     again[key] = result
                     if result.charged:
-                        self.ledger.spend(size_of(wanted[key]), 0.0, None, None)
+                        self.spending.spend(size_of(wanted[key]), 0.0, None, None)
                     continue
-                self.ledger.spend(size_of(wanted[key]), 0.0, result.prompt_tokens, result.completion_tokens)
+                self.spending.spend(size_of(wanted[key]), 0.0, result.prompt_tokens, result.completion_tokens)
                 again.pop(key, None)
                 yield replace(result, id=wanted.pop(key).id)
         for key in sent.keys:
             if key not in wanted:
                 continue
             failure = again.get(key, Failure("broken", "the batch brought no answer"))
-            if self._passing(key, failure, self._used.get(sent.mark, dialect(self._block))):
+            if self._passing(key, failure, self._used.get(sent.mark, request_fields(self._block))):
                 waiting.append(key)
             else:
                 yield Completion(wanted.pop(key).id, None, error=failure.message)
@@ -156,7 +156,7 @@ class Batches:
         self, file: str, most: int, wanted: Mapping[str, Request]
     ) -> Iterator[tuple[str, Completion | Failure]]:
         """What the lines of a file say of requests still wanted; the request of an unreadable one is sent again."""
-        for record in self._desk.records(file, most):
+        for record in self._client.records(file, most):
             key = record.get("custom_id")
             if isinstance(key, str) and key in wanted:
                 yield key, self._result(wanted[key], record)
@@ -170,16 +170,16 @@ class Batches:
         if status == 200:
             return read_answer(request, body, self._block.prices)
         status = status if isinstance(status, int) else 500
-        return judge_status(status, body, {}, self._place.shown, self._place.model, self._place.key_env)
+        return judge_status(status, body, {}, self._endpoint.shown, self._endpoint.model, self._endpoint.key_env)
 
-    def _passing(self, key: str, failure: Failure, used: Dialect) -> bool:
+    def _passing(self, key: str, failure: Failure, used: RequestFields) -> bool:
         """Whether to send the request again; `used` is how it was written."""
         if failure.kind == "fatal":
             raise EngineError(failure.message)
         if failure.kind == "refused":
-            if used == self._dialect:
-                self._dialect = used.after(failure.error, failure.message) or used
-            return used != self._dialect
+            if used == self._fields:
+                self._fields = used.without_refused(failure.error, failure.message) or used
+            return used != self._fields
         self._tries[key] += 1
         return self._tries[key] <= self._block.max_retries
 
@@ -187,26 +187,28 @@ class Batches:
         """Return where the batch was turned down for want of room that another one will make; raise otherwise."""
         if others and batch.code == "token_limit_exceeded":
             return
-        raise EngineError(f"{self._place.shown} turned the batch {batch.id} down: {batch.message or 'no reason given'}")
+        raise EngineError(
+            f"{self._endpoint.shown} turned the batch {batch.id} down: {batch.message or 'no reason given'}"
+        )
 
     def _affordable(self, keys: Sequence[str], wanted: Mapping[str, Request], others: bool) -> int:
         """How many of `keys` may be sent now. Raises EngineError when none may, and no other batch will free money."""
         money = 0.0
         for number, key in enumerate(keys):
-            money += self.ledger.most(size_of(wanted[key]))
-            if short := self.ledger.refusal(money):
+            money += self.spending.most(size_of(wanted[key]))
+            if short := self.spending.refusal(money):
                 if number or others:
                     return number
                 raise EngineError(out_of_money(short, money, "the next request"))
         return len(keys)
 
     def _most(self, keys: Sequence[str], wanted: Mapping[str, Request]) -> float:
-        return sum(self.ledger.most(size_of(wanted[key])) for key in keys)
+        return sum(self.spending.most(size_of(wanted[key])) for key in keys)
 
     def _drop(self, sent: Sent) -> None:
         """The batch is over: what was set aside for it is free."""
         self._folder.forget(sent)
-        self.ledger.release(sent.money)
+        self.spending.release(sent.money)
 
 
 def _files(lines: Iterable[tuple[str, bytes]]) -> Iterator[_File]:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from factory.config.engines import OpenaiEngine
 from factory.engines.api.accounts import Account
+from factory.engines.api.async_requests import AsyncRequests
 from factory.engines.api.batch import Batches
 from factory.engines.api.cache import Cached
-from factory.engines.api.live import Live
-from factory.engines.api.pace import Clock, RealClock
-from factory.engines.api.place import Place
+from factory.engines.api.endpoint import Endpoint
 from factory.engines.api.prices import priced
+from factory.engines.api.rate_limiter import Clock, RealClock
 from factory.engines.api.wire import estimate_tokens, fold_system
 from factory.engines.base import Completion, Request
 from factory.errors import ConfigError
@@ -41,12 +41,14 @@ class OpenaiGenerator(ServerSide):
 
     def __init__(self, block: OpenaiEngine, model: ModelRef, *, clock: Clock | None = None) -> None:
         self._fold = model.fold_system
-        self.place = Place(block, model)
-        block = priced(block, self.place.model)
+        self.endpoint = Endpoint(block, model)
+        block = priced(block, self.endpoint.model)
         if block.max_cost is not None and not (block.prices and block.prices.money):
             raise ConfigError("max_cost needs prices: give what a million tokens cost under engine.prices")
         clock = clock or RealClock()
-        self._engine = Batches(block, self.place, clock) if block.batch else Live(block, self.place, clock)
+        self._engine = (
+            Batches(block, self.endpoint, clock) if block.batch else AsyncRequests(block, self.endpoint, clock)
+        )
         self._cached = Cached(self._engine.generate, self.identity, Path(block.cache_dir)) if block.cache_dir else None
 
     def __repr__(self) -> str:
@@ -55,7 +57,7 @@ class OpenaiGenerator(ServerSide):
     @property
     def identity(self) -> str:
         """Kind, address and model, and a hash of `extra_body` where there is one."""
-        return self.place.identity
+        return self.endpoint.identity
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Yield one completion per request as they land, those of the cache first.
@@ -70,7 +72,7 @@ class OpenaiGenerator(ServerSide):
 
     def charge(self, accounts: Sequence[Account]) -> None:
         """Let every request be paid from each of `accounts`, and none be sent that one of them has no room for."""
-        self._engine.ledger.accounts = accounts
+        self._engine.spending.accounts = accounts
 
     def close(self) -> None:
         """Close connections, thread and cache."""

@@ -75,8 +75,8 @@ class ServedGenerator(ServerSide):
             opened.callback(asked.close)
             if self._accounts:
                 asked.charge(self._accounts)
-            asked.place.ended = lambda: _ended(server, "while it was asked", asked.place.scrub)
-            _await(base_url, server, self._block.patience * 60, asked.place.scrub)
+            asked.endpoint.ended = lambda: _ended(server, "while it was asked", asked.endpoint.scrub)
+            _await(base_url, server, self._block.patience * 60, asked.endpoint.scrub)
             self._held = opened.pop_all()
         return asked
 

@@ -14,7 +14,7 @@ from factory.errors import short
 from factory.identity import Messages
 
 _TOKEN_PARAMETERS = ("max_completion_tokens", "max_tokens")
-_LOGPROB_RUNGS = {20: 5, 5: 0}
+_FEWER_LOGPROBS = {20: 5, 5: 0}
 """How many alternatives to ask for next, where a number of them was refused; 0 asks for no log-probabilities."""
 
 Kind = Literal["throttled", "unreachable", "broken", "refused", "fatal"]
@@ -38,8 +38,8 @@ class Failure(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Dialect:
-    """Which optional fields the server takes. `after` gives the next one to try when a field was refused."""
+class RequestFields:
+    """Which optional fields the server takes. `without_refused` gives those to try when one of them was refused."""
 
     token_parameter: str = "max_completion_tokens"
     seed: bool = True
@@ -65,11 +65,11 @@ class Dialect:
             body["structured_outputs"] = {"choice": list(request.choices)}
         return body | dict(extra)
 
-    def after(self, error: Mapping[str, Any], message: str) -> "Dialect | None":
-        """The dialect to try after a 400 that blames one of the optional fields, or None when it blames none."""
+    def without_refused(self, error: Mapping[str, Any], message: str) -> "RequestFields | None":
+        """The fields to try after a 400 that blames one of the optional fields, or None when it blames none."""
         blamed = str(error.get("param") or "")
         if self.logprobs and _blames(("top_logprobs", "logprobs"), blamed, message):
-            return replace(self, logprobs=_LOGPROB_RUNGS[self.logprobs])
+            return replace(self, logprobs=_FEWER_LOGPROBS[self.logprobs])
         if self.choice and _blames(("structured_outputs",), blamed, message):
             return replace(self, choice=False)
         if self.seed and _blames(("seed",), blamed, message):
@@ -80,9 +80,9 @@ class Dialect:
         return None
 
 
-def dialect(block: OpenaiEngine) -> Dialect:
-    """The dialect that the configuration asks to begin with."""
-    return Dialect(block.token_parameter, block.seed, 20 if block.logprobs else 0, block.structured_outputs)
+def request_fields(block: OpenaiEngine) -> RequestFields:
+    """The fields that the configuration asks to begin with."""
+    return RequestFields(block.token_parameter, block.seed, 20 if block.logprobs else 0, block.structured_outputs)
 
 
 _NOT_TAKEN = re.compile(
@@ -132,21 +132,21 @@ def short_line(message: object) -> str:
 
 
 def judge_status(
-    status: int, body: Any, headers: Mapping[str, str], place: str, model: str, key: str = "OPENAI_API_KEY"
+    status: int, body: Any, headers: Mapping[str, str], server: str, model: str, key: str = "OPENAI_API_KEY"
 ) -> Failure:
-    """The failure that an error status stands for; `place` is the server as errors name it, `key` its variable."""
+    """The failure that an error status stands for; `server` is its address as errors name it, `key` its variable."""
     error = error_of(body)
     said = error["message"] or f"status {status}"
     if _NO_MONEY & {str(error.get("code")), str(error.get("type"))} or status == 402:
-        return Failure("fatal", f"{place} says that the account has no credit left ({said}); add some and run again")
+        return Failure("fatal", f"{server} says that the account has no credit left ({said}); add some and run again")
     if status == 401:
-        return Failure("fatal", f"{place} does not accept the key in {key} ({said})")
+        return Failure("fatal", f"{server} does not accept the key in {key} ({said})")
     if status == 404:
-        return Failure("fatal", f"{place} knows no model {model} ({said}); check the model's name and base_url")
+        return Failure("fatal", f"{server} knows no model {model} ({said}); check the model's name and base_url")
     if status == 405:
-        return Failure("fatal", f"{place} is no OpenAI-compatible endpoint ({said}); base_url mostly ends in /v1")
+        return Failure("fatal", f"{server} is no OpenAI-compatible endpoint ({said}); base_url mostly ends in /v1")
     if status == 403 and not _MODERATED.search(said):
-        return Failure("fatal", f"{place} does not let this key use {model} ({said})")
+        return Failure("fatal", f"{server} does not let this key use {model} ({said})")
     if status == 429:
         return Failure("throttled", said, retry_after(headers))
     if status in (408, 409, 425) or status >= 500 or status < 400:

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from factory.config.engines import OpenaiEngine, Prices
-from factory.engines.api.desk import Desk
+from factory.engines.api.batch_client import BatchClient
+from factory.engines.api.endpoint import Endpoint
 from factory.engines.api.engine import OpenaiGenerator
 from factory.engines.api.intake import UnreadableError, lines, parsed
-from factory.engines.api.place import Place
 from factory.engines.base import Completion, Request, recorded_completion
 from factory.errors import ConfigError, EngineError
 from factory.models.ref import ModelRef
@@ -351,8 +351,8 @@ def test_an_answer_beyond_the_cap_fails_alone(status: int, zipped: bool) -> None
 
 
 def test_an_exception_of_the_client_brings_no_secret() -> None:
-    place = Place(OpenaiEngine(base_url=f"http://someone:{PASSWORD}@host.example"), ModelRef("m"))
-    assert place.failure(RuntimeError(f"illegal status line {KEY} {PASSWORD}")).message.count("***") == 2
+    endpoint = Endpoint(OpenaiEngine(base_url=f"http://someone:{PASSWORD}@host.example"), ModelRef("m"))
+    assert endpoint.failure(RuntimeError(f"illegal status line {KEY} {PASSWORD}")).message.count("***") == 2
 
 
 def test_lines_of_a_file_come_whole_and_bounded() -> None:
@@ -379,16 +379,16 @@ def test_name_and_password_of_an_address_are_used_and_written_nowhere(
     if given_in == "environment":
         monkeypatch.setenv("OPENAI_BASE_URL", address)
         block = OpenaiEngine()
-    place = Place(block, ModelRef("m"))
-    client = place.blocking_client(1.0)
+    endpoint = Endpoint(block, ModelRef("m"))
+    client = endpoint.blocking_client(1.0)
     assert PASSWORD in str(client.base_url)
     client.close()
     engine = OpenaiGenerator(block, ModelRef("m"))
-    shown = f"{block.fingerprint} {block.model_dump_json()} {engine.identity} {place!r} {place.scrub(address)}"
+    shown = f"{block.fingerprint} {block.model_dump_json()} {engine.identity} {endpoint!r} {endpoint.scrub(address)}"
     assert "host.example" in shown
     assert PASSWORD not in shown
     with pytest.raises(ConfigError) as refused:
-        Place(OpenaiEngine(base_url=f"ftp://someone:{PASSWORD}@host.example"), ModelRef("m"))
+        Endpoint(OpenaiEngine(base_url=f"ftp://someone:{PASSWORD}@host.example"), ModelRef("m"))
     assert PASSWORD not in str(refused.value)
 
 
@@ -415,7 +415,7 @@ def test_a_batch_is_found_by_its_mark_on_a_later_page() -> None:
 
     with Loopback(other=handle) as server:
         block = OpenaiEngine(base_url=server.base_url)
-        desk = Desk(block, Place(block, ModelRef("m")), FakeClock())
-        assert desk.find("mark 150") == "b150"
-        assert desk.find("mark 300") is None
-        desk.close()
+        client = BatchClient(block, Endpoint(block, ModelRef("m")), FakeClock())
+        assert client.find("mark 150") == "b150"
+        assert client.find("mark 300") is None
+        client.close()

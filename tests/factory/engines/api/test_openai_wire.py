@@ -8,15 +8,15 @@ import pytest
 
 from factory.config.engines import OpenaiEngine, Prices
 from factory.engines.api.wire import (
-    Dialect,
     Failure,
+    RequestFields,
     cost,
-    dialect,
     error_of,
     estimate_tokens,
     fold_system,
     judge_status,
     read_answer,
+    request_fields,
     retry_after,
 )
 from factory.engines.base import Request
@@ -142,25 +142,25 @@ def test_an_identifier_that_was_not_among_the_likeliest_is_missing() -> None:
 def test_context_overflow_in_several_servers_words(said: str) -> None:
     failure = judge_status(400, {"error": {"message": said, "param": "max_tokens"}}, {}, "http://here", "m")
     assert failure.message == f"context_length_exceeded: {said}"
-    assert Dialect("max_tokens").after(failure.error, failure.message) is None
+    assert RequestFields("max_tokens").without_refused(failure.error, failure.message) is None
 
 
-def test_dialect_blames_the_named_parameter_alone() -> None:
-    full = Dialect()
-    assert full.after({"param": "seed"}, "no logprobs, no seed: unsupported") == Dialect(seed=False)
-    assert full.after({"param": "temperature"}, "seed unsupported") is None
-    assert full.after({}, "the prompt mentions a seed") is None
-    assert full.after({}, "unknown field seed") == Dialect(seed=False)
-    assert full.after({"param": "max_tokens"}, "Unsupported") is None  # not the one that was sent
-    assert Dialect(logprobs=0).after({"param": "logprobs"}, "x") is None
+def test_the_field_that_the_server_names_is_dropped_and_no_other() -> None:
+    full = RequestFields()
+    assert full.without_refused({"param": "seed"}, "no logprobs, no seed: unsupported") == RequestFields(seed=False)
+    assert full.without_refused({"param": "temperature"}, "seed unsupported") is None
+    assert full.without_refused({}, "the prompt mentions a seed") is None
+    assert full.without_refused({}, "unknown field seed") == RequestFields(seed=False)
+    assert full.without_refused({"param": "max_tokens"}, "Unsupported") is None  # not the one that was sent
+    assert RequestFields(logprobs=0).without_refused({"param": "logprobs"}, "x") is None
 
 
 def test_a_judge_may_be_held_to_its_identifiers() -> None:
-    held = dialect(OpenaiEngine(structured_outputs=True))
+    held = request_fields(OpenaiEngine(structured_outputs=True))
     assert held.body(REQUEST, "x", {})["structured_outputs"] == {"choice": ["m", "M"]}
     assert "structured_outputs" not in held.body(replace(REQUEST, choices=()), "x", {})
-    assert "structured_outputs" not in dialect(OpenaiEngine()).body(REQUEST, "x", {})
-    refused = held.after({}, "structured_outputs: Extra inputs are not permitted")
+    assert "structured_outputs" not in request_fields(OpenaiEngine()).body(REQUEST, "x", {})
+    refused = held.without_refused({}, "structured_outputs: Extra inputs are not permitted")
     assert refused is not None
     assert "structured_outputs" not in refused.body(REQUEST, "x", {})
 

@@ -23,14 +23,14 @@ def size_of(request: Request) -> Size:
     return Size(estimate_tokens(request.messages), request.max_new_tokens)
 
 
-class Booking(NamedTuple):
+class Reservation(NamedTuple):
     """What was set aside for a request."""
 
     tokens: int
     money: float
 
 
-class EngineLedger:
+class EngineSpending:
     """Keeps the books of one engine. Money is set aside as for the longest reply before a request is sent."""
 
     def __init__(self, block: OpenaiEngine) -> None:
@@ -54,11 +54,11 @@ class EngineLedger:
         """The account that has no room for `money` more, or None."""
         return next((account for account in self.accounts if not account.affords(money)), None)
 
-    def reserve(self, size: Size) -> Booking:
+    def reserve(self, size: Size) -> Reservation:
         """Set money aside for a request that is sent now."""
-        booking = Booking(self.expect(size), self.most(size))
-        self.set_aside(booking.money)
-        return booking
+        reservation = Reservation(self.expect(size), self.most(size))
+        self.set_aside(reservation.money)
+        return reservation
 
     def set_aside(self, money: float) -> None:
         """Set money aside for requests that are sent now."""

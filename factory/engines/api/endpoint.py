@@ -33,7 +33,7 @@ class Connection(NamedTuple):
         await self.client.close()
 
 
-class Place:
+class Endpoint:
     """Never shows the key or a password in its address: not in its repr, not in what the server says."""
 
     def __init__(self, block: OpenaiEngine, model: ModelRef) -> None:
@@ -57,7 +57,7 @@ class Place:
         """The gate for texts: `text` with what is secret blotted out."""
 
     def __repr__(self) -> str:
-        return f"Place({self.identity!r})"
+        return f"Endpoint({self.identity!r})"
 
     @property
     def identity(self) -> str:

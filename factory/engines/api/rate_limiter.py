@@ -6,7 +6,7 @@ import time
 from typing import NamedTuple, Protocol
 
 from factory.config.engines import OpenaiEngine
-from factory.engines.api.ledger import Booking, EngineLedger, Size, out_of_money
+from factory.engines.api.spending import EngineSpending, Reservation, Size, out_of_money
 from factory.engines.api.wire import Failure
 from factory.errors import EngineError
 
@@ -16,7 +16,7 @@ UNHEARD_SECONDS = {"unreachable": 5.0, "broken": 120.0}
 """Patience with a server that never answered: most likely its address is wrong, or it is no such server."""
 SAY_SECONDS = 20.0
 """Trouble that lasts longer is told."""
-CULPRITS = 5
+SERVER_AT_FAULT = 5
 """Failures that a prompt may have caused count as the server's only when this many prompts had them."""
 BACKOFF, LONGEST_BACKOFF = 0.5, 60.0
 """First wait, seconds, and the longest it doubles up to."""
@@ -76,13 +76,13 @@ class Patience:
         most = self._seconds if heard else min(self._seconds, UNHEARD_SECONDS.get(failure.kind, self._seconds))
         return now - self._began >= most
 
-    def tell(self, failure: Failure, now: float, place: str) -> None:
+    def tell(self, failure: Failure, now: float, server: str) -> None:
         """Once, when trouble lasts."""
         if not self._told and now - self._began >= SAY_SECONDS:
             self._told = True
             _log.warning(
                 "%s gives no answer (%s); it is asked on for up to %g minutes (engine.patience)",
-                place,
+                server,
                 failure.message,
                 self._seconds / 60,
             )
@@ -92,50 +92,50 @@ class Patience:
         return f"{(now - self._began) / 60:,.3g} minutes"
 
 
-class Ticket(NamedTuple):
-    """A place in flight."""
+class Slot(NamedTuple):
+    """One request's place among those in flight."""
 
     number: int
     size: Size
-    booking: Booking
+    reservation: Reservation
 
 
-class Stopped(Exception):  # noqa: N818 - no error: the reason is in Pacer.stopped
+class Stopped(Exception):  # noqa: N818 - no error: the reason is in RateLimiter.stopped
     """No further request may be sent."""
 
 
-class Pacer:
+class RateLimiter:
     """Lets requests out in the order they came, when concurrency, waits, ceilings and money allow.
 
-    Additive increase, multiplicative decrease: from START, or all that the user allows, a place more per answer until
-    the first trouble, then one more per window of answers; on trouble half the places, once per window. Lives in one
+    Additive increase, multiplicative decrease: from START, or all that the user allows, a slot more per answer until
+    the first trouble, then one more per window of answers; on trouble half the slots, once per window. Lives in one
     event loop.
     """
 
-    def __init__(self, block: OpenaiEngine, clock: Clock, ledger: EngineLedger, place: str) -> None:
-        self._block, self._clock, self._place = block, clock, place
+    def __init__(self, block: OpenaiEngine, clock: Clock, spending: EngineSpending, server: str) -> None:
+        self._block, self._clock, self._server = block, clock, server
         self._most = float(block.max_concurrency or MOST)
         self.limit = float(block.max_concurrency or START)
         self.in_flight = 0
         self.stopped: EngineError | None = None
-        self.ledger = ledger
-        self._turnstile, self._changed = asyncio.Lock(), asyncio.Event()
+        self.spending = spending
+        self._first_in_line, self._changed = asyncio.Lock(), asyncio.Event()
         self._sleepers: set[asyncio.Future[None]] = set()
         self._growing_fast, self._ever_answered = True, False
         self._sent, self._cut = 0, 0
         self._patience: Patience | None = None
-        self._culprits: set[str] = set()
+        self._failing: set[str] = set()
         self._pause_until = self._next_request = self._next_token = clock.now()
 
-    async def enter(self, size: Size) -> Ticket:
-        """Wait for a place in flight. Raises Stopped when there will be none."""
+    async def enter(self, size: Size) -> Slot:
+        """Wait for a slot. Raises Stopped when there will be none."""
         # The lock makes one task the next to go: otherwise all waiters wake at every answer, and any of them wins.
-        async with self._turnstile:
+        async with self._first_in_line:
             while True:
                 self._check_money(size)
                 if self.stopped:
                     raise Stopped
-                if self.in_flight >= int(self.limit) or self.ledger.refusal(self.ledger.most(size)):
+                if self.in_flight >= int(self.limit) or self.spending.refusal(self.spending.most(size)):
                     # Nothing is awaited between the look and this, so that no change is missed.
                     self._changed.clear()
                     await self._changed.wait()
@@ -145,32 +145,32 @@ class Pacer:
                     return self._send(size)
                 await self.sleep(wait)
 
-    def leave(self, places: int = 1) -> None:
-        """Give places in flight back."""
-        self.in_flight -= places
+    def leave(self, slots: int = 1) -> None:
+        """Give slots back."""
+        self.in_flight -= slots
         self._changed.set()
 
-    def answered(self, ticket: Ticket, sent: int | None, received: int | None) -> None:
+    def answered(self, slot: Slot, sent: int | None, received: int | None) -> None:
         """An answer came, using so many tokens."""
-        self._well()
-        used = self.ledger.spend(ticket.size, ticket.booking.money, sent, received)
+        self._server_is_well()
+        used = self.spending.spend(slot.size, slot.reservation.money, sent, received)
         if self._block.tokens_per_minute:
-            self._next_token += (used - ticket.booking.tokens) * 60 / self._block.tokens_per_minute
+            self._next_token += (used - slot.reservation.tokens) * 60 / self._block.tokens_per_minute
         step = 1.0 if self._growing_fast else 1.0 / self.limit
         self.limit = min(self.limit + step, self._most)
 
-    def refused(self, ticket: Ticket, failure: Failure) -> None:
+    def refused(self, slot: Slot, failure: Failure) -> None:
         """The server is well and does not answer this request."""
-        self._well()
-        self._release(ticket, failure)
+        self._server_is_well()
+        self._release(slot, failure)
 
-    def troubled(self, ticket: Ticket, request_id: str, failure: Failure) -> None:
+    def troubled(self, slot: Slot, request_id: str, failure: Failure) -> None:
         """A failure that says the server cannot keep up, or is not there."""
-        self._culprits.add(request_id)
-        self._release(ticket, failure)
+        self._failing.add(request_id)
+        self._release(slot, failure)
         if failure.retry_after is not None:
             self._pause(failure.retry_after)
-        if ticket.number <= self._cut:
+        if slot.number <= self._cut:
             return  # sent before the last halving: the same trouble, seen once more
         self._growing_fast, self._cut = False, self._sent
         self.limit = max(1.0, self.limit / 2)
@@ -178,16 +178,16 @@ class Pacer:
         patience.tries += failure.retry_after is None
         if failure.retry_after is None and (patience.tries > 1 or failure.kind != "broken"):
             self._pause(backoff(patience.tries))
-        patience.tell(failure, self._clock.now(), self._place)
+        patience.tell(failure, self._clock.now(), self._server)
         self._give_up(failure, patience)
 
-    def _release(self, ticket: Ticket, failure: Failure) -> None:
-        self.ledger.release(ticket.booking.money, ticket.booking.money if failure.charged else 0.0)
+    def _release(self, slot: Slot, failure: Failure) -> None:
+        self.spending.release(slot.reservation.money, slot.reservation.money if failure.charged else 0.0)
 
     @property
     def down(self) -> bool:
         """Whether so many prompts failed without an answer between them that it is the server's doing, not theirs."""
-        return len(self._culprits) >= CULPRITS
+        return len(self._failing) >= SERVER_AT_FAULT
 
     def stop(self, reason: EngineError) -> None:
         """Send nothing more; what is in flight may land. The first reason stays."""
@@ -209,27 +209,27 @@ class Pacer:
         finally:
             self._sleepers.discard(sleeper)
 
-    def _send(self, size: Size) -> Ticket:
-        now, booking = self._clock.now(), self.ledger.reserve(size)
+    def _send(self, size: Size) -> Slot:
+        now, reservation = self._clock.now(), self.spending.reserve(size)
         if self._block.requests_per_minute:
             self._next_request = max(self._next_request, now) + 60 / self._block.requests_per_minute
         if self._block.tokens_per_minute:
-            self._next_token = max(self._next_token, now) + booking.tokens * 60 / self._block.tokens_per_minute
+            self._next_token = max(self._next_token, now) + reservation.tokens * 60 / self._block.tokens_per_minute
         self.in_flight += 1
         self._sent += 1
-        return Ticket(self._sent, size, booking)
+        return Slot(self._sent, size, reservation)
 
-    def _well(self) -> None:
+    def _server_is_well(self) -> None:
         self._ever_answered, self._patience = True, None
-        self._culprits.clear()
+        self._failing.clear()
         self._changed.set()
 
     def _pause(self, seconds: float) -> None:
         self._pause_until = max(self._pause_until, self._clock.now() + seconds)
 
     def _check_money(self, size: Size) -> None:
-        money = self.ledger.most(size)
-        if self.in_flight == 0 and (short := self.ledger.refusal(money)):
+        money = self.spending.most(size)
+        if self.in_flight == 0 and (short := self.spending.refusal(money)):
             self.stop(EngineError(out_of_money(short, money, "the next request")))
 
     def _give_up(self, failure: Failure, patience: Patience) -> None:
@@ -238,12 +238,12 @@ class Pacer:
             return
         if failure.kind == "unreachable" and not self._ever_answered:
             self.stop(
-                EngineError(f"{self._place} cannot be reached ({failure.message}); check base_url and the server")
+                EngineError(f"{self._server} cannot be reached ({failure.message}); check base_url and the server")
             )
             return
         self.stop(
             EngineError(
-                f"{self._place} gave no answer for {patience.lasted(now)} ({failure.message}); "
+                f"{self._server} gave no answer for {patience.lasted(now)} ({failure.message}); "
                 "what has arrived is kept, the same command goes on from here"
             )
         )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from factory.config.engines import OpenaiEngine
 from factory.engines.api import transfer
+from factory.engines.api.endpoint import Endpoint
 from factory.engines.api.intake import UnreadableError, lines, parsed
-from factory.engines.api.pace import Clock, Patience, backoff
-from factory.engines.api.place import Place
+from factory.engines.api.rate_limiter import Clock, Patience, backoff
 from factory.errors import EngineError
 
 if TYPE_CHECKING:
@@ -45,11 +45,11 @@ class ServerBatch(NamedTuple):
         return self.status in _ENDED
 
 
-class Desk:
+class BatchClient:
     """Where files and batches are handed in and asked for. Whatever goes wrong for good is an EngineError."""
 
-    def __init__(self, block: OpenaiEngine, place: Place, clock: Clock) -> None:
-        self._block, self._place, self._clock = block, place, clock
+    def __init__(self, block: OpenaiEngine, endpoint: Endpoint, clock: Clock) -> None:
+        self._block, self._endpoint, self._clock = block, endpoint, clock
         self._opened: OpenAI | None = None
         self._heard = False
 
@@ -85,7 +85,7 @@ class Desk:
         """The JSON objects in a file's lines, `most` at the most, as they come in; what is none is left out."""
         for _, line in zip(range(most), self._lines(file), strict=False):
             try:
-                record = parsed(line, self._place.scrub)
+                record = parsed(line, self._endpoint.scrub)
             except UnreadableError:
                 continue
             if isinstance(record, dict):
@@ -102,7 +102,7 @@ class Desk:
         client, patience, taken = self._client(), self._patience(), 0
         while True:
             with self._borne(patience), client.files.with_streaming_response.content(file) as raw:
-                for line in islice(filter(bytes.strip, lines(raw.iter_bytes(), self._place.most)), taken, None):
+                for line in islice(filter(bytes.strip, lines(raw.iter_bytes(), self._endpoint.most)), taken, None):
                     yield line
                     taken += 1
                 return
@@ -112,7 +112,7 @@ class Desk:
         client, patience = self._client(), self._patience()
         while True:
             with self._borne(patience), call(client) as raw:
-                said = parsed(transfer.whole(raw.iter_bytes(), self._place.most), self._place.scrub)
+                said = parsed(transfer.whole(raw.iter_bytes(), self._endpoint.most), self._endpoint.scrub)
                 if not isinstance(said, dict):
                     raise UnreadableError("the answer is no JSON object")
                 found = read(said)
@@ -129,24 +129,24 @@ class Desk:
         """Wait after a failure that another try may mend. Raises EngineError after others, and at patience's end."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - the engine's boundary, as in Place.ask
-            failure, cause = self._place.failure(error), error
+        except Exception as error:  # noqa: BLE001 - the engine's boundary, as in Endpoint.ask
+            failure, cause = self._endpoint.failure(error), error
         else:
             return
         hopeless = failure.kind in ("refused", "fatal")
         if hopeless or patience.over(failure, self._clock.now(), self._heard):
             raise self._failed(failure.message) from cause
-        patience.tell(failure, self._clock.now(), self._place.shown)
+        patience.tell(failure, self._clock.now(), self._endpoint.shown)
         patience.tries += failure.retry_after is None
         self._clock.wait(failure.retry_after or backoff(patience.tries))
 
     def _client(self) -> "OpenAI":
         if self._opened is None:
-            self._opened = self._place.blocking_client(self._block.timeout)
+            self._opened = self._endpoint.blocking_client(self._block.timeout)
         return self._opened
 
     def _failed(self, why: str) -> EngineError:
-        return EngineError(f"{self._place.shown} failed at a batch ({why}); the same command goes on from here")
+        return EngineError(f"{self._endpoint.shown} failed at a batch ({why}); the same command goes on from here")
 
 
 def _id(said: Mapping[str, Any]) -> str:
