@@ -31,6 +31,7 @@ from factory.config import BUNDLED_MODEL, Principles, Sampling
 from factory.config import Prompts as PromptsBlock
 from factory.config.engines import VllmEngine
 from factory.engines.base import Completion, Request, recorded_completion
+from factory.files.yaml_file import read_yaml
 from factory.models.ref import ModelRef
 from factory.progress import Silent
 from factory.readers import read_prompts
@@ -39,7 +40,6 @@ from factory.stages.features import allocate
 from factory.stages.prompts import prompts as planned
 from factory.stages.triples import triples
 from factory.store.journal import Asker, Journal, journaled
-from factory.yaml_file import read_yaml
 
 BATCHES = 4
 ROWS, VIEWS, IN_FLIGHT, DELAY = 200, 3, 8, 0.05

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.errors import InputError
-from factory.json_text import parsed
-from factory.unpacking import open_unpacked
+from factory.files.json_text import parsed
+from factory.files.unpacking import open_unpacked
 
 SUFFIXES = (".txt", ".parquet", ".jsonl", ".json", ".csv")
 COLUMNS = ("prompt", "instruction", "question", "messages", "turns", "text")

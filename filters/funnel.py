@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.errors import ConfigError, InputError
+from factory.files.table_file import ROW_GROUP, sink
 from factory.notebook import html_table
 from factory.schema import REJECTED, LazySplit
-from factory.table_file import ROW_GROUP, sink
 from filters import votes
 from filters.base import ROW, Filter
 from filters.confounds import confounds, records, said

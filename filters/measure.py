@@ -6,8 +6,8 @@ from pathlib import Path
 import polars as pl
 
 from factory.errors import InputError
+from factory.files.table_file import sink
 from factory.schema import PAIRS, SCORES, Table, check
-from factory.table_file import sink
 from filters.base import ROW, Filter
 
 IDS = ("pair_id", "prompt_id")

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from factory.errors import InputError
+from factory.files.yaml_file import read_yaml
 from factory.strict import said_of
-from factory.yaml_file import read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -12,6 +12,7 @@ from factory.config import FiltersConfig, Judge
 from factory.config.load import as_config
 from factory.engines.api.accounts import Spending
 from factory.errors import ConfigError, InputError, first_line
+from factory.files.table_file import ROW_GROUP, TableFile, sink
 from factory.identity import DEFAULT_SEED
 from factory.line.judges import judge_fingerprint, open_judges
 from factory.line.pool import EnginePool
@@ -29,7 +30,6 @@ from factory.stages.votes import VOTE_ORDER, VoteParts
 from factory.stages.worthless import require_verdicts
 from factory.store import Workspace, open_run, write_json
 from factory.store.ownership import require_apart
-from factory.table_file import ROW_GROUP, TableFile, sink
 from filters.base import Filter
 from filters.funnel import Funnel, run_funnel
 from filters.judge_agrees import JudgeAgrees

@@ -9,7 +9,7 @@ import polars as pl
 
 import filters
 from factory.errors import ConfigError, InputError
-from factory.json_text import parsed
+from factory.files.json_text import parsed
 from factory.schema import REPLIES, SCORES, conform
 from factory.views import views
 

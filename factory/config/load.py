@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 from factory.config import Config
 from factory.config.engines import TransformersEngine
 from factory.errors import ConfigError, InputError
+from factory.files.yaml_file import Loader, read_yaml
 from factory.strict import first_fault, first_key
-from factory.yaml_file import Loader, read_yaml
 
 _IMPLIED = {"kind": TransformersEngine().kind}
 """What the run's engine is where the file names none and an override sets one of its keys."""

@@ -11,7 +11,7 @@ from factory.engines.api.accounts import spent_in
 from factory.engines.base import recorded_completion
 from factory.exports.facts import total
 from factory.exports.public import public_name
-from factory.json_text import parsed
+from factory.files.json_text import parsed
 from factory.store import read_manifest
 from factory.store.journal import Usage
 from factory.strict import Strict

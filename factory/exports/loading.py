@@ -11,20 +11,16 @@ class Recipe(NamedTuple):
     lines: str
 
 
-_TRL_RM = Recipe(
-    "TRL RewardTrainer",
-    "python",
-    """from datasets import load_dataset; from trl import RewardTrainer
-data = load_dataset("{place}")
-RewardTrainer(model="Qwen/Qwen2.5-0.5B-Instruct", train_dataset=data["train"]).train()""",
-)
-_TRL_DPO = Recipe(
-    "TRL DPOTrainer",
-    "python",
-    """from datasets import load_dataset; from trl import DPOTrainer
-data = load_dataset("{place}")
-DPOTrainer(model="Qwen/Qwen2.5-0.5B-Instruct", train_dataset=data["train"]).train()""",
-)
+def _trl(trainer: str, module: str = "trl") -> Recipe:
+    return Recipe(
+        f"TRL {trainer}",
+        "python",
+        f"""from datasets import load_dataset; from {module} import {trainer}
+data = load_dataset("{{place}}")
+{trainer}(model="Qwen/Qwen2.5-0.5B-Instruct", train_dataset=data["train"]).train()""",
+    )
+
+
 _OPENRLHF = Recipe(
     "OpenRLHF",
     "bash",
@@ -64,27 +60,6 @@ _VERL = Recipe(
 files = glob("{place}/data/train-*.parquet")
 data = RMDataset(files, tokenizer="Qwen/Qwen2.5-0.5B-Instruct", max_length=2048)""",
 )
-_TRL_KTO = Recipe(
-    "TRL KTOTrainer",
-    "python",
-    """from datasets import load_dataset; from trl import KTOTrainer
-data = load_dataset("{place}")
-KTOTrainer(model="Qwen/Qwen2.5-0.5B-Instruct", train_dataset=data["train"]).train()""",
-)
-_TRL_TPO = Recipe(
-    "TRL TPOTrainer",
-    "python",
-    """from datasets import load_dataset; from trl.experimental.tpo import TPOTrainer
-data = load_dataset("{place}")
-TPOTrainer(model="Qwen/Qwen2.5-0.5B-Instruct", train_dataset=data["train"]).train()""",
-)
-_TRL_SDFT = Recipe(
-    "TRL SDFTTrainer",
-    "python",
-    """from datasets import load_dataset; from trl.experimental.sdft import SDFTTrainer
-data = load_dataset("{place}")
-SDFTTrainer(model="Qwen/Qwen2.5-0.5B-Instruct", train_dataset=data["train"]).train()""",
-)
 _SSO = Recipe("sso-factory", "bash", "sso-factory train {place} --policy YOUR/MODEL --out policy")
 _TABLE = Recipe(
     "polars",
@@ -94,15 +69,15 @@ frame = load_dataset("{place}", split="train").to_polars()""",
 )
 
 RECIPES: dict[str, tuple[Recipe, ...]] = {
-    "rm": (_TRL_RM, _TRL_DPO, _OPENRLHF, _REWARDBENCH),
-    "dpo": (_TRL_DPO,),
+    "rm": (_trl("RewardTrainer"), _trl("DPOTrainer"), _OPENRLHF, _REWARDBENCH),
+    "dpo": (_trl("DPOTrainer"),),
     "sso": (_SSO,),
     "llamafactory": (_LLAMAFACTORY,),
     "axolotl": (_AXOLOTL,),
     "verl": (_VERL,),
-    "kto": (_TRL_KTO,),
-    "tpo": (_TRL_TPO,),
-    "sdft": (_TRL_SDFT,),
+    "kto": (_trl("KTOTrainer"),),
+    "tpo": (_trl("TPOTrainer", "trl.experimental.tpo"),),
+    "sdft": (_trl("SDFTTrainer", "trl.experimental.sdft"),),
     "pairs": (_TABLE, _SSO),
 }
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from factory.errors import ConfigError, first_line
 from factory.exports.raw import rows
@@ -88,8 +88,3 @@ def _refusals() -> tuple[type[Exception], ...]:
     from jinja2 import TemplateError
 
     return (TemplateError, TypeError, ValueError)
-
-
-def as_rows(found: list[Prediction]) -> list[dict[str, Any]]:
-    """Every affected pair as a row."""
-    return [{**one._asdict(), "file": str(one.file)} for each in found for one in each.affected]

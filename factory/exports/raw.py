@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from factory.errors import InputError
-from factory.json_text import parsed
-from factory.unpacking import open_unpacked
+from factory.files.json_text import parsed
+from factory.files.unpacking import open_unpacked
 
 SUFFIXES = (".parquet", ".json", ".jsonl", ".ndjson", ".csv")
 _ABOUT = ("croissant.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json")

@@ -21,7 +21,7 @@ from factory.exports.rule_parts import (
     one_reply,
     same_prompt,
 )
-from factory.json_text import parsed
+from factory.files.json_text import parsed
 
 
 class FolderProblem(NamedTuple):

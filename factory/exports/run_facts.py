@@ -14,7 +14,7 @@ from factory.exports.judge_facts import JudgeFacts, judge_facts, kept_verdicts
 from factory.exports.making import MAKINGS, PRINCIPLES, UNKNOWN, maker_of
 from factory.exports.public import public_config, public_name
 from factory.exports.run_models import AgreementRow, AuditedGroup, AuditFacts, Balance, IterationFacts, RunFacts
-from factory.json_text import parsed
+from factory.files.json_text import parsed
 from factory.schema import REPLIES, VIEWS, logp_column
 from factory.stages import order
 from factory.stages.audit_sample import wrote

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import polars as pl
 
 from factory.errors import StoreError
-from factory.json_text import parsed
+from factory.files.json_text import parsed
 from factory.statistics.shares import cohens_kappa
 from factory.strict import Strict
 

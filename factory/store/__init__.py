@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.engines.api.accounts import FILE as SPENDING
+from factory.files.table_file import TableFile
 from factory.identity import digest
 from factory.progress import Progress
 from factory.schema import Split
@@ -22,7 +23,6 @@ from factory.store.outputs import Output, problem, scratch_of, tables_of
 from factory.store.outputs import write_json as write_json
 from factory.store.outputs import write_text as write_text
 from factory.store.ownership import RECORD, Content, OwnedFile, Record, locked, was_locked
-from factory.table_file import TableFile
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 import factory
 from factory.config import Training
 from factory.errors import ConfigError
-from factory.json_text import parsed
+from factory.files.json_text import parsed
 from factory.schema import LOGPS
 from factory.training import SAME_WEIGHTS
 from tests.heard import Heard

@@ -38,7 +38,8 @@ main()
 
 def test_a_run_without_an_api_touches_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.children.CLI", (sys.executable, "-c", FORBID))
-    assert child(["export", "http://127.0.0.1:9/x.jsonl", "--format", "rm", "--out", "x"]).returncode == 99
+    calling = ["export", "http://127.0.0.1:9/x.jsonl", "--format", "rm", "--out", str(tmp_path / "x")]
+    assert child(calling).returncode == 99
     done = child(quickstart(tmp_path / "run"))
     assert done.returncode == 0, done.stderr
     assert CLI[1] == "-m"

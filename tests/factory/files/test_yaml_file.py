@@ -3,7 +3,7 @@
 import pytest
 
 from factory.errors import InputError
-from factory.yaml_file import read_yaml
+from factory.files.yaml_file import read_yaml
 
 
 def read(tmp_path, content):

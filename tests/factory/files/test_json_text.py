@@ -6,7 +6,7 @@ from factory.errors import InputError
 from factory.exports.raw import rows
 from factory.exports.rules import folder_problems
 from factory.exports.run_facts import run_seed
-from factory.json_text import parsed
+from factory.files.json_text import parsed
 from factory.reviewing.labels import read_answers
 from filters.benchmarks import load
 

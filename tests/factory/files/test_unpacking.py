@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from factory import unpacking
 from factory.commands.check_data import check_data
 from factory.errors import ConfigError, InputError
 from factory.exports.eval_files import questions
+from factory.files import unpacking
+from factory.files.unpacking import open_unpacked
 from factory.readers import read_pairs, read_prompts
-from factory.unpacking import open_unpacked
 from filters.benchmarks import load
 
 READERS: dict[str, Callable[[Path], object]] = {
