@@ -18,7 +18,8 @@ test-all: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -q -n auto
 
 # The method, the filters, the stages and the readers, without models, servers or whole runs.
-UNIT = tests/filters tests/principles tests/factory/stages tests/factory/readers tests/factory/test_*.py \
+UNIT = tests/filters tests/principles tests/factory/stages tests/factory/readers tests/factory/files \
+	tests/factory/test_*.py \
 	tests/factory/training/test_losses.py tests/factory/training/test_sso.py tests/factory/training/test_methods.py
 WHOLE = test_cli test_forecast test_line_prompts test_rounds test_scale
 

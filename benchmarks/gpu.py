@@ -78,7 +78,7 @@ def run_trl(model: str, table: list[dict[str, Any]], pairs: int, out: str) -> fl
 
     clock = Clock()
 
-    class Ticking(TrainerCallback):  # type: ignore[misc]
+    class Ticking(TrainerCallback):
         def on_step_end(self, *_: Any, **__: Any) -> None:
             clock.tick()
 

@@ -9,6 +9,7 @@ come. Right is a verdict for the better reply in both orders, unsure one that tu
 
 import sys
 from pathlib import Path
+from statistics import stdev
 
 import polars as pl
 
@@ -60,7 +61,7 @@ def criteria(rows: pl.DataFrame) -> None:
             both = one.join(two, on="pair_id", suffix="_after")
             if both.height:
                 gain = both["right_after"] - both["right"]
-                spread = 1.96 * float(gain.std() or 0) / both.height**0.5  # type: ignore[arg-type]
+                spread = 1.96 * (stdev(gain) if both.height > 1 else 0.0) / both.height**0.5
                 means = f"{both['right'].mean():.3f} to {both['right_after'].mean():.3f}"
                 print(f"{before} to {after}, {judge}: {means}, {gain.mean():+.3f} ± {spread:.3f} ({both.height} pairs)")
 

@@ -10,10 +10,11 @@ REPLY_TOKENS = (150, 220)
 
 def words(tokenizer: Any, count: int, seed: int) -> str:
     """Text of very nearly `count` tokens."""
-    stock = "the moon rises over a quiet town where people read history and cook dinner with friends".split()  # noqa: SIM905
+    text = "the moon rises over a quiet town where people read history and cook dinner with friends"
+    stock = text.split()
     generator = torch.Generator().manual_seed(seed)
-    text = " ".join(stock[i] for i in torch.randint(len(stock), (2 * count,), generator=generator).tolist())
-    return str(tokenizer.decode(tokenizer(text)["input_ids"][:count]))
+    drawn = " ".join(stock[i] for i in torch.randint(len(stock), (2 * count,), generator=generator).tolist())
+    return str(tokenizer.decode(tokenizer(drawn)["input_ids"][:count]))
 
 
 def pair_rows(count: int) -> list[dict[str, Any]]:

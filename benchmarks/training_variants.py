@@ -72,7 +72,7 @@ def run_trl(pairs: int, steps: int, half: bool, recomputing: bool = False) -> Me
 
     clock = StepClock(pairs)
 
-    class Ticking(TrainerCallback):  # type: ignore[misc]
+    class Ticking(TrainerCallback):
         def on_step_begin(self, *_: Any, **__: Any) -> None:
             clock.begin()
 

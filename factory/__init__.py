@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # What editors and type checkers see; at run time each is loo
     from factory.pipeline import run as run
     from factory.readers import load_pairs as load_pairs
 
-    filter = filter_pairs  # noqa: A001
+    filter = filter_pairs
 
 __version__ = "0.1.0"
 

@@ -29,7 +29,7 @@ QUESTIONS = "question.jsonl"
 @fetched_once()
 def answers(
     prompts: PairsLike,
-    format: str,  # noqa: A002
+    format: str,
     out: str | Path,
     *,
     policy: str,

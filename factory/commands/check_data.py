@@ -31,7 +31,7 @@ class CheckedData(NamedTuple):
 
 def check_data(
     files: PairsLike,
-    format: str = "rm",  # noqa: A002
+    format: str = "rm",
     *,
     keep_system: bool = False,
     tokenizer: str | Tokenizer | None = None,

@@ -37,7 +37,7 @@ from factory.store.ownership import locked, require_apart
 @fetched_once()
 def export(
     pairs: PairsLike,
-    format: str = "rm",  # noqa: A002
+    format: str = "rm",
     out: str | Path | None = None,
     *,
     push_to_hub: str | None = None,
@@ -47,7 +47,7 @@ def export(
     mix: Sequence[Mix | str] = (),
     decontaminate: Sequence[str | Path] = (),
     test_share: float | None = None,
-    license: str | None = None,  # noqa: A002
+    license: str | None = None,
     language: Sequence[str] = (),
     config: Export | Mapping[str, Any] | None = None,
     seed: int | None = None,

@@ -79,8 +79,8 @@ def filter_pairs(
 
     def build(work: Workspace) -> dict[str, Any]:
         with EnginePool(shown, Spending(Path(out))) as engines:
-            panel = open_judges(settings.judges, None, engines, work.journal)
-            return filter_into(work.path, told.pairs.split, steps, panel, seed, recorded, told.reading)
+            judges = open_judges(settings.judges, None, engines, work.journal)
+            return filter_into(work.path, told.pairs.split, steps, judges, seed, recorded, told.reading)
 
     with open_run(Path(out), shown) as folder:
         folder.stage("filter", inputs, build, STAGES["filter"].files())
@@ -105,13 +105,13 @@ def filter_into(
     out: Path,
     pairs: LazySplit,
     steps: Sequence[Filter],
-    panel: Sequence[JudgeWithEngine],
+    judges: Sequence[JudgeWithEngine],
     seed: int,
     recorded: pl.DataFrame | None = None,
     reading: Reading | None = None,
     must_decide: bool = False,
 ) -> dict[str, Any]:
-    """Run the funnel into the folder `out`; the panel is asked when a filter needs votes. Returns the stage's facts.
+    """Run the funnel into the folder `out`; the judges are asked when a filter needs votes. Returns the stage's facts.
 
     Where there are votes, funnel.json also says what the judges are like and how good the kept pairs are by them;
     with a `reading`, how the pairs were read. With `must_decide` a judge that gives no verdict at all is an error, as
@@ -121,7 +121,7 @@ def filter_into(
     asked: list[_Votes] = []
 
     def ask(live: pl.LazyFrame) -> pl.LazyFrame:
-        votes = [recorded] if recorded is not None else _judged(scratch, live, panel, rule, seed)
+        votes = [recorded] if recorded is not None else _judged(scratch, live, judges, rule, seed)
         asked.append(_Votes(votes, _together(votes)))
         if must_decide:
             require_verdicts(asked[0].all)
@@ -132,7 +132,7 @@ def filter_into(
         found = run_funnel(pairs, steps, ask, out)
         more: dict[str, Any] = {}
         for votes in asked:
-            more |= _told(out, votes, panel if recorded is None else (), seed)
+            more |= _told(out, votes, judges if recorded is None else (), seed)
     finally:
         rmtree(scratch, ignore_errors=True)
     if reading is not None:
@@ -154,7 +154,7 @@ def _together(votes: Sequence[pl.DataFrame] | VoteParts) -> pl.LazyFrame:
 
 
 def _judged(
-    scratch: Path, live: pl.LazyFrame, panel: Sequence[JudgeWithEngine], rule: str | None, seed: int
+    scratch: Path, live: pl.LazyFrame, judges: Sequence[JudgeWithEngine], rule: str | None, seed: int
 ) -> VoteParts:
     """The votes on the live pairs, each of which is judged once however often it is there."""
     rmtree(scratch, ignore_errors=True)
@@ -166,27 +166,27 @@ def _judged(
     if not first.all():
         sink(table.filter(first), scratch / "once.parquet", row_group_size=ROW_GROUP)
         table = pl.scan_parquet(scratch / "once.parquet")
-    return judge_into(scratch, table, panel, rule, seed)
+    return judge_into(scratch, table, judges, rule, seed)
 
 
-def _told(out: Path, votes: _Votes, panel: Sequence[JudgeWithEngine], seed: int) -> dict[str, Any]:
+def _told(out: Path, votes: _Votes, judges: Sequence[JudgeWithEngine], seed: int) -> dict[str, Any]:
     """What funnel.json says of judges and kept pairs; asks for the votes on the sample, and writes all votes."""
     kept, rejected = (pl.scan_parquet(out / f"{name}.parquet") for name in ("kept", "rejected"))
     dropped = rejected.filter(pl.col("filter") == JudgeAgrees.name).select("pair_id").collect()["pair_id"]
     said = verdicts(votes.all).collect(engine="streaming")
     known = quality.known(said, dropped)
-    judged = quality.judge_kept(kept, votes.all, said, panel, seed)
+    judged = quality.judge_kept(kept, votes.all, said, judges, seed)
     table = TableFile(out / "judgments.parquet")
     for part in votes.parts:
         further = judged.further.join(part, on="pair_id", how="semi")
         table.add(pl.concat([part, further]).sort(VOTE_ORDER) if further.height else part)
     table.close()
-    policies = kept.select("policy").unique().collect()["policy"].to_list() if panel else []
-    authors = [member.config.name for member in panel if wrote(member.config, policies)]
-    lengths = pl.concat([sizes(table) for table in (kept, rejected)]).collect(engine="streaming") if panel else None
+    policies = kept.select("policy").unique().collect()["policy"].to_list() if judges else []
+    authors = [member.config.name for member in judges if wrote(member.config, policies)]
+    lengths = pl.concat([sizes(table) for table in (kept, rejected)]).collect(engine="streaming") if judges else None
     judgments = pl.scan_parquet(out / "judgments.parquet")
-    judges = [found.model_dump() for found in health(judgments, lengths, authors)]
-    return {"judges": judges, "judge_agrees": known.model_dump(), "quality": judged.quality.model_dump()}
+    healths = [found.model_dump() for found in health(judgments, lengths, authors)]
+    return {"judges": healths, "judge_agrees": known.model_dump(), "quality": judged.quality.model_dump()}
 
 
 def read_judgments(path: str | Path) -> pl.DataFrame:

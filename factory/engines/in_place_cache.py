@@ -42,7 +42,7 @@ class Pass:
         return out.logits[:, -1]
 
 
-class _InPlaceLayer(DynamicLayer):  # type: ignore[misc]
+class _InPlaceLayer(DynamicLayer):
     """One layer's part of the cache; written in place, where the usual cache would copy everything each step."""
 
     def __init__(self, owner: "InPlaceKVCache") -> None:

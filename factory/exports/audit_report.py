@@ -1,7 +1,7 @@
 """An audit as Markdown and as a picture, beside its JSON."""
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,8 +156,8 @@ def _margin(report: AuditReport, by: str) -> list[tuple[str, int, int]]:
         sums[getattr(row, by)] = (right + row.right, n + row.n)
     if len(sums) < 2:
         return []
-    name: Callable[[object], str] = lambda value: f"{by} {value}" if by == "iteration" else str(value or "no feature")  # noqa: E731
-    return [(name(value)[:40], *counts) for value, counts in sums.items()]
+    named = {value: f"{by} {value}" if by == "iteration" else str(value or "no feature") for value in sums}
+    return [(named[value][:40], *counts) for value, counts in sums.items()]
 
 
 def _draw_agreement(axes: Any, groups: Sequence[tuple[str, int, int]]) -> None:

@@ -79,11 +79,11 @@ class CardFacts(Strict):
 
 def card_facts(
     written: Exported,
-    format: str,  # noqa: A002
+    format: str,
     *,
     run_root: Path | None = None,
     place: str | None = None,
-    license: str | None = None,  # noqa: A002
+    license: str | None = None,
     language: Sequence[str] = (),
     mixed: Mapping[str, int] | None = None,
     seed: int = 42,
@@ -148,16 +148,16 @@ def _example(written: Exported, seed: int) -> str | None:
     """One of the first rows, by draw, as it is in the file but for long texts and empty cells."""
     first = [row.cells for row in islice(rows(written.files[0]), 50)]
     cells = min(first, key=lambda row: draw(seed, "example", row["pair_id"]))
-    shown = {key: _cut(value) for key, value in cells.items() if value is not None}
+    shown = {key: _shortened(value) for key, value in cells.items() if value is not None}
     return json.dumps(shown, ensure_ascii=False, indent=1, default=str)
 
 
-def _cut(value: Any) -> Any:
+def _shortened(value: Any) -> Any:
     match value:
         case str():
             return excerpt(value, _CELL)
         case list():
-            return [_cut(item) for item in value]
+            return [_shortened(item) for item in value]
         case dict():
-            return {key: _cut(item) for key, item in value.items()}
+            return {key: _shortened(item) for key, item in value.items()}
     return value

@@ -8,10 +8,10 @@ from factory.schema import REPLIES
 
 def caveats(policy: str, kept: pl.LazyFrame) -> list[str]:
     """One sentence for each thing that is so; none for most runs. `policy` is the first, `kept` a pairs table."""
-    return [*_cut(kept), *_small(policy)]
+    return [*_truncated(kept), *_small(policy)]
 
 
-def _cut(kept: pl.LazyFrame) -> list[str]:
+def _truncated(kept: pl.LazyFrame) -> list[str]:
     sides = [f"finish_{reply}" for reply in REPLIES if reply != "original"]
     cut = pl.any_horizontal(pl.col(sides) == "length").fill_null(value=False).sum()
     pairs, ended = kept.select(pl.len(), cut).collect(engine="streaming").row(0)

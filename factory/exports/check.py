@@ -35,7 +35,7 @@ class Checked(NamedTuple):
     """Rows that break a rule, listed or not."""
 
 
-def check(path: str | Path, format: str, most: int = 20, *, keep_system: bool = False) -> Checked:  # noqa: A002
+def check(path: str | Path, format: str, most: int = 20, *, keep_system: bool = False) -> Checked:
     """Check every row of a file or folder against the rules of `format`; list at most `most` problems.
 
     With `keep_system` conversations of `rm` may begin with a system message. Raises ConfigError for a format without
@@ -59,7 +59,7 @@ def check(path: str | Path, format: str, most: int = 20, *, keep_system: bool = 
     return Checked(seen, problems, broken)
 
 
-def _broken(cells: object, format: str, keep_system: bool) -> Iterator[tuple[str, str]]:  # noqa: A002
+def _broken(cells: object, format: str, keep_system: bool) -> Iterator[tuple[str, str]]:
     if not isinstance(cells, dict):
         yield "a row is an object with named columns", f"the row is {type(cells).__name__}"
         return
@@ -69,7 +69,7 @@ def _broken(cells: object, format: str, keep_system: bool) -> Iterator[tuple[str
             yield rule.text, found
 
 
-def require(path: str | Path, format: str, *, keep_system: bool = False) -> int:  # noqa: A002
+def require(path: str | Path, format: str, *, keep_system: bool = False) -> int:
     """The number of rows of a file that keeps every rule; InputError naming the first row and rule that is broken."""
     result = check(path, format, most=1, keep_system=keep_system)
     if result.problems:

@@ -132,7 +132,7 @@ def pair_facts(pairs: pl.LazyFrame) -> PairFacts:
         policies=counts(table, "policy"),
         methods=counts(table, "method"),
         tokens=_tokens(table),
-        cut=_cut(table),
+        cut=_truncated(table),
         fallback_features=_fallback(table),
     )
 
@@ -141,7 +141,7 @@ def lengths(table: pl.DataFrame, name: str) -> Lengths:
     """Mean lengths and the share of longer chosen replies of a narrow table."""
     unequal = table.filter(pl.col("chosen") != pl.col("rejected"))
     longer = unequal.filter(pl.col("chosen") > pl.col("rejected")).height
-    chosen, rejected = (float(table[side].mean() or 0.0) for side in ("chosen", "rejected"))  # type: ignore[arg-type]
+    chosen, rejected = (mean or 0.0 for mean in table.select(pl.mean("chosen", "rejected")).row(0))
     return Lengths(
         name=name, pairs=table.height, chosen=chosen, rejected=rejected, longer_chosen=share(longer, unequal.height)
     )
@@ -188,7 +188,7 @@ def _tokens(table: pl.DataFrame) -> dict[str, float]:
     return {reply: float(mean) for reply, mean in means.items() if mean is not None}
 
 
-def _cut(table: pl.DataFrame) -> dict[str, int]:
+def _truncated(table: pl.DataFrame) -> dict[str, int]:
     columns = {reply: f"finish_{reply}" for reply in REPLIES if f"finish_{reply}" in table.columns}
     known = {reply: table[column].drop_nulls() for reply, column in columns.items()}
     return {reply: int((values == "length").sum()) for reply, values in known.items() if len(values)}

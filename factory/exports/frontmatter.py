@@ -34,13 +34,13 @@ def features(schema: pl.Schema) -> list[dict[str, Any]] | None:
     return None if any(kind is None for _, kind in columns) else [{"name": n, **(kind or {})} for n, kind in columns]
 
 
-def _feature(kind: pl.DataType) -> dict[str, Any] | None:
+def _feature(kind: object) -> dict[str, Any] | None:
     if isinstance(kind, pl.List):
-        inner = _feature(kind.inner)  # type: ignore[arg-type]
+        inner = _feature(kind.inner)
         if inner is None:
             return None
         return {"sequence": inner["dtype"] if set(inner) == {"dtype"} else inner}
-    names = {pl.String: "string", pl.Int64: "int64", pl.Float64: "float64", pl.Boolean: "bool"}
+    names: dict[type, str] = {pl.String: "string", pl.Int64: "int64", pl.Float64: "float64", pl.Boolean: "bool"}
     name = names.get(type(kind))
     return {"dtype": name} if name else None
 

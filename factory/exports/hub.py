@@ -61,7 +61,7 @@ def check_token(repo: str) -> str | None:
     return None
 
 
-def require_free(repo: str, format: str, *, private: bool = False) -> None:  # noqa: A002
+def require_free(repo: str, format: str, *, private: bool = False) -> None:
     """Raise ConfigError where an export cannot be pushed to `repo`: no token, no such name, public, or files of others.
 
     FactoryError when the Hub refuses or cannot be reached. Nothing is changed there.

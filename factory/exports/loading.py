@@ -82,7 +82,7 @@ RECIPES: dict[str, tuple[Recipe, ...]] = {
 }
 
 
-def recipes(format: str, place: str) -> list[Recipe]:  # noqa: A002
+def recipes(format: str, place: str) -> list[Recipe]:
     """The recipes of a format with the place filled in."""
     found = RECIPES.get(format, (_TABLE,))
     return [recipe._replace(lines=recipe.lines.format(place=place)) for recipe in found]

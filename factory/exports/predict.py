@@ -44,7 +44,7 @@ class Prediction(NamedTuple):
         return "" if one is None else f"row {one.row}: {one.effect}, {one.why}"
 
 
-def predict(path: Path, format: str, tokenizer: Tokenizer, max_length: int) -> list[Prediction]:  # noqa: A002
+def predict(path: Path, format: str, tokenizer: Tokenizer, max_length: int) -> list[Prediction]:
     """What each trainer of `format` makes of every row of a file or folder that keeps the rules of the format.
 
     Raises ConfigError for a format that no trainer of which the reading is known reads.

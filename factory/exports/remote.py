@@ -28,7 +28,7 @@ def url_of(out: str | Path) -> str | None:
     return f"{found['scheme'].lower()}://{found['rest'].rstrip('/')}"
 
 
-def require_free(url: str, format: str) -> None:  # noqa: A002
+def require_free(url: str, format: str) -> None:
     """Raise ConfigError where files that no export wrote stand in the way of one at `url`; nothing is changed there."""
     with _asking(url) as (system, root):
         _standing(system, root, url).require_free(places_of(exporter(format)))

@@ -84,13 +84,13 @@ def _cut_expr(name: str, longest: int) -> pl.Expr:
 def _plain(row: dict[str, Any], longest: int) -> dict[str, Any]:
     cells = {name: row[name] for name in REPLIES if row.get(name) not in (None, "")}
     named = (name for name in (*_PLAIN, *_MARKS) if name not in REPLIES and row.get(name) not in (None, [], ""))
-    cells |= {name: _cut(row[name], longest) for name in named}
+    cells |= {name: _shortened(row[name], longest) for name in named}
     if isinstance(row.get("prompt"), list):
         cells["prompt"] = [
-            {"role": t["role"], "content": _cut(t["content"] or "", longest)} for t in row["prompt"] if t
+            {"role": t["role"], "content": _shortened(t["content"] or "", longest)} for t in row["prompt"] if t
         ]
     elif row.get("row"):
-        cells["row"] = _cut(row["row"], longest)
+        cells["row"] = _shortened(row["row"], longest)
     logps = {
         f"{reply}_{view}": round(row[name], 4)
         for reply in REPLIES
@@ -101,7 +101,7 @@ def _plain(row: dict[str, Any], longest: int) -> dict[str, Any]:
     return {**cells, **({"logps": logps} if logps else {}), **({"finish": finishes} if finishes else {})}
 
 
-def _cut(value: Any, longest: int) -> Any:
+def _shortened(value: Any, longest: int) -> Any:
     if isinstance(value, str) and len(value) > longest:
         return f"{value[:longest]} … ({len(value)} characters)"
     if isinstance(value, str | int | float):

@@ -169,14 +169,14 @@ FORMAT_RULES: dict[str, tuple[FormatRule, ...]] = {
 """Format to its rules, in the order they are tried; a rule may rely on those before it."""
 
 
-def rules_for(format: str, cells: Cells, *, keep_system: bool = False) -> tuple[FormatRule, ...]:  # noqa: A002
+def rules_for(format: str, cells: Cells, *, keep_system: bool = False) -> tuple[FormatRule, ...]:
     """The rules a row is held to: LLaMA-Factory has two layouts, told apart by the column conversations."""
     if keep_system and format in SYSTEM_KEPT:
         return SYSTEM_KEPT[format]
     return _SHAREGPT if format == "llamafactory" and "conversations" in cells else FORMAT_RULES[format]
 
 
-def folder_problems(path: Path, format: str) -> Iterator[FolderProblem]:  # noqa: A002
+def folder_problems(path: Path, format: str) -> Iterator[FolderProblem]:
     """What is wrong with the files around the rows: LLaMA-Factory's dataset_info.json."""
     info = path / "dataset_info.json"
     if format != "llamafactory" or not path.is_dir():

@@ -44,7 +44,7 @@ def places_in(names: Collection[str]) -> list[str]:
     return ["train.json", "test.json", "train/", "test/"] if INFO in names else ["data/train-*", "data/test-*"]
 
 
-def require_free(out: Path, format: str) -> Record:  # noqa: A002
+def require_free(out: Path, format: str) -> Record:
     """The record of `out`. ConfigError where something that is not an export's own stands in the way of one."""
     record = Record.read(out)
     own = [name for name in record.made_by(BY) if name != README]
@@ -89,7 +89,7 @@ class Exported(NamedTuple):
 
 def export(
     pairs: pl.LazyFrame | pl.DataFrame,
-    format: str,  # noqa: A002
+    format: str,
     out: Path,
     config: Export | None = None,
     seed: int = 42,
@@ -134,7 +134,7 @@ def export(
     return result
 
 
-def shape_of(format: str, options: Export) -> Format:  # noqa: A002
+def shape_of(format: str, options: Export) -> Format:
     """The format as the options would have it."""
     target = exporter(format)
     kept = target.system_kept if options.keep_system else None

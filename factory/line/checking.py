@@ -107,10 +107,11 @@ def _models(config: Config) -> list[RemoteModel]:
 def _ask(model: RemoteModel, engines: EnginePool) -> Completion:
     """The answer to a tiny question, asked live, not from a cache, and with little patience."""
     block = model.block.model_copy(update={"batch": False, "cache_dir": None, "max_retries": 1})
+    answer: Completion
     (answer,) = engines.get(block, model.asked.ref, model.asked.account).generate([question(model)])
     if answer.error:
         raise EngineError(f"{model.asked.key}: {model.name} does not answer ({answer.error})")
-    return answer  # type: ignore[no-any-return]
+    return answer
 
 
 def question(model: RemoteModel) -> Request:

@@ -33,8 +33,8 @@ def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Iter
         if reward is not None:
             standing = _by_reward(steps, reward, asked, found, journal)
         else:
-            panel = open_judges(config.judges, config.engine, steps.engines, journal)
-            standing = by_judges(asked, found, panel, seed)
+            judges = open_judges(config.judges, config.engine, steps.engines, journal)
+            standing = by_judges(asked, found, judges, seed)
         made = {id_: [best_and_worst(found[id_], standing[id_])] for id_ in found}
         return paired(part, made, Origin("best_of_n", policy.called, iteration))
 
@@ -58,7 +58,7 @@ def best_and_worst(candidates: Sequence[Completion], standing: Sequence[float | 
 def by_judges(
     prompts: Mapping[str, Messages],
     found: Mapping[str, Sequence[Completion]],
-    panel: Sequence[JudgeWithEngine],
+    judges: Sequence[JudgeWithEngine],
     seed: int,
 ) -> Standing:
     """How many votes each candidate won against the others; every two of them are judged, in both orders."""
@@ -75,7 +75,7 @@ def by_judges(
             {"pair_id": pair, "prompt": prompts[sides[pair][0][0]], "chosen": one, "rejected": other}
             for pair, (one, other) in texts.items()
         ]
-        votes = judge(pl.DataFrame(rows), panel, None, seed).drop_nulls("vote")
+        votes = judge(pl.DataFrame(rows), judges, None, seed).drop_nulls("vote")
         won.update(sides[pair][vote == "rejected"] for pair, vote in votes.select("pair_id", "vote").iter_rows())
     return {
         id_: [float(won[id_, place]) if (id_, place) in won else None for place in range(len(candidates))]

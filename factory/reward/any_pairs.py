@@ -36,7 +36,7 @@ def tallies(scored: Scored) -> dict[str, GroupAccuracy]:
 
 def beyond(scored: Scored) -> dict[str, Any]:
     """What is told of any two replies: accuracy by length beside its baselines, and calibration."""
-    pairs = [ScoredPair(*scores, *map(len, item.replies)) for item, scores in scored]  # type: ignore[arg-type]
+    pairs = [ScoredPair(s[0], s[1], len(item.replies[0]), len(item.replies[1])) for item, s in scored]
     return {**by_length(pairs), "calibration": calibration(pairs)}
 
 

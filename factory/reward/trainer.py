@@ -104,7 +104,7 @@ def adapter(lora: Lora | None) -> Any:
     )
 
 
-class PairTrainer(RewardTrainer):  # type: ignore[misc]
+class PairTrainer(RewardTrainer):
     """Trains on the rows in their order; says nothing to anybody but `watch`."""
 
     def __init__(
@@ -178,7 +178,7 @@ class PairTrainer(RewardTrainer):  # type: ignore[misc]
         """Nothing is sent."""
 
 
-class _Collator(DataCollatorForPreference):  # type: ignore[misc]
+class _Collator(DataCollatorForPreference):
     """TRL's, with the probabilities of soft labels."""
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
@@ -189,7 +189,7 @@ class _Collator(DataCollatorForPreference):  # type: ignore[misc]
         return batch
 
 
-class _LastStep(TrainerCallback):  # type: ignore[misc]
+class _LastStep(TrainerCallback):
     """No checkpoint after the last step: the model itself is saved then."""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: object) -> Any:

@@ -154,7 +154,8 @@ def _gaps(rows: pl.DataFrame) -> list[GapRow]:
     for part in parts:
         counts = Counter(part["verdict"])
         shown = {name: counts[name] for name in (*DECIDED, "invalid")}
-        made.append(GapRow(low=int(part["gap"].min()), high=int(part["gap"].max()), **shown))  # type: ignore[arg-type]
+        low, high = part.select(low=pl.min("gap"), high=pl.max("gap")).row(0)
+        made.append(GapRow(low=low, high=high, **shown))
     return made
 
 
@@ -195,7 +196,7 @@ def _apart(rows: pl.DataFrame) -> list[str]:
     n, m, spread = known.height, int(known["labelled"].sum()), known["score"].std()
     if not 0 < m < n or not isinstance(spread, float) or not spread:
         return []
-    part, whole = (float(some["score"].mean()) for some in (known.filter("labelled"), known))  # type: ignore[arg-type]
+    part, whole = (some.select(pl.mean("score")).item() for some in (known.filter("labelled"), known))
     if abs(part - whole) <= _FAR * spread * (1 / m - 1 / n) ** 0.5:
         return []
     return [

@@ -123,12 +123,12 @@ def known(said: pl.DataFrame, dropped: pl.Series) -> Known:
 
 
 def judge_kept(
-    kept: pl.LazyFrame, judgments: pl.LazyFrame, said: pl.DataFrame, panel: Sequence[JudgeWithEngine], seed: int
+    kept: pl.LazyFrame, judgments: pl.LazyFrame, said: pl.DataFrame, judges: Sequence[JudgeWithEngine], seed: int
 ) -> Judged:
     """Ask each judge for the votes that are missing on its sample of the kept pairs, drawn by id and seed.
 
     `said` are the verdicts in `judgments`. A judge that was asked about all of them in both orders is asked nothing
-    more, and all of them are its sample. Where there is no `panel`, as with votes recorded earlier, only pairs that
+    more, and all of them are its sample. Where there are no `judges`, as with votes recorded earlier, only pairs that
     have both orders can tell.
     """
     table = sizes(kept).with_columns(hash_draw_expr(f"kept sample {seed}").alias("toss")).collect(engine="streaming")
@@ -137,7 +137,7 @@ def judge_kept(
     once = mine.filter(pl.col("verdict") == "partial")["pair_id"].n_unique()
     drawn = table.sort("toss", "pair_id")["pair_id"].unique(maintain_order=True)
     further, found = JUDGMENTS.empty(), []
-    for member in reversed(panel):  # the last one is the one whose engine is open
+    for member in reversed(judges):  # the last one is the one whose engine is open
         name, size = member.config.name, member.config.kept_sample
         its = mine.filter(pl.col("judge") == name)
         sample = drawn
@@ -149,7 +149,7 @@ def judge_kept(
             further = pl.concat([further, more])
             its = verdicts(pl.concat([votes.select(more.columns), more])).collect()
         found.append(agreement(name, its, len(sample)))
-    if not panel:
+    if not judges:
         parts = mine.sort("judge", descending=True).partition_by("judge", as_dict=True, maintain_order=True)
         found = [agreement(str(name), part, len(drawn)) for (name,), part in parts.items()]
     quality = Quality(

@@ -22,7 +22,7 @@ class RateColumn(ProgressColumn):
         return Text(rate, style="progress.data.speed")
 
 
-def _cut() -> Column:
+def _shortened() -> Column:
     """A part of a bar that is cut, and not broken, where the terminal is narrow."""
     return Column(no_wrap=True, overflow="ellipsis")
 
@@ -43,10 +43,10 @@ class LiveProgress:
         """Show a bar."""
         self.finish()
         self._bars = Bars(
-            TextColumn("{task.description}", table_column=_cut()),
+            TextColumn("{task.description}", table_column=_shortened()),
             BarColumn(bar_width=24, table_column=Column(no_wrap=True, min_width=8)),
             MofNCompleteColumn(table_column=Column(no_wrap=True)),
-            RateColumn(table_column=_cut()),
+            RateColumn(table_column=_shortened()),
             console=self._console,
             transient=True,
         )

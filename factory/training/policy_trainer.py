@@ -32,7 +32,7 @@ class Objective(NamedTuple):
     pad_id: int
 
 
-class PolicyTrainer(Trainer):  # type: ignore[misc]
+class PolicyTrainer(Trainer):
     """Trains `model` on `steps`, the pairs of each optimiser step.
 
     A step's micro-batches are made by token budget, over all processes; its loss is the mean over its pairs, whatever
@@ -158,7 +158,7 @@ class Watch(NamedTuple):
     """Called with the tokens of the step."""
 
 
-class FirstStep(TrainerCallback):  # type: ignore[misc]
+class FirstStep(TrainerCallback):
     """Runs what must happen with the wrapped model before it changes."""
 
     def __init__(self, trainer: PolicyTrainer) -> None:
@@ -169,7 +169,7 @@ class FirstStep(TrainerCallback):  # type: ignore[misc]
         self._trainer.before_first_step()
 
 
-class LastStep(TrainerCallback):  # type: ignore[misc]
+class LastStep(TrainerCallback):
     """No checkpoint after the last step: the policy itself is saved then."""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: object) -> Any:

@@ -122,7 +122,7 @@ class RateLimiter:
         self._first_in_line, self._changed = asyncio.Lock(), asyncio.Event()
         self._sleepers: set[asyncio.Future[None]] = set()
         self._growing_fast, self._ever_answered = True, False
-        self._sent, self._cut = 0, 0
+        self._sent, self._sent_at_halving = 0, 0
         self._patience: Patience | None = None
         self._failing: set[str] = set()
         self._pause_until = self._next_request = self._next_token = clock.now()
@@ -170,9 +170,9 @@ class RateLimiter:
         self._release(slot, failure)
         if failure.retry_after is not None:
             self._pause(failure.retry_after)
-        if slot.number <= self._cut:
+        if slot.number <= self._sent_at_halving:
             return  # sent before the last halving: the same trouble, seen once more
-        self._growing_fast, self._cut = False, self._sent
+        self._growing_fast, self._sent_at_halving = False, self._sent
         self.limit = max(1.0, self.limit / 2)
         patience = self._patience = self._patience or Patience(self._block, self._clock.now())
         patience.tries += failure.retry_after is None

@@ -21,6 +21,6 @@ TRAINERS: tuple[Trainer, ...] = (
 """Those whose preprocessing is known. A new one is a function and a member here."""
 
 
-def trainers_of(format: str) -> list[Trainer]:  # noqa: A002
+def trainers_of(format: str) -> list[Trainer]:
     """Those that read the format."""
     return [trainer for trainer in TRAINERS if format in trainer.formats]
