@@ -8,12 +8,10 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.readers.messages import PROBLEM, TURNS, message_kind, turn
-from factory.readers.names import SCORES
+from factory.readers.names import SCORES, TEXTS
 from factory.readers.normal import TIE, UNREADABLE
 from factory.readers.records import column
 
-TEXTS = ("response", "text", "answer", "completion", "output", "content", "reply", "generation", "generated_text")
-"""Keys of a candidate that hold its reply."""
 GOOD = ("chosen", "selected", "is_chosen", "preferred", "label", "good", "correct")
 
 
@@ -65,7 +63,7 @@ def candidates_of(items: Sequence[Any], scores: Sequence[float | None]) -> list[
 
 def _reply(item: Any) -> list[dict[str, str | None]] | None:
     if isinstance(item, dict) and not message_kind(item):
-        return next((told for key in TEXTS if (told := said(item.get(key))) is not None), None)
+        return next((told for key in (*TEXTS, "message") if (told := said(item.get(key))) is not None), None)
     return said(item)
 
 

@@ -13,6 +13,8 @@ from factory.readers.layouts.base import Layout
 from factory.readers.layouts.labelled import replies_beside
 from factory.readers.names import KNOWN, PAIRED, Columns, plainly
 from factory.readers.opened import Opened, columns_of
+from factory.readers.pointers import pointing
+from factory.readers.reply_objects import spoken
 from factory.readers.unfold import Unfolded, unfolded
 
 
@@ -34,6 +36,7 @@ def detect_layouts(frames: Sequence[pl.LazyFrame], how: How, beside: Sequence[pl
     """
     known = [_known(frame, how) for frame in frames]
     whole = (*known, *(_known(frame, how) for frame in beside))
+    how = pointing(whole, how)
     return [claim for frame in known for claim in _in_frame(frame, how, whole)]
 
 
@@ -41,7 +44,7 @@ def _known(frame: pl.LazyFrame, how: How) -> pl.LazyFrame:
     """`frame` with its columns called as they are known."""
     there = frame.collect_schema()
     new = {name: role for role, name in how.columns.items() if role in RENAMED and name in there and role not in there}
-    return frame.rename({**_lowered(there, how), **new})
+    return spoken(frame.rename({**_lowered(there, how), **new}))
 
 
 def _in_frame(frame: pl.LazyFrame, how: How, whole: Sequence[pl.LazyFrame]) -> list[Detected]:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import polars as pl
 from polars.datatypes import DataTypeClass
 
+from factory.readers.names import TEXTS
 from factory.schema import MESSAGE, MESSAGES
 
 PROBLEM = "__problem"
@@ -21,7 +22,7 @@ PolarsType: TypeAlias = pl.DataType | DataTypeClass
 """A column type, or the bare class of one, as polars gives it for a field of a struct."""
 
 _ROLE_KEYS = ("role", "from")
-_TEXT_KEYS = ("content", "value", "text")
+_TEXT_KEYS = ("content", "value", "text", "parts")
 _PART_KEYS = ("text", "value")
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _TOOL_KEYS = ("tool_calls", "function_call")
@@ -63,6 +64,30 @@ def turn(raw: Mapping[str, Any]) -> dict[str, str | None]:
         thought = next((raw[key] for key in _THOUGHT_KEYS if isinstance(raw.get(key), str) and raw[key].strip()), None)
         content = content if thought is None else THINKING.format(thought.strip()) + content
     return {"role": role, "content": content, PROBLEM: problem}
+
+
+def reply_turn(raw: Any) -> dict[str, str | None] | None:
+    """The assistant's TURN of an object that names no role, or of a content's parts; None where it is not certain."""
+    if isinstance(raw, list) and raw and all(isinstance(part, dict) and "type" in part for part in raw):
+        return turn({"role": "assistant", "content": raw})
+    if not isinstance(raw, dict) or message_kind(raw):
+        return None
+    found = [raw[key] for key in (*TEXTS, "value", "message") if raw.get(key) is not None]
+    if len(found) != 1 or not isinstance(found[0], str | list | dict):
+        return None
+    if isinstance(found[0], dict):
+        return turn(found[0]) if message_kind(found[0]) else None
+    made = turn({**raw, "role": "assistant", "content": found[0]})
+    return None if made[PROBLEM] == NOT_TEXT else made
+
+
+def system_text(raw: Any) -> str | None:
+    """The text of a system message that is an object, or a content's parts; None where it is not certain."""
+    alone = raw[0] if isinstance(raw, list) and len(raw) == 1 else raw
+    told = turn(alone) if message_kind(alone) else reply_turn(alone)
+    if told is None:
+        told = turn({"role": "system", "content": raw})
+    return told["content"] if told[PROBLEM] is None else None
 
 
 def _content(raw: Any) -> Any:

@@ -7,10 +7,10 @@ import polars as pl
 
 NAMES: dict[str, tuple[str, ...]] = {
     "prompt": ("prompt", "question", "query", "instruction", "user_prompt", "user_input", "problem"),
-    "conversation": ("messages", "conversations", "conversation", "trajectory", "dialogue", "dialog"),
+    "conversation": ("messages", "conversations", "conversation", "trajectory", "dialogue", "dialog", "contents"),
     "context": ("input", "context"),
-    "history": ("history",),
-    "system": ("system", "system_prompt", "system_message"),
+    "history": ("history", "conversation_history", "chat_history"),
+    "system": ("system", "system_prompt", "system_message", "system_instruction"),
     "chosen": (
         "chosen",
         "accepted",
@@ -18,6 +18,15 @@ NAMES: dict[str, tuple[str, ...]] = {
         "response_chosen",
         "preferred_output",
         "chosen_messages",
+        "chosen_conversations",
+        "chosen_answer",
+        "chosen_output",
+        "chosen_completion",
+        "chosen_text",
+        "positive_response",
+        "pos_resp",
+        "better_response",
+        "winning_response",
         "response_j",
         "preferred",
         "preferred_response",
@@ -28,7 +37,17 @@ NAMES: dict[str, tuple[str, ...]] = {
         "rejected_response",
         "response_rejected",
         "non_preferred_output",
+        "reject",
         "rejected_messages",
+        "rejected_conversations",
+        "rejected_answer",
+        "rejected_output",
+        "rejected_completion",
+        "rejected_text",
+        "negative_response",
+        "neg_resp",
+        "worse_response",
+        "losing_response",
         "response_k",
         "dispreferred",
         "non_preferred",
@@ -58,6 +77,9 @@ REPLY_STEMS = (
 REPLY_ENDINGS = (("1", "2"), ("0", "1"), ("a", "b"), ("A", "B"))
 """How the names of the columns of two replies begin and end, such as response_1 and response_2."""
 
+TEXTS = ("response", "text", "answer", "completion", "output", "content", "reply", "generation", "generated_text")
+"""Keys of an object that hold the reply that it is."""
+
 LISTS = (
     "completions",
     "answers",
@@ -70,6 +92,7 @@ LISTS = (
     "replies",
     "choices",
     "all_generated_responses",
+    "responses_and_scores",
 )
 """Columns that hold a list of replies, the first to look for first."""
 SCORES = ("overall_score", "score", "rating", "reward", "pm_score", "fine-grained_score", "helpfulness", "upvotes")
@@ -189,7 +212,11 @@ class Columns(Mapping[str, pl.DataType]):
         if role in self.named:
             return [self.named[role]]
         taken = set(self.named.values())
-        return [name for name in NAMES.get(role, (role,)) if name in self._schema and name not in taken]
+        found = [name for name in NAMES.get(role, (role,)) if name in self._schema and name not in taken]
+        if role == "chosen" and not found:  # answer beside rejected_answer
+            lone = (self.first("rejected") or "").removeprefix("rejected_")
+            return [lone] if lone in LONE_REPLIES and lone in self._schema and lone not in taken else []
+        return found
 
     def first(self, role: str) -> str | None:
         """The first of those, or None."""

@@ -98,7 +98,7 @@ def _computed(part: _Part) -> _Part:
 def _fit(claim: Detected, layout: Layout, source: str | None, how: How) -> _Part:
     rows, schema = claim.rows, claim.rows.collect_schema()
     shaped = layout.reshape(rows, claim.columns, how) if layout.reshape else Reshaped(rows)
-    known = Columns(shaped.rows.collect_schema(), how.columns) if layout.reshape else claim.columns
+    known = Columns(shaped.rows.collect_schema(), claim.columns.named) if layout.reshape else claim.columns
     columns = pl.Schema({name: dtype for name, dtype in known.items() if not name.startswith("__")})
     parts = layout.parts(known)
     normal = normalise(shaped.rows, parts, known)

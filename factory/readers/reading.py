@@ -1,5 +1,6 @@
 """What was read: the layout, which column is what, what was left, and one pair; for people and for files."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,12 @@ from factory.schema import PAIRS, LazySplit, Split
 
 LETTERS = 160
 _MOST = 12
+_MAY_BELONG = re.compile(
+    r"(^|_)(history|context|system|persona|passages?|documents?|dialog(ue)?s?|conversations?|messages|instructions?)"
+    r"(_(prompt|messages?|turns?|text|list|before|so_far))?$",
+    re.IGNORECASE,
+)
+"""Names of columns that may hold a part of a prompt, such as `passage` or `earlier_messages`."""
 SIDES = ("prompt", "chosen", "rejected")
 
 
@@ -97,7 +104,7 @@ def part_of(
     aside = [name for name in schema if name not in used and name not in PAIRS.columns and not name.startswith("__")]
     beside = {name for role in ("media", "tools") for name in schema.having(role)}
     names = (MEANT if of == "pair" else PROMPTED) - beside
-    meant = [name for name in aside if name in names and _may_speak(schema[name])]
+    meant = [name for name in aside if (name in names or _MAY_BELONG.search(name)) and _may_speak(schema[name])]
     warnings = [f"{name} is kept aside, though by its name it may belong to the {of}" for name in meant]
     return Part(
         layout, (), {role: names for role, names in columns.items() if names}, tuple(aside), (*remarks, *warnings)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.identity import replace_surrogates
-from factory.readers.messages import ODD, TURN, message_kind, turn
+from factory.readers.messages import ODD, TURN, message_kind, reply_turn, system_text, turn
 from factory.readers.names import NAMES, REPLIES, SPOKEN, plainly
 
 CHUNK = 20_000
@@ -82,7 +82,14 @@ def _deeper(raw: Any, most: int) -> bool:
 def cell(name: str, raw: Any) -> Value:
     """`value_of` what stands in the column `name`; odd for what nobody can have said."""
     found = value_of(raw)
-    return Value("odd", {"json": found.value}) if found.kind == "json" and plainly(name) in _SPOKEN else found
+    if found.kind not in ("json", "message", "messages") or (called := plainly(name)) not in _SPOKEN:
+        return found
+    if called in NAMES["system"] and (text := system_text(raw)) is not None:
+        return Value("text", text)
+    if found.kind != "json":
+        return found
+    told = reply_turn(raw) if called in REPLIES else None
+    return Value("message", told) if told else Value("odd", {"json": found.value})
 
 
 def _list_of(raw: list[Any]) -> Value:

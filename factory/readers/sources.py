@@ -17,6 +17,7 @@ from factory.errors import FactoryError, InputError, MissingExtraError, first_li
 from factory.readers.beside import columns_beside
 from factory.readers.extra_columns import free
 from factory.readers.files import open_file, stem_of, suffix_kind
+from factory.readers.nested_trees import flattened
 from factory.readers.opened import Opened, naming
 from factory.readers.skipping import Skipped
 
@@ -98,12 +99,12 @@ def _opened(found: InputTable) -> Opened | None:
         opened = open_file(found.path, found.where, named=found.named)
         return opened and opened._replace(
             stem=found.stem,
-            frames=tuple(map(_apart, opened.frames)),
+            frames=tuple(_apart(one) for frame in opened.frames for one in flattened(frame)),
             named=found.named_columns,
             in_folder=not found.named,
         )
     frame = pl.LazyFrame() if found.frame is None else found.frame
-    return Opened(found.where, found.stem, (_apart(frame),), in_memory=found.in_memory)
+    return Opened(found.where, found.stem, tuple(map(_apart, flattened(frame))), in_memory=found.in_memory)
 
 
 def _apart(frame: pl.LazyFrame) -> pl.LazyFrame:

@@ -60,7 +60,7 @@ END_MARKERS = (
 )
 MARKERS = (*(template.marker for template in TEMPLATES), *END_MARKERS)
 """What a text holds that has been through a chat template."""
-_LAST = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|endoftext|>", "</s>")
+_LAST = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|endoftext|>", "</s>", "<extra_id_1>")
 SUSPECT = tuple(dict.fromkeys((*MARKERS, *_LAST)))
 """What a text holds that has, or may have, been through a chat template."""
 

@@ -13,6 +13,7 @@ from factory.errors import InputError, first_line
 from factory.identity import replace_surrogates
 from factory.readers.json_list import elements
 from factory.readers.names import KNOWN, plainly
+from factory.readers.nested_trees import messages_in
 from factory.readers.opened import Unread, naming, unread_frame
 from factory.readers.records import Value, cell, frames_of
 from factory.schema import LOGPS, PAIRS
@@ -44,7 +45,8 @@ class _Records:
                 self.unread.append(Unread(f"{place} holds {_kind(raw)} where an object must be", text()))
                 continue
             try:
-                yield {self._name(name): cell(name, value) for name, value in raw.items()}
+                for record in messages_in(raw) or (raw,):
+                    yield {self._name(name): cell(name, value) for name, value in record.items()}
             except RecursionError:
                 self.unread.append(Unread(f"{place} is nested too deeply", replace_surrogates(text())))
 

@@ -16,6 +16,8 @@ from factory.readers.opened import UnclearError
 
 _STRENGTHS = ("overall_preference", "preference_strength", "strength", "preference")
 """Those of them that may be signed: below 0 the first is better, as in HelpSteer."""
+_SIGNED_BESIDE = frozenset(("individual_preference", "preference_statement", "all_preferences_unprocessed"))
+"""Columns beside a strength of HelpSteer's, which is signed also where a file has none below 0."""
 GRADES = ("score", "rating", "reward", "upvotes")
 _ANNOTATOR = re.compile(r"annotator_?\d+")
 FLAGS = ("winner_model_a", "winner_model_b")
@@ -23,6 +25,10 @@ FLAGS = ("winner_model_a", "winner_model_b")
 _WHOSE = re.compile(
     r"^(the )?(model|response|answer|assistant|output|completion|conversation|reply|option|summary)[_ ]?"
 )
+_HOW_MUCH = re.compile(
+    r"[ _-]is[ _-]((slightly|somewhat|clearly|significantly|much|far)[ _-])?(better|preferred)([ _-]than[ _-].*)?$"
+)
+"""What follows the name of a reply in words such as `A-is-clearly-better`."""
 _TIES = frozenset(
     {
         *("tie", "ties", "tied", "tie (bothbad)", "draw", "same", "equal", "equally good", "equally bad"),
@@ -140,7 +146,7 @@ def _of_column(frame: pl.LazyFrame, name: str, columns: Columns, replies: tuple[
     signs = {value: sign for value in seen if value not in numbers and (sign := _in_words(value)) is not None}
     signs |= {name.lower(): sign for name, sign in zip(replies, (1, -1), strict=True) if name.lower() not in numbers}
     if numbers:
-        signs |= {v: s for v, s in _in_numbers(name, numbers, replies).items() if s is not None}
+        signs |= {v: s for v, s in _in_numbers(name, numbers, replies, columns).items() if s is not None}
     found = text.replace_strict(list(signs), list(signs.values()), default=None, return_dtype=pl.Int8())
     models = [f"model_{ending_of(reply)}" for reply in replies]
     if all(model in columns and columns[model] == pl.String for model in models):
@@ -148,9 +154,16 @@ def _of_column(frame: pl.LazyFrame, name: str, columns: Columns, replies: tuple[
     elif not seen & signs.keys():
         says = f"the column {name} holds {min(seen)!r}, which names neither {replies[0]} nor {replies[1]}"
         raise UnclearError(f"{says}; {_WAY}")
-    from_zero = 0 in numbers.values() and 0 not in signs.values() and ending_of(replies[0]) != "0"
-    counted = f"{name} is counted from 0: 0 is {replies[0]}, 1 is {replies[1]}"
-    return Better(found, text, (counted,) if from_zero and min(numbers.values()) == 0 and name != "labels" else ())
+    return Better(found, text, _counted(name, {*numbers.values()}, {*signs.values()}, replies))
+
+
+def _counted(name: str, values: set[float], signs: set[int | None], replies: tuple[str, str]) -> tuple[str, ...]:
+    """A remark on what numbers mean, where they do not start at 1."""
+    one, two = replies
+    if values and (min(values) < 0 or name in _STRENGTHS[:3]):
+        return (f"{name} is signed: below 0 speaks for {one}, above 0 for {two}",)
+    from_zero = 0 in values and 0 not in signs and ending_of(one) != "0" and name != "labels"
+    return (f"{name} is counted from 0: 0 is {one}, 1 is {two}",) if from_zero else ()
 
 
 def _by_name(text: pl.Expr, models: Sequence[str], found: pl.Expr) -> pl.Expr:
@@ -180,9 +193,19 @@ def _text(name: str, dtype: pl.DataType) -> pl.Expr:
 
 def _number(text: str) -> float | None:
     try:
-        return float(_WHOSE.sub("", text))
+        return float(_bare(text))
     except ValueError:
         return None
+
+
+def _bare(text: str) -> str:
+    """A word without what it is called, and how much better it is: `1` of `Response 1 is much better`."""
+    return _WHOSE.sub("", _HOW_MUCH.sub("", text))
+
+
+def names_reply(text: str) -> bool:
+    """Whether a text is a reply's letter or place, as `a`, `2`, `model_b` and `response 1`."""
+    return bool(_in_words(text)) or _number(text) in (0, 1, 2)
 
 
 def _in_words(text: str) -> int | None:
@@ -192,11 +215,11 @@ def _in_words(text: str) -> int | None:
         return 0
     sides = re.split(r"[><≻=]+", word.replace(" ", ""))
     if len(sides) == 2 and re.search("[><≻]", word):
-        one, other = (_in_words(_WHOSE.sub("", side)) if _number(side) is None else _place(side) for side in sides)
+        one, other = (_in_words(_bare(side)) if _number(side) is None else _place(side) for side in sides)
         if one is None or other is None or one * other != -1:
             return 0 if one is not None and one == other else None
         return one if re.search("[>≻]", word) else -one
-    bare = _WHOSE.sub("", word)
+    bare = _bare(word)
     return 1 if bare in _FIRST else -1 if bare in _SECOND else None
 
 
@@ -204,10 +227,12 @@ def _place(digit: str) -> int | None:
     return {"1": 1, "2": -1}.get(digit)
 
 
-def _in_numbers(name: str, numbers: dict[str, float], replies: tuple[str, str]) -> dict[str, int | None]:
+def _in_numbers(
+    name: str, numbers: dict[str, float], replies: tuple[str, str], columns: Columns
+) -> dict[str, int | None]:
     """What each number means, by all of them."""
     values, last = set(numbers.values()), ending_of(replies[0]).lower()
-    doubt = _doubt(name, values, last)
+    doubt = _doubt(name, values, last, columns)
     if doubt is not None:
         raise UnclearError(_question(name, values, doubt))
     if min(values) < 0 or name in _STRENGTHS[:3]:
@@ -225,13 +250,16 @@ def _in_numbers(name: str, numbers: dict[str, float], replies: tuple[str, str]) 
     return {text: places.get(number) for text, number in numbers.items()}
 
 
-def _doubt(name: str, values: Collection[float], last: str) -> str | None:
+def _doubt(name: str, values: Collection[float], last: str, columns: Columns) -> str | None:
     """Why numbers can be meant in two ways; None where they cannot. `last` is how the first reply's name ends."""
-    if min(values) < 0 and not any(word in name for word in ("preference", "strength")):
-        return "a number below 0 can speak for either reply"
-    if name in _STRENGTHS[:3] or _ANNOTATOR.fullmatch(name) or min(values) < 0:
-        return None
-    if name == "labels" and last == "a":
+    if min(values) < 0:
+        signed = any(word in name for word in ("preference", "strength"))
+        return None if signed else "a number below 0 can speak for either reply"
+    if name in _STRENGTHS[:3]:
+        return None if _SIGNED_BESIDE & {*columns} else "without one below 0 they can be places or strengths"
+    if not (_between(values) or {*values} <= {0, 1, 2}):
+        return "they can be degrees of which either end speaks for the first reply"
+    if _ANNOTATOR.fullmatch(name) or (name == "labels" and last == "a"):
         return None
     if {*values} == {1} and last == "a":
         return "1 can be the first reply or the second"

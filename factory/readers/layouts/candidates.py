@@ -4,7 +4,8 @@ UltraFeedback raw, Nectar, NeMo-RL, summarize-from-feedback, StackExchange prefe
 ratings, LLaMA-Factory's old list of two outputs; RewardBench 2 and RM-Bench, whose lists are the right and the wrong.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from itertools import takewhile
 from typing import Any, NamedTuple
 
@@ -50,6 +51,8 @@ class _Names(NamedTuple):
     """Columns of one reply each, where `replies` is their name together."""
     grades: tuple[str, ...] = ()
     """Those that say how good each is, where `beside` is their name together."""
+    told: bool = False
+    """The user says what names the better reply, or it is sure: nothing else does."""
 
 
 def _names(columns: Columns) -> _Names | None:
@@ -59,6 +62,10 @@ def _names(columns: Columns) -> _Names | None:
     for name in columns.having("candidates") if "candidates" in columns.named else LISTS:
         if name in columns and _may_list(columns[name]):
             beside = next((other for other in BESIDE if other in columns and other != name), None)
+            named = columns.named.get("label")
+            if named is not None:
+                listed = isinstance(columns[named], pl.List)
+                return _Names((name,), named if listed else None, None if listed else named, told=True)
             return _Names((name,), beside, next((p for p in PICKS if p in columns and p != beside), None))
     return _in_columns(columns)
 
@@ -107,7 +114,7 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
     of, texts = _judge(frame, columns, names, how.pairs), _texts(columns, names)
 
     def make(rows: pl.Series) -> pl.Series:
-        made = [of({name: parsed(text) for name, text in row.items()}) for row in rows.to_list()]
+        made = [of(_values(row, names)) for row in rows.to_list()]
         flat = table([one for some in made for one in some]).to_struct("made")
         owner = pl.Series([place for place, some in enumerate(made) for _ in some], dtype=pl.Int64)
         grouped = pl.DataFrame({"owner": owner, "made": flat}).group_by("owner", maintain_order=True).agg("made")
@@ -139,6 +146,14 @@ def _texts(columns: Columns, names: _Names) -> pl.Expr:
     return pl.struct(json_of(name, columns[name]).alias(name) for name in needed)
 
 
+def _values(row: Mapping[str, str | None], names: _Names) -> dict[str, Any]:
+    """What is needed of a row; what picks a reply is a word where it is no JSON."""
+    found = {name: parsed(text) for name, text in row.items()}
+    if names.pick is not None and found.get(names.pick) is None:
+        found[names.pick] = row.get(names.pick)
+    return found
+
+
 def _require_some(made: pl.LazyFrame, names: _Names) -> None:
     """Raise UnclearError where not one row says which reply is better: that is no row's fault, but the file's."""
     reason = pl.col(_MADE).struct.field("reason")
@@ -152,7 +167,7 @@ def _require_some(made: pl.LazyFrame, names: _Names) -> None:
 
 def _told_by(first: pl.DataFrame, names: _Names) -> tuple[str, ...]:
     """A remark on what says which reply is better, by the first row."""
-    row = {name: parsed(text) for name, text in first.item().items()} if first.height else {}
+    row = _values(first.item(), names) if first.height else {}
     items = row.get(names.replies[0])
     if len(names.replies) == 2 or not isinstance(items, list):
         return ()
@@ -187,6 +202,9 @@ def _judge(
 
 def _scores(items: list[Any], row: dict[str, Any], names: _Names, base: int) -> tuple[list[float | None], str]:
     """A number per reply, the higher the better, and the name of what says it."""
+    place = _place(row.get(names.pick or ""), items, base)
+    if place is not None and names.told:
+        return [1.0 if at == place else 0.0 for at in range(len(items))], names.pick or ""
     objects = [item for item in items if isinstance(item, dict)]
     for keys, sign in ((RANKS, -1), (SCORES, 1), (GOOD, 1)):
         for key in keys:
@@ -197,12 +215,23 @@ def _scores(items: list[Any], row: dict[str, Any], names: _Names, base: int) -> 
     if numbers is not None:
         sign = -1 if names.beside in RANKED else 1
         return [None if one is None else sign * one for one in numbers], names.beside or ""
-    place = number(row.get(names.pick or ""))
-    if place is not None and 0 <= place - base < len(items):
-        return [1.0 if at == place - base else 0.0 for at in range(len(items))], names.pick or ""
+    if place is not None:
+        return [1.0 if at == place else 0.0 for at in range(len(items))], names.pick or ""
     if names.replies == ("output",) and len(items) == 2 and names.pick is None:
         return [1.0, 0.0], _FIRST  # the old way of LLaMA-Factory: the better one first
     return [], ""
+
+
+def _place(pick: Any, items: list[Any], base: int) -> int | None:
+    """Which of the replies a place, a model or a letter names; None where it names none, or several."""
+    models = [item.get("model") for item in items if isinstance(item, dict)]
+    if isinstance(pick, str) and models.count(pick) == 1 and len(models) == len(items):
+        return models.index(pick)
+    counted = number(pick)
+    if counted is None and isinstance(pick, str) and re.fullmatch("[a-iA-I]", pick.strip()):
+        counted = ord(pick.strip().lower()) - ord("a") + base
+    whole = counted is not None and counted % 1 == 0
+    return int(counted) - base if whole and counted is not None and 0 <= counted - base < len(items) else None
 
 
 def _base(frame: pl.LazyFrame, columns: Columns, names: _Names) -> int:

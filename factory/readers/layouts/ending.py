@@ -10,24 +10,26 @@ from factory.readers.messages import joined, said, turns_of
 def _fits(columns: Columns) -> bool:
     rejected = columns.first("rejected")
     kind = None if rejected is None else kind_of(columns[rejected])
-    return kind in ("text", "messages") and columns.first("chosen") is None and bool(talks(columns))
+    return kind in ("text", "message", "messages") and columns.first("chosen") is None and bool(talks(columns))
 
 
 def _parts(columns: Columns) -> Parts:
     rejected, (talk, *_) = columns.first("rejected"), talks(columns)
     assert rejected is not None
     turns, other = turns_of(talk, columns[talk]), reply(columns, rejected)
-    if kind_of(columns[rejected]) == "text":
+    kind = kind_of(columns[rejected])
+    if kind != "messages":
         before = turns.list.slice(0, (turns.list.len().cast(pl.Int64) - 1).clip(0))
-        other = pl.when(other.is_not_null()).then(joined(before, said("assistant", other)))
+        answer = said("assistant", other) if kind == "text" else other
+        other = pl.when(other.is_not_null()).then(joined(before, answer))
     used = {"prompt": (talk,), "chosen": (talk,), "rejected": (rejected,)}
     return Parts(None, turns, other, used, conversations=True)
 
 
 ENDING = Layout(
     "ending",
-    "messages (or conversations, …): message list that ends with the chosen reply; rejected_response, rejected: text, "
-    "or rejected_messages: message list",
+    "messages (or conversations, …): message list that ends with the chosen reply; rejected_response, rejected: text "
+    "or message, or rejected_messages: message list",
     _fits,
     _parts,
 )

@@ -185,6 +185,62 @@ def tree(turns, chosen, rejected):
     ]
 
 
+def nested(turns, chosen, rejected):
+    """The same tree as one object, as OpenAssistant exports it: answers within their question."""
+    rows = tree(turns, chosen, rejected)
+
+    def grown(row):
+        below = [grown(other) for other in rows if other["parent_id"] == row["message_id"]]
+        own = {key: value for key, value in row.items() if key != "parent_id"}
+        return {**own, "labels": {"spam": 0.0}, "replies": below}
+
+    return {"message_tree_id": rows[0]["message_id"], "tree_state": "ready_for_export", "prompt": grown(rows[0])}
+
+
+def objects(turns, chosen, rejected):
+    system, texts = split(turns)
+    replies = {"chosen": {"text": chosen, "model": "x"}, "rejected": {"text": rejected, "model": "y"}}
+    return {"system": [{"text": system}] if system else None, "prompt": texts[-1], **replies}
+
+
+def parts(turns, chosen, rejected):
+    replies = {"accepted": chosen, "reject": rejected}
+    return {"messages": turns, **{name: {"content": [{"type": "text", "text": t}]} for name, t in replies.items()}}
+
+
+def two_objects(turns, chosen, rejected):
+    swap = len(chosen) % 2
+    one, two = (rejected, chosen) if swap else (chosen, rejected)
+    return {"prompt": turns, "response_a": {"value": one}, "response_b": {"value": two}, "winner": "AB"[swap]}
+
+
+def lettered(turns, chosen, rejected):
+    """The columns chosen and rejected name the replies beside them."""
+    swap = len(chosen) % 2
+    one, two = (rejected, chosen) if swap else (chosen, rejected)
+    return {"prompt": turns, "response_a": one, "response_b": two, "chosen": "ab"[swap], "rejected": "ba"[swap]}
+
+
+def by_model(turns, chosen, rejected):
+    replies = [{"model": "x", "response": rejected}, {"model": "y", "response": chosen}]
+    return {"prompt": turns, "completions": replies, "chosen": "y", "rejected": "x"}
+
+
+def contents(turns, chosen, rejected):
+    """As Gemini's preference tuning has them."""
+    said_so = [
+        {"role": {"assistant": "model"}.get(turn["role"], turn["role"]), "parts": [{"text": turn["content"]}]}
+        for turn in turns
+    ]
+    scored = [(rejected, 0.0), (chosen, 1.0)]
+    replies = [{"score": score, "completion": {"role": "model", "parts": [{"text": t}]}} for t, score in scored]
+    return {"contents": said_so, "completions": replies}
+
+
+def rejected_answer(turns, chosen, rejected):
+    return {"prompt": turns, "answer": chosen, "rejected_answer": rejected}
+
+
 def rank_columns(turns, chosen, rejected):
     replies = dict(zip(("response_a", "response_b", "response_c"), ("So so.", chosen, rejected), strict=True))
     return {"prompt": turns[-1]["content"], **replies, "rank_a": 2, "rank_b": 1, "rank_c": 3}
@@ -221,6 +277,14 @@ CASES = {
     "openai": Case("ultrafeedback", requested),
     "single": Case("single", single),
     "tree": Case("trees", tree, system=False),
+    "nested tree": Case("trees", nested, system=False),
+    "objects": Case("sharegpt", objects, rounds=False),
+    "parts": Case("sharegpt", parts),
+    "objects of two models": Case("labelled", two_objects),
+    "chosen by letter": Case("labelled", lettered),
+    "chosen by model": Case("candidates", by_model),
+    "contents": Case("candidates", contents),
+    "rejected answer": Case("pairs", rejected_answer),
     "ranks in columns": Case("candidates", rank_columns, system=False, rounds=False),
     "annotations": Case("candidates", annotated, system=False, rounds=False),
     "shared text": Case("trl_implicit_text", shared_text, system=False, rounds=False),
@@ -468,7 +532,7 @@ def test_null_prompts_are_read_by_what_the_replies_hold(tmp_path):
 def test_prompts_of_every_layout(tmp_path):
     for name, case in CASES.items():
         prompt = turns_for(case, TALK)
-        row = flat([case.row(prompt[:1] if name == "tree" else prompt, "Good one", "Bad one")])[0]
-        prompt = prompt[:1] if name == "tree" else prompt  # the roots alone
+        prompt = prompt[:1] if case.layout == "trees" else prompt  # the roots alone
+        row = flat([case.row(prompt, "Good one", "Bad one")])[0]
         kept, rejected = one(row, tmp_path, read_prompts)
         assert [row["prompt"] for row in kept] == [prompt], (name, rejected)

@@ -47,6 +47,10 @@ REFUSED = {
         "the column winner, .*is empty; name",
     ),
     "true or false": ({**ONE, "label": True}, "the column label is true or false, and either can mean the first"),
+    "strengths of which none is below 0": (
+        {**ONE, "overall_preference": 2},
+        "without one below 0 they can be places or",
+    ),
     "candidates without a score": ({"prompt": "Hi", "responses": [{"text": "a"}, {"text": "b"}]}, "in no row does"),
     "ratings that are words": ({"prompt": "Hi", "responses": ["a", "b"], "ranking": ["B", "A"]}, "in no row does rank"),
 }
@@ -59,7 +63,26 @@ def test_a_file_in_which_nothing_is_known_to_say_it_is_refused_in_a_sentence(nam
         read_pairs(written(tmp_path / "x.jsonl", row))
 
 
+DEGREES = {
+    "preference": [(2, 6, 4), (1, 5, 3), (1, 4, 2), (0.2, 0.9), (0.0, 0.3, 1.0), (0, 1, 1.7), (1, 2, 3)],
+    "annotator1": [(1, 4), (0, 3)],
+    "label": [(1, 3), (0, 1, 5)],
+}
+
+
+@pytest.mark.parametrize(("name", "values"), [(name, values) for name, every in DEGREES.items() for values in every])
+def test_degrees_are_never_taken_for_places(name, values, tmp_path):
+    """Of degrees from 1 to 7, 2 speaks for the first reply; taken for a place it would be the second."""
+    file = written(tmp_path / "x.jsonl", *({**ONE, name: value} for value in values))
+    with pytest.raises(InputError, match=f"the column {name} holds .* degrees of which either end speaks for the fir"):
+        read_pairs(file)
+
+
 READ = {
+    "a sentence": {**ONE, "preference": "Response B is slightly better"},
+    "a word with its degree": {**ONE, "winner": "B-is-clearly-better"},
+    "one of several replies called chosen": {"prompt": "Hi", "responses": ["two", "one"], "chosen": 0, "rejected": 1},
+    "chosen by its column": {**ONE, "chosen": "response_b", "rejected": "response_a"},
     "ranks": {**ONE, "rank_a": 2, "rank_b": 1},
     "a label of gold": {**ONE, "gold_label": "B"},
     "names in other ways of writing": {"User Prompt": "Hi", "Response A": "one", "Response-B": "two", "Winner": "B"},
