@@ -48,6 +48,8 @@ DOSES: dict[str, dict[str, Any]] = {
     "alpha_0": {"method": "sso", "alpha": 0.0},
     "alpha_1": {"method": "sso", "alpha": 1.0},
     "share": {"method": "sso", "steering_share": 0.25},
+    "no_w_gamma_1": {"method": "sso_no_w", "gamma": 1.0},
+    "no_w_gamma_5": {"method": "sso_no_w", "gamma": 5.0},
 }
 ARMS = MAIN | DOSES
 """What each arm sets beside the defaults; gamma 0 is sso_no_g, gamma 0.1 and alpha 0.66 are sso."""

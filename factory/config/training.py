@@ -109,11 +109,13 @@ class Training(Strict):
     """Compute type: float32 weights, autocast to bfloat16 on a GPU under auto."""
     layout: Literal["auto", "packed", "separate"] = "auto"
     """packed: a prompt and its replies in one sequence; auto packs where the model allows it."""
-    logits_chunk: int = Field(256, ge=1)
-    """Reply tokens whose vocabulary projection is held at once."""
-    gradient_checkpointing: Literal["auto", "selective"] | bool = "auto"
-    """What the backward pass computes again: true, whole layers (an eighth to a third slower, least memory); selective,
-    all but large matrix products and attention; false, nothing. auto: true on a CPU, selective elsewhere."""
+    logits_chunk: int | None = Field(None, ge=1)
+    """Reply tokens whose vocabulary projection is made at once; null: as many as 256 MiB hold."""
+    gradient_checkpointing: Literal["auto", "selective", "by_view"] | bool = "auto"
+    """What the backward pass computes again: true, whole layers (least memory); selective, all but large matrix
+    products and attention; by_view, the views that the weight reads, since each view goes through by itself; false,
+    nothing. auto: by_view on a CPU (true for pairs of more than 1,024 tokens a view and in several processes),
+    selective elsewhere."""
     dropout: bool = False
     """Leave the model's own dropout on while it trains. The reference is measured without, so that with it the first
     margin is not 0; an adapter's own dropout (lora.dropout) is another matter."""

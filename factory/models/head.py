@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 Projection = Callable[[Tensor], Tensor]
@@ -26,16 +27,20 @@ class Head(NamedTuple):
             logits = logits * self.scale
         return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
 
-    def token_logps(self, output: nn.Module, states: Tensor, targets: Tensor, chunk: int) -> Tensor:
+    def token_logps(self, output: Any, states: Tensor, targets: Tensor, chunk: int | None) -> Tensor:
         """`token_logps` through the output layer `output`, which is called once for all chunks.
+
+        Without `chunk` as many rows are taken as KEPT_BYTES hold: in the backward pass each chunk has a gradient of the
+        size of the layer's weight to itself.
 
         So the hooks of a wrapper run once around them: under FSDP every call is an exchange, and processes with unlike
         numbers of chunks would wait for each other.
         """
         plain, own = output.forward, output.__dict__.get("forward")
+        rows = chunk or max(1, KEPT_BYTES // (4 * output.weight.shape[0]))
 
         def forward(states: Tensor, targets: Tensor) -> Tensor:
-            return token_logps(states, targets, lambda part: self.logits(plain, part), chunk)
+            return token_logps(states, targets, lambda part: self.logits(plain, part), rows)
 
         output.forward = forward
         try:
@@ -93,4 +98,27 @@ def _logps(states: Tensor, targets: Tensor, project: Projection | None) -> Tenso
 
 
 def _picked(logits: Tensor, targets: Tensor) -> Tensor:
-    return -nn.functional.cross_entropy(logits, targets, reduction="none")
+    found: Tensor = _Picked.apply(logits, targets)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Picked(torch.autograd.Function):
+    """Log-softmax at the targets: [N, vocabulary] logits and [N] targets to [N].
+
+    What cross_entropy computes. Its backward pass fills a table as large as the logits with zeros, and makes another
+    of it: with the vocabulary of a small model a tenth of a training step's memory. Here the one that is kept becomes
+    the gradient, in place; to go back twice through it is an error.
+    """
+
+    @staticmethod
+    def forward(context: Any, logits: Tensor, targets: Tensor) -> Tensor:
+        logps = logits.log_softmax(-1)
+        context.save_for_backward(logps, targets)
+        return logps.gather(1, targets[:, None])[:, 0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        logps, targets = context.saved_tensors
+        into = logps.exp_().mul_(-gradient[:, None])
+        return into.scatter_add_(1, targets[:, None], gradient[:, None]), None

@@ -61,18 +61,19 @@ class SequencePlan(NamedTuple):
     """The vocabulary projection, to be applied to reply tokens only; None: the model's own logits for every token."""
 
 
-def reply_logps(model: Any, batch: TensorBatch, plan: SequencePlan, chunk: int = 256) -> ReplyLogps:
+def reply_logps(model: Any, batch: TensorBatch, plan: SequencePlan, chunk: int | None = 256) -> ReplyLogps:
     """Log-probabilities of the replies of `batch`, differentiable; log-softmax in float32.
 
-    The vocabulary projection covers reply tokens only, `chunk` of them at a time: the logits of one chunk are kept for
-    the backward pass, others are computed again. `batch` must be on the model's device and laid out as `plan` says.
+    The vocabulary projection covers reply tokens only, `chunk` of them at a time (None: as many as 256 MiB hold): the
+    logits of one chunk are kept for the backward pass, and others as `token_logps` says. `batch` must be on the model's
+    device and laid out as `plan` says.
     """
     core = unwrapped(model)
     with kernel(core, plan.layout == "flat"):
         states = _run(core, batch).logits if plan.head is None else _run(core.base_model, batch).last_hidden_state
     states = states.flatten(0, 1).index_select(0, batch.at)
     if plan.head is None:
-        logps = token_logps(states, batch.targets, None, chunk)
+        logps = token_logps(states, batch.targets, None, chunk or len(batch.targets) or 1)
     else:
         logps = plan.head.token_logps(core.get_output_embeddings(), states, batch.targets, chunk)
     sums = torch.zeros(len(batch.counts), device=logps.device).index_add(0, batch.owner, logps)

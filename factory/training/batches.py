@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from factory.identity import draw
-from factory.models.layout import Layout, TensorBatch, buckets, layout
+from factory.models.layout import Layout, buckets
 from factory.training.conditionals import PLAIN, Conditional
 from factory.training.data import TrainingExample
 from factory.training.methods import Method
@@ -25,6 +25,11 @@ class MicroBatch(NamedTuple):
     """Those with all their views first."""
     filler: bool = False
     """True where the pairs are there only so that every process runs the model equally often: they weigh nothing."""
+
+    @property
+    def counts(self) -> Tensor:
+        """[R] int64: reply length of each conditional, of the first pair, then of the second, and so on."""
+        return torch.tensor([count for example in self.examples for count in example.counts])
 
 
 def steps(examples: Sequence[TrainingExample], seed: int, epochs: int, pairs: int) -> list[list[TrainingExample]]:
@@ -50,14 +55,21 @@ def thinned(made: Sequence[list[TrainingExample]], seed: int, share: float) -> l
 
 
 def micro_batches(
-    step: Sequence[TrainingExample], kind: Layout, max_tokens: int, world: int = 1, rank: int = 0
+    step: Sequence[TrainingExample],
+    kind: Layout,
+    max_tokens: int,
+    world: int = 1,
+    rank: int = 0,
+    *,
+    by_view: bool = False,
 ) -> list[MicroBatch]:
     """What process `rank` of `world` has of a step, longest first. All have equally many, as sharded models need it.
 
-    A micro-batch holds at most `max_tokens` tokens, padding included, unless it is a single pair.
+    A micro-batch holds at most `max_tokens` tokens, padding included, unless it is a single pair; `by_view`, at most
+    so many under each view.
     """
     rows = kind != "flat"
-    lengths = [_padded(example, kind) if rows else example.tokens(kind) for example in step]
+    lengths = [_size(example, kind, by_view) for example in step]
     groups = buckets(lengths, max_tokens, padded=rows)
     while len(groups) % world and max(map(len, groups)) > 1:
         largest = groups.pop(groups.index(max(groups, key=len)))
@@ -69,16 +81,15 @@ def micro_batches(
     return made[rank::world]
 
 
-def _padded(example: TrainingExample, kind: Layout) -> int:
-    """Tokens of a pair when each of its rows is as long as its longest."""
+def _size(example: TrainingExample, kind: Layout, by_view: bool) -> int:
+    """Tokens of a pair, or of its largest view; in rows, each counts as long as the longest."""
+    if by_view:
+        return max(_size(example._replace(items=(item,)), kind, by_view=False) for item in example.items)
+    if kind == "flat":
+        return example.tokens(kind)
     if kind == "separate":
         return len(example.counts) * max(item.longest for item in example.items)
     return len(example.items) * max(item.tokens(kind) for item in example.items)
-
-
-def tensors(micro: MicroBatch, kind: Layout, pad_id: int) -> TensorBatch:
-    """The batch of a micro-batch; its replies are the conditionals of the first pair, then of the second, and so on."""
-    return layout([item for example in micro.examples for item in example.items], kind, pad_id)
 
 
 class Computed(NamedTuple):

@@ -36,6 +36,16 @@ class Method:
         """The conditionals the loss reads, view by view."""
         return ObjectiveForm(self.steering, self.weight).needed
 
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The views of those conditionals, in their order."""
+        return tuple(dict.fromkeys(conditional.view for conditional in self.needed))
+
+    @property
+    def weighing(self) -> tuple[str, ...]:
+        """The views that the weight reads."""
+        return () if self.weight is None else tuple(dict.fromkeys(each.view for each in WEIGHED[self.weight]))
+
     def terms(self, scored: Mapping[Conditional, Scored]) -> Terms:
         """Eq. 1 from the log-probabilities of the needed conditionals."""
 

@@ -13,10 +13,12 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from factory.errors import TrainingError
-from factory.models.sequences import SequencePlan, TensorBatch, reply_logps, unwrapped
-from factory.training.batches import MicroBatch, computed, micro_batches, tensors
+from factory.models.sequences import Encoded, SequencePlan, TensorBatch, layout, reply_logps, unwrapped
+from factory.training.activation_checkpointing import Keeping, keep_up_to
+from factory.training.batches import MicroBatch, computed, micro_batches
 from factory.training.data import TrainingExample
 from factory.training.methods import Method
+from factory.training.passes import passes
 from factory.training.stats import NAMES, MetricsFile, means, measured
 
 
@@ -25,11 +27,12 @@ class Objective(NamedTuple):
 
     method: Method
     plan: SequencePlan
-    chunk: int
-    """Reply tokens whose logits are held at once."""
+    chunk: int | None
+    """Reply tokens whose logits are made at once; None: as many as fit."""
     max_tokens: int
     """Most tokens in a forward pass."""
     pad_id: int
+    keeping: Keeping = Keeping()
 
 
 class PolicyTrainer(Trainer):
@@ -69,18 +72,13 @@ class PolicyTrainer(Trainer):
         """Forward and backward over this process's share of a step; gradients are exchanged once, at the end."""
         model.train()
         device, world = self.accelerator.device, self.accelerator.num_processes
-        micros = self._share(inputs)
+        micros = self._share(inputs, self.objective.keeping.by_view)
         total, sums = torch.zeros((), device=device), torch.zeros(len(NAMES), dtype=torch.float64)
         for number, micro in enumerate(micros, 1):
-            last = number == len(micros)
-            # accelerate counts micro-batches by the loader's items; here an item is a whole step, so it is told.
-            self.accelerator.gradient_state._set_sync_gradients(last)
-            with self._exchange(model, last):
-                loss, stats = self.compute_loss(model, micro)
-                # Processes' gradients are averaged, hence `world`; a filler only keeps sharded models in step.
-                loss = loss * (0.0 if micro.filler else world / len(inputs))
-                self.accelerator.backward(loss, **self._backward_options())
-            total += loss.detach()
+            # Processes' gradients are averaged, hence `world`; a filler only keeps sharded models in step.
+            scale = 0.0 if micro.filler else world / len(inputs)
+            loss, stats = self._backward(model, micro, scale, last=number == len(micros))
+            total += loss * scale
             sums += 0.0 if micro.filler else stats.cpu()
         # Summed before it is looked at: a process that raised alone would leave the others waiting.
         self._sums = self.accelerator.reduce(sums.to(device, self._sum_dtype()), "sum").double().cpu()
@@ -90,14 +88,27 @@ class PolicyTrainer(Trainer):
             )
         return total
 
-    def compute_loss(self, model: Any, inputs: MicroBatch, *_: object, **__: object) -> tuple[Tensor, Tensor]:
-        """Summed loss of a micro-batch's pairs, and its statistics (`stats.NAMES`)."""
-        batch = tensors(inputs, self.objective.plan.layout, self.objective.pad_id).to(self.accelerator.device)
-        method = self.objective.method
-        with self.compute_loss_context_manager():
-            sums = model(batch)
-        found = computed(method, inputs, sums, batch.counts, self._reference_sums(inputs, batch.counts))
-        return found.terms.loss.sum(), measured(found.terms, found.on_policy, batch.input_ids.numel())
+    def _backward(self, model: Any, micro: MicroBatch, scale: float, last: bool) -> tuple[Tensor, Tensor]:
+        """The backward passes of a micro-batch; its summed loss, and its statistics (`stats.NAMES`)."""
+        objective, counts = self.objective, micro.counts.to(self.accelerator.device)
+        reference = self._reference_sums(micro, counts)
+        sums = torch.zeros(len(counts), device=counts.device)
+        made, tokens = passes(objective.method, micro, objective.keeping.by_view), 0
+        for number, one in enumerate(made, 1):
+            batch = self._batch(one.items)
+            keep_up_to(model, objective.keeping, batch.input_ids.numel())
+            exchange = last and number == len(made)
+            # accelerate counts micro-batches by the loader's items; here an item is a whole step, so it is told.
+            self.accelerator.gradient_state._set_sync_gradients(exchange)
+            with self._exchange(model, exchange), torch.set_grad_enabled(one.gradient):
+                with self.compute_loss_context_manager():
+                    found = model(batch)
+                sums = sums.detach().index_copy(0, one.at.to(sums.device), found)
+                terms, on_policy = computed(objective.method, micro, sums, counts, reference)
+                if one.gradient:
+                    tokens += batch.input_ids.numel()
+                    self.accelerator.backward(terms.loss.sum() * scale, **self._backward_options())
+        return terms.loss.detach().sum(), measured(terms, on_policy, tokens)
 
     def measure(self, examples: Sequence[TrainingExample]) -> Mapping[str, tuple[float, ...]]:
         """pi~ of every conditional of `examples` under the model as it stands, by key; the work is shared."""
@@ -105,7 +116,7 @@ class PolicyTrainer(Trainer):
         model.eval()
         found: list[tuple[str, tuple[float, ...]]] = []
         for micro in self._share(examples):
-            batch = tensors(micro, self.objective.plan.layout, self.objective.pad_id).to(self.accelerator.device)
+            batch = self._batch([item for example in micro.examples for item in example.items])
             with torch.no_grad(), self.compute_loss_context_manager():
                 sums = model(batch)
             values = (sums.double() / batch.counts).view(len(micro.examples), -1).tolist()
@@ -124,9 +135,13 @@ class PolicyTrainer(Trainer):
             logs = {**logs, **{name: value for name, value in step.items() if value is not None}}
         super().log(logs, start_time)
 
-    def _share(self, examples: Sequence[TrainingExample]) -> list[MicroBatch]:
+    def _share(self, examples: Sequence[TrainingExample], by_view: bool = False) -> list[MicroBatch]:
         kind, budget = self.objective.plan.layout, self.objective.max_tokens
-        return micro_batches(examples, kind, budget, self.accelerator.num_processes, self.accelerator.process_index)
+        world, rank = self.accelerator.num_processes, self.accelerator.process_index
+        return micro_batches(examples, kind, budget, world, rank, by_view=by_view)
+
+    def _batch(self, items: Sequence[Encoded]) -> TensorBatch:
+        return layout(items, self.objective.plan.layout, self.objective.pad_id).to(self.accelerator.device)
 
     def _exchange(self, model: Any, last: bool) -> AbstractContextManager[None]:
         """Gradients stay in the process until the last micro-batch; DeepSpeed does so by its own boundary flag."""

@@ -160,7 +160,7 @@ def _trainer(
             f"training.dropout: {type(unwrapped(model)).__name__} goes on drawing at random in training mode where its "
             "configuration names no dropout; set it to true to train so all the same"
         )
-    activation_checkpointing(model, config.gradient_checkpointing, args.device.type)
+    keeping = activation_checkpointing(model, config.gradient_checkpointing, args.device.type, args.world_size)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     made = steps(examples, job.seed, config.epochs, config.batch_pairs)
     made = thinned(made, job.seed, 1.0 if method.steering is None else method.share)
@@ -169,7 +169,8 @@ def _trainer(
         constant={"dropped": sum(dropped.values())},
         advance=lambda tokens: job.progress.advance(1, tokens),
     )
-    objective = Objective(method, plan, config.logits_chunk, config.micro_batch_tokens, pad)
+    most = min(config.micro_batch_tokens, keeping.tokens or config.micro_batch_tokens)
+    objective = Objective(method, plan, config.logits_chunk, most, pad, keeping)
     return PolicyTrainer(model, warm_up(args, config, len(made)), made, objective, watch)
 
 

@@ -198,9 +198,9 @@ def gradients(model, sums):
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize(("chunk", "kept_bytes"), [(1024, 0), (7, 0), (7, 2**28)])
+@pytest.mark.parametrize(("chunk", "kept_bytes"), [(1024, 0), (7, 0), (7, 2**28), (None, 0)])
 def test_gradients_equal_the_plain_ones(attention, chunk, kept_bytes, checkpointing, monkeypatch):
-    """40 reply tokens in chunks of 7 make six chunks, five of which are computed again, or none."""
+    """40 reply tokens in chunks of 7 make six chunks, five of which are computed again, or none; or one at a time."""
     monkeypatch.setattr(head, "KEPT_BYTES", kept_bytes)
     model = model_of("llama", attention)
     expected = gradients(model, plainly(model, items()))

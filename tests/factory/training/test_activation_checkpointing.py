@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from factory.errors import ConfigError
 from factory.models.load import load_model
 from factory.models.ref import ModelRef
-from factory.training.activation_checkpointing import activation_checkpointing
+from factory.training.activation_checkpointing import KEEP, activation_checkpointing, keep_up_to
 from tests.tiny import tiny_model_folder
 
 
@@ -26,9 +26,9 @@ class Counting(TorchDispatchMode):
 def counted(tmp_path):
     folder = tiny_model_folder(tmp_path / "tiny")
 
-    def count(what, device="cpu"):
+    def count(what, device="cpu", processes=1, tokens=17):
         model = load_model(ModelRef(str(folder)), "cpu", torch.float32).train()
-        activation_checkpointing(model, what, device)
+        keep_up_to(model, activation_checkpointing(model, what, device, processes), tokens)
         with Counting() as counting:
             model(input_ids=torch.arange(3, 20)[None], use_cache=False).logits.sum().backward()
         return counting.products, counting.activations, model.lm_head.weight.grad
@@ -43,7 +43,9 @@ def test_products_are_kept_and_what_is_cheap_is_not(counted):
     assert selective[1] == inputs[1] == 4
     assert selective[0] - everything[0] == 2 * 2
     assert inputs[0] - everything[0] == 2 * 6  # all but down, whose result nobody asks for
-    assert counted("auto")[:2] == inputs[:2]
+    assert counted("auto", "cpu", processes=2)[:2] == inputs[:2]
+    assert counted("auto", "cpu", tokens=KEEP)[:2] == counted("by_view")[:2] == everything[:2]
+    assert counted("auto", "cpu", tokens=KEEP + 1)[:2] == inputs[:2]
     assert counted("auto", "cuda")[:2] == selective[:2]
     assert torch.equal(selective[2], everything[2])
     assert torch.equal(inputs[2], everything[2])
@@ -56,3 +58,10 @@ def test_a_model_that_knows_no_recomputation_keeps_everything(tmp_path):
     activation_checkpointing(model, "auto")
     with pytest.raises(ConfigError, match="use selective or false"):
         activation_checkpointing(model, True)
+    keep_up_to(model, activation_checkpointing(model, "auto"), KEEP + 1)
+
+
+def test_by_view_is_refused_where_processes_would_make_unlike_many_passes(tmp_path):
+    model = load_model(ModelRef(str(tiny_model_folder(tmp_path / "tiny"))))
+    with pytest.raises(ConfigError, match="one process"):
+        activation_checkpointing(model, "by_view", processes=2)

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.models.layout import Encoded
-from factory.training.batches import MicroBatch, micro_batches, scored, steps, tensors
+from factory.models.layout import Encoded, layout
+from factory.training.batches import MicroBatch, micro_batches, scored, steps
 from factory.training.conditionals import Conditional
 from factory.training.data import TrainingExample
 
@@ -61,7 +61,15 @@ def test_processes_have_equally_many_and_together_everything(sizes, budget, worl
     seen = [e.pair_id for share in shares for micro in share if not micro.filler for e in micro.examples]
     assert sorted(seen) == sorted(e.pair_id for e in pairs)
     for micro in (micro for share in shares for micro in share):
-        assert tensors(micro, kind, 0).input_ids.numel() <= budget or len(micro.examples) == 1
+        items = [item for one in micro.examples for item in one.items]
+        assert layout(items, kind).input_ids.numel() <= budget or len(micro.examples) == 1
+
+
+def test_by_view_the_budget_is_each_view_s():
+    """Views of 6, 7 and 8 tokens each: 21 together, 8 by view."""
+    pairs = [example(i, views=3) for i in range(4)]
+    assert [len(micro.examples) for micro in micro_batches(pairs, "flat", 42)] == [2, 2]
+    assert [len(micro.examples) for micro in micro_batches(pairs, "flat", 24, by_view=True)] == [3, 1]
 
 
 def test_a_process_without_a_pair_gets_a_filler():
@@ -72,7 +80,7 @@ def test_a_process_without_a_pair_gets_a_filler():
 def test_scored_unfolds_pairs_and_conditionals():
     needed = [Conditional("chosen", "plain"), Conditional("rejected", "plain")]
     micro = MicroBatch((example("a"), example("b", replies=(5, 4))))
-    counts = tensors(micro, "flat", 0).counts
+    counts = micro.counts
     found = scored(needed, torch.tensor([-1.0, -2.0, -3.0, -4.0]), counts, torch.tensor([-5.0, -6.0, -7.0, -8.0]))
     assert found[needed[0]].policy.tolist() == [-1.0, -3.0]
     assert found[needed[1]].tokens.tolist() == [1, 4]
@@ -81,6 +89,7 @@ def test_scored_unfolds_pairs_and_conditionals():
 
 
 @pytest.mark.parametrize("kind", ["flat", "separate"])
-def test_tensors_hold_every_reply_in_order(kind):
+def test_a_micro_batch_holds_every_reply_in_order(kind):
     micro = MicroBatch((example("a", views=2), example("b", replies=(5, 4), views=2)))
-    assert tensors(micro, kind, 0).counts.tolist() == [2, 1, 2, 1, 5, 4, 5, 4]
+    items = [item for one in micro.examples for item in one.items]
+    assert layout(items, kind).counts.tolist() == micro.counts.tolist() == [2, 1, 2, 1, 5, 4, 5, 4]

@@ -260,7 +260,7 @@ def test_a_kept_adapter_can_be_trained_on(policy, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [{"gradient_checkpointing": True}, {"gradient_checkpointing": "selective"}, {"logits_chunk": 3}]
+    "options", [*({"gradient_checkpointing": what} for what in (True, "selective", "by_view")), {"logits_chunk": 3}]
 )
 def test_saving_memory_changes_nothing(policy, tmp_path, options):
     _, plain = trained(policy, tmp_path / "a", changed(DESCENT, gradient_checkpointing=False))

@@ -9,9 +9,10 @@ from transformers import AutoTokenizer
 from factory.config import Training
 from factory.config.load import override
 from factory.errors import ConfigError
+from factory.models.layout import layout
 from factory.models.load import load_model
 from factory.models.sequences import plan_for, reply_logps
-from factory.training.batches import MicroBatch, computed, micro_batches, steps, tensors, thinned
+from factory.training.batches import MicroBatch, computed, micro_batches, steps, thinned
 from factory.training.data import PairReader, encode
 from factory.training.methods import method_of
 from factory.training.run import train
@@ -107,7 +108,7 @@ def test_half_a_step_through_a_real_model_is_the_expectation(policy, examples):
 
     def gradient(config, step):
         micro = MicroBatch(tuple(in_one(step)))
-        batch = tensors(micro, plan.layout, 0)
+        batch = layout([item for one in micro.examples for item in one.items], plan.layout, 0)
         found = computed(method_of(config), micro, reply_logps(model, batch, plan).sums, batch.counts, None)
         model.zero_grad()
         found.terms.loss.sum().backward()
