@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # What editors and type checkers see; at run time each is loo
     from factory.exports.bill import bill as bill
     from factory.line.checking import check as check
     from factory.line.forecast import plan as plan
+    from factory.line.reproduce import reproduce as reproduce
     from factory.pipeline import run as run
     from factory.readers import load_pairs as load_pairs
 
@@ -62,6 +63,7 @@ _PUBLIC = {
     "report": "factory.commands.report:report",
     "compare": "factory.commands.report:compare",
     "trace": "factory.commands.trace:trace",
+    "reproduce": "factory.line.reproduce:reproduce",
     "train": "factory.commands.train:train",
     "review": "factory.commands.review:review",
     "reward_train": "factory.commands.reward:reward_train",

@@ -238,6 +238,15 @@ def trace(run_or_export: Path, pair_id: str) -> Shown:
     return factory.trace(run_or_export, pair_id), terminal.show.trace
 
 
+@main.command()
+@click.argument("card", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the new run; NAME-reproduced if left out.")
+@_set
+def reproduce(card: Path, out: Path | None, sets: tuple[str, ...]) -> Shown:
+    """Run again what CARD (README.md of an export, or its folder) records, and say whether the same pairs come."""
+    return factory.reproduce(card, out, sets=sets, progress=for_stream(sys.stderr)), terminal.show_checks.reproduction
+
+
 @main.group()
 def reward() -> None:
     """Train reward models on pairs, and measure them."""

@@ -19,7 +19,7 @@ FLOORS = (
         "factory.terminal.show_reward",
         "factory.terminal.show_checks",
     ),
-    ("factory.line.forecast", "factory.terminal.show", "factory.line.amounts"),
+    ("factory.line.forecast", "factory.line.reproduce", "factory.terminal.show", "factory.line.amounts"),
     ("factory.pipeline",),
     ("factory.line.rounds",),
     ("factory.line.checking",),

@@ -127,6 +127,7 @@ class ExportJob(NamedTuple):
             license=options.license,
             language=options.language,
             mixed=mixed,
+            options=options,
             seed=self.seed,
         )
         if written.set_aside or written.left_out:

@@ -9,11 +9,13 @@ from typing import Any
 import polars as pl
 from pydantic import Field
 
+from factory.config import Export
 from factory.errors import excerpt
 from factory.exports import exporter
 from factory.exports.facts import PairFacts, pair_facts
 from factory.exports.frontmatter import license_key
 from factory.exports.raw import rows
+from factory.exports.recipe import whole
 from factory.exports.run_facts import run_facts
 from factory.exports.run_models import RunFacts
 from factory.exports.write import INFO, Exported
@@ -66,6 +68,8 @@ class CardFacts(Strict):
     mixed: dict[str, int] = Field(default_factory=dict)
     """File that was mixed in to the pairs taken from it."""
     run: RunFacts | None = None
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    """What makes the pairs again, as `factory.exports.recipe` has it; empty without a run."""
     license: str | None = None
     language: list[str] = Field(default_factory=list)
     plots: dict[str, str] = Field(default_factory=dict)
@@ -86,6 +90,7 @@ def card_facts(
     license: str | None = None,
     language: Sequence[str] = (),
     mixed: Mapping[str, int] | None = None,
+    options: Export | None = None,
     seed: int = 42,
 ) -> CardFacts:
     """Collect what a card says of an export that was just written; the pairs are counted in its files."""
@@ -107,6 +112,7 @@ def card_facts(
         confounds=sentences(confounds(pairs)),
         mixed=dict(mixed or {}),
         run=run,
+        recipe=whole(run, format, options or Export()) if run else {},
         license=license,
         language=list(language),
     )

@@ -1,6 +1,6 @@
 """What of a configuration may be shown to everybody: neither where things lie nor how servers are reached."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -12,6 +12,8 @@ _JUDGE = (
     "license",
 )
 _PRIVATE = {"report_to", "trainer_options", "save_steps", "logits_chunk", "micro_batch_tokens", "allow_self"}
+PAPER = "paper preset"
+"""What is said of filters that a configuration leaves to the default."""
 
 
 def public_name(name: str) -> str:
@@ -30,7 +32,7 @@ def public_config(config: Mapping[str, Any]) -> dict[str, Any]:
     if maker_of(config) != PRINCIPLES:
         shown.pop("principles", None)
     if "filters" in config and config["filters"] is None:
-        shown["filters"] = "paper preset"
+        shown["filters"] = PAPER
     if "judges" in shown:
         shown["judges"] = [_judge(judge) for judge in shown["judges"]]
     if "audit" in shown:
@@ -52,3 +54,9 @@ def _value(value: Any) -> Any:
         case str():
             return public_name(value)
     return value
+
+
+def some(block: Mapping[str, Any] | None, keys: Iterable[str]) -> dict[str, Any]:
+    """Those of the keys of a block that hold something."""
+    held = {key: _value((block or {}).get(key)) for key in keys}
+    return {key: value for key, value in held.items() if value not in (None, {}, [])}

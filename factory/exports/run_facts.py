@@ -13,6 +13,7 @@ from factory.exports.facts import FunnelFacts, Lengths, Model, bin_width, counts
 from factory.exports.judge_facts import JudgeFacts, judge_facts, kept_verdicts
 from factory.exports.making import MAKINGS, PRINCIPLES, UNKNOWN, maker_of
 from factory.exports.public import public_config, public_name
+from factory.exports.recipe import recipe
 from factory.exports.run_models import AgreementRow, AuditedGroup, AuditFacts, Balance, IterationFacts, RunFacts
 from factory.files.json_text import parsed
 from factory.schema import REPLIES, VIEWS, logp_column
@@ -41,6 +42,7 @@ def run_facts(root: Path) -> RunFacts:
         version=head.get("sso_factory"),
         versions=head.get("versions") or {},
         config=public_config(config),
+        recipe=recipe(config, root),
         maker=maker_of(config),
         models=_models(config),
         prompts_license=(config.get("prompts") or {}).get("license"),

@@ -113,6 +113,8 @@ class RunFacts(Strict):
     versions: dict[str, str] = Field(default_factory=dict)
     config: dict[str, Any] = Field(default_factory=dict)
     """The configuration without places and engines: no path, address or key."""
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    """The configuration with whatever else decided the pairs and may be public, and fingerprints of what was read."""
     maker: str = PRINCIPLES
     """What `pairs.from` names."""
     models: list[Model] = Field(default_factory=list)

@@ -45,13 +45,18 @@ def read_yaml(path: Path) -> Any:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); check it") from error
+    return yaml_of(text, str(path))
+
+
+def yaml_of(text: str, where: str) -> Any:
+    """The values in a YAML text that stands in `where`; InputError, naming it and the line, when it is none."""
     try:
         return yaml.load(text, Loader=Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{path}{line}: {error.problem or 'not YAML'}; correct the file") from error
+        raise InputError(f"{where}{line}: {error.problem or 'not YAML'}; correct the file") from error
     except yaml.YAMLError as error:
-        raise InputError(f"{path}: {str(error).splitlines()[0]}; correct the file") from error
+        raise InputError(f"{where}: {str(error).splitlines()[0]}; correct the file") from error
     except (RecursionError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: cannot be read as YAML ({type(error).__name__}); correct the file") from error
+        raise InputError(f"{where}: cannot be read as YAML ({type(error).__name__}); correct the file") from error

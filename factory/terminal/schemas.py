@@ -35,7 +35,7 @@ def schemas() -> dict[str, Schema]:
         "report": _any(of(Path), of(Comparison)),
         "reward score": {"type": "object"},
     }
-    for name in ("init", "check", "audit", "review", "export", "train", "explain", "trace", "answers"):
+    for name in ("init", "check", "audit", "review", "export", "train", "explain", "trace", "answers", "reproduce"):
         found[name] = of(get_type_hints(getattr(factory, name), include_extras=True)["return"])
     found["check-data"] = of(get_type_hints(factory.check_data)["return"])
     found["reward train"] = of(get_type_hints(factory.reward_train)["return"])

@@ -1,4 +1,4 @@
-"""What `check-data` prints."""
+"""What `check-data` and `reproduce` print."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -7,6 +7,7 @@ from factory.terminal.show import table
 
 if TYPE_CHECKING:
     from factory.commands.check_data import CheckedData
+    from factory.line.reproduce import Reproduction
 
 
 def checked_data(found: Sequence["CheckedData"]) -> str:
@@ -20,3 +21,15 @@ def _predicted(found: "CheckedData") -> list[str]:
     rows = [[one.trainer, *one.effects.values(), one.version] for one in found.predictions]
     firsts = [f"{one.trainer}: {one.first}" for one in found.predictions if one.affected]
     return ["", table(["trainer", *found.predictions[0].effects, "as read in"], rows), "", *firsts]
+
+
+def reproduction(found: "Reproduction") -> str:
+    """Whether the same pairs came, and what may be behind a difference."""
+    counts = f"{found.same:,} the same, {found.missing:,} missing, {found.new:,} new"
+    said = "exactly the pairs of the card came again" if found.identical else "other pairs came than the card's"
+    some = [
+        f"{kind}, among them: {' '.join(ids)}"
+        for kind, ids in (("missing", found.missing_pairs), ("new", found.new_pairs))
+        if ids
+    ]
+    return "\n".join([f"{said}: {counts}", *some, *found.notes, f"the new run is {found.run}"])

@@ -221,7 +221,7 @@ def test_a_card_says_how_these_pairs_were_made(maker: str, run: Path, tmp_path: 
 
 def test_nothing_private_is_told(run: Path, tmp_path: Path) -> None:
     text = card(facts_of(run, tmp_path))
-    for secret in ("/home/someone", "secret.internal", "base_url", "prompts.parquet"):
+    for secret in ("/home/someone", "secret.internal", "base_url:", "prompts.parquet"):
         assert secret not in text
     assert "bench.jsonl" in text
 
