@@ -12,7 +12,10 @@ def caveats(policy: str, kept: pl.LazyFrame) -> list[str]:
 
 
 def _truncated(kept: pl.LazyFrame) -> list[str]:
-    sides = [f"finish_{reply}" for reply in REPLIES if reply != "original"]
+    known = kept.collect_schema()
+    sides = [f"finish_{reply}" for reply in REPLIES if reply != "original" and f"finish_{reply}" in known]
+    if not sides:
+        return []
     cut = pl.any_horizontal(pl.col(sides) == "length").fill_null(value=False).sum()
     pairs, ended = kept.select(pl.len(), cut).collect(engine="streaming").row(0)
     if not ended:

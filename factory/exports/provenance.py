@@ -108,6 +108,7 @@ def _biases(facts: CardFacts) -> list[str]:
 
 def _limits(run: RunFacts | None, making: Making | None) -> list[str]:
     said = [f"{making.rejected} {making.why}", making.contrast] if making else []
+    said += [f"{line[:1].upper()}{line[1:]}." for line in (run.caveats if run else [])]
     if run and not (run.audit and run.audit.estimate and run.audit.estimate.n_gold):
         said.append("No person labelled pairs: agreement with a judge is not accuracy.")
     return said or ["How the pairs came about is not known here."]

@@ -44,7 +44,7 @@ def recipe(config: Mapping[str, Any], root: Path | None = None) -> dict[str, Any
     return {name: part for name, part in parts.items() if part or (name == "filters" and part is not None)}
 
 
-def whole(run: RunFacts, format: str, options: Export) -> dict[str, Any]:  # noqa: A002
+def whole(run: RunFacts, format: str, options: Export) -> dict[str, Any]:
     """The recipe of one export of a run, with the versions that it was made by; empty where the run's is not known."""
     if not run.recipe:
         return {}
@@ -74,7 +74,7 @@ def _read(root: Path) -> dict[str, Any]:
     return {**some(first, ("prompts", "policy", "principles")), **templates}
 
 
-def of_export(format: str, options: Export) -> dict[str, Any]:  # noqa: A002
+def of_export(format: str, options: Export) -> dict[str, Any]:
     """Which of the kept pairs an export takes, what it was mixed with, and fingerprints of that."""
     held = options.model_dump(mode="json")
     mixed = [some(one, MIXED) | {NOT_SHOWN: ["path"]} for one in held["mix"]]

@@ -9,6 +9,7 @@ import polars as pl
 
 from factory.config import Judge
 from factory.exports.bill import bill, prices_of
+from factory.exports.caveats import caveats
 from factory.exports.facts import FunnelFacts, Lengths, Model, bin_width, counts, histogram, lengths, narrow
 from factory.exports.judge_facts import JudgeFacts, judge_facts, kept_verdicts
 from factory.exports.making import MAKINGS, PRINCIPLES, UNKNOWN, maker_of
@@ -53,6 +54,7 @@ def run_facts(root: Path) -> RunFacts:
         judges=_judges(judgments, everything, config),
         kept_verdicts=kept_verdicts(judgments, kept),
         prices=prices_of(config),
+        caveats=caveats(str((config.get("policy") or {}).get("model")), kept) if kept is not None else [],
         quality=_quality(root / "filtered/funnel.json"),
         audit=_audit(root / "audit/audit.json", config),
         seconds=_seconds(root),

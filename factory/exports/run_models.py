@@ -130,6 +130,8 @@ class RunFacts(Strict):
     turned with the order), `both` (the rest)."""
     prices: dict[str, tuple[float, float]] = Field(default_factory=dict)
     """Who was asked to what a million tokens sent, and received, cost, as the configuration says."""
+    caveats: list[str] = Field(default_factory=list)
+    """What must be known of the kept pairs before they are used, in sentences."""
     quality: Quality | None = None
     """The kept pairs by their judges, where the run has measured it."""
     audit: AuditFacts | None = None

@@ -1,5 +1,6 @@
 """What the end of a run says of its kept pairs: replies that were cut, and a model too small to judge the method by."""
 
+import json
 from pathlib import Path
 
 import polars as pl
@@ -8,9 +9,11 @@ import pytest
 import factory
 from factory.config import BUNDLED_MODEL
 from factory.exports.caveats import caveats
+from factory.exports.markdown import escaped
 from factory.terminal import show
 from tests.factory.test_rounds import config
 from tests.pairs import pair, table, user
+from tests.runs import run_folder
 
 
 def kept(*finished: tuple[str | None, str | None]) -> pl.LazyFrame:
@@ -37,3 +40,26 @@ def test_a_run_ends_with_them(tmp_path: Path) -> None:
     assert made.caveats
     assert show.outcome(made).endswith(made.caveats[-1])
     assert made.to_dict()["caveats"] == made.caveats
+
+
+def test_report_card_and_croissant_say_what_the_end_of_the_run_says(tmp_path: Path) -> None:
+    """None of the three has words of its own for it."""
+    root = run_folder(tmp_path / "run", prompts=12)
+    head = json.loads((root / "run.json").read_text())
+    head["config"]["policy"] = {"model": BUNDLED_MODEL}
+    (root / "run.json").write_text(json.dumps(head))
+    table_ = pl.read_parquet(root / "filtered/kept.parquet").with_columns(finish_chosen=pl.lit("length"))
+    table_.write_parquet(root / "filtered/kept.parquet")
+    said = [f"{line[:1].upper()}{line[1:]}." for line in caveats(BUNDLED_MODEL, table_.lazy())]
+    assert len(said) == 2
+    factory.export(root, "rm", tmp_path / "out")
+    limits = json.loads((tmp_path / "out/croissant.json").read_text())["rai:dataLimitations"]
+    page, card = factory.report(root).read_text(), (tmp_path / "out/README.md").read_text()
+    for line in said:
+        assert f'<p class="caveat" role="note">{line}</p>' in page
+        assert f"> **{escaped(line)}**" in card
+        assert line in limits
+
+
+def test_a_table_that_does_not_say_how_replies_ended_has_none() -> None:
+    assert caveats("tiny", pl.LazyFrame({"pair_id": ["a"]})) == []
