@@ -5,7 +5,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from factory.errors import number
+from factory.exports.charts import dot, scale, stack
 from factory.exports.document import About, JudgedExample, as_html, examples_markdown
 from factory.exports.markdown import escaped
 from factory.exports.plots import CHOSEN, FAINT, INK, PALE, QUARTERS, REJECTED, quiet, share_dots
@@ -14,6 +17,8 @@ from factory.statistics.shares import wilson
 from factory.store import write_json, write_text
 
 _MOST_ROWS = 40
+_FILLS = {"right": "chosen", "unsure": "plain", "wrong": "rejected", "invalid": "pale"}
+"""Verdict to the class that colours it on a page."""
 _BAR_COLOURS = {"right": CHOSEN, "unsure": PALE, "wrong": REJECTED, "invalid": FAINT}
 
 
@@ -23,7 +28,7 @@ def write_audit(out: Path, report: AuditReport, about: About, shown: Sequence[Ju
     draw(report, out / "audit.png")
     text = markdown(report, about, shown)
     write_text(out / "audit.md", text)
-    write_text(out / "audit.html", as_html(f"Audit by {report.judge}", text, (out / "audit.png").read_bytes()))
+    write_text(out / "audit.html", as_html(f"Audit by {report.judge}", text, {"audit.png": figures(report)}))
 
 
 def markdown(report: AuditReport, about: About, shown: Sequence[JudgedExample]) -> str:
@@ -132,20 +137,56 @@ def _cell(value: Any) -> str:
     return escaped(str(value))
 
 
+def figures(report: AuditReport) -> Markup:
+    """The same as the PNG for a page, whose colours they take, in light and in dark."""
+    rows = []
+    for label, right, n in _groups(report):
+        if n:
+            found = wilson(right, n)
+            line = dot(right / n, (found.low or 0.0, found.high or 0.0))
+            rows.append((label, line, Markup('{:.1%} <span class="soft small">of {:,}</span>').format(right / n, n)))
+    gaps = []
+    for row in report.gaps:
+        counts = {name: getattr(row, name) for name in _FILLS}
+        bar = stack([(kind, counts[name]) for name, kind in _FILLS.items()])
+        gaps.append((f"{row.low:+,} to {row.high:+,}", bar, Markup("{:,}").format(sum(counts.values()))))
+    key = Markup("").join(
+        Markup('<span class="key"><i class="{}"></i>{}</span>').format(k, n) for n, k in _FILLS.items()
+    )
+    drawn = (
+        [_rows("Agreement: right, of all judged, with its 95 % interval", Markup(""), rows, scale())] if rows else []
+    )
+    drawn += [_rows("Verdicts by how many characters longer chosen is", key, gaps)] if gaps else []
+    return Markup('<div class="pair">{}</div>').format(Markup("").join(drawn))
+
+
+def _rows(title: str, key: Markup, rows: Sequence[tuple[str, Markup, Markup]], end: Markup | None = None) -> Markup:
+    line = '<span class="label">{}</span>{}<span class="value">{}</span>'
+    body = Markup("\n").join(Markup(line).format(*row) for row in rows)
+    last = Markup('<span class="label scale"></span>{}<span class="value scale"></span>').format(end) if end else ""
+    return Markup('<div><h3>{}</h3>{}<div class="rows">{}{}</div></div>').format(title, key, body, last)
+
+
 def draw(report: AuditReport, path: Path) -> None:
     """Agreement with its interval by iteration and by feature, and the verdicts along the length gap, as a PNG."""
     from matplotlib.figure import Figure
 
-    groups = [("all", report.right, report.n), *_margin(report, "iteration"), *_margin(report, "feature")]
+    groups = _groups(report)
     figure = Figure(figsize=(11, 1.6 + 0.3 * max(len(groups), 8)), layout="constrained")
     left, right = figure.subplots(1, 2)
     quiet(left)
     quiet(right)
-    _draw_agreement(left, groups[:_MOST_ROWS])
+    _draw_agreement(left, groups)
     _draw_gaps(right, report)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def _groups(report: AuditReport) -> list[tuple[str, int, int]]:
+    """(label, right, n) of all pairs, and of the first iterations and features."""
+    groups = [("all", report.right, report.n), *_margin(report, "iteration"), *_margin(report, "feature")]
+    return groups[:_MOST_ROWS]
 
 
 def _margin(report: AuditReport, by: str) -> list[tuple[str, int, int]]:

@@ -81,6 +81,16 @@ def bar(part: float, whole: float, before: float | None = None, kind: str = "cho
     return Markup(f'<svg class="bar" aria-hidden="true">{pale}{rect}</svg>')
 
 
+def stack(parts: Sequence[tuple[str, float]]) -> Markup:
+    """Shares of one whole, one after the other along a bar, each with the class that colours it."""
+    whole, before, drawn = sum(part for _, part in parts), 0.0, ""
+    for kind, part in parts:
+        width, start = _percent(part, whole), _percent(before, whole)
+        drawn += f'<rect class="fill {escape(kind)}" x="{start}" width="{width}" height="100%"/>' if part else ""
+        before += part
+    return Markup(f'<svg class="bar" aria-hidden="true">{drawn}</svg>')
+
+
 def dot(value: float, interval: tuple[float, float], reference: float | None = None, kind: str = "chosen") -> Markup:
     """A share in [0, 1] as a dot on its interval, with a hairline at `reference`."""
     low, high = interval

@@ -1,7 +1,7 @@
 """What makes an audit a document one can file: what was looked at, by what, when, and verdicts with their answers."""
 
 import hashlib
-from base64 import b64encode
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 from markdown_it import MarkdownIt
-from markupsafe import escape
+from markupsafe import Markup, escape
 
 import factory
 from factory.errors import excerpt
@@ -162,16 +162,20 @@ def _renderer() -> MarkdownIt:
     return MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
-def as_html(title: str, text: str, image: bytes | None = None) -> str:
-    """Markdown of our own making as a page that needs nothing else and may do nothing; `image` is its PNG."""
+def as_html(title: str, text: str, figures: Mapping[str, Markup] | None = None) -> str:
+    """Markdown of our own making as a page that needs nothing else and may do nothing.
+
+    `figures` are drawings, by the file name of the picture in whose place each stands.
+    """
     style = asset("report.css")
     body = str(_renderer().render(text))
-    if image is not None:
-        body = body.replace('src="audit.png"', f'src="data:image/png;base64,{b64encode(image).decode()}"', 1)
-    policy = content_policy(style, None, "img-src data:")
+    for name, drawing in (figures or {}).items():
+        picture = re.search(rf'<p><img src="{re.escape(name)}"[^>]*></p>', body)
+        if picture:
+            body = f"{body[: picture.start()]}{drawing}{body[picture.end() :]}"
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{content_policy(style)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main class="document">\n'
         f"{body}</main>\n</body>\n</html>\n"

@@ -380,7 +380,7 @@ def test_the_document_names_what_was_audited_and_shows_verdicts_as_they_came(tmp
     assert "Answer, chosen first: chosen:" in text
     assert str(tmp_path) not in text + page
     assert "<script" not in page
-    assert "data:image/png;base64," in page
+    assert '<svg class="dot"' in page
     assert page.count("<h2>") == text.count("\n## ") - 1, "that of the reply stays in its block"
 
 

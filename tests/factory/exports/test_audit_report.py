@@ -98,9 +98,23 @@ def test_names_from_data_are_shown_and_never_read_as_markup(tmp_path: Path) -> N
     write_audit(tmp_path, found)
     assert (tmp_path / "audit.png").stat().st_size > 5000
     page = (tmp_path / "audit.html").read_text()
-    assert set(re.findall(r"<img[^>]*?src=\"([^;]*)", page)) == {"data:image/png"}
+    assert "<img" not in page
     assert not re.search(r"<script|<[a-z][^>]*\s(?:on\w+|href)=", page)
     assert page.count("<pre>") == 5, "prompt, two replies and two answers, none of which closes its block"
+
+
+def test_the_page_draws_in_its_own_colours_what_the_picture_shows(tmp_path: Path) -> None:
+    """No picture on white, which glares in a dark page; a share for each group, a bar for each range of lengths."""
+    found = audited("Safety")
+    write_audit(tmp_path, found)
+    page = (tmp_path / "audit.html").read_text()
+    assert "data:image" not in page
+    assert "img-src" not in page
+    assert f'100.0% <span class="soft small">of {found.n}</span>' in page
+    assert page.count('<svg class="bar"') == len(found.gaps) > 0
+    for row in found.gaps:
+        assert f"{row.low:+,} to {row.high:+,}" in page
+    assert not re.search(r'<svg[^>]*>[^<]*<[^>]*(fill|stroke|style)="', page), "colours come from the page's classes"
 
 
 def test_empty_and_unreadable_audits_have_a_report_too(tmp_path: Path) -> None:
