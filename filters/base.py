@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from factory.strict import Strict
+from filters.pair_words import WordMeasure
 
 ROW = "row"
 """Column of the narrow table that tells rows apart: pair ids may repeat in an input, row numbers do not."""
@@ -41,14 +42,13 @@ class Filter(Strict):
         """Columns of numbers beyond SCORES that `measures` reads, by whether they must be there; null if absent."""
         return {}
 
-    @property
-    def prepared(self) -> dict[str, pl.Expr]:
-        """What `measures` reads like columns of the pairs: computed once for all filters that name it."""
-        return {}
-
     def measures(self) -> dict[str, pl.Expr]:
-        """Row-wise expressions over SCORES, `numbers` and `prepared`, by name; row, pair_id, prompt_id are there."""
+        """Row-wise expressions over SCORES and `numbers`, by name; row, pair_id, prompt_id are there."""
         raise NotImplementedError
+
+    def word_measures(self) -> dict[str, WordMeasure]:
+        """Measures, by name, of the words of each pair, which are looked for once for all filters."""
+        return {}
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """`rows` (one per live pair) with a column `reason`: null keeps the pair, a short token drops it.

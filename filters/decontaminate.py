@@ -1,6 +1,6 @@
 """`decontaminate`: pairs that share text with a benchmark's prompts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,10 +11,8 @@ from factory.identity import digest
 from filters.base import KEPT, Filter
 from filters.benchmarks import SUFFIXES, load, suffix
 from filters.overlap import Overlap
-from filters.words import flat, hashed, words_of
+from filters.pair_words import PLACES, SYSTEM, PairWords, WordMeasure
 
-_BATCH = 1000
-"""Rows whose words are held at once."""
 _HIT = pl.Struct({"reason": pl.String, "detail": pl.String})
 
 
@@ -59,21 +57,14 @@ class Decontaminate(Filter):
         """Name, options and the prompts themselves."""
         return {**super().fingerprint(), "prompts": digest([list(item) for path in self.files for item in load(path)])}
 
-    @property
-    def prepared(self) -> dict[str, pl.Expr]:
-        """The words of the replies."""
-        return {**words_of("chosen"), **words_of("rejected")}
-
     def measures(self) -> dict[str, pl.Expr]:
+        """None beside that of the words."""
+        return {}
+
+    def word_measures(self) -> dict[str, WordMeasure]:
         """The hit itself, if any: it depends on one row alone. Reads the files."""
         overlap = Overlap([item for path in self.files for item in load(path)], self.min_words)
-
-        def batch(rows: pl.Series) -> pl.Series:
-            parts = [_hits(rows[start : start + _BATCH], overlap) for start in range(0, len(rows), _BATCH)]
-            return pl.concat([pl.Series(dtype=_HIT), *parts])
-
-        texts = pl.struct("prompt", "chosen", "rejected", "original", *self.prepared)
-        return {"hit": texts.map_batches(batch, return_dtype=_HIT, is_elementwise=True)}
+        return {"hit": WordMeasure(_HIT, lambda some: _hits(some, overlap))}
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """`exact`, `13_gram`, `8_grams` or `whole`, and the flag `7_gram` on a pair that is kept.
@@ -87,26 +78,14 @@ class Decontaminate(Filter):
         return rows.with_columns(reason=reason, detail=hit.field("detail"), flag=flag)
 
 
-def _hits(rows: pl.Series, overlap: Overlap) -> pl.Series:
-    """The worst hit of each row, over its turns and replies."""
-    frame = rows.struct.unnest().with_row_index("i")
-    found = []
-    for place, texts in _texts(frame):
-        numbers = texts["i"].to_list()
-        words = flat(texts["words"]) if "words" in texts.columns else hashed(texts["text"])
-        for position, hit in overlap.hits(texts["text"], words):
-            detail = f"{hit.item} in {place}: {hit.words}"
-            found.append({"i": numbers[position], "severity": hit.severity, "reason": hit.reason, "detail": detail})
-    schema = {"i": pl.UInt32, "severity": pl.Int64, "reason": pl.String, "detail": pl.String}
-    worst = pl.DataFrame(found, schema=schema).sort("severity", maintain_order=True).unique("i", keep="first")
-    hits = frame.select("i").join(worst, on="i", how="left", maintain_order="left")
-    return hits.select(pl.struct("reason", "detail")).to_series()
-
-
-def _texts(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-    """What is compared: per place the texts with their row numbers, and their words where they are known."""
-    turn = pl.col("prompt").struct.field("content").alias("text")
-    yield "prompt", frame.select("i", "prompt").explode("prompt").select("i", turn).drop_nulls()
-    for reply in ("chosen", "rejected"):
-        yield reply, frame.select("i", text=reply, words=f"words.{reply}").drop_nulls()
-    yield "original", frame.select("i", text="original").drop_nulls()
+def _hits(some: PairWords, overlap: Overlap) -> pl.Series:
+    """The worst hit of each pair, over its turns and replies; of equals the first."""
+    found: dict[str, list[str | None]] = {name: [None] * some.pairs for name in ("reason", "detail")}
+    worst: dict[int, int] = {}
+    for text, hit in overlap.hits(some.texts, some.words):
+        pair = int(some.pair[text])
+        if pair not in worst or hit.severity < worst[pair]:
+            worst[pair] = hit.severity
+            place = PLACES[some.place[text] % SYSTEM]
+            found["reason"][pair], found["detail"][pair] = hit.reason, f"{hit.item} in {place}: {hit.words}"
+    return pl.DataFrame(found, schema=dict.fromkeys(found, pl.String)).to_struct()

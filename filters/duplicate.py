@@ -7,8 +7,8 @@ import polars as pl
 from pydantic import Field
 
 from filters.base import ROW, Filter, Look
-from filters.text import dialogue_text, normalise, prompt_text
-from filters.words import word_lists, words_of
+from filters.pair_words import WordMeasure, measured
+from filters.text import normalise, prompt_text
 
 _ORIGIN = ("iteration", "method", "source", "policy")
 _RANK = ("pair_id", *_ORIGIN, ROW)
@@ -45,24 +45,19 @@ class Duplicate(Filter):
     num_perm: int = Field(128, ge=16, le=1024)
     """Permutations of a MinHash: more are more exact and slower."""
 
-    @property
-    def prepared(self) -> dict[str, pl.Expr]:
-        """The words of the replies, for near-duplicates."""
-        return {**words_of("chosen"), **words_of("rejected")} if self.near else {}
-
     def measures(self) -> dict[str, pl.Expr]:
-        """Hashes of the normalised pair, its origin, and its MinHash where near-duplicates matter."""
+        """Hashes of the normalised pair, and its origin."""
         texts = [prompt_text(), pl.col("chosen"), pl.col("rejected")]
         hashes = pl.struct(texts).map_batches(_hashes, return_dtype=_HASHES, is_elementwise=True)
-        found = {"hashes": hashes, **{name: pl.col(name) for name in _ORIGIN}}
-        if self.near:
-            from filters.near import sketch_type, sketches
+        return {"hashes": hashes, **{name: pl.col(name) for name in _ORIGIN}}
 
-            shape = (self.threshold, self.num_perm)
-            found["sketch"] = pl.struct(word_lists(dialogue_text()), "words.chosen", "words.rejected").map_batches(
-                lambda pairs: sketches(pairs, *shape), return_dtype=sketch_type(*shape), is_elementwise=True
-            )
-        return found
+    def word_measures(self) -> dict[str, WordMeasure]:
+        """Its MinHash, where near-duplicates matter."""
+        if not self.near:
+            return {}
+        from filters.near import sketch
+
+        return {"sketch": sketch(self.threshold, self.num_perm)}
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """`exact`, with the pair_id that is kept instead as detail; `contradiction`, with that of the other.
@@ -90,14 +85,12 @@ class Duplicate(Filter):
 
     def _near(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
         """[row, detail, reason] of near-duplicates."""
-        from filters.near import SETS, Edges, resembled, shingle_sets
+        from filters.near import SHINGLE_SETS, Edges, resembled
 
         table = rows.select(*_RANK, "sketch").sort(_RANK, nulls_last=True).collect()
         edges = Edges(table["sketch"].to_numpy(), self.threshold, self.num_perm)
         wanted = edges.rows()
-        words = pl.struct(map(word_lists, (dialogue_text(), pl.col("chosen"), pl.col("rejected"))))
-        texts = words.map_batches(shingle_sets, SETS, is_elementwise=True)
-        seen = look(table[ROW].gather(wanted)).select(ROW, sets=texts)
+        seen = look(table[ROW].gather(wanted)).select(ROW, measured({"sets": SHINGLE_SETS}).struct.unnest())
         places = pl.LazyFrame({ROW: table[ROW].gather(wanted), "place": wanted})
         sets = places.join(seen, on=ROW).select("place", "sets").collect(engine="streaming")
         by_place = {place: one.to_numpy() for place, one in zip(sets["place"], sets["sets"], strict=True)}
@@ -131,9 +124,8 @@ def _exact(rows: pl.LazyFrame) -> pl.LazyFrame:
 def _hashes(pairs: pl.Series) -> pl.Series:
     """Hashes of a pair from those of its normalised texts, each weighted by its place. Sums and products wrap."""
     texts = [normalise(texts) for texts in pairs.struct.unnest()]
-    hashes = {
-        name: sum(text.hash(seed) * weight for text, weight in zip(texts, _WEIGHTS, strict=True))
-        for seed, name in enumerate(_SAME)
-    }
-    prompt, *replies = (text.hash(len(_SAME)) for text in texts)
-    return pl.DataFrame({**hashes, "turned": prompt * _WEIGHTS[0] + replies[0] + replies[1]}).to_struct()
+    hashes = [[text.hash(seed) for text in texts] for seed in range(len(_SAME))]
+    weighed = (sum(one * weight for one, weight in zip(each, _WEIGHTS, strict=True)) for each in hashes)
+    prompt, *replies = hashes[0]
+    turned = prompt * _WEIGHTS[0] + replies[0] + replies[1]
+    return pl.DataFrame({**dict(zip(_SAME, weighed, strict=True)), "turned": turned}).to_struct()

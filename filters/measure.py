@@ -9,6 +9,7 @@ from factory.errors import InputError
 from factory.files.table_file import sink
 from factory.schema import PAIRS, SCORES, Table, check
 from filters.base import ROW, Filter
+from filters.pair_words import WordMeasure, measured
 
 IDS = ("pair_id", "prompt_id")
 
@@ -20,11 +21,17 @@ class Measures:
         """Compute the measures of `filters` over `pairs` into a file in `folder`; InputError names a missing column."""
         self._path = folder / "measures.parquet"
         exprs: list[pl.Expr] = []
-        self._columns = [{name: _place(exprs, expr) for name, expr in one.measures().items()} for one in filters]
+        on_words: dict[str, WordMeasure] = {}
+        self._columns = []
+        for position, one in enumerate(filters):
+            places = {name: str(_place(exprs, expr)) for name, expr in one.measures().items()}
+            words = {f"{position} {name}": (name, measure) for name, measure in one.word_measures().items()}
+            on_words |= {place: measure for place, (_, measure) in words.items()}
+            self._columns.append(places | {name: place for place, (name, _) in words.items()})
         named = [expr.alias(str(place)) for place, expr in enumerate(exprs)]
+        named += [measured(on_words).struct.unnest()] if on_words else []
         self._pairs = _conformed(pairs, filters)
-        prepared = {name: expr for one in filters for name, expr in one.prepared.items()}
-        narrow = self._pairs.with_row_index(ROW).with_columns(**prepared).select(ROW, *IDS, *named)
+        narrow = self._pairs.with_row_index(ROW).select(ROW, *IDS, *named)
         sink(narrow, self._path, compression="lz4", statistics=False)
 
     @property
@@ -42,7 +49,7 @@ class Measures:
 
     def of(self, position: int) -> pl.LazyFrame:
         """Row numbers, ids and the measures of the filter at `position`."""
-        own = [pl.col(str(place)).alias(name) for name, place in self._columns[position].items()]
+        own = [pl.col(place).alias(name) for name, place in self._columns[position].items()]
         return pl.scan_parquet(self._path).select(ROW, *IDS, *own)
 
 

@@ -5,19 +5,18 @@ it stands: a text that all prompts share, and the same replies the other way rou
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from rensa import RMinHash
 
-from filters.words import Hashes, Ints, distinct, flat, rolled
+from filters.pair_words import PairWords, WordMeasure
+from filters.words import Hashes, Ints, distinct, rolled, runs_at
 
 SHINGLE = 5
 """Words per shingle; a shorter text is one shingle."""
-_BATCH = 1000
-"""Pairs whose words are held at once."""
 _RECALL = 0.99
 """Share of the pairs at the threshold itself that bands must propose."""
 _NEIGHBOURS = 3
@@ -25,17 +24,15 @@ _NEIGHBOURS = 3
 _DEVIATIONS = 4.0
 """Candidates whose estimated similarity is this many standard deviations below the threshold are not looked at."""
 _SEED = 42
-_PLACES = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], dtype=np.uint64)
+_MARKS = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], dtype=np.uint64)
+"""Of the prompt, chosen and rejected; nothing else is compared."""
 
 Sketches = NDArray[np.uint32]
 
 
-def shingles(pairs: pl.Series) -> tuple[Hashes, Ints]:
-    """The hashes of the shingles of each struct of word lists, pair by pair, and how many each has; they may repeat."""
-    frame = pairs.struct.unnest()
-    places = frame.width
-    hashes = flat(frame.select(pl.concat_list(pl.all())).to_series()).hashes
-    counts = np.stack([one.list.len().cast(pl.Int64).to_numpy() for one in frame], axis=1).ravel()
+def shingles(some: PairWords) -> tuple[Hashes, Ints]:
+    """The hashes of the shingles of pairs, pair by pair, and how many each pair has; they may repeat."""
+    hashes, counts = _compared(some)
     ends = np.cumsum(counts)
     runs = rolled(hashes, SHINGLE)
     found = np.concatenate([runs, np.zeros(len(hashes) - len(runs), dtype=np.uint64)])
@@ -46,10 +43,21 @@ def shingles(pairs: pl.Series) -> tuple[Hashes, Ints]:
         whole[(ends - counts)[counts == back]] = True
         starts = (ends - back)[counts == back]
         if len(starts):
-            found[starts] = rolled(hashes, back)[starts]
+            found[starts] = runs_at(hashes, starts, back)
     sizes = np.where(counts > 0, np.maximum(counts - SHINGLE + 1, 1), 0)
-    marks = np.repeat(np.resize(_PLACES[:places], len(sizes)), sizes)
-    return found[whole] ^ marks, sizes.reshape(-1, places).sum(axis=1)
+    marks = np.repeat(np.resize(_MARKS, len(sizes)), sizes)
+    return found[whole] ^ marks, sizes.reshape(-1, len(_MARKS)).sum(axis=1)
+
+
+def _compared(some: PairWords) -> tuple[Hashes, Ints]:
+    """The words that are compared, and how many of them each pair has in its prompt, in chosen and in rejected."""
+    hashes, counts = some.words
+    there = some.place < len(_MARKS)
+    if not there[counts > 0].all():
+        hashes = hashes[np.repeat(there, counts)]
+    text = some.pair[there] * len(_MARKS) + some.place[there]
+    sums = np.bincount(text, counts[there], some.pairs * len(_MARKS))
+    return hashes, sums.astype(np.int64)
 
 
 def bands(threshold: float, num_perm: int) -> tuple[int, int]:
@@ -62,23 +70,21 @@ def bands(threshold: float, num_perm: int) -> tuple[int, int]:
 
 
 def sketch_type(threshold: float, num_perm: int) -> pl.Array:
-    """The type of `sketches`: a hash per band, then the lowest byte of every MinHash value."""
+    """The type of a sketch: a hash per band, then the lowest byte of every MinHash value."""
     return pl.Array(pl.UInt32, bands(threshold, num_perm)[0] + -(-num_perm // 4))
 
 
-def sketches(pairs: pl.Series, threshold: float, num_perm: int) -> pl.Series:
-    """What is kept of each struct of word lists to find its candidates."""
+def sketch(threshold: float, num_perm: int) -> WordMeasure:
+    """What is kept of each pair to find its candidates."""
     dtype = sketch_type(threshold, num_perm)
-    parts = [_sketch(pairs[at : at + _BATCH], threshold, num_perm) for at in range(0, len(pairs), _BATCH)]
-    whole = np.concatenate([np.zeros((0, dtype.size), dtype=np.uint32), *parts])
-    return pl.Series(whole, dtype=dtype)
+    return WordMeasure(dtype, lambda some: pl.Series(_sketch(some, threshold, num_perm), dtype=dtype))
 
 
-def _sketch(pairs: pl.Series, threshold: float, num_perm: int) -> Sketches:
-    found, sizes = shingles(pairs)
+def _sketch(some: PairWords, threshold: float, num_perm: int) -> Sketches:
+    found, sizes = shingles(some)
     ends = np.concatenate(([0], np.cumsum(sizes))).astype(np.uint64)
     rows = RMinHash.digest_matrix_from_flat_token_hashes(found, ends, num_perm, _SEED).to_rows()
-    values = np.array(rows, dtype=np.uint32).reshape(len(pairs), num_perm)
+    values = np.fromiter(chain.from_iterable(rows), np.uint32, len(rows) * num_perm).reshape(-1, num_perm)
     count, size = bands(threshold, num_perm)
     hashes = np.zeros((len(values), count), dtype=np.uint32)
     for place in range(size):
@@ -125,20 +131,18 @@ def _in_band(table: Sketches, band: int, count: int) -> Ints:
     return np.concatenate(found)
 
 
-def shingle_sets(pairs: pl.Series) -> pl.Series:
-    """The different shingles of each struct of word lists, as sorted 32-bit hashes."""
-    return pl.Series([one for at in range(0, len(pairs), _BATCH) for one in _sets(pairs[at : at + _BATCH])], dtype=SETS)
-
-
-SETS = pl.List(pl.UInt32)
-
-
-def _sets(pairs: pl.Series) -> Iterator[pl.Series]:
-    found, sizes = shingles(pairs)
+def _sets(some: PairWords) -> pl.Series:
+    """The different shingles of each pair, as sorted 32-bit hashes."""
+    found, sizes = shingles(some)
     owner = np.repeat(np.arange(len(sizes), dtype=np.uint64), sizes)
     ordered = distinct((owner << np.uint64(32)) | (found >> np.uint64(32)))
     ends = np.searchsorted(ordered >> np.uint64(32), np.arange(1, len(sizes)))
-    yield from (pl.Series(part.astype(np.uint32)) for part in np.split(ordered, ends))
+    parts = (pl.Series(part.astype(np.uint32)) for part in np.split(ordered, ends))
+    return pl.Series(list(parts), dtype=pl.List(pl.UInt32))
+
+
+SHINGLE_SETS = WordMeasure(pl.List(pl.UInt32), _sets)
+"""The different shingles of each pair, as sorted 32-bit hashes."""
 
 
 def resembled(edges: Edges, sets: dict[int, NDArray[np.uint32]], threshold: float) -> dict[int, int]:

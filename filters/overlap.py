@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from filters.benchmarks import BenchmarkPrompt
-from filters.words import Hashes, Ints, Words, distinct, extended, hashed, rolled, split_words, whole
+from filters.words import Hashes, Ints, Words, distinct, hashed, rolled, rolled_each, runs_at, split_words, whole
 
 REMOVE, SHARE, FLAG = 13, 8, 7
 """Words in a row: any one run removes; over half of the benchmark prompt's runs remove; any one run flags."""
@@ -23,8 +23,9 @@ _BATCH = 10_000
 """Benchmark prompts whose words are held at once."""
 _SIEVE = 32
 """Bits of a sieve for each hash in it."""
-_GATE, _GATE_SIEVE = 4, 16
-"""Words of a run that are looked up first, as longer runs can only be a prompt's where these are; and its sieve."""
+_GATE, _OPENING_SIEVE = 4, 256
+"""Words of a run that are looked up first, as FLAG words can only be a prompt's where these are. Bits for each opening
+of a short prompt, which is looked up at every word."""
 
 _FACTORS = (np.uint64(1), np.uint64(0xBF58476D1CE4E5B9))
 
@@ -48,7 +49,7 @@ class Sieve:
     """Hashes of which it can be told fast that they are not among some others, and of a few it cannot."""
 
     def __init__(self, hashes: Hashes, size: int, looks: int) -> None:
-        """`size`: bits for each hash. `looks`: of how many of them each hash sets and is told by."""
+        """`size`: bits for each hash. `looks`: how many of them each hash sets and is told by."""
         bits = max(13, (size * len(hashes)).bit_length() - 1)
         self._shift, self._factors = np.uint64(64 - bits), _FACTORS[:looks]
         self._bits = np.zeros(1 << (bits - 3), dtype=np.uint8)
@@ -131,12 +132,15 @@ class Overlap:
         # From SHARE words on, a prompt that stands in a text as a whole shares all its 8-grams with it.
         short = {size: all_of(size) for size in range(min_words, SHARE)}
         self._short = {size: Grams(keys, below) for size, keys in short.items() if len(keys)}
-        self._gate = Sieve(all_of("gate"), _GATE_SIEVE, 1)
+        self._gate = Sieve(all_of("gate"), _SIEVE, 1)
+        self._openings, self._min_words = Sieve(all_of("openings"), _OPENING_SIEVE, 1), min_words
 
     def hits(self, texts: pl.Series, words: Words) -> Iterator[tuple[int, Hit]]:
         """The worst hit of each text that has one, with the text's position; `words` are those of `texts`."""
         ends = np.cumsum(words.counts)
         candidates = self._candidates(words, ends)
+        if not candidates:
+            return
         for position, said in zip(candidates, split_words(texts.gather(candidates)), strict=True):
             hashes = words.hashes[ends[position] - words.counts[position] : ends[position]]
             hit = next(self._found(tuple(said), hashes), None)
@@ -147,20 +151,23 @@ class Overlap:
         """Positions of texts that may share something with a prompt: few that do not, and all that do."""
         brief = np.flatnonzero((words.counts > 0) & (words.counts < FLAG))
         found = [brief[self._exact.held(whole(_some(words, brief)))]]
-        sizes = {**self._short, FLAG: self._any_seven}
-        runs, done, starts = words.hashes, 1, None
-        for size, grams in sizes.items():
-            if starts is None and size > _GATE:
-                starts = self._gate.held(extended(runs, words.hashes, done, _GATE))
-            if starts is None:
-                runs, done = extended(runs, words.hashes, done, size), size
-                held = grams.held(runs)
-            else:
-                starts = starts[starts + size <= len(words.hashes)]
-                held = starts[grams.held(_runs_at(words.hashes, starts, size))]
+        for size, grams, starts in self._starts(words.hashes):
+            starts = starts[starts + size <= len(words.hashes)]
+            held = starts[grams.held(runs_at(words.hashes, starts, size))]
             text = np.searchsorted(ends, held, side="right")
             found.append(text[held + size <= ends[text]])
         return [int(position) for position in np.unique(np.concatenate(found))]
+
+    def _starts(self, hashes: Hashes) -> Iterator[tuple[int, Grams, Ints]]:
+        """Where runs of words may begin that remove or flag a text whatever else it holds, by their size."""
+        if self._short:
+            openings = self._openings.held(rolled(hashes, self._min_words))
+            yield from ((size, grams, openings) for size, grams in self._short.items() if size < FLAG)
+        # Each run of seven words holds one of every four runs of four.
+        every = FLAG - _GATE + 1
+        fours = rolled_each(hashes, _GATE, every)
+        sevens = (self._gate.held(fours)[:, None] * every - np.arange(every)).ravel()
+        yield FLAG, self._any_seven, sevens[sevens >= 0]
 
     def _found(self, words: Text, hashes: Hashes) -> Iterator[Hit]:
         """A text's hits, the plainest first, and of those of a kind the one with the prompt that comes first."""
@@ -192,11 +199,6 @@ def _some(words: Words, which: Ints) -> Words:
     return Words(words.hashes[np.repeat(wanted, words.counts)], words.counts[which])
 
 
-def _runs_at(hashes: Hashes, starts: Ints, size: int) -> Hashes:
-    """`rolled`, of the runs of `size` words that start in these places."""
-    return np.asarray(rolled(hashes[starts[:, None] + np.arange(size)].T, size)[0])
-
-
 def _keys(texts: pl.Series, start: int, min_words: int, below: int) -> dict[str | int, Hashes]:
     """The keys of a batch of benchmark prompts, by what they are for."""
     words = hashed(texts[start : start + _BATCH])
@@ -214,6 +216,8 @@ def _keys(texts: pl.Series, start: int, min_words: int, below: int) -> dict[str 
     found: dict[str | int, Hashes] = {size: keys(size, words.counts == size) for size in range(min_words, SHARE)}
     found["exact"] = whole(words)[there] >> np.uint64(below) << np.uint64(below) | numbers[there]
     found["gate"] = rolled(words.hashes, _GATE)  # with runs across prompts, which do no harm
+    short = there & long & (words.counts < FLAG)
+    found["openings"] = runs_at(words.hashes, (np.cumsum(words.counts) - words.counts)[short], min_words)
     found |= {"removing": keys(REMOVE, every), "flagging": keys(FLAG, long), "sharing": keys(SHARE, long)}
     if min_words > FLAG:
         found["any seven"] = keys(FLAG, every)

@@ -26,13 +26,6 @@ def prompt_text(prompt: str = "prompt") -> pl.Expr:
     return pl.col(prompt).list.eval(line).list.join("\x1d")
 
 
-def dialogue_text() -> pl.Expr:
-    """The contents of the prompt's turns but those of the system, as one string."""
-    turn = pl.element().struct
-    said = pl.when(turn.field("role") != "system").then(turn.field("content"))
-    return pl.col("prompt").list.eval(said).list.join("\x1d", ignore_nulls=True)
-
-
 def normalised(text: pl.Expr) -> pl.Expr:
     """`text` in NFKC, each run of whitespace one space, none at the ends: the form in which duplicates are equal."""
     return text.map_batches(normalise, return_dtype=pl.String, is_elementwise=True)

@@ -1,6 +1,6 @@
 """Words as numbers: the hash of every word of many texts at once, and of runs of neighbouring words.
 
-A word is what `split_words` says, lower case in NFKC. In ASCII, which most text is, words are found in the bytes, all
+A word is what `split_words` says, lower case in NFKC. In ASCII, which most text is, words are found in the bytes, many
 texts in one array; in other texts what beyond ASCII is in no word becomes spaces first. Hashes are the same on every
 machine and day.
 """
@@ -11,24 +11,22 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from filters.text import nfkc, where
+from filters.text import INERT, nfkc, where
 
 _WHOLE = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"
 _WORD = rf"[{_WHOLE}]|[[\p{{L}}\p{{N}}\p{{M}}]--[{_WHOLE}]]+"
 """A word; in scripts that put no spaces between words, a character."""
 _BETWEEN = rf"[^\x00-\x7f\p{{L}}\p{{N}}\p{{M}}{_WHOLE}]+"
 """What beyond ASCII is in no word."""
-_LETTERS = bytes(
-    ord(chr(byte).lower()) if byte < 128 and chr(byte).isalnum() else byte & 128 and byte for byte in range(256)
-)
-"""What each byte is in a word: ASCII letters in lower case, digits and all beyond ASCII as they are; others 0."""
+_CHANGING = rf"[^{INERT}]|[\p{{Changes_When_Lowercased}}--[A-Z]]"
+"""What NFKC or lower case may change, ASCII aside."""
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
-_BATCH = 1000
-"""Texts whose bytes are held at once."""
 _STEP = 8
 """Bytes of a word that are taken at a time."""
 _FIRST = np.array([0, *((1 << 8 * size) - 1 for size in range(1, _STEP + 1))], dtype=np.uint64)
 """Masks that leave so many bytes of eight."""
+_CAPITALS = np.uint64(0x4040404040404040)
+"""The bit that tells ASCII letters from digits; below it is the one that tells small letters from capitals."""
 
 Hashes = NDArray[np.uint64]
 Ints = NDArray[np.int64]
@@ -42,6 +40,14 @@ class Words(NamedTuple):
     """Words of each text."""
 
 
+class Bytes(NamedTuple):
+    """Texts whose words can be found in their bytes: each ends in a line feed, and eight bytes follow the last one."""
+
+    data: NDArray[np.uint8]
+    ends: Ints
+    """Where each text ends."""
+
+
 def split_words(texts: pl.Series) -> pl.Series:
     """The words of each text, in NFKC and lower case."""
     return nfkc(texts).str.to_lowercase().str.extract_all(_WORD)
@@ -49,61 +55,66 @@ def split_words(texts: pl.Series) -> pl.Series:
 
 def _spaced(texts: pl.Series) -> pl.Series:
     """Texts with the same words, of which all bytes beyond ASCII are in words, and words are apart."""
-    spaced = nfkc(texts).str.to_lowercase().str.replace_all(_BETWEEN, " ")
+    changed = where(texts, texts.str.contains(_CHANGING), lambda some: nfkc(some).str.to_lowercase())
+    spaced = changed.str.replace_all(_BETWEEN, " ")
     return where(spaced, spaced.str.contains(f"[{_WHOLE}]"), lambda some: some.str.replace_all(f"[{_WHOLE}]", " $0 "))
 
 
-def word_lists(text: pl.Expr) -> pl.Expr:
-    """The hashes of each text's words, as a list."""
-    return text.map_batches(_lists, return_dtype=pl.List(pl.UInt64), is_elementwise=True)
-
-
-def words_of(reply: str) -> dict[str, pl.Expr]:
-    """`word_lists` of a reply, as filters share it."""
-    return {f"words.{reply}": word_lists(pl.col(reply))}
-
-
-def _lists(texts: pl.Series) -> pl.Series:
-    import pyarrow
-
-    parts = [hashed(texts[at : at + _BATCH]) for at in range(0, len(texts), _BATCH)]
-    hashes = np.concatenate([np.zeros(0, dtype=np.uint64), *(part.hashes for part in parts)])
-    counts = np.concatenate([np.zeros(1, dtype=np.int64), *(part.counts for part in parts)])
-    return pl.Series(pyarrow.LargeListArray.from_arrays(np.cumsum(counts), hashes))
-
-
-def flat(lists: pl.Series) -> Words:
-    """The words in `word_lists`."""
-    return Words(lists.explode(empty_as_null=False).to_numpy(), lists.list.len().cast(pl.Int64).to_numpy())
+def in_bytes(texts: pl.Series) -> Bytes:
+    """The texts in one array; a null has no words."""
+    plain = where(texts, texts.str.len_bytes() != texts.str.len_chars(), _spaced).fill_null("")
+    lines = pl.concat([plain + "\n", pl.Series([" " * _STEP])])
+    _, offsets, data = lines.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()
+    return Bytes(np.frombuffer(data, dtype=np.uint8), np.frombuffer(offsets, dtype=np.int64)[1:-1])
 
 
 def hashed(texts: pl.Series) -> Words:
     """The hash of each word of each text; a null has no words."""
-    plain = texts.fill_null("")
-    wide = (plain.str.len_bytes() != plain.str.len_chars()).arg_true()
-    if len(wide):
-        plain = plain.clone().scatter(wide, _spaced(plain.gather(wide)))
-    sizes = plain.str.len_bytes().cast(pl.Int64).to_numpy() + 1
-    whole: bytes = plain.str.join("\n").cast(pl.Binary).item() or b""
-    letters = np.frombuffer((b"\n" + whole + b"\n" * _STEP).translate(_LETTERS), dtype=np.uint8)
-    inside = letters != 0
-    edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
-    starts, ends = edges[::2], edges[1::2]
-    borders = np.searchsorted(starts, np.concatenate(([0], np.cumsum(sizes))))
-    return Words(_hash(letters, starts, ends - starts), np.diff(borders))
+    return words_of(in_bytes(texts), 0, len(texts))
 
 
-def _hash(letters: NDArray[np.uint8], starts: Ints, sizes: Ints) -> Hashes:
+def words_of(texts: Bytes, first: int, last: int) -> Words:
+    """The words of the texts from `first` to before `last`."""
+    start = int(texts.ends[first - 1]) if first else 0
+    borders = texts.ends[first:last] - start
+    size = int(borders[-1]) if len(borders) else 0
+    data = texts.data[start : start + size + _STEP]
+    edges = _edges(data[:size])
+    starts, sizes = edges[::2], edges[1::2] - edges[::2]
+    counts = np.diff(np.searchsorted(starts, borders), prepend=0)
+    return Words(_hash(data, starts, sizes), counts)
+
+
+def _edges(data: NDArray[np.uint8]) -> Ints:
+    """Where words begin and end, in turn: ASCII letters and digits are in words, and all bytes beyond ASCII."""
+    inside = np.zeros(len(data) + 1, dtype=bool)
+    small = data | np.uint8(32)
+    small -= np.uint8(ord("a"))
+    np.less(small, np.uint8(26), out=inside[1:])
+    inside[1:] |= data - np.uint8(ord("0")) < np.uint8(10)
+    inside[1:] |= data > np.uint8(127)
+    return np.flatnonzero(inside[1:] != inside[:-1])
+
+
+def _hash(data: NDArray[np.uint8], starts: Ints, sizes: Ints) -> Hashes:
     """The hash of the bytes at each start, eight at a time; of up to eight bytes it is one to one."""
-    eights: Hashes = np.ndarray((len(letters) - _STEP + 1,), "<u8", letters, strides=(1,))
-    hashes = _mixed(eights[starts] & _FIRST[np.minimum(sizes, _STEP)])
+    eights: Hashes = np.ndarray((len(data) - _STEP + 1,), "<u8", data, strides=(1,))
+    hashes = _mixed(_small(eights[starts] & _FIRST[np.minimum(sizes, _STEP)]))
     longer, done = np.flatnonzero(sizes > _STEP), _STEP
     while len(longer):
-        more = eights[starts[longer] + done] & _FIRST[np.minimum(sizes[longer] - done, _STEP)]
+        more = _small(eights[starts[longer] + done] & _FIRST[np.minimum(sizes[longer] - done, _STEP)])
         hashes[longer] = _mixed(hashes[longer] * _FACTOR + more)
         done += _STEP
         longer = longer[sizes[longer] > done]
     return hashes
+
+
+def _small(letters: Hashes) -> Hashes:
+    """Bytes of words with ASCII's capitals as small letters."""
+    capitals = letters & _CAPITALS
+    capitals &= ~(letters >> np.uint64(1))
+    letters |= capitals >> np.uint64(1)
+    return letters
 
 
 def _mixed(hashes: Hashes) -> Hashes:
@@ -115,16 +126,35 @@ def _mixed(hashes: Hashes) -> Hashes:
 
 def rolled(hashes: Hashes, size: int) -> Hashes:
     """A hash of each run of `size` neighbouring words; runs may cross from one text into the next. Products wrap."""
-    return extended(hashes, hashes, 1, size)
+    if size == 1 or len(hashes) < size:
+        return hashes[: max(len(hashes) - size + 1, 0)]
+    half = size // 2
+    halves = rolled(hashes, half)
+    runs = halves[:-half] * np.uint64(pow(int(_FACTOR), half, 1 << 64))
+    runs += halves[half:]
+    if size % 2:
+        runs = runs[:-1] * _FACTOR
+        runs += hashes[size - 1 :]
+    return runs
 
 
-def extended(runs: Hashes, hashes: Hashes, done: int, size: int) -> Hashes:
-    """`rolled` for `size` words from the `runs` of `done` of them."""
-    longer = runs[: max(len(hashes) - size + 1, 0)].copy()
-    for offset in range(done, size):
-        longer *= _FACTOR
-        longer += hashes[offset : offset + len(longer)]
-    return longer
+def rolled_each(hashes: Hashes, size: int, step: int) -> Hashes:
+    """`rolled`, of the runs that begin at every `step`-th word."""
+    count = max((len(hashes) - size) // step + 1, 0)
+    runs = hashes[::step][:count].copy()
+    for offset in range(1, size):
+        runs *= _FACTOR
+        runs += hashes[offset::step][:count]
+    return runs
+
+
+def runs_at(hashes: Hashes, starts: Ints, size: int) -> Hashes:
+    """`rolled`, of the runs of `size` words that start in these places."""
+    runs = hashes[starts]
+    for offset in range(1, size):
+        runs *= _FACTOR
+        runs += hashes[starts + offset]
+    return runs
 
 
 def whole(words: Words) -> Hashes:

@@ -1,5 +1,7 @@
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from filters.leak import leaks
 from principles.leaks import leak_pattern
@@ -59,3 +61,27 @@ def test_looking_closely_where_an_adjective_stands_finds_what_the_pattern_finds(
     assert found.to_list() == frame["text"].str.contains(leak_pattern(words)).to_list()
     assert found.to_list() == [True, True, False, False, False, None, True]
     assert not frame.select(leaks(pl.col("text"), frozenset())).to_series().any()
+
+
+PIECES = [
+    "Concise",
+    "conciſe",
+    "DARK",
+    "dar\u212a",
+    "éclairé",
+    "ÉCLAIRÉ",
+    " answer",
+    " anſwer: no",
+    "as a ",
+    "told to be ",
+    "\n",
+]
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.sampled_from(PIECES), max_size=4).map("".join), max_size=6))
+@pytest.mark.parametrize("words", [{"concise", "dark"}, {"Dark", "Éclairé"}])
+def test_in_any_case_and_spelling_leaks_are_those_of_the_pattern(words, texts):
+    frame = pl.DataFrame({"text": pl.Series(texts, dtype=pl.String)})
+    found = frame.select(leaks(pl.col("text"), frozenset(words))).to_series()
+    assert found.to_list() == frame["text"].str.contains(leak_pattern(words)).to_list()

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filters.near import Edges, bands, shingle_sets, shingles, sketches
-from filters.words import split_words, word_lists
+from factory.schema import MESSAGES
+from filters.near import SHINGLE_SETS, Edges, bands, shingles, sketch
+from filters.pair_words import PLACES, measured, pair_words
+from filters.words import split_words
 from tests.filters.table import row, run, table
 from tests.pairs import pair, user
 
@@ -27,9 +29,14 @@ def jaccard(one, other):
     return len(one & other) / len(one | other) if one | other else 0.0
 
 
-def structs(rows):
-    texts = pl.DataFrame(rows, schema=dict.fromkeys(FIELDS, pl.String), orient="row")
-    return texts.select(word_lists(pl.col(name)) for name in FIELDS).to_struct()
+def frame(rows):
+    """Pairs of three texts, each with a system message and an original beside them, which are not compared."""
+    there = [([{"role": "system", "content": "s"}, user(p)], c, r, "o") for p, c, r in rows]
+    return pl.DataFrame(there, schema={"prompt": MESSAGES, **dict.fromkeys(PLACES[1:], pl.String)}, orient="row")
+
+
+def sketches(rows, threshold=0.8, num_perm=128):
+    return frame(rows).select(measured({"it": sketch(threshold, num_perm)}).struct.unnest())["it"].to_numpy()
 
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "Ä", "中", "don't"]), max_size=9).map(" ".join)
@@ -38,13 +45,14 @@ WORDS = st.lists(st.sampled_from(["a", "b", "c", "Ä", "中", "don't"]), max_siz
 @settings(deadline=None)
 @given(st.lists(st.tuples(WORDS, WORDS, WORDS), min_size=1, max_size=5))
 def test_shingles_are_those_of_the_plain_way(rows):
-    sets = [set(one.to_list()) for one in shingle_sets(structs(rows))]
+    found = frame(rows).select(measured({"it": SHINGLE_SETS}).struct.unnest())["it"]
+    sets = [set(one.to_list()) for one in found]
     expected = [plain(texts) for texts in rows]
     assert [len(one) for one in sets] == [len(one) for one in expected]
     for one, wanted in zip(sets, expected, strict=True):
         for other, also in zip(sets, expected, strict=True):
             assert len(one & other) == len(wanted & also)
-    assert shingles(structs(rows))[1].sum() >= sum(len(one) for one in expected)
+    assert sum(shingles(some)[1].sum() for some in pair_words(frame(rows))) >= sum(len(one) for one in expected)
 
 
 def noise(rng, words):
@@ -104,12 +112,12 @@ def test_what_all_pairs_share_makes_them_neither_alike_nor_slow():
     assert run({"use": "duplicate", "near": True}, spoken).rejected.is_empty()
     instructed = [[f"{shared} {p}", c, r] for p, c, r in texts]
     copies = [[p, changed(rng, c, 1), r] for p, c, r in instructed[:40]]
-    both = structs([*instructed, *copies])
-    edges = Edges(sketches(both, 0.8, 128).to_numpy(), 0.8, 128)
+    both = [*instructed, *copies]
+    edges = Edges(sketches(both), 0.8, 128)
     assert len(edges.low) <= 4 * bands(0.8, 128)[0] * len(both)
     pairs = set(zip(edges.low.tolist(), edges.high.tolist(), strict=True))
     assert len({(n, 250 + n) for n in range(40)} & pairs) >= 39
-    rows = [row(str(n), *one) for n, one in enumerate([*instructed, *copies])]
+    rows = [row(str(n), *one) for n, one in enumerate(both)]
     assert run({"use": "duplicate", "near": True}, table(rows)).rejected.height in (39, 40)
 
 
@@ -119,11 +127,11 @@ def test_bands_propose_the_pairs_at_the_threshold_wherever_they_can(threshold, n
     assert count * size <= num_perm
     assert 1 - (1 - threshold**size) ** count >= 0.99 or size == 1
     assert 1 - (1 - threshold ** (size + 1)) ** (num_perm // (size + 1)) < 0.99
-    rows = structs([("p", "some words that make more than one run", "r")] * 2)
-    assert Edges(sketches(rows, threshold, num_perm).to_numpy(), threshold, num_perm).rows().tolist() == [0, 1]
+    rows = [("p", "some words that make more than one run", "r")] * 2
+    assert Edges(sketches(rows, threshold, num_perm), threshold, num_perm).rows().tolist() == [0, 1]
 
 
 def test_no_rows_and_no_words():
-    assert len(Edges(sketches(structs([]), 0.8, 128).to_numpy(), 0.8, 128).rows()) == 0
+    assert len(Edges(sketches([]), 0.8, 128).rows()) == 0
     empty = [row("a", "?", "!", "."), row("b", "!", "?", "...")]
     assert run({"use": "duplicate", "near": True}, table(empty)).rejected.is_empty()
