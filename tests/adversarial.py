@@ -99,5 +99,53 @@ def by_trl_dpo(rows: list[dict[str, Any]], tokenizer: Any, longest: int) -> Side
     return sides
 
 
+def as_verl(row: dict[str, Any]) -> dict[str, Any]:
+    return {"prompt": "\n".join(row["turns"]), "chosen": row["chosen"], "rejected": row["rejected"]}
+
+
+def by_verl(rows: list[dict[str, Any]], tokenizer: Any, longest: int) -> Sides:
+    """What volcengine/verl's RMDataset (verl/utils/dataset/rm_dataset.py, __getitem__ and _pad_to_length) hands out.
+
+    In our words: prompt and reply are tokenized one by one, each with the tokenizer's own special tokens; the end token
+    follows the reply; both sides are brought to one length, filled with zeros that the mask hides or cut at the end.
+    """
+    found = {}
+    for place, row in enumerate(rows):
+        sides = []
+        for reply_ in (row["chosen"], row["rejected"]):
+            parts = [
+                tokenizer(text_, return_tensors="pt")["input_ids"][0].tolist() for text_ in (row["prompt"], reply_)
+            ]
+            ids = [*parts[0], *parts[1], tokenizer.eos_token_id]
+            padded, mask = ids + [0] * (longest - len(ids)), [1] * len(ids) + [0] * (longest - len(ids))
+            sides.append([one for one, seen in zip(padded[:longest], mask[:longest], strict=True) if seen])
+        found[place] = (sides[0], sides[1])
+    return found
+
+
+def by_rewardbench(rows: list[dict[str, Any]], tokenizer: Any, longest: int) -> Sides:
+    """What allenai/reward-bench gives its model, for the rows at which it does not end.
+
+    In our words: rewardbench/utils.py takes chosen without its last message for the prompt of both sides
+    (load_preference_dataset, switch_format), gives roles by position, asserts that the last one is the user's, and
+    renders each side as text (prepare_dialogue_from_tokenizer); rewardbench/rewardbench.py (actual_main, with
+    --force_truncation) has that tokenized with truncation on the left, which special tokens survive.
+    """
+    tokenizer.truncation_side, found = "left", {}
+    for place, row in enumerate(rows):
+        turns = [message["content"] for message in row["chosen"][:-1]]
+        roles = [("user", "assistant")[at % 2] for at in range(len(turns))]
+        if not roles or roles[-1] != "user":
+            continue
+        asked = [{"role": role, "content": said} for role, said in zip(roles, turns, strict=True)]
+        texts = [
+            tokenizer.apply_chat_template([*asked, *reply(row[side][-1]["content"])], tokenize=False)
+            for side in ("chosen", "rejected")
+        ]
+        ids = tokenizer(texts, truncation=True, max_length=longest)["input_ids"]
+        found[place] = (ids[0], ids[1])
+    return found
+
+
 def _numbered(rows: list[dict[str, Any]]) -> datasets.Dataset:
     return datasets.Dataset.from_list([{**row, "number": place} for place, row in enumerate(rows)])

@@ -33,7 +33,7 @@ def schemas() -> dict[str, Schema]:
         "look": written[Looked],
         "status": _record({"stages": of(list[StageStatus]), "bill": of(Bill)}),
         "report": _any(of(Path), of(Comparison)),
-        "reward score": {"type": "object"},
+        "reward score": _scored(),
     }
     for name in ("init", "check", "audit", "review", "export", "train", "explain", "trace", "answers", "reproduce"):
         found[name] = of(get_type_hints(getattr(factory, name), include_extras=True)["return"])
@@ -71,24 +71,44 @@ def _any(*choices: Schema) -> Schema:
     return {"anyOf": list(choices)}
 
 
-def _record(fields: Mapping[str, Schema], optional: Sequence[str] = ()) -> Schema:
+def _record(fields: Mapping[str, Schema], optional: Sequence[str] = (), *, more: Schema | bool = True) -> Schema:
+    """An object with these fields; `more` is what others may be, none where it is False."""
     needed = [name for name in fields if name not in optional]
-    return {"type": "object", "properties": dict(fields), "required": needed}
+    found: Schema = {"type": "object", "properties": dict(fields), "required": needed}
+    return found if more is True else {**found, "additionalProperties": more}
+
+
+def _list(one: Schema) -> Schema:
+    return {"type": "array", "items": one}
+
+
+def _by_name(one: Schema) -> Schema:
+    return {"type": "object", "additionalProperties": one}
+
+
+def _reading() -> Schema:
+    from factory.readers.reading import Part
+
+    parts = _list({**of(Part), "additionalProperties": False})
+    return _record({"parts": parts, "set_aside": of(Mapping[str, int]), "example": of(Mapping[str, str] | None)})
 
 
 def _funnel() -> Schema:
-    counts = {"type": "object", "additionalProperties": {"type": "integer"}}
-    number, text = of(int), of(str)
-    step: dict[str, Schema] = {
-        "filter": text,
+    from factory.stages.health import Health
+    from factory.stages.quality import Known, Quality
+    from filters.confounds import SCHEMA
+
+    counts, number, text = of(Mapping[str, int]), of(int), of(str)
+    step = {"filter": text, "kept": number, "rejected": number, "reasons": counts, "flagged": number, "flags": counts}
+    confound = {**dict.fromkeys(SCHEMA, of(float)), "name": text, "n": number, "says": of(str | None)}
+    judged = {"judges": of(list[Health]), "judge_agrees": of(Known), "quality": of(Quality), "reading": _reading()}
+    own: dict[str, Schema] = {
+        "input": number,
+        "steps": _list(_record(step, ("flagged", "flags"), more=False)),
         "kept": number,
-        "rejected": number,
-        "reasons": counts,
-        "flagged": number,
-        "flags": counts,
+        "confounds": _list(_record(confound, more=False)),
     }
-    steps = {"type": "array", "items": _record(step, ("flagged", "flags"))}
-    return _record({"input": number, "steps": steps, "kept": number, "confounds": {"type": "array"}})
+    return _record({**own, **judged}, tuple(judged), more=False)
 
 
 def _outcome() -> Schema:
@@ -98,13 +118,51 @@ def _outcome() -> Schema:
     paths = dict.fromkeys(("kept", "rejected", "audit", "report", "drawn", "pushed"), path)
     exports = {"type": "object", "additionalProperties": {"type": "string"}}
     funnel = _any({"type": "null"}, _funnel())
-    return _record({"run": {"type": "string"}, **paths, "exports": exports, "funnel": funnel, "bill": of(Bill)})
+    said = of(list[str])
+    return _record(
+        {"run": of(str), **paths, "exports": exports, "funnel": funnel, "caveats": said, "bill": of(Bill)}, more=False
+    )
 
 
 def _looked() -> Schema:
-    counted = {"pairs": {"type": "integer"}, "prompts": {"type": "integer"}}
-    first = {"type": "array", "items": {"type": "object"}}
-    return _record({"reading": {"type": "object"}, **counted, "first": first}, tuple(counted))
+    """Pairs, or prompts."""
+    text = of(str)
+    turns = _list(_record({"role": text, "content": of(str | None)}))
+    sides = {"chosen": text, "rejected": text}
+    pair, prompt = ({name: text, "prompt": turns} for name in ("pair_id", "prompt_id"))
+    kinds = {"pairs": _record({**pair, **sides}), "prompts": _record(prompt)}
+    return _any(
+        *(
+            _record({"reading": _reading(), kind: of(int), "first": _list(first)}, more=False)
+            for kind, first in kinds.items()
+        )
+    )
+
+
+def _scored() -> Schema:
+    """A benchmark's result: what all have, its parts by name, and measures that are numbers, or null where unknown."""
+    from factory.reward.items import BENCHMARKS
+
+    measure, number = of(float | None), of(int)
+    part = _record({"absent": of(list[str])}, ("absent",), more=measure)
+    kinds = ("sections", "subsets", "domains", "categories", "best_of", "groups", "by_length")
+    bins = _record(dict.fromkeys(("from", "to", "confidence", "accuracy"), of(float)) | {"n": number}, more=False)
+    head = {
+        "model": of(str | list[str]),
+        "benchmark": {"enum": list(BENCHMARKS)},
+        **dict.fromkeys(("prompts", "replies", "unread", "cut"), number),
+        "without_score": of(Mapping[str, int]),
+    }
+    beyond = {
+        **dict.fromkeys(kinds, _by_name(part)),
+        "calibration": _record(
+            {**dict.fromkeys(("ece", "log_loss", "brier"), measure), "bins": _list(bins)}, more=False
+        ),
+        "matrices": _by_name(of(list[list[float]])),
+        "models": _list(_by_name(measure)),
+        "over_models": _by_name(_record({"mean": measure, "deviation": measure}, more=False)),
+    }
+    return _record({**head, **beyond}, tuple(beyond), more=measure)
 
 
 def write(folder: Path) -> None:

@@ -9,8 +9,15 @@ import pytest
 from click.testing import CliRunner
 from jsonschema import ValidationError, validate
 
+from factory import terminal
 from factory.cli import main
+from factory.reward.ensemble import apart
+from factory.reward.items import BENCHMARKS
+from factory.reward.official import ScoredItem, ScoredItems
+from factory.reward.score import measured
+from factory.reward.scorer import Reward
 from factory.terminal.schemas import write
+from tests.pairs import user
 from tests.runs import run_folder
 
 
@@ -68,6 +75,12 @@ KEYS = {
         list,
     ),
     "filter": (["filter", "{run}", "--out", "{out}"], {"input", "steps", "kept", "confounds"}),
+    "filter by votes": (
+        ["filter", "{run}", "--out", "{out}", "--config", "{votes}", "--judgments", "{run}/filtered/judgments.parquet"],
+        {"input", "steps", "kept", "confounds", "judges", "judge_agrees", "quality", "reading"},
+    ),
+    "look": (["look", "{run}"], {"reading", "pairs", "first"}),
+    "look at prompts": (["look", "examples/prompts.jsonl"], {"reading", "prompts", "first"}),
     "trace": (["trace", "{run}", "{pair}"], {"pair_id", "outcome", "prompt", "replies", "votes", "measures"}),
     "explain": (["explain", "gamma"], list),
     "dry run": (
@@ -96,7 +109,9 @@ KEYS = {
 def test_what_is_printed_is_the_record(name: str, run: Path, tmp_path: Path) -> None:
     arguments, keys = KEYS[name]
     pair = pl.read_parquet(run / "filtered/kept.parquet")["pair_id"][0]
-    filled = [word.format(run=run, out=tmp_path, pair=pair) for word in arguments]
+    votes = tmp_path / "votes.yaml"
+    votes.write_text("filters: [{use: length_gap}, {use: judge_agrees}]\n")
+    filled = [word.format(run=run, out=tmp_path / "out", pair=pair, votes=votes) for word in arguments]
     found = printed(*filled)
     validate(found, json.loads((SCHEMAS / f"{arguments[0]}.json").read_text()))
     if isinstance(keys, set):
@@ -104,3 +119,44 @@ def test_what_is_printed_is_the_record(name: str, run: Path, tmp_path: Path) -> 
     else:
         assert isinstance(found, keys)
         assert found
+
+
+def item(group: str, right: int, wrong: int, number: int = 0) -> ScoredItem:
+    replies = tuple(f"reply {n}" for n in range(right + wrong))
+    quality = tuple(1.0 / (1 + n) for n in range(right + wrong))
+    return ScoredItem(f"{group}:{number}", group, [user("Why?")], replies, right, quality)
+
+
+SCORED = {
+    "rewardbench": [item("alpacaeval-easy", 1, 1), item("hep-python", 1, 1)],
+    "rewardbench2": [item("Factuality", 1, 3), item("Math", 1, 3)],
+    "rmbench": [item("chat", 3, 3), item("code", 3, 3)],
+    "judgebench": [item("mmlu-pro-math", 1, 1)],
+    "best_of_n": [item("all", 1, 3), item("hard", 1, 3)],
+    "pairs": [item("all", 1, 1), item("easy", 1, 1)],
+}
+"""Items of each benchmark that `reward score` knows."""
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_the_result_of_every_benchmark_fits_the_schema_of_reward_score(name: str) -> None:
+    """With every score, and with none; of one model, and of several as one."""
+    schema = json.loads((SCHEMAS / "reward-score.json").read_text())
+    items = ScoredItems(name, SCORED[name], 0)
+    replies = [reply for one in items.items for reply in one.replies]
+    scores = [Reward(float(n % 5), 3, False, None) for n in range(len(replies))]
+    for rewards in (scores, [Reward(None, 0, True, "too long") for _ in replies]):
+        result = {"model": "m", **measured(items, rewards, seed=1).result}
+        several = {**result, "model": ["m", "n"], "models": [{"score": None}], "over_models": apart([result, result])}
+        for found in (result, several):
+            validate(json.loads(terminal.show.as_json(found)), schema)
+    with pytest.raises(ValidationError):
+        validate({**result, "score": "0.5"}, schema)
+
+
+@pytest.mark.parametrize("command", ["look", "filter", "reward score"])
+def test_a_schema_lets_nothing_through_that_it_does_not_know(command: str, run: Path) -> None:
+    schema = json.loads((SCHEMAS / f"{command.replace(' ', '-')}.json").read_text())
+    for found in ({}, {"anything": "else"}, {"reading": {}, "pairs": "7", "first": []}, {"input": 1, "kept": 1}):
+        with pytest.raises(ValidationError):
+            validate(found, schema)

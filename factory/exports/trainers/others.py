@@ -34,9 +34,21 @@ def _rewardbench(cells: Cells, tokenizer: Tokenizer, longest: int) -> Prepared:
     if len(asked) % 2 == 0:
         raise ValueError("rewardbench gives roles by position, and the last before the reply has to be the user's")
     replies = ({"role": "assistant", "content": cells[side][-1]["content"]} for side in ("chosen", "rejected"))
-    chosen, rejected = (ids_of(tokenizer, rendered(tokenizer, [*asked, reply])) for reply in replies)
-    cut = max(len(chosen), len(rejected)) > longest
-    return Prepared(chosen[-longest:], rejected[-longest:], cut)
+    (chosen, cut), (rejected, cut_too) = (
+        _cut_left(tokenizer, rendered(tokenizer, [*asked, reply]), longest) for reply in replies
+    )
+    return Prepared(chosen, rejected, cut or cut_too)
+
+
+def _cut_left(tokenizer: Tokenizer, text: str, longest: int) -> tuple[list[int], bool]:
+    """The end of a text; what the tokenizer puts around one stays, as in its own truncation."""
+    whole, bare = ids_of(tokenizer, text), ids_of(tokenizer, text, special=False)
+    if len(whole) <= longest:
+        return whole, False
+    added = len(whole) - len(bare)
+    before = next((at for at in range(added + 1) if whole[at : at + len(bare)] == bare), 0)
+    kept = max(0, longest - added)
+    return [*whole[:before], *bare[len(bare) - kept :], *whole[before + len(bare) :]], True
 
 
 AXOLOTL = Trainer("axolotl bradley_terry", "axolotl 0.18.0", ("axolotl",), _axolotl)

@@ -1,12 +1,14 @@
 """What trainers drop, cut or make identical: as TRL itself does, pair by pair; the others by their rules, by hand."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pytest
 from click.testing import CliRunner
+from tokenizers.processors import Sequence, TemplateProcessing
 
 from factory.cli import main
 from factory.commands.check_data import check_data
@@ -25,7 +27,17 @@ from factory.exports.trainers import (
     VERL,
 )
 from factory.exports.trainers.base import CUT, DROPPED, EFFECTS, IDENTICAL, TRAINS
-from tests.adversarial import adversarial, as_alpaca, as_dpo, as_rm, by_trl_dpo, by_trl_reward
+from tests.adversarial import (
+    adversarial,
+    as_alpaca,
+    as_dpo,
+    as_rm,
+    as_verl,
+    by_rewardbench,
+    by_trl_dpo,
+    by_trl_reward,
+    by_verl,
+)
 from tests.pairs import assistant, user
 from tests.tiny import tiny_model_folder, tiny_tokenizer
 
@@ -59,6 +71,39 @@ def test_trl_s_own_preprocessing_gives_the_same_tokens(
     assert {place for place, one in enumerate(made) if one.dropped is None} == set(kept)
     assert all((made[place].chosen, made[place].rejected) == sides for place, sides in kept.items())
     assert {one.effect for one in made} == seen
+
+
+def special_tokens(tokenizer: Any, *around: bool) -> Any:
+    """The tokenizer, which puts its end token before or after every text, or on both sides."""
+    end = tokenizer.eos_token
+    single = " ".join([end] * around[0] + ["$A"] + [end] * around[1])
+    added = TemplateProcessing(single=single, special_tokens=[(end, tokenizer.eos_token_id)])
+    tokenizer.backend_tokenizer.post_processor = Sequence([tokenizer.backend_tokenizer.post_processor, added])
+    return tokenizer
+
+
+@pytest.mark.parametrize("around", [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize(
+    ("trainer", "theirs", "shape", "seen"),
+    [
+        (VERL, by_verl, as_verl, {CUT, IDENTICAL, TRAINS}),
+        (REWARDBENCH, by_rewardbench, as_rm, {CUT, TRAINS}),
+    ],
+)
+def test_verl_and_rewardbench_as_their_code_reads_give_the_same_tokens(
+    trainer: Any, theirs: Any, shape: Any, seen: set[str], around: tuple[bool, bool]
+) -> None:
+    """Some 100 pairs, with tokenizers that add nothing, a token before, and one on either side."""
+    tokenizer = special_tokens(tiny_tokenizer(), *around)
+    rows = [shape(row) for row in ROWS[:100]]
+    kept = theirs(rows, tokenizer, 64)
+    made = {}
+    for place, row in enumerate(rows):
+        with suppress(ValueError):  # what ends rewardbench
+            made[place] = trainer.prepare(row, tokenizer, 64)
+    assert {place: (one.chosen, one.rejected) for place, one in made.items()} == kept
+    assert len(kept) > 50
+    assert {one.effect for one in made.values()} == seen
 
 
 def long_pair(words: int) -> dict[str, Any]:

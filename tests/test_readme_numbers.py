@@ -1,0 +1,98 @@
+"""The numbers under "Why trust it" are those of the page that each row is from, worked out of its tables anew."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NUMBER = r"\d[\d,]*(?:\.\d+)?"
+Rows = list[list[str]]
+
+
+def section(page: str, heading: str) -> str:
+    """What stands under a heading, as far as the next one."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = re.search(rf"^(#+) {re.escape(heading)}\n(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, f"{page} has no heading {heading}"
+    return found[2]
+
+
+def tables(text: str) -> list[Rows]:
+    """The cells of each table's rows, its head and rule left out."""
+    blocks = re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE)
+    return [
+        [[cell.strip() for cell in row.strip("|").split("|")] for row in block.splitlines()[2:]] for block in blocks
+    ]
+
+
+def row(rows: Rows, name: str) -> list[str]:
+    """The cells of the row that begins with a name."""
+    return next(cells for cells in rows if cells[0] == name)
+
+
+def value(text: str) -> float:
+    """The first number of a cell."""
+    found = re.search(NUMBER, text)
+    assert found, text
+    return float(found[0].replace(",", ""))
+
+
+def coverage() -> list[str]:
+    text = section("docs/audit.md", "How often it is true")
+    (rows, *_) = tables(text)
+    held = [value(cells[6]) for cells in rows]
+    assert all(value(cells[7]) == 0 or cells[7].startswith("-") for cells in rows), "an interval is wider than labels'"
+    draws, level = re.search(r"Intervals at (\d+) %, ([\d,]+) draws a cell", text).group(2, 1)  # type: ignore[union-attr]
+    return [f"{min(held)}", f"{max(held)}", draws, f"{len(rows)}", level]
+
+
+def frugal() -> list[str]:
+    return [f"{value(tables(section('docs/benchmarks.md', 'Frugal judging'))[0][0][5])}"]
+
+
+def filtering() -> list[str]:
+    everything = section("docs/benchmarks.md", "With everything on")
+    whole, _, plain = tables(everything)
+    times = value(row(plain, "datasets, batched on every core")[1]) / value(row(plain, "sso-factory")[1])
+    pairs = row(plain, "sso-factory")[5].split(" → ")[0]
+    files = re.search(r"decontamination against (\d+) benchmark files", everything)
+    assert files
+    assert "1,000,000 pairs" in whole[0][0]
+    return [f"{times:.1f}", pairs, files[1], f"{value(whole[0][2]):.0f}", f"{value(whole[0][3]):.1f}"]
+
+
+def rate() -> list[str]:
+    (rows,) = tables(section("docs/benchmarks.md", "The vllm engine"))
+    ours, alone = (row(rows, name) for name in ("the line, replies", "vLLM alone, replies in one call"))
+    share = (value(ours[2]) / value(ours[3])) / (value(alone[2]) / value(alone[3]))
+    return [f"{share:.3f}"]
+
+
+def training() -> list[str]:
+    text = section("docs/benchmarks.md", "Training")
+    ratio = row(tables(text)[1], "(c) / (a) computing whole layers again")
+    aim = re.search(r"the aim of ([\d.]+) times the time is missed", text)
+    assert aim
+    return [f"{value(ratio[1]):.1f}", f"{100 * (1 - value(ratio[3])):.0f}", aim[1]]
+
+
+CLAIMS: dict[str, Callable[[], list[str]]] = {
+    "killed anywhere, a run ends in the same bytes": list,
+    "the interval of `factory.estimate` holds what it says": coverage,
+    "judging less decides the same": frugal,
+    "filtering is fast": filtering,
+    "the line costs no speed": rate,
+    "training costs": training,
+}
+(SAID,) = tables(section("README.md", "Why trust it"))
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_a_claim_has_the_numbers_of_its_page_and_no_other(claim: str) -> None:
+    assert re.findall(NUMBER, row(SAID, claim)[1]) == CLAIMS[claim]()
+
+
+def test_every_claim_is_tied_to_a_page() -> None:
+    assert [cells[0] for cells in SAID] == list(CLAIMS)
