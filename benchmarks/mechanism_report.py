@@ -18,11 +18,11 @@ COLOURS = {"S": "#1b6ca8", "P": "#5aa469", "M": "#c0392b"}
 
 
 class Results:
-    """What came of all cells, with the means that the tables show."""
+    """What came of all cells of an iteration, with the means that the tables show."""
 
-    def __init__(self, found: Mapping[str, Any]) -> None:
+    def __init__(self, found: Mapping[str, Any], iteration: int = 1) -> None:
         self.reference: Mapping[str, Sequence[float]] = found["start"]["logps"]
-        self.cells: Sequence[Cell] = found["cells"]
+        self.cells: Sequence[Cell] = [cell for cell in found["cells"] if cell["iteration"] == iteration]
         self.plan: Mapping[str, Any] = found["plan"]
         self.start: Cell = found["start"]
         self.rates: Sequence[Cell] = found["rates"]
@@ -141,6 +141,7 @@ def doses(results: Results) -> list[str]:
 
 GROUPS: tuple[tuple[str, Mapping[str, str], tuple[str, ...]], ...] = (
     ("gamma", {"sso_no_g": "0", "sso": "0.1", "gamma_1": "1", "gamma_5": "5"}, ("S", "P", "M")),
+    ("gamma without W", {"pbaa": "0", "sso_no_w": "0.1", "no_w_gamma_1": "1", "no_w_gamma_5": "5"}, ("S", "P", "M")),
     ("alpha", {"sso": "0.66", "alpha_0": "0", "alpha_1": "1"}, ("chosen", "rejected", "P")),
     ("form of G", {"sso": "eq. 3", "naive": "eq. 2"}, ("naive", "bad", "S")),
     ("steering_share", {"sso": "1", "share": "0.25"}, ("S", "P", "M")),
@@ -172,6 +173,23 @@ def behaviours(results: Results) -> list[str]:
     return lines
 
 
+def pairs_written(results: Results) -> list[str]:
+    """The pairs that each method's policies wrote for their next training: the oracles' verdicts, length, e^{pi~}."""
+    lines = [
+        "| pairs written by | seeds | right / even / wrong | tokens of y+, y-, y° | e^{pi~} of y+, y- under x |",
+        "|---|---|---|---|---|",
+    ]
+    for arm in METHODS:
+        found = [cell["made"] for cell in results.cells if cell["arm"] == arm]
+        if found:
+            verdicts = [sum(one["verdicts"][name] for one in found) for name in ("right", "even", "wrong")]
+            tokens = [fmean(one["tokens"][name] for one in found) for name in ("chosen", "rejected", "original")]
+            sure = [fmean(one["on_policy"][name] for one in found) for name in ("chosen", "rejected")]
+            columns = " / ".join(map(str, verdicts)), ", ".join(f"{value:.1f}" for value in tokens)
+            lines.append(f"| `{arm}` | {len(found)} | {' | '.join(columns)} | {sure[0]:.3f}, {sure[1]:.3f} |")
+    return lines
+
+
 def _spreads(found: Mapping[str, Any]) -> dict[str, float]:
     """Standard deviation of each feature's differences, so that features can be averaged."""
     return {
@@ -182,11 +200,13 @@ def _spreads(found: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def block(results: Results) -> str:
-    """What stands between the page's two marks."""
+def block(results: Results, second: Results) -> str:
+    """What stands between the page's two marks; `second` is the second iteration."""
     parts = ["### The four methods", *methods(results), "### The primary endpoint", *contrasts(results)]
     if found := doses(results):
         parts += ["### Doses", *found]
+    if second.arms:
+        parts += ["### After two iterations", *methods(second), "", *contrasts(second), "", *pairs_written(second)]
     if found := behaviours(results):
         parts += ["### Behaviour", *found]
     if found := other_rates(results):
@@ -252,7 +272,8 @@ def write_report(out: Path | None, docs: Path) -> None:
     if out is not None:
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(collect(out), separators=(",", ":")) + "\n", "utf-8")
-    results = Results(json.loads(RESULTS.read_text("utf-8")))
+    found = json.loads(RESULTS.read_text("utf-8"))
+    results = Results(found)
     page = docs / "replication.md"
-    page.write_text(with_block(page.read_text("utf-8"), block(results)), "utf-8")
+    page.write_text(with_block(page.read_text("utf-8"), block(results, Results(found, iteration=2))), "utf-8")
     plot(results, docs / "mechanism.png")

@@ -50,9 +50,8 @@ def measures(cell: Cell, reference: Mapping[str, Sequence[float]]) -> dict[str, 
 def by_seed(
     cells: Sequence[Cell], reference: Mapping[str, Sequence[float]], arm: str, measure: str
 ) -> dict[int, Numbers]:
-    """The measure of an arm's last iteration, [triples], by seed."""
-    last = {cell["seed"]: cell for cell in sorted(cells, key=lambda cell: cell["iteration"]) if cell["arm"] == arm}
-    return {seed: measures(cell, reference)[measure] for seed, cell in last.items()}
+    """The measure of an arm, [triples], by seed; `cells` are those of one iteration."""
+    return {cell["seed"]: measures(cell, reference)[measure] for cell in cells if cell["arm"] == arm}
 
 
 def estimate(values: Numbers) -> Estimate:

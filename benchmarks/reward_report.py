@@ -30,7 +30,8 @@ from factory.store import write_json
 RESULTS, PAGE = ROOT / "benchmarks" / "results" / "reward.json", ROOT / "docs" / "reward.md"
 BEGIN, END = "<!-- begin: benchmarks/reward_report.py -->", "<!-- end -->"
 TESTS = ("hh-rlhf", "LLMBar", "GSM8K")
-ORDER = ("H", "H+H", "H flipped", "H+S", "H+S flipped", "H+S random", "S", "S flipped", "S random")
+ORDER = ("H", "H+H", "H flipped", *(f"{arm}{name}{labels}" for name in ("S", "D") for arm in ("H+", "")
+         for labels in ("", " flipped", " random")))  # fmt: skip
 CONTRASTS = (
     ("H+S", "H+S flipped"),
     ("S", "S flipped"),
@@ -39,8 +40,11 @@ CONTRASTS = (
     ("H+S", "H+S random"),
     ("H+H", "H+S"),
     ("H", "H flipped"),
+    ("H+D", "H+D flipped"),
+    ("D", "D flipped"),
+    ("H+D", "H"),
 )
-"""The first two ask the primary question."""
+"""The first two ask the primary question; S are pairs by principles, D by a weaker model."""
 DRAWS = 4000
 Right = NDArray[np.float64]
 
@@ -134,6 +138,10 @@ def results(cells: Cells) -> dict[str, Any]:
             "all": estimate({test: own[test] for test in TESTS}, cells.longer),
             "tests": {test: float(balanced(own[test], cells.longer[test]).mean()) for test in own},
             "accuracy": {test: float(own[test].mean()) for test in own},
+            "by_seed": {
+                test: dict(zip(map(str, seeds), balanced(own[test], cells.longer[test]).tolist(), strict=True))
+                for test in own
+            },
         }
     sizes = {test: {"pairs": len(ways), "longer": float(np.mean(ways == 1)), "shorter": float(np.mean(ways == -1))}
              for test, ways in cells.longer.items()}  # fmt: skip
@@ -180,14 +188,15 @@ def tables(found: Mapping[str, Any]) -> str:
     lines += ["|---" + "|--:" * (2 + len(TESTS) + 1) + "|---" + "|--:" * (len(held) + 1) + "|"]
     for arm, one in found["arms"].items():
         each = " | ".join(f"{one['tests'][test]:.3f}" for test in TESTS)
-        more = " | ".join(f"{one['tests'][test]:.3f}" for test in held)
+        more = " | ".join(f"{one['tests'][test]:.3f}" if test in one["tests"] else "–" for test in held)
         every = f"{one['all']['mean']:.3f} | {one['all']['low']:.3f} to {one['all']['high']:.3f}"
         lines.append(f"| {arm} | {one['pairs']} | {one['seeds']} | {each} | {every} | {more} | {one['training']:.3f} |")
     lines += ["", f"| difference, in points | {' | '.join(TESTS)} | all | 95 % | p | {' | '.join(held)} |"]
     lines += ["|---" + "|--:" * (len(TESTS) + 1) + "|---" + "|--:" * (1 + len(held)) + "|"]
     for one in found["contrasts"]:
         each = " | ".join(f"{100 * one['tests'][test]['mean']:+.1f}" for test in TESTS)
-        more = " | ".join(f"{100 * one['tests'][test]['mean']:+.1f}" for test in held)
+        there = one["tests"]
+        more = " | ".join(f"{100 * there[test]['mean']:+.1f}" if test in there else "–" for test in held)
         low, high, p = (one["all"][key] for key in ("low", "high", "p"))
         every = f"{100 * one['all']['mean']:+.1f} | {100 * low:+.1f} to {100 * high:+.1f} | {p:.3f}"
         lines.append(f"| {one['one']} less {one['other']} | {each} | {every} | {more} |")
