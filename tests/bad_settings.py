@@ -38,6 +38,10 @@ CONFIGS: dict[str, tuple[bytes, Refused]] = {
     "wrong encoding": (b"prompts: caf\xe9", refused("c.yaml", "not UTF-8 text (byte 12)")),
     "utf-16": (written().decode().encode("utf-16"), refused("c.yaml", "not UTF-8")),
     "nul": (b"prompts: a\0b", refused("c.yaml", "#x0000")),
+    "launching one": (
+        written(training={"launch": {"processes": 1}}),
+        refused("training.launch", "set 2 or more, or hosts"),
+    ),
     "empty": (b"", refused("c.yaml", "is empty")),
     "key twice": (written() + b"engine: openai\n", refused("c.yaml, line", "the key engine is there twice")),
     "key twice in a block": (b"prompts: x\nrun: {seed: 1, seed: 2}", refused("c.yaml, line 2", "seed is there twice")),

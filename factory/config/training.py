@@ -27,10 +27,20 @@ class Lora(Strict):
 class Launch(Strict):
     """Train in several processes, which the run starts by `accelerate launch` and ends with itself."""
 
-    processes: int = Field(ge=2)
-    """Processes on this machine: one a GPU."""
+    processes: int = Field(ge=1)
+    """Processes on each machine: one a GPU."""
+    hosts: list[str] = Field(default_factory=list)
+    """Further machines, as ssh knows them, on which this Python and the run folder lie at the same paths."""
+    address: str | None = None
+    """This machine's address for them; null: its own name."""
     config_file: str | None = None
     """accelerate's own configuration, such as examples/launch/fsdp2.yaml; null: DDP, a copy of the model in each."""
+
+    @model_validator(mode="after")
+    def _more_than_one(self) -> Self:
+        if self.processes == 1 and not self.hosts:
+            raise ValueError("processes: 1 on one machine is what launch: null does; set 2 or more, or hosts")
+        return self
 
 
 LOSSES = Registry(

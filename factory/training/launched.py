@@ -1,4 +1,4 @@
-"""Training in processes of its own: started by accelerate, watched from here, ended with this process.
+"""Training in processes of its own, on this machine and others: started by accelerate, watched and ended from here.
 
 What the processes are to do, and what came of it, goes through a folder of files (`JOB`) beside their work: pairs and
 settings in; progress, facts or the first failure out. Checkpoints lie in the work folder as ever, so that a training
@@ -7,17 +7,21 @@ that was killed goes on, in as many processes as are asked for then.
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from shlex import join, quote
+from socket import getfqdn
 from typing import Any
 
 import polars as pl
 
 from factory.config import Training
 from factory.config.training import Launch
-from factory.engines.child import Child, free_port, kept
+from factory.engines.child import CLOSE_SECONDS, Child, free_port, kept
 from factory.errors import ConfigError, FactoryError, TrainingError, one_line
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
@@ -28,6 +32,8 @@ JOB = ".job"
 PAIRS, SETTINGS, TOLD, FACTS, FAILURE = "pairs.parquet", "settings.json", "told.jsonl", "facts.json", "failure.json"
 WORKER = "factory.training.worker"
 _POLL_SECONDS = 0.2
+_ABROAD = re.compile(r"PYTHONPATH$|(HF|TRANSFORMERS|TOKENIZERS|TORCH|NCCL|GLOO|OMP|CUDA|ACCELERATE)_(?!.*(TOKEN|KEY))")
+"""Variables that processes on other machines get too; no secret, since a command line can be seen by all there."""
 
 
 def stage(
@@ -53,25 +59,45 @@ def stage(
     rest = {"policy": policy._asdict(), "out": str(out.resolve()), "seed": seed, "iteration": iteration}
     write_json(job / SETTINGS, {"training": settings, **rest})
     shown = progress or Silent()
-    with kept(command(config.launch, job), _environment()) as child:
-        _follow(child, job / TOLD, shown)
-        code = child.exit_code() or 0
+    with ExitStack() as stack:
+        children = [stack.enter_context(kept(one, _environment())) for one in commands(config.launch, job)]
+        _follow(children, job / TOLD, shown)
         if not (job / FACTS).is_file():
-            raise _failure(job / FAILURE, code, child.last_words())
+            raise _failure(job / FAILURE, next((one for one in children if one.exit_code()), children[0]))
+        for child in children:
+            child.exit_code(CLOSE_SECONDS)  # the others have heard that all is done, and leave by themselves
     facts: dict[str, Any] = json.loads((job / FACTS).read_text("utf-8"))
     return facts
 
 
-def command(launch: Launch, job: Path) -> list[str]:
-    """What starts the processes: accelerate's launcher with the user's configuration, or for DDP on one machine."""
-    options = ["--num_processes", str(launch.processes), "--main_process_port", str(free_port())]
+def commands(launch: Launch, job: Path) -> list[list[str]]:
+    """What starts the processes of each machine, this one's first.
+
+    It is accelerate's launcher with the user's configuration, or for DDP. Raises ConfigError where that is no file.
+    """
+    machines = 1 + len(launch.hosts)
+    options = ["--num_processes", str(launch.processes * machines), "--num_machines", str(machines)]
+    options += ["--main_process_port", str(free_port())]
+    if launch.hosts:
+        options += ["--main_process_ip", launch.address or getfqdn()]
     if launch.config_file is None:
-        options += ["--multi_gpu", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+        options += ["--multi_gpu", "--mixed_precision", "no", "--dynamo_backend", "no"]
     elif not Path(launch.config_file).is_file():
         raise ConfigError(f"training.launch.config_file: there is no file {launch.config_file}")
     else:
-        options = ["--config_file", launch.config_file, *options]
-    return [sys.executable, "-m", "accelerate.commands.launch", *options, "-m", WORKER, str(job.resolve())]
+        options = ["--config_file", str(Path(launch.config_file).resolve()), *options]
+    start, work = [sys.executable, "-m", "accelerate.commands.launch", *options], ["-m", WORKER, str(job.resolve())]
+    if not launch.hosts:
+        return [[*start, *work]]
+    made = [[*start, "--machine_rank", str(number), *work] for number in range(machines)]
+    return [made[0], *(_on(host, command) for host, command in zip(launch.hosts, made[1:], strict=True))]
+
+
+def _on(host: str, command: Sequence[str]) -> list[str]:
+    """`command` on another machine, in this folder, ended with its ssh: without a terminal (-tt) it would go on."""
+    told = [f"{name}={value}" for name, value in _environment().items() if _ABROAD.match(name)]
+    there = f"cd {quote(str(Path.cwd()))} && exec {join(['env', *told, *command])}"
+    return ["ssh", "-tt", "-o", "BatchMode=yes", "--", host, there]
 
 
 def _environment() -> dict[str, str]:
@@ -81,10 +107,10 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path}
 
 
-def _follow(child: Child, told: Path, shown: Progress) -> None:
-    """Pass on what process 0 tells, until all have ended."""
+def _follow(children: Sequence[Child], told: Path, shown: Progress) -> None:
+    """Pass on what process 0 tells, until its machine is through or another has failed."""
     lines = _lines(told)
-    while child.exit_code(_POLL_SECONDS) is None:
+    while children[0].exit_code(_POLL_SECONDS) is None and not any(child.exit_code() for child in children[1:]):
         _pass_on(lines, shown)
     _pass_on(lines, shown)
 
@@ -111,14 +137,15 @@ def _lines(path: Path) -> Iterator[list[Any] | None]:
                 yield None
 
 
-def _failure(path: Path, code: int, last_words: str) -> FactoryError:
+def _failure(path: Path, ended: Child) -> FactoryError:
     if path.is_file():
         said = json.loads(path.read_text("utf-8"))
         error = FactoryError(said["error"])
         error.exit_code = int(said["exit_code"])
         return error
+    code, words = ended.exit_code() or 0, ended.last_words()
     return TrainingError(
-        one_line(f"training.launch: the processes ended (exit code {code}) and left no policy{last_words}")
+        one_line(f"training.launch: the processes ended (exit code {code}) and left no policy{words}")
         + "; the same command goes on from the last checkpoint"
     )
 

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -187,3 +188,42 @@ def workers(out):
             words = path.read_bytes().split(b"\0")
             found += [words] if b"factory.training.worker" in words and str(out).encode() in b" ".join(words) else []
     return found
+
+
+SSH = """#!/bin/sh
+# What ssh does with its words, on this machine: options, the host, and a line for its shell.
+while [ "$1" != -- ]; do shift; done
+[ "$2" = nowhere ] && { echo "ssh: Could not resolve hostname nowhere" >&2; exit 255; }
+echo "$3" >> "$HEARD"
+exec sh -c "$3"
+"""
+
+
+@pytest.fixture
+def machines(tmp_path):
+    """The environment in which ssh reaches this machine under any name."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "ssh").write_text(SSH)
+    (tmp_path / "bin" / "ssh").chmod(0o755)
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    return {"PATH": path, "HEARD": str(tmp_path / "heard"), "HF_TOKEN": "hf_secret", "HF_HUB_OFFLINE": "1"}
+
+
+def test_a_second_machine_trains_along(given, alone, tmp_path, machines):
+    out = tmp_path / "out"
+    hosts = {"launch.processes": "1", "launch.hosts": "[second]", "launch.address": "127.0.0.1"}
+    done = run("alone", "factory.cli", *arguments(given, out, **hosts), **machines)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert distance(alone, out) < 1e-5
+    heard = (tmp_path / "heard").read_text()
+    assert "--machine_rank 1" in heard
+    assert "HF_HUB_OFFLINE=1" in heard
+    assert "secret" not in heard, "whoever is on that machine may read its command lines"
+
+
+def test_a_machine_that_cannot_be_reached_is_said(given, tmp_path, machines):
+    hosts = {"launch.processes": "1", "launch.hosts": "[nowhere]", "launch.address": "127.0.0.1"}
+    done = run("alone", "factory.cli", *arguments(given, tmp_path / "out", **hosts), **machines)
+    assert done.returncode == 1
+    assert "Could not resolve hostname nowhere" in done.stderr
+    assert "Traceback" not in done.stderr
