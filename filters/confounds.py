@@ -18,8 +18,8 @@ from filters.hash_draw import hash_draw_expr
 from filters.languages import language
 from filters.refusal import Refusal
 
-SAMPLE = 50_000
-"""Pairs that are looked at, drawn by their ids; more would only narrow intervals of at most about one point."""
+SAMPLE = 20_000
+"""Pairs that are looked at, drawn by their ids. No interval is wider than five points then, of independent pairs."""
 _CONFIDENCE = 0.95
 _COMMON, _LEAST = 20, 10
 """Values of a kind (first words, languages) that are compared: the commonest in all replies, if these many have one."""
@@ -75,7 +75,7 @@ def confounds(pairs: pl.LazyFrame, sample: int | None = SAMPLE) -> pl.DataFrame:
     are left out. With a column prompt_id, pairs of one prompt are not taken to be independent. Of more than `sample`
     pairs so many are looked at; `n` says how many were.
     """
-    frame = _look(_drawn(pairs, sample))
+    frame = _look(pairs if sample is None else _drawn(pairs, sample))
     tallies = pl.concat([_trait_tallies(frame), *(_kind_tallies(frame, kind) for kind in KINDS)])
     return _compared(tallies.filter(pl.col("has_chosen") + pl.col("has_rejected") > 0), frame.height)
 
@@ -98,7 +98,7 @@ def said(records: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def _sentence(name: str, chosen: float, rejected: float, difference: float, low: float, high: float, n: int) -> str:
     shares = [_percent(share, abs(difference)) for share in (chosen, rejected)]
-    points = f"a difference of {_points(low)} to {_points(high)} points"
+    points = f"a difference of {_points(low)} to {_points(high)} points, told from {n:,} pairs"
     if name == _LENGTH:
         return f"the longer reply is chosen in {shares[0]} of pairs and rejected in {shares[1]} ({points})"
     kind, _, value = name.partition(": ")
@@ -116,13 +116,18 @@ def _points(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-def _drawn(pairs: pl.LazyFrame, sample: int | None) -> pl.LazyFrame:
-    """At most about `sample` pairs, the same whatever the order of rows."""
-    size = pairs.select(pl.len()).collect(engine="streaming").item() if sample is not None else 0
-    if sample is None or size <= sample:
-        return pairs
-    draw = hash_draw_expr("confounds") if "pair_id" in pairs.collect_schema() else pl.concat_str(_SIDES).hash()
-    return pairs.filter(draw < int(sample / size * 2**64))
+def _drawn(pairs: pl.LazyFrame, sample: int) -> pl.LazyFrame:
+    """At most about `sample` pairs, the same whatever the order of rows.
+
+    They are read at once: few by few, as they are drawn, looking takes twice as long.
+    """
+    schema = pairs.collect_schema()
+    size = pairs.select(pl.len()).collect(engine="streaming").item()
+    if size > sample:
+        draw = hash_draw_expr("confounds") if "pair_id" in schema else pl.concat_str(_SIDES).hash()
+        pairs = pairs.filter(draw < int(sample / size * 2**64))
+    prompts = [name for name in ("prompt_id",) if name in schema]
+    return pairs.select(*_SIDES, *prompts).collect(engine="streaming").lazy()
 
 
 def _look(pairs: pl.LazyFrame) -> pl.DataFrame:

@@ -1,12 +1,14 @@
 """Confounds: traits that predict chosen, by hand; their intervals; and no more false alarms than they promise."""
 
+from statistics import NormalDist
+
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filters.confounds import KINDS, SCHEMA, TRAITS, confounds, paired_limit, sentences
+from filters.confounds import KINDS, SAMPLE, SCHEMA, TRAITS, confounds, paired_limit, sentences
 from filters.languages import SCRIPTS, WORDS, language
 
 
@@ -27,7 +29,8 @@ def test_a_marker_in_most_of_chosen_and_fewer_of_rejected_is_said():
     assert (found["chosen"], found["rejected"], found["n"]) == (pytest.approx(0.96), pytest.approx(0.64), 100)
     assert found["difference"] == pytest.approx(0.32)
     assert 0 < found["low"] < 0.32 < found["high"] < 0.6
-    assert any(one.startswith("`<think>` in 96 % of chosen and 64 % of rejected") for one in sentences(table))
+    (said,) = (one for one in sentences(table) if one.startswith("`<think>` in 96 % of chosen and 64 % of rejected"))
+    assert said.endswith("points, told from 100 pairs)")
     assert table.schema == SCHEMA
 
 
@@ -78,6 +81,13 @@ def test_the_score_is_z_at_the_ends_of_the_interval(first, second, n):
     counts = [np.array([float(one)]) for one in (first, second, n)]
     for z in (1.96, -1.96, 3.1):
         assert score(first, second, n, paired_limit(*counts, z)[0]) == pytest.approx(z, abs=1e-3)
+
+
+def test_no_interval_of_a_whole_sample_is_wider_than_five_points():
+    """The widest is that of a trait which is in every pair on one side, as often on either; 60 are compared at most."""
+    z = NormalDist().inv_cdf(1 - 0.05 / 2 / 60)
+    half, n = np.array([SAMPLE / 2]), np.array([float(SAMPLE)])
+    assert paired_limit(half, half, n, -z)[0] - paired_limit(half, half, n, z)[0] < 0.05
 
 
 def test_extreme_counts_stay_within_their_bounds():
