@@ -42,6 +42,11 @@ class Filter(Strict):
         """Columns of numbers beyond SCORES that `measures` reads, by whether they must be there; null if absent."""
         return {}
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What people are to know before it works, a line each, such as how the files it reads were read."""
+        return ()
+
     def measures(self) -> dict[str, pl.Expr]:
         """Row-wise expressions over SCORES and `numbers`, by name; row, pair_id, prompt_id are there."""
         raise NotImplementedError

@@ -7,13 +7,30 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from factory.errors import InputError
+from factory.errors import InputError, short
 from factory.files.json_text import parsed
 from factory.files.unpacking import open_unpacked
 
 SUFFIXES = (".txt", ".parquet", ".jsonl", ".json", ".csv")
-COLUMNS = ("prompt", "instruction", "question", "messages", "turns", "text")
-"""Columns that may hold the prompts; the first that a file has is read."""
+COLUMNS = (
+    "prompt",
+    "instruction",
+    "question",
+    "messages",
+    "turns",
+    "text",
+    "query",
+    "problem",
+    "conversations",
+    "conversation",
+    "user_prompt",
+)
+"""Columns that may hold the prompts; of each row, the first that holds something is read."""
+
+
+_LETTERS = 80
+_Cell = tuple[str, Any]
+"""A column's name, empty where there is none, and what stands in it."""
 
 
 class BenchmarkPrompt(NamedTuple):
@@ -24,6 +41,26 @@ class BenchmarkPrompt(NamedTuple):
     text: str
 
 
+class Benchmark(NamedTuple):
+    """A file of benchmark prompts, and how it was read."""
+
+    name: str
+    items: list[BenchmarkPrompt]
+    rows: int
+    columns: tuple[str, ...]
+    """Those that hold the prompts; none where rows are prompts themselves."""
+
+    def __str__(self) -> str:
+        """The reading in one line, with the first prompt."""
+        held = len({item.name for item in self.items})
+        column = f"prompt ← {' or '.join(self.columns)}" if self.columns else "each row a prompt"
+        none = f", {self.rows - held:,} rows hold none" if held < self.rows else ""
+        return (
+            f"{self.name}: benchmark prompts, {column}: {len(self.items):,} texts of {held:,} rows{none}; "
+            f"the first: {short(self.items[0].text, _LETTERS)!r}"
+        )
+
+
 def suffix(path: Path) -> str:
     """The file's kind, compression aside."""
     return Path(path.name.removesuffix(".gz")).suffix.lower()
@@ -31,6 +68,11 @@ def suffix(path: Path) -> str:
 
 def load(path: str | Path) -> list[BenchmarkPrompt]:
     """The prompts of a file, one item per user turn. InputError for a file that cannot be read or has no prompts."""
+    return read(path).items
+
+
+def read(path: str | Path) -> Benchmark:
+    """The prompts of a file, as `load`, and how they were read."""
     place = Path(path)
     try:
         with open_unpacked(place) as stream:
@@ -39,17 +81,20 @@ def load(path: str | Path) -> list[BenchmarkPrompt]:
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         raise InputError(f"{place}: the benchmark prompts cannot be read: {error}") from error
     items = [
-        BenchmarkPrompt(f"{place.name}:{row}", text) for row, value in enumerate(values, 1) for text in _turns(value)
+        BenchmarkPrompt(f"{place.name}:{row}", text)
+        for row, (_, value) in enumerate(values, 1)
+        for text in _turns(value)
     ]
     if not items:
         raise InputError(f"{place}: holds no prompt")
-    return items
+    blank = sum(value == "" for name, value in values if not name)  # lines that are no rows
+    return Benchmark(place.name, items, len(values) - blank, tuple(dict.fromkeys(name for name, _ in values if name)))
 
 
-def _values(raw: bytes, kind: str, place: Path) -> Iterator[Any]:
+def _values(raw: bytes, kind: str, place: Path) -> Iterator[_Cell]:
     """What stands in the prompt column, row by row."""
     if kind == ".txt":
-        return iter(raw.decode("utf-8-sig").splitlines())
+        return (("", line) for line in raw.decode("utf-8-sig").splitlines())
     if kind == ".parquet":
         return _column(pl.read_parquet(io.BytesIO(raw)).to_dicts(), place)
     if kind == ".csv":
@@ -59,7 +104,7 @@ def _values(raw: bytes, kind: str, place: Path) -> Iterator[Any]:
     return _column(rows, place)
 
 
-def _column(rows: Any, place: Path) -> Iterator[Any]:
+def _column(rows: Any, place: Path) -> Iterator[_Cell]:
     """The prompt column of rows; an `input` beside an instruction belongs to it. Rows may be the prompts themselves."""
     if not isinstance(rows, list):
         raise InputError(
@@ -67,14 +112,14 @@ def _column(rows: Any, place: Path) -> Iterator[Any]:
         )
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            yield row
+            yield "", row
             continue
         name = next((column for column in COLUMNS if row.get(column) is not None), None)
         if name is None and not any(column in row for column in COLUMNS):
             columns = ", ".join(map(str, row))
             raise InputError(f"{place}: row {number} has the columns {columns} and none of {', '.join(COLUMNS)}")
         more = row.get("input") if name == "instruction" else None
-        yield f"{row[name]}\n{more}" if more else row.get(name)
+        yield name or "", f"{row[name]}\n{more}" if more else row.get(name)
 
 
 def _turns(value: Any) -> Iterator[str]:

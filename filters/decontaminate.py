@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from factory.identity import digest
 from filters.base import KEPT, Filter
-from filters.benchmarks import SUFFIXES, load, suffix
+from filters.benchmarks import SUFFIXES, load, read, suffix
 from filters.overlap import Overlap
 from filters.pair_words import PLACES, SYSTEM, PairWords, WordMeasure
 
@@ -52,6 +52,11 @@ class Decontaminate(Filter):
             if suffix(Path(path)) not in SUFFIXES:
                 raise ValueError(f"{path} is none of {', '.join(SUFFIXES)}")
         return value
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """How each file was read."""
+        return tuple(str(read(path)) for path in self.files)
 
     def fingerprint(self) -> dict[str, Any]:
         """Name, options and the prompts themselves."""

@@ -20,7 +20,7 @@ from factory.progress import Progress, Silent
 from factory.readers import PairsLike, Reading, ReadOptions, fetched_once, fingerprint, how_to_read
 from factory.readers.places import places
 from factory.readers.rejects import READ
-from factory.readers.told import read_and_tell, tell_set_aside
+from factory.readers.told import read_and_tell, tell_remarks, tell_set_aside
 from factory.schema import JUDGMENTS, LazySplit, check, conform
 from factory.stages import STAGES, quality
 from factory.stages.audit_sample import wrote
@@ -66,6 +66,7 @@ def filter_pairs(
     if recorded is None:
         require_judges(steps, settings.judges)
     told = read_and_tell(pairs, how, shown)
+    tell_remarks(steps, shown)
     if dry_run:
         return _dry(told.pairs.split, steps, recorded, shown)
     inputs = {

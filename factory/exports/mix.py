@@ -13,7 +13,7 @@ from factory.errors import ConfigError
 from factory.exports.public import public_name
 from factory.progress import Progress, Silent
 from factory.readers import how_to_read
-from factory.readers.told import read_and_tell
+from factory.readers.told import read_and_tell, tell_remarks
 from factory.schema import REJECTED, LazySplit
 from filters.base import Filter
 from filters.funnel import apply
@@ -54,7 +54,9 @@ def mix(
     together = pl.concat(marked, how="diagonal_relaxed")
     rejected = pl.concat([REJECTED.empty().lazy(), *(split.rejected for split in splits)], how="diagonal_relaxed")
     doubles = filters.build([{"use": "duplicate"}]) if others else ()
-    found = apply(LazySplit(together, rejected), (*doubles, *without_benchmarks(decontaminate)))
+    benchmarks = without_benchmarks(decontaminate)
+    tell_remarks(benchmarks, said)
+    found = apply(LazySplit(together, rejected), (*doubles, *benchmarks))
     for step in found.funnel.steps:
         reasons = ", ".join(f"{reason} {n}" for reason, n in step.reasons.items())
         said.say(

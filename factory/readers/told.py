@@ -1,13 +1,15 @@
 """What the commands that read pairs have in common: saying how they were read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from factory.errors import one_line
 from factory.progress import Progress
 from factory.readers.how import How
 from factory.readers.pairs import read_pairs
 from factory.readers.reading import PairsRead, Reading, counted
 from factory.readers.sources import PairsLike
+from filters.base import Filter
 
 
 class Told(NamedTuple):
@@ -24,6 +26,13 @@ def read_and_tell(pairs: PairsLike, how: How, progress: Progress, source: str | 
     for line in reading.lines():
         progress.say(line)
     return Told(found, reading)
+
+
+def tell_remarks(steps: Iterable[Filter], progress: Progress) -> None:
+    """Say what filters remark before they work."""
+    for step in steps:
+        for remark in step.remarks:
+            progress.say(f"{step.name}: {one_line(remark)}")
 
 
 def tell_set_aside(reasons: Mapping[str, int], progress: Progress) -> None:

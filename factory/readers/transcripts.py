@@ -33,7 +33,8 @@ def lead(text: pl.Expr) -> pl.Expr:
 def is_open(text: pl.Expr) -> pl.Expr:
     """Whether a text is such a dialogue that waits for the assistant, or begins as one."""
     waits = text.str.strip_chars_end().str.ends_with(_ASSISTANT).fill_null(value=False)
-    return is_transcript(text) | (is_led(text) & waits)
+    may = text.str.contains(_HUMAN.lstrip(), literal=True).fill_null(value=False)  # quick, and false of most texts
+    return pl.when(may).then(is_transcript(text) | (is_led(text) & waits)).otherwise(pl.lit(value=False))
 
 
 def turns(text: pl.Expr) -> pl.Expr:

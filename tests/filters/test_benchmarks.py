@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from factory.errors import InputError
-from filters.benchmarks import BenchmarkPrompt, load
+from filters.benchmarks import BenchmarkPrompt, load, read
 
 ROWS = [{"prompt": "first"}, {"prompt": None}, {"prompt": "third"}]
 
@@ -66,3 +66,17 @@ def test_a_file_without_prompts_says_so(tmp_path, name, content, sentence):
     with pytest.raises(InputError) as caught:
         load(tmp_path / name)
     assert sentence in str(caught.value)
+
+
+def test_a_file_says_how_it_was_read(tmp_path):
+    path = tmp_path / "b.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in [*ROWS, {"turns": ["one", "two"]}]))
+    said = (
+        "b.jsonl: benchmark prompts, prompt ← prompt or turns: 4 texts of 3 rows, 1 rows hold none; the first: 'first'"
+    )
+    assert str(read(path)) == said
+    (tmp_path / "b.txt").write_text("first\n\nthird\n")
+    assert (
+        str(read(tmp_path / "b.txt"))
+        == "b.txt: benchmark prompts, each row a prompt: 2 texts of 2 rows; the first: 'first'"
+    )

@@ -8,6 +8,7 @@ import polars as pl
 from factory.commands.filter import filter_into
 from factory.line.judges import judge_fingerprint, open_judges
 from factory.line.steps import Facts, Generated, Steps
+from factory.readers.told import tell_remarks
 from factory.schema import REJECTED, LazySplit
 from factory.store import Stage, Workspace
 
@@ -29,6 +30,7 @@ def make(steps: Steps, work: Workspace, made: Sequence[Generated]) -> dict[str, 
         pl.concat([one.scores.scan() for one in made], how="diagonal"),
         pl.concat([_rejected(one.triples) for one in made], how="diagonal"),
     )
+    tell_remarks(steps.filters, steps.folder.progress)
     judges = open_judges(steps.config.judges, steps.config.engine, steps.engines, work.journal)
     return filter_into(work.path, pairs, steps.filters, judges, steps.seed, must_decide=True)
 

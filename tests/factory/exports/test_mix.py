@@ -95,7 +95,9 @@ def test_benchmark_prompts_are_dropped_across_sources(tmp_path: Path) -> None:
     bench = tmp_path / "bench.jsonl"
     bench.write_text(json.dumps({"prompt": "their question 3"}) + "\n" + json.dumps({"prompt": "question 1"}))
     others = [Mix(path=str(skywork(tmp_path / "sky.jsonl", 10)))]
-    got = mix(pairs(6).lazy(), others, decontaminate=[str(bench)]).pairs.collect()
+    heard = Heard()
+    got = mix(pairs(6).lazy(), others, decontaminate=[str(bench)], progress=heard).pairs.collect()
+    assert any("bench.jsonl: benchmark prompts, prompt ← prompt: 2 texts" in line for line in heard.lines), heard.lines
     texts = {turn["content"] for prompt in got["prompt"] for turn in prompt}
     assert "their question 3" not in texts
     assert "question 1" not in texts
