@@ -41,7 +41,7 @@ class BenchmarkPrompt(NamedTuple):
     text: str
 
 
-class Benchmark(NamedTuple):
+class BenchmarkFile(NamedTuple):
     """A file of benchmark prompts, and how it was read."""
 
     name: str
@@ -71,7 +71,7 @@ def load(path: str | Path) -> list[BenchmarkPrompt]:
     return read(path).items
 
 
-def read(path: str | Path) -> Benchmark:
+def read(path: str | Path) -> BenchmarkFile:
     """The prompts of a file, as `load`, and how they were read."""
     place = Path(path)
     try:
@@ -88,7 +88,9 @@ def read(path: str | Path) -> Benchmark:
     if not items:
         raise InputError(f"{place}: holds no prompt")
     blank = sum(value == "" for name, value in values if not name)  # lines that are no rows
-    return Benchmark(place.name, items, len(values) - blank, tuple(dict.fromkeys(name for name, _ in values if name)))
+    return BenchmarkFile(
+        place.name, items, len(values) - blank, tuple(dict.fromkeys(name for name, _ in values if name))
+    )
 
 
 def _values(raw: bytes, kind: str, place: Path) -> Iterator[_Cell]:

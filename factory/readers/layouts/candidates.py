@@ -143,7 +143,9 @@ def _texts(columns: Columns, names: _Names) -> pl.Expr:
         cells = {names.replies[0]: replies, names.beside: numbers}
         return pl.struct(json_text(value).alias(name or "") for name, value in cells.items())
     needed = [name for name in (*names.replies, names.beside, names.pick) if name]
-    return pl.struct(json_of(name, columns[name]).alias(name) for name in needed)
+    plain = [name for name in names.replies if len(names.replies) == 2 and is_text(columns[name])]
+    values = (json_text(pl.col(name)) if name in plain else json_of(name, columns[name]) for name in needed)
+    return pl.struct(cell.alias(name) for name, cell in zip(needed, values, strict=True))
 
 
 def _values(row: Mapping[str, str | None], names: _Names) -> dict[str, Any]:
@@ -212,7 +214,7 @@ def _scores(items: list[Any], row: dict[str, Any], names: _Names, base: int) -> 
                 found = [number(item.get(key)) if isinstance(item, dict) else None for item in items]
                 return [None if one is None else sign * one for one in found], key
     numbers = grades_beside(row.get(names.beside or ""), items)
-    if numbers is not None:
+    if numbers is not None and not (names.beside == "ranking" and _may_be_order(numbers)):
         sign = -1 if names.beside in RANKED else 1
         return [None if one is None else sign * one for one in numbers], names.beside or ""
     if place is not None:
@@ -220,6 +222,15 @@ def _scores(items: list[Any], row: dict[str, Any], names: _Names, base: int) -> 
     if names.replies == ("output",) and len(items) == 2 and names.pick is None:
         return [1.0, 0.0], _FIRST  # the old way of LLaMA-Factory: the better one first
     return [], ""
+
+
+def _may_be_order(numbers: list[float | None]) -> bool:
+    """Whether a ranking may be the replies' places from best to worst, and says another thing then than as ranks."""
+    start = min((one for one in numbers if one is not None), default=0)
+    places = [None if one is None else one - start for one in numbers]
+    if sorted(one for one in places if one is not None) != [*range(len(places))]:
+        return False
+    return any(places[int(one)] != at for at, one in enumerate(places) if one is not None)
 
 
 def _place(pick: Any, items: list[Any], base: int) -> int | None:
@@ -240,11 +251,11 @@ def _base(frame: pl.LazyFrame, columns: Columns, names: _Names) -> int:
     place = pl.col(names.pick).cast(pl.String).cast(pl.Float64, strict=False).alias("place")
     seen = pl.concat(one.select(place) for one in columns.everywhere(names.pick, frame))
     low, high = seen.select(pl.min("place"), high=pl.max("place")).collect(engine="streaming").row(0)
+    first = parsed(frame.select(json_of(names.replies[0], columns[names.replies[0]])).head(1).collect().item())
+    if low is not None and low > 0 and isinstance(first, list) and high == len(first):
+        return 1
     if low is None or low == 0 or names.pick == "choice":
         return 0
-    first = parsed(frame.select(json_of(names.replies[0], columns[names.replies[0]])).head(1).collect().item())
-    if isinstance(first, list) and high == len(first):
-        return 1
     raise UnclearError(
         f"the column {names.pick} holds {low:g} to {high:g}, and may be counted from 0 or from 1; count from 0"
     )

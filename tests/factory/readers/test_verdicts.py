@@ -52,6 +52,7 @@ REFUSED = {
         "without one below 0 they can be places or",
     ),
     "candidates without a score": ({"prompt": "Hi", "responses": [{"text": "a"}, {"text": "b"}]}, "in no row does"),
+    "an order or ranks": ({"prompt": "Hi", "responses": [*"abc"], "ranking": [2, 0, 1]}, "in no row does ranking say"),
     "ratings that are words": ({"prompt": "Hi", "responses": ["a", "b"], "ranking": ["B", "A"]}, "in no row does rank"),
 }
 
@@ -82,6 +83,9 @@ READ = {
     "a sentence": {**ONE, "preference": "Response B is slightly better"},
     "a word with its degree": {**ONE, "winner": "B-is-clearly-better"},
     "one of several replies called chosen": {"prompt": "Hi", "responses": ["two", "one"], "chosen": 0, "rejected": 1},
+    "a choice that is counted from 1": {"prompt": "Hi", "responses": ["one", "two"], "choice": 2},
+    "a choice by letter": {"prompt": "Hi", "responses": ["one", "two"], "choice": "B"},
+    "a chosen text and a list of rejected ones": {"prompt": "Hi", "chosen": "two", "rejected": ["one", "none"]},
     "chosen by its column": {**ONE, "chosen": "response_b", "rejected": "response_a"},
     "ranks": {**ONE, "rank_a": 2, "rank_b": 1},
     "a label of gold": {**ONE, "gold_label": "B"},
