@@ -68,6 +68,7 @@ def _grouped(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: f
     """Attention in which the queries that share a key head are laid behind one another, so that no key is copied."""
     rows, heads, length, size = query.shape
     groups = heads // key.shape[1]
+    # Repeating the keys instead would copy the cache of every row at every token.
     packed = query.reshape(rows, key.shape[1], groups * length, size)
     out = scaled_dot_product_attention(packed, key, value, attn_mask=mask.repeat(1, 1, groups, 1), scale=scaling)
     return out.view(rows, heads, length, value.shape[3])

@@ -30,6 +30,7 @@ class Child:
         self, command: Sequence[str], env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
     ) -> None:
         """Start it. Raises OSError when there is no such program."""
+        # A file, not a pipe: a pipe that nobody reads fills up after 64 kB, and the process stands still.
         self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in end()
         try:
             self._process = subprocess.Popen(
@@ -39,6 +40,8 @@ class Child:
                 stderr=self._output,
                 pass_fds=pass_fds,
                 env=env,
+                # A group of its own: killing it reaches what it started in turn, and the terminal's Ctrl-C does not
+                # reach it before us.
                 start_new_session=True,
             )
         except BaseException:
@@ -74,6 +77,8 @@ class Child:
         """Give it a while to end by itself, then kill its whole group, and wait until that is gone."""
         self.exit_code(seconds)
         with contextlib.suppress(ProcessLookupError):
+            # The group, also where its first process has ended: a launcher that crashed leaves its workers holding the
+            # GPU.
             os.killpg(self.group, signal.SIGKILL)
             self._process.wait()
             _await_group(self.group)
@@ -92,11 +97,14 @@ def _await_group(group: int) -> None:
 @contextlib.contextmanager
 def kept(command: Sequence[str], env: Mapping[str, str] | None = None) -> Iterator[Child]:
     """The command's process ended with the block, or with this process, however that ends: by a watch over it."""
+    # The system closes our end however this process dies, SIGKILL included, when no handler or `finally` of ours runs.
     theirs, ours = os.pipe()
     try:
         try:
             child = Child([sys.executable, parent_watch.__file__, str(theirs), *command], env, pass_fds=[theirs])
         finally:
+            # Ours alone must be left on this side, and none in the child: an end held open by anybody would hide that
+            # we are gone.
             os.close(theirs)
         try:
             yield child

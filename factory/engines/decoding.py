@@ -52,6 +52,8 @@ class DecodingRow:
 
     def restart(self) -> None:
         """Forget what has been generated; the same will come again, since the seed is the same."""
+        # The generator starts over with the tokens: one that went on would give a reply that depends on how often
+        # memory ran short.
         self.new, self.random = [], Random(self.seed)
 
     @property
@@ -78,6 +80,7 @@ class DecodingRow:
         Two that are equally likely are no answer: the first of them would be a vote for whatever was shown first.
         """
         assert self.choices is not None
+        # In float32: in bfloat16 two choices a percent apart round to one number, and a vote becomes a tie.
         logps = logits.float().log_softmax(-1)
         self.choice_logprobs = {name: float(logps[token]) for name, token in self.choices.items()}
         most = max(self.choice_logprobs.values())
@@ -89,6 +92,8 @@ def queue_order(rows: Sequence[DecodingRow], share: bool = True) -> list[Decodin
     """Rows in the order to start them: longer ones first; with `share`, those that begin alike together."""
     if not share:
         return sorted(rows, key=lambda row: -len(row.prompt))
+    # Sorted by tokens, prompts with a common beginning are neighbours, so that comparing each with the next finds them
+    # all.
     ordered = sorted(rows, key=lambda row: row.prompt)
     families: list[list[DecodingRow]] = []
     alone: list[DecodingRow] = []
@@ -114,6 +119,8 @@ def _family(ordered: Sequence[DecodingRow], start: int) -> tuple[int, int]:
     stop, shared = start + 1, 0
     while stop < len(ordered):
         common = _common(ordered[stop - 1].prompt, ordered[stop].prompt)
+        # A row that shares much less would shorten the beginning for all before it, whose saved tokens are worth more
+        # than its own.
         if common < max(LEAST_SHARED, shared * 3 // 4):
             break
         shared, stop = min(shared or common, common), stop + 1
@@ -174,6 +181,7 @@ class Decoder:
             width, rows = max(width, row.length), len(self._rows) + len(group) + 1
             if group and not _fits(group, row):
                 return group
+            # A single row is always let in: one that exceeds the budget by itself would wait for ever.
             if rows > 1 and rows * (width + min(row.room, slack)) > self.budget:
                 break
             group.append(row)
@@ -199,12 +207,14 @@ class Decoder:
         if gone:
             done = [self._rows[place] for place in gone]
             self._rows = [self._rows[old] for old in self._cache.remove(gone)]
+            # A judge's answer is one token; counted as a reply's length it would make room for far too many rows.
             self._lengths += [len(row.new) for row in done if row.choices is None]
             yield from done
 
     def _make_room(self) -> None:
         """Send the youngest rows back to the queue while one more token each would exceed the budget."""
         while len(self._rows) > 1 and len(self._rows) * self._cache.width > self.budget:
+            # The one with the fewest tokens, as these are generated again.
             youngest = min(range(len(self._rows)), key=lambda place: len(self._rows[place].new))
             self._rows[youngest].restart()
             self._queue.appendleft(self._rows[youngest])
@@ -213,6 +223,7 @@ class Decoder:
     def _recover(self, group: Sequence[DecodingRow], error: Exception) -> Iterator[DecodingRow]:
         """After a failed pass: start over with half the budget; a row that fails alone is given up."""
         waiting = list(self._queue)[len(group) :]
+        # The rows in flight too: a pass that failed half way has written some layers of the cache and not others.
         struck = [*group, *self._rows]
         self._cache, self._rows, self._queue = self._cache.empty(), [], deque(waiting)
         # What failed may be held by cycles, whose memory the next pass needs at once.
@@ -223,6 +234,8 @@ class Decoder:
             struck[0].error = f"{type(error).__name__}: {error}"[:500]
             yield struck[0]
             return
+        # Half of what was tried, not of what was allowed: with a budget far above the memory it would fail many times
+        # over.
         self.budget = min(self.budget, max(row.length for row in struck) * len(struck)) // 2
         for row in struck:
             row.restart()

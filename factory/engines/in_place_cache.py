@@ -19,7 +19,10 @@ COLUMNS = 64
 
 def kv_cache_for(model: Any, pad: int) -> KVCache:
     """A cache of ours where every layer attends to all tokens through torch's attention; else the model's own cache."""
+    # Asked of transformers itself, layer by layer: a sliding window or a state space model shows in the layers' types,
+    # whatever the model is called.
     layers = DynamicCache(config=model.config).layers
+    # The exact type: windows are subclasses of it, and would be taken for layers that see everything.
     plain = all(type(layer) is DynamicLayer for layer in layers)
     if plain and model.config._attn_implementation == "sdpa" and model._can_set_attn_implementation():
         return InPlaceKVCache(model, pad)
@@ -30,6 +33,8 @@ class Pass:
     """A model's forward pass under the argument names of its version and kind."""
 
     def __init__(self, model: Any) -> None:
+        # Passing an argument that a model's version does not know is an error, and leaving logits_to_keep out computes
+        # the vocabulary for every prompt token.
         parameters = inspect.signature(type(model).forward).parameters
         self._model = model
         self._cache = "cache" if "cache" in parameters else "past_key_values"
@@ -109,8 +114,12 @@ class InPlaceKVCache:
     @torch.inference_mode()
     def start(self, rows: Sequence[list[int]], shared: int) -> None:
         """Compute the keys and values of the rows' tokens but the last, and copy them in."""
+        # To whole chunks: a tail that began inside one would be cut elsewhere than in the same prompt alone, and round
+        # otherwise.
         shared = shared // CHUNK * CHUNK
         cache = self._begin(rows[0][:shared], len(rows))
+        # Without the last token, which is the first that `step` feeds in; its logits are what the first new token comes
+        # from.
         tails = [ids[shared:-1] for ids in rows]
         if any(tails):
             self._prefill(tails, shared, cache)
@@ -140,6 +149,7 @@ class InPlaceKVCache:
     @torch.inference_mode()
     def remove(self, gone: Sequence[int]) -> list[int]:
         """Fill each gap with the last row, so that little is copied."""
+        # Up to the longest row only: the columns behind it hold nothing, and copying them costs as much.
         order, window = list(range(self.rows)), slice(self.width)
         # From behind, so that the last place is never one of those that go.
         for row in sorted(gone, reverse=True):
@@ -152,11 +162,13 @@ class InPlaceKVCache:
             for layer in self.layers:
                 layer.k[new, :, window] = layer.k[old, :, window]
                 layer.v[new, :, window] = layer.v[old, :, window]
+        # Not cut off: what lies behind the last row is masked, and written over by the next one that joins.
         self.lengths = self.lengths[order]
         return order
 
     def _spans(self) -> list[Span]:
         """On a CPU, runs of rows whose lengths round to the same width: a row's width must not depend on the others."""
+        # A GPU does all rows in one kernel; several calls would cost more than the columns they save.
         if self.lengths.device.type != "cpu":
             return []
         spans, start = [], 0
@@ -196,6 +208,7 @@ class InPlaceKVCache:
         have = self.capacity
         if rows <= have[0] and columns <= have[1]:
             return
+        # Some to spare, so that rows that join one by one do not copy all buffers each time.
         spare = rows + rows // 8 if have[0] else rows
         self.capacity = (max(have[0], spare), _up(max(have[1], columns + columns // 4), COLUMNS))
         used = slice(self.rows), slice(None), slice(have[1])
@@ -249,10 +262,13 @@ class ModelKVCache:
     def start(self, rows: Sequence[list[int]], shared: int) -> None:
         """Run the rows' tokens but the last, padded in front."""
         width, device = max(map(len, rows)) - 1, self.mask.device
+        # Padded in front, as the model's own cache writes every row's next token into the same column.
         ids = torch.tensor([[self.pad] * (width + 1 - len(row)) + row[:-1] for row in rows], device=device)
         gaps = torch.tensor([width + 1 - len(row) for row in rows], device=device)
         self.mask = torch.arange(width, device=device) >= gaps[:, None]
         self.cache = DynamicCache(config=self.model.config)
+        # Positions are counted from the first real token: padding that moved them would change what rotary embeddings
+        # see.
         self.run(ids, self.mask, (self.mask.long().cumsum(1) - 1).clamp(min=0), self.cache)
 
     @torch.inference_mode()

@@ -16,6 +16,7 @@ def main() -> None:
     pipe, command = int(sys.argv[1]), sys.argv[2:]
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which goes to the whole group: the command ends first
     try:
+        # An ignored signal stays ignored across exec, so that the command's handling is set back before it starts.
         process = subprocess.Popen(command, preexec_fn=_heed)
     except OSError as error:
         sys.stderr.write(f"{command[0]} cannot be started: {error.strerror}\n")
@@ -23,6 +24,7 @@ def main() -> None:
     threading.Thread(target=_end_with_starter, args=(pipe,), daemon=True).start()
     code = process.wait()
     os.killpg(0, signal.SIGTERM)  # what it left behind
+    # As shells tell it: a process ended by signal N exits with 128 + N.
     sys.exit(code if code >= 0 else 128 - code)
 
 
@@ -32,6 +34,8 @@ def _heed() -> None:
 
 
 def _end_with_starter(pipe: int) -> None:
+    # Blocks until the end of the pipe, since nothing is ever written: no polling, and no process id that may be used
+    # again.
     os.read(pipe, 1)
     os.killpg(0, signal.SIGKILL)
 

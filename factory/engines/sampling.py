@@ -31,8 +31,10 @@ def _nucleus(logits: Tensor, temperature: Tensor, top_p: Tensor, uniform: Tensor
     values, ids = scaled.topk(size)
     # Over the whole vocabulary, though only the likeliest are listed: the nucleus is a share of all the mass.
     probabilities = (values - scaled.logsumexp(-1, keepdim=True)).exp().double()
+    # In double: a sum over thousands of float32 shares is off by more than the tail of a nucleus holds.
     mass = probabilities.cumsum(-1)
     done = (mass[:, -1] >= top_p) | (size == logits.shape[-1])
+    # By the mass before a token, so that the one that crosses top_p is still in, and the likeliest always is.
     inside = (mass - probabilities) < top_p[:, None]
     target = uniform.double() * (probabilities * inside).sum(-1)
     # The minimum, because a share next to 1 may by rounding lie behind the last token of the nucleus.

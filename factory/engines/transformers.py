@@ -88,6 +88,7 @@ class TransformersModel:
     def close(self) -> None:
         """Let go of the weights."""
         self._model = self._plan = None
+        # Models hold cycles (hooks, configs), so that counting references alone would not free the weights now.
         gc.collect()
         if self._device.startswith("cuda"):
             torch.cuda.empty_cache()
@@ -136,6 +137,8 @@ class TransformersModel:
         except Exception as error:  # noqa: BLE001 - out of memory has many types; an item that fails alone reports it
             half = len(items) // 2
             if half:
+                # In halves, as only how much fits is unknown, not what is wrong: log2 of the group's size tries at the
+                # most.
                 groups += [items[:half], items[half:]]
             else:
                 yield unscored(items[0][0], f"{type(error).__name__}: {error}"[:500])
@@ -154,6 +157,7 @@ class TransformersModel:
             batches = (layout(group, self._plan.layout).to(self._device) for group in groups)
             found = [reply_logps(self._model, batch, self._plan) for batch in batches]
         sums, counts = (torch.cat(part) for part in zip(*found, strict=True))
+        # At least one token, as an empty reply has none; its mean is replaced by None where counts are read.
         return (sums.double() / counts.clamp(min=1)).tolist(), counts.tolist()
 
 

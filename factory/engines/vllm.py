@@ -100,6 +100,7 @@ class VllmModel:
 
     def _outcomes(self, jobs: Sequence[SequenceJob]) -> Iterator[tuple[str, JobOutcome | str]]:
         """What came of each job, or why it failed, in the order they finish."""
+        # The last run was left before its end; what it has not delivered would be computed for nobody.
         if self._open:
             self._process.send((ABORT, None))
         self._run, self._open = self._run + 1, True
@@ -118,6 +119,7 @@ class VllmModel:
     def _completion(self, name: str, prompt: Prompt, outcome: JobOutcome | str) -> Completion:
         if isinstance(outcome, str):
             return Completion(name, None, prompt_tokens=len(prompt.ids), error=outcome)
+        # "stop" without an end token is vLLM's own cut, whose last token belongs to the reply.
         ended = outcome.finish == "stop" and outcome.new[-1:] and outcome.new[-1] in self._ends
         text = self._renderer.text(outcome.new[:-1] if ended else outcome.new)
         logprobs = None
@@ -167,6 +169,7 @@ def arguments(block: VllmEngine, model: ModelRef, path: str) -> dict[str, Any]:
         "enforce_eager": block.enforce_eager,
         "trust_remote_code": model.trust_remote_code,
         "enable_prefix_caching": True,
+        # Tokens go in and come out: a second tokenizer could disagree with the one that trains.
         "skip_tokenizer_init": True,
         "disable_log_stats": True,
     }

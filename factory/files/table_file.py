@@ -33,8 +33,10 @@ class TableFile:
 
     def add(self, part: pl.DataFrame) -> None:
         """Append rows; all parts have the same columns."""
+        # A first empty part is kept, because it alone says which columns there are.
         if part.is_empty() and self._parts:
             return
+        # A file each, as a Parquet file cannot be appended to: its footer is written last.
         self._parts.append(self._folder / f"{len(self._parts):06d}.parquet")
         part.write_parquet(self._parts[-1], row_group_size=ROW_GROUP)
         self.rows += part.height
@@ -51,6 +53,7 @@ class TableFile:
         if len(self._parts) == 1:
             self._parts[0].replace(self._path)
         elif self._parts:
+            # Scanned and sunk, not read: polars then streams row groups, and never holds the table.
             whole = pl.concat([pl.scan_parquet(part) for part in self._parts])
             sink(whole, self._path, row_group_size=ROW_GROUP)
         shutil.rmtree(self._folder)

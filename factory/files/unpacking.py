@@ -38,6 +38,7 @@ def _require_modest(raw: BinaryIO, packed: int, where: str) -> None:
     most, seen = _most(packed), 0
     try:
         with gzip.GzipFile(fileobj=raw) as unpacked:
+            # Counted, not read off the file's trailer: that holds the size modulo 4 GB, and says what its maker likes.
             while block := unpacked.read(_BLOCK):
                 seen += len(block)
                 if seen > most:

@@ -191,6 +191,7 @@ class RunFolder:
             empty = len(journal) == 0
         if empty:
             journal_path.unlink(missing_ok=True)
+        # Before the files change: a manifest that outlives them would vouch for a mixture after a kill.
         manifest_path.unlink(missing_ok=True)
         outputs = self._publish(partial, folder, name)
         write_json(
@@ -250,6 +251,7 @@ def adopted(root: Path) -> Record:
 @contextmanager
 def open_run(root: Path, progress: Progress, until: str | None = None) -> Iterator[RunFolder]:
     """Hold the lock of the run folder `root`, made if need be. StoreError when another process holds it."""
+    # Asked before the lock is taken, which would make any folder look as if it had been ours before.
     before = was_locked(root)
     with locked(root):
         known = (root / RECORD).exists() or not before
@@ -258,6 +260,8 @@ def open_run(root: Path, progress: Progress, until: str | None = None) -> Iterat
 
 def _prepare(partial: Path, fingerprint: str) -> None:
     mark = partial / ".fingerprint"
+    # Checkpoints and parts of another fingerprint are of other data; those of the same one are what a kill left to go
+    # on from.
     if not (mark.is_file() and mark.read_text(encoding="utf-8") == fingerprint):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -266,6 +270,7 @@ def _prepare(partial: Path, fingerprint: str) -> None:
 
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Names of the inputs that differ, dotted where they nest."""
+    # As it would come back from the manifest: tuples and lists are one there.
     plain = json.loads(json.dumps(new, default=str))
     names = [name for name in sorted({*old, *plain}) if old.get(name) != plain.get(name)]
     return ", ".join(_dotted(name, old.get(name), plain.get(name)) for name in names) or "its code"

@@ -60,6 +60,7 @@ class Journal:
         self.used: dict[str, Usage] = {}
         self._offsets = Offsets()
         path.parent.mkdir(parents=True, exist_ok=True)
+        # For appending: every write goes to the end of the file as it is then, whatever has been read in between.
         self._file = path.open("a+b")
         self._read_index()
 
@@ -93,6 +94,7 @@ class Journal:
         self._file.seek(offset)
         record = json.loads(self._file.readline())
         value: dict[str, Any] = record["value"]
+        # The index knows half of each key; the record itself says whose it is.
         return value if record["key"] == key else None
 
     def adopt(self, other: Path) -> None:
@@ -130,6 +132,7 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # A full disk has been told by the write that failed; a second error here would hide the first.
         with suppress(OSError):
             self.close()
 
@@ -180,6 +183,7 @@ def journaled(
     if known:
         progress.say(f"  {len(known):,} of {len(requests):,} answers are in the journal")
     for request in known:
+        # One at a time from the disk: all answers of a stage at once would be the largest thing in memory.
         recorded = read(journal.get(keys[request.id]) or {})
         if recorded is None:
             missing.append(request)

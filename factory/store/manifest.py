@@ -38,6 +38,8 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     """The manifest at `path`, or None where there is none that can be read."""
     try:
         content = path.read_bytes()
+        # Before the rest: a newer version may have other fields, and taken for garbage its stage would be made again,
+        # and paid again.
         if _Versioned.model_validate_json(content).version > MANIFEST_VERSION:
             raise StoreError(f"{path} was written by a newer version of sso-factory; upgrade to go on with this run")
         return _Manifest.model_validate_json(content).model_dump(exclude_unset=True)

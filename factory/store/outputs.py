@@ -33,6 +33,8 @@ def described(folder: Path) -> dict[str, Output]:
     """Every file in `folder`, synced, by its name within it."""
     found = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        # Opened for writing, as some systems sync only such; without it a power cut can leave a renamed file that is
+        # empty.
         with path.open("rb+") as file:
             os.fsync(file.fileno())
         found[path.relative_to(folder).as_posix()] = describe(path)
@@ -63,6 +65,8 @@ def problem(path: Path, output: Output) -> str | None:
     stat = path.stat()
     if stat.st_size != output.size:
         return "has another size"
+    # Copying a folder changes time stamps and nothing else; hashing every file at each start would read all that there
+    # is.
     if stat.st_mtime_ns != output.mtime_ns and file_digest(path) != output.digest:
         return "has other contents"
     return None
@@ -81,6 +85,7 @@ def json_text(value: Any) -> str:
 def write_text(path: Path, text: str) -> None:
     """Write text to a temporary name, sync, and rename, so that the file is whole or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, since a rename is atomic within one file system only.
     temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)

@@ -105,6 +105,7 @@ class Record:
     def owns(self, name: str, by: str) -> bool:
         """Whether the file of that name is, to the last bit, what `by` left there."""
         entry, path = self.entries.get(name), self.root / name
+        # A link is nobody's: what it leads to may lie outside of the folder.
         if entry is None or entry.by != by or path.is_symlink():
             return False
         return not entry.contents or any(one.is_in(path) for one in entry.contents)
@@ -137,6 +138,8 @@ class Record:
         aside = [moved for name in files for moved in self._cleared(name, by)]
         for name, place in zip(made, files, strict=True):
             (self.root / place).parent.mkdir(parents=True, exist_ok=True)
+            # Each in one step: a reader sees the former file or the new one, and whoever has the former open keeps
+            # reading it.
             (source / name).replace(self.root / place)
         aside += [moved for name in gone for moved in self._cleared(name, by)]
         for name in gone:
@@ -211,6 +214,8 @@ def parsed(text: str, where: str) -> dict[str, OwnedFile]:
         return {
             str(name): OwnedFile(str(entry["by"]), tuple(Content(*one) for one in entry["contents"]))
             for name, entry in found["files"].items()
+            # A record can come with a downloaded folder; its names must not reach out of it, since files named there
+            # may be removed.
             if not Path(name).is_absolute() and ".." not in Path(name).parts
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -267,6 +272,7 @@ def locked(root: Path) -> Iterator[None]:
         root.mkdir(parents=True, exist_ok=True)
         if path.is_symlink():
             raise ConfigError(f"{path} was not written by sso-factory; {_ELSEWHERE}")
+        # Not "w": opening must not empty the file of whoever holds it, which is where their name stands.
         lock = path.open("a+", encoding="utf-8", errors="replace")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
@@ -277,6 +283,8 @@ def locked(root: Path) -> Iterator[None]:
         if holder and not _HOLDER.fullmatch(holder):
             raise ConfigError(f"{path} was not written by sso-factory; {_ELSEWHERE}")
         try:
+            # The kernel gives it back however the holder ends; a file that merely exists would lock a folder for ever
+            # after a kill.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not os.path.samestat(os.fstat(lock.fileno()), path.stat()):
                 raise BlockingIOError  # whoever held it took it away, and another one has made its own
@@ -289,6 +297,7 @@ def locked(root: Path) -> Iterator[None]:
             yield
         finally:
             if new and not (root / RECORD).exists():
+                # While it is still held: unlinked after, it could be the lock that another process has just taken.
                 path.unlink(missing_ok=True)
 
 

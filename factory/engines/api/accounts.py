@@ -32,6 +32,7 @@ class Account:
 
     def affords(self, money: float) -> bool:
         """Whether `money` more stays within the bound, whatever becomes of what is set aside."""
+        # A sum of many floats may lie a last bit above a bound that it meets.
         return self.most is None or self.spent + self.in_flight + money <= self.most * (1 + 1e-9)
 
     def reserve(self, money: float) -> None:
@@ -49,6 +50,7 @@ class Account:
 
     def recover(self, money: float) -> None:
         """Requests given up by `abandon`, or by a process that ended, are found again: set aside once more."""
+        # No more than was counted as spent for it comes off again; what was never counted cannot.
         known = min(money, self._lost)
         self._lost -= known
         self._move(-known, money)
@@ -95,6 +97,7 @@ class Spending:
         if found is None:
             found = self._accounts[name] = Account(key, most, lambda account: self._keep(name, account))
             found.spent, found.in_flight = self._before.get(name, (0.0, 0.0))
+            # Read from the file, it was in flight in a process that is gone.
             found.abandon()
         return found
 
@@ -108,6 +111,7 @@ class Spending:
                 why = f"{self._path} cannot be written ({error.strerror}), and money is counted there"
                 raise StoreError(f"{why}; make room for it") from error
         line = json.dumps({"account": name, "spent": account.spent, "in_flight": account.in_flight})
+        # One write of one width at one place: it is there or not, and no line is ever moved by another.
         os.pwrite(self._file, line.encode().ljust(_WIDTH - 1) + b"\n", place * _WIDTH)
 
 

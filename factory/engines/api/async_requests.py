@@ -44,6 +44,7 @@ class _Call:
 
     def over(self, task: asyncio.Task[None]) -> None:
         """The last item of `results`: None, or why there is no more."""
+        # Slots that nobody will give back, because the caller went away, would slow every later call down.
         self.limiter.leave(self._held)
         self._held = 0
         failed = None if task.cancelled() else task.exception()
@@ -76,10 +77,12 @@ class AsyncRequests:
                 if not isinstance(item, Completion):
                     raise item
                 yield item
+                # Limiter and tasks belong to the loop's thread; asyncio has no locks against another one.
                 loop.call_soon_threadsafe(call.leave)
         finally:
             if call.task is not None and not call.task.done():
                 loop.call_soon_threadsafe(call.task.cancel)
+                # Until the last item: a task that still ran would use the limiter beside the next call.
                 while isinstance(call.results.get(), Completion):
                     pass
 
@@ -88,6 +91,7 @@ class AsyncRequests:
         self.spending.close()
         if self._loop is None or self._thread is None:
             return
+        # Closed on the loop that opened its connections, before that stops: httpx is bound to it.
         asyncio.run_coroutine_threadsafe(self._client.close(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -98,6 +102,8 @@ class AsyncRequests:
         if self._loop is None:
             self._client = self._endpoint.connect(self._block.timeout)
             self._loop = asyncio.new_event_loop()
+            # The loop needs a thread of its own: the caller's is busy with each answer, and what is in flight has to go
+            # on meanwhile. A daemon, lest a run that fails waits for a server.
             self._thread = threading.Thread(target=self._loop.run_forever, name="openai-engine", daemon=True)
             self._thread.start()
         if self._limiter is None or self._limiter.stopped:
@@ -110,10 +116,12 @@ class AsyncRequests:
             started.set()
 
         loop.call_soon_threadsafe(start)
+        # Waited for, because `generate` reads call.task from this thread.
         started.wait()
         return loop, call
 
     async def _send_all(self, requests: Sequence[Request], call: _Call) -> None:
+        # A group, so that an exception in one task cancels the others instead of being dropped when it is collected.
         async with asyncio.TaskGroup() as group:
             try:
                 for request in requests:
@@ -164,6 +172,7 @@ class AsyncRequests:
 
     def _adapt(self, used: RequestFields, failure: Failure) -> bool:
         """Whether to ask once more because the server may take the body as it would be written now."""
+        # Many requests in flight are refused for one field; only the first changes it, the others just go again.
         if used == self._fields:
             following = used.without_refused(failure.error, failure.message)
             if following is None:
@@ -174,11 +183,14 @@ class AsyncRequests:
 
     async def _again(self, request: Request, tries: int, failure: Failure, call: _Call) -> Slot:
         if failure.kind == "broken" and failure.retry_after is None:
+            # Those that failed together would come back together; drawn from the request's id, so that a run can be
+            # repeated.
             jitter = 0.75 + 0.5 * draw(request.id, tries) / 2**63
             await call.limiter.sleep(backoff(tries) * jitter)
         return await call.enter(size_of(request))
 
     def _count_refusal(self, failure: Failure, limiter: RateLimiter) -> None:
+        # These are a prompt's own fault, however many prompts have it.
         if self._answered or failure.message.startswith(("context_length_exceeded", "content_filter")):
             return
         self._refusals[failure.message] += 1

@@ -106,11 +106,14 @@ class Batches:
     def _submit(self, keys: Iterable[str], wanted: Mapping[str, Request]) -> list[Sent]:
         sent = []
         for file in _files(self._line(key, wanted[key]) for key in keys):
+            # With the time: the same requests may be sent again after they expired, and must not find their old batch.
             mark = digest([self._endpoint.identity, file.keys, time.time_ns()])
             batch = Sent(mark, self._endpoint.identity, file.keys, money=self._most(file.keys, wanted))
             uploaded = self._client.upload(f"{mark}.jsonl", file.content)
             self._folder.write(batch)
             self.spending.set_aside(batch.money)
+            # Written down before and after: a kill in between leaves a mark by which the batch is found at the server,
+            # instead of paid for twice.
             batch.batch = self._client.create(uploaded, mark)
             self._folder.write(batch)
             self._used[mark] = self._fields

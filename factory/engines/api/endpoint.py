@@ -69,6 +69,7 @@ class Endpoint:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
         secret, http = self._secret(), DefaultAsyncHttpxClient(event_hooks={"response": [transfer.async_hook]})
+        # No retries of its own: they would go past the limiter, and their tokens past the accounts.
         client = AsyncOpenAI(api_key=secret, base_url=self._base_url, max_retries=0, timeout=timeout, http_client=http)
         return Connection(client, asyncio.Lock())
 
@@ -93,6 +94,7 @@ class Endpoint:
         from openai import AsyncStream
 
         try:
+            # The client's own timeout starts anew with every chunk, so that a server that drips holds a slot for ever.
             async with asyncio.timeout(timeout):
                 # As `client.chat.completions.create` sends it, which would look at each field of a body that is ours.
                 raw = await connection.client.post(
@@ -116,6 +118,7 @@ class Endpoint:
     def _failure(self, error: Exception) -> Failure:
         import openai
 
+        # The client wraps what our hooks raise, and calls all of it a connection error.
         cause = error.__cause__ if isinstance(error, openai.APIConnectionError) and error.__cause__ else error
         if isinstance(cause, transfer.StatusError):
             body = text_or_value(cause.content, self.scrub)
@@ -127,6 +130,7 @@ class Endpoint:
             return Failure("refused", str(cause), charged=True)
         if isinstance(error, openai.APITimeoutError):
             return Failure("broken", "the server did not answer in time", charged=True)
+        # By name, as httpx is a dependency of the client's that we do not import.
         if type(cause).__name__ in ("ConnectError", "ConnectTimeout"):
             return Failure("unreachable", str(cause) or type(cause).__name__)
         if isinstance(cause, UnicodeEncodeError):

@@ -24,6 +24,8 @@ class Secrets:
     """Words that are sent to a server and may come back from it, each blotted out wherever it stands."""
 
     def __init__(self, words: Iterable[str]) -> None:
+        # Long ones first: a short secret inside a long one, blotted out first, would leave the rest of the long one
+        # standing.
         self._words = sorted({word for word in words if len(word) >= _SHORTEST_SECRET}, key=len, reverse=True)
 
     def __repr__(self) -> str:
@@ -42,6 +44,8 @@ def parsed(content: bytes, scrub: Scrub) -> Any:
     if not content.strip():
         raise UnreadableError("the answer is empty")
     try:
+        # Python turns a number of 4,300 digits into an error, and NaN or 1e999 into floats that no table of ours may
+        # hold.
         value = json.loads(content, parse_int=_integer, parse_float=_real, parse_constant=_nothing)
     except ValueError:
         raise UnreadableError("the answer is broken JSON") from None

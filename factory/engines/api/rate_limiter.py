@@ -56,6 +56,7 @@ class RealClock:
 
 def backoff(tries: int) -> float:
     """Seconds to wait after so many failures in a row, from 1."""
+    # The exponent is bounded, as 2.0 ** 1024 is an OverflowError.
     return min(BACKOFF * 2.0 ** min(tries - 1, 30), LONGEST_BACKOFF)
 
 
@@ -155,6 +156,7 @@ class RateLimiter:
         self._server_is_well()
         used = self.spending.spend(slot.size, slot.reservation.money, sent, received)
         if self._block.tokens_per_minute:
+            # The reservation was a guess: what it was off by is made up for before the next request.
             self._next_token += (used - slot.reservation.tokens) * 60 / self._block.tokens_per_minute
         step = 1.0 if self._growing_fast else 1.0 / self.limit
         self.limit = min(self.limit + step, self._most)
@@ -176,6 +178,7 @@ class RateLimiter:
         self.limit = max(1.0, self.limit / 2)
         patience = self._patience = self._patience or Patience(self._block, self._clock.now())
         patience.tries += failure.retry_after is None
+        # A first broken answer may be one prompt's doing; waiting would hold up all others for it.
         if failure.retry_after is None and (patience.tries > 1 or failure.kind != "broken"):
             self._pause(backoff(patience.tries))
         patience.tell(failure, self._clock.now(), self._server)
@@ -198,6 +201,7 @@ class RateLimiter:
 
     async def sleep(self, seconds: float) -> None:
         """Wait, unless everything stops first."""
+        # A task of its own, so that `stop` can end the wait without cancelling the request that waits.
         sleeper = asyncio.ensure_future(self._clock.sleep(seconds))
         self._sleepers.add(sleeper)
         try:
@@ -212,6 +216,7 @@ class RateLimiter:
     def _send(self, size: Size) -> Slot:
         now, reservation = self._clock.now(), self.spending.reserve(size)
         if self._block.requests_per_minute:
+            # From now at the earliest: minutes without a request must not be saved up and spent in one burst.
             self._next_request = max(self._next_request, now) + 60 / self._block.requests_per_minute
         if self._block.tokens_per_minute:
             self._next_token = max(self._next_token, now) + reservation.tokens * 60 / self._block.tokens_per_minute
@@ -229,6 +234,7 @@ class RateLimiter:
 
     def _check_money(self, size: Size) -> None:
         money = self.spending.most(size)
+        # While others are in flight their settlement may make room, as each was booked at its longest.
         if self.in_flight == 0 and (short := self.spending.refusal(money)):
             self.stop(EngineError(out_of_money(short, money, "the next request")))
 

@@ -81,6 +81,7 @@ class EngineSpending:
         received = size.room if received is None else received
         self.release(reserved, self._cost(sent, received))
         self._answers, self._received = self._answers + 1, self._received + received
+        # Four letters a token is wrong for Chinese or code: after the first such answer the bound holds for it too.
         self._longer = max(self._longer, sent / max(size.prompt_tokens, 1))
         return sent + received
 

@@ -29,6 +29,7 @@ class StatusError(Exception):
 
 def check(response: Any) -> None:
     """Before a body is read: raise RedirectedError where the server sends the request to another host."""
+    # A redirect would carry the key and the prompt to a host that nobody chose.
     if response.has_redirect_location:
         here, there = response.url, response.url.join(response.headers["location"])
         upgraded = here.host == there.host and (_origin(here)[1:], _origin(there)[1:]) == (("http", 80), ("https", 443))
