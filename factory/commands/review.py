@@ -17,7 +17,8 @@ from factory.readers.places import places
 from factory.readers.told import read_and_tell, tell_set_aside
 from factory.reviewing.labels import Answers, Reviewed, journal_of, reviewed, write_labels
 from factory.reviewing.session import ReviewItem, Session
-from factory.store.ownership import Record, locked, require_apart
+from factory.store.lock import locked
+from factory.store.ownership import Record, require_apart
 from filters.hash_draw import hash_draw_expr
 from filters.votes import verdicts
 

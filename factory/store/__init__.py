@@ -22,7 +22,8 @@ from factory.store.manifest import read_manifest as read_manifest
 from factory.store.outputs import Output, problem, scratch_of, tables_of
 from factory.store.outputs import write_json as write_json
 from factory.store.outputs import write_text as write_text
-from factory.store.ownership import RECORD, Content, OwnedFile, Record, locked, was_locked
+from factory.store.lock import locked, was_locked
+from factory.store.ownership import RECORD, Content, OwnedFile, Record
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,10 @@ The record lies in the folder as `.sso-factory.json` and names every file with w
 It is written ahead of the files, so that it holds after a kill at any moment.
 """
 
-import fcntl
 import json
 import os
-import re
 import shutil
-import socket
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,8 +17,6 @@ from factory.store.outputs import Output, described, file_digest, hashed, write_
 
 RECORD = ".sso-factory.json"
 VERSION = 1
-_LOCK = ".lock"
-_HOLDER = re.compile(r"process \d+ on .*\n?")
 _ASIDE = "set-aside"
 
 
@@ -121,9 +115,9 @@ class Record:
                 entry, path = self.entries.get(found), self.root / found
                 if entry is None or entry.by != by:
                     whose = "was not written by sso-factory" if entry is None else f"was written by {entry.by}"
-                    raise ConfigError(f"{path} {whose} and would be overwritten; {_ELSEWHERE}")
+                    raise ConfigError(f"{path} {whose} and would be overwritten; {ELSEWHERE}")
                 if changed_too and not self.owns(found, by):
-                    raise ConfigError(f"{path} was changed since sso-factory wrote it; {_ELSEWHERE}")
+                    raise ConfigError(f"{path} was changed since sso-factory wrote it; {ELSEWHERE}")
 
     def publish(self, source: Path, folder: Path, by: str, *, besides: bool = False) -> "Published":
         """Move all that lies in `source` into `folder`, in place of all that `by` had left, or `besides` that.
@@ -199,7 +193,7 @@ class Published(NamedTuple):
     """Where files are now that were in the way."""
 
 
-_ELSEWHERE = "move it away, or choose another place"
+ELSEWHERE = "move it away, or choose another place"
 _NO_RECORD = "is no record of sso-factory's; move it away, or choose another folder"
 
 
@@ -259,51 +253,3 @@ def _ways_to(path: str | Path) -> set[Path]:
     if "\0" in str(path):  # whoever opens it says that it is no path
         return set()
     return {Path(path).absolute(), Path(os.path.realpath(path))}
-
-
-@contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """Hold the lock of the folder `root`, made if need be; it stays only where something of the factory's lies beside.
-
-    StoreError when another process holds it or it cannot be written, ConfigError when its lock is another's file.
-    """
-    path, new = root / _LOCK, not os.path.lexists(root / _LOCK)
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        if path.is_symlink():
-            raise ConfigError(f"{path} was not written by sso-factory; {_ELSEWHERE}")
-        # Not "w": opening must not empty the file of whoever holds it, which is where their name stands.
-        lock = path.open("a+", encoding="utf-8", errors="replace")
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise StoreError(f"{root}: the folder cannot be written ({why}); choose another one") from error
-    with lock:
-        lock.seek(0)
-        holder = lock.read(1000)
-        if holder and not _HOLDER.fullmatch(holder):
-            raise ConfigError(f"{path} was not written by sso-factory; {_ELSEWHERE}")
-        try:
-            # The kernel gives it back however the holder ends; a file that merely exists would lock a folder for ever
-            # after a kill.
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not os.path.samestat(os.fstat(lock.fileno()), path.stat()):
-                raise BlockingIOError  # whoever held it took it away, and another one has made its own
-        except OSError as error:
-            raise StoreError(f"{root} is in use by {holder.strip()}; wait for it or stop it") from error
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        lock.flush()
-        try:
-            yield
-        finally:
-            if new and not (root / RECORD).exists():
-                # While it is still held: unlinked after, it could be the lock that another process has just taken.
-                path.unlink(missing_ok=True)
-
-
-def was_locked(root: Path) -> bool:
-    """Whether a process of the factory's has ever held the lock of `root`."""
-    try:
-        return _HOLDER.fullmatch((root / _LOCK).read_text(encoding="utf-8", errors="replace")) is not None
-    except (OSError, ValueError):
-        return False
