@@ -33,6 +33,7 @@ class Decisions:
     def __init__(self, size: int) -> None:
         """All rows are kept to begin with."""
         self.steps: list[Step] = []
+        # A number per row and its words in a list: ten million rows with texts of their own would be gigabytes.
         self._codes = np.zeros(size, dtype=np.uint16)
         self._labels: list[tuple[str | None, str | None]] = [(None, None)]
         self._details: list[pl.DataFrame] = []

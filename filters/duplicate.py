@@ -115,6 +115,7 @@ class Duplicate(Filter):
 def _exact(rows: pl.LazyFrame) -> pl.LazyFrame:
     """[row, detail, reason] of every pair that is equal to one before it."""
     crowded = rows.group_by(_SAME).len().filter(pl.col("len") > 1).select(_SAME)
+    # Only what occurs twice is sorted: of millions that is little, and a window over all of them would hold everything.
     alike = rows.select(*_SAME, *_RANK).join(crowded, on=_SAME, how="semi").sort(_RANK, nulls_last=True)
     first = alike.select(ROW, *(pl.col(name).first().over(_SAME).alias(f"first_{name}") for name in (ROW, "pair_id")))
     later = first.filter(pl.col(ROW) != pl.col(f"first_{ROW}"))

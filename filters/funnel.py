@@ -110,6 +110,7 @@ def run_funnel(
     try:
         found, fingerprint = _apply(pairs, filters, judgments, scratch)
         funnel = _write(found, fingerprint, scratch)
+        # The counts last: where they are, both tables are whole.
         for name in ("kept.parquet", "rejected.parquet", "funnel.json"):
             (scratch / name).replace(out / name)
     finally:
@@ -133,6 +134,7 @@ def _apply(
     for position, one in enumerate(filters):
         rows = measures.of(position).filter(ledger.alive(pl.col(ROW)))
         if one.needs_votes:
+            # Once for all filters that need votes: they must decide from the same ones, and each answer is paid for.
             table = _judged(pairs.kept, ledger, judgments, one.name) if table is None else table
             rows = votes.join(rows, table, votes.judges_of(table))
         ledger.record(one.name, _found(one.decide(rows, measures.look)))
@@ -167,6 +169,7 @@ def _rows(pairs: LazySplit, ledger: Decisions) -> tuple[pl.LazyFrame, pl.LazyFra
     kept = numbered.filter(alive).with_columns(ledger.flags(index, FLAGS)).drop(_INDEX)
     rejected = numbered.filter(~alive).with_columns(ledger.verdict(index)).drop(_INDEX)
     front = list(REJECTED.columns)
+    # Relaxed, as rows set aside at reading have columns of their own, and null columns have no type yet.
     rejected = pl.concat([pairs.rejected, rejected], how="diagonal_relaxed")
     return kept, rejected.select(*front, pl.exclude(front))
 

@@ -20,10 +20,12 @@ def hash_draw(pair_id: str, name: str) -> int:
 
 
 def hash_draw_expr(name: str) -> pl.Expr:
-    """`toss` of the column pair_id, as UInt64, whose products wrap."""
+    """`hash_draw` of the column pair_id, as UInt64, whose products wrap."""
+    # Padded, as reinterpreting needs eight bytes: a shorter id would be null, and its coin too.
     padded = (pl.lit("0" * _TAIL) + pl.col("pair_id")).cast(pl.Binary)
     tail = padded.bin.tail(_TAIL).bin.reinterpret(dtype=pl.UInt64(), endianness="big")
     mixed = tail ^ pl.lit(draw(name), pl.UInt64)
     for factor in _MIX:
+        # A division for the shift, which polars expressions lack; both are exact in unsigned integers.
         mixed = (mixed ^ (mixed // (1 << 31))) * pl.lit(factor, pl.UInt64)
     return mixed

@@ -48,7 +48,10 @@ class LengthBalance(Filter):
         wanted = ["prompt_id"] if self.one_per_prompt else []
         chars = [pl.col(f"chars_{reply}").cast(pl.Int64) for reply in ("chosen", "rejected")]
         table = rows.select(ROW, "pair_id", *wanted, *chars, toss=hash_draw_expr("length balance"))
+        # Sorted by draw: where pairs are interchangeable the first ones are taken, which must not be those that came
+        # first.
         frame = table.sort("toss", "pair_id", ROW).collect()
+        # Through the text: the float 0.02 is not two hundredths, and the bound is to be met exactly.
         gap = Fraction(str(self.max_mean_gap)).limit_denominator(_FINEST)
         items = BalanceItems.of(frame["chars_chosen"].to_numpy(), frame["chars_rejected"].to_numpy(), gap)
         if self.one_per_prompt:

@@ -32,6 +32,7 @@ class Measures:
         named += [measured(on_words).struct.unnest()] if on_words else []
         self._pairs = _conformed(pairs, filters)
         narrow = self._pairs.with_row_index(ROW).select(ROW, *IDS, *named)
+        # A scratch file that is read a few times and removed: speed before size, and nobody filters by its statistics.
         sink(narrow, self._path, compression="lz4", statistics=False)
 
     @property
@@ -85,6 +86,7 @@ def _numbers(schema: pl.Schema, filters: Sequence[Filter]) -> list[pl.Expr]:
             if must and name not in schema:
                 raise InputError(f"the filter {one.name} reads the column {name}; the pairs have {', '.join(schema)}")
             numeric = name in schema and (schema[name].is_numeric() or schema[name] in (pl.String, pl.Boolean, pl.Null))
+            # Not strict: a text that is no number is missing, which the filter may count, and no reason to stop.
             column = pl.col(name).cast(pl.Float64, strict=False) if numeric else pl.lit(None, pl.Float64)
             columns[name] = column.fill_nan(None).alias(name)
     return [column for name, column in columns.items() if name not in SCORES.columns]

@@ -38,6 +38,7 @@ def shingles(some: PairWords) -> tuple[Hashes, Ints]:
     found = np.concatenate([runs, np.zeros(len(hashes) - len(runs), dtype=np.uint64)])
     whole = np.ones(len(hashes), dtype=bool)
     for back in range(1, SHINGLE):
+        # Runs that reach over the end of their text would join words of two texts.
         whole[ends[counts > back] - back] = False
         # Of a shorter text all words are one shingle, which stands where the text begins.
         whole[(ends - counts)[counts == back]] = True
@@ -105,6 +106,8 @@ class Edges:
         codes = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *proposed]))
         low, high = np.divmod(codes, max(len(table), 1))
         least = threshold - _DEVIATIONS * np.sqrt(threshold * (1 - threshold) / num_perm)
+        # One byte of each value is enough to estimate by, and a quarter of the memory; whatever passes is verified by
+        # its true sets.
         bytes_ = table[:, count:].copy().view(np.uint8)[:, :num_perm]
         alike = np.zeros(len(codes), dtype=bool)
         for at in range(0, len(codes), 100_000):
@@ -135,6 +138,7 @@ def _sets(some: PairWords) -> pl.Series:
     """The different shingles of each pair, as sorted 32-bit hashes."""
     found, sizes = shingles(some)
     owner = np.repeat(np.arange(len(sizes), dtype=np.uint64), sizes)
+    # Owner and hash in one number, so that a single sort makes every set, in order and without repeats.
     ordered = distinct((owner << np.uint64(32)) | (found >> np.uint64(32)))
     ends = np.searchsorted(ordered >> np.uint64(32), np.arange(1, len(sizes)))
     parts = (pl.Series(part.astype(np.uint32)) for part in np.split(ordered, ends))
@@ -155,6 +159,8 @@ def resembled(edges: Edges, sets: dict[int, NDArray[np.uint32]], threshold: floa
         near[high].append(low)
     dropped: dict[int, int] = {}
     for row in sorted(near):
+        # The row that stays is compared, not the one that resembled it and is gone: or a chain of small changes would
+        # drop what resembles nothing kept.
         for other in sorted({dropped.get(one, one) for one in near[row]}):
             if _jaccard(sets[row], sets[other]) >= threshold:
                 dropped[row] = other

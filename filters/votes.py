@@ -143,6 +143,7 @@ def _wide(judgments: pl.LazyFrame | pl.DataFrame, judges: Sequence[str]) -> pl.L
         # Bits in one group_by, which streams: one row per pair, whatever was asked of whom.
         columns.append(pl.when(its).then("bits").otherwise(pl.lit(0, pl.UInt8)).bitwise_or().alias(_VOTES + judge))
         by_order = [pl.when(its & (pl.col("order") == order)).then("p").mean() for order in ORDERS]
+        # The mean over orders of the mean in each, so that retries of one order do not outweigh the other.
         columns.append(pl.mean_horizontal(by_order).alias(_P_CHOSEN + judge))
     return table.group_by("pair_id").agg(columns)
 
@@ -175,6 +176,8 @@ def _outcome(judge: str, rule: VoteRule) -> pl.Expr:
         for order in (0, 1)
         for mask in _MASKS
     ]
+    # A table over all masks and both orders, made by the Python rule itself: the vectorised decision cannot differ from
+    # it.
     mask = pl.col(_VOTES + judge).fill_null(0).cast(pl.UInt64) + _first(judge) * len(_MASKS)
     return mask.replace_strict(range(len(table)), table, return_dtype=pl.UInt8)
 
@@ -221,6 +224,7 @@ def next_questions(
     judge) are asked in both orders, whatever the rule needs. Grouped by judge, in the order of `judges` and `pair_ids`.
     """
     parsed = rule_named(rule)
+    # The type is said, because an empty list would make a column of nulls, which joins with no text.
     rows = pl.LazyFrame({"pair_id": pl.Series(list(pair_ids), dtype=pl.String)}).unique(maintain_order=True)
     wide = rows.join(_wide(judgments, judges), on="pair_id", how="left", maintain_order="left")
     outcomes = [_outcome(judge, parsed).alias(f"outcome.{judge}") for judge in judges]
@@ -242,6 +246,7 @@ def _asked(
     turn = open_[position] & ~pl.any_horizontal(*dropped, *open_[:position])
     second = (pl.col(f"outcome.{judge}") == _OUTCOMES.index("ask second")).cast(pl.UInt64)
     position_asked = (_first(judge) + second) % 2
+    # 53 bits, which a float holds exactly; the coin's name has no judge in it, so that all judges get the same pairs.
     full = (hash_draw_expr("judged in full") // (1 << 11)).cast(pl.Float64) / (1 << 53) < share
     wanted = [
         pl.when((turn & (position_asked == order)) | (full & (_seen(judge, order) == 0))).then(pl.lit(name))

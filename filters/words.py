@@ -162,6 +162,7 @@ def whole(words: Words) -> Hashes:
     starts = np.cumsum(words.counts) - words.counts
     places = np.arange(len(words.hashes)) - np.repeat(starts, words.counts)
     powers = np.cumprod(np.full(max(words.counts, default=0), _FACTOR))
+    # Sums wrap at 2^64, and so do their differences: a text's own sum comes out whatever stood before it.
     sums = np.concatenate((np.zeros(1, dtype=np.uint64), np.cumsum(words.hashes * powers[places])))
     return _mixed(sums[starts + words.counts] - sums[starts] + words.counts.astype(np.uint64))
 

@@ -76,6 +76,7 @@ class RayModel:
         block = self._block
         _silence()
         data = ray.data.from_items(
+            # As bytes: Ray would make Arrow columns of a request's fields, in which missing and empty become one.
             [{COLUMN: pickle.dumps(request)} for request in requests],
             override_num_blocks=math.ceil(len(requests) / block.block_size),
         ).map_batches(
@@ -160,6 +161,7 @@ def _join(block: RayEngine) -> bool:
     if block.address:
         options = {"address": block.address}
     before = os.environ.get("RAY_USAGE_STATS_ENABLED")
+    # Read once, when Ray starts: it would report to its makers what is run here.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     try:
         ray.init(log_to_driver=False, logging_level=logging.WARNING, **options)

@@ -23,15 +23,18 @@ class Process:
 
     def __init__(self, arguments: Mapping[str, Any], lora: str | None, seeds: bool | None) -> None:
         """Start it and wait until the model is loaded; `context` is then known."""
+        # Not the standard streams, into which vLLM and CUDA libraries print.
         ours, theirs = socket.socketpair()
         start = f"from {WORKER} import main; main()"  # by import, as what it sends names its module
         command = [sys.executable, "-c", start, str(theirs.fileno())]
         self._child = Child(command, _environment(), [theirs.fileno()])
+        # Closed here: while this process holds that end too, the death of the other one is never seen.
         theirs.close()
         self._connection = Connection(ours.detach())
         try:
             self.send((dict(arguments), lora, seeds))
             self.context: int = self.receive()[1]
+        # Also on Ctrl-C: a process that is still loading would go on, and keep the GPU.
         except BaseException:
             self.close()
             raise
@@ -61,6 +64,7 @@ class Process:
         self._child.end(CLOSE_SECONDS)
 
     def _death(self) -> EngineError:
+        # The connection breaks a moment before the process is gone and its exit code known.
         code = self._child.exit_code(5)
         return EngineError(f"the vLLM process ended (exit code {code}){self._child.last_words()}")
 

@@ -57,6 +57,7 @@ class Worker:
         """Answer until told to stop, or until nobody listens any more."""
         connection.send((READY, self.context))
         while True:
+            # While there is work, orders are only looked for; without any, `recv` waits, and takes no processor.
             while not self._open or connection.poll():
                 order, jobs = connection.recv()
                 if order == STOP:
@@ -84,6 +85,7 @@ class Worker:
     def _abort(self) -> None:
         self._engine.abort_request(list(self._open))
         self._open.clear()
+        # Stepped until it is empty: an aborted request leaves the scheduler at its next step only.
         while self._engine.has_unfinished_requests():
             self._engine.step()
 
@@ -103,6 +105,7 @@ class Worker:
             seed=job.seed if self._seeds else None,
             stop_token_ids=list(job.stop),
             detokenize=False,
+            # One message per reply: vLLM's default sends all that there is after every token.
             output_kind=RequestOutputKind.FINAL_ONLY,
             **options,
         )

@@ -129,6 +129,7 @@ def _fetched(api: "HfApi", repo: str, name: str) -> str:
 
 def _marks(path: Path) -> list[str]:
     """What the Hub calls the contents: as a file of git's, and as a large one."""
+    # SHA-1 names a file to git, and proves nothing here; without the flag a FIPS build of Python refuses it.
     git, large = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False), hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -154,6 +155,7 @@ def _commit(api: "HfApi", folder: Path, repo: str, private: bool, said: Progress
     operations += [CommitOperationDelete(path_in_repo=name) for name in there.stale(files)]
     said.say(f"pushing {len(files)} files to {address}")
     said_there = "Export of sso-factory"
+    # On the commit that was looked at: one that somebody has made since is a conflict, and not overwritten.
     api.create_commit(repo, operations, commit_message=said_there, repo_type="dataset", parent_commit=latest)
     return address
 

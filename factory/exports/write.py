@@ -103,6 +103,7 @@ def export(
     options, said = config or Export(), progress or Silent()
     target, record = shape_of(format, options), require_free(out, format)
     table = with_pairs_columns(pairs.lazy())
+    # Which rows go where is decided before any is written: a narrow pass, after which the texts stream through once.
     todo = plan(table, target, options, seed)
     if not todo.counts:
         why = "; ".join(f"{n} left out: {reason}" for reason, n in todo.left_out.items()) or "the table is empty"
@@ -115,6 +116,7 @@ def export(
     record.claim([WRITING], BY)
     staging = out / WRITING
     shutil.rmtree(staging, ignore_errors=True)
+    # Within the export's own folder, so that putting files in place is a rename and no copy.
     (staging / WRITING).mkdir(parents=True)
     shards = {s: Shards(staging / WRITING, s, options.shard_rows, schema, json=as_json) for s in todo.counts}
     counts = _write(rows, todo, shards, target.apart)
@@ -153,6 +155,7 @@ def _only(table: pl.LazyFrame, todo: ExportPlan) -> pl.LazyFrame:
 def _write(rows: pl.LazyFrame, todo: ExportPlan, shards: Mapping[str, Shards], apart: Sequence[str]) -> dict[str, int]:
     """Fill the shards of each split; returns the rows in each."""
     counts, seen = dict.fromkeys(shards, 0), 0
+    # In order: the plan names rows by their number.
     for batch in rows.collect_batches(chunk_size=BATCH, maintain_order=True, engine="streaming"):
         wanted = todo.between(seen, seen + batch.height)
         for name, split in shards.items():
@@ -190,6 +193,7 @@ def _publish(
 
 def may_write(record: Record, name: str) -> bool:
     """Whether the file is an export's own, or not there; one that somebody changed is theirs from now on."""
+    # lexists, as a broken link is something that lies there.
     if not os.path.lexists(record.root / name) or record.owns(name, BY):
         return True
     record.disown(name)

@@ -20,6 +20,7 @@ def possible_window(config: Any) -> int:
     Known are the names of sizes, counts and ids; any other number below the context, under whatever name, may be a
     window, a chunk or a number of tokens that are attended to.
     """
+    # Some configurations keep a sliding_window that no layer uses.
     full = set(getattr(config, "layer_types", None) or ()) == {"full_attention"}
     context = getattr(config, "max_position_embeddings", None) or float("inf")
     found = (value for name, value in _numbers("", config.to_dict()) if not (full and name == "sliding_window"))

@@ -22,6 +22,8 @@ class Head(NamedTuple):
 
     def logits(self, projection: Projection, states: Tensor) -> Tensor:
         """[N, hidden] through the output layer to [N, vocabulary] logits, float32."""
+        # In float32 before the cap and the softmax: bfloat16 holds three digits, and a log-probability is a small
+        # difference of two large numbers.
         logits = projection(states).float()
         if self.scale != 1.0:
             logits = logits * self.scale

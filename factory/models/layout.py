@@ -67,6 +67,7 @@ def buckets(lengths: Sequence[int], max_tokens: int, padded: bool = False) -> li
     """
     groups: list[list[int]] = []
     used = 0
+    # Longest first: a batch that does not fit fails at once, not after an hour.
     for item in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         cost = lengths[groups[-1][0]] if groups and padded else lengths[item]
         if not groups or used + cost > max_tokens:

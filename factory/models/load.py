@@ -255,12 +255,15 @@ def bundled_gguf(name: str) -> tuple[Path | None, str]:
 def convert(gguf: Path, target: Path) -> Path:
     """Save a GGUF file as a float32 safetensors folder; whole or not at all, whoever else does the same."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the target, since a rename does not cross file systems.
     work = Path(tempfile.mkdtemp(prefix=".converting-", dir=target.parent))
     try:
         with quiet():
             _dequantised(gguf).save_pretrained(work)
             AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(work)
+        # mkdtemp makes it for one user alone, and the cache may be shared.
         work.chmod(0o755)
+        # A folder renamed onto a full one fails: whoever was first has won, and nothing is mixed.
         work.rename(target)
     except Exception as error:
         if not target.is_dir():  # otherwise another process was first, with the same content

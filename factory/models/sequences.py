@@ -71,6 +71,7 @@ def reply_logps(model: Any, batch: TensorBatch, plan: SequencePlan, chunk: int |
     core = unwrapped(model)
     with kernel(core, plan.layout == "flat"):
         states = _run(core, batch).logits if plan.head is None else _run(core.base_model, batch).last_hidden_state
+    # Before the vocabulary projection: logits of the prompt tokens would take most of the memory and are never read.
     states = states.flatten(0, 1).index_select(0, batch.at)
     if plan.head is None:
         logps = token_logps(states, batch.targets, None, chunk or len(batch.targets) or 1)
@@ -174,6 +175,7 @@ def _probe_items(model: Any) -> list[Encoded]:
     window = possible_window(config)
     long = min(2 * window, (getattr(config, "max_position_embeddings", None) or 2 * window + 5) - 5)
     size = max(_PROBE, min(long, 2 * _LONGEST_WINDOW))
+    # Random ones, and fixed: repeated tokens hide a wrong position, and a run must come out alike each time.
     tokens = torch.randint(config.vocab_size, (size,), generator=torch.Generator().manual_seed(0)).tolist()
     items = [Encoded(tokens[:5], (tokens[5:9], tokens[9:15])), Encoded(tokens[15:18], (tokens[18:23], tokens[23:25]))]
     return [*items, Encoded(tokens[:5], (tokens, tokens[5:11]))] if size > _PROBE else items

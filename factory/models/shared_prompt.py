@@ -43,6 +43,7 @@ def shared_prompt_attention(
         plain: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
         return plain
     grid = [_spread(states, segments) for states in (query, key, value)]
+    # Without a mask and causal by word, which is what lets torch choose its flash kernels.
     out, _ = sdpa_attention_forward(module, *grid, None, **{**options, "is_causal": True})
     return out.flatten(0, 1).index_select(0, segments.scatter).unsqueeze(0), None
 
@@ -83,5 +84,6 @@ def segments_of(spans: list[tuple[int, int, list[tuple[int, int]]]], total: int)
     scatter = torch.zeros(total, dtype=torch.int64)
     for number, row in enumerate(rows):
         gather[number, : len(row)] = row
+        # A prompt token stands in several rows; whichever is written last serves, since all of them compute the same.
         scatter[row] = torch.arange(number * longest, number * longest + len(row))
     return Segments(gather, scatter)

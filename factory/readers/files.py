@@ -64,6 +64,8 @@ def open_file(path: Path, where: str | None = None, *, named: bool = True) -> Op
     place = where or str(path)
     require_file(path)
     with naming(place), open_unpacked(path, place) as stream:
+        # Peeked at, so that the reader still begins at the first byte, also where the stream is unpacked and cannot
+        # cheaply go back.
         head = stream.peek(_HEAD)[:_HEAD]  # type: ignore[attr-defined]
         kind = _kind(path, head, place)
         if kind == "parquet":
@@ -76,6 +78,7 @@ def open_file(path: Path, where: str | None = None, *, named: bool = True) -> Op
             return None
         if rows is None:
             stream.seek(0)
+            # An object over several lines is one row: without its line ends it is a line of JSONL.
             rows = read_jsonl(io.BytesIO(b" ".join(stream.read().split(b"\n"))), place)
         return Opened(place, stem_of(path), tuple(frame.lazy() for frame in rows.frames), rows.unread)
 

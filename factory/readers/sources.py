@@ -46,6 +46,7 @@ _ABOUT = (*SAVED, "croissant.json", "dataset_info.json", "dataset_infos.json")
 
 def as_list(inputs: PairsLike) -> list[PairSource]:
     """`inputs` as a list, for callers that give one alone. Raises InputError when there is none."""
+    # A text is a sequence too, of letters.
     listed = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
     if not listed:
         raise InputError("no input was given; name a file, a folder or a Hub dataset")
@@ -131,6 +132,7 @@ def fetched_once() -> Iterator[None]:
 
     So that a command reads what its fingerprint was taken of.
     """
+    # A context variable, not a global: commands in two threads do not see each other's files.
     mark = None if _FETCHED.get() is not None else _FETCHED.set({})
     try:
         yield
@@ -214,6 +216,7 @@ def _fetched(url: str) -> list[InputTable]:
         folder = system.isdir(root)
         names = sorted(name for name in system.find(root) if suffix_kind(name)) if folder else [root]
         local = Path(tempfile.mkdtemp(prefix="sso-factory-"))
+        # At exit, since lazy frames read these files long after this function has returned.
         atexit.register(shutil.rmtree, local, ignore_errors=True)
         copies = [(name, local / str(place) / name.rsplit("/", 1)[-1]) for place, name in enumerate(names)]
         for name, path in copies:

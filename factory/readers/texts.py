@@ -36,6 +36,7 @@ class _Records:
     def __init__(self, where: str) -> None:
         self.where = where
         self.unread: list[Unread] = []
+        # Names come again in every row; cleaning each of them anew took a good part of reading.
         self._names: dict[str, str] = {}
 
     def take(self, raws: Iterable[tuple[str, Any, Callable[[], str]]]) -> Iterator[Mapping[str, Value]]:
@@ -207,6 +208,7 @@ def read_csv(stream: BinaryIO, where: str, tabs: bool) -> Rows:
             f"{where}: " + (f"the column {twice!r} is there twice; rename one" if header else "it holds no row")
         )
     try:
+        # All as text: a reply that is "5" or "true" is no number.
         frame = pl.read_csv(io.BytesIO(text.encode()), separator=separator, infer_schema=False)
         rows = Rows((frame,), unread_frame([]))
     except (pl.exceptions.PolarsError, UnicodeEncodeError):
@@ -218,6 +220,7 @@ def read_csv(stream: BinaryIO, where: str, tabs: bool) -> Rows:
 
 def _ragged_csv(text: str, where: str, separator: str) -> Rows:
     """CSV that polars refuses: rows with more cells than the header are set aside."""
+    # The module's limit is global, so that it is put back; a long reply is over its 128 kB.
     limit = csv.field_size_limit(max(len(text), 131_072))
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)

@@ -114,6 +114,7 @@ def content_key(chosen: str, rejected: str) -> pl.Expr:
     """A number for each pair of replies, the same for the same; null for what is no pair."""
     one, other = pl.col(chosen), pl.col(rejected)
     pair = (one != other) & (one.str.len_bytes() > 0) & (other.str.len_bytes() > 0)
+    # Two seeds: with one the two replies in each other's place would have the same key.
     return pl.when(pair).then(one.hash(0) ^ other.hash(1))
 
 
@@ -193,6 +194,7 @@ def _literal(text: str) -> Any:
         pass
     try:
         with warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # of backslashes in a text
+            # literal_eval builds plain values only: the text comes from a file, and must not run.
             return ast.literal_eval(_NUMPY.sub(lambda found: found[1] or "}, {", text.strip()))
     except (ValueError, SyntaxError, TypeError, MemoryError):
         return None

@@ -48,6 +48,7 @@ class Answers:
             why = getattr(error, "strerror", None) or error
             raise StoreError(f"{self._path}: answers cannot be kept there ({why}); choose another --out") from error
         try:
+            # On the journal itself, so that the lock ends with the process and no file is left to be cleared away.
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._file.close()
@@ -113,6 +114,7 @@ def write_labels(path: Path) -> pl.DataFrame:
     table = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
         pl.col("time").str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
     )
+    # With the process's number, since several people's reviews write this one table.
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     table.write_parquet(draft)
     draft.replace(path)

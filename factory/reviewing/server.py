@@ -35,6 +35,7 @@ def serve(session: Session, landed: Callable[[], object], opened: Callable[[str]
 
 
 async def _serve(session: Session, landed: Callable[[], object], opened: Callable[[str], object], port: int) -> None:
+    # Any web page that is open in the browser may send requests to 127.0.0.1; none of them knows this path.
     token, finished = secrets.token_urlsafe(24), asyncio.Event()
     app = web.Application(middlewares=[_guard], client_max_size=4096)
     app.add_routes(_routes(f"/{token}", session, landed, finished))
@@ -67,6 +68,7 @@ def _routes(root: str, session: Session, landed: Callable[[], object], finished:
         if item is None:
             return web.json_response({"left": [], "right": []})
         sides = session.sides(item)
+        # In a thread: a difference of two long replies takes a second, in which the page could not be answered.
         return web.json_response(await asyncio.to_thread(difference, sides.left, sides.right))
 
     async def answer(request: web.Request) -> web.Response:
@@ -107,10 +109,12 @@ async def _said(request: web.Request) -> dict[str, Any]:
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse what another name for this machine, or another site's page, sends; say nothing of why to either."""
     port = request.transport.get_extra_info("sockname")[1] if request.transport else 0
+    # The Host header: a name of an attacker's that resolves to 127.0.0.1 has the browser call this its own site.
     hosts = {f"{HOST}:{port}", f"localhost:{port}"}
     origin = request.headers.get("Origin")
     foreign = origin is not None and origin not in {f"http://{host}" for host in hosts}
     site = request.headers.get("Sec-Fetch-Site", "none")
+    # A form of another site can post text or form data without asking first, but not JSON.
     json_said = request.method != "POST" or request.content_type == "application/json"
     if request.headers.get("Host") not in hosts or foreign or site not in ("none", "same-origin") or not json_said:
         raise web.HTTPForbidden(headers=_HEADERS)

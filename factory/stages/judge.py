@@ -71,6 +71,7 @@ def judge_into(
         for number, part in enumerate(parts(pairs)):
             rows = by_id(part)
             asking = _Asking(member, rows, votes.of(number), seed)
+            # Sorted by id, a hash: the probe is a random part, and the same one when the run goes on after a kill.
             ids = sorted(rows)
             if not number and shares[member.config.name] < 1:
                 asking.settle(ids[:PROBE], names, rule, shares)
@@ -204,6 +205,7 @@ def _request(
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature if attempt == 0 else max(config.temperature, RETRY_TEMPERATURE),
         top_p=1.0,
+        # With the attempt: the same seed at a temperature gives the same unreadable answer.
         seed=draw(seed, "judge", config.name, question.pair_id, question.order, attempt),
         choices=IDENTIFIERS,
         tags={

@@ -118,6 +118,7 @@ def fit(scores: NDArray[np.float64], right: NDArray[np.float64], confidence: flo
     known = ~np.isnan(right)
     labels = right[known]
     n, m = len(known), len(labels)
+    # 1/m - 1/n, not 1/m: pairs are drawn without replacement, and once all are labelled nothing is uncertain.
     alone = normal_quantile(confidence) ** 2 * (1 / m - 1 / n)
     share, spread, unexplained, weights = float(labels.mean()), alone, 1.0, 0
     assisted = _assisted(_predictors(scores, m), known, labels, confidence) if 0 < share < 1 and m < n else None
@@ -165,6 +166,8 @@ def least_squares(scores: NDArray[np.float64], labels: NDArray[np.float64]) -> t
         if found.min() >= 0:
             weights[used] = found
             return weights, int(rank)
+        # The most negative goes, and the rest is fitted anew: weights that were set to 0 in place would be no least
+        # squares.
         used.pop(int(found.argmin()))
     return weights, 0
 

@@ -39,7 +39,9 @@ class Certifier:
         if not 0 < share < 1:
             raise InputError(f"a share to certify lies between 0 and 1, such as 0.75, and is not {share}")
         self._pairs, self._bar = pairs, log(1 / risk)
+        # 0.07 x 100 is 7.000000000000001 as floats, and eight would be asked for.
         self._enough = ceil(share * pairs - 1e-9)
+        # Once: a likelihood is then four look-ups, and it is asked for after every pair.
         self._factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, pairs + 1)))])
 
     def verdict(self, right: int, drawn: int) -> str | None:
@@ -83,6 +85,7 @@ class Certifier:
         weights = far * np.exp(-far / _REACH)
         ratios = self._likelihood(others, right, drawn) - against
         top = float(ratios.max())
+        # The largest taken out first: likelihoods of thousands of draws are below what a float holds.
         return -inf if top == -inf else top + log(float((weights * np.exp(ratios - top)).sum() / weights.sum()))
 
     def _likelihood(self, counts: NDArray[np.int64], right: int, drawn: int) -> NDArray[np.float64]:

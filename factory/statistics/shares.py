@@ -92,6 +92,7 @@ def coin_p_value(hits: int, n: int) -> float | None:
         return None
     low = min(hits, n - hits)
     if n <= _EXACT:
+        # In integers up to the division: powers of a half below 2^-1074 are 0 as floats.
         return min(1.0, 2 * sum(comb(n, k) for k in range(low + 1)) / (1 << n))
     return min(1.0, 2 * NormalDist().cdf((low + 0.5 - n / 2) / (sqrt(n) / 2)))
 

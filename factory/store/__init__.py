@@ -17,12 +17,12 @@ from factory.identity import digest
 from factory.progress import Progress
 from factory.schema import Split
 from factory.store.journal import Journal
+from factory.store.lock import locked, was_locked
 from factory.store.manifest import MANIFEST_VERSION
 from factory.store.manifest import read_manifest as read_manifest
 from factory.store.outputs import Output, problem, scratch_of, tables_of
 from factory.store.outputs import write_json as write_json
 from factory.store.outputs import write_text as write_text
-from factory.store.lock import locked, was_locked
 from factory.store.ownership import RECORD, Content, OwnedFile, Record
 
 

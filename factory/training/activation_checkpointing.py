@@ -25,6 +25,7 @@ def _keep(_: Any, operation: Any, *given: Any, **__: Any) -> CheckpointPolicy:
 
     They are cheap (keys and values), or nothing in the layer comes after them that would ask for them (down).
     """
+    # "mm.default" and "mm.out" are one operation.
     name = operation.__name__.partition(".")[0]
     narrows = name in _PRODUCTS and given[-1].shape[1] < given[-1].shape[0]
     kept = name in _ATTENTION or (name in _PRODUCTS and not narrows)
@@ -69,6 +70,7 @@ def activation_checkpointing(
         keeping = Keeping(what == "by_view")
     recomputing = what in (True, "selective") or keeping.tokens is not None
     if recomputing and core.supports_gradient_checkpointing:
+        # The reentrant form takes no contexts, and wants inputs that carry gradient, which token ids do not.
         options: dict[str, Any] = {"use_reentrant": False}
         if what == "selective":
             options["context_fn"] = partial(create_selective_checkpoint_contexts, _keep)

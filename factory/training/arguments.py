@@ -23,6 +23,7 @@ def loop(config: Any, out: Path, seed: int) -> dict[str, Any]:
         "max_grad_norm": config.max_grad_norm,
         "seed": seed % 2**32,
         "logging_steps": 1,
+        # The Trainer would show the last finite loss in place of NaN, and a lost training would look well.
         "logging_nan_inf_filter": False,
         "save_strategy": "steps",
         "save_steps": config.save_steps,
@@ -30,6 +31,7 @@ def loop(config: Any, out: Path, seed: int) -> dict[str, Any]:
         "report_to": config.report_to or "none",
         "disable_tqdm": True,
         "log_level": "error",
+        # Items are lists of examples, not columns that `forward` names.
         "remove_unused_columns": False,
         **_compute_type(config.dtype),
     }

@@ -45,12 +45,15 @@ def _rates(model: nn.Module) -> Iterator[_Rate]:
         yield from _numbers(module)
         config = getattr(module, "config", None)
         if config is not None:
+            # By identity: every layer holds the same object, and a rate noted twice would be put back as 0.
             configs[id(config)] = config
     for config in configs.values():
         yield from _numbers(config)
 
 
 def _numbers(holder: Any) -> Iterator[_Rate]:
+    # By name, as models call it attention_dropout, resid_pdrop, drop_path_rate and more; a float that is 0 needs
+    # nothing.
     for name, value in list(vars(holder).items()):
         if "drop" in name and isinstance(value, float) and value:
             yield _Rate(holder, name, value)

@@ -62,6 +62,7 @@ def stage(
     with ExitStack() as stack:
         children = [stack.enter_context(kept(one, _environment())) for one in commands(config.launch, job)]
         _follow(children, job / TOLD, shown)
+        # Not by the exit code: NCCL and gloo may abort at exit after all was saved.
         if not (job / FACTS).is_file():
             raise _failure(job / FAILURE, next((one for one in children if one.exit_code()), children[0]))
         for child in children:
@@ -130,6 +131,7 @@ def _lines(path: Path) -> Iterator[list[Any] | None]:
         rest = ""
         while True:
             rest += file.readline()
+            # A line may be read while half of it is written.
             if rest.endswith("\n"):
                 yield json.loads(rest)
                 rest = ""

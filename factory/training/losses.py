@@ -68,6 +68,7 @@ class Dpo:
 
     def __call__(self, margin: Tensor) -> Tensor:
         """Logistic loss of the scaled margin."""
+        # Not log(sigmoid(...)), which is -inf with a NaN gradient once the sigmoid underflows.
         return -logsigmoid(self.beta * margin)
 
 

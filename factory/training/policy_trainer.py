@@ -51,6 +51,8 @@ class PolicyTrainer(Trainer):
         watch: "Watch",
     ) -> None:
         args._n_gpu = min(args.n_gpu, 1)  # several GPUs are for accelerate launch; never torch's DataParallel
+        # Before the Trainer wraps it: DDP and FSDP hook into calls of `forward`, and a loss computed around them would
+        # train without their exchange.
         score_replies(model, objective)
         self.use_cache = unwrapped(model).config.use_cache
         super().__init__(model=model, args=args, train_dataset=list(steps), callbacks=[LastStep()])
@@ -64,6 +66,8 @@ class PolicyTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[list[TrainingExample]]:
         """One item per optimiser step; every process reads the whole step and takes its share."""
+        # Without accelerate's sharding of the loader: which process takes what is decided by tokens, in
+        # `micro_batches`.
         return DataLoader(self.train_dataset, batch_size=1, shuffle=False, collate_fn=lambda items: items[0])
 
     def training_step(
@@ -112,6 +116,7 @@ class PolicyTrainer(Trainer):
 
     def measure(self, examples: Sequence[TrainingExample]) -> Mapping[str, tuple[float, ...]]:
         """pi~ of every conditional of `examples` under the model as it stands, by key; the work is shared."""
+        # The wrapped one, as under FSDP the bare model holds shards that cannot be run.
         model = self.model_wrapped
         model.eval()
         found: list[tuple[str, tuple[float, ...]]] = []
@@ -151,15 +156,18 @@ class PolicyTrainer(Trainer):
         return context
 
     def _backward_options(self) -> dict[str, bool]:
+        # Else DeepSpeed divides by its own count of micro-batches, and the loss is a mean over pairs already.
         return {"scale_wrt_gas": False} if self.accelerator.distributed_type == DistributedType.DEEPSPEED else {}
 
     def _sum_dtype(self) -> torch.dtype:
+        # Apple's GPUs know no float64.
         return torch.float32 if self.accelerator.device.type == "mps" else torch.float64
 
     def _reference_sums(self, micro: MicroBatch, counts: Tensor) -> Tensor | None:
         if not self.objective.method.loss.needs_reference:
             return None
         means_ = [value for one in micro.examples for value in self.reference[one.key][: len(one.counts)]]
+        # Means are what is stored; multiplied out in float64, so that a long reply's sum is not off by its rounding.
         return (torch.tensor(means_, dtype=torch.float64) * counts.cpu()).float().to(counts.device)
 
 
@@ -212,4 +220,5 @@ def score_replies(model: Any, objective: Objective) -> None:
     def forward(self: Any, batch: TensorBatch) -> Tensor:
         return reply_logps(self, batch, objective.plan, objective.chunk).sums
 
+    # On the instance: the class is transformers', and other models of it may live in this process.
     model.forward = MethodType(forward, model)

@@ -75,6 +75,8 @@ class ProcessGroup:
         """The others: where to train, or None when all is done. Raises process 0's error."""
         assert self._store is not None
         try:
+            # Blocks until the key is there; a barrier instead would need process 0 to reach the same line, which it
+            # does not if it fails.
             said = json.loads(self._store.get(self._word))
         except RuntimeError as error:
             raise TrainingError("process 0 is gone; start the same command again") from error
@@ -101,6 +103,7 @@ def first_to_fail() -> bool:
         return True
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher's, when another failed; this one ends by itself
     try:
+        # Atomic in the store: of several that fail at once exactly one sees its own number there.
         first = _store(timedelta(seconds=5)).compare_set(_FAILED, "", str(rank()))
         return bool(first == str(rank()).encode())
     except (RuntimeError, ImportError):

@@ -43,6 +43,7 @@ class ReferenceStore(NamedTuple):
         columns = zip(*values.values(), strict=True)
         table = pl.DataFrame({"key": list(values), **dict(zip(self.columns, map(list, columns), strict=True))})
         draft = folder / f"part-{number:05d}.draft"
+        # Under a name that `read` does not look for, so that a kill leaves no half part to be taken for a whole one.
         table.write_parquet(draft)
         draft.rename(folder / f"part-{number:05d}.parquet")
 
@@ -75,6 +76,8 @@ def complete(
     # Long ones together: a part is then as even as its micro-batches.
     order = sorted(missing.values(), key=lambda example: (sum(example.counts), example.key))
     for start in range(0, len(order), PART_PAIRS):
+        # In every process, also those that do not write: measuring exchanges values, and one that stayed away would
+        # block all.
         values = measure(order[start : start + PART_PAIRS])
         if write:
             store.write(len(list(store.folders[0].glob("part-*.parquet"))), values)

@@ -134,6 +134,8 @@ def _with_trusted_scores(pairs: pl.DataFrame, job: _Job) -> pl.DataFrame:
     if job.iteration is not None:
         return pairs
     scores = [name for name in pairs.columns if name.startswith("logp_")]
+    # Scores of another policy are numbers like any others: as a reference they would train towards that policy,
+    # unnoticed.
     own = pl.col("policy") == job.policy.name if "policy" in pairs.columns else pl.lit(False)
     return pairs.with_columns(pl.when(own).then(pl.col(name)).alias(name) for name in scores)
 
@@ -183,7 +185,10 @@ def _optimise(trainer: PolicyTrainer, examples: Sequence[TrainingExample], job: 
     checkpoint = checkpoints.last(job.out)
     begun = checkpoints.step_of(checkpoint)
     if main:
+        # Lines of steps after the checkpoint are of steps that will be done again; they would stand there twice.
         trainer.watch.metrics.rewind(begun)
+    # Inside `train`, because only there is the model wrapped, and before a step, because it must be the starting
+    # policy.
     trainer.before_first_step = lambda: _fill_reference(trainer, examples, job)
     job.progress.start("train", len(trainer.train_dataset), "steps", done=begun)
     core = unwrapped(trainer.model)

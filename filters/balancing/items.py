@@ -28,6 +28,7 @@ class BalanceItems(NamedTuple):
     @classmethod
     def of(cls, chosen: Ints, rejected: Ints, gap: Fraction) -> "BalanceItems":
         """From lengths in characters."""
+        # In integers of the gap's denominator: float sums over millions depend on the order of the rows.
         ahead = gap.denominator * (chosen - rejected)
         return cls(np.sign(chosen - rejected), ahead - gap.numerator * rejected, -ahead - gap.numerator * chosen)
 

@@ -38,6 +38,7 @@ def balance(items: BalanceItems) -> Bools:
 def _possible_sizes(items: BalanceItems) -> Iterator[Sizes]:
     """Sizes for which neither condition on the means is out of reach, the largest sum first."""
     equal, longer, shorter = (items.take(items.side == side) for side in (0, 1, -1))
+    # Two beyond the smaller side: one side may have a pair more, and the last of them is cut off below.
     pairs = np.arange(min(len(longer.u), len(shorter.u)) + 2)
     sizes = np.concatenate(
         [np.stack(both, axis=1) for both in ((pairs, pairs), (pairs + 1, pairs), (pairs, pairs + 1))]
@@ -61,6 +62,8 @@ def _walk(items: BalanceItems, sizes: Sizes) -> Bools:
     key = items.u if (items.u - items.v)[kept].sum() > 0 else items.v
     swaps = [_swaps(side, key, count) for side, count in zip(sides, sizes, strict=True)]
     out, into = (np.concatenate(parts) for parts in zip(*swaps, strict=True))
+    # The swaps that change most first: the fewest of them are then enough. Stable, so that equal ones keep their drawn
+    # order.
     order = np.argsort(key[into] - key[out], kind="stable")
     out, into = out[order], into[order]
     u, v = (np.cumsum(np.concatenate(([part[kept].sum()], part[into] - part[out]))) for part in (items.u, items.v))

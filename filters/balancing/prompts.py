@@ -122,6 +122,7 @@ def _prices(choices: Choices, value: NDArray[np.float64], length_prices: tuple[f
     pairs' sides and differences.
     """
     side, ahead = choices.items.side.astype(float), (choices.items.u - choices.items.v).astype(float)
+    # To the size of the other slope, or the minimiser would move along one price alone.
     ahead /= max(np.abs(ahead).mean(), 1.0)
 
     def total(prices: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -131,6 +132,7 @@ def _prices(choices: Choices, value: NDArray[np.float64], length_prices: tuple[f
 
     bounds = [(-_STRONGEST, _STRONGEST), length_prices]
     start = np.clip(np.zeros(2), *np.transpose(bounds))
+    # Convex but with kinks: near the minimum is good enough, since `_even` and `balance` put right what is left over.
     prices = minimize(total, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     return np.asarray(prices[0] * side + prices[1] * ahead)
 

@@ -13,8 +13,8 @@ from factory.config import Judge
 from factory.config.engines import ScriptedEngine
 from factory.errors import ConfigError, FactoryError, StoreError
 from factory.exports import EXPORTERS
-from factory.store.outputs import describe
 from factory.store.lock import locked
+from factory.store.outputs import describe
 from factory.store.ownership import RECORD, Content, Record
 from tests.pairs import pairs
 from tests.runs import run_folder

@@ -48,6 +48,7 @@ class Cached:
             self._database = None
 
     def _known(self, keys: Sequence[str]) -> Iterator[tuple[str, Completion]]:
+        # In pages: SQLite bounds the placeholders of a statement.
         for start in range(0, len(keys), _PAGE):
             page = keys[start : start + _PAGE]
             marks = ",".join("?" * len(page))
@@ -71,8 +72,12 @@ class Cached:
     def _open(self) -> sqlite3.Connection:
         if self._database is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            # Each statement its own transaction, so that an answer is kept once it is written. Another thread may close
+            # what one opened, when a generator is collected; the calls never overlap.
             self._database = sqlite3.connect(self._path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
+            # With a log beside the file readers do not wait for the one who writes.
             self._database.execute("PRAGMA journal_mode=WAL")
+            # A sync per checkpoint, not per answer; a power cut costs the last answers, never the database.
             self._database.execute("PRAGMA synchronous=NORMAL")
             self._database.execute(
                 "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT) WITHOUT ROWID"

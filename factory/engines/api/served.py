@@ -77,6 +77,7 @@ class ServedGenerator(ServerSide):
                 asked.charge(self._accounts)
             asked.endpoint.ended = lambda: _ended(server, "while it was asked", asked.endpoint.scrub)
             _await(base_url, server, self._block.patience * 60, asked.endpoint.scrub)
+            # Only now: whatever fails before, the stack ends the server again on the way out.
             self._held = opened.pop_all()
         return asked
 
@@ -113,6 +114,7 @@ def _await(base_url: str, child: Child, patience: float, scrub: Scrub) -> None:
             with opener.open(f"{base_url}/models", timeout=5):
                 return
         except HTTPError as error:
+            # Any answer but a server's error says that it is up; some know no list of models.
             if error.code < 500:
                 return
         except (OSError, HTTPException):
