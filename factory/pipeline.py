@@ -19,6 +19,7 @@ from factory.errors import ConfigError
 from factory.exports.bill import Bill, bill
 from factory.exports.caveats import caveats
 from factory.exports.document import versions
+from factory.files import PathLike
 from factory.line.checking import check_once
 from factory.line.pool import EnginePool
 from factory.line.preflight import last_stage, preflight
@@ -113,8 +114,8 @@ def generate(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> 
 
 @fetched_once()
 def run(
-    config: Config | Mapping[str, Any] | str | Path,
-    run_dir: str | Path | None = None,
+    config: Config | Mapping[str, Any] | PathLike,
+    run_dir: PathLike | None = None,
     *,
     until: str | None = None,
     progress: Progress | None = None,

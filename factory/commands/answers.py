@@ -12,6 +12,7 @@ from factory.engines.api.accounts import Spending
 from factory.errors import ConfigError, EngineError
 from factory.exports.eval_files import asked, evaluation
 from factory.exports.public import public_name
+from factory.files import PathLike
 from factory.identity import DEFAULT_SEED
 from factory.line.pool import EnginePool
 from factory.models.ref import ModelRef
@@ -30,7 +31,7 @@ QUESTIONS = "question.jsonl"
 def answers(
     prompts: PairsLike,
     format: str,
-    out: str | Path,
+    out: PathLike,
     *,
     policy: str,
     name: str | None = None,

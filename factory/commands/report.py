@@ -8,6 +8,7 @@ from factory.errors import InputError
 from factory.exports.comparison import Comparison
 from factory.exports.comparison import compare as side_by_side
 from factory.exports.report import report_html
+from factory.files import PathLike
 from factory.progress import Silent
 from factory.store import open_run
 from factory.store.ownership import Record
@@ -16,7 +17,7 @@ BY, REPORT = "report", "report.html"
 
 
 def report(
-    run_dir: str | Path, out: str | Path | None = None, *, against: str | Path | None = None, title: str | None = None
+    run_dir: PathLike, out: PathLike | None = None, *, against: PathLike | None = None, title: str | None = None
 ) -> Path:
     """Write the report of a run folder to `out`, or to report.html in it; returns its path.
 
@@ -32,7 +33,7 @@ def report(
 
 
 def compare(
-    run_dir: str | Path, against: str | Path, out: str | Path | None = None, *, title: str | None = None
+    run_dir: PathLike, against: PathLike, out: PathLike | None = None, *, title: str | None = None
 ) -> Comparison:
     """Set two runs side by side: funnels, lengths, agreement or accuracy, and the pairs that only one of them kept.
 
@@ -53,7 +54,7 @@ def report_into(
     return record.put(name, report_html(run_dir, title=title, beside=beside), BY)
 
 
-def _run_folder(path: str | Path) -> Path:
+def _run_folder(path: PathLike) -> Path:
     root = Path(path)
     if not (root / "run.json").is_file() and not (root / "filtered").is_dir():
         raise InputError(f"{root} is no run folder (it has neither run.json nor filtered/); give the folder of a run")
@@ -61,7 +62,7 @@ def _run_folder(path: str | Path) -> Path:
 
 
 @contextmanager
-def _page(root: Path, out: str | Path | None) -> Iterator[tuple[Record, str]]:
+def _page(root: Path, out: PathLike | None) -> Iterator[tuple[Record, str]]:
     """The record of the folder that the page goes to, which is held, and its name there."""
     path = Path(out) if out is not None else root / REPORT
     with open_run(path.parent, Silent()) as folder:

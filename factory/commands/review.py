@@ -9,6 +9,7 @@ import polars as pl
 
 from factory.commands.audit import recorded_votes
 from factory.errors import ConfigError, InputError
+from factory.files import PathLike
 from factory.identity import DEFAULT_SEED
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, ReadOptions, fetched_once, how_to_read
@@ -29,7 +30,7 @@ _TOLD = ("feature", "system_good", "system_bad", "policy", "iteration", "source"
 @fetched_once()
 def review(
     pairs: PairsLike,
-    out: str | Path,
+    out: PathLike,
     *,
     sample: int | None = None,
     name: str = "reviewer",

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Unpack
 
 from factory.config.load import as_config, override
 from factory.errors import ConfigError
+from factory.files import PathLike
 from factory.identity import DEFAULT_SEED
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
@@ -42,7 +43,7 @@ class RewardScored(NamedTuple):
 def reward_train(
     pairs: PairsLike,
     model: str,
-    out: str | Path,
+    out: PathLike,
     *,
     config: RewardTraining | Mapping[str, Any] | None = None,
     sets: Sequence[str] = (),
@@ -114,7 +115,7 @@ def _several(seeds: Sequence[int], out: Path, train: Callable[..., RewardTrained
 def reward_score(
     pairs: PairsLike,
     model: str | Sequence[str],
-    out: str | Path,
+    out: PathLike,
     *,
     benchmark: str = "auto",
     group: str | None = None,

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from factory.errors import InputError
+from factory.files import PathLike
 from factory.notebook import html_table
 from factory.stages import order
 from factory.store import read_manifest
@@ -27,7 +28,7 @@ class RunStatus(list[StageStatus]):
         return html_table(("stage", "state", "rows", "rejected", "answers journaled", "seconds"), self)
 
 
-def status(run_dir: str | Path) -> RunStatus:
+def status(run_dir: PathLike) -> RunStatus:
     """Every stage of the run that has begun, in the order of the line. InputError when there is no run."""
     root = Path(run_dir)
     if not (root / "run.json").is_file():

@@ -9,6 +9,7 @@ import polars as pl
 
 import filters
 from factory.errors import ConfigError, InputError
+from factory.files import PathLike
 from factory.files.json_text import parsed
 from factory.schema import REPLIES, SCORES, conform
 from factory.views import views
@@ -39,7 +40,7 @@ class Trace(NamedTuple):
     """What each filter measured on the pair, in the order of the funnel."""
 
 
-def trace(run_or_export: str | Path, pair_id: str) -> Trace:
+def trace(run_or_export: PathLike, pair_id: str) -> Trace:
     """All that a run folder, a folder of `filter`, or an export holds about a pair.
 
     `pair_id` may be cut short, as reports show it, while it fits one pair alone. InputError where it fits none or

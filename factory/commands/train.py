@@ -11,6 +11,7 @@ from factory.config import Training
 from factory.config.engines import TransformersEngine
 from factory.config.load import override
 from factory.errors import ConfigError
+from factory.files import PathLike
 from factory.identity import DEFAULT_SEED
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
@@ -37,7 +38,7 @@ class Trained(NamedTuple):
 def train(
     pairs: PairsLike,
     policy: str,
-    out: str | Path,
+    out: PathLike,
     *,
     config: Training | Mapping[str, Any] = ANNOTATED,
     sets: Sequence[str] = (),

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from factory.config import Config
 from factory.config.engines import TransformersEngine
 from factory.errors import ConfigError, InputError
+from factory.files import PathLike
 from factory.files.yaml_file import Loader, read_yaml
 from factory.strict import first_fault, first_key
 
@@ -30,7 +31,7 @@ _SHORT = {"engine": "kind", "prompts": "paths", "judge": "name"}
 """Blocks that may be written as one text, and the key that text stands for."""
 
 
-def load_config(path: str | Path, sets: Sequence[str] = ()) -> Config:
+def load_config(path: PathLike, sets: Sequence[str] = ()) -> Config:
     """The configuration of a run, from a YAML file and `key.path=value` overrides.
 
     Overrides take YAML values, make blocks that are missing, and reach into lists by number (`judges.0.name=gpt-4o`).
@@ -41,7 +42,7 @@ def load_config(path: str | Path, sets: Sequence[str] = ()) -> Config:
     return _load(Path(path), sets, Config)
 
 
-def as_config(config: Block | Mapping[str, Any] | str | Path, block: type[Block]) -> Block:
+def as_config(config: Block | Mapping[str, Any] | PathLike, block: type[Block]) -> Block:
     """What a caller gave as a `block`: one as it is, its keys as a mapping, or the path of a YAML file with them.
 
     The file is read as `load_config` reads a run's configuration; paths in a mapping are from the folder the process

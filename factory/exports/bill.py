@@ -11,6 +11,7 @@ from factory.engines.api.accounts import spent_in
 from factory.engines.base import recorded_completion
 from factory.exports.facts import total
 from factory.exports.public import public_name
+from factory.files import PathLike
 from factory.files.json_text import parsed
 from factory.store import read_manifest
 from factory.store.journal import Usage
@@ -58,7 +59,7 @@ class Bill(Strict):
         return cost / self.kept if cost is not None and self.kept else None
 
 
-def bill(run_dir: str | Path) -> Bill:
+def bill(run_dir: PathLike) -> Bill:
     """The bill of the run in `run_dir` so far."""
     root = Path(run_dir)
     parts: dict[str, list[Charge]] = {}

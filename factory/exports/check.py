@@ -7,6 +7,7 @@ from typing import NamedTuple
 from factory.errors import ConfigError, InputError
 from factory.exports.raw import rows
 from factory.exports.rules import FORMAT_RULES, folder_problems, rules_for
+from factory.files import PathLike
 
 
 class Problem(NamedTuple):
@@ -35,7 +36,7 @@ class Checked(NamedTuple):
     """Rows that break a rule, listed or not."""
 
 
-def check(path: str | Path, format: str, most: int = 20, *, keep_system: bool = False) -> Checked:
+def check(path: PathLike, format: str, most: int = 20, *, keep_system: bool = False) -> Checked:
     """Check every row of a file or folder against the rules of `format`; list at most `most` problems.
 
     With `keep_system` conversations of `rm` may begin with a system message. Raises ConfigError for a format without
@@ -69,7 +70,7 @@ def _broken(cells: object, format: str, keep_system: bool) -> Iterator[tuple[str
             yield rule.text, found
 
 
-def require(path: str | Path, format: str, *, keep_system: bool = False) -> int:
+def require(path: PathLike, format: str, *, keep_system: bool = False) -> int:
     """The number of rows of a file that keeps every rule; InputError naming the first row and rule that is broken."""
     result = check(path, format, most=1, keep_system=keep_system)
     if result.problems:

@@ -12,6 +12,7 @@ from factory.engines.api.accounts import FILE as SPENDING
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError, number
 from factory.exports.hub import check_token
+from factory.files import PathLike
 from factory.identity import digest
 from factory.line.asked_models import RemoteModel, remote_models
 from factory.line.pool import EnginePool
@@ -44,8 +45,8 @@ class CheckResult(NamedTuple):
 
 
 def check(
-    config: Config | Mapping[str, Any] | str | Path,
-    run_dir: str | Path | None = None,
+    config: Config | Mapping[str, Any] | PathLike,
+    run_dir: PathLike | None = None,
     *,
     progress: Progress | None = None,
 ) -> list[CheckResult]:

@@ -15,6 +15,7 @@ from factory.config.load import as_config
 from factory.engines.api.accounts import ENGINE
 from factory.engines.api.prices import priced
 from factory.engines.base import ScoreRequest
+from factory.files import PathLike
 from factory.identity import Messages
 from factory.line.amounts import CHARS_PER_TOKEN, LENGTHS, Scale, StageAmounts, StagePlan, spread, summed
 from factory.line.checking import due, question
@@ -90,7 +91,7 @@ class _Size(NamedTuple):
 
 @fetched_once()
 def plan(
-    config: Config | Mapping[str, Any] | str | Path, run_dir: str | Path | None = None, *, until: str | None = None
+    config: Config | Mapping[str, Any] | PathLike, run_dir: PathLike | None = None, *, until: str | None = None
 ) -> Plan:
     """What `config` asks of which model, stage by stage. Sends nothing, opens no model, leaves nothing on disk.
 

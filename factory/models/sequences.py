@@ -35,7 +35,6 @@ __all__ = [
     "plan_for",
     "reply_logps",
     "same_in_training",
-    "supports_packing",
     "unwrapped",
 ]
 
@@ -98,11 +97,6 @@ def _run(module: Any, batch: TensorBatch) -> Any:
 def unwrapped(model: Any) -> Any:
     """The transformers model inside a PEFT wrapper, adapters in place; any other model as it is."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def supports_packing(model: Any) -> bool:
-    """Whether a prompt and its replies can share one sequence of this model with the same log-probabilities."""
-    return plan_for(model).layout != "separate"
 
 
 def same_in_training(model: Any) -> bool:

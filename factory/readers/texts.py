@@ -36,7 +36,7 @@ class _Records:
     def __init__(self, where: str) -> None:
         self.where = where
         self.unread: list[Unread] = []
-        # Names come again in every row; cleaning each of them anew took a good part of reading.
+        # Names come again in every row, so that each is cleaned once.
         self._names: dict[str, str] = {}
 
     def take(self, raws: Iterable[tuple[str, Any, Callable[[], str]]]) -> Iterator[Mapping[str, Value]]:

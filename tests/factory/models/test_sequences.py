@@ -11,7 +11,7 @@ from factory.models.head import Head
 from factory.models.layout import Encoded, layout
 from factory.models.layout import layout as layout_of
 from factory.models.load import quiet_peft
-from factory.models.sequences import SequencePlan, plan_for, reply_logps, supports_packing
+from factory.models.sequences import SequencePlan, plan_for, reply_logps
 from factory.models.shared_prompt import kernel
 
 SIZES = {
@@ -93,7 +93,7 @@ def test_what_is_not_plain_attention_falls_back_by_itself(arch):
     plan = plan_for(model)
     assert plan.layout == "separate"
     assert plan.head is not None
-    assert not supports_packing(model)
+    assert plan_for(model).layout == "separate"
     np.testing.assert_allclose(packed_by(model, plan).sums.detach(), plainly(model, items()).detach(), atol=1e-4)
 
 
