@@ -61,9 +61,8 @@ class Outcome(NamedTuple):
         """What must be known of the kept pairs before they are used, in sentences; none before the filters."""
         if self.filtered is None:
             return []
-        return caveats(
-            load_config(self.root / HEAD[0]).policy.model, pl.scan_parquet(self.filtered.folder / "kept.parquet")
-        )
+        config = load_config(self.root / HEAD[0]).model_dump(mode="json", include={"policy", "engine"})
+        return caveats(**config, kept=pl.scan_parquet(self.filtered.folder / "kept.parquet"))
 
     @property
     def funnel(self) -> Funnel:

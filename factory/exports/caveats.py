@@ -1,14 +1,23 @@
 """What a reader of a run must know of its kept pairs before using them, in sentences."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import polars as pl
 
 from factory.config import BUNDLED_MODEL
 from factory.schema import REPLIES
 
+_MADE_UP = ("no model was asked: the scripted engine makes replies and votes up, which shows the process alone",)
 
-def caveats(policy: str, kept: pl.LazyFrame) -> list[str]:
-    """One sentence for each thing that is so; none for most runs. `policy` is the first, `kept` a pairs table."""
-    return [*_truncated(kept), *_small(policy)]
+
+def caveats(policy: Mapping[str, Any], engine: Mapping[str, Any], kept: pl.LazyFrame) -> list[str]:
+    """One sentence for each thing that is so; none for most runs.
+
+    `policy` and `engine` are the blocks of the run's configuration, `kept` is a pairs table.
+    """
+    inner = engine.get("engine") or engine
+    return [*_truncated(kept), *(_MADE_UP if inner.get("kind") == "scripted" else _small(policy.get("model")))]
 
 
 def _truncated(kept: pl.LazyFrame) -> list[str]:
@@ -26,7 +35,7 @@ def _truncated(kept: pl.LazyFrame) -> list[str]:
     ]
 
 
-def _small(model: str) -> list[str]:
+def _small(model: str | None) -> list[str]:
     if model != BUNDLED_MODEL:
         return []
     return ["the bundled model has 135 million parameters: this shows the process, not what the data is worth"]

@@ -72,7 +72,7 @@ def report_html(root: Path, *, title: str | None = None, beside: Comparison | No
         "audit": run.audit if run.audit and run.audit.accuracy_without_unsure is not None else None,
         "audit_interval": audit_interval(run.audit),
         "summary": summary(run),
-        "figures": figures(run),
+        "figures": [one._replace(note=one.note.replace(" %", "\N{NO-BREAK SPACE}%")) for one in figures(run)],
         "said_by": said_by(run),
         "set_aside": [(it.number, it.set_aside) for it in run.iterations if it.set_aside],
         "judge_dots": judge_dots(run),

@@ -54,7 +54,7 @@ def run_facts(root: Path) -> RunFacts:
         judges=_judges(judgments, everything, config),
         kept_verdicts=kept_verdicts(judgments, kept),
         prices=prices_of(config),
-        caveats=caveats(str((config.get("policy") or {}).get("model")), kept) if kept is not None else [],
+        caveats=caveats(config.get("policy") or {}, config.get("engine") or {}, kept) if kept is not None else [],
         quality=_quality(root / "filtered/funnel.json"),
         audit=_audit(root / "audit/audit.json", config),
         seconds=_seconds(root),

@@ -30,7 +30,7 @@ INFO = "dataset_info.json"
 _OURS = re.compile(r"(train|test)(-\d{5}-of-\d{5}\.parquet|\.json)")
 BY = "export"
 WRITING = ".writing"
-PLOTS = ("accuracy", "funnel", "lengths", "likelihood")
+PLOTS = ("agreement", "funnel", "lengths", "likelihood")
 
 
 def places_of(target: Format) -> list[str]:

@@ -35,6 +35,8 @@ class Reproduction(NamedTuple):
     card: Path
     run: Path
     """Folder of the new run."""
+    identical: bool
+    """Whether exactly the same pairs came."""
     same: int
     missing: int
     new: int
@@ -44,11 +46,6 @@ class Reproduction(NamedTuple):
     """Some of the pairs that the card's export does not hold."""
     notes: list[str]
     """What differs from then, or cannot be the same, in sentences."""
-
-    @property
-    def identical(self) -> bool:
-        """Whether exactly the same pairs came."""
-        return not self.missing and not self.new
 
 
 @fetched_once()
@@ -76,16 +73,10 @@ def reproduce(
         raise ConfigError(f"the engine that the card names cannot be used: {error}") from error
     came = pair_ids(made.root / "exports" / found.format)
     missing, new = sorted(found.pair_ids - came), sorted(came - found.pair_ids)
-    return Reproduction(
-        Path(card),
-        made.root,
-        len(came & found.pair_ids),
-        len(missing),
-        len(new),
-        missing[:_SOME],
-        new[:_SOME],
-        list(_notes(found, config)),
-    )
+    identical, same = not missing and not new, len(came & found.pair_ids)
+    notes = list(_notes(found, config, identical=identical))
+    counts = (same, len(missing), len(new), missing[:_SOME], new[:_SOME])
+    return Reproduction(Path(card), made.root, identical, *counts, notes)
 
 
 def _config(found: Recorded, sets: Sequence[str]) -> Config:
@@ -101,7 +92,7 @@ def _config(found: Recorded, sets: Sequence[str]) -> Config:
     unsaid = [key for key in found.unsaid if not any(f"{key}.".startswith(f"{one}.") for one in given)]
     if unsaid:
         raise ConfigError(
-            f"{found.folder}: the card does not tell {' and '.join(unsaid)}, which are private; "
+            f"{found.folder}: the card does not tell {' and '.join(unsaid)}, as paths and servers are private; "
             f"give {' '.join(f'--set {key}=…' for key in unsaid)}"
         )
     return override(found.config, sets, Config, f"{found.folder}/{README}")
@@ -130,11 +121,11 @@ def _inputs(config: Config) -> dict[str, str]:
     }
 
 
-def _notes(found: Recorded, config: Config) -> Iterator[str]:
+def _notes(found: Recorded, config: Config, *, identical: bool) -> Iterator[str]:
     here = {"sso_factory": factory.__version__, **versions()}
     was_is = [(name, was, here.get(name, "none")) for name, was in found.versions.items()]
     other = [f"{name} {was}, now {now}" for name, was, now in was_is if was != now]
     if other:
         yield f"made by other versions: {'; '.join(other)}"
-    if remote_models(config):
+    if not identical and remote_models(config):
         yield _SAMPLED

@@ -22,7 +22,7 @@ from factory.exports.frontmatter import require_language
 from factory.exports.judge_facts import kept_verdicts
 from factory.exports.making import MAKINGS
 from factory.exports.markdown import environment, escaped, fenced, without_empty_columns
-from factory.exports.write import export
+from factory.exports.write import PLOTS, export
 from factory.schema import ORDERS
 from tests.pairs import pair, pairs, table, user
 from tests.runs import NASTY, blind, run_folder
@@ -53,10 +53,7 @@ def test_every_format_has_a_card_that_the_hub_reads_and_load_dataset_follows(
     assert {path.name for path in files} == {
         "README.md",
         "croissant.json",
-        "agreement.png",
-        "funnel.png",
-        "lengths.png",
-        "likelihood.png",
+        *(f"{plot}.png" for plot in PLOTS),
     }
     read = DatasetCard.load(tmp_path / "README.md")
     assert read.data.to_dict()["license"] == "apache-2.0"

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -23,16 +24,24 @@ def kept(*finished: tuple[str | None, str | None]) -> pl.LazyFrame:
 
 @pytest.mark.parametrize("side", [("length", "stop"), ("stop", "length"), ("length", "length"), (None, "length")])
 def test_pairs_with_a_cut_reply_are_counted_once(side: tuple[str | None, str | None]) -> None:
-    said = caveats("tiny", kept(side, ("stop", "stop"), (None, None)))
+    said = caveats({"model": "tiny"}, {}, kept(side, ("stop", "stop"), (None, None)))
     assert [line.split(" kept pairs")[0] for line in said] == ["1 of 3"]
 
 
 def test_nothing_is_said_where_nothing_is_cut_or_known() -> None:
-    assert caveats("tiny", kept(("stop", "stop"), (None, None))) == []
+    assert caveats({"model": "tiny"}, {}, kept(("stop", "stop"), (None, None))) == []
 
 
 def test_the_bundled_model_shows_the_process() -> None:
-    assert "the process" in caveats(BUNDLED_MODEL, kept(("stop", "stop")))[-1]
+    bundled = {"model": BUNDLED_MODEL}
+    assert "135 million" in caveats(bundled, {"kind": "transformers"}, kept(("stop", "stop")))[-1]
+
+
+@pytest.mark.parametrize("engine", [{"kind": "scripted"}, {"kind": "ray", "engine": {"kind": "scripted"}}])
+@pytest.mark.parametrize("model", ["tiny", BUNDLED_MODEL])
+def test_what_no_model_wrote_is_not_called_a_model_s(model: str, engine: dict[str, Any]) -> None:
+    (said,) = caveats({"model": model}, engine, kept(("stop", "stop")))
+    assert said.startswith("no model was asked")
 
 
 def test_a_run_ends_with_them(tmp_path: Path) -> None:
@@ -46,11 +55,11 @@ def test_report_card_and_croissant_say_what_the_end_of_the_run_says(tmp_path: Pa
     """None of the three has words of its own for it."""
     root = run_folder(tmp_path / "run", prompts=12)
     head = json.loads((root / "run.json").read_text())
-    head["config"]["policy"] = {"model": BUNDLED_MODEL}
+    head["config"] |= {"policy": {"model": BUNDLED_MODEL}, "engine": {"kind": "transformers"}}
     (root / "run.json").write_text(json.dumps(head))
     table_ = pl.read_parquet(root / "filtered/kept.parquet").with_columns(finish_chosen=pl.lit("length"))
     table_.write_parquet(root / "filtered/kept.parquet")
-    said = [f"{line[:1].upper()}{line[1:]}." for line in caveats(BUNDLED_MODEL, table_.lazy())]
+    said = [f"{line[:1].upper()}{line[1:]}." for line in caveats({"model": BUNDLED_MODEL}, {}, table_.lazy())]
     assert len(said) == 2
     factory.export(root, "rm", tmp_path / "out")
     limits = json.loads((tmp_path / "out/croissant.json").read_text())["rai:dataLimitations"]
@@ -62,4 +71,4 @@ def test_report_card_and_croissant_say_what_the_end_of_the_run_says(tmp_path: Pa
 
 
 def test_a_table_that_does_not_say_how_replies_ended_has_none() -> None:
-    assert caveats("tiny", pl.LazyFrame({"pair_id": ["a"]})) == []
+    assert caveats({"model": "tiny"}, {}, pl.LazyFrame({"pair_id": ["a"]})) == []

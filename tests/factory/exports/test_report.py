@@ -335,7 +335,7 @@ def test_accuracy_by_labels_comes_before_agreement(tmp_path: Path) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "estimate": {**said, **more}}))
     text = report_html(run)
     assert re.findall(r"<dt>(.*?)</dt>", text)[1] == "Accuracy"
-    assert "<dd>81.0 %<small>70.0 % to 90.0 % at 95 %, 360 audited pairs, by labels of people" in text
+    assert "<dd>81.0 %<small>70.0\u00a0% to 90.0\u00a0% at 95\u00a0%, 360 audited pairs, by labels of people" in text
     assert "Agreement with a judge is no accuracy" not in text
 
 
