@@ -55,9 +55,13 @@ def split_words(texts: pl.Series) -> pl.Series:
 
 def _spaced(texts: pl.Series) -> pl.Series:
     """Texts with the same words, of which all bytes beyond ASCII are in words, and words are apart."""
-    changed = where(texts, texts.str.contains(_CHANGING), lambda some: nfkc(some).str.to_lowercase())
-    spaced = changed.str.replace_all(_BETWEEN, " ")
-    return where(spaced, spaced.str.contains(f"[{_WHOLE}]"), lambda some: some.str.replace_all(f"[{_WHOLE}]", " $0 "))
+    plain = where(texts, texts.str.contains(f"{_CHANGING}|[{_WHOLE}]"), _apart)
+    return plain.str.replace_all(_BETWEEN, " ")
+
+
+def _apart(texts: pl.Series) -> pl.Series:
+    """Texts in NFKC and lower case, with spaces around what is a word by itself."""
+    return nfkc(texts).str.to_lowercase().str.replace_all(f"[{_WHOLE}]", " $0 ")
 
 
 def in_bytes(texts: pl.Series) -> Bytes:
