@@ -20,6 +20,7 @@ from factory.exports.bill import Bill, bill
 from factory.exports.caveats import caveats
 from factory.exports.document import versions
 from factory.files import PathLike
+from factory.files.streaming import small_morsels
 from factory.line.checking import check_once
 from factory.line.pool import EnginePool
 from factory.line.preflight import last_stage, preflight
@@ -112,6 +113,7 @@ def generate(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> 
 
 
 @fetched_once()
+@small_morsels()
 def run(
     config: Config | Mapping[str, Any] | PathLike,
     run_dir: PathLike | None = None,

@@ -19,6 +19,7 @@ from factory.errors import EngineError, InputError
 from factory.exports.audit_report import write_audit
 from factory.exports.document import About, examples
 from factory.files import PathLike
+from factory.files.streaming import small_morsels
 from factory.identity import DEFAULT_SEED, draw
 from factory.line.judges import judge_block, judge_fingerprint, judge_model, judge_names, open_judges
 from factory.line.pool import EnginePool
@@ -46,6 +47,7 @@ DEFAULT_JUDGE = "gpt-4o"
 
 
 @fetched_once()
+@small_morsels()
 def audit(
     pairs: PairsLike,
     *,

@@ -26,6 +26,7 @@ from factory.exports.run_facts import run_licenses, run_seed
 from factory.exports.write import Exported, require_free
 from factory.exports.write import export as write_export
 from factory.files import PathLike
+from factory.files.streaming import small_morsels
 from factory.identity import DEFAULT_SEED
 from factory.progress import Progress, Silent
 from factory.readers import How, PairsLike, PairSource, ReadOptions, fetched_once, how_to_read
@@ -37,6 +38,7 @@ from factory.store.ownership import require_apart
 
 @moved
 @fetched_once()
+@small_morsels()
 def export(
     pairs: PairsLike,
     format: str = "rm",

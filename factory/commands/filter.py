@@ -13,6 +13,7 @@ from factory.config.load import as_config
 from factory.engines.api.accounts import Spending
 from factory.errors import ConfigError, InputError, first_line
 from factory.files import PathLike
+from factory.files.streaming import small_morsels
 from factory.files.table_file import ROW_GROUP, TableFile, sink
 from factory.identity import DEFAULT_SEED
 from factory.line.judges import judge_fingerprint, open_judges
@@ -40,6 +41,7 @@ _SCRATCH = ".judging"
 
 
 @fetched_once()
+@small_morsels()
 def filter_pairs(
     pairs: PairsLike,
     out: PathLike,

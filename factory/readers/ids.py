@@ -4,7 +4,7 @@ import hashlib
 
 import polars as pl
 
-_SLICE = 8_192
+_SLICE = 1_024
 
 
 def prompt_ids(prompt: pl.Expr) -> pl.Expr:

@@ -6,6 +6,7 @@ import polars as pl
 
 from factory.readers.asked import beside_text
 from factory.readers.layouts.base import Columns, Parts
+from factory.readers.lookup import looked_up
 from factory.readers.messages import (
     BAD_ROLES,
     NOT_TEXT,
@@ -145,7 +146,7 @@ def prompt_cases(prompt: pl.Expr, problem: pl.Expr) -> tuple[RejectCase, ...]:
     roles = roles_of(prompt)
     last = prompt.list.last().struct.field("content")
     return (
-        RejectCase(problem.is_not_null(), problem, problem.replace_strict(_SAYS, default=None, return_dtype=pl.String)),
+        RejectCase(problem.is_not_null(), problem, looked_up(problem, _SAYS, pl.String)),
         RejectCase(prompt.list.len() == 0, EMPTY_PROMPT, "there is no turn before the reply"),
         RejectCase(out_of_order(roles), BAD_ROLES, pl.format("the turns are {}", roles)),
         RejectCase(blank(last), EMPTY_PROMPT, "the last turn is empty"),

@@ -70,7 +70,9 @@ def _new_ids(clashes: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _renamed(frame: pl.LazyFrame, fixes: pl.DataFrame) -> pl.LazyFrame:
+    """By a join: `replace_strict` is no part of polars' streaming, which would hold all texts until it has every id."""
     if not fixes.height:
         return frame
-    new = pl.col(_ROW).replace_strict(fixes[_ROW], fixes[_BASE], default=None, return_dtype=pl.String)
-    return frame.with_row_index(_ROW).with_columns(new.fill_null(pl.col(_ID)).alias(_ID)).drop(_ROW)
+    new = fixes.lazy().select(_ROW, _BASE)
+    named = frame.with_row_index(_ROW).join(new, on=_ROW, how="left", maintain_order="left")
+    return named.with_columns(pl.coalesce(_BASE, _ID).alias(_ID)).drop(_ROW, _BASE)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from factory.readers.lookup import looked_up
 from factory.readers.names import RANKS, VERDICTS, Columns
 from factory.readers.opened import UnclearError
 
@@ -147,7 +148,7 @@ def _of_column(frame: pl.LazyFrame, name: str, columns: Columns, replies: tuple[
     signs |= {name.lower(): sign for name, sign in zip(replies, (1, -1), strict=True) if name.lower() not in numbers}
     if numbers:
         signs |= {v: s for v, s in _in_numbers(name, numbers, replies, columns).items() if s is not None}
-    found = text.replace_strict(list(signs), list(signs.values()), default=None, return_dtype=pl.Int8())
+    found = looked_up(text, signs, pl.Int8())
     models = [f"model_{ending_of(reply)}" for reply in replies]
     if all(model in columns and columns[model] == pl.String for model in models):
         found = _by_name(text, models, found)

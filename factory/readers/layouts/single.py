@@ -12,6 +12,7 @@ import polars as pl
 from factory.readers.asked import asked, kind_of, reply, talks
 from factory.readers.candidates import Candidate, CandidatePair, pairs_of, table
 from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
+from factory.readers.lookup import looked_up
 from factory.readers.messages import blank, is_text, joined, said, turns_of
 from factory.readers.names import LONE_REPLIES, MARKS, RANKS, SCORES
 from factory.readers.normal import ALONE, TIE, UNREADABLE
@@ -58,7 +59,7 @@ def _values(frame: pl.LazyFrame, name: str) -> pl.Expr:
             raise UnclearError(f"the column {name} holds no number; name the one with the scores, --columns label=…")
         return -number if name in RANKS else number
     text = pl.col(name).cast(pl.String).str.strip_chars().str.to_lowercase()
-    mark = pl.coalesce(number, text.replace_strict(_WORDS, default=None, return_dtype=pl.Float64))
+    mark = pl.coalesce(number, looked_up(text, _WORDS, pl.Float64))
     odd = ~blank(text) & ~mark.is_in([0.0, 1.0]).fill_null(value=False)
     seen = frame.filter(odd).select(pl.col(name).cast(pl.String)).head(1).collect(engine="streaming")
     if seen.height:
