@@ -200,11 +200,16 @@ PAIRS: dict[str, Case] = {
         lines(sides(talk(*ASKED, ("assistant", IMAGE)), ANSWER), OK),
         Taken(1, {"not_text": 1}),
     ),
+    "labels that may be degrees": (
+        "x.jsonl",
+        lines(*(line(prompt=f"q{n}", response_1="a", response_2="b", label=n) for n in (1, 3))),
+        refused("x.jsonl", "label holds 1, 3", "which is meant?"),
+    ),
     "no such label": (
         "x.jsonl",
         lines(
-            line(prompt="q", response_1="a", response_2="b", label=3),
-            line(prompt="q", response_1="a", response_2="b", label=1),
+            line(prompt="q", response_1="a", response_2="b", label="left or so"),
+            line(prompt="q", response_1="a", response_2="b", label="1"),
         ),
         Taken(1, {"unreadable": 1}),
     ),
