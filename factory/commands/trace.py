@@ -14,6 +14,7 @@ from factory.files.json_text import parsed
 from factory.schema import REPLIES, SCORES, conform
 from factory.views import views
 
+_AT = "at"
 _SHORTEST = 4
 """Letters of a pair_id that say which pair is meant, at least."""
 
@@ -79,14 +80,15 @@ def _find(root: Path, wanted: str) -> tuple[dict[str, Any], str]:
         scan = pl.scan_parquet(path)
         if "pair_id" not in scan.collect_schema():
             continue
-        found = scan.filter(pl.col("pair_id").str.starts_with(wanted)).collect(engine="streaming")
+        named = scan.select("pair_id").with_row_index(_AT).filter(pl.col("pair_id").str.starts_with(wanted))
+        found = named.collect(engine="streaming")  # ids alone: the texts of the others are not read
         ids = found["pair_id"].unique()
         if len(ids) > 1:
             raise InputError(
                 f"{wanted} fits {len(ids)} pairs of {path}, such as {ids[0]} and {ids[1]}; give more of it"
             )
         if found.height:
-            row = found.row(0, named=True)
+            row = scan.slice(found[_AT][0], 1).collect(engine="streaming").row(0, named=True)
             return row, f"rejected by {row['filter']}: {row['reason']}" if name == "rejected" else name
     raise InputError(f"{root} holds no pair {wanted}; `pair_id` in its tables, or a report, names those it holds")
 
