@@ -8,6 +8,7 @@ DEFAULT_SEED = 42
 """The seed of a run or command that names none."""
 
 Messages = Sequence[Mapping[str, str]]
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
 
 
 def replace_surrogates(text: str) -> str:
@@ -24,8 +25,7 @@ def without_user(url: str) -> str:
 
 def digest(value: object) -> str:
     """128-bit hash, as 32 hex digits, of the canonical JSON of `value` (sorted keys, no spaces, UTF-8)."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return hashlib.blake2b(_CANONICAL.encode(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def draw(*parts: object) -> int:

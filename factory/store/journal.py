@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -38,6 +38,9 @@ class Usage:
         self.prompt_tokens += prompt
         self.completion_tokens += completion
         self.cost = round(self.cost + cost, 9)
+
+
+_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (Completion, Score)}
 
 
 def _cost_of(answer: Completion | Score) -> tuple[int, int, float]:
@@ -198,7 +201,7 @@ def journaled(
         for answer in ask(missing):
             # Before it is handed on: whatever the stage does with it, even fail, it has been paid for and stays.
             if answer.error is None:
-                journal.append(keys[answer.id], asdict(answer))
+                journal.append(keys[answer.id], {name: getattr(answer, name) for name in _FIELDS[type(answer)]})
                 used.add(answer, new=True)
                 used.seconds = round(before + time.monotonic() - began, 3)
             prompt, completion, cost = _cost_of(answer)
