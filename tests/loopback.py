@@ -116,6 +116,11 @@ def echo(seen: Seen) -> Spoken:
     return Spoken(f"echo: {seen.last}")
 
 
+def numbered(seen: Seen) -> Spoken:
+    """Says what it was told, and never the same twice: replies that are equal end a run."""
+    return Spoken(f"{seen.number}: {seen.last}")
+
+
 class Shown(NamedTuple):
     """What a judge was shown."""
 
@@ -284,7 +289,7 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.0)
     parser.add_argument("--judge", choices=["longer"], help="Judge instead of echoing.")
     options = parser.parse_args()
-    with Loopback(judging(longer) if options.judge else echo, latency=options.latency, port=options.port) as server:
+    with Loopback(judging(longer) if options.judge else numbered, latency=options.latency, port=options.port) as server:
         print(server.base_url, flush=True)
         threading.Event().wait()
 
