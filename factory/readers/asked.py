@@ -47,6 +47,8 @@ class FoundPrompt(NamedTuple):
     """Some column has prompts that are conversations."""
     given: pl.Expr
     """Whether the row has a prompt, be it an empty one."""
+    bare: pl.Expr | None = None
+    """`turns` without the system message that a column has, where it was added."""
 
 
 def is_texty(dtype: PolarsType | None) -> bool:
@@ -114,7 +116,7 @@ def asked(columns: Columns) -> FoundPrompt | None:
     stated = _stated(columns)
     alone = len({*spoken, *texts, *extras, *lists, *objects}) < 2  # the column prompt itself: null where it is null
     turns = pl.coalesce(every) if stated is None or alone else pl.when(stated).then(pl.coalesce(every))
-    system = _system(columns)
+    system = system_in(columns)
     any_talk = pl.any_horizontal(pl.col(name).is_not_null() for name in spoken) if spoken else pl.lit(value=False)
     any_given = pl.any_horizontal(pl.col(name).is_not_null() for name in [*spoken, *texts, *extras, *lists, *objects])
     used = [*texts, *extras, *earlier, *lists] if first else [*spoken, *texts, *([] if spoken else extras), *earlier]
@@ -125,6 +127,7 @@ def asked(columns: Columns) -> FoundPrompt | None:
         bool(written),
         bool(spoken),
         any_given if stated is None else stated,
+        turns,
     )
 
 
@@ -189,7 +192,8 @@ def _single(name: str) -> pl.Expr:
     return pl.when(pl.col(name).list.len() > 1).then(pl.concat_list(several)).otherwise(said("user", told))
 
 
-def _system(columns: Columns) -> str | None:
+def system_in(columns: Columns) -> str | None:
+    """The column with the system message; None where there is none."""
     return next((name for name in columns.having("system") if is_texty(columns[name])), None)
 
 

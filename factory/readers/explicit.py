@@ -11,12 +11,15 @@ def explicit(columns: Columns, found: FoundPrompt | None) -> Parts:
     assert pair is not None
     steps = columns.first("steps") if pair.kind == "text" else None
     roles = {"prompt": (pair.chosen, pair.rejected)} if found is None else found.columns
+    system = None if found is None else next(iter(found.columns["system"]), None)
+    repeated = pair.kind != "text"  # such replies may hold the prompt again, without the message that a column has
     return Parts(
-        None if found is None else found.turns,
+        None if found is None else found.bare if repeated else found.turns,
         reply(columns, pair.chosen),
         reply(columns, pair.rejected),
         {**roles, "chosen": (pair.chosen,), "rejected": (pair.rejected,), "steps": (steps,) if steps else ()},
         conversations=pair.kind != "text",
+        under=system if repeated else None,
     )
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from factory.readers.asked import beside_text
+from factory.readers.asked import beside_text, system_in, under
 from factory.readers.layouts.base import Columns, Parts
 from factory.readers.lookup import looked_up
 from factory.readers.messages import (
@@ -58,6 +58,12 @@ def verdict(*cases: RejectCase) -> list[pl.Expr]:
     return [reason.alias(REASON), detail.alias(DETAIL)]
 
 
+def complete(parts: Parts, columns: Columns) -> Parts:
+    """`parts`, the column with the system message among them also where the layout does not look for one."""
+    name = None if parts.columns.get("system") else system_in(columns)
+    return parts if name is None else parts._replace(columns={**parts.columns, "system": (name,)}, under=name)
+
+
 def normalise(frame: pl.LazyFrame, parts: Parts, columns: Columns) -> pl.LazyFrame:
     """`frame` with PROMPT (MESSAGES), CHOSEN, REJECTED (text), and REASON and DETAIL where the row cannot be used."""
     frame = frame.with_columns(parts.chosen.alias(CHOSEN), parts.rejected.alias(REJECTED))
@@ -67,6 +73,9 @@ def normalise(frame: pl.LazyFrame, parts: Parts, columns: Columns) -> pl.LazyFra
         frame = frame.with_columns(_turns(parts.prompt).alias(PROMPT)).with_columns(
             problem_of(pl.col(PROMPT)).alias(_PROBLEM), pl.lit(value=False).alias(_DIFFER)
         )
+    if parts.under is not None:
+        whole = under(parts.under, columns, pl.col(PROMPT))
+        frame = frame.with_columns(pl.when(pl.col(PROMPT).list.len() > 0).then(whole).otherwise(PROMPT).alias(PROMPT))
     frame = frame.with_columns(without_blank_system(pl.col(PROMPT)).alias(PROMPT))
     aside = [RejectCase(why.is_not_null(), reason, why) for reason, why in (*parts.aside, *beside_text(columns))]
     return frame.with_columns(verdict(*aside, *_cases())).with_columns(plain(pl.col(PROMPT)).alias(PROMPT))

@@ -14,7 +14,7 @@ from factory.readers.layouts.base import Layout, Parts, Reshaped
 from factory.readers.layouts.own import OWN
 from factory.readers.messages import blank
 from factory.readers.names import Columns
-from factory.readers.normal import CHOSEN, DETAIL, PROMPT, REASON, REJECTED, UNREADABLE, normalise
+from factory.readers.normal import CHOSEN, DETAIL, PROMPT, REASON, REJECTED, UNREADABLE, complete, normalise
 from factory.readers.opened import Opened, alike, naming
 from factory.readers.reading import PairsRead, Part, part_of
 from factory.readers.rejects import no_rejects, rejected_rows, source_of, unread_rows
@@ -100,7 +100,7 @@ def _fit(claim: Detected, layout: Layout, source: str | None, how: How) -> _Part
     shaped = layout.reshape(rows, claim.columns, how) if layout.reshape else Reshaped(rows)
     known = Columns(shaped.rows.collect_schema(), claim.columns.named) if layout.reshape else claim.columns
     columns = pl.Schema({name: dtype for name, dtype in known.items() if not name.startswith("__")})
-    parts = layout.parts(known)
+    parts = complete(layout.parts(known), known)
     normal = normalise(shaped.rows, parts, known)
     own = layout is OWN and columns.get("prompt") == MESSAGES
     given = _given_ids(shaped.rows, columns, own)

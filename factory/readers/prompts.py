@@ -6,7 +6,7 @@ from typing import NamedTuple
 import polars as pl
 
 from factory.errors import InputError
-from factory.readers.asked import FoundPrompt, asked, beside_text
+from factory.readers.asked import FoundPrompt, asked, beside_text, system_in, under
 from factory.readers.detection import Detected, detect_layouts
 from factory.readers.extra_columns import KNOWN, extra_columns
 from factory.readers.how import How, how_to_read, require_columns
@@ -23,6 +23,7 @@ from factory.readers.normal import (
     REPLY_REASONS,
     UNREADABLE,
     RejectCase,
+    complete,
     normalise,
     prompt_cases,
     verdict,
@@ -112,7 +113,7 @@ def _from_pairs(claim: Detected, layout: Layout, opened: Opened) -> _Part:
     if layout.reshape:
         rows, more = layout.reshape(rows, columns, How())
         columns, remarks = Columns(rows.collect_schema(), columns.named), (*remarks, *more)
-    parts = layout.parts(columns)
+    parts = complete(layout.parts(columns), columns)
     normal = normalise(rows, parts, columns)
     found = pl.col(REASON)
     bad = RejectCase(found.is_not_null() & ~found.is_in(REPLY_REASONS), found, pl.col(DETAIL))
@@ -132,6 +133,9 @@ def _from_columns(claim: Detected, opened: Opened) -> _Part:
     rows, columns = claim.rows, claim.columns
     schema = rows.collect_schema()
     found = _asked(columns)
+    system = None if found is None or found.columns.get("system") else system_in(columns)
+    if found is not None and system is not None:
+        found = found._replace(turns=under(system, columns, found.turns), columns=found.columns | {"system": (system,)})
     if found is None:
         why = RejectCase(pl.lit(value=True), UNREADABLE, f"none of its columns holds a prompt: {', '.join(columns)}")
         named = [name for role in ("prompt", "conversation") for name in columns.having(role)]

@@ -14,7 +14,7 @@ LETTERS = 160
 _MOST = 12
 _MAY_BELONG = re.compile(
     r"(^|_)(history|context|system|persona|passages?|documents?|dialog(ue)?s?|conversations?|messages|instructions?)"
-    r"(_(prompt|messages?|turns?|text|list|before|so_far))?$",
+    r"(_(prompt|messages?|turns?|text|list|before|so_far))?$|^(chosen|rejected)_(reasoning|thinking)(_content)?$",
     re.IGNORECASE,
 )
 """Names of columns that may hold a part of a prompt, such as `passage` or `earlier_messages`."""

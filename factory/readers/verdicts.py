@@ -122,10 +122,10 @@ def ranks_of(columns: Columns, replies: tuple[str, str]) -> tuple[str, ...] | No
 
 
 def graded(columns: Columns, replies: Sequence[str], stems: Sequence[str]) -> tuple[str, ...] | None:
-    """The columns, one for each reply, whose names begin with one of `stems` and end as the replies' do."""
+    """The columns, one for each reply, such as score_A or response_A_score: a stem and a reply, or its name's end."""
     for stem in stems:
-        for between in ("_", ""):
-            names = tuple(f"{stem}{between}{ending_of(name)}" for name in replies)
+        for way in ("{stem}_{end}", "{stem}{end}", "{reply}_{stem}"):
+            names = tuple(way.format(stem=stem, end=ending_of(reply), reply=reply) for reply in replies)
             if all(name in columns for name in names):
                 return names
     return None

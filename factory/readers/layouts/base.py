@@ -38,6 +38,9 @@ class Parts(NamedTuple):
     aside: tuple[tuple[str, pl.Expr], ...] = ()
     """Reasons to set a row aside, each with a text that says why, null where it does not apply."""
 
+    under: str | None = None
+    """The column with a system message that is not part of `prompt` yet."""
+
     @property
     def used(self) -> frozenset[str]:
         """Columns that end up in the pair."""

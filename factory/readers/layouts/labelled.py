@@ -149,7 +149,7 @@ def _parts(columns: Columns) -> Parts:
         None if found is None or turned else found.turns,
         pl.when(second).then(two).otherwise(one),
         pl.when(second).then(one).otherwise(two),
-        ({} if found is None else found.columns) | {"chosen": pair, "rejected": pair, role_of(names): names},
+        ({} if found is None or turned else found.columns) | {"chosen": pair, "rejected": pair, role_of(names): names},
         conversations=turned or kind != "text",
         aside=(
             (UNREADABLE, pl.when(sign.is_null()).then(says)),

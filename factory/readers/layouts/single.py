@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from factory.readers.asked import asked, kind_of, reply, talks
+from factory.readers.asked import asked, kind_of, reply, system_in, talks, under
 from factory.readers.candidates import Candidate, CandidatePair, pairs_of, table
 from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
 from factory.readers.lookup import looked_up
@@ -119,7 +119,8 @@ def _whole(columns: Columns) -> pl.Expr:
     name = _reply(columns)
     if name is None:
         talk = talks(columns)[0]
-        return turns_of(talk, columns[talk])
+        system, turns = system_in(columns), turns_of(talk, columns[talk])
+        return under(system, columns, turns) if system else turns
     found = asked(columns)
     assert found is not None
     told = reply(columns, name)

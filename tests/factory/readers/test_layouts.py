@@ -334,6 +334,15 @@ def test_reads_back(name, turns, tmp_path):
     assert row["source"] == "some"
 
 
+@pytest.mark.parametrize("name", [name for name in CASES if name != "shared text"])
+def test_a_system_message_beside_any_layout_is_the_pair_s(name, tmp_path):
+    case = CASES[name]
+    turns = turns_for(case, TALK)
+    rows = [{**row, "system": SYSTEM["content"]} for row in flat([case.row(turns, "Good answer", "Bad answer?")])]
+    (row,) = read_one(rows, tmp_path).to_dicts()
+    assert (row["prompt"], row["chosen"], row["rejected"]) == ([SYSTEM, *turns], "Good answer", "Bad answer?")
+
+
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("form", ["parquet", "jsonl", "json", "columns"])
 def test_every_format_gives_the_same(name, form, tmp_path):

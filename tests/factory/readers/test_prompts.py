@@ -61,6 +61,14 @@ def test_forms(name, tmp_path):
     assert (got["prompt"], got["prompt_id"], got["source"]) == (prompt, prompt_id(prompt), "x")
 
 
+@pytest.mark.parametrize("name", FORMS)
+def test_a_system_message_beside_any_form_is_the_prompt_s(name, tmp_path):
+    row, prompt = FORMS[name]
+    own = prompt[0] == SYSTEM or "system" in row
+    (got,) = read(tmp_path, {"system": SYSTEM["content"], **row}).kept.to_dicts()
+    assert got["prompt"] == (prompt if own else [SYSTEM, *prompt])
+
+
 IMAGE = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}
 BAD = {
     "empty": ({"prompt": ""}, "empty_prompt"),

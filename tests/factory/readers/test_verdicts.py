@@ -88,6 +88,7 @@ READ = {
     "a chosen text and a list of rejected ones": {"prompt": "Hi", "chosen": "two", "rejected": ["one", "none"]},
     "chosen by its column": {**ONE, "chosen": "response_b", "rejected": "response_a"},
     "ranks": {**ONE, "rank_a": 2, "rank_b": 1},
+    "scores named after their replies": {**ONE, "response_a_score": 1, "response_b_score": 2},
     "a label of gold": {**ONE, "gold_label": "B"},
     "names in other ways of writing": {"User Prompt": "Hi", "Response A": "one", "Response-B": "two", "Winner": "B"},
     "an instruction of the judge's beside the one that was judged": {
