@@ -91,7 +91,7 @@ def contrasts(results: Results) -> list[str]:
     """The primary endpoint, and M under the same contrasts."""
     rows = []
     for first, second, needed in CONTRASTS:
-        if {first, second} <= results.arms:
+        if len(results.seeds(first) & results.seeds(second)) > 1:
             found = [results.difference(first, second, measure) for measure in needed]
             rows.append((first, second, needed, found, max(one.p for one in found)))
     lines = ["| contrast | measure | difference | p | p after Holm | M, for comparison |", "|---|---|---|---|---|---|"]
@@ -142,6 +142,7 @@ def doses(results: Results) -> list[str]:
 GROUPS: tuple[tuple[str, Mapping[str, str], tuple[str, ...]], ...] = (
     ("gamma", {"sso_no_g": "0", "sso": "0.1", "gamma_1": "1", "gamma_5": "5"}, ("S", "P", "M")),
     ("gamma without W", {"pbaa": "0", "sso_no_w": "0.1", "no_w_gamma_1": "1", "no_w_gamma_5": "5"}, ("S", "P", "M")),
+    ("gamma of sso", {"pbaa": "pbaa", "sso": "0.1", "gamma_1": "1", "gamma_5": "5"}, ("S", "P", "M")),
     ("alpha", {"sso": "0.66", "alpha_0": "0", "alpha_1": "1"}, ("chosen", "rejected", "P")),
     ("form of G", {"sso": "eq. 3", "naive": "eq. 2"}, ("naive", "bad", "S")),
     ("steering_share", {"sso": "1", "share": "0.25"}, ("S", "P", "M")),
