@@ -15,7 +15,6 @@ from accelerate.state import PartialState
 from accelerate.utils import DistributedType
 
 from factory.cli import main
-from factory.training.batches import tensors
 from factory.training.policy_trainer import PolicyTrainer
 
 _STEP = PolicyTrainer.training_step
@@ -28,7 +27,7 @@ def _noting(self: PolicyTrainer, model: Any, *rest: Any) -> Any:
     micros = self._share(self.train_dataset[0])
     found["micro_batches"] = [len(micro.examples) for micro in micros]
     with torch.no_grad(), self.compute_loss_context_manager():
-        sums = model(tensors(micros[0], self.objective.plan.layout, self.objective.pad_id))
+        sums = model(self._batch([item for example in micros[0].examples for item in example.items]))
     found["rounded"] = bool((sums == sums.bfloat16().float()).all())
     Path(f"{os.environ['NOTE']}.{state.process_index}.json").write_text(json.dumps(found))
     return _STEP(self, model, *rest)
