@@ -108,8 +108,7 @@ class _Picked(torch.autograd.Function):
     """Log-softmax at the targets: [N, vocabulary] logits and [N] targets to [N].
 
     What cross_entropy computes. Its backward pass fills a table as large as the logits with zeros, and makes another
-    of it: with the vocabulary of a small model a tenth of a training step's memory. Here the one that is kept becomes
-    the gradient, in place; to go back twice through it is an error.
+    of it. Here the one that is kept becomes the gradient, in place; to go back twice through it is an error.
     """
 
     @staticmethod

@@ -6,6 +6,7 @@ that the weight reads: they go first, without gradient. It is gradient caching (
 https://arxiv.org/abs/2101.06983) along views in place of a batch.
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import torch
@@ -43,7 +44,7 @@ def passes(method: Method, micro: MicroBatch, by_view: bool) -> list[TrainingPas
     ]
 
 
-def _pass(micro: MicroBatch, places: "list[int] | range", gradient: bool) -> TrainingPass:
+def _pass(micro: MicroBatch, places: Collection[int], gradient: bool) -> TrainingPass:
     items: list[Encoded] = []
     at: list[int] = []
     reached = 0
