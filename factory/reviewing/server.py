@@ -6,14 +6,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from factory.errors import ConfigError, MissingExtraError
+from aiohttp import web
+
+from factory.errors import ConfigError
 from factory.reviewing.page import difference, page, state
 from factory.reviewing.session import Session, StaleAnswerError
-
-try:
-    from aiohttp import web
-except ImportError as error:
-    raise MissingExtraError("review", "aiohttp") from error
 
 HOST = "127.0.0.1"
 _HEADERS = {

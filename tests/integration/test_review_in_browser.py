@@ -18,7 +18,6 @@ pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium"),
 ]
-pytest.importorskip("aiohttp", reason="aiohttp is not installed: pip install 'sso-factory[review]'")
 
 CODE = "Use **this**:\n\n```python\nif a < b:\n    print('<b>x</b>')\n```\n\n- one\n- two"
 PAIRS = [

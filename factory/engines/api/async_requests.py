@@ -91,7 +91,7 @@ class AsyncRequests:
         self.spending.close()
         if self._loop is None or self._thread is None:
             return
-        # Closed on the loop that opened its connections, before that stops: httpx is bound to it.
+        # Closed on the loop that opened its connections, before that stops: they are bound to it.
         asyncio.run_coroutine_threadsafe(self._client.close(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -100,7 +100,7 @@ class AsyncRequests:
 
     def _start(self, requests: Sequence[Request]) -> tuple[asyncio.AbstractEventLoop, _Call]:
         if self._loop is None:
-            self._client = self._endpoint.connect(self._block.timeout)
+            self._client = self._endpoint.connect()
             self._loop = asyncio.new_event_loop()
             # The loop needs a thread of its own: the caller's is busy with each answer, and what is in flight has to go
             # on meanwhile. A daemon, lest a run that fails waits for a server.

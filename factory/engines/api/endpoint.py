@@ -4,9 +4,10 @@ import asyncio
 import base64
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+import factory
 from factory.config.engines import OPENAI, OpenaiEngine
 from factory.engines.api import transfer
 from factory.engines.api.intake import Secrets, UnreadableError, parsed, text_or_value
@@ -16,21 +17,14 @@ from factory.identity import digest
 from factory.models.ref import ModelRef
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI, OpenAI
+    from openai import OpenAI
+
+    from factory.engines.api.connection import Connection
 
 NO_KEY = "none"
 """Sent to servers of one's own, which ask for no key but whose clients must send one."""
-
-
-class Connection(NamedTuple):
-    """An asynchronous client, and the turn that large answers take."""
-
-    client: "AsyncOpenAI"
-    turn: asyncio.Lock
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self.client.close()
+_OF_OPENAI = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
+"""Headers, and the variables of OpenAI's own clients that they come from."""
 
 
 class Endpoint:
@@ -64,14 +58,12 @@ class Endpoint:
         """Kind, address and model, and a hash of the further fields of the body where there are any."""
         return " ".join(part for part in ("openai", self.shown, self.model, self._extra) if part)
 
-    def connect(self, timeout: float) -> Connection:
+    def connect(self) -> "Connection":
         """An asynchronous client that never tries again by itself. Raises EngineError where a key is needed."""
-        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+        from factory.engines.api.connection import Connection
 
-        secret, http = self._secret(), DefaultAsyncHttpxClient(event_hooks={"response": [transfer.async_hook]})
-        # No retries of its own: they would go past the limiter, and their tokens past the accounts.
-        client = AsyncOpenAI(api_key=secret, base_url=self._base_url, max_retries=0, timeout=timeout, http_client=http)
-        return Connection(client, asyncio.Lock())
+        headers = {"Authorization": f"Bearer {self._secret()}", "User-Agent": f"sso-factory/{factory.__version__}"}
+        return Connection(headers | {name: os.environ[key] for name, key in _OF_OPENAI.items() if os.environ.get(key)})
 
     def blocking_client(self, timeout: float) -> "OpenAI":
         """A client for single calls, which never tries again by itself either."""
@@ -89,19 +81,11 @@ class Endpoint:
             raise EngineError(f"{self.key_env} holds characters that no key has; set it again")
         return self._key or NO_KEY
 
-    async def ask(self, connection: Connection, body: Mapping[str, Any], timeout: float) -> Any:
+    async def ask(self, connection: "Connection", body: Mapping[str, Any], timeout: float) -> Any:
         """The JSON value the server answers `body` with, or a Failure. `timeout` covers the whole answer, seconds."""
-        from openai import AsyncStream
-
         try:
-            # The client's own timeout starts anew with every chunk, so that a server that drips holds a slot for ever.
             async with asyncio.timeout(timeout):
-                # As `client.chat.completions.create` sends it, which would look at each field of a body that is ours.
-                raw = await connection.client.post(
-                    "/chat/completions", cast_to=object, body=body, stream=True, stream_cls=AsyncStream[object]
-                )
-                async with raw:
-                    content = await transfer.awaited(raw.response.aiter_bytes(), self.most, connection.turn)
+                content = await connection.post(f"{self._base_url}/chat/completions", body, self.most)
             return parsed(content, self.scrub)
         except TimeoutError:
             return Failure("broken", f"no answer within {timeout:g} s", charged=True)
@@ -116,10 +100,10 @@ class Endpoint:
         return found._replace(message=short_line(self.scrub(found.message)))
 
     def _failure(self, error: Exception) -> Failure:
-        import openai
-
-        # The client wraps what our hooks raise, and calls all of it a connection error.
-        cause = error.__cause__ if isinstance(error, openai.APIConnectionError) and error.__cause__ else error
+        # The client of the batches wraps what our hooks raise, and calls all of it a connection error. By name, as live
+        # requests do not load it, and what is under it is no dependency of ours.
+        name = type(error).__name__
+        cause = error.__cause__ if name.startswith("API") and error.__cause__ else error
         if isinstance(cause, transfer.StatusError):
             body = text_or_value(cause.content, self.scrub)
             return judge_status(cause.status, body, cause.headers, self.shown, self.model, self.key_env)
@@ -128,10 +112,9 @@ class Endpoint:
             return Failure("fatal", f"{said}; set base_url to the server that is to be asked")
         if isinstance(cause, transfer.TooLargeError):
             return Failure("refused", str(cause), charged=True)
-        if isinstance(error, openai.APITimeoutError):
+        if name == "APITimeoutError":
             return Failure("broken", "the server did not answer in time", charged=True)
-        # By name, as httpx is a dependency of the client's that we do not import.
-        if type(cause).__name__ in ("ConnectError", "ConnectTimeout"):
+        if isinstance(cause, transfer.UnreachedError) or type(cause).__name__ in ("ConnectError", "ConnectTimeout"):
             return Failure("unreachable", str(cause) or type(cause).__name__)
         if isinstance(cause, UnicodeEncodeError):
             return Failure("refused", "the prompt holds characters that cannot be sent (lone surrogates)")

@@ -1,6 +1,8 @@
 """What a model of a known provider costs, from the dated table of the package genai-prices; nothing is fetched."""
 
 import os
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from factory.config.engines import OPENAI, OpenaiEngine, Prices
 
@@ -22,6 +24,9 @@ def priced(block: OpenaiEngine, model: str) -> OpenaiEngine:
 
 
 def _known(address: str, model: str) -> Prices | None:
+    # The table knows providers alone; loading it takes longer than a server of one's own takes to answer.
+    if _private(urlsplit(address).hostname or ""):
+        return None
     from genai_prices import Usage, calc_price
 
     try:
@@ -31,3 +36,11 @@ def _known(address: str, model: str) -> Prices | None:
         return None
     million = 1e6 / _SAMPLE
     return Prices(prompt=float(found.input_price) * million, completion=float(found.output_price) * million)
+
+
+def _private(host: str) -> bool:
+    """Whether it is this machine, or one of a private network."""
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return host == "localhost"

@@ -9,6 +9,12 @@ LARGE = 2**20
 _ERROR_BYTES = 100_000
 """So much of an error's body is read."""
 _PORTS = {"http": 80, "https": 443}
+REDIRECTS = (301, 302, 303, 307, 308)
+"""Statuses that send the request on, where they say where to."""
+
+
+class UnreachedError(Exception):
+    """Nobody listens at the address; says why."""
 
 
 class RedirectedError(Exception):
@@ -27,20 +33,19 @@ class StatusError(Exception):
         self.status, self.content, self.headers = status, content, headers
 
 
-def check(response: Any) -> None:
-    """Before a body is read: raise RedirectedError where the server sends the request to another host."""
+def require_same_host(here: Any, there: Any) -> None:
+    """Raise RedirectedError where `there` is another host than `here`; both are URLs by their parts."""
     # A redirect would carry the key and the prompt to a host that nobody chose.
-    if response.has_redirect_location:
-        here, there = response.url, response.url.join(response.headers["location"])
-        upgraded = here.host == there.host and (_origin(here)[1:], _origin(there)[1:]) == (("http", 80), ("https", 443))
-        if _origin(here) != _origin(there) and not upgraded:
-            raise RedirectedError(there.host)
+    upgraded = here.host == there.host and (_origin(here)[1:], _origin(there)[1:]) == (("http", 80), ("https", 443))
+    if _origin(here) != _origin(there) and not upgraded:
+        raise RedirectedError(there.host)
 
 
 def hook(response: Any) -> None:
     """What a blocking client does with each response before anybody else sees it."""
-    check(response)
-    if not (response.is_success or response.has_redirect_location):
+    if response.has_redirect_location:
+        require_same_host(response.url, response.url.join(response.headers["location"]))
+    elif not response.is_success:
         kept = bytearray()
         for chunk in response.iter_bytes():
             kept += chunk
@@ -49,16 +54,14 @@ def hook(response: Any) -> None:
         raise StatusError(response.status_code, bytes(kept[:_ERROR_BYTES]), response.headers)
 
 
-async def async_hook(response: Any) -> None:
-    """What an asynchronous client does with each response before anybody else sees it."""
-    check(response)
-    if not (response.is_success or response.has_redirect_location):
-        kept = bytearray()
-        async for chunk in response.aiter_bytes():
-            kept += chunk
-            if len(kept) > _ERROR_BYTES:
-                break
-        raise StatusError(response.status_code, bytes(kept[:_ERROR_BYTES]), response.headers)
+async def beginning(chunks: AsyncIterable[bytes]) -> bytes:
+    """So much of an error's body as is read."""
+    kept = bytearray()
+    async for chunk in chunks:
+        kept += chunk
+        if len(kept) > _ERROR_BYTES:
+            break
+    return bytes(kept[:_ERROR_BYTES])
 
 
 def whole(chunks: Iterable[bytes], most: int) -> bytes:
