@@ -1,21 +1,24 @@
 """Which reading of the principles tells the replies apart best, by programs that look for the feature.
 
-    python benchmarks/principle_options.py --prompts 200                  all options
-    python benchmarks/principle_options.py --prompts 4 --tokens 8         whether it runs
+    python benchmarks/principle_options.py --out replies.jsonl     the replies, benchmarks/results/principle_options.json
+    python benchmarks/principle_options.py                         the table of docs/paper.md from that file
 
 The bundled model answers each prompt under the good and the bad system message that every option makes of the same
 feature, from the set of benchmarks/mechanism.yaml; a program each then says which of the two replies has more of the
-feature. Prompts, features and sampling seeds are those of every option. Nothing is trained.
+feature: its sign. Prompts, features and sampling seeds are those of every option. Nothing is trained.
 """
 
 import argparse
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 ROOT = Path(__file__).parent.parent
 sys.path[0] = str(ROOT)
@@ -29,19 +32,22 @@ from factory.identity import draw, prompt_id
 from factory.models.ref import ModelRef
 from factory.schema import FEATURES, MESSAGES, conform
 from factory.stages.contrast import contrast
-from factory.statistics.shares import wilson
+from factory.store import write_json
 from factory.views import view_messages
 from principles import TOGETHER
 
-HELD_DOWN = "Concision"
+RESULTS, PAGE = ROOT / "benchmarks" / "results" / "principle_options.json", ROOT / "docs" / "paper.md"
+BEGIN, END = "<!-- begin: benchmarks/principle_options.py -->", "<!-- end -->"
+HELD_DOWN, DRAWN, OTHER = "Concision", "the drawn one", "the other one"
 FEATURES_DRAWN = ("Mood", "Self")
+DRAWS = 10_000
 
 
 class Option(NamedTuple):
     """A reading: which features a prompt has whose drawn feature is `drawn`, and how its messages are written."""
 
     name: str
-    of: Any
+    of: Callable[[str], list[str]]
     config: Principles = Principles()
 
 
@@ -50,29 +56,17 @@ def other(drawn: str) -> str:
     return FEATURES_DRAWN[1 - FEATURES_DRAWN.index(drawn)]
 
 
+ONE, INSTEAD, CLOSED = "one feature (default)", "Concision in its place (default)", Principles(adjective=True)
 OPTIONS = (
-    Option("one feature (default)", lambda drawn: [drawn]),
-    Option("one feature, closed with its adjective", lambda drawn: [drawn], Principles(adjective=True)),
+    Option(ONE, lambda drawn: [drawn]),
+    Option("one feature, closed with its adjective", lambda drawn: [drawn], CLOSED),
     Option("both named features at once", lambda drawn: [drawn, other(drawn)]),
-    Option("both, closed with their adjectives", lambda drawn: [drawn, other(drawn)], Principles(adjective=True)),
-    Option("Concision in the drawn one's place (default)", lambda _: [HELD_DOWN]),
+    Option("both, closed with their adjectives", lambda drawn: [drawn, other(drawn)], CLOSED),
+    Option(INSTEAD, lambda _: [HELD_DOWN]),
     Option("Concision appended to the drawn one", lambda drawn: [drawn, HELD_DOWN]),
 )
-
-
-class Tally(NamedTuple):
-    """How often the reply under the good message had more of a feature."""
-
-    ahead: int
-    even: int
-    behind: int
-
-    def __str__(self) -> str:
-        decided = self.ahead + self.behind
-        if not decided:
-            return f"all {self.even} even"
-        low, high = wilson(self.ahead, decided)
-        return f"{self.ahead / decided:.0%} of {decided} ({low:.0%} to {high:.0%}), {self.even} even"
+DEFAULTS = {DRAWN: ONE, OTHER: ONE, HELD_DOWN: INSTEAD}
+"""What the signs of each feature are held against, by prompt."""
 
 
 def tables(option: Option, texts: list[str]) -> pl.DataFrame:
@@ -106,41 +100,83 @@ def requests(option: Option, texts: list[str], tokens: int) -> dict[str, Request
     return found
 
 
-def tallied(option: Option, answers: Mapping[str, str]) -> str:
-    """A line of the table."""
-    pairs: dict[str, dict[str, str]] = {}
-    for name, text in answers.items():
-        kind, feature, place, view = name.split("/")
-        if kind == option.name:
-            pairs.setdefault(f"{feature}/{place}", {})[view] = text
-    counts: dict[str, list[int]] = {}
-    for key, both in pairs.items():
-        for number, feature in enumerate(key.split("/")[0].split(TOGETHER)):
+def answered(wanted: Sequence[Request], place: Path) -> dict[str, str]:
+    """The reply to each request, by id; replies that `place` has are not made again."""
+    known = {one["id"]: one["text"] for one in map(json.loads, place.read_text("utf-8").splitlines())} if (
+        place.exists()) else {}  # fmt: skip
+    missing = [one for one in wanted if one.id not in known]
+    with open_generator(TransformersEngine(), ModelRef(BUNDLED_MODEL)) as generator, place.open("a") as journal:
+        for answer in generator.generate(missing):
+            known[answer.id] = answer.text or ""
+            print(json.dumps({"id": answer.id, "text": known[answer.id]}), file=journal, flush=True)
+    return {one.id: known[one.id] for one in wanted}
+
+
+def verdicts(option: Option, texts: Sequence[str], answers: Mapping[str, str]) -> dict[str, Any]:
+    """For each feature of an option a sign per prompt, in their order: + where the good reply has more of it."""
+    signs: dict[str, str] = {}
+    words = {"good": 0, "bad": 0}
+    for row in tables(option, list(texts)).to_dicts():
+        name = f"{option.name}/{row['feature']}/{row['prompt_id']}/"
+        both = {view: answers[name + view] for view in words}
+        words = {view: words[view] + len(text.split()) for view, text in both.items()}
+        for number, feature in enumerate(row["feature"].split(TOGETHER)):
             gap = ORACLES[feature](both["good"]) - ORACLES[feature](both["bad"])
-            name = "Concision" if feature == HELD_DOWN else "the drawn one" if not number else "the other"
-            counts.setdefault(name, [0, 0, 0])[0 if gap > 0 else 2 if gap < 0 else 1] += 1
-    said = [f"{name}: {Tally(*counts[name])}" for name in counts]
-    words = [sum(len(both[view].split()) for both in pairs.values()) / len(pairs) for view in ("good", "bad")]
-    return f"| {option.name} | {'; '.join(said)} | {words[0]:.1f} | {words[1]:.1f} |"
+            kind = HELD_DOWN if feature == HELD_DOWN else DRAWN if not number else OTHER
+            signs[kind] = signs.get(kind, "") + ("+" if gap > 0 else "-" if gap < 0 else "=")
+    return {"signs": signs, "words": {view: round(count / len(texts), 1) for view, count in words.items()}}
+
+
+def values(signs: str) -> NDArray[np.float64]:
+    """1 for each +, -1 for each -, else 0."""
+    return np.array(["-=+".index(sign) - 1 for sign in signs], dtype=np.float64)
+
+
+def estimate(values: NDArray[np.float64]) -> str:
+    """Mean with its 95 % bootstrap interval over prompts."""
+    drawn = np.random.default_rng(0).choice(values, (DRAWS, len(values))).mean(axis=1)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return f"{values.mean():+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """The table of the page: the sign's mean of each option, and what it is less the default of its question."""
+    head = "| reading | of | more / even / less | mean sign | less the default, by prompt | words, good | words, bad |"
+    lines = [head, "|---|---|--:|---|---|--:|--:|"]
+    for option in OPTIONS:
+        one = found["options"][option.name]
+        for kind, signs in one["signs"].items():
+            default = found["options"][DEFAULTS[kind]]["signs"]
+            apart = "–" if option.name == DEFAULTS[kind] else estimate(values(signs) - values(next(iter(default.values()))))
+            counts = " / ".join(str(signs.count(sign)) for sign in "+=-")
+            words = " | ".join(f"{one['words'][view]:.1f}" for view in ("good", "bad"))
+            lines.append(f"| {option.name} | {kind} | {counts} | {estimate(values(signs))} | {apart} | {words} |")
+    return "\n".join(lines)
+
+
+def with_table(page: str, found: Mapping[str, Any]) -> str:
+    """The page with the table between its marks."""
+    before, _, rest = page.partition(BEGIN)
+    return f"{before}{BEGIN}\n\n{table(found)}\n\n{END}{rest.partition(END)[2]}"
 
 
 def main() -> None:
     """Answer and count."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--prompts", type=int, default=200)
+    parser.add_argument("--prompts", type=int, default=128)
     parser.add_argument("--tokens", type=int, default=32, help="longest reply")
+    parser.add_argument("--out", type=Path, help="JSON lines of the replies; what is there is not made again")
     given = parser.parse_args()
-    texts = list(dict.fromkeys(one.text for one in asked(False, 128, 0)))[: given.prompts]
-    wanted = [one for option in OPTIONS for one in requests(option, texts, given.tokens).values()]
-    with open_generator(TransformersEngine(), ModelRef(BUNDLED_MODEL)) as generator:
-        answers = {}
-        for answer in generator.generate(wanted):
-            answers[answer.id] = answer.text or ""
-            print(f"{len(answers)} of {len(wanted)}", end="\r", file=sys.stderr)
-    print(f"{len(texts)} prompts, replies of up to {given.tokens} tokens, {date.today().isoformat()}\n")
-    print("| option | how often the good reply had more | words, good | words, bad |\n|---|---|---|---|")
-    for option in OPTIONS:
-        print(tallied(option, answers))
+    if given.out:
+        texts = list(dict.fromkeys(one.text for one in asked(False, 128, 0)))[: given.prompts]
+        wanted = [one for option in OPTIONS for one in requests(option, texts, given.tokens).values()]
+        answers = answered(wanted, given.out)
+        options = {option.name: verdicts(option, texts, answers) for option in OPTIONS}
+        write_json(RESULTS, {"prompts": len(texts), "tokens": given.tokens, "date": date.today().isoformat(),
+                             "options": options})  # fmt: skip
+    found = json.loads(RESULTS.read_text("utf-8"))
+    PAGE.write_text(with_table(PAGE.read_text("utf-8"), found), "utf-8")
+    print(table(found))
 
 
 if __name__ == "__main__":

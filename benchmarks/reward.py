@@ -3,6 +3,7 @@
     python benchmarks/reward.py --human hh.jsonl.gz --synthetic principles=RUN/exports/rm --llmbar llmbar.parquet \\
         --gsm8k gsm8k.parquet --out DIR                   every cell that is not there yet
     python benchmarks/reward.py ... --choose              learning rates and steps, on human pairs set aside for it
+    python benchmarks/reward.py ... --labeller MODEL      a reward model of those pairs, for `pairs: best_of_n`
     python benchmarks/reward_report.py DIR/cells          what the cells come to
 
 --human is a file of pairs in any layout: its last pairs are a test, a part before them is for --choose, the rest is
@@ -38,6 +39,7 @@ from factory.store import write_json
 HUMAN, MORE = "human", "more human"
 AS_LABELLED, FLIPPED, RANDOM = "as labelled", "flipped", "random"
 TREATMENTS = (AS_LABELLED, FLIPPED, RANDOM)
+LABELLER_SEED = 1
 HELD, LLMBAR, GSM8K, DEV = "hh-rlhf", "LLMBar", "GSM8K", "dev"
 
 
@@ -74,9 +76,11 @@ class Bench(NamedTuple):
 def arms(synthetic: Sequence[str]) -> dict[str, tuple[Part, ...]]:
     """Human pairs, twice as many, and each kind of synthetic ones beside them and alone, under each treatment.
 
-    Human pairs with labels turned round show what is seen where labels do carry information.
+    Human pairs with labels turned round show what is seen where labels do carry information; T are the human pairs set
+    aside for --choose, of which the labeller of best_of_n is made.
     """
     found = {"H": (Part(HUMAN),), "H+H": (Part(HUMAN), Part(MORE)), "H flipped": (Part(HUMAN, FLIPPED),)}
+    found["T"] = (Part(DEV),)
     for name in synthetic:
         for labels in TREATMENTS:
             mark = "" if labels == AS_LABELLED else f" {labels}"
@@ -102,9 +106,10 @@ def tables(asked: argparse.Namespace, trunk: Trunk) -> tuple[dict[str, pl.DataFr
     taken = pl.concat([test.select("prompt_id") for test in tests.values()])
     rest = human.head(human.height - asked.held_out).join(taken, on="prompt_id", how="anti")
     rest = shuffled(trunk.fitting(rest, limit), "train")
-    sources = {HUMAN: rest.slice(asked.dev).head(asked.human_pool)}
+    sources, aside = {HUMAN: rest.slice(asked.dev).head(asked.human_pool)}, {DEV: rest.head(asked.dev)}
     if asked.choose:
-        return sources, {DEV: rest.head(asked.dev)}
+        return sources, aside
+    sources |= aside
     for name, paths in asked.synthetic.items():
         made = read_data(paths, 0.0, 0).train.join(taken, on="prompt_id", how="anti")
         made = shuffled(trunk.fitting(made, limit), "train")
@@ -196,6 +201,11 @@ def run(asked: argparse.Namespace) -> None:
     if asked.choose:
         choose(found, trunk, asked)
         return
+    if asked.labeller:
+        top = Top(trunk.model, draw(LABELLER_SEED, "head"))
+        train(top, drawn(found, (Part(DEV),), LABELLER_SEED, asked.dev), asked.settings, LABELLER_SEED)
+        trunk.save(top, asked.labeller)
+        return
     for seed in asked.seeds:
         for name, parts in arms(list(asked.synthetic)).items():
             place = asked.out / "cells" / f"{name.replace(' ', '-')}-{seed}.json"
@@ -241,6 +251,7 @@ def main() -> None:
     parser.add_argument("--human-pool", type=int, default=500, help="of which each seed draws")
     parser.add_argument("--gsm8k-pairs", type=int, default=300)
     parser.add_argument("--choose", action="store_true")
+    parser.add_argument("--labeller", type=Path)
     for name, value in Settings()._asdict().items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     asked = parser.parse_args()

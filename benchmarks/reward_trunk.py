@@ -116,6 +116,14 @@ class Trunk:
             texts.append(Text((one.float() * scale).to(self._dtype), one[-1].float()))
         return [PairStates(*both) for both in zip(texts[: len(rows)], texts[len(rows) :], strict=True)]
 
+    def save(self, top: Top, folder: Path) -> None:
+        """The whole model with what was trained in it, as a folder that `pairs.by` and `reward score` load."""
+        model, body = self.model.float(), self.model.model
+        for part, trained in ((body.layers[-1], top.block), (body.norm, top.norm), (model.score, top.score)):
+            part.load_state_dict(trained.state_dict())
+        model.save_pretrained(folder)
+        self._tokenizer.save_pretrained(folder)
+
     def _states(self, ids: Sequence[list[int]]) -> Tensor:
         """What goes into the last block: [tokens of all texts, hidden]."""
         ends = [sum(map(len, ids[:number])) for number in range(len(ids) + 1)]
