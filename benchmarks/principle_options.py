@@ -1,7 +1,7 @@
 """Which reading of the principles tells the replies apart best, by programs that look for the feature.
 
-    python benchmarks/principle_options.py --out replies.jsonl     the replies, benchmarks/results/principle_options.json
-    python benchmarks/principle_options.py                         the table of docs/paper.md from that file
+    python benchmarks/principle_options.py --out replies.jsonl   what is missing of the replies, then the results
+    python benchmarks/principle_options.py                       the table of docs/paper.md from the results
 
 The bundled model answers each prompt under the good and the bad system message that every option makes of the same
 feature, from the set of benchmarks/mechanism.yaml; a program each then says which of the two replies has more of the
@@ -116,7 +116,8 @@ def verdicts(option: Option, texts: Sequence[str], answers: Mapping[str, str]) -
     """For each feature of an option a sign per prompt, in their order: + where the good reply has more of it."""
     signs: dict[str, str] = {}
     words = {"good": 0, "bad": 0}
-    for row in tables(option, list(texts)).to_dicts():
+    rows = {row["prompt_id"]: row for row in tables(option, list(texts)).to_dicts()}
+    for row in (rows[prompt_id(turns(text))] for text in texts):
         name = f"{option.name}/{row['feature']}/{row['prompt_id']}/"
         both = {view: answers[name + view] for view in words}
         words = {view: words[view] + len(text.split()) for view, text in both.items()}
@@ -146,8 +147,8 @@ def table(found: Mapping[str, Any]) -> str:
     for option in OPTIONS:
         one = found["options"][option.name]
         for kind, signs in one["signs"].items():
-            default = found["options"][DEFAULTS[kind]]["signs"]
-            apart = "–" if option.name == DEFAULTS[kind] else estimate(values(signs) - values(next(iter(default.values()))))
+            (usual,) = found["options"][DEFAULTS[kind]]["signs"].values()
+            apart = "–" if option.name == DEFAULTS[kind] else estimate(values(signs) - values(usual))
             counts = " / ".join(str(signs.count(sign)) for sign in "+=-")
             words = " | ".join(f"{one['words'][view]:.1f}" for view in ("good", "bad"))
             lines.append(f"| {option.name} | {kind} | {counts} | {estimate(values(signs))} | {apart} | {words} |")

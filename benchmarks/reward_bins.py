@@ -2,8 +2,8 @@
 
     python benchmarks/reward_bins.py RUN RUN --out even.parquet
 
-What came as far as `length_balance` in each run goes into quartiles of |characters of chosen - of rejected|, and of each
-bin is kept what `length_balance` would keep of a whole set: in none does length tell the chosen reply.
+What came as far as `length_balance` in each run goes into quartiles of |characters of chosen - of rejected|, and of
+each is kept what `length_balance` would keep of a whole set: in none does length tell the chosen reply.
 """
 
 import argparse
