@@ -8,7 +8,7 @@ PIP_FLAGS ?= --quiet --disable-pip-version-check
 .PHONY: demo test test-all unit test-lowest test-vllm check docs bench clean
 
 demo: $(VENV)/.demo
-	$(VENV)/bin/sso-factory run examples/quickstart.yaml
+	$(VENV)/bin/sso-factory run examples/quickstart.yaml --set principles.set=short
 
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -q -n auto -m 'not slow'

@@ -30,7 +30,8 @@ from factory.store import write_json
 RESULTS, PAGE = ROOT / "benchmarks" / "results" / "reward.json", ROOT / "docs" / "reward.md"
 BEGIN, END = "<!-- begin: benchmarks/reward_report.py -->", "<!-- end -->"
 TESTS = ("hh-rlhf", "LLMBar", "GSM8K")
-ORDER = ("H", "H+H", "H flipped", *(f"{arm}{name}{labels}" for name in ("S", "D") for arm in ("H+", "")
+HELD_OUT, LEVERS = "held-out ", ("E", "F", "B")
+ORDER = ("H", "H+H", "H flipped", "T", *(f"{arm}{name}{labels}" for name in ("S", "D", *LEVERS) for arm in ("H+", "")
          for labels in ("", " flipped", " random")))  # fmt: skip
 CONTRASTS = (
     ("H+S", "H+S flipped"),
@@ -43,8 +44,14 @@ CONTRASTS = (
     ("H+D", "H+D flipped"),
     ("D", "D flipped"),
     ("H+D", "H"),
+    *(
+        both
+        for one in LEVERS
+        for both in ((f"H+{one}", f"H+{one} flipped"), (one, f"{one} flipped"), (f"H+{one}", "H"))
+    ),
+    ("H+E", "H+S"),
 )
-"""The first two ask the primary question; S are pairs by principles, D by a weaker model."""
+"""The first two ask the primary question. S are pairs by principles, D by a weaker model; see docs/reward.md."""
 DRAWS = 4000
 Right = NDArray[np.float64]
 
@@ -178,28 +185,28 @@ def complete(runs: Sequence[Path]) -> dict[str, int]:
     return {"pairs": made.height, "complete": made.filter(~cut).height}
 
 
+def own(arm: str, tests: Mapping[str, Any]) -> str | None:
+    """The test of held-out pairs of an arm's own kind, where it has one."""
+    name = HELD_OUT + arm.removeprefix("H+").split()[0]
+    return name if name in tests else None
+
+
 def tables(found: Mapping[str, Any]) -> str:
     """The tables of the page."""
-    held = [test for test in found["tests"] if test not in TESTS]
     lines = ["| test | pairs | always longer | always shorter |", "|---|--:|--:|--:|"]
     lines += [f"| {name} | {one['pairs']} | {one['longer']:.3f} | {one['shorter']:.3f} |"
               for name, one in found["tests"].items()]  # fmt: skip
-    lines += ["", f"| trained on | pairs | seeds | {' | '.join(TESTS)} | all | 95 % | {' | '.join(held)} | own pairs |"]
-    lines += ["|---" + "|--:" * (2 + len(TESTS) + 1) + "|---" + "|--:" * (len(held) + 1) + "|"]
+    lines += [
+        "",
+        f"| trained on | pairs | seeds | {' | '.join(TESTS)} | all | 95 % | held-out pairs of its kind | own pairs |",
+    ]
+    lines += ["|---" + "|--:" * (2 + len(TESTS) + 1) + "|---|--:|--:|"]
     for arm, one in found["arms"].items():
         each = " | ".join(f"{one['tests'][test]:.3f}" for test in TESTS)
-        more = " | ".join(f"{one['tests'][test]:.3f}" if test in one["tests"] else "–" for test in held)
+        held = f"{one['tests'][kind]:.3f}" if (kind := own(arm, one["tests"])) else "–"
         every = f"{one['all']['mean']:.3f} | {one['all']['low']:.3f} to {one['all']['high']:.3f}"
-        lines.append(f"| {arm} | {one['pairs']} | {one['seeds']} | {each} | {every} | {more} | {one['training']:.3f} |")
-    lines += ["", f"| difference, in points | {' | '.join(TESTS)} | all | 95 % | p | {' | '.join(held)} |"]
-    lines += ["|---" + "|--:" * (len(TESTS) + 1) + "|---" + "|--:" * (1 + len(held)) + "|"]
-    for one in found["contrasts"]:
-        each = " | ".join(f"{100 * one['tests'][test]['mean']:+.1f}" for test in TESTS)
-        there = one["tests"]
-        more = " | ".join(f"{100 * there[test]['mean']:+.1f}" if test in there else "–" for test in held)
-        low, high, p = (one["all"][key] for key in ("low", "high", "p"))
-        every = f"{100 * one['all']['mean']:+.1f} | {100 * low:+.1f} to {100 * high:+.1f} | {p:.3f}"
-        lines.append(f"| {one['one']} less {one['other']} | {each} | {every} | {more} |")
+        lines.append(f"| {arm} | {one['pairs']} | {one['seeds']} | {each} | {every} | {held} | {one['training']:.3f} |")
+    lines += ["", *contrast_rows(found)]
     if found.get("followed"):
         lines += ["", "| feature | pairs | n | more in chosen | less | share | 95 % |"]
         lines += ["|---|---|--:|--:|--:|--:|---|"]
@@ -208,6 +215,20 @@ def tables(found: Mapping[str, Any]) -> str:
         made = found["complete"]
         lines += ["", f"Of {made['pairs']} pairs that were made {made['complete']} have two complete replies."]
     return "\n".join(lines)
+
+
+def contrast_rows(found: Mapping[str, Any]) -> list[str]:
+    """The table of differences."""
+    lines = [f"| difference, in points | seeds | {' | '.join(TESTS)} | all | 95 % | p | held-out pairs of its kind |"]
+    lines += ["|---" + "|--:" * (len(TESTS) + 2) + "|---|--:|--:|"]
+    for one in found["contrasts"]:
+        each = " | ".join(f"{100 * one['tests'][test]['mean']:+.1f}" for test in TESTS)
+        kind = own(one["one"], one["tests"])
+        held = f"{100 * one['tests'][kind]['mean']:+.1f}" if kind else "–"
+        low, high, p, seeds = (one["all"][key] for key in ("low", "high", "p", "seeds"))
+        every = f"{100 * one['all']['mean']:+.1f} | {100 * low:+.1f} to {100 * high:+.1f} | {p:.3f}"
+        lines.append(f"| {one['one']} less {one['other']} | {seeds} | {each} | {every} | {held} |")
+    return lines
 
 
 def oracle_row(name: str, state: str, one: Mapping[str, int]) -> str:

@@ -3,14 +3,17 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import reward, reward_report
+from benchmarks import reward, reward_bins, reward_report
 from benchmarks.reward_oracles import verdict
 from benchmarks.reward_trunk import Top, Trunk
+from factory.models.load import load_reward_model
+from factory.models.ref import ModelRef
 from tests import pairs as tables
 from tests.tiny import tiny_model_folder
 
@@ -60,16 +63,44 @@ def test_the_benchmark_makes_each_cell_once(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(sys, "argv", call)
     reward.main()
     cells = {place: json.loads(place.read_text()) for place in (tmp_path / "out/cells").iterdir()}
-    assert len(cells) == 2 * len(reward.arms(["S"])) == 18
+    assert len(cells) == 2 * len(reward.arms(["S"])) == 20
     assert {cell["arm"]: cell["pairs"] for cell in cells.values()} | {"H": 6, "H+H": 12, "H+S": 12, "S": 6} == {
         cell["arm"]: cell["pairs"] for cell in cells.values()
     }
     assert {tuple(cell["tests"]) for cell in cells.values()} == {("hh-rlhf", "LLMBar", "GSM8K", "held-out S")}
     monkeypatch.setattr(reward, "cell", lambda *_: pytest.fail("a cell was made again"))
     reward.main()
+    monkeypatch.setattr(sys, "argv", [*call, "--labeller", str(tmp_path / "labeller")])
+    reward.main()
+    with torch.no_grad():
+        score_made_by_the_labeller(tmp_path / "labeller")
     found = reward_report.results(reward_report.read(tmp_path / "out/cells"))
     made = {tuple(one[name] for name in ("one", "other")) for one in found["contrasts"]}
-    assert made == {both for both in reward_report.CONTRASTS if not any("D" in arm for arm in both)}
+    there = {cell["arm"] for cell in cells.values()}
+    assert made == {both for both in reward_report.CONTRASTS if there.issuperset(both)}
+
+
+def score_made_by_the_labeller(folder: Path) -> None:
+    """The folder loads as a reward model whose head is not the one that the tiny model had."""
+    model = load_reward_model(ModelRef(str(folder)), "cpu", torch.float32)
+    assert model.score.weight.shape[0] == 1
+    assert model(input_ids=torch.tensor([[1, 2, 3]])).logits.isfinite().all()
+
+
+def longer_by(size: int, number: int) -> dict[str, Any]:
+    """A pair whose chosen reply is longer by `size` characters."""
+    return tables.pair([tables.user(f"{number}?")], "a" * (100 + size), "b" * 100, source="test")
+
+
+def test_no_size_of_the_difference_tells_the_chosen_reply(tmp_path: Path) -> None:
+    """Small differences are +, great ones -: balanced over all, and in no bin."""
+    sizes = [n + 1 for n in range(20)] + [-60 - n for n in range(20)] + [3, -63]
+    pairs = tables.table([longer_by(size, number) for number, size in enumerate(sizes)])
+    kept = reward_bins.balanced(pairs)
+    chosen, rejected = reward_bins.lengths(kept)
+    assert abs(int(np.sign(chosen - rejected).sum())) <= reward_bins.BINS
+    assert kept.height < pairs.height
+    assert kept["pair_id"].is_unique().all()
 
 
 def test_an_arm_differs_from_its_flipped_one_in_the_labels_alone() -> None:

@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ import yaml
 import principles
 from factory.errors import InputError
 
+ROOT = Path(__file__).parents[2]
 PAIRS = {
     "Engagement": ("Engaging", "Dull"),
     "Accuracy": ("Accurate", "Inaccurate"),
@@ -20,7 +22,7 @@ PAIRS = {
     "Safety": ("Safe", "Unsafe"),
     "Concision": ("Concise", "Verbose"),
 }
-SSO = principles.load("sso")
+SSO, SHORT = principles.load("sso"), principles.load("short")
 SMALL = {
     "name": "mine",
     "features": [
@@ -61,7 +63,7 @@ def test_good_and_bad_are_alike_in_length_and_build(feature):
     assert good.count(". ") == bad.count(". ")
 
 
-@pytest.mark.parametrize("feature", SSO.features, ids=lambda feature: feature.name)
+@pytest.mark.parametrize("feature", [*SSO.features, *SHORT.features], ids=lambda feature: feature.name)
 def test_no_principle_names_its_feature_or_adjective(feature):
     """A principle that names them invites replies that do."""
     for side in (feature.good, feature.bad):
@@ -69,8 +71,20 @@ def test_no_principle_names_its_feature_or_adjective(feature):
         assert not {feature.name.lower(), feature.good.adjective.lower(), feature.bad.adjective.lower()} & set(words)
 
 
-def test_every_offered_feature_is_in_a_worked_example():
-    assert {name for example in SSO.examples for name in example.features} == set(list(PAIRS)[:7])
+@pytest.mark.parametrize("found", [SSO, SHORT], ids=["sso", "short"])
+def test_every_offered_feature_is_in_worked_examples_as_often_first_as_second(found):
+    names = sorted(feature.name for feature in found.offered)
+    assert sorted(example.features[0] for example in found.examples) == names
+    assert sorted(example.features[1] for example in found.examples) == names
+
+
+def test_the_short_set_is_short_and_what_was_measured():
+    """The principles are word for word those of the experiments that say how far they are followed."""
+    measured = [principles.load(str(ROOT / f"benchmarks/{name}.yaml")) for name in ("mechanism", "reward_general")]
+    known = {(one.good.principle, one.bad.principle) for found in measured for one in found.features}
+    mine = {(one.good.principle, one.bad.principle) for one in SHORT.features}
+    assert mine <= known
+    assert max(len(text.split()) for both in mine for text in both) < 20
 
 
 def test_system_messages_are_all_that_can_be_sent():
