@@ -28,7 +28,7 @@ unit: $(VENV)/.dev
 
 # The core on the oldest versions that pyproject.toml admits; warnings that these give are not ours to mend.
 test-lowest: $(LOWEST_VENV)/.done
-	$(LOWEST_VENV)/bin/python -m pytest -q -n auto -W default tests/filters tests/factory/readers tests/factory/exports/test_hub.py
+	$(LOWEST_VENV)/bin/python -m pytest -q -n auto -W default tests/filters tests/factory/readers tests/factory/exports/destinations/test_hub.py
 
 # vLLM's CPU build, in an environment of its own: it needs an older transformers.
 test-vllm: $(VLLM_VENV)/.done

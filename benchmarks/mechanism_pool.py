@@ -14,8 +14,8 @@ from factory.engines.base import Completion, Request
 from factory.identity import draw, pair_id, prompt_id
 from factory.models.ref import ModelRef
 from factory.schema import MESSAGES
-from factory.views import views
 from principles import load
+from principles.views import views
 
 TOPICS = (
     "the sea", "bread", "winter", "cats", "trains", "gardens", "the moon", "chess", "coffee", "rain", "forests",

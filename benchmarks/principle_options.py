@@ -33,8 +33,8 @@ from factory.models.ref import ModelRef
 from factory.schema import FEATURES, MESSAGES, conform
 from factory.stages.contrast import contrast
 from factory.store import write_json
-from factory.views import view_messages
 from principles import TOGETHER
+from principles.views import view_messages
 
 RESULTS, PAGE = ROOT / "benchmarks" / "results" / "principle_options.json", ROOT / "docs" / "paper.md"
 BEGIN, END = "<!-- begin: benchmarks/principle_options.py -->", "<!-- end -->"

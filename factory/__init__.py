@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # What editors and type checkers see; at run time each is loo
     from factory.errors import MissingExtraError as MissingExtraError
     from factory.errors import StoreError as StoreError
     from factory.errors import TrainingError as TrainingError
-    from factory.exports.bill import bill as bill
+    from factory.exports.facts.bill import bill as bill
     from factory.line.checking import check as check
     from factory.line.forecast import plan as plan
     from factory.line.reproduce import reproduce as reproduce
@@ -51,7 +51,7 @@ _PUBLIC = {
     "check": "factory.line.checking:check",
     "plan": "factory.line.forecast:plan",
     "status": "factory.commands.status:status",
-    "bill": "factory.exports.bill:bill",
+    "bill": "factory.exports.facts.bill:bill",
     "look": "factory.commands.look:look",
     "filter": "factory.commands.filter:filter_pairs",
     "audit": "factory.commands.audit:audit",

@@ -16,9 +16,9 @@ from factory.config.prompts import Budget
 from factory.engines.api.accounts import FILE as SPENDING
 from factory.engines.api.accounts import Spending
 from factory.errors import ConfigError
-from factory.exports.bill import Bill, bill
-from factory.exports.caveats import caveats
-from factory.exports.document import versions
+from factory.exports.facts.bill import Bill, bill
+from factory.exports.facts.caveats import caveats
+from factory.exports.pages.document import versions
 from factory.files import PathLike
 from factory.files.streaming import small_morsels
 from factory.line.checking import check_once

@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 from factory.errors import InputError
 from factory.identity import digest
 from factory.strict import Strict
-from factory.views import Turns
 from principles.files import dotted, locate, validated
 from principles.literal import json_literal, marks_of
+from principles.views import Turns
 
 _FOLDER = Path(__file__).parent / "templates"
 _PLACEHOLDER = re.compile(r"\{\{\s*([a-z_]+)\s*\}\}")

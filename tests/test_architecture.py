@@ -36,7 +36,18 @@ FLOORS = (
         "factory.line.judges",
         "factory.line.tracking",
     ),
-    ("factory.stages", "factory.training", "factory.exports", "factory.reward", "factory.reviewing"),
+    ("factory.exports.report",),
+    ("factory.exports.card",),
+    (
+        "factory.reward",
+        "factory.reviewing",
+        "factory.exports.check",
+        "factory.exports.destinations",
+        "factory.exports.eval_files",
+    ),
+    ("factory.exports.pages",),
+    ("factory.exports.facts",),
+    ("factory.stages", "factory.training", "factory.exports"),
     (
         "factory.engines",
         "factory.store",
@@ -46,7 +57,7 @@ FLOORS = (
         "factory.terminal",
     ),
     ("factory.models",),
-    ("filters", "principles", "factory.views", "factory.statistics"),
+    ("filters", "principles", "factory.statistics"),
     (
         "factory.schema",
         "factory.config",
@@ -59,7 +70,7 @@ GROUND = (
     "factory.identity",
     "factory.progress",
     "factory.files",
-    "factory.notebook",
+    "factory.terminal.notebook",
     "factory.engines.base",
     "factory",
 )

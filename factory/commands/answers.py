@@ -11,7 +11,7 @@ from factory.config.load import override
 from factory.engines.api.accounts import Spending
 from factory.errors import ConfigError, EngineError
 from factory.exports.eval_files import asked, evaluation
-from factory.exports.public import public_name
+from factory.exports.facts.public import public_name
 from factory.files import PathLike
 from factory.identity import DEFAULT_SEED
 from factory.line.pool import EnginePool

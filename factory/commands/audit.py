@@ -16,8 +16,8 @@ from factory.engines import open_generator
 from factory.engines.api.accounts import Spending
 from factory.engines.api.prices import priced
 from factory.errors import EngineError, InputError
-from factory.exports.audit_report import write_audit
-from factory.exports.document import About, examples
+from factory.exports.pages.document import About, examples
+from factory.exports.report.audit import write_audit
 from factory.files import PathLike
 from factory.files.streaming import small_morsels
 from factory.identity import DEFAULT_SEED, draw

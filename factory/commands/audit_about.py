@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from factory.config import Config, Judge
 from factory.config.engines import EngineBlock
-from factory.exports.document import About, Source, source_of
+from factory.exports.pages.document import About, Source, source_of
 from factory.line.judges import judge_block, judge_model
 from factory.readers import PairsLike, fingerprint
 from factory.readers.sources import as_list, find

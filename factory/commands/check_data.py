@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from factory.errors import ConfigError
 from factory.exports.check import require
-from factory.exports.predict import Prediction, predict
-from factory.exports.trainers.base import Tokenizer
+from factory.exports.check.predict import Prediction, predict
+from factory.exports.check.trainers.base import Tokenizer
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
 from factory.readers.sources import PairsLike, as_list

@@ -13,7 +13,7 @@ from factory.config import Config, FiltersConfig
 from factory.config.training import LOSSES
 from factory.errors import ConfigError, FactoryError
 from factory.exports import EXPORTERS
-from factory.exports.making import MAKINGS
+from factory.exports.facts.making import MAKINGS
 from factory.readers.layouts import layouts
 from filters import FILTERS, PRESETS
 

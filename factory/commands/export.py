@@ -13,18 +13,18 @@ from factory.config import Export, Mix
 from factory.config.load import as_config, override
 from factory.errors import ConfigError
 from factory.exports.card import write_card
-from factory.exports.card_facts import card_facts
+from factory.exports.card.facts import card_facts
+from factory.exports.card.licenses import require_as_strict
+from factory.exports.destinations.hub import push
+from factory.exports.destinations.hub import require_free as require_free_on_hub
+from factory.exports.destinations.mix import mix as mix_in
+from factory.exports.destinations.remote import require_free as require_free_there
+from factory.exports.destinations.remote import send, url_of
+from factory.exports.destinations.write import Exported, require_free
+from factory.exports.destinations.write import export as write_export
 from factory.exports.facts import Lengths
-from factory.exports.frontmatter import require_language, require_license
-from factory.exports.hub import push
-from factory.exports.hub import require_free as require_free_on_hub
-from factory.exports.licenses import require_as_strict
-from factory.exports.mix import mix as mix_in
-from factory.exports.remote import require_free as require_free_there
-from factory.exports.remote import send, url_of
-from factory.exports.run_facts import run_licenses, run_seed
-from factory.exports.write import Exported, require_free
-from factory.exports.write import export as write_export
+from factory.exports.facts.run import run_licenses, run_seed
+from factory.exports.pages.frontmatter import require_language, require_license
 from factory.files import PathLike
 from factory.files.streaming import small_morsels
 from factory.identity import DEFAULT_SEED

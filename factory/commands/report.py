@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from factory.errors import InputError
-from factory.exports.comparison import Comparison
-from factory.exports.comparison import compare as side_by_side
 from factory.exports.report import report_html
+from factory.exports.report.comparison import Comparison
+from factory.exports.report.comparison import compare as side_by_side
 from factory.files import PathLike
 from factory.progress import Silent
 from factory.store import open_run

@@ -12,7 +12,7 @@ from factory.errors import ConfigError, InputError
 from factory.files import PathLike
 from factory.files.json_text import parsed
 from factory.schema import REPLIES, SCORES, conform
-from factory.views import views
+from principles.views import views
 
 _AT = "at"
 _SHORTEST = 4

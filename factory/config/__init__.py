@@ -208,7 +208,7 @@ class Export(Strict):
     """What leaves the run."""
 
     formats: list[str] = Field(default_factory=lambda: ["rm"])
-    """Names in factory/exports: rm, dpo, sso, llamafactory, axolotl, verl, kto, tpo, sdft, pairs."""
+    """Names in factory/exports/formats: rm, dpo, sso, llamafactory, axolotl, verl, kto, tpo, sdft, pairs."""
     test_share: float = Field(0.05, ge=0, lt=1)
     """Share of prompts held out as the test split."""
     shard_rows: int = Field(100_000, ge=1)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from factory.errors import ConfigError, InputError, short
 from factory.exports.base import as_text
-from factory.exports.raw import SUFFIXES, LocatedRow, rows, suffix_of
+from factory.files.rows import SUFFIXES, LocatedRow, rows, suffix_of
 from factory.identity import digest
 from factory.readers import PairsLike, read_prompts
 from factory.readers.reading import LETTERS, Part, Reading

@@ -11,7 +11,7 @@ from factory.config.load import as_config
 from factory.engines.api.accounts import FILE as SPENDING
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError, number
-from factory.exports.hub import check_token
+from factory.exports.destinations.hub import check_token
 from factory.files import PathLike
 from factory.identity import digest
 from factory.line.asked_models import RemoteModel, remote_models

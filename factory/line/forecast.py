@@ -25,7 +25,6 @@ from factory.line.preflight import last_stage, preflight
 from factory.line.rates import Rates, Time
 from factory.line.steps import Steps
 from factory.models.ref import ModelRef
-from factory.notebook import html_table
 from factory.pair_makers import comparisons
 from factory.pipeline import the_line
 from factory.progress import Silent
@@ -37,6 +36,7 @@ from factory.stages.prompts import per_round
 from factory.stages.prompts import prompts as plan_portions
 from factory.store import StageReachedError, open_run, preview_of
 from factory.store.journal import Journal
+from factory.terminal.notebook import html_table
 
 SAMPLE_PROMPTS = 200
 """A plan counts the requests for at most this many prompts and scales them to all."""

@@ -7,10 +7,10 @@ from factory.config import STEERED, Config, Export
 from factory.config.engines import RayEngine
 from factory.errors import ConfigError
 from factory.exports import exporter
-from factory.exports.frontmatter import require_language, require_license
-from factory.exports.hub import token_for
-from factory.exports.licenses import require_as_strict
-from factory.exports.mix import without_benchmarks
+from factory.exports.card.licenses import require_as_strict
+from factory.exports.destinations.hub import token_for
+from factory.exports.destinations.mix import without_benchmarks
+from factory.exports.pages.frontmatter import require_language, require_license
 from factory.line.asked_models import asked_models, remote_models
 from factory.line.judges import judge_names
 from factory.line.pool import is_remote

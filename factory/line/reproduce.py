@@ -9,11 +9,11 @@ import principles
 from factory.config import Config
 from factory.config.load import load_config, override
 from factory.errors import ConfigError, EngineError, InputError
-from factory.exports.document import versions
-from factory.exports.public import public_name
-from factory.exports.recipe import mixed_in
-from factory.exports.recorded import Recorded, pair_ids, recorded, without
-from factory.exports.write import README
+from factory.exports.card.recorded import Recorded, pair_ids, recorded, without
+from factory.exports.destinations.write import README
+from factory.exports.facts.public import public_name
+from factory.exports.facts.recipe import mixed_in
+from factory.exports.pages.document import versions
 from factory.line.asked_models import remote_models
 from factory.line.run_files import HEAD
 from factory.models.ref import ModelRef

@@ -13,7 +13,7 @@ from math import isfinite
 from typing import Any
 
 from factory.errors import ConfigError, first_line
-from factory.exports.public import public_config
+from factory.exports.facts.public import public_config
 from factory.identity import digest
 from factory.progress import Progress
 from factory.store import RunFolder, Stage

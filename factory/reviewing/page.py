@@ -9,7 +9,7 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markupsafe import escape
 
-from factory.exports.html import asset, content_policy
+from factory.exports.pages.html import asset, content_policy
 from factory.reviewing.session import ReviewItem, Session
 
 HERE = "factory.reviewing"

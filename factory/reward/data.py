@@ -7,8 +7,8 @@ from typing import NamedTuple
 import polars as pl
 
 from factory.errors import InputError
-from factory.exports.plan import held_out
-from factory.exports.write import is_shard
+from factory.exports.destinations.plan import held_out
+from factory.exports.destinations.write import is_shard
 from factory.progress import Progress, Silent
 from factory.readers import How, PairsLike, PairSource
 from factory.readers.sources import as_list

@@ -10,8 +10,8 @@ from factory.config import Principles
 from factory.engines.base import Generator, Request
 from factory.identity import Messages, draw
 from factory.schema import FEATURES, conform
-from factory.views import Turns
 from principles import TOGETHER, PrincipleSet, Template, template
+from principles.views import Turns
 
 _LABEL = re.compile(r"(?i)^[*_]*(?:[a-z]+[ -]){0,6}(?:features|qualities|names)(?:[ -][a-z]+){0,6}[*_]*:[*_]*")
 _ITEM = re.compile(r"^(?:\d+[.):]|[-*\u2022])\s+")

@@ -10,8 +10,8 @@ from factory.engines.base import Completion, Generator, Request
 from factory.identity import draw, pair_id
 from factory.schema import PAIRS, REJECTED, Split, conform
 from factory.stages.triples import own_columns
-from factory.views import view_messages
 from filters.text import normalised
+from principles.views import view_messages
 
 
 class Pairing(NamedTuple):

@@ -10,9 +10,9 @@ from factory.config import Training
 from factory.engines.base import Reply, Score, Scorer, ScoreRequest
 from factory.schema import LOGPS, PAIRS, REPLIES, SCORES, conform, logp_column
 from factory.training.conditionals import PLAIN, ObjectiveForm
-from factory.views import views
 from filters import build
 from filters.base import Filter
+from principles.views import views
 
 
 class ScoreCall(NamedTuple):

@@ -10,10 +10,10 @@ from factory.config import Sampling
 from factory.engines.base import Completion, Generator, Request
 from factory.identity import draw, pair_id
 from factory.schema import CONTRAST, PAIRS, REJECTED, REPLIES, Split, conform
-from factory.views import views
 from filters.text import normalised
 from principles import TOGETHER
 from principles.leaks import find_leak, strip_label
+from principles.views import views
 
 VIEW_OF = {"chosen": "good", "rejected": "bad", "original": "plain"}
 """The view each reply is sampled under."""

@@ -8,8 +8,8 @@ from factory.terminal import describe_seconds
 from factory.terminal.show import table
 
 if TYPE_CHECKING:
-    from factory.exports.comparison import ComparedRun, Comparison
-    from factory.exports.opinions import Opinion
+    from factory.exports.facts.opinions import Opinion
+    from factory.exports.report.comparison import ComparedRun, Comparison
 
 _SOME = 3
 """Pairs of one run alone that are told."""

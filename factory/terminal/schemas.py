@@ -20,8 +20,8 @@ def schemas() -> dict[str, Schema]:
     import factory
     from factory.commands.look import Looked
     from factory.commands.status import StageStatus
-    from factory.exports.bill import Bill
-    from factory.exports.comparison import Comparison
+    from factory.exports.facts.bill import Bill
+    from factory.exports.report.comparison import Comparison
     from factory.line.forecast import Plan
     from factory.pipeline import Outcome
     from filters.funnel import Funnel
@@ -112,7 +112,7 @@ def _funnel() -> Schema:
 
 
 def _outcome() -> Schema:
-    from factory.exports.bill import Bill
+    from factory.exports.facts.bill import Bill
 
     path = of(str | None)
     paths = dict.fromkeys(("kept", "rejected", "audit", "report", "drawn", "pushed"), path)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from factory.commands.look import Looked
     from factory.commands.status import StageStatus
     from factory.commands.trace import Trace
-    from factory.exports.bill import Bill
+    from factory.exports.facts.bill import Bill
     from factory.line.checking import CheckResult
     from factory.line.forecast import Plan
     from factory.line.rates import Time

@@ -15,7 +15,7 @@ from factory.models.chat import as_written, knows_system, prompt_ids, reply_ids
 from factory.models.layout import Encoded, Layout
 from factory.schema import REPLIES, VIEWS, logp_column
 from factory.training.conditionals import Conditional
-from factory.views import Turns, views
+from principles.views import Turns, views
 
 
 class TrainingExample(NamedTuple):

@@ -8,7 +8,7 @@ import pytest
 
 import factory
 from factory.config import STEERED, Config
-from factory.exports.bill import WEAKER, Bill
+from factory.exports.facts.bill import WEAKER, Bill
 from factory.line.amounts import Amount, StagePlan
 from factory.line.forecast import Plan
 from factory.line.rates import Rates

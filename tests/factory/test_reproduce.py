@@ -14,9 +14,9 @@ from factory.cli import main
 from factory.config.load import load_config
 from factory.errors import ConfigError, InputError
 from factory.exports import EXPORTERS
-from factory.exports.recipe import recipe
-from factory.exports.recorded import pair_ids, recorded
-from factory.exports.write import export
+from factory.exports.card.recorded import pair_ids, recorded
+from factory.exports.destinations.write import export
+from factory.exports.facts.recipe import recipe
 from tests.pairs import pairs
 from tests.runs import run_folder
 

@@ -14,7 +14,7 @@ from trl.experimental.sdft import SDFTConfig, SDFTTrainer
 from trl.experimental.tpo import TPOConfig, TPOTrainer
 
 from factory.config import Export
-from factory.exports.write import export
+from factory.exports.destinations.write import export
 from tests.pairs import pairs
 from tests.tiny import tiny_model_folder, tiny_tokenizer
 

@@ -6,7 +6,7 @@ import polars as pl
 
 from factory.commands.export import ExportJob
 from factory.config import Export
-from factory.exports.mix import without_benchmarks
+from factory.exports.destinations.mix import without_benchmarks
 from factory.line.steps import Facts, Steps
 from factory.readers import fingerprint
 from factory.store import Stage, Workspace

@@ -12,7 +12,7 @@ from factory.schema import Split
 from factory.stages.contrast import longest
 from factory.stages.prompts import in_portions, per_round, prompts, required, within_context
 from factory.store.journal import Journal
-from factory.views import view_messages
+from principles.views import view_messages
 
 _EMPTY = [{"role": "user", "content": ""}]
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from factory.exports.hub import push
+from factory.exports.destinations.hub import push
 from factory.line.steps import Facts, Steps
 from factory.store import Stage, Workspace
 

@@ -13,7 +13,7 @@ from factory.commands.audit import audit, audit_into
 from factory.config import Audit, Config, Judge
 from factory.config.engines import OpenaiEngine, Prices, ScriptedEngine
 from factory.errors import ConfigError, EngineError, InputError
-from factory.exports import document
+from factory.exports.pages import document
 from factory.line.pool import EnginePool
 from factory.progress import Silent
 from factory.readers import load_pairs

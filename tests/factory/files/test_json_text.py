@@ -3,10 +3,10 @@
 import pytest
 
 from factory.errors import InputError
-from factory.exports.raw import rows
-from factory.exports.rules import folder_problems
-from factory.exports.run_facts import run_seed
+from factory.exports.check.rules import folder_problems
+from factory.exports.facts.run import run_seed
 from factory.files.json_text import parsed
+from factory.files.rows import rows
 from factory.reviewing.labels import read_answers
 from filters.benchmarks import load
 

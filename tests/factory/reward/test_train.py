@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from factory.commands.reward import reward_train
 from factory.config import Export
 from factory.errors import ConfigError, EngineError, InputError
-from factory.exports.write import export
+from factory.exports.destinations.write import export
 from factory.reward.data import read_data
 from factory.reward.scorer import RewardModel
 from factory.reward.tokens import PairTokens

@@ -15,7 +15,7 @@ from factory.models.ref import ModelRef
 from factory.schema import CONTRAST, FEATURES, PAIRS, REJECTED, check, conform
 from factory.stages.contrast import contrast
 from factory.stages.triples import triples
-from factory.views import view_messages
+from principles.views import view_messages
 from tests.answering import Answering, prompts_frame
 
 SSO = principles.load("sso")

@@ -8,7 +8,7 @@ from factory.errors import ConfigError
 from factory.models.chat import end_of_turn, prompt_ids
 from factory.training.data import PairReader, encode
 from factory.training.methods import method_of
-from factory.views import view_messages
+from principles.views import view_messages
 from tests.tiny import tiny_tokenizer
 from tests.training_pairs import scored_pairs
 

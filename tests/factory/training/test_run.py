@@ -19,7 +19,7 @@ from factory.models.ref import ModelRef
 from factory.training.policy_trainer import PolicyTrainer
 from factory.training.run import train
 from factory.training.stats import MetricsFile
-from factory.views import view_messages
+from principles.views import view_messages
 from tests.heard import Heard
 from tests.training_pairs import scored_pairs, tiny_policy
 

@@ -1,0 +1,97 @@
+"""The dataset card: README.md from the numbers of the export and, where there is one, of its run."""
+
+import shutil
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from factory.exports.card.croissant import croissant
+from factory.exports.card.facts import CardFacts
+from factory.exports.card.plots import draw_plots
+from factory.exports.card.recipes import recipes
+from factory.exports.destinations.write import BY, CROISSANT, README, WRITING, is_shard, may_write
+from factory.exports.facts.making import CITATION, making_of
+from factory.exports.facts.public import public_name
+from factory.exports.pages.direction import level
+from factory.exports.pages.frontmatter import front_matter, hub_licenses
+from factory.exports.pages.markdown import Safe, environment, without_empty_columns
+from factory.files.rows import rows
+from factory.store.ownership import Record
+
+_FIRST = 1_000
+"""Rows of a JSON file that tell its columns."""
+
+
+def write_card(facts: CardFacts, folder: Path) -> list[Path]:
+    """Write README.md, its plots and croissant.json into the folder of an export.
+
+    A README.md that somebody wrote is left alone.
+    """
+    record, staging = Record.read(folder), folder / WRITING
+    record.claim([WRITING], BY)
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
+    drawn = draw_plots(facts, staging / "plots")
+    named = {path.stem: f"plots/{path.name}" for path in drawn}
+    if may_write(record, README):
+        (staging / README).write_text(card(facts.model_copy(update={"plots": named})), encoding="utf-8")
+    files = sorted(name for name in record.made_by(BY) if is_shard(name))
+    if files:
+        (staging / CROISSANT).write_text(croissant(facts, folder, files, _schema(folder / files[0])), encoding="utf-8")
+    return [folder / name for name in record.publish(staging, folder, BY, besides=True).outputs]
+
+
+def _schema(file: Path) -> pl.Schema:
+    if file.suffix == ".parquet":
+        return pl.Schema(pl.read_parquet_schema(file))
+    return pl.DataFrame([row.cells for row in islice(rows(file), _FIRST)], infer_schema_length=None).schema
+
+
+def card(facts: CardFacts) -> str:
+    """README.md: the head that the Hub reads, then what people read."""
+    made = environment()
+    made.filters.update(public=public_name, first_few=_first_few, code=_code, ours=Safe)
+    body = made.get_template("card.md.jinja").render(
+        c=facts,
+        run=facts.run,
+        audit=facts.run.audit if facts.run else None,
+        recipes=recipes(facts.format, facts.place),
+        making=making_of(facts.run.maker, facts.run.config) if facts.run else None,
+        citation=CITATION,
+        comma=Safe(", "),
+        apart=(facts.run.config.get("training") or {}).get("generator") == "separate" if facts.run else False,
+        trained=(facts.run.config.get("training") or {}).get("method") != "none" if facts.run else False,
+    )
+    return front_matter(head(facts)) + without_empty_columns(body)
+
+
+def head(facts: CardFacts) -> dict[str, Any]:
+    """The front matter as a mapping."""
+    values: dict[str, Any] = {"pretty_name": facts.title, **_license(facts)}
+    if facts.language:
+        values["language"] = facts.language
+    if facts.run is not None:
+        values["annotations_creators"] = ["machine-generated"]
+        values["language_creators"] = ["machine-generated"]
+    return {**values, **facts.metadata}
+
+
+def _license(facts: CardFacts) -> dict[str, str]:
+    """The Hub takes its own identifiers; any other licence is `other` with its name."""
+    if not facts.license:
+        return {}
+    if facts.license_id in hub_licenses():
+        return {"license": str(facts.license_id)}
+    return {"license": "other", "license_name": "-".join(facts.license.lower().split())[:60]}
+
+
+def _first_few(values: Iterable[Any]) -> list[Any]:
+    return list(islice(values, 8))
+
+
+def _code(text: str) -> Safe:
+    """A name as a code span, which knows no escapes, in a table cell or out of it."""
+    return Safe("`" + " ".join(level(str(text)).replace("`", "'").split()).replace("|", "\\|") + "`")

@@ -1,0 +1,171 @@
+"""croissant.json: what an export is, in MLCommons' Croissant 1.1: files, columns, where it is from, what it is for.
+
+The format: https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html, with provenance in W3C's PROV-O and the
+fields of the extension for responsible AI, `rai:`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from factory.exports.card.facts import CardFacts
+from factory.exports.card.provenance import provenance, responsible
+from factory.exports.facts.making import CITATION, PRINCIPLES
+from factory.exports.pages.document import source_of, today
+
+_TERMS = (
+    *("arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileProperty"),
+    *("fileObject", "fileSet", "format", "includes", "isArray", "isLiveDataset", "jsonPath", "key", "md5"),
+    *("parentField", "path", "recordSet", "references", "regex", "repeated", "replace", "samplingRate"),
+    *("separator", "source", "subField", "transform"),
+)
+CONTEXT: Mapping[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    **{term: f"cr:{term}" for term in _TERMS},
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "description": {"@container": "@language"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "name": {"@container": "@language"},
+    "prov": "http://www.w3.org/ns/prov#",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "sc": "https://schema.org/",
+}
+_SPLITS = "splits"
+_ROWS = "default"
+
+
+def croissant(facts: CardFacts, folder: Path, files: Sequence[str], schema: pl.Schema) -> str:
+    """The description of an export as JSON-LD; `files` are its data files within `folder`, with columns of `schema`."""
+    kind = "application/x-parquet" if files[0].endswith(".parquet") else "application/json"
+    hub = "/" in facts.place and facts.place == facts.place.strip() and not facts.place.startswith("PATH/")
+    day = facts.run.finished if facts.run else None
+    described: dict[str, Any] = {
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "name": facts.title,
+        "description": _description(facts),
+        "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
+        **({"citeAs": CITATION} if facts.run and facts.run.maker == PRINCIPLES else {}),
+        "license": facts.license or "no licence stated",
+        "datePublished": day or today(),
+        "version": "1.0.0",
+        "keywords": list(facts.metadata.get("tags", ())),
+        **({"url": f"https://huggingface.co/datasets/{facts.place}"} if hub else {}),
+        **({"creator": {"@type": "sc:Organization", "name": facts.place.split("/")[0]}} if hub else {}),
+        **provenance(facts),
+        **responsible(facts),
+        "distribution": [*(_file(folder, name, kind) for name in files), _files(files, kind)],
+        "recordSet": [_splits(facts.rows), _rows(schema, facts, kind)],
+    }
+    return json.dumps(described, indent=1, ensure_ascii=False) + "\n"
+
+
+def _description(facts: CardFacts) -> str:
+    kept = f"{facts.pairs.pairs:,} preference pairs over {facts.pairs.prompts:,} prompts"
+    return f"{kept}, in the format {facts.format} of sso-factory: of two replies to a prompt chosen is the better one."
+
+
+def _file(folder: Path, name: str, kind: str) -> dict[str, Any]:
+    path = folder / name
+    return {
+        "@type": "cr:FileObject",
+        "@id": name,
+        "name": name,
+        "contentUrl": name,
+        "contentSize": f"{path.stat().st_size} B",
+        "encodingFormat": kind,
+        "sha256": source_of(path).sha256,
+    }
+
+
+def _files(files: Sequence[str], kind: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileSet",
+        "@id": "files",
+        "name": "files",
+        "description": "All files of the data set.",
+        "encodingFormat": kind,
+        "includes": list(files),
+    }
+
+
+def _splits(rows: Mapping[str, int]) -> dict[str, Any]:
+    name = f"{_SPLITS}/name"
+    return {
+        "@type": "cr:RecordSet",
+        "@id": _SPLITS,
+        "name": _SPLITS,
+        "description": "The splits; none shares a prompt with another.",
+        "dataType": "cr:Split",
+        "key": {"@id": name},
+        "field": [{"@type": "cr:Field", "@id": name, "name": "name", "dataType": "sc:Text"}],
+        "data": [{name: split} for split in rows],
+    }
+
+
+def _rows(schema: pl.Schema, facts: CardFacts, kind: str) -> dict[str, Any]:
+    meanings = {column.name: column.meaning for column in facts.columns}
+    split = {
+        "@type": "cr:Field",
+        "@id": f"{_ROWS}/split",
+        "name": "split",
+        "description": "The split of the row, by the name of its file.",
+        "dataType": "sc:Text",
+        "references": {"field": {"@id": f"{_SPLITS}/name"}},
+        "source": {
+            "fileSet": {"@id": "files"},
+            "extract": {"fileProperty": "fullpath"},
+            "transform": {"regex": "^(?:.*/)?(train|test)[-.].*$"},
+        },
+    }
+    fields = [_field(name, dtype, meanings.get(name, ""), kind) for name, dtype in schema.items()]
+    return {
+        "@type": "cr:RecordSet",
+        "@id": _ROWS,
+        "name": _ROWS,
+        "description": f"A row for each pair, {sum(facts.rows.values()):,} in all.",
+        "field": [*([split] if "split" not in schema else []), *fields],
+    }
+
+
+def _field(name: str, dtype: pl.DataType, meaning: str, kind: str) -> dict[str, Any]:
+    column = {"column": name} if kind.endswith("parquet") else {"jsonPath": f"$[*].{name}"}
+    source = {"fileSet": {"@id": "files"}, "extract": column}
+    inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+    found: dict[str, Any] = {
+        "@type": "cr:Field",
+        "@id": f"{_ROWS}/{name}",
+        "name": name,
+        "description": meaning or name,
+    }
+    if isinstance(dtype, pl.List):
+        found |= {"repeated": True}
+    if isinstance(inner, pl.Struct):
+        found["subField"] = [
+            {
+                "@type": "cr:Field",
+                "@id": f"{_ROWS}/{name}/{part.name}",
+                "name": part.name,
+                "dataType": _type(part.dtype),
+                "source": {**source, "transform": {"jsonPath": part.name}},
+            }
+            for part in inner.fields
+        ]
+        return found
+    return {**found, "dataType": _type(inner), "source": source}
+
+
+def _type(dtype: Any) -> str:
+    if dtype.is_integer():
+        return "sc:Integer"
+    if dtype.is_float():
+        return "sc:Float"
+    return "sc:Boolean" if dtype == pl.Boolean else "sc:Text"

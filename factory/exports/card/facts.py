@@ -1,0 +1,169 @@
+"""What the dataset card is made from; an export of bare pair files has no run, and says so."""
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pydantic import Field
+
+from factory.config import Export
+from factory.errors import excerpt
+from factory.exports import exporter
+from factory.exports.destinations.write import INFO, Exported
+from factory.exports.facts import PairFacts, pair_facts
+from factory.exports.facts.models import RunFacts
+from factory.exports.facts.recipe import whole
+from factory.exports.facts.run import run_facts
+from factory.exports.pages.frontmatter import license_key
+from factory.files.rows import rows
+from factory.identity import draw
+from factory.schema import SCORES
+from factory.strict import Strict
+from filters.confounds import confounds, sentences
+
+_CELL = 300
+_OWN = {
+    "chosen": "the preferred reply; in rm the whole conversation that ends with it",
+    "rejected": "the other reply; in rm the whole conversation that ends with it",
+    "prompt": "the conversation up to the reply",
+    "instruction": "the last user turn",
+    "input": "the user turn",
+    "system": "the prompt's own system message, empty where it has none",
+    "history": "the rounds before the last user turn",
+    "completion": "a reply",
+    "label": "whether the reply is the preferred one",
+    "reference": "the reply to imitate: the preferred one",
+    "privileged_context": "what the teacher alone is told: the good system message",
+}
+
+
+class CardColumn(Strict):
+    """A column of the data set."""
+
+    name: str
+    meaning: str
+
+
+class CardFacts(Strict):
+    """Everything a card says."""
+
+    format: str
+    title: str
+    place: str
+    """Repository or folder, for the loading recipes."""
+    rows: dict[str, int]
+    left_out: dict[str, int] = Field(default_factory=dict)
+    set_aside: int = 0
+    renamed: dict[str, str] = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    columns: list[CardColumn] = Field(default_factory=list)
+    example: str | None = None
+    """A row as JSON, long texts cut."""
+    pairs: PairFacts
+    confounds: list[str] = Field(default_factory=list)
+    """What of the replies' form predicts chosen, a sentence each."""
+    mixed: dict[str, int] = Field(default_factory=dict)
+    """File that was mixed in to the pairs taken from it."""
+    run: RunFacts | None = None
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    """What makes the pairs again, as `factory.exports.facts.recipe` has it; empty without a run."""
+    license: str | None = None
+    language: list[str] = Field(default_factory=list)
+    plots: dict[str, str] = Field(default_factory=dict)
+    """Name to path within the folder."""
+
+    @property
+    def license_id(self) -> str | None:
+        """The licence as the Hub spells it."""
+        return license_key(self.license)
+
+
+def card_facts(
+    written: Exported,
+    format: str,
+    *,
+    run_root: Path | None = None,
+    place: str | None = None,
+    license: str | None = None,
+    language: Sequence[str] = (),
+    mixed: Mapping[str, int] | None = None,
+    options: Export | None = None,
+    seed: int = 42,
+) -> CardFacts:
+    """Collect what a card says of an export that was just written; the pairs are counted in its files."""
+    run = run_facts(run_root) if run_root is not None else None
+    pairs = read_back(written, exporter(format).replies)
+    name = place.rsplit("/", 1)[-1] if place else run.name if run else "Preference pairs"
+    return CardFacts(
+        format=format,
+        title=f"{name} ({format})" if not place else name,
+        place=place or "PATH/TO/THIS/FOLDER",
+        rows=written.rows,
+        left_out=written.left_out,
+        set_aside=written.set_aside,
+        renamed=written.renamed,
+        metadata=written.metadata,
+        columns=_columns(written.columns, written.renamed),
+        example=_example(written, seed),
+        pairs=pair_facts(pairs),
+        confounds=sentences(confounds(pairs)),
+        mixed=dict(mixed or {}),
+        run=run,
+        recipe=whole(run, format, options or Export()) if run else {},
+        license=license,
+        language=list(language),
+    )
+
+
+def read_back(written: Exported, replies: tuple[str, str] = ("chosen", "rejected")) -> pl.LazyFrame:
+    """The rows of an export with `chosen` and `rejected` as the texts of the replies, from the columns `replies`."""
+    if written.pairs is not None:
+        return written.pairs
+    files = [path for path in written.files if path.suffix in (".parquet", ".json") and path.name != INFO]
+    if files[0].suffix == ".parquet":
+        frame = pl.scan_parquet(files)
+    else:
+        frame = pl.concat(
+            [pl.read_json(path, infer_schema_length=None) for path in files], how="diagonal_relaxed"
+        ).lazy()
+    kinds = frame.collect_schema()
+    texts = (
+        pl.col(name).list.last().struct.field("content") if isinstance(kinds[name], pl.List) else pl.col(name)
+        for name in replies
+    )
+    return frame.with_columns(**dict(zip(("chosen", "rejected"), texts, strict=True)))
+
+
+def _columns(names: list[str], renamed: Mapping[str, str]) -> list[CardColumn]:
+    back = {new: old for old, new in renamed.items()}
+
+    def meaning(name: str) -> str:
+        if name in _OWN:
+            return _OWN[name]
+        if name in SCORES.columns:
+            return SCORES.columns[name].meaning
+        return f"from the input, there called {back[name]}" if name in back else "from the input"
+
+    return [CardColumn(name=name, meaning=meaning(name)) for name in names]
+
+
+def _example(written: Exported, seed: int) -> str | None:
+    """One of the first rows, by draw, as it is in the file but for long texts and empty cells."""
+    first = [row.cells for row in islice(rows(written.files[0]), 50)]
+    cells = min(first, key=lambda row: draw(seed, "example", row["pair_id"]))
+    shown = {key: _shortened(value) for key, value in cells.items() if value is not None}
+    return json.dumps(shown, ensure_ascii=False, indent=1, default=str)
+
+
+def _shortened(value: Any) -> Any:
+    match value:
+        case str():
+            return excerpt(value, _CELL)
+        case list():
+            return [_shortened(item) for item in value]
+        case dict():
+            return {key: _shortened(item) for key, item in value.items()}
+    return value

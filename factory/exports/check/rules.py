@@ -1,0 +1,209 @@
+"""The rules of each format as its consumers have them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from factory.exports.check.rule_parts import (
+    Cells,
+    FormatRule,
+    alternates,
+    are_messages,
+    different,
+    ends,
+    has_columns,
+    has_reply,
+    history,
+    ids,
+    is_text,
+    kind_of,
+    not_there,
+    one_reply,
+    same_prompt,
+)
+from factory.files.json_text import parsed
+
+
+class FolderProblem(NamedTuple):
+    """A rule about files rather than rows that is broken."""
+
+    file: Path
+    rule: str
+    found: str
+
+
+_TRL = ("tools", "chat_template_kwargs", "messages", "images", "image")
+_NOT_READ = not_there((*_TRL, "completion"), "TRL reads them")
+_DIFFER = FormatRule("the two replies differ", different)
+_PAIR = (is_text("chosen", "a reply"), is_text("rejected", "a reply"), _DIFFER)
+
+
+def _conversations(cells: Cells) -> str | None:
+    turns = cells["conversations"]
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+        return f"conversations is {kind_of(turns)}"
+    tags = [turn.get("from") for turn in turns]
+    tags = tags[1:] if tags[:1] == ["system"] else tags
+    for position, tag in enumerate(tags):
+        if tag not in (_ASKS if position % 2 == 0 else _ANSWERS):
+            return f"turn {position + 1} of conversations is from {tag}"
+    return None if len(tags) % 2 else f"conversations has {len(tags)} turns"
+
+
+def _sharegpt_reply(name: str) -> FormatRule:
+    def broken(cells: Cells) -> str | None:
+        reply = cells.get(name)
+        if not isinstance(reply, dict) or not isinstance(reply.get("value"), str):
+            return f"{name} is {kind_of(reply)} without a text value"
+        return None if reply.get("from") in _ANSWERS else f"{name} is from {reply.get('from')}"
+
+    return FormatRule(f"{name} is one {{from: gpt, value: text}} (LLaMA-Factory)", broken)
+
+
+_ASKS, _ANSWERS = ("human", "observation"), ("gpt", "function_call")
+_SHAREGPT = (
+    FormatRule(
+        "conversations goes human, gpt, …, human after an optional system (LLaMA-Factory skips others)", _conversations
+    ),
+    _sharegpt_reply("chosen"),
+    _sharegpt_reply("rejected"),
+    FormatRule("the two replies differ", lambda cells: different(cells)),
+)
+
+
+def _label(cells: Cells) -> str | None:
+    return None if isinstance(cells["label"], bool) else f"label is {kind_of(cells['label'])}"
+
+
+_RM = (
+    has_columns("chosen", "rejected"),
+    not_there(("prompt",), "TRL puts it before chosen and rejected, which hold it already"),
+    not_there(("question", "input"), "rewardbench takes them for the prompt"),
+    not_there(("margin",), "TRL and OpenRLHF subtract it in the loss"),
+    _NOT_READ,
+    are_messages("chosen"),
+    are_messages("rejected"),
+)
+_RM_END = (
+    ends("chosen", "assistant", "the reply that is scored"),
+    ends("rejected", "assistant", "the reply that is scored"),
+    has_reply("chosen"),
+    has_reply("rejected"),
+    FormatRule(
+        "chosen and rejected share every turn but the last (rewardbench takes the prompt from chosen)", same_prompt
+    ),
+    _DIFFER,
+)
+_DPO = (
+    _NOT_READ,
+    are_messages("prompt"),
+    are_messages("chosen"),
+    are_messages("rejected"),
+    ends("prompt", "user", "the reply follows it"),
+    one_reply("chosen"),
+    one_reply("rejected"),
+    has_reply("chosen"),
+    has_reply("rejected"),
+    _DIFFER,
+)
+SYSTEM_KEPT: dict[str, tuple[FormatRule, ...]] = {
+    "rm": (*_RM, *(alternates(name, system=True) for name in ("chosen", "rejected")), *_RM_END),
+}
+"""The rules where prompts keep their own system messages, for the formats that fold them in otherwise."""
+
+FORMAT_RULES: dict[str, tuple[FormatRule, ...]] = {
+    "rm": (*_RM, alternates("chosen"), alternates("rejected"), *_RM_END),
+    "dpo": (has_columns("prompt", "chosen", "rejected"), *_DPO),
+    "sso": (
+        has_columns("prompt", "chosen", "rejected", "original", "system_good", "system_bad"),
+        are_messages("prompt"),
+        *_PAIR,
+        *(is_text(name, "null where there is none", null=True) for name in ("original", "system_good", "system_bad")),
+    ),
+    "llamafactory": (
+        has_columns("instruction", "chosen", "rejected"),
+        is_text("instruction", "the last user turn"),
+        is_text("chosen", "LLaMA-Factory drops a pair whose replies are not text"),
+        is_text("rejected", "LLaMA-Factory drops a pair whose replies are not text"),
+        _DIFFER,
+        is_text("system", "the system message", null=True, empty=True),
+        FormatRule("history is a list of [user, assistant] pairs of text (LLaMA-Factory unpacks two)", history),
+    ),
+    "axolotl": (
+        has_columns("system", "input", "chosen", "rejected"),
+        is_text("system", "axolotl looks it up in every row; it may be empty", null=True, empty=True),
+        is_text("input", "the user turn"),
+        *_PAIR,
+    ),
+    "verl": (has_columns("prompt", "chosen", "rejected"), is_text("prompt", "verl tokenises it as it is"), *_PAIR),
+    "kto": (
+        has_columns("prompt", "completion", "label"),
+        not_there(_TRL, "TRL reads them"),
+        are_messages("prompt"),
+        are_messages("completion"),
+        ends("prompt", "user", "the reply follows it"),
+        one_reply("completion"),
+        has_reply("completion"),
+        FormatRule("label is true or false (TRL)", _label),
+    ),
+    "tpo": (
+        has_columns("prompt", "chosen", "rejected", "reference"),
+        *_DPO,
+        are_messages("reference"),
+        one_reply("reference"),
+        has_reply("reference"),
+    ),
+    "sdft": (
+        has_columns("prompt", "privileged_context"),
+        are_messages("prompt"),
+        ends("prompt", "user", "the reply follows it"),
+        is_text("privileged_context", "TRL's teacher is told it"),
+    ),
+    "pairs": (
+        has_columns("pair_id", "prompt_id", "prompt", "chosen", "rejected"),
+        are_messages("prompt"),
+        *_PAIR,
+        FormatRule("ids are the content hashes of what they name", ids),
+    ),
+}
+"""Format to its rules, in the order they are tried; a rule may rely on those before it."""
+
+
+def rules_for(format: str, cells: Cells, *, keep_system: bool = False) -> tuple[FormatRule, ...]:
+    """The rules a row is held to: LLaMA-Factory has two layouts, told apart by the column conversations."""
+    if keep_system and format in SYSTEM_KEPT:
+        return SYSTEM_KEPT[format]
+    return _SHAREGPT if format == "llamafactory" and "conversations" in cells else FORMAT_RULES[format]
+
+
+def folder_problems(path: Path, format: str) -> Iterator[FolderProblem]:
+    """What is wrong with the files around the rows: LLaMA-Factory's dataset_info.json."""
+    info = path / "dataset_info.json"
+    if format != "llamafactory" or not path.is_dir():
+        return
+    if not info.is_file():
+        yield FolderProblem(path, "LLaMA-Factory finds data through dataset_info.json", "there is no dataset_info.json")
+        return
+    try:
+        entries = parsed(info.read_text(encoding="utf-8"))
+    except ValueError:
+        yield FolderProblem(info, "dataset_info.json is a JSON object", "it is not JSON")
+        return
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        yield FolderProblem(info, "dataset_info.json is a JSON object of an object per data set", "it is none")
+        return
+    for name, entry in entries.items():
+        yield from _entry_problems(info, name, entry)
+
+
+def _entry_problems(info: Path, name: str, entry: Cells) -> Iterator[FolderProblem]:
+    if entry.get("ranking") is not True:
+        yield FolderProblem(info, "pairs need ranking: true", f"{name} has ranking: {entry.get('ranking')}")
+    if not (info.parent / str(entry.get("file_name"))).exists():
+        yield FolderProblem(info, "file_name is a file or folder beside it", f"{name} names {entry.get('file_name')}")
+    given = entry.get("columns")
+    columns = given if isinstance(given, dict) else {}
+    needed = "messages" if entry.get("formatting") == "sharegpt" else "prompt"
+    absent = [column for column in (needed, "chosen", "rejected") if column not in columns]
+    if absent:
+        yield FolderProblem(info, "columns lists every column that is to be read", f"{name} does not list {absent[0]}")

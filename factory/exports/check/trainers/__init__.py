@@ -1,0 +1,26 @@
+"""What trainers drop, cut or make identical before they train: how each reads a format, followed token by token."""
+
+from factory.exports.check.trainers.base import Trainer
+from factory.exports.check.trainers.llamafactory import PAIRWISE
+from factory.exports.check.trainers.openrlhf import DPO as OPENRLHF_DPO
+from factory.exports.check.trainers.openrlhf import REWARD as OPENRLHF_REWARD
+from factory.exports.check.trainers.others import AXOLOTL, REWARDBENCH, VERL
+from factory.exports.check.trainers.trl import DPO as TRL_DPO
+from factory.exports.check.trainers.trl import REWARD as TRL_REWARD
+
+TRAINERS: tuple[Trainer, ...] = (
+    TRL_REWARD,
+    TRL_DPO,
+    OPENRLHF_REWARD,
+    OPENRLHF_DPO,
+    REWARDBENCH,
+    PAIRWISE,
+    AXOLOTL,
+    VERL,
+)
+"""Those whose preprocessing is known. A new one is a function and a member here."""
+
+
+def trainers_of(format: str) -> list[Trainer]:
+    """Those that read the format."""
+    return [trainer for trainer in TRAINERS if format in trainer.formats]

@@ -1,0 +1,1 @@
+"""Where exports go: folders, the Hub, object stores."""

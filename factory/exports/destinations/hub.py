@@ -1,0 +1,166 @@
+"""Pushing an export to the Hub: one commit holds the whole data set, so that readers see the old one or the new one."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from factory.errors import ConfigError, FactoryError, first_line
+from factory.exports import exporter
+from factory.exports.destinations.elsewhere import RemoteContents, record_text
+from factory.exports.destinations.write import README, exported, places_in, places_of
+from factory.progress import Progress, Silent
+from factory.store.ownership import RECORD, Record
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+TOKEN = "HF_TOKEN"
+_WHAT_TO_DO = {
+    401: f"the Hub does not accept the token in {TOKEN}; give one with write access",
+    403: f"the token in {TOKEN} may not write there; give one with write access",
+    404: "there is no such user or organisation, or the token may not see it",
+    412: "somebody else wrote there meanwhile; run it again",
+    413: "a file is too large for the Hub; lower export.shard_rows",
+    429: "the Hub asks to slow down; run the same command again later",
+}
+
+
+def token_for(repo: str) -> str:
+    """The token that a push to `repo` will use. ConfigError without one, or for a name that is none."""
+    if not _REPO.fullmatch(repo):
+        raise ConfigError(f"{repo!r} is no name of a repository; write it as USER/NAME")
+    token = os.environ.get(TOKEN)
+    if not token:
+        raise ConfigError(f"pushing to the Hub needs a token: set {TOKEN}")
+    return token
+
+
+def check_token(repo: str) -> str | None:
+    """Ask the Hub whose the token is; returns why that cannot be told now. ConfigError where it is not accepted."""
+    token = token_for(repo)
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, token=token).whoami()
+    except HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else 0
+        if status in (401, 403):
+            raise ConfigError(f"pushing to {repo}: {_WHAT_TO_DO[status]}") from None
+        return f"the Hub did not say whose the token is ({first_line(error)})"
+    except _network_errors() as error:
+        return f"the Hub cannot be asked now ({first_line(error)})"
+    return None
+
+
+def require_free(repo: str, format: str, *, private: bool = False) -> None:
+    """Raise ConfigError where an export cannot be pushed to `repo`: no token, no such name, public, or files of others.
+
+    FactoryError when the Hub refuses or cannot be reached. Nothing is changed there.
+    """
+    with _asking(repo) as api:
+        _standing(api, repo, private)[0].require_free(places_of(exporter(format)))
+
+
+def push(folder: Path, repo: str, *, private: bool = False, progress: Progress | None = None) -> str:
+    """Push the files of `folder` to the data set `repo` (USER/NAME), made if need be; returns its address.
+
+    Files of an earlier export that are no longer part of it, by the record that lies there, are removed in the same
+    commit; a README.md that somebody wrote or changed there is left alone. Run again after an interruption, it sends
+    only what has not arrived. The token is read from HF_TOKEN, the address from HF_ENDPOINT. Raises ConfigError without
+    a token, for a name that is none, or a foreign file in the way, FactoryError when the Hub refuses.
+    """
+    with _asking(repo) as api:
+        return _commit(api, folder, repo, private, progress or Silent())
+
+
+@contextmanager
+def _asking(repo: str) -> Iterator["HfApi"]:
+    """The Hub; what goes wrong with it is one sentence."""
+    token = token_for(repo)
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, token=token)
+    try:
+        yield api
+    except HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else 0
+        raise FactoryError(f"pushing to {repo}: {_WHAT_TO_DO.get(status, first_line(error))}") from None
+    except HFValidationError as error:
+        raise ConfigError(f"pushing to {repo}: {first_line(error)}") from None
+    except _network_errors() as error:
+        said = first_line(error)
+        what = f"the connection to {api.endpoint} failed ({said}); run it again, it goes on where it stopped"
+        raise FactoryError(f"pushing to {repo}: {what}") from None
+
+
+def _standing(api: "HfApi", repo: str, private: bool) -> tuple[RemoteContents, str | None]:
+    """What lies in a repository, and its latest commit."""
+    from huggingface_hub.errors import RepositoryNotFoundError
+    from huggingface_hub.hf_api import RepoFile
+
+    try:
+        found = api.repo_info(repo, repo_type="dataset")
+    except RepositoryNotFoundError:
+        return RemoteContents(repo, {}, {}), None
+    if private and not found.private:
+        raise ConfigError(f"{repo} exists already and is public; make it private on the Hub or push to another name")
+    tree = api.list_repo_tree(repo, repo_type="dataset", recursive=True)
+    found_files = [each for each in tree if isinstance(each, RepoFile)]
+    files = {each.path: [each.lfs.sha256 if each.lfs else each.blob_id] for each in found_files}
+    record = _fetched(api, repo, RECORD) if RECORD in files else None
+    return RemoteContents.of(f"{api.endpoint}/datasets/{repo}", files, record), found.sha
+
+
+def _fetched(api: "HfApi", repo: str, name: str) -> str:
+    with TemporaryDirectory() as folder:
+        place = api.hf_hub_download(repo, name, repo_type="dataset", local_dir=folder, force_download=True)
+        return Path(place).read_text(encoding="utf-8", errors="replace")
+
+
+def _marks(path: Path) -> list[str]:
+    """What the Hub calls the contents: as a file of git's, and as a large one."""
+    # SHA-1 names a file to git, and proves nothing here; without the flag a FIPS build of Python refuses it.
+    git, large = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False), hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            git.update(block)
+            large.update(block)
+    return [git.hexdigest(), large.hexdigest()]
+
+
+def _commit(api: "HfApi", folder: Path, repo: str, private: bool, said: Progress) -> str:
+    from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
+
+    address = str(api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True))
+    there, latest = _standing(api, repo, private)
+    files = {path.relative_to(folder).as_posix(): path for path in exported(folder) if path.name != RECORD}
+    there.require_free([*files, *places_in(files)])
+    if README in files and not there.owns(README):
+        said.say(f"{repo}: its README.md is not the factory's, or was changed there, and is left as it is")
+        del files[README]
+    record = record_text(Record.read(folder), {name: _marks(path) for name, path in files.items()}).encode()
+    operations: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = []
+    operations += [CommitOperationAdd(path_in_repo=name, path_or_fileobj=path) for name, path in files.items()]
+    operations += [CommitOperationAdd(path_in_repo=RECORD, path_or_fileobj=record)]
+    operations += [CommitOperationDelete(path_in_repo=name) for name in there.stale(files)]
+    said.say(f"pushing {len(files)} files to {address}")
+    said_there = "Export of sso-factory"
+    # On the commit that was looked at: one that somebody has made since is a conflict, and not overwritten.
+    api.create_commit(repo, operations, commit_message=said_there, repo_type="dataset", parent_commit=latest)
+    return address
+
+
+def _network_errors() -> tuple[type[Exception], ...]:
+    """What huggingface_hub lets through when a connection fails; its HTTP client changed its name more than once."""
+    clients = [import_module(name) for name in ("httpx", "httpx2") if find_spec(name)]
+    return (OSError, RuntimeError, *(client.HTTPError for client in clients))

@@ -1,0 +1,110 @@
+"""Sending an export to where fsspec reaches: s3://, gs://, memory:// and the like."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from factory.errors import ConfigError, FactoryError, MissingExtraError
+from factory.exports import exporter
+from factory.exports.destinations.elsewhere import ANY, Marks, RemoteContents, record_text
+from factory.exports.destinations.write import README, exported, places_in, places_of
+from factory.readers.sources import refusals
+from factory.store.ownership import RECORD, Record
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "oci", "oss"})
+_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+):/{1,2}(?P<rest>[^/].*)", re.IGNORECASE)
+
+
+def url_of(out: str | Path) -> str | None:
+    """`out` as a URL, or None for a local path; a Path that swallowed a slash of `s3://` gets it back."""
+    found = _URL.fullmatch(str(out))
+    if found is None or found["scheme"].lower() == "file":
+        return None
+    return f"{found['scheme'].lower()}://{found['rest'].rstrip('/')}"
+
+
+def require_free(url: str, format: str) -> None:
+    """Raise ConfigError where files that no export wrote stand in the way of one at `url`; nothing is changed there."""
+    with _asking(url) as (system, root):
+        _standing(system, root, url).require_free(places_of(exporter(format)))
+
+
+def send(folder: Path, url: str) -> list[str]:
+    """Copy the files of an export to `url`, README.md last, and remove those of an earlier one; returns addresses.
+
+    The record that lies there says which are; a README.md that somebody wrote or changed there is left alone. Raises
+    MissingExtraError or ConfigError where nothing speaks the scheme or a foreign file is in the way, FactoryError when
+    the place refuses.
+    """
+    with _asking(url) as (system, root):
+        names = _copy(folder, system, root, _standing(system, root, url))
+        return [f"{url.split('://', 1)[0]}://{root.lstrip('/')}/{name}" for name in names]
+
+
+@contextmanager
+def _asking(url: str) -> Iterator[tuple["AbstractFileSystem", str]]:
+    """The file system and the place within it; what goes wrong with it is one sentence."""
+    import fsspec
+
+    try:
+        yield fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        if url.startswith("s3://"):
+            raise MissingExtraError("s3", "s3fs") from None
+        raise ConfigError(f"{url}: {error}") from None
+    except ValueError as error:
+        raise ConfigError(f"{url}: {error}") from None
+    except refusals() as error:
+        raise FactoryError(f"{url}: cannot be written ({error}); check the address and your credentials") from None
+
+
+def _standing(system: "AbstractFileSystem", root: str, url: str) -> RemoteContents:
+    system.invalidate_cache()
+    files = _listed(system, root)
+    record = system.cat_file(f"{root}/{RECORD}").decode("utf-8", "replace") if RECORD in files else None
+    return RemoteContents.of(url, files, record)
+
+
+def _listed(system: "AbstractFileSystem", root: str) -> dict[str, Marks]:
+    """Name to size, and the hash that the place gives, where it gives one."""
+    try:
+        found = system.find(root, detail=True)
+    except FileNotFoundError:
+        return {}
+    return {
+        str(path).removeprefix(root).lstrip("/"): [f"{mark} {info[mark]}" for mark in ("size", "ETag") if mark in info]
+        for path, info in found.items()
+    }
+
+
+def _make_folder(system: "AbstractFileSystem", path: str) -> None:
+    """Make a folder where a place has such; in an object store a bucket would be made, by a slip of the pen."""
+    protocols = {system.protocol} if isinstance(system.protocol, str) else set(system.protocol)
+    if not protocols & _OBJECT_STORES:
+        system.makedirs(path, exist_ok=True)
+
+
+def _copy(folder: Path, system: "AbstractFileSystem", root: str, there: RemoteContents) -> list[str]:
+    """The record goes first, so that what is there is known for an export's own however this ends."""
+    files = sorted(exported(folder), key=lambda path: (path.name == README, path.as_posix()))
+    sent = {path.relative_to(folder).as_posix(): path for path in files if path.name != RECORD}
+    there.require_free([*sent, *places_in(sent)])
+    if not there.owns(README):
+        sent.pop(README, None)
+    record, stale = Record.read(folder), there.stale(sent)
+    _make_folder(system, root)
+    system.pipe_file(f"{root}/{RECORD}", record_text(record, {**there.own, **dict.fromkeys(sent, (ANY,))}).encode())
+    for name, path in sent.items():
+        _make_folder(system, f"{root}/{name}".rsplit("/", 1)[0])
+        system.put_file(str(path), f"{root}/{name}")
+    for name in stale:
+        system.rm_file(f"{root}/{name}")
+    system.invalidate_cache()
+    now = _listed(system, root)
+    system.pipe_file(f"{root}/{RECORD}", record_text(record, {name: now[name] for name in sent}).encode())
+    return list(sent)

@@ -1,0 +1,215 @@
+"""Writing an export: a folder that `datasets.load_dataset(folder)` loads as it is."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from factory.config import Export
+from factory.errors import InputError
+from factory.exports import exporter
+from factory.exports.base import ExtraColumns, Format, extra_columns, with_pairs_columns
+from factory.exports.destinations.json_types import plain
+from factory.exports.destinations.plan import ROW, ExportPlan, plan
+from factory.exports.destinations.shards import Shards
+from factory.exports.formats.llamafactory import dataset_info
+from factory.exports.pages.frontmatter import features, front_matter, metadata
+from factory.progress import Progress, Silent
+from factory.store.ownership import RECORD, Record
+
+BATCH = 2_000
+README = "README.md"
+CROISSANT = "croissant.json"
+INFO = "dataset_info.json"
+_OURS = re.compile(r"(train|test)(-\d{5}-of-\d{5}\.parquet|\.json)")
+BY = "export"
+WRITING = ".writing"
+PLOTS = ("agreement", "funnel", "lengths", "likelihood")
+
+
+def places_of(target: Format) -> list[str]:
+    """What an export in a format may write, and what a reader would take for its data, README.md aside."""
+    data = ["train.json", "test.json", "train/", "test/", INFO] if target.json else ["data/train-*", "data/test-*"]
+    return [*data, CROISSANT, *(f"plots/{name}.png" for name in PLOTS)]
+
+
+def places_in(names: Collection[str]) -> list[str]:
+    """What a reader would take for data of an export that holds the files named."""
+    return ["train.json", "test.json", "train/", "test/"] if INFO in names else ["data/train-*", "data/test-*"]
+
+
+def require_free(out: Path, format: str) -> Record:
+    """The record of `out`. ConfigError where something that is not an export's own stands in the way of one."""
+    record = Record.read(out)
+    own = [name for name in record.made_by(BY) if name != README]
+    record.require_free([WRITING, *places_of(exporter(format)), *own], BY)
+    return record
+
+
+def exported(folder: Path) -> Iterator[Path]:
+    """The files of an export, in order, with its record and any README.md; hidden ones, where it has no record."""
+    names = set(Record.read(folder).made_by(BY))
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        ours = name.as_posix() in (*names, README, RECORD) if names else not any(p.startswith(".") for p in name.parts)
+        if ours and path.is_file():
+            yield path
+
+
+def is_shard(name: str) -> bool:
+    """Whether a name within an export's folder is one that an export gives to a data file."""
+    folder, _, leaf = name.rpartition("/")
+    return folder in ("", "data", "train", "test") and _OURS.fullmatch(leaf) is not None
+
+
+class Exported(NamedTuple):
+    """What was written, and what was not."""
+
+    files: list[Path]
+    rows: dict[str, int]
+    """Rows by split, of which a pair may make several; a split without rows is absent."""
+    left_out: dict[str, int]
+    """Reason to number of pairs that the format cannot hold."""
+    set_aside: int
+    """Pairs beyond the one that a one-per-prompt format keeps."""
+    renamed: dict[str, str]
+    """The user's columns that had to give way to a name that trainers read."""
+    columns: list[str]
+    metadata: dict[str, object]
+    """The head of README.md, for the card to add to."""
+    pairs: pl.LazyFrame | None = None
+    """The pairs that were written, where the files do not hold both replies of each in a row."""
+
+
+def export(
+    pairs: pl.LazyFrame | pl.DataFrame,
+    format: str,
+    out: Path,
+    config: Export | None = None,
+    seed: int = 42,
+    progress: Progress | None = None,
+) -> Exported:
+    """Write `pairs` to the folder `out` in an export format, in shards, split by prompt.
+
+    The rows keep the order of `pairs`. Files of an earlier export in `out` are replaced once the new ones are complete.
+    Raises ConfigError for an unknown format or a foreign file in the way, InputError when no pair can be written.
+    """
+    options, said = config or Export(), progress or Silent()
+    target, record = shape_of(format, options), require_free(out, format)
+    table = with_pairs_columns(pairs.lazy())
+    # Which rows go where is decided before any is written: a narrow pass, after which the texts stream through once.
+    todo = plan(table, target, options, seed)
+    if not todo.counts:
+        why = "; ".join(f"{n} left out: {reason}" for reason, n in todo.left_out.items()) or "the table is empty"
+        raise InputError(f"there is no pair to export as {format}: {why}")
+    columns = extra_columns(table.collect_schema(), target.fields)
+    as_json = target.json and max(todo.counts.values()) <= options.shard_rows
+    rows = _rows(table, target, columns)
+    rows = plain(rows) if as_json else rows
+    schema = rows.explode(target.apart).collect_schema() if target.apart else rows.collect_schema()
+    record.claim([WRITING], BY)
+    staging = out / WRITING
+    shutil.rmtree(staging, ignore_errors=True)
+    # Within the export's own folder, so that putting files in place is a rename and no copy.
+    (staging / WRITING).mkdir(parents=True)
+    shards = {s: Shards(staging / WRITING, s, options.shard_rows, schema, json=as_json) for s in todo.counts}
+    counts = _write(rows, todo, shards, target.apart)
+    written = {split: made.paths for split, made in shards.items()}
+    folders = {split: split if target.json else "data" for split in written}
+    places = {split: _places(split, folders[split], len(paths), as_json) for split, paths in written.items()}
+    patterns = {s: names[0] if as_json else f"{folders[s]}/{s}-*" for s, names in places.items()}
+    types = features(schema) if as_json else None
+    head = metadata(patterns, sum(counts.values()), types)
+    if target.json:
+        info = dataset_info({s: names[0] if as_json else folders[s] for s, names in places.items()})
+        (staging / INFO).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+    files = _publish(written, places, front_matter(head), record)
+    held = None if set(target.replies) <= set(target.fields) else _only(table, todo)
+    result = Exported(files, counts, todo.left_out, todo.set_aside, columns.renamed, schema.names(), head, held)
+    _tell(result, target, options, said)
+    return result
+
+
+def shape_of(format: str, options: Export) -> Format:
+    """The format as the options would have it."""
+    target = exporter(format)
+    kept = target.system_kept if options.keep_system else None
+    return target if kept is None else replace(target, fields=kept)
+
+
+def _rows(table: pl.LazyFrame, target: Format, columns: ExtraColumns) -> pl.LazyFrame:
+    fields = [expression.alias(name) for name, expression in target.fields.items()]
+    return table.select(*fields, *(pl.col(name).alias(new) for name, new in columns.items()))
+
+
+def _only(table: pl.LazyFrame, todo: ExportPlan) -> pl.LazyFrame:
+    return table.with_row_index(ROW).join(todo.rows.lazy().select(ROW), on=ROW, how="semi").drop(ROW)
+
+
+def _write(rows: pl.LazyFrame, todo: ExportPlan, shards: Mapping[str, Shards], apart: Sequence[str]) -> dict[str, int]:
+    """Fill the shards of each split; returns the rows in each."""
+    counts, seen = dict.fromkeys(shards, 0), 0
+    # In order: the plan names rows by their number.
+    for batch in rows.collect_batches(chunk_size=BATCH, maintain_order=True, engine="streaming"):
+        wanted = todo.between(seen, seen + batch.height)
+        for name, split in shards.items():
+            mine = wanted.filter(wanted["test"] == (name == "test"))
+            part = batch[mine[ROW] - seen]
+            part = part.explode(apart) if apart else part
+            counts[name] += part.height
+            split.write(part)
+        seen += batch.height
+    for split in shards.values():
+        split.close()
+    return counts
+
+
+def _places(split: str, folder: str, count: int, as_json: bool) -> list[str]:
+    if as_json:
+        return [f"{split}.json"]
+    return [f"{folder}/{split}-{index:05d}-of-{count:05d}.parquet" for index in range(count)]
+
+
+def _publish(
+    written: Mapping[str, list[Path]], places: Mapping[str, list[str]], head: str, record: Record
+) -> list[Path]:
+    """Put everything in place; a README.md that somebody wrote or changed is left alone. Data files come first."""
+    staging, data = record.root / WRITING, [place for split in written for place in places[split]]
+    for path, place in zip([path for split in written for path in written[split]], data, strict=True):
+        (staging / place).parent.mkdir(exist_ok=True)
+        path.replace(staging / place)
+    (staging / WRITING).rmdir()
+    if may_write(record, README):
+        (staging / README).write_text(head, encoding="utf-8")
+    made = record.publish(staging, record.root, BY).outputs
+    return [record.root / name for name in dict.fromkeys((*data, *made))]
+
+
+def may_write(record: Record, name: str) -> bool:
+    """Whether the file is an export's own, or not there; one that somebody changed is theirs from now on."""
+    # lexists, as a broken link is something that lies there.
+    if not os.path.lexists(record.root / name) or record.owns(name, BY):
+        return True
+    record.disown(name)
+    return False
+
+
+def _tell(result: Exported, target: Format, options: Export, said: Progress) -> None:
+    counts = " and ".join(f"{n} {split} rows" for split, n in result.rows.items())
+    said.say(f"export {target.name}: {counts} in {len(result.files)} files")
+    if result.set_aside:
+        said.say(f"export {target.name}: one pair per prompt, {result.set_aside} further pairs are not in it")
+    if options.test_share and "test" not in result.rows:
+        said.say(f"export {target.name}: too few prompts for a test split, all are in train")
+    if not any(path.name == README for path in result.files):
+        said.say(f"export {target.name}: README.md is not the factory's, or was changed, and is left as it is")
+    for reason, count in result.left_out.items():
+        said.say(f"export {target.name}: {count} pairs left out: {reason}")
+    for name, new in result.renamed.items():
+        said.say(f"export {target.name}: your column {name} is written as {new}, as trainers read {name}")

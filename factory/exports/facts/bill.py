@@ -1,0 +1,150 @@
+"""The bill of a run: what writers, judges and audit took, from its manifests and the journals of what is under way."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from factory.engines.api.accounts import spent_in
+from factory.engines.base import recorded_completion
+from factory.exports.facts import total
+from factory.exports.facts.public import public_name
+from factory.files import PathLike
+from factory.files.json_text import parsed
+from factory.store import read_manifest
+from factory.store.journal import Usage
+from factory.strict import Strict
+
+_CENT = 1e-6
+"""Less money than this is rounding."""
+WEAKER = "weaker model"
+"""Who writes the rejected replies, where that is another model than the policy."""
+LOST = "checks and lost answers"
+"""Money beside the answers in use: the questions of `check`, what came amiss, what was under way at a kill, answers to
+earlier settings."""
+
+
+class Charge(Strict):
+    """What one of those that were asked took."""
+
+    name: str
+    requests: int = 0
+    """Answers that came."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    """How long answers took to come, those of the process that finished the stage."""
+    cost: float | None = None
+    """Money; None where nothing has a price."""
+
+
+class Bill(Strict):
+    """Who took what, the policy first."""
+
+    rows: list[Charge] = Field(default_factory=list)
+    kept: int | None = None
+    """Pairs that passed the filters, where they have run."""
+
+    @property
+    def total(self) -> Charge:
+        """The sum."""
+        return _sum("total", self.rows)
+
+    @property
+    def per_pair(self) -> float | None:
+        """Money for each kept pair."""
+        cost = self.total.cost
+        return cost / self.kept if cost is not None and self.kept else None
+
+
+def bill(run_dir: PathLike) -> Bill:
+    """The bill of the run in `run_dir` so far."""
+    root = Path(run_dir)
+    parts: dict[str, list[Charge]] = {}
+    for stage, asker, used in _used(root):
+        name = _name(stage, asker)
+        if name:
+            parts.setdefault(name, []).append(Charge(name=name, **used))
+    rows = [_sum(name, charges) for name, charges in sorted(parts.items(), key=lambda part: _place(part[0]))]
+    beside = spent_in(root) - sum(row.cost or 0.0 for row in rows)
+    if beside > _CENT:
+        rows.append(Charge(name=LOST, cost=beside))
+    return Bill(rows=rows, kept=_kept(root / "filtered" / "funnel.json"))
+
+
+def prices_of(config: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """Who is asked to the price of a million tokens sent and received, where a configuration names it."""
+    asked = [("policy", config.get("engine"))]
+    asked += [(f"judge {public_name(judge['name'])}", judge.get("engine")) for judge in config.get("judges") or []]
+    auditor = (config.get("audit") or {}).get("judge")
+    asked += [(f"audit {public_name(auditor['name'])}", auditor.get("engine"))] if auditor else []
+    named = {name: (block or {}).get("prices") for name, block in asked}
+    return {name: (prices["prompt"], prices["completion"]) for name, prices in named.items() if prices}
+
+
+def _sum(name: str, rows: Iterable[Charge]) -> Charge:
+    listed = list(rows)
+    counts = {key: sum(getattr(row, key) for row in listed) for key in ("requests", "prompt_tokens", "seconds")}
+    received = sum(row.completion_tokens for row in listed)
+    return Charge(name=name, completion_tokens=received, cost=total(row.cost for row in listed), **counts)
+
+
+def _used(root: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Stage, asker and what it used: of finished stages by their manifests, of others by their journals."""
+    done = set()
+    for path in sorted(root.rglob("*.manifest.json")):
+        manifest = read_manifest(path)
+        if manifest is not None:
+            done.add(path.with_name(path.name.replace(".manifest.json", ".journal.jsonl")))
+            for asker, used in manifest.get("used", {}).items():
+                yield path.name, asker, {name: used[name] for name in Charge.model_fields if used.get(name)}
+    for path in sorted(set(root.rglob("*.journal.jsonl")) - done):
+        for asker, counted in _journaled(path).items():
+            used = {name: getattr(counted, name) for name in Charge.model_fields if hasattr(counted, name)}
+            yield path.name, asker, {name: value for name, value in used.items() if value}
+
+
+def _journaled(path: Path) -> dict[str, Usage]:
+    """What the answers of a journal used, by asker. Scores, which have no text, are left out."""
+    found: dict[str, Usage] = {}
+    with path.open("rb") as file:
+        for line in file:
+            with suppress(ValueError, KeyError, TypeError, RecursionError):
+                answer = recorded_completion(parsed(line)["value"])
+                if answer is None:
+                    continue
+                cost, request = answer.cost or 0.0, answer.id
+                used = found.setdefault(_asker(request), Usage())
+                used.cost += cost
+                used.requests += 1
+                used.prompt_tokens += answer.prompt_tokens or 0
+                used.completion_tokens += answer.completion_tokens or 0
+    return found
+
+
+def _asker(request: str) -> str:
+    """Who was asked, by the id of the request."""
+    if request.startswith("judge/"):
+        return f"judge {request.removeprefix('judge/').rsplit('/', 3)[0]}"
+    return WEAKER if request.startswith("reply/") and request.split("/")[-2] == "rejected" else "policy"
+
+
+def _name(stage: str, asker: str) -> str | None:
+    """How the asker is called in the bill; None for the scorer, which measures here and is asked nothing."""
+    kind, _, rest = asker.partition(" ")
+    if kind == "judge":
+        return f"{'audit' if stage.startswith('audit.') else 'judge'} {public_name(rest)}"
+    return {"scores": None, "weaker": WEAKER}.get(kind, "policy")
+
+
+def _place(name: str) -> tuple[int, str]:
+    return ("policy", "weaker", "judge", "audit").index(name.split(" ")[0]), name
+
+
+def _kept(path: Path) -> int | None:
+    try:
+        return int(parsed(path.read_text(encoding="utf-8"))["kept"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

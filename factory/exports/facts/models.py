@@ -1,0 +1,152 @@
+"""The shape of a run's numbers. Whatever a run folder does not hold is None or empty."""
+
+from typing import Any
+
+from pydantic import Field
+
+from factory.exports.facts import FunnelFacts, Histogram, Lengths, Model, Share, share
+from factory.exports.facts.bill import Bill
+from factory.exports.facts.judges import JudgeFacts
+from factory.exports.facts.making import PRINCIPLES
+from factory.stages.estimated import Estimated
+from factory.stages.health import Health, warnings
+from factory.stages.quality import Quality
+from factory.strict import Strict
+
+
+class IterationFacts(Strict):
+    """One round of generation and training."""
+
+    number: int
+    prompts: int | None = None
+    features: dict[str, int] = Field(default_factory=dict)
+    fallback: int | None = None
+    """Features drawn because the answer could not be read."""
+    pairs: int | None = None
+    set_aside: dict[str, int] = Field(default_factory=dict)
+    """Reason to number of triples that came to nothing."""
+    likelihood: dict[str, float] = Field(default_factory=dict)
+    """Mean over pairs of e^{pi~}, the probability per token of a reply under a view: `chosen_plain`, …"""
+    kept: int | None = None
+    metrics: list[dict[str, float | None]] = Field(default_factory=list)
+    """Lines of metrics.jsonl, thinned out evenly."""
+
+
+class AuditedGroup(Strict):
+    """Verdicts on some of the audited pairs."""
+
+    n: int
+    right: int
+    unsure: int
+    wrong: int
+    invalid: int
+
+    @property
+    def share(self) -> Share | None:
+        """The right ones among those with a verdict."""
+        return share(self.right, self.n)
+
+
+class AgreementRow(Strict):
+    """How far two judges agree."""
+
+    judges: tuple[str, str]
+    on: str
+    n: int
+    agreement: float | None = None
+    kappa: float | None = None
+
+
+class AuditFacts(Strict):
+    """audit.json, as far as it is there."""
+
+    judge: str | None = None
+    n: int = 0
+    right: int = 0
+    unsure: int = 0
+    wrong: int = 0
+    invalid: int = 0
+    accuracy_without_unsure: float | None = None
+    accuracy_with_unsure: float | None = None
+    wilson_low: float | None = None
+    wilson_high: float | None = None
+    flip_rate: float | None = None
+    first_slot_rate: float | None = None
+    longer_chosen_rate: float | None = None
+    always_longer_accuracy: float | None = None
+    requests: int | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost: float | None = None
+    bootstrap_low: float | None = None
+    bootstrap_high: float | None = None
+    health: Health | None = None
+    """What the auditor's votes lean to."""
+    estimate: Estimated | None = None
+    """The share of right labels, where people labelled pairs."""
+    agreement: list[AgreementRow] = Field(default_factory=list)
+    by_iteration: dict[str, AuditedGroup] = Field(default_factory=dict)
+    by_feature: dict[str, AuditedGroup] = Field(default_factory=dict)
+
+    @property
+    def groups(self) -> dict[str, dict[str, AuditedGroup]]:
+        """What the verdicts are counted by, as far as there is more than one group."""
+        found = {"iteration": self.by_iteration, "feature": self.by_feature}
+        return {by: rows for by, rows in found.items() if len(rows) > 1}
+
+
+class Balance(Strict):
+    """Lengths of what reached the length balance and of what it kept."""
+
+    before: Lengths
+    after: Lengths
+    before_histogram: Histogram
+    after_histogram: Histogram
+
+
+class RunFacts(Strict):
+    """A run in numbers."""
+
+    name: str
+    seed: int | None = None
+    version: str | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+    config: dict[str, Any] = Field(default_factory=dict)
+    """The configuration without places and engines: no path, address or key."""
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    """The configuration with whatever else decided the pairs and may be public, and fingerprints of what was read."""
+    maker: str = PRINCIPLES
+    """What `pairs.from` names."""
+    models: list[Model] = Field(default_factory=list)
+    prompts_license: str | None = None
+    principles: dict[str, Any] | None = None
+    """The principle set in full, or None where none was used or it is not there any more."""
+    iterations: list[IterationFacts] = Field(default_factory=list)
+    funnel: FunnelFacts | None = None
+    balance: Balance | None = None
+    judges: list[JudgeFacts] = Field(default_factory=list)
+    kept_verdicts: dict[str, int] = Field(default_factory=dict)
+    """Of the kept pairs that judges voted on: `once` (no judge was asked in both orders), `unsure` (the verdict of one
+    turned with the order), `both` (the rest)."""
+    prices: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    """Who was asked to what a million tokens sent, and received, cost, as the configuration says."""
+    caveats: list[str] = Field(default_factory=list)
+    """What must be known of the kept pairs before they are used, in sentences."""
+    quality: Quality | None = None
+    """The kept pairs by their judges, where the run has measured it."""
+    audit: AuditFacts | None = None
+    seconds: dict[str, float] = Field(default_factory=dict)
+    """Stage to the time it took, where its manifest is there."""
+
+    bill: Bill = Bill()
+    """What policy, judges and audit took."""
+    kept_lengths: Lengths | None = None
+    """Of the kept pairs."""
+    finished: str | None = None
+    """The day its last stage was finished."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What must be known of the judges before any number is believed."""
+        audited = [self.audit.health] if self.audit and self.audit.health else []
+        return warnings([*(judge.health for judge in self.judges), *audited])

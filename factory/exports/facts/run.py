@@ -1,0 +1,281 @@
+"""A run folder's numbers, collected once for card and report. What the folder does not hold is left out."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from factory.config import Judge
+from factory.exports.facts import FunnelFacts, Lengths, Model, bin_width, counts, histogram, lengths, narrow
+from factory.exports.facts.bill import bill, prices_of
+from factory.exports.facts.caveats import caveats
+from factory.exports.facts.judges import JudgeFacts, judge_facts, kept_verdicts
+from factory.exports.facts.making import MAKINGS, PRINCIPLES, UNKNOWN, maker_of
+from factory.exports.facts.models import AgreementRow, AuditedGroup, AuditFacts, Balance, IterationFacts, RunFacts
+from factory.exports.facts.public import public_config, public_name
+from factory.exports.facts.recipe import recipe
+from factory.files.json_text import parsed
+from factory.schema import REPLIES, VIEWS, logp_column
+from factory.stages import order
+from factory.stages.audit_sample import wrote
+from factory.stages.health import Health
+from factory.stages.quality import Quality
+from factory.store import read_manifest
+from filters.confounds import said
+
+_POINTS = 300
+
+
+def run_facts(root: Path) -> RunFacts:
+    """Collect the facts of the run folder `root`."""
+    head = _json(root / "run.json") or {}
+    config: Mapping[str, Any] = head.get("config") or {}
+    kept, rejected = _scan(root / "filtered/kept.parquet"), _scan(root / "filtered/rejected.parquet")
+    everything = _narrow_all(root)
+    numbers = sorted(int(p.name) for p in (root / "iterations").glob("*") if p.is_dir() and p.name.isdigit())
+    kept_counts = counts(kept.select("^iteration$").collect(), "iteration") if kept is not None else {}
+    judgments = _scan(root / "filtered/judgments.parquet")
+    return RunFacts(
+        name=root.resolve().name,
+        seed=head.get("seed"),
+        version=head.get("sso_factory"),
+        versions=head.get("versions") or {},
+        config=public_config(config),
+        recipe=recipe(config, root),
+        maker=maker_of(config),
+        models=_models(config),
+        prompts_license=(config.get("prompts") or {}).get("license"),
+        principles=_principles(config),
+        iterations=[_iteration(root / "iterations" / str(number), number, kept_counts) for number in numbers],
+        funnel=_funnel(root / "filtered/funnel.json"),
+        balance=_balance(kept, rejected),
+        judges=_judges(judgments, everything, config),
+        kept_verdicts=kept_verdicts(judgments, kept),
+        prices=prices_of(config),
+        caveats=caveats(config.get("policy") or {}, config.get("engine") or {}, kept) if kept is not None else [],
+        quality=_quality(root / "filtered/funnel.json"),
+        audit=_audit(root / "audit/audit.json", config),
+        seconds=_seconds(root),
+        bill=bill(root),
+        kept_lengths=_kept_lengths(kept),
+        finished=_finished(root),
+    )
+
+
+def run_licenses(root: Path) -> dict[str, str | None]:
+    """The licences of the prompts and of the model that wrote the replies of the run in `root`, as it names them."""
+    config = (_json(root / "run.json") or {}).get("config") or {}
+    return {part: (config.get(part) or {}).get("license") for part in ("prompts", "policy")}
+
+
+def run_seed(root: Path) -> int | None:
+    """The seed of the run in `root`; None where its run.json names none."""
+    seed = (_json(root / "run.json") or {}).get("seed")
+    return seed if isinstance(seed, int) else None
+
+
+def _json(path: Path) -> Any:
+    try:
+        return parsed(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _scan(path: Path) -> pl.LazyFrame | None:
+    return pl.scan_parquet(path) if path.is_file() else None
+
+
+def _narrow_all(root: Path) -> pl.DataFrame:
+    """Lengths and groups of every pair that could have been judged."""
+    tables = [_scan(path) for path in sorted((root / "iterations").glob("*/scores.parquet"))]
+    tables = tables or [_scan(root / "filtered/kept.parquet"), _scan(root / "filtered/rejected.parquet")]
+    wanted = ("pair_id", "chosen", "rejected", "feature", "iteration")
+    found = [t for t in tables if t is not None and {"pair_id", "chosen", "rejected"} <= set(t.collect_schema())]
+    frames = [narrow(t.filter(pl.col("chosen").is_not_null(), pl.col("rejected").is_not_null())) for t in found]
+    frames = [frame.select(name for name in wanted if name in frame.columns) for frame in frames]
+    empty = pl.DataFrame(schema={"pair_id": pl.String, "chosen": pl.Int64, "rejected": pl.Int64})
+    return pl.concat([empty, *frames], how="diagonal_relaxed")
+
+
+def _models(config: Mapping[str, Any]) -> list[Model]:
+    policy = config.get("policy") or {}
+    found = [Model(role="policy", name=public_name(policy["model"]), license=policy.get("license"))] if policy else []
+    pairs, parts = config.get("pairs") or {}, MAKINGS.get(maker_of(config), UNKNOWN).models.items()
+    found += [Model(role=role, name=public_name(pairs[key])) for key, role in parts if pairs.get(key)]
+    found += [_judge("judge", judge) for judge in config.get("judges") or []]
+    auditor = (config.get("audit") or {}).get("judge")
+    return [*found, _judge("auditor", auditor)] if auditor else found
+
+
+def _judge(role: str, judge: Mapping[str, Any]) -> Model:
+    return Model(role=role, name=public_name(judge.get("model") or judge["name"]), license=judge.get("license"))
+
+
+def _principles(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    import principles
+    from factory.errors import FactoryError
+
+    name = (config.get("principles") or {}).get("set")
+    if not name or maker_of(config) != PRINCIPLES:
+        return None
+    try:
+        return principles.load(name).model_dump(mode="json")
+    except FactoryError:
+        return None
+
+
+def _iteration(folder: Path, number: int, kept: Mapping[str, int]) -> IterationFacts:
+    features, triples = _scan(folder / "features.parquet"), _scan(folder / "triples.parquet")
+    rejected = _scan(folder / "triples.rejected.parquet")
+    found = features.select("feature", "feature_source").collect() if features is not None else None
+    set_aside = counts(rejected.select("reason").collect(), "reason") if rejected is not None else {}
+    return IterationFacts(
+        number=number,
+        prompts=found.height if found is not None else None,
+        features=counts(found, "feature") if found is not None else {},
+        fallback=int((found["feature_source"] == "fallback").sum()) if found is not None else None,
+        pairs=triples.select(pl.len()).collect().item() if triples is not None else None,
+        set_aside=set_aside,
+        likelihood=_likelihood(_scan(folder / "scores.parquet")),
+        kept=kept.get(str(number), 0) if kept else None,
+        metrics=_metrics(folder / "metrics.jsonl"),
+    )
+
+
+def _likelihood(scores: pl.LazyFrame | None) -> dict[str, float]:
+    if scores is None:
+        return {}
+    known = scores.collect_schema()
+    names = {f"{reply}_{view}": logp_column(reply, view) for reply in REPLIES for view in VIEWS}
+    means = [pl.col(column).exp().mean().alias(name) for name, column in names.items() if column in known]
+    row = scores.select(means).collect(engine="streaming").row(0, named=True) if means else {}
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def _metrics(path: Path) -> list[dict[str, float | None]]:
+    lines = list(_lines(path))
+    stride = max(1, -(-len(lines) // _POINTS))
+    thin = [line for at, line in enumerate(lines) if at % stride == 0 or at == len(lines) - 1]
+    return [{key: value for key, value in line.items() if _number(value)} for line in thin]
+
+
+def _number(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value == value)
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.is_file():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            value = parsed(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            yield value
+
+
+def _funnel(path: Path) -> FunnelFacts | None:
+    found = _json(path)
+    if not isinstance(found, dict) or "steps" not in found:
+        return None
+    steps = [
+        {key: step[key] for key in ("filter", "kept", "rejected", "reasons") if key in step} for step in found["steps"]
+    ]
+    confounds = said(found.get("confounds") or [])
+    return FunnelFacts(input=found["input"], kept=found["kept"], steps=steps, confounds=confounds)
+
+
+def _judges(judgments: pl.LazyFrame | None, pairs: pl.DataFrame, config: Mapping[str, Any]) -> list[JudgeFacts]:
+    """The judges; their health bears names that say nothing of this machine."""
+    if judgments is None:
+        return []
+    policy = (config.get("policy") or {}).get("model")
+    named = [Judge(name=judge["name"], model=judge.get("model")) for judge in config.get("judges") or []]
+    authors = [judge.name for judge in named if wrote(judge, [policy])]
+    found = judge_facts(judgments.select(pl.exclude("raw")).collect(), pairs, authors)
+    return [one.model_copy(update={"health": _public(one.health)}) for one in found]
+
+
+def _public(health: Health) -> Health:
+    return health.model_copy(update={"judge": public_name(health.judge)})
+
+
+def _quality(path: Path) -> Quality | None:
+    """What funnel.json says of the kept pairs; folders of older versions say nothing."""
+    known = (_json(path) or {}).get("quality")
+    if not known:
+        return None
+    found = Quality.model_validate(known)
+    shown = [one.model_copy(update={"judge": public_name(one.judge)}) for one in found.judges]
+    return found.model_copy(update={"judges": shown})
+
+
+def _balance(kept: pl.LazyFrame | None, rejected: pl.LazyFrame | None) -> Balance | None:
+    if kept is None or rejected is None or not {"filter", "chosen"} <= set(rejected.collect_schema()):
+        return None
+    dropped = narrow(rejected.filter(pl.col("filter") == "length_balance"))
+    after = narrow(kept)
+    if not dropped.height or not after.height:
+        return None
+    before = pl.concat([dropped, after], how="diagonal_relaxed")
+    width = bin_width(before)
+    return Balance(
+        before=lengths(before, "before"),
+        after=lengths(after, "after"),
+        before_histogram=histogram(before, width),
+        after_histogram=histogram(after, width),
+    )
+
+
+def _audit(path: Path, config: Mapping[str, Any]) -> AuditFacts | None:
+    found = _json(path)
+    if not isinstance(found, dict) or not found.get("n"):
+        return None
+    strata = [row for row in found.get("strata") or [] if isinstance(row, dict)]
+    agreement = found.get("agreement") or []
+    listed = {"agreement", "by_iteration", "by_feature", "judge", "health"}
+    known = {key: value for key, value in found.items() if key in AuditFacts.model_fields and key not in listed}
+    judge = found.get("judge") or ((config.get("audit") or {}).get("judge") or {}).get("name")
+    return AuditFacts(
+        **known,
+        judge=public_name(judge) if judge else None,
+        health=_public(Health.model_validate(found["health"])) if found.get("health") else None,
+        agreement=[{key: row[key] for key in AgreementRow.model_fields if key in row} for row in agreement],
+        by_iteration=_tallies(strata, "iteration"),
+        by_feature=_tallies(strata, "feature"),
+    )
+
+
+def _tallies(strata: list[dict[str, Any]], by: str) -> dict[str, AuditedGroup]:
+    """The strata, which are iterations crossed with features, added up over one of the two."""
+    sums: dict[str, dict[str, int]] = {}
+    for row in sorted(strata, key=lambda row: str(row.get(by))):
+        if row.get(by) is not None:
+            group = sums.setdefault(str(row[by]), dict.fromkeys(AuditedGroup.model_fields, 0))
+            for key in group:
+                group[key] += int(row.get(key) or 0)
+    return {name: AuditedGroup(**counts) for name, counts in sums.items()}
+
+
+def _kept_lengths(kept: pl.LazyFrame | None) -> Lengths | None:
+    table = narrow(kept) if kept is not None else None
+    return lengths(table, "kept") if table is not None and table.height else None
+
+
+def _finished(root: Path) -> str | None:
+    """The day the youngest file of a stage was written, as the manifests have it."""
+    made = [read_manifest(path) or {"outputs": {}} for path in root.rglob("*.manifest.json")]
+    times = [written for manifest in made for _, written, _ in manifest["outputs"].values()]
+    return datetime.fromtimestamp(max(times) / 1e9, UTC).date().isoformat() if times else None
+
+
+def _seconds(root: Path) -> dict[str, float]:
+    found = {}
+    for path in sorted(root.rglob("*.manifest.json")):
+        manifest = read_manifest(path)
+        if manifest and isinstance(manifest.get("seconds"), int | float):
+            found[str(manifest["stage"])] = float(manifest["seconds"])
+    return dict(sorted(found.items(), key=lambda item: order(item[0])))

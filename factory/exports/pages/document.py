@@ -1,0 +1,182 @@
+"""What makes an audit a document one can file: what was looked at, by what, when, and verdicts with their answers."""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from markdown_it import MarkdownIt
+from markupsafe import Markup, escape
+
+import factory
+from factory.errors import excerpt
+from factory.exports.pages.html import asset, content_policy
+from factory.exports.pages.markdown import escaped, fenced
+from factory.strict import Strict
+from filters.hash_draw import hash_draw_expr
+from filters.votes import verdicts
+
+KINDS = ("right", "unsure", "wrong", "invalid")
+EACH = 2
+"""Examples of each kind of verdict."""
+_LONGEST = 1_500
+_MEANING = {
+    "right": "Right: chosen preferred in both orders",
+    "unsure": "Unsure: the verdict turned with the order",
+    "wrong": "Wrong: rejected preferred in both orders",
+    "invalid": "Invalid: a vote could not be read",
+}
+
+
+class Source(Strict):
+    """A file that was read, by name and content."""
+
+    name: str
+    sha256: str
+
+
+class About(Strict):
+    """What was audited, by what, when."""
+
+    sources: list[Source]
+    rows: int
+    """Usable pairs in them."""
+    left_out: int
+    """Rows that are no usable pairs."""
+    sampled: int
+    seed: int
+    judge: str
+    model: str
+    engine: str
+    """What answered for the model."""
+    template: str
+    template_digest: str
+    command: str
+
+    def table(self) -> list[tuple[str, object]]:
+        """Name and value of each fact, those of this moment and this machine at the end."""
+        listed = [(f"file {source.name}", f"SHA-256 {source.sha256}") for source in self.sources]
+        return [
+            *listed,
+            ("usable pairs", self.rows),
+            ("rows left out", self.left_out),
+            ("pairs sampled", self.sampled),
+            ("seed", self.seed),
+            ("judge", self.judge),
+            ("model behind it", self.model),
+            ("engine", self.engine),
+            ("template", f"{self.template}, hash {self.template_digest}"),
+            ("command", self.command),
+            ("versions", ", ".join([f"sso-factory {factory.__version__}", *map(" ".join, versions().items())])),
+            ("date", today()),
+        ]
+
+
+class Vote(Strict):
+    """One answer as it came."""
+
+    order: str
+    vote: str | None
+    raw: str | None
+
+
+class JudgedExample(Strict):
+    """A pair with what a judge said of it."""
+
+    verdict: str
+    pair_id: str
+    prompt: str
+    """The last turn."""
+    chosen: str
+    rejected: str
+    votes: list[Vote]
+
+
+def today() -> str:
+    """The date, in UTC."""
+    return datetime.now(UTC).date().isoformat()
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide what comes out."""
+    found = {}
+    for package in ("polars", "datasets", "openai", "torch", "transformers", "vllm", "ray", "trl"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def source_of(path: Path) -> Source:
+    """A file's name, without its folders, and the hash of its content."""
+    with path.open("rb") as file:
+        return Source(name=path.name, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def examples(pairs: pl.DataFrame, votes: pl.DataFrame, judge: str, seed: int, each: int = EACH) -> list[JudgedExample]:
+    """Some pairs of each kind of verdict, drawn by seed, with the judge's answers."""
+    mine = votes.filter(pl.col("judge") == judge).join(pairs.select("pair_id"), on="pair_id", how="semi")
+    ruled = verdicts(mine).filter(pl.col("verdict").is_in(KINDS)).collect()
+    drawn = ruled.with_columns(hash_draw_expr(f"example {seed}").alias("toss")).sort("toss", "pair_id")
+    few = drawn.group_by("verdict", maintain_order=True).head(each)
+    shown = few.join(pairs.select("pair_id", "prompt", "chosen", "rejected"), on="pair_id", maintain_order="left")
+    rows = sorted(shown.iter_rows(named=True), key=lambda row: KINDS.index(row["verdict"]))
+    return [_example(row, mine.filter(pl.col("pair_id") == row["pair_id"]).sort("order")) for row in rows]
+
+
+def _example(row: Mapping[str, Any], votes: pl.DataFrame) -> JudgedExample:
+    texts = {name: excerpt(row[name], _LONGEST) for name in ("chosen", "rejected")}
+    said = [
+        Vote(order=order, vote=vote, raw=raw) for order, vote, raw in votes.select("order", "vote", "raw").iter_rows()
+    ]
+    prompt = excerpt(row["prompt"][-1]["content"] if row["prompt"] else "", _LONGEST)
+    return JudgedExample(verdict=row["verdict"], pair_id=row["pair_id"], prompt=prompt, votes=said, **texts)
+
+
+def examples_markdown(found: Sequence[JudgedExample]) -> str:
+    """Each example with its texts and raw answers in blocks that nothing in them can close."""
+    parts, kind = [], None
+    for example in found:
+        if example.verdict != kind:
+            kind = example.verdict
+            parts.append(f"### {_MEANING[kind]}")
+        parts.append(f"Pair {escaped(example.pair_id)}")
+        blocks = [("Prompt, last turn", example.prompt), ("Chosen", example.chosen), ("Rejected", example.rejected)]
+        for vote in example.votes:
+            order = vote.order.replace("_", " ")
+            blocks.append(
+                (f"Answer, {order}: {vote.vote or 'unreadable'}", vote.raw if vote.raw is not None else "(none)")
+            )
+        parts += [f"{label}:\n\n{fenced(text, 'text')}" for label, text in blocks]
+    return "\n\n".join(parts)
+
+
+@cache
+def _renderer() -> MarkdownIt:
+    return MarkdownIt("commonmark", {"html": False}).enable("table")
+
+
+def as_html(title: str, text: str, figures: Mapping[str, Markup] | None = None) -> str:
+    """Markdown of our own making as a page that needs nothing else and may do nothing.
+
+    `figures` are drawings, by the file name of the picture in whose place each stands.
+    """
+    style = asset("report.css")
+    body = str(_renderer().render(text))
+    for name, drawing in (figures or {}).items():
+        picture = re.search(rf'<p><img src="{re.escape(name)}"[^>]*></p>', body)
+        if picture:
+            body = f"{body[: picture.start()]}{drawing}{body[picture.end() :]}"
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{content_policy(style)}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main class="document">\n'
+        f"{body}</main>\n</body>\n</html>\n"
+    )

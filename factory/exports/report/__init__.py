@@ -1,0 +1,161 @@
+"""report.html: one run on one page that needs nothing else; data enters it escaped or as JSON, never as markup."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from factory.exports.facts.models import RunFacts
+from factory.exports.facts.run import run_facts
+from factory.exports.pages import markdown as words
+from factory.exports.pages.charts import bar, dot, scale
+from factory.exports.pages.direction import level, runs_left
+from factory.exports.pages.html import asset, content_policy
+from factory.exports.report.comparison import Comparison
+from factory.exports.report.document import facts, verdict_examples
+from factory.exports.report.pack import Packed, packed_pairs
+from factory.exports.report.pairs import LONGEST
+from factory.exports.report.views import (
+    audit_interval,
+    biases,
+    duration,
+    figures,
+    judge_dots,
+    lengths,
+    likelihood,
+    likelihood_rows,
+    reasons,
+    said_by,
+    summary,
+    time_by_step,
+    training,
+)
+
+_SECTIONS = {
+    "against": "Against",
+    "funnel": "Kept",
+    "agreement": "Agreement",
+    "likelihood": "On-policy",
+    "lengths": "Lengths",
+    "confounds": "Form",
+    "training": "Training",
+    "judges": "Judges",
+    "cost": "Cost",
+    "reader-section": "Pairs",
+    "verdicts": "Verdicts",
+    "configuration": "Configuration",
+}
+_LINE = 110
+"""Characters of a text that head it."""
+_VERDICTS = ("right", "unsure", "wrong", "invalid", "asked in one order", "not judged")
+
+_ONE_ORDER = {"partial": "asked in one order"}
+
+
+def report_html(root: Path, *, title: str | None = None, beside: Comparison | None = None) -> str:
+    """The report of the run folder `root`, beside another run where one is given.
+
+    Sections for which it holds nothing are left out.
+    """
+    run = run_facts(root)
+    packed = packed_pairs(root, run.seed or 0)
+    times = time_by_step(run)
+    style, script = (asset(f"report.{kind}") for kind in ("css", "js"))
+    values: dict[str, Any] = {
+        "run": run,
+        "title": title or (f"{run.name} against {beside.second.name}" if beside else run.name),
+        "beside": beside,
+        "audit": run.audit if run.audit and run.audit.accuracy_without_unsure is not None else None,
+        "audit_interval": audit_interval(run.audit),
+        "summary": summary(run),
+        "figures": [one._replace(note=one.note.replace(" %", "\N{NO-BREAK SPACE}%")) for one in figures(run)],
+        "said_by": said_by(run),
+        "set_aside": [(it.number, it.set_aside) for it in run.iterations if it.set_aside],
+        "judge_dots": judge_dots(run),
+        "likelihood": likelihood(run),
+        "likelihood_rows": likelihood_rows(run),
+        "lengths": lengths(run, root),
+        "training": training(run),
+        "times": times,
+        "longest": max(times.values(), default=0),
+        "blocks": [Markup(block) for block in packed.blocks] if packed else [],
+        "pairs_note": _note(run, packed) if packed else "",
+        "selects": _selects(packed.pairs) if packed else [],
+        "document": facts(run, root),
+        "examples": verdict_examples(root, run.seed or 0),
+        "config": yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True) if run.config else None,
+        "policy": content_policy(style, script),
+        "style": Markup(style),
+        "script": Markup(script),
+    }
+    page = _environment().get_template("report.html.jinja")
+    body = page.render(**values, sections=[])
+    there = [(id_, label) for id_, label in _SECTIONS.items() if f'<section id="{id_}">' in body]
+    return page.render(**values, sections=there)
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("factory.exports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(bare=lambda text: Markup(escape(level(text))), exact=escape)
+    made.filters.update(number=words.number, percent=words.percent, rate=words.rate, duration=duration, biases=biases)
+    made.filters.update(points=_points, line=_line, reasons=reasons)
+    made.globals.update(bar=bar, dot=dot, scale=scale)
+    return made
+
+
+def _shown(value: Any) -> Any:
+    """What the page prints for a value: text of a line keeps its own direction; a longer one has a block of its own."""
+    if not isinstance(value, str) or isinstance(value, Markup) or "\n" in value:
+        return value
+    text = level(value)
+    return Markup("<bdi>{}</bdi>").format(text) if runs_left(text) else text
+
+
+def _points(value: float) -> str:
+    """A difference of shares."""
+    return f"{100 * value:+.1f} points"
+
+
+def _line(text: str) -> str:
+    """The beginning of a text, on one line."""
+    return textwrap.shorten(text, _LINE, placeholder=" …")
+
+
+def _note(run: RunFacts, packed: Packed) -> str:
+    """How many of the pairs are here, and what of them is not."""
+    every = (run.funnel.kept, run.funnel.input - run.funnel.kept) if run.funnel else (0, 0)
+    kept = sum("filter" not in pair for pair in packed.pairs)
+    counts = zip((kept, len(packed.pairs) - kept), every, ("kept", "rejected"), strict=True)
+    parts = [f"{n:,} of {whole:,} {name}" if n < whole else f"all {n:,} {name}" for n, whole, name in counts]
+    said = f"{' and '.join(parts)} pairs."
+    if packed.room.longest < LONGEST:
+        said += f" Texts are cut at {packed.room.longest:,} characters to keep this file small."
+    if not packed.room.original:
+        said += " The replies without a principle are left out."
+    return f"{said[0].upper()}{said[1:]} sso-factory trace RUN PAIR_ID tells all of a pair."
+
+
+def _selects(pairs: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, list[str]]]:
+    """The filters of the reader that have something to choose from."""
+    verdicts = {_ONE_ORDER.get(vote["verdict"], vote["verdict"]) for pair in pairs for vote in pair["votes"]}
+    verdicts |= {"not judged"} if any(not pair["votes"] for pair in pairs) else set()
+    reasons = {f"{pair['filter']}: {pair.get('reason', '?')}" for pair in pairs if "filter" in pair}
+    found = [
+        ("status", "Shown", ["kept", "rejected"]),
+        ("iteration", "Iteration", sorted({str(pair["iteration"]) for pair in pairs if "iteration" in pair})),
+        ("feature", "Feature", sorted({str(pair["feature"]) for pair in pairs if "feature" in pair})),
+        ("verdict", "Verdict", [name for name in _VERDICTS if name in verdicts]),
+        ("reason", "Reason", sorted(reasons)),
+    ]
+    return [(id_, label, options) for id_, label, options in found if len(options) > (id_ != "reason")]

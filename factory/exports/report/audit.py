@@ -1,0 +1,222 @@
+"""An audit as Markdown and as a picture, beside its JSON."""
+
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from factory.errors import number
+from factory.exports.card.plots import CHOSEN, FAINT, INK, PALE, QUARTERS, REJECTED, quiet, share_dots
+from factory.exports.pages.charts import dot, scale, stack
+from factory.exports.pages.document import About, JudgedExample, as_html, examples_markdown
+from factory.exports.pages.markdown import escaped
+from factory.stages.audit_model import AuditReport, LengthRow, Stratum
+from factory.statistics.shares import wilson
+from factory.store import write_json, write_text
+
+_MOST_ROWS = 40
+_FILLS = {"right": "chosen", "unsure": "plain", "wrong": "rejected", "invalid": "pale"}
+"""Verdict to the class that colours it on a page."""
+_BAR_COLOURS = {"right": CHOSEN, "unsure": PALE, "wrong": REJECTED, "invalid": FAINT}
+
+
+def write_audit(out: Path, report: AuditReport, about: About, shown: Sequence[JudgedExample]) -> None:
+    """Write audit.json, audit.md, audit.html and audit.png into `out`."""
+    write_json(out / "audit.json", report.model_dump(mode="json"))
+    draw(report, out / "audit.png")
+    text = markdown(report, about, shown)
+    write_text(out / "audit.md", text)
+    write_text(out / "audit.html", as_html(f"Audit by {report.judge}", text, {"audit.png": figures(report)}))
+
+
+def markdown(report: AuditReport, about: About, shown: Sequence[JudgedExample]) -> str:
+    """The audit for people: what was measured, how sure it is, and what may bias it."""
+    parts = [
+        f"# Audit by {_cell(report.judge)}",
+        *(f"> **{_cell(line)}.**" for line in report.warnings),
+        _summary(report),
+        "## What was audited",
+        _table(("", ""), about.table()),
+        "![Agreement by iteration and feature, and verdicts along the length gap](audit.png)",
+        "## Measures",
+        _table(("measure", "value"), report.headline().items()),
+        "## By iteration and feature",
+        _strata(report.strata),
+        "## Lengths, in characters",
+        _lengths(report.lengths),
+    ]
+    if report.agreement:
+        parts += ["## Agreement between judges", _agreement(report)]
+    if report.together:
+        parts += ["## The judges together", _table(("measure", "value"), report.together.model_dump().items())]
+    if report.gold is not None:
+        parts += ["## Against gold labels", _table(("measure", "value"), report.gold.model_dump().items())]
+    if report.said:
+        parts += ["## What form gives away", "\n".join(f"- {_cell(one)}" for one in report.said)]
+    if shown:
+        parts += ["## Verdicts as they came", examples_markdown(shown)]
+    parts.append("## How to read this\n\n" + _GLOSSARY)
+    return "\n\n".join(parts) + "\n"
+
+
+def _lengths(rows: Sequence[LengthRow]) -> str:
+    measures = ("pairs", "chosen_mean", "rejected_mean", "chosen_median", "rejected_median", "longer_chosen_rate")
+    titles = (
+        "verdict",
+        "pairs",
+        "chosen, mean",
+        "rejected, mean",
+        "chosen, median",
+        "rejected, median",
+        "chosen longer",
+    )
+    return _table(titles, [(row.verdict, *(getattr(row, name) for name in measures)) for row in rows])
+
+
+_GLOSSARY = """Each pair is judged twice, the chosen reply shown first and shown second. Both votes for chosen make it
+right, both for rejected wrong, one for each unsure. A pair with a vote that could not be read is invalid and is
+counted beside the others, never among them. Agreement is right / n, the unsure counting as not right; its interval is
+Wilson's, at 95 %, and holds the judge's agreement, not the share of labels that are right; the bootstrap draws whole
+prompts. Accuracy is said only where people labelled a random part of the pairs: the share of right labels among all of
+them, from labels and votes. The flip rate is the share of unsure verdicts. Without a bias for the first slot half of
+all votes go there. "Always the longer" says how often a judge that only liked length would have come to the same
+decided verdict. What form gives
+away is beyond chance at 95 % for all that was compared; a reward model may learn it as if it were quality."""
+
+
+def _summary(report: AuditReport) -> str:
+    if not report.n:
+        return f"None of {report.pairs:,} pairs has a verdict that could be read."
+    counted = (
+        f"The judge's verdicts: {report.right:,} of {report.n:,} pairs are right, {report.unsure:,} unsure,"
+        f" {report.wrong:,} wrong ({report.invalid:,} more could not be read)."
+    )
+    return f"**{_cell(report.meaning)}.**\n\n{counted}" if report.meaning else counted
+
+
+def _strata(strata: Sequence[Stratum]) -> str:
+    headers = ("iteration", "feature", "n", "right", "unsure", "wrong", "invalid", "agreement", "95 % interval")
+    rows = [
+        (
+            row.iteration,
+            row.feature,
+            row.n,
+            row.right,
+            row.unsure,
+            row.wrong,
+            row.invalid,
+            row.accuracy_without_unsure,
+            f"{_cell(row.wilson_low)} to {_cell(row.wilson_high)}",
+        )
+        for row in strata[:_MOST_ROWS]
+    ]
+    more = f"\n\n{len(strata) - _MOST_ROWS:,} more are in audit.json." if len(strata) > _MOST_ROWS else ""
+    return _table(headers, rows) + more
+
+
+def _agreement(report: AuditReport) -> str:
+    rows = [(" and ".join(row.judges), row.on, row.n, row.agreement, row.kappa) for row in report.agreement]
+    return _table(("judges", "on", "n", "agreement", "Cohen's kappa"), rows)
+
+
+def _table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [headers, ["---"] * len(headers), *([_cell(value) for value in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    """A value as text that no Markdown or HTML is read in. Names come from data."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return number(value) if abs(value) > 1 else f"{value:.4f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return escaped(str(value))
+
+
+def figures(report: AuditReport) -> Markup:
+    """The same as the PNG for a page, whose colours they take, in light and in dark."""
+    rows = []
+    for label, right, n in _groups(report):
+        if n:
+            found = wilson(right, n)
+            line = dot(right / n, (found.low or 0.0, found.high or 0.0))
+            rows.append((label, line, Markup('{:.1%} <span class="soft small">of {:,}</span>').format(right / n, n)))
+    gaps = []
+    for row in report.gaps:
+        counts = {name: getattr(row, name) for name in _FILLS}
+        bar = stack([(kind, counts[name]) for name, kind in _FILLS.items()])
+        gaps.append((f"{row.low:+,} to {row.high:+,}", bar, Markup("{:,}").format(sum(counts.values()))))
+    key = Markup("").join(
+        Markup('<span class="key"><i class="{}"></i>{}</span>').format(k, n) for n, k in _FILLS.items()
+    )
+    drawn = (
+        [_rows("Agreement: right, of all judged, with its 95 % interval", Markup(""), rows, scale())] if rows else []
+    )
+    drawn += [_rows("Verdicts by how many characters longer chosen is", key, gaps)] if gaps else []
+    return Markup('<div class="pair">{}</div>').format(Markup("").join(drawn))
+
+
+def _rows(title: str, key: Markup, rows: Sequence[tuple[str, Markup, Markup]], end: Markup | None = None) -> Markup:
+    line = '<span class="label">{}</span>{}<span class="value">{}</span>'
+    body = Markup("\n").join(Markup(line).format(*row) for row in rows)
+    last = Markup('<span class="label scale"></span>{}<span class="value scale"></span>').format(end) if end else ""
+    return Markup('<div><h3>{}</h3>{}<div class="rows">{}{}</div></div>').format(title, key, body, last)
+
+
+def draw(report: AuditReport, path: Path) -> None:
+    """Agreement with its interval by iteration and by feature, and the verdicts along the length gap, as a PNG."""
+    from matplotlib.figure import Figure
+
+    groups = _groups(report)
+    figure = Figure(figsize=(11, 1.6 + 0.3 * max(len(groups), 8)), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    quiet(left)
+    quiet(right)
+    _draw_agreement(left, groups)
+    _draw_gaps(right, report)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
+        figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def _groups(report: AuditReport) -> list[tuple[str, int, int]]:
+    """(label, right, n) of all pairs, and of the first iterations and features."""
+    groups = [("all", report.right, report.n), *_margin(report, "iteration"), *_margin(report, "feature")]
+    return groups[:_MOST_ROWS]
+
+
+def _margin(report: AuditReport, by: str) -> list[tuple[str, int, int]]:
+    """(label, right, n) of each iteration or feature, where there are several."""
+    sums: dict[object, tuple[int, int]] = {}
+    for row in report.strata:
+        right, n = sums.get(getattr(row, by), (0, 0))
+        sums[getattr(row, by)] = (right + row.right, n + row.n)
+    if len(sums) < 2:
+        return []
+    named = {value: f"{by} {value}" if by == "iteration" else str(value or "no feature") for value in sums}
+    return [(named[value][:40], *counts) for value, counts in sums.items()]
+
+
+def _draw_agreement(axes: Any, groups: Sequence[tuple[str, int, int]]) -> None:
+    drawn = [(label, right / n, wilson(right, n)) for label, right, n in groups if n]
+    rows = [(label, share, (found.low or 0.0, found.high or 0.0)) for label, share, found in drawn]
+    share_dots(axes, rows, "right / (right + unsure + wrong), 95 % interval")
+
+
+def _draw_gaps(axes: Any, report: AuditReport) -> None:
+    bottom = [0.0] * len(report.gaps)
+    totals = [row.right + row.unsure + row.wrong + row.invalid for row in report.gaps]
+    for name, colour in _BAR_COLOURS.items():
+        shares = [getattr(row, name) / total for row, total in zip(report.gaps, totals, strict=True)]
+        axes.bar(range(len(shares)), shares, bottom=bottom, color=colour, label=name)
+        bottom = [low + share for low, share in zip(bottom, shares, strict=True)]
+    axes.set_xticks(range(len(report.gaps)))
+    axes.set_xticklabels([f"{row.low:+}\n{row.high:+}" for row in report.gaps], fontsize=8)
+    axes.set_xlabel("how many characters longer the chosen reply is (from, to)", color=INK, fontsize=9)
+    axes.set_ylabel("share of verdicts", color=INK, fontsize=9)
+    axes.set_yticks(QUARTERS, [f"{tick:.0%}" for tick in QUARTERS])
+    axes.legend(ncols=4, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)

@@ -1,0 +1,254 @@
+"""What the report shows of a run's numbers: sentences, figures and charts, section by section."""
+
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import NamedTuple
+
+import polars as pl
+from markupsafe import Markup
+
+from factory.errors import number
+from factory.exports.facts import FunnelStep, Lengths, Share, bin_width, histogram, narrow
+from factory.exports.facts import lengths as measure
+from factory.exports.facts.judges import JudgeFacts
+from factory.exports.facts.models import AuditFacts, RunFacts
+from factory.exports.facts.opinions import Opinion, opinions
+from factory.exports.pages.charts import Line, lines, steps
+from factory.exports.pages.document import today
+from factory.exports.pages.markdown import percent
+from factory.schema import REPLIES, VIEWS
+from factory.stages import stage_at
+from filters import FILTERS
+
+_VIEWS = {"plain": "no principle", "good": "the good principle", "bad": "the bad principle"}
+_TONES = 4
+
+
+class Figure(NamedTuple):
+    """A number worth a glance."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+class HistogramPanel(NamedTuple):
+    """One histogram with its numbers."""
+
+    title: str
+    chart: Markup
+    row: Lengths
+
+
+class LengthView(NamedTuple):
+    """The histograms, side by side."""
+
+    note: str
+    panels: list[HistogramPanel]
+
+
+def summary(run: RunFacts) -> str:
+    """The run in one or two sentences."""
+    rounds = len(run.iterations)
+    policy = next((model.name for model in run.models if model.role == "policy"), "A model")
+    made = sum(it.pairs or 0 for it in run.iterations)
+    first = f"{policy} wrote {made:,} pairs in {rounds} iteration{'s' * (rounds != 1)}" if made else "Pairs"
+    if run.funnel:
+        first += f", of which {run.funnel.kept:,} passed the filters"
+    if run.audit and run.audit.accuracy_without_unsure is not None:
+        audited = percent(run.audit.accuracy_without_unsure)
+        return f"{first}. An auditing judge agreed with {audited} of a sample, in both orders of presentation."
+    return f"{first}."
+
+
+def figures(run: RunFacts) -> list[Figure]:
+    """The numbers at the top: how many pairs, how good, how long, for how much, when."""
+    found = []
+    if run.funnel:
+        share = run.funnel.kept / run.funnel.input if run.funnel.input else None
+        found.append(Figure("Pairs kept", f"{run.funnel.kept:,}", f"of {run.funnel.input:,} ({percent(share, 0)})"))
+    for said in opinions(run):
+        found += _said(said)
+    kept = run.kept_lengths
+    if kept:
+        longer = kept.longer_chosen
+        more = f"; chosen is longer in {percent(longer.value)}" if longer else ""
+        note = f"characters of chosen on average, {kept.rejected:,.0f} of rejected{more}"
+        found.append(Figure("Length", f"{kept.chosen:,.0f}", note))
+    found += _bill(run)
+    if run.finished:
+        found.append(Figure("Made", run.finished, f"report written {today()}"))
+    if run.quality and run.quality.kept:
+        note = f"{run.quality.once:,} kept pairs that a judge was asked about once"
+        found.append(Figure("Kept on one vote", str(percent(run.quality.once / run.quality.kept)), note))
+    last = next((it for it in reversed(run.iterations) if "chosen_plain" in it.likelihood), None)
+    if last:
+        note = f"chosen, iteration {last.number}; rejected {last.likelihood.get('rejected_plain', float('nan')):.2f}"
+        found.append(Figure("Probability per token", f"{last.likelihood['chosen_plain']:.2f}", note))
+    return found
+
+
+def _said(said: Opinion) -> list[Figure]:
+    """How good the pairs are by somebody, with its interval, and how often the judge could not tell."""
+    ends = f"{percent(said.low)} to {percent(said.high)} at 95 %, {said.n:,} {said.of}"
+    label = "Accuracy" if said.measure == "accuracy" else f"{said.judge} agrees"
+    note = f"{ends}, by labels of people" if said.measure == "accuracy" else ends
+    found = [Figure(label, str(percent(said.share)), note)]
+    if said.unsure is not None:
+        found.append(Figure(f"{said.judge} unsure", str(percent(said.unsure)), "the verdict turned with the order"))
+    return found
+
+
+def said_by(run: RunFacts) -> str:
+    """What the shares at the top are not, where nobody labelled pairs."""
+    known = opinions(run)
+    if not known or any(said.measure == "accuracy" for said in known):
+        return ""
+    return "Agreement with a judge is no accuracy: it may be wrong itself, and how often only labels by people tell."
+
+
+def _bill(run: RunFacts) -> list[Figure]:
+    total, each = run.bill.total, run.bill.per_pair
+    if not run.bill.rows:
+        return []
+    tokens = f"{total.prompt_tokens + total.completion_tokens:,} tokens"
+    if total.cost is None:
+        return [Figure("Bill", tokens, f"{total.requests:,} answers; nothing has a price")]
+    pair = f"{number(each)} for each kept pair, " if each is not None else ""
+    return [
+        Figure("Bill", f"{total.cost:,.2f}", f"{pair}{total.requests:,} answers, {tokens}, in the prices' currency")
+    ]
+
+
+class Dropped(NamedTuple):
+    """How many pairs a filter dropped for a reason, and what that means."""
+
+    n: int
+    token: str
+    meaning: str
+
+
+def reasons(step: FunnelStep) -> list[Dropped]:
+    """The reasons of a step, the most frequent first."""
+    known = resolve_name(FILTERS[step.filter]).reasons if step.filter in FILTERS else {}
+    listed = sorted(step.reasons.items(), key=lambda reason: (-reason[1], reason[0]))
+    return [Dropped(n, token, known.get(token, "")) for token, n in listed]
+
+
+def audit_interval(audit: AuditFacts | None) -> tuple[float, float]:
+    """The Wilson interval of the audit, the point itself where it has none."""
+    if audit is None or audit.accuracy_without_unsure is None:
+        return 0.0, 0.0
+    low, high = audit.wilson_low, audit.wilson_high
+    right = audit.accuracy_without_unsure
+    return (right if low is None else low), (right if high is None else high)
+
+
+def judge_dots(run: RunFacts) -> list[tuple[str, list[tuple[str, Share]]]]:
+    """Each judge's first votes for chosen, by iteration and feature."""
+    found = []
+    for judge in run.judges:
+        rows = [("all", judge.for_chosen)] if judge.for_chosen else []
+        rows += [(f"iteration {name}", share) for name, share in judge.by_iteration.items()]
+        rows += list(judge.by_feature.items())
+        if rows:
+            found.append((judge.name, rows))
+    return found
+
+
+def biases(judge: JudgeFacts) -> list[tuple[str, Share]]:
+    """What a judge's first votes lean to."""
+    rows = (("for the reply shown first", judge.first_slot), ("for the longer reply", judge.longer))
+    return [(label, share) for label, share in rows if share is not None]
+
+
+def likelihood(run: RunFacts) -> Markup:
+    """e^{pi~} of the three replies under no principle, by iteration."""
+    names = {
+        "original": ("no principle", "plain"),
+        "chosen": ("chosen", "chosen"),
+        "rejected": ("rejected", "rejected"),
+    }
+    found = [
+        Line(
+            label,
+            kind,
+            [(it.number, it.likelihood[f"{r}_plain"]) for it in run.iterations if f"{r}_plain" in it.likelihood],
+        )
+        for r, (label, kind) in names.items()
+    ]
+    return lines(found, "iteration", "probability per token", from_zero=True)
+
+
+def likelihood_rows(run: RunFacts) -> list[tuple[str, str]]:
+    """The rows of the table beside it: which reply under which view."""
+    known = {key for it in run.iterations for key in it.likelihood}
+    rows = [(f"{reply}_{view}", f"{reply}, {_VIEWS[view]}") for reply in REPLIES for view in VIEWS]
+    return [(key, label) for key, label in rows if key in known]
+
+
+def lengths(run: RunFacts, root: Path) -> LengthView | None:
+    """Reply lengths before and after the balance; of the kept pairs alone where nothing was balanced."""
+    if run.balance:
+        pair = run.balance
+        top = max(max(h.chosen + h.rejected) for h in (pair.before_histogram, pair.after_histogram))
+        panels = [
+            HistogramPanel(title, _histogram(h.chosen, h.rejected, h.width, top), row)
+            for title, h, row in (
+                (f"Before the length balance, {pair.before.pairs:,} pairs", pair.before_histogram, pair.before),
+                (f"After it, {pair.after.pairs:,} pairs", pair.after_histogram, pair.after),
+            )
+        ]
+        return LengthView("Both panels have the same scales; the last bin holds all that is longer.", panels)
+    kept = root / "filtered/kept.parquet"
+    table = narrow(pl.scan_parquet(kept)) if kept.is_file() else None
+    if table is None or not table.height:
+        return None
+    found = histogram(table, bin_width(table))
+    chart = _histogram(found.chosen, found.rejected, found.width, max(found.chosen + found.rejected))
+    return LengthView(
+        "The last bin holds all that is longer.", [HistogramPanel("Kept pairs", chart, measure(table, "kept"))]
+    )
+
+
+def _histogram(chosen: list[int], rejected: list[int], width: int, top: int) -> Markup:
+    return steps([("chosen", "chosen", chosen), ("rejected", "rejected", rejected)], width, "characters", top)
+
+
+def training(run: RunFacts) -> list[tuple[str, str, Markup]]:
+    """Loss, margin and accuracy over the steps, one line per iteration."""
+    wanted = (
+        ("loss", "Loss", "The SSO loss, mean per pair."),
+        ("margin", "Margin", "How much more training has moved the policy towards chosen than towards rejected."),
+        ("accuracy", "Ranked right", "Share of pairs with a margin above zero."),
+    )
+    found = []
+    for key, title, note in wanted:
+        series = []
+        for place, it in enumerate(run.iterations):
+            points = [
+                (step, value) for row in it.metrics if (step := row.get("step")) and (value := row.get(key)) is not None
+            ]
+            series.append(Line(f"iter. {it.number}", f"tone-{min(_TONES, place + 1)}", points))
+        chart = lines(series, "step", key)
+        if chart:
+            found.append((title, note, chart))
+    return found
+
+
+def time_by_step(run: RunFacts) -> dict[str, float]:
+    """Seconds per kind of stage, iterations added up, in the order of the line."""
+    found: dict[str, float] = {}
+    for path, seconds in run.seconds.items():
+        stage = stage_at(path)
+        title = stage.title if stage else path
+        found[title] = found.get(title, 0.0) + seconds
+    return found
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it."""
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
