@@ -108,7 +108,8 @@ def look(pairs: tuple[str, ...], rows: int, prompts: bool, **options: Any) -> Sh
 @_pairs
 @_out
 @click.option("--judge", help="Model that judges; gpt-4o, unless the config names one.")
-@click.option("--base-url", help="OpenAI-compatible server; otherwise OPENAI_BASE_URL, or OpenAI itself.")
+@click.option("--engine", metavar="KIND", help="What runs the judge, such as anthropic, gemini, or openai (default).")
+@click.option("--base-url", help="Server that is asked; otherwise OPENAI_BASE_URL, or OpenAI itself.")
 @click.option("--sample", type=click.IntRange(min=1), help="Judge this many, stratified by iteration and feature.")
 @click.option("--config", type=click.Path(path_type=Path), help="YAML of an audit block: judge (with prices), sample.")
 @click.option("--certify", type=float, metavar="SHARE", help="Ask until it is certain whether so many are right.")

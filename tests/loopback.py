@@ -1,4 +1,6 @@
-"""An OpenAI-compatible server on this machine for tests: real HTTP, answers by rule, faults on demand, a request log.
+"""A server on this machine for tests: real HTTP, answers by rule, faults on demand, a request log.
+
+It speaks what it is asked in, by the path: OpenAI's language, Anthropic's Messages API, and Gemini's.
 
     with Loopback(answer=judging(longer), faults=every(3, throttled(retry_after=300))) as server:
         OpenaiEngine(base_url=server.base_url)
@@ -32,7 +34,8 @@ class Seen(NamedTuple):
     @property
     def last(self) -> str:
         """What the last message says."""
-        return str(self.body["messages"][-1]["content"])
+        turn = (self.body.get("messages") or self.body.get("contents"))[-1]
+        return str(turn["content"] if "content" in turn else turn["parts"][0]["text"])
 
 
 @dataclass(frozen=True)
@@ -200,7 +203,7 @@ class Loopback:
     @property
     def asked(self) -> list[Seen]:
         """The requests for completions."""
-        return [seen for seen in self.log if seen.path.endswith("/chat/completions")]
+        return [seen for seen in self.log if seen.path.endswith(tuple(_BODIES))]
 
     async def _serve(self) -> None:
         self._over = asyncio.Event()
@@ -258,7 +261,8 @@ class Loopback:
         return True
 
     def _good(self, seen: Seen) -> Wire:
-        return Wire(body=json.dumps(completion(seen, self._answer(seen), self._logprobs)).encode())
+        write = next(write for path, write in _BODIES.items() if seen.path.endswith(path))
+        return Wire(body=json.dumps(write(seen, self._answer(seen), self._logprobs)).encode())
 
 
 def completion(seen: Seen, spoken: Spoken, logprobs: bool = True) -> dict[str, Any]:
@@ -280,6 +284,54 @@ def completion(seen: Seen, spoken: Spoken, logprobs: bool = True) -> dict[str, A
         "choices": [choice],
         "usage": usage,
     }
+
+
+def message(seen: Seen, spoken: Spoken, logprobs: bool = True) -> dict[str, Any]:
+    """The body of a good answer as Anthropic writes it; part of the prompt came from its cache."""
+    sent = sum(len(turn["content"].split()) for turn in seen.body["messages"]) + len(
+        seen.body.get("system", "").split()
+    )
+    text = [{"type": "text", "text": spoken.text}] if spoken.text else []
+    usage = {"input_tokens": sent - 1, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 1}
+    return {
+        "id": f"msg_{seen.number}",
+        "type": "message",
+        "role": "assistant",
+        "model": seen.body["model"],
+        "content": [{"type": "thinking", "thinking": "let me see", "signature": "x"}, *text],
+        "stop_reason": {"stop": "end_turn", "length": "max_tokens"}.get(spoken.finish, spoken.finish),
+        "stop_sequence": None,
+        "usage": {**usage, "output_tokens": len((spoken.text or "").split())},
+    }
+
+
+def candidate(seen: Seen, spoken: Spoken, logprobs: bool = True) -> dict[str, Any]:
+    """The body of a good answer as Gemini writes it."""
+    turns = [*seen.body["contents"], seen.body.get("systemInstruction", {"parts": []})]
+    sent = sum(len(part["text"].split()) for turn in turns for part in turn["parts"])
+    parts = [{"text": "let me see", "thought": True}, *([{"text": spoken.text}] if spoken.text else [])]
+    reason = {"stop": "STOP", "length": "MAX_TOKENS"}.get(spoken.finish, spoken.finish)
+    found: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "finishReason": reason, "index": 0}
+    asked = seen.body["generationConfig"]
+    if logprobs and asked.get("responseLogprobs") and spoken.first:
+        likely = sorted(spoken.first.items(), key=lambda item: -item[1])[: asked["logprobs"]]
+        top = [{"token": token, "logProbability": math.log(max(p, 1e-30))} for token, p in likely]
+        found["logprobsResult"] = {"topCandidates": [{"candidates": top}], "chosenCandidates": top[:1]}
+    received = len((spoken.text or "").split())
+    usage = {"promptTokenCount": sent, "candidatesTokenCount": received, "thoughtsTokenCount": 3}
+    return {
+        "candidates": [found],
+        "usageMetadata": usage | {"totalTokenCount": sent + received + 3},
+        "modelVersion": "x",
+        "responseId": f"g{seen.number}",
+    }
+
+
+_BODIES: dict[str, Callable[[Seen, Spoken, bool], dict[str, Any]]] = {
+    "/chat/completions": completion,
+    "/messages": message,
+    ":generateContent": candidate,
+}
 
 
 def main() -> None:

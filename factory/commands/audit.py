@@ -10,7 +10,8 @@ import polars as pl
 from factory.commands.audit_about import Seen, about, about_run
 from factory.commands.gold import read_gold
 from factory.config import Audit, Config, Judge
-from factory.config.engines import OpenaiEngine, Prices, ScriptedEngine
+from factory.config.apis import ApiEngine, OpenaiEngine, Prices
+from factory.config.engines import EngineBlock, ScriptedEngine
 from factory.config.load import as_config
 from factory.engines import open_generator
 from factory.engines.api.accounts import Spending
@@ -53,6 +54,7 @@ def audit(
     *,
     out: PathLike,
     judge: str | Judge | Mapping[str, Any] | None = None,
+    engine: EngineBlock | Mapping[str, Any] | str | None = None,
     base_url: str | None = None,
     sample: int | None = None,
     gold: str | None = None,
@@ -66,17 +68,18 @@ def audit(
 ) -> AuditReport | AuditForecast:
     """Judge pairs in both orders; write audit.json, audit.md, audit.html, audit.png and judgments.parquet into `out`.
 
-    `judge` is a model's name or a whole judge block, `base_url` an OpenAI-compatible server; `config` is an audit
-    block (or the path of a YAML with its keys) for prices and the like, beside which the other arguments win. `sample`
-    None judges all pairs. `gold` names a column that says which reply is right, or a file of people's labels, as
-    `review` writes them; labelled pairs are sampled first. With `certify`, a share, pairs
-    are judged in random order (at most `sample`) until it is certain whether at least so many are right; with `gold`
-    the labels are held against it. `dry_run` returns an Estimate and sends nothing.
+    `judge` is a model's name or a whole judge block, `engine` what runs it, a kind or a block, `base_url` a server,
+    OpenAI-compatible unless `engine` says otherwise; `config` is an audit block (or the path of a YAML with its keys)
+    for prices and the like, beside which the other arguments win. `sample` None judges all pairs. `gold` names a column
+    that says which reply is right, or a file of people's labels, as `review` writes them; labelled pairs are sampled
+    first. With `certify`, a share, pairs are judged in random order (at most `sample`) until it is certain whether at
+    least so many are right; with `gold` the labels are held against it. `dry_run` returns an Estimate and sends
+    nothing.
     The same call goes on where a killed one stopped. Raises ConfigError for a judge that wrote or filtered the pairs,
     unless `allow_self`. `columns`, `layout`, `pairing` and `skip_unreadable` say how to read the pairs.
     """
     shown = progress or Silent()
-    settings = _settings(judge, base_url, sample, config, allow_self)
+    settings = _settings(judge, engine, base_url, sample, config, allow_self)
     require_apart(Path(out), places(pairs))
     how = how_to_read(reading)
     subject = _subject(pairs, how, settings, gold, seed, shown, certify)
@@ -157,6 +160,7 @@ class _Subject(NamedTuple):
 
 def _settings(
     judge: str | Judge | Mapping[str, Any] | None,
+    engine: EngineBlock | Mapping[str, Any] | str | None,
     base_url: str | None,
     size: int | None,
     config: Audit | Mapping[str, Any] | PathLike | None,
@@ -167,10 +171,13 @@ def _settings(
     chosen = chosen or Judge(name=DEFAULT_JUDGE)
     if isinstance(judge, str) and block.judge is not None:
         chosen = block.judge.model_copy(update={"name": judge, "model": judge})
+    if engine is not None:
+        chosen = as_config({**chosen.model_dump(exclude={"engine"}), "engine": engine}, Judge)
     address = base_url or (os.environ.get("OPENAI_BASE_URL") if chosen.engine is None else None)
     if address and not chosen.name.startswith("bundled:"):
-        engine = chosen.engine if isinstance(chosen.engine, OpenaiEngine) else OpenaiEngine()
-        chosen = chosen.model_copy(update={"engine": engine.model_copy(update={"base_url": address, "serve": None})})
+        server = chosen.engine if isinstance(chosen.engine, ApiEngine) else OpenaiEngine()
+        elsewhere = {"base_url": address} | ({"serve": None} if server.starts_server else {})
+        chosen = chosen.model_copy(update={"engine": server.model_copy(update=elsewhere)})
     return _Settings(chosen, size if size is not None else block.sample, allow_self or block.allow_self)
 
 
@@ -237,9 +244,9 @@ def recorded_votes(pairs: PairsLike) -> pl.DataFrame:
 def _estimate(pairs: pl.DataFrame, judge: Judge) -> AuditForecast:
     """Tokens are counted by the engine where that opens no model, and roughly where it would."""
     block = judge_block(judge, None)
-    if not isinstance(block, OpenaiEngine | ScriptedEngine):
+    if not isinstance(block, ApiEngine | ScriptedEngine):
         return estimate(pairs, judge, Prices(), rough_tokens)
-    known = priced(block, judge_model(judge)).prices if isinstance(block, OpenaiEngine) else None
+    known = priced(block, judge_model(judge)).prices if isinstance(block, ApiEngine) else None
     prices = known or Prices()
     with open_generator(block, ModelRef(judge_model(judge))) as engine:
         return estimate(pairs, judge, prices, engine.count_tokens)

@@ -1,6 +1,6 @@
 """`explain`: what a key, filter, reason, column, format, layout or exit code is, from where the code itself has it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pkgutil import resolve_name
 from typing import Any, Literal, NamedTuple, get_args, get_origin
@@ -107,11 +107,22 @@ def _keys_of(block: type[BaseModel], before: str, among: Mapping[str, str] | Non
                 {**_typed(field, inner), **_named(before + name), **(among or {})},
             )
         if kinds and not before:  # an engine inside an engine, or a judge's, has the keys of the first
-            for kind, one in kinds.items():
-                yield from _keys_of(one, f"{name}.", {"engine": str(kind)})
+            yield from _joined(
+                entry for kind, one in kinds.items() for entry in _keys_of(one, f"{name}.", {"engine": str(kind)})
+            )
         elif not kinds:
             for one in inner:
                 yield from _keys_of(one, f"{before}{name}.", among)
+
+
+def _joined(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Keys that several engines have alike, as one entry that names them all."""
+    found: dict[tuple[object, ...], list[Entry]] = {}
+    for entry in entries:
+        alike = [(name, said) for name, said in entry.facts.items() if name != "engine"]
+        found.setdefault((entry.name, entry.meaning, *alike), []).append(entry)
+    for same in found.values():
+        yield same[0]._replace(facts={**same[0].facts, "engine": ", ".join(one.facts["engine"] for one in same)})
 
 
 def _meaning(field: FieldInfo, inner: Sequence[type[BaseModel]]) -> str:

@@ -6,7 +6,8 @@ from math import ceil, sqrt
 from typing import NamedTuple
 
 from factory.config import Sampling
-from factory.config.engines import EngineBlock, Prices
+from factory.config.apis import Prices
+from factory.config.engines import EngineBlock
 from factory.engines.api.wire import cost
 from factory.engines.base import Request, ScoreRequest
 from factory.identity import Messages

@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 from factory.config import Config, Judge
-from factory.config.engines import EngineBlock, OpenaiEngine
+from factory.config.apis import ApiBlock, ApiEngine
+from factory.config.engines import EngineBlock
 from factory.engines.api.accounts import ENGINE, WEAK
 from factory.engines.api.prices import priced
 from factory.line.judges import account_of, judge_block, judge_model
@@ -27,7 +28,7 @@ class RemoteModel(NamedTuple):
     """One that is asked over HTTP, from here."""
 
     asked: AskedModel
-    block: OpenaiEngine
+    block: ApiBlock
     """Its engine's, with prices where they are known."""
 
     @property
@@ -39,7 +40,7 @@ class RemoteModel(NamedTuple):
 def remote_models(config: Config) -> list[RemoteModel]:
     """Those of `asked_models` behind an API, or behind a server that is started for the run."""
     found = [(one, one.block) for one in asked_models(config)]
-    return [RemoteModel(one, priced(block, one.ref.name)) for one, block in found if isinstance(block, OpenaiEngine)]
+    return [RemoteModel(one, priced(block, one.ref.name)) for one, block in found if isinstance(block, ApiEngine)]
 
 
 def asked_models(config: Config) -> list[AskedModel]:

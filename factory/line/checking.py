@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from factory.config import Config
-from factory.config.engines import OpenaiEngine
+from factory.config.apis import ApiEngine
 from factory.config.load import as_config
 from factory.engines.api.accounts import FILE as SPENDING
 from factory.engines.base import Completion, Request
@@ -102,14 +102,13 @@ def checked(config: Config, engines: EnginePool) -> Iterator[CheckResult]:
 
 def _models(config: Config) -> list[RemoteModel]:
     """Each model behind a server that runs without us, once for what it is asked to do."""
-    return [model for model in remote_models(config) if model.block.serve is None]
+    return [model for model in remote_models(config) if not model.block.starts_server]
 
 
 def _ask(model: RemoteModel, engines: EnginePool) -> Completion:
     """The answer to a tiny question, asked live, not from a cache, and with little patience."""
-    block = model.block.model_copy(update={"batch": False, "cache_dir": None, "max_retries": 1})
     answer: Completion
-    (answer,) = engines.get(block, model.asked.ref, model.asked.account).generate([question(model)])
+    (answer,) = engines.get(model.block.live, model.asked.ref, model.asked.account).generate([question(model)])
     if answer.error:
         raise EngineError(f"{model.asked.key}: {model.name} does not answer ({answer.error})")
     return answer
@@ -138,7 +137,7 @@ def _hub(config: Config) -> Iterator[CheckResult]:
         yield CheckResult(f"Hub: {repo}", doubt or "the token is accepted", well=doubt is None)
 
 
-def _price(what: str, block: OpenaiEngine) -> CheckResult:
+def _price(what: str, block: ApiEngine) -> CheckResult:
     if block.prices is None:
         return CheckResult(what, "its price is not known: money is not counted; give prices", well=False)
     return CheckResult(

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.config import Config, Judge
-from factory.config.engines import EngineBlock, OpenaiEngine, ScriptedEngine
+from factory.config.apis import ApiEngine
+from factory.config.engines import EngineBlock, ScriptedEngine
 from factory.config.load import as_config
 from factory.engines.api.accounts import ENGINE
 from factory.engines.api.prices import priced
@@ -244,7 +245,7 @@ class _CountingPool(EnginePool):
         return [float(len(reply)) for _, reply in conversations]
 
     def _count_for(self, name: str, block: EngineBlock, model: ModelRef) -> StageAmounts:
-        prices = priced(block, model.name).prices if isinstance(block, OpenaiEngine) else None
+        prices = priced(block, model.name).prices if isinstance(block, ApiEngine) else None
         return self._asked.setdefault(name, StageAmounts(name, block, prices, setting_of(block, model)))
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from factory.config import Judge
-from factory.config.engines import EngineBlock, OpenaiEngine, TransformersEngine
+from factory.config.apis import OpenaiEngine
+from factory.config.engines import EngineBlock, TransformersEngine
 from factory.engines.api.accounts import ENGINE
 from factory.line.pool import EnginePool, innermost
 from factory.models.ref import ModelRef

@@ -5,7 +5,8 @@ from contextlib import ExitStack
 from pkgutil import resolve_name
 from typing import Any, NamedTuple, Self
 
-from factory.config.engines import EngineBlock, OpenaiEngine, PluginEngine, RayEngine, TransformersEngine
+from factory.config.apis import ApiEngine
+from factory.config.engines import EngineBlock, PluginEngine, RayEngine, TransformersEngine
 from factory.engines import open_generator
 from factory.engines.api.accounts import ENGINE, Spending
 from factory.engines.base import Completion, Request, Score, ScoreRequest, recorded_completion, recorded_score
@@ -71,7 +72,7 @@ class EnginePool:
             self._progress.say(f"  opening {model.called} ({block.kind})")
             self._engine = self._open.enter_context(open_generator(block, model))
             self._opened = (block, model)
-        if self._spending and isinstance(block, OpenaiEngine):
+        if self._spending and isinstance(block, ApiEngine):
             self._engine.charge(self._spending.accounts(account, block.max_cost))
         return self._engine
 
@@ -122,7 +123,8 @@ def scorer_block(block: EngineBlock, trained: bool) -> EngineBlock | None:
 
 def is_remote(block: EngineBlock) -> bool:
     """Whether the model is that of a server which runs without us, asked over HTTP from here or from Ray's workers."""
-    return innermost(block).runner == "openai"
+    inner = innermost(block)
+    return isinstance(inner, ApiEngine) and not inner.starts_server
 
 
 def innermost(block: EngineBlock) -> EngineBlock:

@@ -13,7 +13,7 @@ from factory.exports.destinations.mix import without_benchmarks
 from factory.exports.pages.frontmatter import require_language, require_license
 from factory.line.asked_models import asked_models, remote_models
 from factory.line.judges import judge_names
-from factory.line.pool import is_remote
+from factory.line.pool import innermost, is_remote
 from factory.line.tracking import require_trackers
 from factory.pair_makers import pair_maker
 from factory.stages import LINE, stages_of
@@ -28,8 +28,9 @@ def preflight(config: Config) -> None:
     apart, trained = config.training.generator == "separate", config.training.method != "none"
     if is_remote(config.engine) and trained and (apart or config.run.iterations > 1):
         raise ConfigError(
-            "engine openai goes on asking the untrained model: its server does not get the trained policy; "
-            "set engine.serve, training.method: none or run.iterations: 1, or use engine transformers or vllm"
+            f"engine {innermost(config.engine).kind} goes on asking the untrained model: its server does not get the "
+            "trained policy; set training.method: none or run.iterations: 1, or use engine transformers, vllm, or "
+            "openai with engine.serve"
         )
     require_trackers("run.report_to", config.run.report_to)
     pair_maker(config)
@@ -108,7 +109,7 @@ def _check_money(config: Config) -> None:
         raise ConfigError(f"{bound} is not kept over Ray's workers; ask the API from here: {over_ray}.kind openai")
     for key, block, model in ((one.asked.engine, one.block, one.name) for one in models):
         mine = f"{key}.max_cost" if block.max_cost is not None else None
-        unknown = block.prices is None and block.serve is None
+        unknown = block.prices is None and not block.starts_server
         if (bound and unknown) or (mine and not (block.prices and block.prices.money)):
             free = "" if mine else ", 0 where they are free"
             raise ConfigError(

@@ -5,7 +5,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-from factory.config.engines import EngineBlock, OpenaiEngine
+from factory.config.apis import ApiEngine
+from factory.config.engines import EngineBlock
 from factory.store.manifest import read_manifest
 
 _ITERATION = re.compile(r" \d+$")
@@ -75,7 +76,7 @@ class Rates(NamedTuple):
         Without a measurement the account's ceilings say it, as for a server that keeps up with them; without ceilings
         nobody knows.
         """
-        ceiling = _at_ceilings(block, requests, tokens) if isinstance(block, OpenaiEngine) else None
+        ceiling = _at_ceilings(block, requests, tokens) if isinstance(block, ApiEngine) else None
         rate = self.per_second.get((kind_of(name), setting))
         if rate is None:
             return Time() if ceiling is None else Time(ceiling, CEILING)
@@ -87,7 +88,7 @@ def kind_of(name: str) -> str:
     return name if name.startswith(("judge ", "audit ")) else _ITERATION.sub("", name)
 
 
-def _at_ceilings(block: OpenaiEngine, requests: int, tokens: int) -> float | None:
+def _at_ceilings(block: ApiEngine, requests: int, tokens: int) -> float | None:
     minutes = []
     if block.requests_per_minute:
         minutes.append(requests / block.requests_per_minute)

@@ -6,7 +6,7 @@ from math import ceil, floor
 import polars as pl
 
 from factory.config import Judge
-from factory.config.engines import Prices
+from factory.config.apis import Prices
 from factory.engines.api.wire import cost as price
 from factory.errors import ConfigError
 from factory.identity import Messages

@@ -17,7 +17,7 @@ import pytest
 
 import factory
 from factory.config import Config
-from factory.config.engines import OpenaiEngine, Prices
+from factory.config.apis import OpenaiEngine, Prices
 from factory.engines.api.accounts import FILE, Account, Spending, spent_in
 from factory.engines.api.prices import priced
 from factory.errors import ConfigError, EngineError, StoreError

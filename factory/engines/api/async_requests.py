@@ -1,4 +1,4 @@
-"""Requests to an OpenAI-compatible server, many in flight, each answer out as soon as it lands."""
+"""Requests to a server, many in flight, each answer out as soon as it lands."""
 
 import asyncio
 import logging
@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from queue import SimpleQueue
 from typing import Any
 
-from factory.config.engines import OpenaiEngine
+from factory.config.apis import ApiEngine
+from factory.engines.api.dialects import BodyFields
 from factory.engines.api.endpoint import Endpoint
+from factory.engines.api.failures import Failure
 from factory.engines.api.rate_limiter import Clock, RateLimiter, Slot, Stopped, backoff
 from factory.engines.api.spending import EngineSpending, Size, size_of
-from factory.engines.api.wire import Failure, RequestFields, read_answer, request_fields
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.identity import draw
@@ -54,9 +55,9 @@ class _Call:
 class AsyncRequests:
     """One asynchronous client in a thread of its own, from the first request until `close`."""
 
-    def __init__(self, block: OpenaiEngine, endpoint: Endpoint, clock: Clock) -> None:
+    def __init__(self, block: ApiEngine, endpoint: Endpoint, clock: Clock) -> None:
         self._block, self._endpoint, self._clock = block, endpoint, clock
-        self._fields, self.spending = request_fields(block), EngineSpending(block)
+        self._fields, self.spending = endpoint.dialect.fields(block), EngineSpending(block)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._client: Any = None
@@ -104,7 +105,7 @@ class AsyncRequests:
             self._loop = asyncio.new_event_loop()
             # The loop needs a thread of its own: the caller's is busy with each answer, and what is in flight has to go
             # on meanwhile. A daemon, lest a run that fails waits for a server.
-            self._thread = threading.Thread(target=self._loop.run_forever, name="openai-engine", daemon=True)
+            self._thread = threading.Thread(target=self._loop.run_forever, name="api-engine", daemon=True)
             self._thread.start()
         if self._limiter is None or self._limiter.stopped:
             self._limiter = RateLimiter(self._block, self._clock, self.spending, self._endpoint.shown)
@@ -166,18 +167,20 @@ class AsyncRequests:
             body = used.body(request, self._endpoint.model, self._block.extra_body)
             payload = await self._endpoint.ask(self._client, body, self._block.timeout)
             if not isinstance(payload, Failure):
-                return read_answer(request, payload, self._block.prices)
+                return self._endpoint.dialect.read(request, payload, self._block.prices)
             if payload.kind != "refused" or not self._adapt(used, payload):
                 return payload
 
-    def _adapt(self, used: RequestFields, failure: Failure) -> bool:
+    def _adapt(self, used: BodyFields, failure: Failure) -> bool:
         """Whether to ask once more because the server may take the body as it would be written now."""
         # Many requests in flight are refused for one field; only the first changes it, the others just go again.
         if used == self._fields:
             following = used.without_refused(failure.error, failure.message)
             if following is None:
                 return False
-            _log.info("%s: %s; going on without it", self._endpoint.shown, failure.message)
+            lost = following.lost
+            level = logging.WARNING if lost else logging.INFO
+            _log.log(level, "%s: %s; %s", self._endpoint.shown, failure.message, lost or "going on without it")
             self._fields = following
         return True
 

@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from factory.config.engines import OpenaiEngine
+from factory.config.apis import OpenaiEngine
 from factory.engines.api.batch_client import BatchClient, ServerBatch
 from factory.engines.api.batch_state import BatchFolder, Sent
 from factory.engines.api.endpoint import Endpoint
+from factory.engines.api.failures import Failure, short_line
 from factory.engines.api.rate_limiter import Clock
 from factory.engines.api.spending import EngineSpending, out_of_money, size_of
-from factory.engines.api.wire import Failure, RequestFields, judge_status, read_answer, request_fields, short_line
+from factory.engines.api.wire import RequestFields, read_answer, request_fields
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.identity import digest
@@ -173,7 +174,7 @@ class Batches:
         if status == 200:
             return read_answer(request, body, self._block.prices)
         status = status if isinstance(status, int) else 500
-        return judge_status(status, body, {}, self._endpoint.shown, self._endpoint.model, self._endpoint.key_env)
+        return self._endpoint.refusal(status, body, {})
 
     def _passing(self, key: str, failure: Failure, used: RequestFields) -> bool:
         """Whether to send the request again; `used` is how it was written."""

@@ -6,7 +6,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from factory.config.engines import OpenaiEngine
+from factory.config.apis import OpenaiEngine
 from factory.engines.api import transfer
 from factory.engines.api.endpoint import Endpoint
 from factory.engines.api.intake import UnreadableError, lines, parsed

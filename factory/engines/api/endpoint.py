@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import factory
-from factory.config.engines import OPENAI, OpenaiEngine
+from factory.config.apis import ApiEngine
 from factory.engines.api import transfer
+from factory.engines.api.dialects import dialect_of
+from factory.engines.api.failures import AskedServer, Failure, error_of, judge_status, short_line
 from factory.engines.api.intake import Secrets, UnreadableError, parsed, text_or_value
-from factory.engines.api.wire import Failure, judge_status, short_line
 from factory.errors import ConfigError, EngineError
-from factory.identity import digest
 from factory.models.ref import ModelRef
 
 if TYPE_CHECKING:
@@ -23,30 +23,25 @@ if TYPE_CHECKING:
 
 NO_KEY = "none"
 """Sent to servers of one's own, which ask for no key but whose clients must send one."""
-_OF_OPENAI = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
-"""Headers, and the variables of OpenAI's own clients that they come from."""
 
 
 class Endpoint:
     """Never shows the key or a password in its address: not in its repr, not in what the server says."""
 
-    def __init__(self, block: OpenaiEngine, model: ModelRef) -> None:
-        self._base_url = (block.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI).rstrip("/")
+    def __init__(self, block: ApiEngine, model: ModelRef) -> None:
+        self._block, self._base_url, self.dialect = block, block.address, dialect_of(block)
         parts = urlsplit(self._base_url)
         user, _, host = parts.netloc.rpartition("@")
         self.shown = urlunsplit((parts.scheme, host, parts.path, "", ""))
         if parts.scheme not in ("http", "https") or not host:
-            raise ConfigError(f"base_url {self.shown!r} is no address; it looks like https://host/v1")
+            raise ConfigError(f"base_url {self.shown!r} is no address; it looks like {block.home}")
         self.model = block.model or model.name
         self.most = int(block.max_answer_mb * 1e6)
         """Most bytes of an answer."""
         self.ended: Callable[[], str | None] = lambda: None
         """Says why the server will never answer again, where that is known."""
-        extra: list[Any] = [block.extra_body] if block.extra_body else []
-        extra += ["structured_outputs"] if block.structured_outputs else []
-        self._extra = digest(extra) if extra else ""
-        self.key_env = block.key_env
-        self._key = os.environ.get(self.key_env, "").strip()
+        self._key = os.environ.get(block.key_env, "").strip()
+        self._asked = AskedServer(self.shown, self.model, block.key_env, block.vendor, block.home)
         self.scrub = Secrets([self._key, *_forms(user)]).scrub
         """The gate for texts: `text` with what is secret blotted out."""
 
@@ -55,42 +50,49 @@ class Endpoint:
 
     @property
     def identity(self) -> str:
-        """Kind, address and model, and a hash of the further fields of the body where there are any."""
-        return " ".join(part for part in ("openai", self.shown, self.model, self._extra) if part)
+        """Kind, address and model, and a hash of what else decides the answers where there is any."""
+        return " ".join(part for part in (self._block.kind, self.shown, self.model, self._block.mark) if part)
 
     def connect(self) -> "Connection":
         """An asynchronous client that never tries again by itself. Raises EngineError where a key is needed."""
         from factory.engines.api.connection import Connection
 
-        headers = {"Authorization": f"Bearer {self._secret()}", "User-Agent": f"sso-factory/{factory.__version__}"}
-        return Connection(headers | {name: os.environ[key] for name, key in _OF_OPENAI.items() if os.environ.get(key)})
+        headers = self.dialect.headers(self._block, self._secret())
+        return Connection({"User-Agent": f"sso-factory/{factory.__version__}", **headers})
 
     def blocking_client(self, timeout: float) -> "OpenAI":
         """A client for single calls, which never tries again by itself either."""
         from openai import DefaultHttpxClient, OpenAI
 
-        secret, http = self._secret(), DefaultHttpxClient(event_hooks={"response": [transfer.hook]})
+        secret = self._secret() or NO_KEY
+        http = DefaultHttpxClient(event_hooks={"response": [transfer.hook]})
         return OpenAI(api_key=secret, base_url=self._base_url, max_retries=0, timeout=timeout, http_client=http)
 
     def _secret(self) -> str:
-        if not self._key and self._base_url == OPENAI:
-            raise EngineError(
-                f"no key for OpenAI: set {self.key_env} in the environment, or base_url to a server of your own"
-            )
+        block = self._block
+        if not self._key and self._base_url == block.home:
+            do = f"set {block.key_env} in the environment, or base_url to a server of your own"
+            raise EngineError(f"no key for {block.vendor}: {do}")
         if not (self._key.isascii() and self._key.isprintable()):
-            raise EngineError(f"{self.key_env} holds characters that no key has; set it again")
-        return self._key or NO_KEY
+            raise EngineError(f"{block.key_env} holds characters that no key has; set it again")
+        return self._key
 
     async def ask(self, connection: "Connection", body: Mapping[str, Any], timeout: float) -> Any:
         """The JSON value the server answers `body` with, or a Failure. `timeout` covers the whole answer, seconds."""
+        url = self.dialect.url(self._base_url, self.model)
         try:
             async with asyncio.timeout(timeout):
-                content = await connection.post(f"{self._base_url}/chat/completions", body, self.most)
+                content = await connection.post(url, body, self.most)
             return parsed(content, self.scrub)
         except TimeoutError:
             return Failure("broken", f"no answer within {timeout:g} s", charged=True)
         except Exception as error:  # noqa: BLE001 - the engine's boundary: whatever goes wrong is this request's failure
             return self.failure(error)
+
+    def refusal(self, status: int, body: Any, headers: Mapping[str, str]) -> Failure:
+        """What an error status with this body stands for."""
+        error = error_of(body)
+        return judge_status(self.dialect.status(status, error), error, headers, self._asked)
 
     def failure(self, error: Exception) -> Failure:
         """What an exception of the client stands for; its message has passed the gate."""
@@ -105,8 +107,7 @@ class Endpoint:
         name = type(error).__name__
         cause = error.__cause__ if name.startswith("API") and error.__cause__ else error
         if isinstance(cause, transfer.StatusError):
-            body = text_or_value(cause.content, self.scrub)
-            return judge_status(cause.status, body, cause.headers, self.shown, self.model, self.key_env)
+            return self.refusal(cause.status, text_or_value(cause.content, self.scrub), cause.headers)
         if isinstance(cause, transfer.RedirectedError):
             said = f"{self.shown} redirects to {cause}, to which nothing is sent"
             return Failure("fatal", f"{said}; set base_url to the server that is to be asked")

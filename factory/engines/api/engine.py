@@ -1,10 +1,10 @@
-"""Any OpenAI-compatible server as a Generator: OpenAI itself, a vLLM server, others."""
+"""A model behind an API as a Generator: any OpenAI-compatible server, such as vLLM's, Anthropic's, and Gemini's."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from factory.config.engines import OpenaiEngine
+from factory.config.apis import ApiEngine, OpenaiEngine
 from factory.engines.api.accounts import Account
 from factory.engines.api.async_requests import AsyncRequests
 from factory.engines.api.batch import Batches
@@ -32,31 +32,32 @@ class ServerSide:
         return [estimate_tokens(messages) for messages in conversations]
 
 
-class OpenaiGenerator(ServerSide):
+class ApiGenerator(ServerSide):
     """Asks a server over HTTP; retries, speed, money and the optional cache are its own affair.
 
-    The key comes from the variable `key_env`, the address from `base_url`, OPENAI_BASE_URL, or OpenAI itself. Nothing
-    is imported, opened or sent before the first request, so that counting tokens needs neither key nor server.
+    The key comes from the variable `key_env`, the address from the block; its kind says what is spoken. Nothing is
+    imported, opened or sent before the first request, so that counting tokens needs neither key nor server.
     """
 
-    def __init__(self, block: OpenaiEngine, model: ModelRef, *, clock: Clock | None = None) -> None:
+    def __init__(self, block: ApiEngine, model: ModelRef, *, clock: Clock | None = None) -> None:
         self._fold = model.fold_system
         self.endpoint = Endpoint(block, model)
         block = priced(block, self.endpoint.model)
         if block.max_cost is not None and not (block.prices and block.prices.money):
             raise ConfigError("max_cost needs prices: give what a million tokens cost under engine.prices")
         clock = clock or RealClock()
-        self._engine = (
-            Batches(block, self.endpoint, clock) if block.batch else AsyncRequests(block, self.endpoint, clock)
-        )
+        if isinstance(block, OpenaiEngine) and block.batch:
+            self._engine: Batches | AsyncRequests = Batches(block, self.endpoint, clock)
+        else:
+            self._engine = AsyncRequests(block, self.endpoint, clock)
         self._cached = Cached(self._engine.generate, self.identity, Path(block.cache_dir)) if block.cache_dir else None
 
     def __repr__(self) -> str:
-        return f"OpenaiGenerator({self.identity!r})"
+        return f"ApiGenerator({self.identity!r})"
 
     @property
     def identity(self) -> str:
-        """Kind, address and model, and a hash of `extra_body` where there is one."""
+        """Kind, address and model, and a hash of what else decides the answers."""
         return self.endpoint.identity
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:

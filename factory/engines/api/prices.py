@@ -1,24 +1,24 @@
 """What a model of a known provider costs, from the dated table of the package genai-prices; nothing is fetched."""
 
-import os
 from ipaddress import ip_address
+from typing import TypeVar
 from urllib.parse import urlsplit
 
-from factory.config.engines import OPENAI, OpenaiEngine, Prices
+from factory.config.apis import ApiEngine, OpenaiEngine, Prices
 
 BATCH_SHARE = 0.5
 """What OpenAI takes for a request in a batch, of what it takes otherwise."""
+_Block = TypeVar("_Block", bound=ApiEngine)
 _SAMPLE = 1000
 """Tokens to ask a price for: few enough for the first tier of any provider."""
 
 
-def priced(block: OpenaiEngine, model: str) -> OpenaiEngine:
+def priced(block: _Block, model: str) -> _Block:
     """`block` with prices: its own, or where it gives none those known of `model` at its address."""
-    if block.prices is not None or block.serve is not None:
+    if block.prices is not None or block.starts_server:
         return block
-    address = block.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI
-    found = _known(address, block.model or model)
-    if found and block.batch and address.startswith(OPENAI):
+    found = _known(block.address, block.model or model)
+    if found and isinstance(block, OpenaiEngine) and block.batch and block.address.startswith(block.home):
         found = Prices(prompt=found.prompt * BATCH_SHARE, completion=found.completion * BATCH_SHARE)
     return block.model_copy(update={"prices": found})
 

@@ -5,9 +5,9 @@ import logging
 import time
 from typing import NamedTuple, Protocol
 
-from factory.config.engines import OpenaiEngine
+from factory.config.apis import ApiEngine
+from factory.engines.api.failures import Failure
 from factory.engines.api.spending import EngineSpending, Reservation, Size, out_of_money
-from factory.engines.api.wire import Failure
 from factory.errors import EngineError
 
 START, MOST = 8, 64
@@ -63,7 +63,7 @@ def backoff(tries: int) -> float:
 class Patience:
     """How long trouble is borne, from its first failure on."""
 
-    def __init__(self, block: OpenaiEngine, began: float) -> None:
+    def __init__(self, block: ApiEngine, began: float) -> None:
         self._seconds, self._began = block.patience * 60, began
         self._told = False
         self.tries = 0
@@ -113,7 +113,7 @@ class RateLimiter:
     event loop.
     """
 
-    def __init__(self, block: OpenaiEngine, clock: Clock, spending: EngineSpending, server: str) -> None:
+    def __init__(self, block: ApiEngine, clock: Clock, spending: EngineSpending, server: str) -> None:
         self._block, self._clock, self._server = block, clock, server
         self._most = float(block.max_concurrency or MOST)
         self.limit = float(block.max_concurrency or START)

@@ -10,9 +10,9 @@ from http.client import HTTPException
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
-from factory.config.engines import OpenaiEngine
+from factory.config.apis import OpenaiEngine
 from factory.engines.api.accounts import Account
-from factory.engines.api.engine import OpenaiGenerator, ServerSide
+from factory.engines.api.engine import ApiGenerator, ServerSide
 from factory.engines.api.intake import Scrub
 from factory.engines.base import Completion, Request
 from factory.engines.child import Child, free_port, kept
@@ -25,7 +25,7 @@ _POLL_SECONDS = 0.2
 
 
 class ServedGenerator(ServerSide):
-    """An OpenaiGenerator whose server is started by the first request and ended by `close`.
+    """An ApiGenerator whose server is started by the first request and ended by `close`.
 
     `engine.serve` is the command, with `{model}` for the model's folder or Hub id and `{port}` for the port to listen
     on, on 127.0.0.1. The server is asked for its list of models until it answers; nothing else is waited for.
@@ -34,7 +34,7 @@ class ServedGenerator(ServerSide):
     def __init__(self, block: OpenaiEngine, model: ModelRef) -> None:
         self._block, self._model = block, model
         self._held = ExitStack()
-        self._asked: OpenaiGenerator | None = None
+        self._asked: ApiGenerator | None = None
         self._accounts: Sequence[Account] = ()
         self.server: Child | None = None
         """The server's process while it runs."""
@@ -46,13 +46,13 @@ class ServedGenerator(ServerSide):
         return f"openai served {self._model.identity} {digest(extra)}"
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """As OpenaiGenerator's. Raises EngineError too when the server cannot be started or ends before it answers."""
+        """As ApiGenerator's. Raises EngineError too when the server cannot be started or ends before it answers."""
         if self._asked is None:
             self._asked = self._start()
         yield from self._asked.generate(requests)
 
     def charge(self, accounts: Sequence[Account]) -> None:
-        """As OpenaiGenerator's."""
+        """As ApiGenerator's."""
         self._accounts = accounts
         if self._asked is not None:
             self._asked.charge(accounts)
@@ -62,14 +62,14 @@ class ServedGenerator(ServerSide):
         self._asked = self.server = None
         self._held.close()
 
-    def _start(self) -> OpenaiGenerator:
+    def _start(self) -> ApiGenerator:
         """Start the server and wait until it answers."""
         with ExitStack() as opened:
             folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="sso-factory-"))
             path, port = merged_path(self._model, folder), free_port()
             base_url = f"http://127.0.0.1:{port}/v1"
             update = {"serve": None, "base_url": base_url, "model": self._block.model or path}
-            asked = OpenaiGenerator(self._block.model_copy(update=update), self._model)
+            asked = ApiGenerator(self._block.model_copy(update=update), self._model)
             _reach_directly()
             server = self.server = opened.enter_context(kept(_filled(self._block.serve or [], path, port)))
             opened.callback(asked.close)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from factory.config.engines import OpenaiEngine
+from factory.config.apis import ApiEngine
 from factory.engines.api.accounts import Account
 from factory.engines.api.wire import cost, estimate_tokens
 from factory.engines.base import Request
@@ -33,7 +33,7 @@ class Reservation(NamedTuple):
 class EngineSpending:
     """Keeps the books of one engine. Money is set aside as for the longest reply before a request is sent."""
 
-    def __init__(self, block: OpenaiEngine) -> None:
+    def __init__(self, block: ApiEngine) -> None:
         self._prices = block.prices
         self.accounts: Sequence[Account] = (Account("max_cost", block.max_cost),)
         """What is charged: by default an account of this engine alone, from nothing."""

@@ -1,40 +1,19 @@
-"""What goes over the wire to an OpenAI-compatible server and what comes back: bodies, answers, failures by kind."""
+"""What goes over the wire to an OpenAI-compatible server and what comes back: bodies and answers."""
 
 import math
 import re
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-from factory.config.engines import OpenaiEngine, Prices
+from factory.config.apis import OpenaiEngine, Prices
+from factory.engines.api.failures import Failure, error_of, too_long
 from factory.engines.base import Completion, Request, bounded_count, bounded_logprob
-from factory.errors import short
 from factory.identity import Messages
 
 _TOKEN_PARAMETERS = ("max_completion_tokens", "max_tokens")
-_FEWER_LOGPROBS = {20: 5, 5: 0}
+FEWER_LOGPROBS = {20: 5, 5: 0}
 """How many alternatives to ask for next, where a number of them was refused; 0 asks for no log-probabilities."""
-
-Kind = Literal["throttled", "unreachable", "broken", "refused", "fatal"]
-
-
-class Failure(NamedTuple):
-    """Why a request has no answer.
-
-    throttled: the server asked for less; unreachable: nobody listens; broken: it may work on another try;
-    refused: this request will never work; fatal: none will.
-    """
-
-    kind: Kind
-    message: str
-    retry_after: float | None = None
-    """Seconds the server asked to wait."""
-    error: Mapping[str, Any] = {}
-    """The error object of the body, where there is one."""
-    charged: bool = False
-    """Whether the server may have worked for it, and charge for that: it answered amiss, or not to the end."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +26,8 @@ class RequestFields:
     choice: bool = False
     swapped: bool = False
     """The token parameter was exchanged once; it is not exchanged back."""
+    lost: str = ""
+    """What is left out is not missed."""
 
     def body(self, request: Request, model: str, extra: Mapping[str, Any]) -> dict[str, Any]:
         """The JSON body of `request`; `extra` wins over what is said here."""
@@ -69,7 +50,7 @@ class RequestFields:
         """The fields to try after a 400 that blames one of the optional fields, or None when it blames none."""
         blamed = str(error.get("param") or "")
         if self.logprobs and _blames(("top_logprobs", "logprobs"), blamed, message):
-            return replace(self, logprobs=_FEWER_LOGPROBS[self.logprobs])
+            return replace(self, logprobs=FEWER_LOGPROBS[self.logprobs])
         if self.choice and _blames(("structured_outputs",), blamed, message):
             return replace(self, choice=False)
         if self.seed and _blames(("seed",), blamed, message):
@@ -96,88 +77,6 @@ def _blames(names: tuple[str, ...], blamed: str, message: str) -> bool:
     if blamed:
         return blamed in names
     return any(re.search(rf"\b{name}\b", message) for name in names) and bool(_NOT_TAKEN.search(message))
-
-
-_TOO_LONG = re.compile(
-    r"context[ _](length|window|size)|max_model_len|too many (input )?tokens|prompt is too long|reduce the length"
-    r"|too large",
-    re.IGNORECASE,
-)
-
-
-def too_long(error: Mapping[str, Any], message: str) -> bool:
-    """Whether the server says that prompt and reply do not fit its context."""
-    return error.get("code") == "context_length_exceeded" or bool(_TOO_LONG.search(message))
-
-
-_MODERATED = re.compile("moderat|flagged|content policy", re.IGNORECASE)
-_NO_MONEY = frozenset(
-    {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "insufficient_balance"}
-)
-_LINE_CHARS = 500
-
-
-def error_of(body: Any) -> dict[str, Any]:
-    """The `error` object of a response body in any of the shapes seen, or an empty one."""
-    inner = body.get("error", body) if isinstance(body, dict) else body
-    if isinstance(inner, dict):
-        message = inner.get("message") or inner.get("detail") or inner.get("error") or ""
-        return {**inner, "message": short_line(message)}
-    return {"message": short_line(inner)} if inner else {"message": ""}
-
-
-def short_line(message: object) -> str:
-    """`message` on one line, of a length that may stand in a table and on a terminal."""
-    return short(str(message), _LINE_CHARS)
-
-
-def judge_status(
-    status: int, body: Any, headers: Mapping[str, str], server: str, model: str, key: str = "OPENAI_API_KEY"
-) -> Failure:
-    """The failure that an error status stands for; `server` is its address as errors name it, `key` its variable."""
-    error = error_of(body)
-    said = error["message"] or f"status {status}"
-    if _NO_MONEY & {str(error.get("code")), str(error.get("type"))} or status == 402:
-        return Failure("fatal", f"{server} says that the account has no credit left ({said}); add some and run again")
-    if status == 401:
-        return Failure("fatal", f"{server} does not accept the key in {key} ({said})")
-    if status == 404:
-        return Failure("fatal", f"{server} knows no model {model} ({said}); check the model's name and base_url")
-    if status == 405:
-        return Failure("fatal", f"{server} is no OpenAI-compatible endpoint ({said}); base_url mostly ends in /v1")
-    if status == 403 and not _MODERATED.search(said):
-        return Failure("fatal", f"{server} does not let this key use {model} ({said})")
-    if status == 429:
-        return Failure("throttled", said, retry_after(headers))
-    if status in (408, 409, 425) or status >= 500 or status < 400:
-        return Failure("broken", said, retry_after(headers))
-    prefix = "context_length_exceeded: " if too_long(error, said) else ""
-    return Failure("refused", prefix + said, error=error)
-
-
-_SHORTEST_WAIT, _LONGEST_WAIT = 0.05, 86_400.0
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that Retry-After asks to wait, from its three forms (milliseconds, seconds, date), in bounds."""
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        value = headers.get(name)
-        if value is None:
-            continue
-        try:
-            seconds = float(value) / unit
-        except ValueError:
-            seconds = _until(value)
-        if math.isfinite(seconds) and seconds > 0:
-            return min(max(seconds, _SHORTEST_WAIT), _LONGEST_WAIT)
-    return None
-
-
-def _until(date: str) -> float:
-    try:
-        return parsedate_to_datetime(date).timestamp() - time.time()
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
 
 
 _FINISHES = {"stop": "stop", "eos": "stop", "end_turn": "stop", "stop_sequence": "stop", "length": "length"}
@@ -207,7 +106,7 @@ def read_answer(request: Request, payload: Any, prices: Prices | None) -> Comple
         prompt_tokens=sent,
         completion_tokens=received,
         cost=cost(prices, sent, received),
-        choice_logprobs=_choice_logprobs(request.choices, choice),
+        choice_logprobs=choice_logprobs(request.choices, _likely(choice)),
         error=error,
     )
 
@@ -235,12 +134,20 @@ def cost(prices: Prices | None, prompt_tokens: int | None, completion_tokens: in
     return (prompt_tokens * prices.prompt + completion_tokens * prices.completion) / 1e6
 
 
-def _choice_logprobs(choices: tuple[str, ...], choice: Mapping[str, Any]) -> dict[str, float] | None:
-    """Log-probability of each identifier as the first token, its forms with and without blanks added up."""
+def _likely(choice: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    """The likeliest first tokens, each with its log-probability."""
     try:
         alternatives = choice["logprobs"]["content"][0]["top_logprobs"]
-        seen = [(str(entry["token"]).strip(), bounded_logprob(entry["logprob"])) for entry in alternatives]
-    except (KeyError, IndexError, TypeError, ValueError, RecursionError):
+        return [(entry["token"], entry["logprob"]) for entry in alternatives]
+    except (KeyError, IndexError, TypeError):
+        return []
+
+
+def choice_logprobs(choices: tuple[str, ...], likely: Sequence[tuple[Any, Any]]) -> dict[str, float] | None:
+    """Log-probability of each identifier as the first token, its forms with and without blanks added up."""
+    try:
+        seen = [(str(token).strip(), bounded_logprob(logp)) for token, logp in likely]
+    except RecursionError:
         return None
     found: dict[str, float] = {}
     for name in choices:
@@ -261,3 +168,10 @@ def fold_system(messages: Messages) -> list[dict[str, str]]:
     if len(turns) > 1 and turns[0]["role"] == "system" and turns[1]["role"] == "user":
         return [{"role": "user", "content": f"{turns[0]['content']}\n\n{turns[1]['content']}"}, *turns[2:]]
     return turns
+
+
+def system_apart(messages: Messages) -> tuple[str, list[dict[str, str]]]:
+    """What the system turns say, and the other turns, for APIs that take the two apart."""
+    system = [turn["content"] for turn in messages if turn["role"] == "system"]
+    turns = [{"role": turn["role"], "content": turn["content"]} for turn in messages if turn["role"] != "system"]
+    return "\n\n".join(system), turns

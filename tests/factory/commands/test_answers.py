@@ -14,7 +14,8 @@ from factory.cli import main
 from factory.commands.answers import answers
 from factory.commands.export import export
 from factory.config import Sampling
-from factory.config.engines import OpenaiEngine, ScriptedEngine
+from factory.config.apis import OpenaiEngine
+from factory.config.engines import ScriptedEngine
 from factory.engines.base import Completion, Request
 from factory.errors import ConfigError, EngineError, InputError
 from factory.exports.eval_files import questions

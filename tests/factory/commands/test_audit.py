@@ -11,7 +11,8 @@ import pytest
 import factory
 from factory.commands.audit import audit, audit_into
 from factory.config import Audit, Config, Judge
-from factory.config.engines import OpenaiEngine, Prices, ScriptedEngine
+from factory.config.apis import OpenaiEngine, Prices
+from factory.config.engines import ScriptedEngine
 from factory.errors import ConfigError, EngineError, InputError
 from factory.exports.pages import document
 from factory.line.pool import EnginePool

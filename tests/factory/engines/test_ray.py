@@ -6,7 +6,8 @@ import pytest
 
 ray = pytest.importorskip("ray")
 
-from factory.config.engines import OpenaiEngine, RayEngine, ScriptedEngine, TransformersEngine  # noqa: E402
+from factory.config.apis import OpenaiEngine  # noqa: E402
+from factory.config.engines import RayEngine, ScriptedEngine, TransformersEngine  # noqa: E402
 from factory.engines.base import Reply, Request, ScoreRequest  # noqa: E402
 from factory.engines.ray import RayModel  # noqa: E402
 from factory.engines.scripted import ScriptedModel  # noqa: E402

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from factory.config import Judge
-from factory.config.engines import Prices
+from factory.config.apis import Prices
 from factory.errors import ConfigError
 from factory.identity import digest
 from factory.schema import PAIRS, conform

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from factory.config.engines import OpenaiEngine, Prices
+from factory.config.apis import OpenaiEngine, Prices
 from factory.engines.api.cache import FILE, Cached
-from factory.engines.api.engine import OpenaiGenerator
+from factory.engines.api.engine import ApiGenerator
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.models.ref import ModelRef
@@ -152,7 +152,7 @@ def test_in_the_engine_with_two_endpoints(tmp_path: Path, monkeypatch: pytest.Mo
 
     def ask(server: Loopback, **options: object) -> Completion:
         block = OpenaiEngine(base_url=server.base_url, cache_dir=str(tmp_path), prices=Prices(prompt=1.0), **options)
-        engine = OpenaiGenerator(block, ModelRef("m"))
+        engine = ApiGenerator(block, ModelRef("m"))
         try:
             return next(iter(list(engine.generate([BASE]))))
         finally:

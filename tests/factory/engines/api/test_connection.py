@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from factory.config.engines import OpenaiEngine
-from factory.engines.api.engine import OpenaiGenerator
+from factory.config.apis import OpenaiEngine
+from factory.engines.api.engine import ApiGenerator
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.models.ref import ModelRef
@@ -27,7 +27,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ask(base_url: str) -> Completion:
-    with closing(OpenaiGenerator(OpenaiEngine(base_url=base_url, max_retries=0), ModelRef("m"))) as engine:
+    with closing(ApiGenerator(OpenaiEngine(base_url=base_url, max_retries=0), ModelRef("m"))) as engine:
         (answer,) = engine.generate([REQUEST])
     return answer
 
@@ -99,7 +99,7 @@ def test_live_requests_load_no_sdk() -> None:
     """The package openai takes longer to load than some runs to answer; its Batch API needs it."""
     with Loopback() as server:
         code = (
-            "import sys\nfrom factory.config.engines import OpenaiEngine\nfrom factory.engines import open_generator\n"
+            "import sys\nfrom factory.config.apis import OpenaiEngine\nfrom factory.engines import open_generator\n"
             "from factory.engines.base import Request\nfrom factory.models.ref import ModelRef\n"
             f"with open_generator(OpenaiEngine(base_url={server.base_url!r}), ModelRef('m')) as engine:\n"
             "    list(engine.generate([Request('r', [{'role': 'user', 'content': 'hi'}], 8)]))\n"

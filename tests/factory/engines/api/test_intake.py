@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from factory.config.engines import OpenaiEngine, Prices
+from factory.config.apis import ApiBlock, OpenaiEngine, Prices
 from factory.engines.api.batch_client import BatchClient
 from factory.engines.api.endpoint import Endpoint
-from factory.engines.api.engine import OpenaiGenerator
+from factory.engines.api.engine import ApiGenerator
 from factory.engines.api.intake import UnreadableError, lines, parsed
 from factory.engines.base import Completion, Request, recorded_completion
 from factory.errors import ConfigError, EngineError
@@ -45,7 +45,29 @@ GOOD = {
     "usage": {"prompt_tokens": 3, "completion_tokens": 1},
 }
 BAD = {"error": {"message": "no", "type": "t", "param": "seed", "code": "c"}}
+MESSAGE = {
+    "type": "message",
+    "content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "m"}],
+    "stop_reason": "end_turn",
+    "stop_details": {"type": "refusal", "category": "bio"},
+    "usage": {"input_tokens": 3, "cache_read_input_tokens": 1, "output_tokens": 1},
+}
+CANDIDATE = {
+    "candidates": [
+        {
+            "content": {"role": "model", "parts": [{"text": "m"}, {"text": "hm", "thought": True}]},
+            "finishReason": "STOP",
+            "logprobsResult": {"topCandidates": [{"candidates": [{"token": "m", "logProbability": -0.5}]}]},
+        }
+    ],
+    "promptFeedback": {"blockReason": None},
+    "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 1, "thoughtsTokenCount": 1},
+}
+DELAYED = {"error": {"code": 429, "status": "S", "message": "no", "details": [{"reason": "r", "retryDelay": "3s"}]}}
+GOODS = {"openai": [GOOD], "anthropic": [MESSAGE], "gemini": [CANDIDATE, DELAYED]}
+BLOCKS = {one.model_fields["kind"].default: one for one in get_args(ApiBlock)}
 WORDS = [*GOOD, *GOOD["choices"][0], *GOOD["usage"], *BAD["error"], "content", "error", "detail", "token", "logprob"]
+WORDS += [*MESSAGE, *CANDIDATE, *CANDIDATE["candidates"][0], *DELAYED["error"]]
 WORDS += ["custom_id", "response", "status_code", "body", "status", "errors", "data", "metadata", "output_file_id"]
 
 NUMBERS = st.sampled_from([0, -1, 10**23, 10**400, 2**63, 1e308, -1e308, float("nan"), float("inf"), 0.5, True])
@@ -92,7 +114,6 @@ WORST = [
     json.dumps(GOOD).replace("-0.5", "1000").encode(),
     json.dumps(GOOD).replace('"m"}', json.dumps(KEY) + "}").encode(),
 ]
-BODIES = st.one_of(harmed(GOOD, BAD), st.sampled_from(WORST))
 HEADERS = st.dictionaries(
     st.sampled_from(["retry-after", "retry-after-ms"]),
     st.sampled_from(["1", "1e400", "-1", "nan", "9" * 500, "Wed, 99 Zzz 2015", "soon"]),
@@ -108,11 +129,15 @@ def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @contextmanager
-def asked(server: Loopback, **options: Any) -> Iterator[Callable[[], list[Completion] | EngineError]]:
+def asked(
+    server: Loopback, kind: str = "openai", **options: Any
+) -> Iterator[Callable[[], list[Completion] | EngineError]]:
     """Asks the server, as often as it is called: what came, or the sentence that ended it."""
     base_url = server.base_url.replace("//", f"//someone:{PASSWORD}@")
-    block = OpenaiEngine(base_url=base_url, max_retries=1, patience=1, batch_poll_seconds=20_000, **options)
-    engine = OpenaiGenerator(block, ModelRef("m"), clock=FakeClock())
+    if kind == "openai":
+        options = {"batch_poll_seconds": 20_000, **options}
+    block = BLOCKS[kind](base_url=base_url, key_env="OPENAI_API_KEY", max_retries=1, patience=1, **options)
+    engine = ApiGenerator(block, ModelRef("m"), clock=FakeClock())
 
     def ask() -> list[Completion] | EngineError:
         try:
@@ -144,11 +169,13 @@ def check(found: list[Completion] | EngineError) -> None:
         (one.text or "").encode()
 
 
-def test_whatever_a_server_answers() -> None:
+@pytest.mark.parametrize("kind", BLOCKS)
+def test_whatever_a_server_answers(kind: str) -> None:
     wire = Wire()
+    bodies = st.one_of(harmed(*GOODS[kind], BAD), st.sampled_from(WORST))
 
     @FUZZ
-    @given(body=BODIES, status=st.sampled_from([200, 200, 200, 400, 401, 403, 429, 500, 304]), headers=HEADERS)
+    @given(body=bodies, status=st.sampled_from([200, 200, 200, 400, 401, 403, 429, 500, 304]), headers=HEADERS)
     @example(body=WORST[0], status=500, headers={})
     @example(body=gzip.compress(json.dumps(GOOD).encode())[:20], status=200, headers={"content-encoding": "gzip"})
     def fuzz(body: bytes, status: int, headers: dict[str, str]) -> None:
@@ -156,7 +183,7 @@ def test_whatever_a_server_answers() -> None:
         wire = Wire(status, body, headers)
         check(ask())
 
-    with Loopback(faults=lambda seen: wire) as server, asked(server) as ask:
+    with Loopback(faults=lambda seen: wire) as server, asked(server, kind) as ask:
         fuzz()
 
 
@@ -328,7 +355,7 @@ def test_a_redirect_on_the_same_host_is_followed() -> None:
         return None if seen.path.startswith("/v1/") else Wire(307, b"", {"location": f"/v1{seen.path}"})
 
     with Loopback(spoken, other=moved) as server:
-        engine = OpenaiGenerator(OpenaiEngine(base_url=server.base_url.removesuffix("/v1")), ModelRef("m"))
+        engine = ApiGenerator(OpenaiEngine(base_url=server.base_url.removesuffix("/v1")), ModelRef("m"))
         assert [one.text for one in engine.generate(REQUESTS)] == ["m", "m"]
         engine.close()
 
@@ -383,7 +410,7 @@ def test_name_and_password_of_an_address_are_used_and_written_nowhere(
     client = endpoint.blocking_client(1.0)
     assert PASSWORD in str(client.base_url)
     client.close()
-    engine = OpenaiGenerator(block, ModelRef("m"))
+    engine = ApiGenerator(block, ModelRef("m"))
     shown = f"{block.fingerprint} {block.model_dump_json()} {engine.identity} {endpoint!r} {endpoint.scrub(address)}"
     assert "host.example" in shown
     assert PASSWORD not in shown

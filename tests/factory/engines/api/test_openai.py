@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from factory.config.engines import OpenaiEngine, Prices
-from factory.engines.api.engine import OpenaiGenerator
+from factory.config.apis import OpenaiEngine, Prices
+from factory.engines.api.engine import ApiGenerator
 from factory.engines.base import Completion, Request
 from factory.errors import ConfigError, EngineError
 from factory.models.ref import ModelRef
@@ -27,7 +27,7 @@ def ask(
     server: Loopback, requests: list[Request], *, clock: FakeClock | None = None, model: str = "m", **options: object
 ) -> list[Completion]:
     """What the engine answers, in the order of landing."""
-    engine = OpenaiGenerator(OpenaiEngine(base_url=server.base_url, **options), ModelRef(model), clock=clock)
+    engine = ApiGenerator(OpenaiEngine(base_url=server.base_url, **options), ModelRef(model), clock=clock)
     try:
         return list(engine.generate(requests))
     finally:
@@ -72,9 +72,7 @@ def test_without_prices_cost_is_unknown_and_not_nothing() -> None:
 def test_model_and_system_message_as_configured() -> None:
     messages = [{"role": "system", "content": "be kind"}, {"role": "user", "content": "hello"}]
     with Loopback() as server:
-        engine = OpenaiGenerator(
-            OpenaiEngine(base_url=server.base_url, model="served"), ModelRef("m", fold_system=True)
-        )
+        engine = ApiGenerator(OpenaiEngine(base_url=server.base_url, model="served"), ModelRef("m", fold_system=True))
         list(engine.generate([Request("a", messages, 5)]))
         engine.close()
     assert server.log[0].body["model"] == "served"
@@ -85,7 +83,7 @@ def test_address_and_key_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
     with Loopback() as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
         monkeypatch.delenv("OPENAI_API_KEY")
-        engine = OpenaiGenerator(OpenaiEngine(), ModelRef("m"))
+        engine = ApiGenerator(OpenaiEngine(), ModelRef("m"))
         assert engine.identity == f"openai {server.base_url} m"
         assert [found.text for found in engine.generate(some(1))] == ["echo: number 0"]
         engine.close()
@@ -97,7 +95,7 @@ def test_another_provider_has_its_own_path_and_key(prefix: str, monkeypatch: pyt
     monkeypatch.setenv("THEIR_KEY", "key-of-theirs")
     with Loopback(faults=lambda seen: loopback.error(401, "no") if seen.number else None) as server:
         block = OpenaiEngine(base_url=server.base_url.removesuffix("/v1") + f"{prefix}/", key_env="THEIR_KEY")
-        engine = OpenaiGenerator(block, ModelRef("m"))
+        engine = ApiGenerator(block, ModelRef("m"))
         list(engine.generate(some(1)))
         with pytest.raises(EngineError, match="does not accept the key in THEIR_KEY"):
             list(engine.generate([Request("b", [{"role": "user", "content": "again"}], 5)]))
@@ -108,7 +106,7 @@ def test_another_provider_has_its_own_path_and_key(prefix: str, monkeypatch: pyt
 
 def test_openai_itself_needs_a_key_but_only_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
-    engine = OpenaiGenerator(OpenaiEngine(), ModelRef("gpt-4o"))
+    engine = ApiGenerator(OpenaiEngine(), ModelRef("gpt-4o"))
     assert engine.identity == "openai https://api.openai.com/v1 gpt-4o"
     assert engine.count_tokens([[{"role": "user", "content": "12345678"}]]) == [2 + 4 + 2]
     with pytest.raises(EngineError, match="set OPENAI_API_KEY"):
@@ -118,7 +116,7 @@ def test_openai_itself_needs_a_key_but_only_to_ask(monkeypatch: pytest.MonkeyPat
 
 def test_identity_tells_endpoints_and_extra_fields_apart_and_hides_passwords() -> None:
     def identity(**options: object) -> str:
-        return OpenaiGenerator(OpenaiEngine(**options), ModelRef("m")).identity
+        return ApiGenerator(OpenaiEngine(**options), ModelRef("m")).identity
 
     one = identity(base_url="http://joe:secret@one/v1/")
     assert one == "openai http://one/v1 m"
@@ -127,9 +125,9 @@ def test_identity_tells_endpoints_and_extra_fields_apart_and_hides_passwords() -
 
 def test_a_wrong_address_and_max_cost_without_prices_are_config_errors() -> None:
     with pytest.raises(ConfigError, match="'localhost:8000/v1' is no address"):
-        OpenaiGenerator(OpenaiEngine(base_url="localhost:8000/v1"), ModelRef("m"))
+        ApiGenerator(OpenaiEngine(base_url="localhost:8000/v1"), ModelRef("m"))
     with pytest.raises(ConfigError, match="max_cost needs prices"):
-        OpenaiGenerator(OpenaiEngine(max_cost=1.0), ModelRef("m"))
+        ApiGenerator(OpenaiEngine(max_cost=1.0), ModelRef("m"))
 
 
 def drill(clock: FakeClock) -> tuple[list[Completion], Loopback]:
@@ -210,7 +208,7 @@ def test_context_overflow_is_told_apart_and_never_mistaken_for_a_parameter() -> 
 def fatal(wire: Wire, before: int = 0) -> tuple[str, list[str], Loopback]:
     """The sentence an engine ends with, what it yielded before, and the server."""
     with Loopback(faults=lambda seen: wire if seen.number >= before else None) as server:
-        engine = OpenaiGenerator(OpenaiEngine(base_url=server.base_url, max_concurrency=4), ModelRef("m-1"))
+        engine = ApiGenerator(OpenaiEngine(base_url=server.base_url, max_concurrency=4), ModelRef("m-1"))
         arrived: list[str] = []
         with pytest.raises(EngineError) as caught:  # noqa: PT012 - what came before counts
             for done in engine.generate(some(40)):
@@ -250,7 +248,7 @@ def test_the_key_is_in_no_error_even_when_the_server_sends_it_back() -> None:
     assert "***" in said
     with Loopback(faults=lambda seen: loopback.error(400, f"bad {KEY}")) as server:
         found = ask(server, some(2))
-        engine = OpenaiGenerator(OpenaiEngine(base_url=server.base_url), ModelRef("m"))
+        engine = ApiGenerator(OpenaiEngine(base_url=server.base_url), ModelRef("m"))
     assert {done.error for done in found} == {"bad ***"}
     assert KEY not in repr(engine) + repr(vars(engine)) + engine.identity
 
@@ -259,7 +257,7 @@ def test_a_server_that_is_down_ends_the_stage_with_one_sentence() -> None:
     with Loopback() as server:
         url = server.base_url
     clock = FakeClock()
-    engine = OpenaiGenerator(OpenaiEngine(base_url=url), ModelRef("m"), clock=clock)
+    engine = ApiGenerator(OpenaiEngine(base_url=url), ModelRef("m"), clock=clock)
     with pytest.raises(EngineError, match=r"cannot be reached .* check base_url"):
         list(engine.generate(some(3)))
     assert clock.time < 10  # a wrong address is told soon
@@ -269,7 +267,7 @@ def test_a_server_that_is_down_ends_the_stage_with_one_sentence() -> None:
 def test_circuit_breaker_ends_the_stage_with_what_it_has() -> None:
     clock, arrived = FakeClock(), []
     with Loopback(faults=lambda seen: loopback.CRASH if seen.number >= 10 else None) as server:
-        engine = OpenaiGenerator(OpenaiEngine(base_url=server.base_url, patience=2), ModelRef("m"), clock=clock)
+        engine = ApiGenerator(OpenaiEngine(base_url=server.base_url, patience=2), ModelRef("m"), clock=clock)
         with pytest.raises(EngineError, match=r"gave no answer for .* minutes .*goes on from here"):  # noqa: PT012
             for done in engine.generate(some(100)):
                 arrived.append(done.id)  # noqa: PERF401 - the loop raises
@@ -322,7 +320,7 @@ def test_a_wait_longer_than_patience_is_waited_once() -> None:
 def test_many_refusals_alike_are_the_configurations_fault() -> None:
     said = "Unsupported value: 'temperature' does not support 0.7 with this model"
     with Loopback(faults=lambda seen: loopback.error(400, said, param="temperature")) as server:
-        engine = OpenaiGenerator(OpenaiEngine(base_url=server.base_url, max_concurrency=4), ModelRef("m"))
+        engine = ApiGenerator(OpenaiEngine(base_url=server.base_url, max_concurrency=4), ModelRef("m"))
         with pytest.raises(EngineError, match="refused each of the first 20 requests alike: Unsupported value"):
             list(engine.generate(some(1000)))
         engine.close()
@@ -332,7 +330,7 @@ def test_many_refusals_alike_are_the_configurations_fault() -> None:
 def test_a_stopped_engine_may_be_asked_again() -> None:
     down = [True]
     with Loopback(faults=lambda seen: loopback.error(401, "no") if down[0] else None) as server:
-        engine = OpenaiGenerator(OpenaiEngine(base_url=server.base_url), ModelRef("m"))
+        engine = ApiGenerator(OpenaiEngine(base_url=server.base_url), ModelRef("m"))
         with pytest.raises(EngineError):
             list(engine.generate(some(3)))
         down[0] = False
@@ -446,7 +444,7 @@ def test_max_cost_stops_before_it_is_passed() -> None:
     arrived = []
     with Loopback() as server:
         block = OpenaiEngine(base_url=server.base_url, max_cost=20.0, prices=Prices(prompt=1e6))
-        engine = OpenaiGenerator(block, ModelRef("m"))
+        engine = ApiGenerator(block, ModelRef("m"))
         with pytest.raises(EngineError, match=r"max_cost is reached: .* of 20 is spent"):  # noqa: PT012
             for done in engine.generate(some(40)):
                 arrived.append(done.cost)  # noqa: PERF401 - the loop raises
@@ -459,7 +457,7 @@ def test_max_cost_stops_before_it_is_passed() -> None:
 
 def test_a_reader_who_stops_early_leaves_nothing_running() -> None:
     with Loopback(latency=0.02) as server:
-        engine = OpenaiGenerator(OpenaiEngine(base_url=server.base_url, max_concurrency=4), ModelRef("m"))
+        engine = ApiGenerator(OpenaiEngine(base_url=server.base_url, max_concurrency=4), ModelRef("m"))
         stream = engine.generate(some(100))
         next(stream)
         stream.close()
@@ -472,7 +470,7 @@ def test_a_reader_who_stops_early_leaves_nothing_running() -> None:
 
 def test_no_more_answers_are_unread_than_places_in_flight() -> None:
     with Loopback() as server:
-        engine = OpenaiGenerator(OpenaiEngine(base_url=server.base_url, max_concurrency=3), ModelRef("m"))
+        engine = ApiGenerator(OpenaiEngine(base_url=server.base_url, max_concurrency=3), ModelRef("m"))
         stream = engine.generate(some(30))
         next(stream)
         time.sleep(0.2)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from factory.config.engines import OpenaiEngine, Prices
+from factory.config.apis import OpenaiEngine, Prices
 from factory.engines.api import batch
 from factory.engines.api.accounts import Spending
-from factory.engines.api.engine import OpenaiGenerator
+from factory.engines.api.engine import ApiGenerator
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.identity import digest
@@ -38,7 +38,7 @@ def ask(
 ) -> list[Completion]:
     """What the engine answers; `take` so many and then break off, as a kill would."""
     block = OpenaiEngine(base_url=server.base_url, batch=True, **options)
-    engine = OpenaiGenerator(block, ModelRef("m"), clock=clock or FakeClock())
+    engine = ApiGenerator(block, ModelRef("m"), clock=clock or FakeClock())
     try:
         stream = engine.generate(requests)
         return list(stream) if take is None else [next(stream) for _ in range(take)]
@@ -248,13 +248,13 @@ def test_money_of_a_batch_under_way_at_a_kill_is_counted_once(monkeypatch: pytes
     desk = BatchDesk()
     block = {"prices": Prices(prompt=1e6, completion=2e6), "batch": True}
     with Loopback(other=desk.handle) as server:
-        engine = OpenaiGenerator(OpenaiEngine(base_url=server.base_url, **block), ModelRef("m"), clock=FakeClock())
+        engine = ApiGenerator(OpenaiEngine(base_url=server.base_url, **block), ModelRef("m"), clock=FakeClock())
         engine.charge(Spending(tmp_path).accounts("engine", 1000.0))
         stream = engine.generate(some(10))
         arrived = {next(stream).id for _ in range(5)}
         killed = Spending(tmp_path).accounts("engine", 1000.0)
         assert killed[0].spent > 5 * 8 + 200  # what is under way may come to its most
-        again = OpenaiGenerator(OpenaiEngine(base_url=server.base_url, **block), ModelRef("m"), clock=FakeClock())
+        again = ApiGenerator(OpenaiEngine(base_url=server.base_url, **block), ModelRef("m"), clock=FakeClock())
         again.charge(killed)
         assert len(list(again.generate([one for one in some(10) if one.id not in arrived]))) == 5
         again.close()

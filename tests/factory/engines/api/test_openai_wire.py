@@ -6,19 +6,9 @@ from email.utils import format_datetime
 
 import pytest
 
-from factory.config.engines import OpenaiEngine, Prices
-from factory.engines.api.wire import (
-    Failure,
-    RequestFields,
-    cost,
-    error_of,
-    estimate_tokens,
-    fold_system,
-    judge_status,
-    read_answer,
-    request_fields,
-    retry_after,
-)
+from factory.config.apis import OpenaiEngine, Prices
+from factory.engines.api.failures import AskedServer, Failure, error_of, judge_status, retry_after
+from factory.engines.api.wire import RequestFields, cost, estimate_tokens, fold_system, read_answer, request_fields
 from factory.engines.base import Request
 
 REQUEST = Request("a", [{"role": "user", "content": "x"}], 5, choices=("m", "M"))
@@ -65,7 +55,7 @@ def test_retry_after_as_a_date() -> None:
     ],
 )
 def test_statuses(status: int, body: object, kind: str) -> None:
-    assert judge_status(status, body, {}, "http://here", "m").kind == kind
+    assert judge_status(status, error_of(body), {}, AskedServer("http://here", "m")).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -140,7 +130,7 @@ def test_an_identifier_that_was_not_among_the_likeliest_is_missing() -> None:
     ],
 )
 def test_context_overflow_in_several_servers_words(said: str) -> None:
-    failure = judge_status(400, {"error": {"message": said, "param": "max_tokens"}}, {}, "http://here", "m")
+    failure = judge_status(400, {"message": said, "param": "max_tokens"}, {}, AskedServer("http://here", "m"))
     assert failure.message == f"context_length_exceeded: {said}"
     assert RequestFields("max_tokens").without_refused(failure.error, failure.message) is None
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from factory.config.engines import OpenaiEngine, Prices
+from factory.config.apis import OpenaiEngine, Prices
+from factory.engines.api.failures import Failure
 from factory.engines.api.rate_limiter import RateLimiter, Slot, Stopped, backoff
 from factory.engines.api.spending import EngineSpending, Size
-from factory.engines.api.wire import Failure
 from tests.fake_clock import FakeClock
 
 SIZE = Size(10, 5)

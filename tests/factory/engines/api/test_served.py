@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 
 import factory
-from factory.config.engines import OpenaiEngine, RayEngine
+from factory.config.apis import OpenaiEngine
+from factory.config.engines import RayEngine
 from factory.config.load import as_config
 from factory.engines import child as child_module
 from factory.engines import open_generator
@@ -151,7 +152,7 @@ def test_a_stubborn_one_is_killed_with_what_it_started(model: Path, monkeypatch:
 
 def test_it_does_not_outlive_a_run_that_is_killed(model: Path) -> None:
     job = f"""
-from factory.config.engines import OpenaiEngine
+from factory.config.apis import OpenaiEngine
 from factory.engines.api.served import ServedGenerator
 from factory.engines.base import Request
 from factory.models.ref import ModelRef
