@@ -8,10 +8,10 @@ import polars as pl
 from factory.readers.detection import Detected, detect_layouts, no_layout
 from factory.readers.extra_columns import extra_columns, fitting
 from factory.readers.how import How, require_columns
-from factory.readers.ids import pair_ids_of, prompt_ids, prompt_ids_of, turns_json
+from factory.readers.ids import Identified, pair_ids_of, prompt_ids, prompt_ids_of, turns_json, with_unique_ids
 from factory.readers.layouts import require_layout
 from factory.readers.layouts.base import Layout, Parts, Reshaped
-from factory.readers.layouts.own import OWN
+from factory.readers.layouts.explicit import OWN
 from factory.readers.messages import blank
 from factory.readers.names import Columns
 from factory.readers.normal import CHOSEN, DETAIL, PROMPT, REASON, REJECTED, UNREADABLE, complete, normalise
@@ -22,7 +22,6 @@ from factory.readers.skipping import Skipped
 from factory.readers.sources import PairsLike, open_inputs
 from factory.readers.stacking import row_json, stack
 from factory.readers.unfold import content_key
-from factory.readers.uniqueness import Identified, with_unique_ids
 from factory.schema import MESSAGES, PAIRS
 from factory.schema import REJECTED as REJECTED_TABLE
 

@@ -36,17 +36,23 @@ class Loss(Protocol):
 
 
 @dataclass(frozen=True)
-class Ipo:
-    """(h - 1 / (2 beta))^2, Azar et al. 2023, eq. 17; log-ratios per token, as TRL and LLaMA-Factory take them."""
+class _Scaled:
+    """A loss whose one option is the scale of its margin."""
 
     beta: float
-    needs_reference: ClassVar[bool] = True
-    normalises: ClassVar[bool] = True
 
     @classmethod
     def of(cls, config: Training) -> Self:
         """With the options of a training block."""
         return cls(config.beta)
+
+
+@dataclass(frozen=True)
+class Ipo(_Scaled):
+    """(h - 1 / (2 beta))^2, Azar et al. 2023, eq. 17; log-ratios per token, as TRL and LLaMA-Factory take them."""
+
+    needs_reference: ClassVar[bool] = True
+    normalises: ClassVar[bool] = True
 
     def __call__(self, margin: Tensor) -> Tensor:
         """Squared distance of the margin from 1 / (2 beta)."""
@@ -54,17 +60,11 @@ class Ipo:
 
 
 @dataclass(frozen=True)
-class Dpo:
+class Dpo(_Scaled):
     """-log sigmoid(beta h), Rafailov et al. 2023, eq. 7; summed log-ratios."""
 
-    beta: float
     needs_reference: ClassVar[bool] = True
     normalises: ClassVar[bool] = False
-
-    @classmethod
-    def of(cls, config: Training) -> Self:
-        """With the options of a training block."""
-        return cls(config.beta)
 
     def __call__(self, margin: Tensor) -> Tensor:
         """Logistic loss of the scaled margin."""
@@ -73,17 +73,11 @@ class Dpo:
 
 
 @dataclass(frozen=True)
-class Hinge:
+class Hinge(_Scaled):
     """max(0, 1 - beta h), SLiC (Zhao et al. 2023) on DPO's margin; summed log-ratios."""
 
-    beta: float
     needs_reference: ClassVar[bool] = True
     normalises: ClassVar[bool] = False
-
-    @classmethod
-    def of(cls, config: Training) -> Self:
-        """With the options of a training block."""
-        return cls(config.beta)
 
     def __call__(self, margin: Tensor) -> Tensor:
         """What the scaled margin lacks to 1."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import principles
-from factory.exports.pages.direction import level
+from factory.exports.pages.markdown import level
 from principles import json_literal
 from principles.literal import OPENERS, folded
 

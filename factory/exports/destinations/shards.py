@@ -8,6 +8,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from factory.readers.messages import PolarsType
+from factory.readers.stacking import text_of
+
 SLICE = 2_000
 """Rows that are made Arrow at once: what fits 32-bit string offsets."""
 ROW_GROUP, GROUP_BYTES = 20_000, 64 << 20
@@ -28,23 +31,23 @@ class Sink(Protocol):
         """Finish the file."""
 
 
-def plain(kind: pa.DataType) -> pa.DataType:
+def arrow_type(kind: pa.DataType) -> pa.DataType:
     """The Arrow type with 32-bit offsets, which is what Hub data sets are made of and concatenate with."""
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return pa.string()
     if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
         return pa.binary()
     if pa.types.is_large_list(kind) or pa.types.is_list(kind):
-        return pa.list_(plain(kind.value_type))
+        return pa.list_(arrow_type(kind.value_type))
     if pa.types.is_struct(kind):
-        return pa.struct([pa.field(field.name, plain(field.type)) for field in kind])
+        return pa.struct([pa.field(field.name, arrow_type(field.type)) for field in kind])
     return kind
 
 
 def arrow(rows: pl.DataFrame) -> pa.Table:
     """`rows` as an Arrow table of plain types."""
     table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
-    return table.cast(pa.schema([pa.field(field.name, plain(field.type)) for field in table.schema]))
+    return table.cast(pa.schema([pa.field(field.name, arrow_type(field.type)) for field in table.schema]))
 
 
 class ParquetSink:
@@ -129,3 +132,35 @@ class Shards:
         if self._sink is not None:
             self._sink.close()
         self._sink = None
+
+
+_NAMED = (pl.String, pl.Int64, pl.Float64, pl.Boolean)
+
+
+def json_columns(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """`rows` with whole numbers in 64 bits, empty columns as text, and as text what is no text, number or list of them.
+
+    Bytes are written as hexadecimal digits, objects as JSON.
+    """
+    return rows.select(_column(name, dtype).alias(name) for name, dtype in rows.collect_schema().items())
+
+
+def _column(name: str, dtype: pl.DataType) -> pl.Expr:
+    kind = _kind(dtype)
+    if kind is None:
+        return text_of(name, dtype)
+    return pl.col(name) if kind == dtype else pl.col(name).cast(kind)
+
+
+def _kind(dtype: PolarsType) -> pl.DataType | None:
+    """The type that a column is cast to; None for one that becomes a text."""
+    if isinstance(dtype, pl.List | pl.Array):
+        inner = _kind(dtype.inner)
+        return None if inner is None else pl.List(inner)
+    if dtype == pl.Null:
+        return pl.String()
+    if dtype in _NAMED:
+        return dtype if isinstance(dtype, pl.DataType) else dtype()
+    if dtype.is_float():
+        return pl.Float64()
+    return pl.Int64() if dtype.is_integer() and dtype not in (pl.UInt64, pl.Int128, pl.UInt128) else None

@@ -15,9 +15,8 @@ from factory.config import Export
 from factory.errors import InputError
 from factory.exports import exporter
 from factory.exports.base import ExtraColumns, Format, extra_columns, with_pairs_columns
-from factory.exports.destinations.json_types import plain
 from factory.exports.destinations.plan import ROW, ExportPlan, plan
-from factory.exports.destinations.shards import Shards
+from factory.exports.destinations.shards import Shards, json_columns
 from factory.exports.formats.llamafactory import dataset_info
 from factory.exports.pages.frontmatter import features, front_matter, metadata
 from factory.progress import Progress, Silent
@@ -111,7 +110,7 @@ def export(
     columns = extra_columns(table.collect_schema(), target.fields)
     as_json = target.json and max(todo.counts.values()) <= options.shard_rows
     rows = _rows(table, target, columns)
-    rows = plain(rows) if as_json else rows
+    rows = json_columns(rows) if as_json else rows
     schema = rows.explode(target.apart).collect_schema() if target.apart else rows.collect_schema()
     record.claim([WRITING], BY)
     staging = out / WRITING

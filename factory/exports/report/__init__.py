@@ -13,12 +13,11 @@ from factory.exports.facts.models import RunFacts
 from factory.exports.facts.run import run_facts
 from factory.exports.pages import markdown as words
 from factory.exports.pages.charts import bar, dot, scale
-from factory.exports.pages.direction import level, runs_left
 from factory.exports.pages.html import asset, content_policy
+from factory.exports.pages.markdown import level, runs_left
 from factory.exports.report.comparison import Comparison
 from factory.exports.report.document import facts, verdict_examples
-from factory.exports.report.pack import Packed, packed_pairs
-from factory.exports.report.pairs import LONGEST
+from factory.exports.report.pairs import LONGEST, Packed, packed_pairs
 from factory.exports.report.views import (
     audit_interval,
     biases,

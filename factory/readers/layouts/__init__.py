@@ -1,4 +1,4 @@
-"""Pair layouts: one file each, tried in this order. To add one: a file with a `Layout`, and a line here.
+"""Pair layouts: one file each, or one for a family, tried in this order. To add one: a `Layout`, and a line here.
 
 Another package adds one as an entry point of the group `sso_factory.layouts`, whose value is its `Layout`.
 """
@@ -7,17 +7,12 @@ from factory.errors import ConfigError
 from factory.readers.layouts.base import Layout
 from factory.readers.layouts.candidates import CANDIDATES
 from factory.readers.layouts.ending import ENDING
+from factory.readers.layouts.explicit import OWN, PLAIN, SHAREGPT, TRL_CONVERSATIONAL, TRL_IMPLICIT, ULTRAFEEDBACK
 from factory.readers.layouts.hh_rlhf import HH_RLHF
 from factory.readers.layouts.labelled import LABELLED
-from factory.readers.layouts.own import OWN
-from factory.readers.layouts.plain import PLAIN
-from factory.readers.layouts.sharegpt import SHAREGPT
 from factory.readers.layouts.single import SINGLE
 from factory.readers.layouts.trees import TREES
-from factory.readers.layouts.trl_conversational import TRL_CONVERSATIONAL
-from factory.readers.layouts.trl_implicit import TRL_IMPLICIT
 from factory.readers.layouts.trl_implicit_text import TRL_IMPLICIT_TEXT
-from factory.readers.layouts.ultrafeedback import ULTRAFEEDBACK
 from factory.registry import Registry
 
 LAYOUTS: dict[str, Layout] = {
