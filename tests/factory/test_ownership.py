@@ -14,8 +14,7 @@ from factory.config.engines import ScriptedEngine
 from factory.errors import ConfigError, FactoryError, StoreError
 from factory.exports import EXPORTERS
 from factory.store.lock import locked
-from factory.store.outputs import describe
-from factory.store.ownership import RECORD, Content, Record
+from factory.store.ownership import RECORD
 from tests.pairs import pairs
 from tests.runs import run_folder
 
@@ -253,51 +252,6 @@ def test_a_command_does_not_overwrite_what_another_one_wrote(given: Path, tmp_pa
     assert (tmp_path / "kept.parquet").read_bytes() == before
 
 
-def test_a_file_is_known_before_it_is_put_in_place(tmp_path: Path) -> None:
-    """Killed between any two steps of `publish`, both the former file and the new one are the factory's own."""
-    (tmp_path / "work").mkdir()
-    (tmp_path / "work/a").write_text("old")
-    Record.read(tmp_path).publish(tmp_path / "work", tmp_path, "x")
-    (tmp_path / "new").write_text("new")
-    Record.read(tmp_path).announce({"a": Content.of(describe(tmp_path / "new"))}, "x")
-    assert Record.read(tmp_path).owns("a", "x")
-    (tmp_path / "new").replace(tmp_path / "a")
-    assert Record.read(tmp_path).owns("a", "x")
-    (tmp_path / "a").write_text("third")
-    assert not Record.read(tmp_path).owns("a", "x")
-
-
-@pytest.mark.parametrize("moved", range(4))
-def test_what_is_put_in_place_is_ones_own_wherever_it_is_interrupted(
-    moved: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of three files, the one in the middle is there from before; then the same is put in place again."""
-
-    def publish(text: str) -> list[Path]:
-        for name in ("a", "b", "c") if text == "new" else ("b",):
-            (tmp_path / "work").mkdir(exist_ok=True)
-            (tmp_path / "work" / name).write_text(text)
-        return Record.read(tmp_path).publish(tmp_path / "work", tmp_path, "x").aside
-
-    publish("old")
-    replace, done = Path.replace, []
-
-    def interrupted(path: Path, target: Path) -> Path:
-        if path.parent.name == "work":
-            done.append(path)
-            if len(done) > moved:
-                raise KeyboardInterrupt
-        return replace(path, target)
-
-    monkeypatch.setattr(Path, "replace", interrupted)
-    if moved < 3:
-        with pytest.raises(KeyboardInterrupt):
-            publish("new")
-    monkeypatch.setattr(Path, "replace", replace)
-    assert publish("new") == []
-    assert [(tmp_path / name).read_text() for name in "abc"] == ["new"] * 3
-
-
 HALF = '{"made_by": "sso-factory", "version": 1, "files": {"a": 1}}'
 
 
@@ -307,18 +261,6 @@ def test_a_record_that_is_none_is_one_sentence(text: str, given: Path, tmp_path:
     with pytest.raises(ConfigError, match="is no record"):
         COMMANDS["filter"](given, tmp_path)
     assert (tmp_path / RECORD).read_text() == text
-
-
-def test_a_record_names_nothing_outside_its_folder(tmp_path: Path) -> None:
-    (tmp_path / "mine").write_text("x")
-    out = tmp_path / "out"
-    out.mkdir()
-    known = [list(describe(tmp_path / "mine"))[::2]]
-    files = {name: {"by": "x", "contents": known} for name in ("../mine", str(tmp_path / "mine"))}
-    (out / RECORD).write_text(json.dumps({"version": 1, "made_by": "sso-factory", "files": files}))
-    (out / "work").mkdir()
-    Record.read(out).publish(out / "work", out, "x")
-    assert (tmp_path / "mine").is_file()
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, *OF_MODELS])

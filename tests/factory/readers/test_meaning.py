@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from factory.errors import InputError
-from factory.readers import How, read_pairs, read_prompts
+from factory.readers import read_pairs, read_prompts
 from factory.readers.layouts import LAYOUTS
 from factory.readers.messages import ROLES
 from tests.pairs import assistant, user
@@ -14,7 +14,6 @@ from tests.pairs import assistant, user
 REPLIES = {"chosen": "Tin.", "rejected": "Wood."}
 SYSTEM = {"role": "system", "content": "Be brief."}
 HI = user("Hi")
-NAN = float("nan")
 
 
 def read(tmp_path, *rows, reader=read_pairs):
@@ -169,93 +168,6 @@ def test_a_text_that_speaks_of_a_template_is_left_as_it_is(tmp_path):
     assert [row["prompt"] for row in kept] == [[user(text)]]
 
 
-LABELS = {
-    "from 1": (["response_1", "response_2"], "label", [1, 2]),
-    "from 1, as text": (["output_1", "output_2"], "label", ["1", "2"]),
-    "from 0": (["response_1", "response_2"], "label", [0, 1]),
-    "index": (["response_0", "response_1"], "better_response_id", [0, 1]),
-    "letters": (["response_a", "response_b"], "winner", ["A", "B"]),
-    "models": (["response_a", "response_b"], "winner", ["model_a", "model_b"]),
-    "brackets": (["answer_a", "answer_b"], "verdict", ["[[A]]", "[[B]]"]),
-    "signs": (["response_A", "response_B"], "label", ["A>B", "B>A"]),
-    "other signs": (["response_A", "response_B"], "label", ["A>>B", "A<B"]),
-    "strength": (["response1", "response2"], "overall_preference", [-2, 3]),
-    "strength of HelpSteer 2": (["response_1", "response_2"], "preference_strength", [-1, 1]),
-    "shp": (["human_ref_A", "human_ref_B"], "labels", [1, 0]),
-    "chances": (["output_1", "output_2"], "preference", [1.2, 1.9]),
-    "floats": (["output_1", "output_2"], "preference", [1.0, 2.0]),
-    "names": (["response_1", "response_2"], "choice", ["response_1", "response_2"]),
-}
-TIES = {"letters": "tie", "models": "tie (bothbad)", "signs": "A=B", "strength": 0, "chances": 1.5}
-
-
-@pytest.mark.parametrize("name", LABELS)
-def test_labels(name, tmp_path):
-    (one, two), label, (first, second) = LABELS[name]
-    rows = [
-        {"prompt": "Hi", one: "Tin.", two: "Wood.", label: first},
-        {"prompt": "Ho", one: "Oak.", two: "Iron.", label: second},
-    ]
-    rows += [{"prompt": "Hm", one: "a", two: "b", label: TIES[name]}] if name in TIES else []
-    kept, rejected = read(tmp_path, *rows)
-    assert sorted((row["chosen"], row["rejected"]) for row in kept) == [("Iron.", "Oak."), ("Tin.", "Wood.")]
-    assert [row["reason"] for row in rejected] == (["tie"] if name in TIES else [])
-    if name.startswith("strength"):
-        assert {row[label] for row in kept} == {first, second}
-
-
-def test_scores_and_votes_and_flags(tmp_path):
-    both = {"prompt": "Hi", "response1": "Tin.", "response2": "Wood."}
-    cases = [
-        {**both, "score1": 3, "score2": 1.5},
-        {**both, "annotator1": 1, "annotator2": 2, "annotator3": 1},
-        {**both, "winner_model_a": 1, "winner_model_b": 0, "winner_tie": 0},
-    ]
-    for row in cases:
-        kept, _ = read(tmp_path, row)
-        assert [(pair["chosen"], pair["rejected"]) for pair in kept] == [("Tin.", "Wood.")]
-    (pair,), _ = read(tmp_path, {**both, "score1": 1, "score2": 4})
-    assert (pair["chosen"], pair["score_chosen"], pair["score_rejected"]) == ("Wood.", 4.0, 1.0)
-    split = read(tmp_path, {**both, "annotator1": 0, "annotator2": 2, "annotator3": 1})
-    assert [row["reason"] for row in split[1]] == ["tie"]
-
-
-@pytest.mark.parametrize("labels", [[True, False], [0, 1, 2], [-1, 1]])
-def test_labels_that_can_be_meant_in_two_ways_are_refused_with_the_question(labels, tmp_path):
-    with pytest.raises(InputError, match=r"x\.jsonl: the column label .*write 1 for the first"):
-        read(tmp_path, *({"prompt": "Hi", "response_1": "a", "response_2": "b", "label": label} for label in labels))
-
-
-@pytest.mark.parametrize("first", ["winner", "choice", "better_response_id", "verdict"])
-@pytest.mark.parametrize("other", ["label", "preference", "labels"])
-def test_a_column_that_names_the_better_one_wins_over_a_label_and_contradictions_are_counted(first, other):
-    replies = {"prompt": ["Hi", "Yo"], "response_a": ["Tin.", "Tin!"], "response_b": ["Wood.", "Wood!"]}
-    found = read_pairs(pl.DataFrame({other: ["b", "a"], **replies, first: ["a", "a"]}))
-    assert found.kept.collect()["chosen"].to_list() == ["Tin.", "Tin!"]
-    [warning] = found.reading.parts[0].warnings
-    assert warning == f"{first} says which reply is better; {other} names the other one in 1 of 2 rows"
-
-
-def test_a_score_that_is_no_number_sets_its_row_aside(tmp_path):
-    rows = [{"prompt": "Hi", "answer_0": "Tin.", "answer_1": "Wood.", "score_0": s, "score_1": 0.5} for s in (1.5, NAN)]
-    kept, rejected = read(tmp_path, *rows)
-    assert [row["chosen"] for row in kept] == ["Tin."]
-    assert [row["reason"] for row in rejected] == ["unreadable"]
-
-
-@pytest.mark.parametrize("label", [[2, 1], ["b", "a"], ["Wood", "Tin"], ["2", "1"]])
-@pytest.mark.parametrize("names", [("Tin", "Wood"), ("chosen", "rejected")])
-def test_a_label_that_the_user_names_says_which_of_the_two_named_columns_is_better(label, names):
-    if "Tin" in label and names[0] != "Tin":
-        label = ["rejected", "chosen"]
-    frame = pl.DataFrame(
-        {"query": ["Hi", "Yo"], names[0]: ["Tin.", "Tin!"], names[1]: ["Wood.", "Wood!"], "lab": label}
-    )
-    named = {"prompt": "query", "chosen": names[0], "rejected": names[1], "label": "lab"}
-    found = read_pairs(frame, how=How(columns=named))
-    assert found.kept.collect()["chosen"].to_list() == ["Wood.", "Tin!"]
-
-
 def test_text_before_a_transcript_is_the_systems_where_both_replies_have_it(tmp_path):
     talk = "\n\nHuman: Hi\n\nAssistant: "
     both = {"chosen": f"Be brief.{talk}Tin.", "rejected": f"Be brief.{talk}Wood."}
@@ -303,29 +215,6 @@ def test_what_is_nested_is_read_alike_when_it_is_written_out(name, form, tmp_pat
 def test_a_reply_that_is_json_itself_stays_as_it_is(replies, tmp_path):
     kept, _ = read(tmp_path, {"prompt": "As JSON", "chosen": replies, "rejected": '["c", "d"]'})
     assert [row["chosen"] for row in kept] == [replies]
-
-
-@pytest.mark.parametrize(
-    "marks", [("True", "False"), ("good", "bad"), (1.0, 0.0), (1, 0), ("1", "0"), ("yes", "no"), (True, False)]
-)
-def test_marks_of_single_replies_are_read_in_words_and_numbers(marks):
-    frame = pl.DataFrame({"prompt": ["Hi", "Hi"], "completion": ["Tin.", "Wood."], "label": list(marks)})
-    assert read_pairs(frame).kept.collect().select("chosen", "rejected").rows() == [("Tin.", "Wood.")]
-
-
-def test_an_unknown_mark_is_refused_by_name_and_scores_written_as_texts_are_numbers():
-    frame = pl.DataFrame({"prompt": ["Hi", "Hi"], "response": ["Tin.", "Wood."], "helpfulness": ["10", "9"]})
-    assert read_pairs(frame).kept.collect()["chosen"].to_list() == ["Tin."]
-    with pytest.raises(InputError, match="the column label holds 'meh'"):
-        read_pairs(frame.rename({"helpfulness": "label"}).with_columns(label=pl.lit("meh")))
-
-
-@pytest.mark.parametrize("name", ["ranking", "losses", "ranks"])
-def test_ranks_beside_replies_and_replies_that_nothing_ranks(name):
-    frame = pl.DataFrame({"prompt": ["Hi"], "responses": [["So.", "Tin.", "Wood."]], name: [[2, 1, 3]]})
-    assert read_pairs(frame).kept.collect().select("chosen", "rejected").rows() == [("Tin.", "Wood.")]
-    with pytest.raises(InputError, match="responses is a list of replies, and no column says which is better"):
-        read_pairs(frame.drop(name))
 
 
 def test_names_of_columns_are_matched_without_case():

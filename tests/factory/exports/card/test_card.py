@@ -22,7 +22,6 @@ from factory.exports.facts import Share
 from factory.exports.facts.judges import kept_verdicts
 from factory.exports.facts.making import MAKINGS
 from factory.exports.pages.frontmatter import require_language
-from factory.exports.pages.markdown import environment, escaped, fenced, without_empty_columns
 from factory.schema import ORDERS
 from tests.pairs import pair, pairs, table, user
 from tests.runs import NASTY, blind, run_folder
@@ -116,12 +115,6 @@ def test_no_table_has_a_column_that_nothing_stands_in(run: Path, tmp_path: Path)
     assert columns_without_a_value(said) == []
     assert "| iteration | prompts | pairs | kept |\n" in said
     assert columns_without_a_value("| a | b |\n|---|---|\n| 1 | – |\n") == ["b"]
-
-
-def test_columns_go_where_no_row_has_a_value_and_code_stays() -> None:
-    code = "\n```\n| a | b |\n|---|---|\n| 1 | – |\n```\n"
-    given = "| a | b | c |\n|---|---:|---|\n| 1 | – | x \\| y |\n" + code
-    assert without_empty_columns(given) == "| a | c |\n| --- | --- |\n| 1 | x \\| y |\n" + code
 
 
 def test_how_often_kept_pairs_were_asked_about_and_prices_are_said(run: Path, tmp_path: Path) -> None:
@@ -248,44 +241,6 @@ def test_data_cannot_speak_in_the_card(tmp_path: Path) -> None:
     assert "<h1>Heading" not in html
     assert "49" not in html.replace("249", "")
     assert yaml.safe_load(card(facts).split("---\n")[1])["pretty_name"] == facts.title
-
-
-def test_escaping_shows_every_letter() -> None:
-    text = r"a*b_c`d[e](f)!g|h<i>&j\k#l~m$n://o www.p"
-    html = MarkdownIt("commonmark").enable("table").render(str(escaped(text)))
-    assert html == "<p>a*b_c`d[e](f)!g|h&lt;i&gt;&amp;j\\k#l~m$n://o www.p</p>\n"
-    assert escaped("line\none\u2028two") == "line one two"
-
-
-@pytest.mark.parametrize(
-    "text", ["- x", "+ x", "1. x", "12) x", "---", "===", "- ", "=", "* x", "# x", "> x", "a\n- b"]
-)
-def test_no_mark_at_the_start_of_a_line_makes_a_list_or_a_heading(text: str) -> None:
-    for before in ("", "- ", "words\n"):
-        html = MarkdownIt("commonmark").enable("table").render(f"{before}{escaped(text)}\n")
-        assert html.count("<li>") == before.count("-")
-        assert not re.search(r"<(h\d|hr|blockquote)", html)
-
-
-@pytest.mark.parametrize("text", ["http://x.y", "HTTPS://x.y", "WWW.x.y", "me@x.example", "mailto:me@x.example"])
-def test_no_address_stands_bare(text: str) -> None:
-    assert re.search(r"\w+://|(?i:www)\.|\w@", str(escaped(text))) is None
-
-
-def test_text_of_others_turns_none_of_ours_around() -> None:
-    """U+202E would show `evil` and all after it from right to left; Hebrew stands between isolates."""
-    assert escaped("a\u202eevil\u2069\u200f") == "aevil"
-    assert escaped("\u05d0\u05d1 1") == "\u2068\u05d0\u05d1 1\u2069"
-    assert environment().from_string("{{ text }}: 5").render(text="\u202e\u05d0") == "\u2068\u05d0\u2069: 5"
-
-
-def test_a_fence_is_longer_than_any_in_the_text() -> None:
-    assert fenced("a\n````\nb") == "`````\na\n````\nb\n`````"
-
-
-def test_templates_escape_what_they_print_unless_told() -> None:
-    made = environment().from_string("{{ text }} {{ n }} {{ none }}")
-    assert made.render(text="<b>*", n=3, none=None) == r"&lt;b&gt;\* 3 "
 
 
 @pytest.mark.parametrize(
