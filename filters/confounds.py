@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from factory.files.streaming import compact
 from filters.hash_draw import hash_draw_expr
 from filters.languages import language
 from filters.refusal import Refusal
@@ -125,7 +126,7 @@ def _drawn(pairs: pl.LazyFrame, sample: int) -> pl.LazyFrame:
     size = pairs.select(pl.len()).collect(engine="streaming").item()
     if size > sample:
         draw = hash_draw_expr("confounds") if "pair_id" in schema else pl.concat_str(_SIDES).hash()
-        pairs = pairs.filter(draw < int(sample / size * 2**64))
+        pairs = compact(pairs.filter(draw < int(sample / size * 2**64)))
     prompts = [name for name in ("prompt_id",) if name in schema]
     return pairs.select(*_SIDES, *prompts).collect(engine="streaming").lazy()
 

@@ -44,6 +44,11 @@ class Decisions:
         """Rows that nobody has dropped."""
         return len(self._codes) - int(np.count_nonzero(self._codes))
 
+    @property
+    def kept_share(self) -> float:
+        """Their share of all rows."""
+        return self.kept / max(len(self._codes), 1)
+
     def record(self, name: str, found: pl.DataFrame) -> None:
         """What the filter `name` found among the kept rows: [row, reason, detail, flag] of those it drops or flags."""
         before, dropped = self.kept, found.drop_nulls("reason")

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.errors import ConfigError, InputError
+from factory.files.streaming import compact
 from factory.files.table_file import ROW_GROUP, sink
 from factory.schema import REJECTED, LazySplit
 from factory.terminal.notebook import html_table
@@ -26,13 +27,15 @@ from filters.decisions import Decisions, Step
 from filters.measure import Measures
 
 Judgments = pl.DataFrame | pl.LazyFrame
-Ask = Callable[[pl.LazyFrame], Judgments]
-"""Judges the pairs it is given, those that are left when the first filter needs votes, and returns their judgments."""
+Ask = Callable[[pl.LazyFrame], pl.LazyFrame]
+"""Judges the pairs it is given, those that are left when the first filter needs votes; gives `votes.by_pair`."""
 
 FLAGS = "flags"
 """Column of kept pairs with what filters remarked on them; only there when they did."""
 _INDEX = "__row__"
 _SCRATCH = ".funnel"
+_SPARSE = 0.5
+"""Where a smaller share of the rows is written than this, their texts are copied out of those of all."""
 
 
 class Funnel(NamedTuple):
@@ -130,13 +133,13 @@ def _apply(
     """The filtered pairs, and a fingerprint of the kept ones' ids, to be met again in what is written."""
     measures = Measures(pairs.kept, filters, scratch)
     ledger = Decisions(measures.size)
-    table: Judgments | None = None
+    said: pl.LazyFrame | None = None
     for position, one in enumerate(filters):
         rows = measures.of(position).filter(ledger.alive(pl.col(ROW)))
         if one.needs_votes:
             # Once for all filters that need votes: they must decide from the same ones, and each answer is paid for.
-            table = _judged(pairs.kept, ledger, judgments, one.name) if table is None else table
-            rows = votes.join(rows, table, votes.judges_of(table))
+            said = _judged(pairs.kept, ledger, judgments, one.name) if said is None else said
+            rows = votes.join(rows, said)
         ledger.record(one.name, _found(one.decide(rows, measures.look)))
     steps = (*_early_steps(pairs.rejected, measures.size), *ledger.steps)
     total = steps[0].kept + steps[0].rejected if steps else measures.size
@@ -152,13 +155,14 @@ def _found(judged: pl.LazyFrame) -> pl.DataFrame:
     return found.filter(~pl.all_horizontal(pl.col("reason", "detail").is_null())).collect(engine="streaming")
 
 
-def _judged(pairs: pl.LazyFrame, ledger: Decisions, judgments: Judgments | Ask | None, name: str) -> Judgments:
-    """The judgments: those given, or those asked for now about the pairs that are left."""
+def _judged(pairs: pl.LazyFrame, ledger: Decisions, judgments: Judgments | Ask | None, name: str) -> pl.LazyFrame:
+    """What was said of each pair in the judgments given, or asked for now about the pairs that are left."""
     if judgments is None:
         raise ConfigError(f"the filter {name} needs votes: give judges, or judgments recorded earlier")
     if isinstance(judgments, pl.DataFrame | pl.LazyFrame):
-        return judgments
-    return judgments(pairs.with_row_index(_INDEX).filter(ledger.alive(pl.col(_INDEX))).drop(_INDEX))
+        return votes.by_pair(judgments, votes.judges_of(judgments))
+    live = _picked(pairs.with_row_index(_INDEX), ledger.alive(pl.col(_INDEX)), ledger.kept_share)
+    return judgments(live.drop(_INDEX))
 
 
 def _rows(pairs: LazySplit, ledger: Decisions) -> tuple[pl.LazyFrame, pl.LazyFrame]:
@@ -166,12 +170,19 @@ def _rows(pairs: LazySplit, ledger: Decisions) -> tuple[pl.LazyFrame, pl.LazyFra
     index = pl.col(_INDEX)
     numbered = pairs.kept.with_row_index(_INDEX)
     alive = ledger.alive(index)
-    kept = numbered.filter(alive).with_columns(ledger.flags(index, FLAGS)).drop(_INDEX)
-    rejected = numbered.filter(~alive).with_columns(ledger.verdict(index)).drop(_INDEX)
+    share = ledger.kept_share
+    kept = _picked(numbered, alive, share).with_columns(ledger.flags(index, FLAGS)).drop(_INDEX)
+    rejected = _picked(numbered, ~alive, 1 - share).with_columns(ledger.verdict(index)).drop(_INDEX)
     front = list(REJECTED.columns)
     # Relaxed, as rows set aside at reading have columns of their own, and null columns have no type yet.
     rejected = pl.concat([pairs.rejected, rejected], how="diagonal_relaxed")
     return kept, rejected.select(*front, pl.exclude(front))
+
+
+def _picked(rows: pl.LazyFrame, which: pl.Expr, share: float) -> pl.LazyFrame:
+    """The rows that are picked; `share` of all are, and a copy costs less than what few of them would hold."""
+    picked = rows.filter(which)
+    return compact(picked) if share < _SPARSE else picked
 
 
 def _early_steps(rejected: pl.LazyFrame, left: int) -> list[Step]:

@@ -108,9 +108,9 @@ def require_known(judgments: pl.DataFrame, where: str) -> None:
             raise InputError(f"{where}: the column {name} holds {strange[0]!r}; known are {' and '.join(known)}")
 
 
-def join(rows: pl.LazyFrame, judgments: pl.LazyFrame | pl.DataFrame, judges: Sequence[str]) -> pl.LazyFrame:
-    """`rows` with the votes of each judge on each pair, in columns that only this module reads."""
-    return rows.join(_wide(judgments, judges), on="pair_id", how="left")
+def join(rows: pl.LazyFrame, said: pl.LazyFrame) -> pl.LazyFrame:
+    """`rows` with what `by_pair` says of each."""
+    return rows.join(said, on="pair_id", how="left")
 
 
 def judges_joined(columns: Iterable[str]) -> tuple[str, ...]:
@@ -132,8 +132,8 @@ def mean_p_chosen(judges: Sequence[str]) -> pl.Expr:
     return pl.when(known).then(pl.mean_horizontal(each) if each else None)
 
 
-def _wide(judgments: pl.LazyFrame | pl.DataFrame, judges: Sequence[str]) -> pl.LazyFrame:
-    """One row per pair; per judge a mask of votes and the mean p_chosen."""
+def by_pair(judgments: pl.LazyFrame | pl.DataFrame, judges: Sequence[str]) -> pl.LazyFrame:
+    """A row per pair with what each judge said of it, in columns that only this module reads: votes, mean p_chosen."""
     table = judgments.lazy()
     p_chosen = pl.col("p_chosen") if "p_chosen" in table.collect_schema() else pl.lit(None, pl.Float64)
     table = table.select("pair_id", "judge", _bits().alias("bits"), p_chosen.fill_nan(None).alias("p"), "order")
@@ -207,7 +207,7 @@ def decide(
     """[pair_id, reason, detail] of every pair in `judgments`, see `decided`; `judges` None: all of them, by name."""
     asked = judges_of(judgments) if judges is None else tuple(judges)
     reason, detail = decided(asked, rule_named(rule))
-    return _wide(judgments, asked).select("pair_id", reason=reason, detail=detail)
+    return by_pair(judgments, asked).select("pair_id", reason=reason, detail=detail)
 
 
 def next_questions(
@@ -226,7 +226,7 @@ def next_questions(
     parsed = rule_named(rule)
     # The type is said, because an empty list would make a column of nulls, which joins with no text.
     rows = pl.LazyFrame({"pair_id": pl.Series(list(pair_ids), dtype=pl.String)}).unique(maintain_order=True)
-    wide = rows.join(_wide(judgments, judges), on="pair_id", how="left", maintain_order="left")
+    wide = rows.join(by_pair(judgments, judges), on="pair_id", how="left", maintain_order="left")
     outcomes = [_outcome(judge, parsed).alias(f"outcome.{judge}") for judge in judges]
     table = wide.with_columns(outcomes).collect()
     lists = [_asked(table, judges, position, full_share) for position in range(len(judges))]

@@ -1,6 +1,7 @@
 """`filter`: split pairs into kept and rejected, judging them where a filter needs votes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
 from shutil import rmtree
 from typing import Any, NamedTuple, Unpack
@@ -26,16 +27,18 @@ from factory.readers.told import read_and_tell, tell_remarks, tell_set_aside
 from factory.schema import JUDGMENTS, LazySplit, check, conform
 from factory.stages import STAGES, quality
 from factory.stages.audit_sample import wrote
-from factory.stages.health import health, sizes
+from factory.stages.health import Leanings, sizes
+from factory.stages.id_set import IdSet
 from factory.stages.judge import JudgeWithEngine, judge_into
-from factory.stages.votes import VOTE_ORDER, VoteParts
+from factory.stages.parts import parts
+from factory.stages.votes import VOTE_ORDER, RecordedVotes, VoteParts, VotesInParts
 from factory.stages.worthless import require_verdicts
 from factory.store import Workspace, open_run, write_json
 from factory.store.ownership import require_apart
 from filters.base import Filter
 from filters.funnel import Funnel, run_funnel
 from filters.judge_agrees import JudgeAgrees
-from filters.votes import require_known, verdicts
+from filters.votes import by_pair, judges_of, require_known
 
 _SCRATCH = ".judging"
 
@@ -122,14 +125,14 @@ def filter_into(
     nothing would be left for what follows; without, its pairs are rejected as invalid.
     """
     rule = next((step.rule for step in steps if isinstance(step, JudgeAgrees)), None)
-    asked: list[_Votes] = []
+    asked: list[_Asked] = []
 
     def ask(live: pl.LazyFrame) -> pl.LazyFrame:
-        votes = [recorded] if recorded is not None else _judged(scratch, live, judges, rule, seed)
-        asked.append(_Votes(votes, _together(votes)))
-        if must_decide:
-            require_verdicts(asked[0].all)
-        return asked[0].all
+        found = _recorded(recorded) if recorded is not None else _judged(scratch, live, judges, rule, seed)
+        asked.append(found)
+        if must_decide and isinstance(found.votes, VoteParts):
+            require_verdicts(found.votes)
+        return found.by_pair()
 
     scratch = out / _SCRATCH
     try:
@@ -146,20 +149,29 @@ def filter_into(
     return {"rows": found.kept, "rejected": found.input - found.kept}
 
 
-class _Votes(NamedTuple):
+class _Asked(NamedTuple):
     """The votes that a filter asked for, or was given."""
 
-    parts: Iterable[pl.DataFrame]
-    all: pl.LazyFrame
+    votes: VotesInParts
+    pairs: pl.LazyFrame | None
+    """The pairs that were judged, part by part as the votes on them; None of votes recorded earlier."""
+    judges: Sequence[str]
+
+    def by_pair(self) -> pl.LazyFrame:
+        """What was said of each pair, grouped part by part."""
+        if isinstance(self.votes, RecordedVotes):
+            return by_pair(self.votes.table, self.judges)
+        said = [by_pair(part, self.judges).collect() for part in self.votes.parts()]
+        return pl.concat(said).lazy()
 
 
-def _together(votes: Sequence[pl.DataFrame] | VoteParts) -> pl.LazyFrame:
-    return votes.scan() if isinstance(votes, VoteParts) else pl.concat(votes).lazy()
+def _recorded(votes: pl.DataFrame) -> _Asked:
+    return _Asked(RecordedVotes(votes), None, judges_of(votes))
 
 
 def _judged(
     scratch: Path, live: pl.LazyFrame, judges: Sequence[JudgeWithEngine], rule: str | None, seed: int
-) -> VoteParts:
+) -> _Asked:
     """The votes on the live pairs, each of which is judged once however often it is there."""
     rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
@@ -170,27 +182,35 @@ def _judged(
     if not first.all():
         sink(table.filter(first), scratch / "once.parquet", row_group_size=ROW_GROUP)
         table = pl.scan_parquet(scratch / "once.parquet")
-    return judge_into(scratch, table, judges, rule, seed)
+    votes = judge_into(scratch, table, judges, rule, seed)
+    return _Asked(votes, table, judges_of(votes.scan()))
 
 
-def _told(out: Path, votes: _Votes, judges: Sequence[JudgeWithEngine], seed: int) -> dict[str, Any]:
+def _told(out: Path, asked: _Asked, judges: Sequence[JudgeWithEngine], seed: int) -> dict[str, Any]:
     """What funnel.json says of judges and kept pairs; asks for the votes on the sample, and writes all votes."""
     kept, rejected = (pl.scan_parquet(out / f"{name}.parquet") for name in ("kept", "rejected"))
-    dropped = rejected.filter(pl.col("filter") == JudgeAgrees.name).select("pair_id").collect()["pair_id"]
-    said = verdicts(votes.all).collect(engine="streaming")
-    known = quality.known(said, dropped)
-    judged = quality.judge_kept(kept, votes.all, said, judges, seed)
-    table = TableFile(out / "judgments.parquet")
-    for part in votes.parts:
-        further = judged.further.join(part, on="pair_id", how="semi")
-        table.add(pl.concat([part, further]).sort(VOTE_ORDER) if further.height else part)
-    table.close()
-    policies = kept.select("policy").unique().collect()["policy"].to_list() if judges else []
+    dropped = IdSet(rejected.filter(pl.col("filter") == JudgeAgrees.name))
+    known = quality.known(asked.votes.narrow(), dropped)
+    further = VoteParts(out / _SCRATCH / "further")
+    judged = quality.judge_kept(kept, asked.votes, judges, seed, further)
+    leanings = _write_votes(out / "judgments.parquet", asked, further)
+    policies = kept.select("policy").unique().collect(engine="streaming")["policy"].to_list() if judges else []
     authors = [member.config.name for member in judges if wrote(member.config, policies)]
-    lengths = pl.concat([sizes(table) for table in (kept, rejected)]).collect(engine="streaming") if judges else None
-    judgments = pl.scan_parquet(out / "judgments.parquet")
-    healths = [found.model_dump() for found in health(judgments, lengths, authors)]
-    return {"judges": healths, "judge_agrees": known.model_dump(), "quality": judged.quality.model_dump()}
+    healths = [found.model_dump() for found in leanings.healths(authors)]
+    return {"judges": healths, "judge_agrees": known.model_dump(), "quality": judged.model_dump()}
+
+
+def _write_votes(path: Path, asked: _Asked, further: VoteParts) -> Leanings:
+    """Write all votes, part by part, and count what they lean to."""
+    table, leanings = TableFile(path), Leanings()
+    sized = repeat(None) if asked.pairs is None else parts(sizes(asked.pairs))
+    for part, lengths in zip(asked.votes.parts(), sized, strict=False):
+        more = further.scan().join(part.lazy().select("pair_id").unique(), on="pair_id", how="semi").collect()
+        whole = pl.concat([part, more]).sort(VOTE_ORDER) if more.height else part
+        table.add(whole)
+        leanings.add(whole, lengths)
+    table.close()
+    return leanings
 
 
 def read_judgments(path: PathLike) -> pl.DataFrame:

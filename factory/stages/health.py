@@ -99,8 +99,35 @@ def health(
     `lengths`: pair_id and the lengths of chosen and rejected, of any pairs; `authors`: judges that wrote replies.
     The order of rows means nothing.
     """
-    masked = masks(judgments).collect(engine="streaming")
-    return [_one(name, judgments.lazy(), masked, lengths, name in authors) for name in sorted(masked["judge"].unique())]
+    leanings = Leanings()
+    leanings.add(judgments, lengths)
+    return leanings.healths(authors)
+
+
+class Leanings:
+    """What judges' votes lean to, counted part by part; every part holds all the votes on its pairs."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, Counter[str]] = {}
+        self._measured = False
+
+    def add(self, judgments: pl.DataFrame | pl.LazyFrame, lengths: pl.DataFrame | None = None) -> None:
+        """Count a part; `lengths` as in `health`, of its pairs, with every part or with none."""
+        self._measured = lengths is not None
+        masked = masks(judgments).collect(engine="streaming")
+        for judge in masked["judge"].unique():
+            counts = self._of.setdefault(judge, Counter())
+            for tally in tallies(masked, judge):
+                _count(tally, counts)
+            votes = judgments.lazy().filter(pl.col("judge") == judge)
+            asked = votes.select(votes=pl.len(), unread=pl.col("vote").null_count()).collect(engine="streaming")
+            counts.update(asked.row(0, named=True))
+            if lengths is not None:
+                counts.update(_longer(votes, judge, lengths))
+
+    def healths(self, authors: Collection[str] = ()) -> list[Health]:
+        """Each judge's health, by name; `authors` as in `health`."""
+        return [_health(name, counts, self._measured, name in authors) for name, counts in sorted(self._of.items())]
 
 
 def warnings(judges: Sequence[Health]) -> list[str]:
@@ -121,26 +148,19 @@ def first_votes(votes: _Votes, judge: str) -> _Votes:
     return asked_first.unique("pair_id", keep="first", maintain_order=True)
 
 
-def _one(
-    judge: str, judgments: pl.LazyFrame, masked: pl.DataFrame, lengths: pl.DataFrame | None, wrote: bool
-) -> Health:
-    votes = judgments.filter(pl.col("judge") == judge)
-    counts: Counter[str] = Counter()
-    for tally in tallies(masked, judge):
-        _count(tally, counts)
-    asked, unread = (
-        votes.select(pl.len(), pl.col("vote").null_count().alias("unread")).collect(engine="streaming").row(0)
-    )
-    unequal = longer = None
-    if lengths is not None:
-        each = lengths.select("pair_id", "chosen", "rejected").unique("pair_id", keep="first")
-        known = first_votes(votes, judge).join(each.lazy(), on="pair_id").filter(pl.col("chosen") != pl.col("rejected"))
-        for_longer = (pl.col("chosen") > pl.col("rejected")) == (pl.col("vote") == "chosen")
-        unequal, longer = known.select(pl.len(), for_longer.sum().alias("longer")).collect(engine="streaming").row(0)
+def _longer(votes: pl.LazyFrame, judge: str, lengths: pl.DataFrame) -> dict[str, int]:
+    """How many first votes were on pairs of unequal length, and for the longer reply."""
+    each = lengths.select("pair_id", "chosen", "rejected").unique("pair_id", keep="first")
+    known = first_votes(votes, judge).join(each.lazy(), on="pair_id").filter(pl.col("chosen") != pl.col("rejected"))
+    for_longer = (pl.col("chosen") > pl.col("rejected")) == (pl.col("vote") == "chosen")
+    return known.select(unequal=pl.len(), longer=for_longer.sum()).collect(engine="streaming").row(0, named=True)
+
+
+def _health(judge: str, counts: Counter[str], measured: bool, wrote: bool) -> Health:
     return Health(
         judge=judge,
-        votes=asked,
-        unread=unread,
+        votes=counts["votes"],
+        unread=counts["unread"],
         first_votes=counts["first"],
         first_slot=counts["first slot"],
         p_value=coin_p_value(counts["first slot"], counts["first"]),
@@ -148,8 +168,8 @@ def _one(
         flips=counts["turned"],
         flips_to_first=counts["turned to first"],
         flips_p_value=coin_p_value(counts["turned to first"], counts["turned"]),
-        unequal=unequal,
-        longer=longer,
+        unequal=counts["unequal"] if measured else None,
+        longer=counts["longer"] if measured else None,
         in_full=not counts["once"],
         wrote=wrote,
     )

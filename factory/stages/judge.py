@@ -12,7 +12,7 @@ from factory.engines.base import Completion, Generator, Request
 from factory.errors import ConfigError
 from factory.identity import draw
 from factory.schema import JUDGMENTS, ORDERS
-from factory.stages.health import health
+from factory.stages.health import Leanings, health
 from factory.stages.parts import parts
 from factory.stages.verdict import IDENTIFIERS, Verdict, read_verdict
 from factory.stages.votes import VOTE_ORDER, VoteParts
@@ -78,12 +78,19 @@ def judge_into(
                 asking.turn(asking.follows_slot)
             asking.settle(ids, names, rule, shares)
             votes.put(number, asking.votes)
-        if any(one.follows_slot for one in health(votes.narrow(member.config.name))):
+        if _follows_slot(votes, member.config.name):
             for number, part in enumerate(parts(pairs)):
                 asking = _Asking(member, by_id(part), votes.of(number), seed)
                 asking.turn(True)
                 votes.put(number, asking.votes)
     return votes
+
+
+def _follows_slot(votes: VoteParts, judge: str) -> bool:
+    leanings = Leanings()
+    for part in votes.narrow():
+        leanings.add(part.filter(pl.col("judge") == judge))
+    return any(one.follows_slot for one in leanings.healths())
 
 
 class _Asking:

@@ -1,13 +1,18 @@
 """How good the kept pairs are by the judges that filtered them: a random sample of them, asked in both orders."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
 
+from factory.files.streaming import few
 from factory.schema import JUDGMENTS, ORDERS
 from factory.stages.health import Health, sizes, warnings
+from factory.stages.id_set import IdSet
 from factory.stages.judge import JudgeWithEngine, Question, ask, by_id
+from factory.stages.parts import parts
+from factory.stages.votes import NARROW, VoteParts, VotesInParts
 from factory.statistics.shares import ratio, wilson
 from factory.strict import Strict
 from filters.hash_draw import hash_draw_expr
@@ -85,14 +90,6 @@ class Known(Strict):
         )
 
 
-class Judged(NamedTuple):
-    """Kept pairs after their sample was judged."""
-
-    quality: Quality
-    further: pl.DataFrame
-    """JUDGMENTS that were asked for to know it."""
-
-
 class Opening(NamedTuple):
     """What a result opens with, in sentences."""
 
@@ -110,61 +107,87 @@ def opening(more: Mapping[str, Any]) -> Opening:
     return Opening(warnings(judges), lines)
 
 
-def known(said: pl.DataFrame, dropped: pl.Series) -> Known:
-    """What verdicts (`said`: [pair_id, judge, verdict]) say of the pairs judged and not among the ids `dropped`."""
-    mine = said.lazy().join(dropped.to_frame("pair_id").lazy(), on="pair_id", how="anti")
-    states = mine.group_by("pair_id").agg(
-        unsure=(pl.col("verdict") == "unsure").any(), right=(pl.col("verdict") == "right").all()
-    )
-    kept, right, unsure = (
-        states.select(pl.len(), pl.col("right").sum(), pl.col("unsure").sum()).collect(engine="streaming").row(0)
-    )
-    return Known(kept=kept, right=right, unsure=unsure, once=kept - right - unsure)
+def known(votes: Iterable[pl.DataFrame], dropped: IdSet) -> Known:
+    """What `votes`, in parts that hold all of their pairs', say of the pairs judged and not among those `dropped`."""
+    found: Counter[str] = Counter()
+    for part in votes:
+        said = verdicts(part).collect()
+        mine = said.filter(~dropped.has(said["pair_id"]))
+        states = mine.group_by("pair_id").agg(
+            unsure=(pl.col("verdict") == "unsure").any(), right=(pl.col("verdict") == "right").all()
+        )
+        found.update(states.select(kept=pl.len(), right=pl.sum("right"), unsure=pl.sum("unsure")).row(0, named=True))
+    once = found["kept"] - found["right"] - found["unsure"]
+    return Known(kept=found["kept"], right=found["right"], unsure=found["unsure"], once=once)
 
 
 def judge_kept(
-    kept: pl.LazyFrame, judgments: pl.LazyFrame, said: pl.DataFrame, judges: Sequence[JudgeWithEngine], seed: int
-) -> Judged:
+    kept: pl.LazyFrame, votes: VotesInParts, judges: Sequence[JudgeWithEngine], seed: int, further: VoteParts
+) -> Quality:
     """Ask each judge for the votes that are missing on its sample of the kept pairs, drawn by id and seed.
 
-    `said` are the verdicts in `judgments`. A judge that was asked about all of them in both orders is asked nothing
-    more, and all of them are its sample. Where there are no `judges`, as with votes recorded earlier, only pairs that
-    have both orders can tell.
+    `further` takes what was asked for. A judge that was asked about all of them in both orders is asked nothing more,
+    and all of them are its sample. Where there are no `judges`, as with votes recorded earlier, only pairs that have
+    both orders can tell.
     """
-    table = sizes(kept).with_columns(hash_draw_expr(f"kept sample {seed}").alias("toss")).collect(engine="streaming")
-    unequal = table.filter(pl.col("chosen") != pl.col("rejected"))
-    mine = said.join(table, on="pair_id", how="semi")
-    once = mine.filter(pl.col("verdict") == "partial")["pair_id"].n_unique()
-    drawn = table.sort("toss", "pair_id")["pair_id"].unique(maintain_order=True)
-    further, found = JUDGMENTS.empty(), []
+    ids = IdSet(kept)
+    said, once = _said(votes.narrow(), ids)
+    found = []
     for member in reversed(judges):  # the last one is the one whose engine is open
         name, size = member.config.name, member.config.kept_sample
-        its = mine.filter(pl.col("judge") == name)
-        sample = drawn
-        if its.filter(pl.col("verdict") != "partial").height < len(drawn):
-            sample = drawn if size is None else drawn.head(size)
-            wanted = sample.to_frame("pair_id").lazy()
-            votes = judgments.filter(pl.col("judge") == name).join(wanted, on="pair_id", how="semi").collect()
-            more = _asked(member, sample, kept, votes, seed)
-            further = pl.concat([further, more])
-            its = verdicts(pl.concat([votes.select(more.columns), more])).collect()
-        found.append(agreement(name, its, len(sample)))
+        if said[name].total() - said[name]["partial"] == len(ids):
+            found.append(agreement(name, said[name], len(ids)))
+            continue
+        drawn = _drawn(kept, seed, size)
+        counts: Counter[str] = Counter()
+        for wanted in parts(drawn.to_frame().lazy()):
+            its = votes.scan().select(NARROW).filter(pl.col("judge") == name)
+            given = its.join(wanted.lazy(), on="pair_id", how="semi").collect(engine="streaming")
+            more = _asked(member, wanted, kept, given, seed)
+            further.put(len(further), more)
+            counts.update(_counts(pl.concat([given, more.select(NARROW)])))
+        found.append(agreement(name, counts, len(drawn)))
     if not judges:
-        parts = mine.sort("judge", descending=True).partition_by("judge", as_dict=True, maintain_order=True)
-        found = [agreement(str(name), part, len(drawn)) for (name,), part in parts.items()]
-    quality = Quality(
-        kept=table.height,
-        once=once,
-        unequal=unequal.height,
-        longer_chosen=unequal.filter(pl.col("chosen") > pl.col("rejected")).height,
-        judges=[each for each in reversed(found) if each.sampled],
+        found = [agreement(name, said[name], len(ids)) for name in sorted(said, reverse=True)]
+    lengths = sizes(kept).select(
+        pl.len(),
+        unequal=(pl.col("chosen") != pl.col("rejected")).sum(),
+        longer=(pl.col("chosen") > pl.col("rejected")).sum(),
     )
-    return Judged(quality, further)
+    pairs, unequal, longer = lengths.collect(engine="streaming").row(0)
+    shown = [each for each in reversed(found) if each.sampled]
+    return Quality(kept=pairs, once=once, unequal=unequal, longer_chosen=longer, judges=shown)
 
 
-def agreement(judge: str, said: pl.DataFrame, sampled: int) -> KeptAgreement:
-    """What `judge` says of `sampled` pairs, by its verdicts on them (`said`: [pair_id, judge, verdict])."""
-    counts = dict(said["verdict"].value_counts().iter_rows())
+def _said(votes: Iterable[pl.DataFrame], kept: IdSet) -> tuple[dict[str, Counter[str]], int]:
+    """How many of the kept pairs have each verdict of each judge; and how many are `partial` to some judge."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    once = 0
+    for part in votes:
+        said = verdicts(part).collect()
+        mine = said.filter(kept.has(said["pair_id"]))
+        for judge, verdict, pairs in mine.group_by("judge", "verdict").len().iter_rows():
+            found[judge][verdict] += pairs
+        once += mine.filter(pl.col("verdict") == "partial")["pair_id"].n_unique()
+    return found, once
+
+
+def _counts(votes: pl.DataFrame) -> dict[str, int]:
+    """Pairs by verdict."""
+    return dict(verdicts(votes).collect()["verdict"].value_counts().iter_rows())
+
+
+def _drawn(pairs: pl.LazyFrame, seed: int, size: int | None) -> pl.Series:
+    """The ids, each once, in an order drawn by seed, the first `size` of them."""
+    ids = pl.DataFrame(schema={"pair_id": pl.String})
+    for part in [pairs.select("pair_id").collect()] if size is None else parts(pairs.select("pair_id")):
+        tossed = pl.concat([ids, part]).unique().with_columns(toss=hash_draw_expr(f"kept sample {seed}"))
+        ids = tossed.sort("toss", "pair_id").select("pair_id").head(part.height if size is None else size)
+    return ids["pair_id"]
+
+
+def agreement(judge: str, counts: Mapping[str, int], sampled: int) -> KeptAgreement:
+    """What `judge` says of `sampled` pairs, of which so many have each verdict."""
     right, unsure, wrong = (counts.get(name, 0) for name in ("right", "unsure", "wrong"))
     n = right + unsure + wrong
     interval = wilson(right, n)
@@ -182,12 +205,12 @@ def agreement(judge: str, said: pl.DataFrame, sampled: int) -> KeptAgreement:
 
 
 def _asked(
-    member: JudgeWithEngine, wanted: pl.Series, kept: pl.LazyFrame, votes: pl.DataFrame, seed: int
+    member: JudgeWithEngine, wanted: pl.DataFrame, kept: pl.LazyFrame, votes: pl.DataFrame, seed: int
 ) -> pl.DataFrame:
     """The member's votes on the wanted pairs that are not among its `votes`."""
-    both = wanted.to_frame("pair_id").join(pl.DataFrame({"order": ORDERS}), how="cross")
+    both = wanted.join(pl.DataFrame({"order": ORDERS}), how="cross")
     due = both.join(votes, on=["pair_id", "order"], how="anti")
     if due.is_empty():
         return JUDGMENTS.empty()
-    rows = by_id(kept.join(due.lazy().select("pair_id").unique(), on="pair_id", how="semi").collect(engine="streaming"))
+    rows = by_id(few(kept.join(due.lazy().select("pair_id").unique(), on="pair_id", how="semi")))
     return ask(member, [Question(*question) for question in due.iter_rows()], rows, seed)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
@@ -9,6 +10,27 @@ from factory.schema import JUDGMENTS
 
 VOTE_ORDER = ("pair_id", "judge", "order")
 """What judgments are sorted by."""
+
+NARROW = ("pair_id", "judge", "order", "vote")
+"""Columns of judgments without the answers."""
+
+
+class RecordedVotes(NamedTuple):
+    """JUDGMENTS given as a table: one part."""
+
+    table: pl.DataFrame
+
+    def scan(self) -> pl.LazyFrame:
+        """All votes."""
+        return self.table.lazy()
+
+    def narrow(self) -> Iterator[pl.DataFrame]:
+        """What votes alone say."""
+        return iter([self.table.select(NARROW)])
+
+    def parts(self) -> Iterator[pl.DataFrame]:
+        """All votes at once."""
+        return iter([self.table])
 
 
 class VoteParts:
@@ -18,9 +40,13 @@ class VoteParts:
         self._folder = folder
         self._files: list[Path] = []
 
+    def __len__(self) -> int:
+        return len(self._files)
+
     def put(self, number: int, votes: pl.DataFrame) -> None:
         """All votes there are on the pairs of a part; parts are put in their order."""
         path = self._folder / f"{number:06d}.parquet"
+        self._folder.mkdir(exist_ok=True)
         votes.sort(VOTE_ORDER).write_parquet(path)
         if number == len(self._files):
             self._files.append(path)
@@ -33,10 +59,14 @@ class VoteParts:
         """All votes, part by part."""
         return pl.scan_parquet(self._files) if self._files else JUDGMENTS.empty().lazy()
 
-    def narrow(self, judge: str) -> pl.LazyFrame:
-        """What votes alone say, of one judge."""
-        return self.scan().select("pair_id", "judge", "order", "vote").filter(pl.col("judge") == judge)
+    def narrow(self) -> Iterator[pl.DataFrame]:
+        """What votes alone say, of each part."""
+        return (pl.scan_parquet(path).select(NARROW).collect() for path in self._files)
 
-    def __iter__(self) -> Iterator[pl.DataFrame]:
+    def parts(self) -> Iterator[pl.DataFrame]:
         """The votes of each part."""
         return (self.of(number) for number in range(len(self._files)))
+
+
+VotesInParts = RecordedVotes | VoteParts
+"""Votes of which each part holds all those on its pairs."""

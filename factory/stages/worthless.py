@@ -1,6 +1,6 @@
 """A stage that is plainly worthless ends early: the answers of an engine are watched as they come."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from factory.engines.base import Completion, Generate, Request
 from factory.errors import EngineError, short
 from factory.schema import VIEWS
 from factory.stages.verdict import read_verdict
+from factory.stages.votes import VoteParts
 
 IN_A_ROW = 20
 """So many answers without use, and none of use between them, say that the others will be of none."""
@@ -117,16 +118,22 @@ class AnswerWatch:
             raise EngineError(f"{self._name}: {IN_A_ROW} {sign.said}, the last being {_end(answers, sign.advice)}")
 
 
-def require_verdicts(votes: pl.LazyFrame) -> None:
+def require_verdicts(votes: VoteParts) -> None:
     """Raise EngineError, with three raw answers, where a judge was asked about every pair and none could be read."""
-    by_judge = votes.group_by("judge").agg(pl.col("vote").count(), pl.len(), pairs=pl.col("pair_id").n_unique())
-    asked = by_judge.sort("judge").collect(engine="streaming")
-    most = votes.select(pl.col("pair_id").n_unique()).collect(engine="streaming").item()
-    for judge, read, answered, pairs in asked.iter_rows():
-        if read == 0 and pairs == most:
-            its = votes.filter(pl.col("judge") == judge).select(pl.coalesce("error", "raw")).tail(SHOWN)
-            told = f"judge {judge}: none of {answered:,} questions was answered with a verdict, the last answers being "
-            raise EngineError(told + _end(its.collect().to_series().to_list(), _AT_THE_JUDGE))
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    most = 0
+    for part in votes.narrow():
+        most += part["pair_id"].n_unique()
+        by_judge = part.group_by("judge").agg(
+            read=pl.col("vote").count(), answered=pl.len(), pairs=pl.col("pair_id").n_unique()
+        )
+        for judge, *found in by_judge.iter_rows():
+            counts[judge].update(dict(zip(("read", "answered", "pairs"), found, strict=True)))
+    for judge, count in sorted(counts.items()):
+        if count["read"] == 0 and count["pairs"] == most:
+            its = votes.scan().filter(pl.col("judge") == judge).select(pl.coalesce("error", "raw")).tail(SHOWN)
+            told = f"judge {judge}: none of {count['answered']:,} questions was answered with a verdict, the last"
+            raise EngineError(f"{told} answers being {_end(its.collect().to_series().to_list(), _AT_THE_JUDGE)}")
 
 
 def _end(answers: Sequence[str | None], advice: str) -> str:

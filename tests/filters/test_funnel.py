@@ -8,6 +8,7 @@ from factory.schema import REJECTED, LazySplit
 from filters import build, paper
 from filters.decisions import Step
 from filters.funnel import Funnel, apply, run_funnel
+from filters.votes import by_pair, judges_of
 from tests.filters.table import lazily, row, table, votes
 
 BOTH = ("chosen_first", "rejected_first")
@@ -114,7 +115,7 @@ def test_judges_are_asked_once_and_only_about_pairs_that_are_left():
     def ask(live):
         assert live.collect_schema() == pairs.schema
         asked.append(live.collect())
-        return all_votes(pairs)
+        return by_pair(table := all_votes(pairs), judges_of(table))
 
     blocks = [*paper(), {"use": "judge_agrees", "rule": "all_right"}]
     apply(lazily(pairs), build(blocks), ask)
@@ -198,7 +199,7 @@ def test_pairs_that_change_between_the_passes_are_noticed(tmp_path):
 
     def ask(live):
         turned.append(True)
-        return all_votes(pairs)
+        return by_pair(table := all_votes(pairs), judges_of(table))
 
     with pytest.raises(InputError, match="the pairs changed while they were filtered"):
         run_funnel(LazySplit(source, REJECTED.empty().lazy()), build(None), ask, tmp_path)

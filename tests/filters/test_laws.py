@@ -103,7 +103,7 @@ def test_no_filter_changes_the_number_of_rows(name, options, tmp_path):
     rows = Measures(pairs.lazy(), [one], tmp_path).of(0)
     table_of_votes = judged(pairs)
     if one.needs_votes:
-        rows = vote_module.join(rows, table_of_votes, vote_module.judges_of(table_of_votes))
+        rows = vote_module.join(rows, vote_module.by_pair(table_of_votes, vote_module.judges_of(table_of_votes)))
     found = one.reason(rows).collect()
     assert sorted(found["row"]) == list(range(pairs.height))
     assert found.schema["reason"] == pl.String
