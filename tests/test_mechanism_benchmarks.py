@@ -72,6 +72,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return run_path(str(ROOT / "benchmarks" / "mechanism.py"))
 
 
+@pytest.mark.slow
 def test_a_cell_is_made_once_and_plans_do_not_mix(
     program: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

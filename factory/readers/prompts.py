@@ -143,8 +143,10 @@ def _from_columns(claim: Detected, opened: Opened) -> _Part:
             why = RejectCase(pl.lit(value=True), EMPTY_PROMPT, f"the column {named[0]} is empty")
         nothing = rows.with_columns(pl.lit([], dtype=MESSAGES).alias(PROMPT), *verdict(why))
         return _split(nothing, schema, {}, opened.stem)
-    turns = _unanswered(found.turns.fill_null(pl.lit([], dtype=TURNS)))
-    rows = rows.with_columns(without_blank_system(turns).alias(PROMPT))
+    # A column between the steps: each names its turns several times, and in one expression they would multiply.
+    rows = rows.with_columns(found.turns.fill_null(pl.lit([], dtype=TURNS)).alias(PROMPT))
+    for step in (_unanswered, without_blank_system):
+        rows = rows.with_columns(step(pl.col(PROMPT)).alias(PROMPT))
     beside = [RejectCase(why.is_not_null(), reason, why) for reason, why in beside_text(columns)]
     if {*NEEDED} <= {*columns} and found.columns["prompt"] == ("text",):
         beside.append(RejectCase(pl.col("parent_id").is_not_null(), NOT_A_ROOT, "it answers another message"))

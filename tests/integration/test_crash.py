@@ -14,7 +14,7 @@ from factory.store.ownership import RECORD
 ROOT = Path(__file__).parents[2]
 KILLS = 40
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 ROUNDS = (
@@ -57,7 +57,6 @@ def test_the_run_is_the_same_twice(unbroken: tuple[dict[str, str], int], tmp_pat
     assert contents(tmp_path / "run") == unbroken[0]
 
 
-@pytest.mark.slow
 def test_a_run_killed_anywhere_ends_in_the_same_bytes(unbroken: tuple[dict[str, str], int], tmp_path: Path) -> None:
     expected, points = unbroken
     width = points / KILLS

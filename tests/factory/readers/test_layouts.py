@@ -109,7 +109,7 @@ def pairs(draw):
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name != "shared text"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(written=pairs())
 def test_any_pair_reads_back(name, written, tmp_path_factory):
     case = CASES[name]
