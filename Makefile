@@ -37,7 +37,7 @@ test-vllm: $(VLLM_VENV)/.done
 # The pages in docs as a site, in site/; a link that leads nowhere is an error.
 docs: $(VENV)/.dev
 	$(VENV)/bin/pip install -q -e '.[docs]'
-	$(VENV)/bin/mkdocs build --strict -q
+	$(VENV)/bin/mkdocs build --strict
 
 check: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
