@@ -166,6 +166,13 @@ def test_files_stay_small() -> None:
         assert len(lines) <= 300, f"{path} has {len(lines)} lines"
 
 
+def test_a_file_of_tests_has_one_subject() -> None:
+    """Beyond so many lines there were always two."""
+    for path in (ROOT / "tests").rglob("*.py"):
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        assert lines <= 500, f"{path} has {lines} lines; split it by what its tests claim"
+
+
 def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """Lines of what a function does: its parameters and its docstring left out."""
     first = function.body[0]

@@ -18,6 +18,7 @@ from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.models.ref import ModelRef
 from tests import loopback
+from tests.asking import some
 from tests.fake_clock import FakeClock
 from tests.loopback import Loopback, Seen, Spoken, Wire
 from tests.pairs import pair, table
@@ -99,10 +100,6 @@ def ask(server: Loopback, kind: str, requests: list[Request], **options: object)
         return list(engine.generate(requests))
     finally:
         engine.close()
-
-
-def some(count: int, **fields: object) -> list[Request]:
-    return [Request(f"r{i:03}", [{"role": "user", "content": f"number {i}"}], 16, **fields) for i in range(count)]
 
 
 def test_each_kind_of_api_has_a_dialect_and_is_said_here() -> None:
