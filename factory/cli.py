@@ -243,9 +243,11 @@ def trace(run_or_export: Path, pair_id: str) -> Shown:
 @click.argument("card", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the new run; NAME-reproduced if left out.")
 @_set
-def reproduce(card: Path, out: Path | None, sets: tuple[str, ...]) -> Shown:
-    """Run again what CARD (README.md of an export, or its folder) records, and say whether the same pairs come."""
-    return factory.reproduce(card, out, sets=sets, progress=for_stream(sys.stderr)), terminal.show_checks.reproduction
+@_dry
+def reproduce(card: Path, out: Path | None, sets: tuple[str, ...], dry_run: bool) -> Shown:
+    """Run again what CARD (README.md of an export, or its folder) records; exit code 1 if other pairs come."""
+    made = factory.reproduce(card, out, sets=sets, dry_run=dry_run, progress=for_stream(sys.stderr))
+    return made, terminal.show.plan if dry_run else terminal.show_checks.reproduction
 
 
 @main.group()

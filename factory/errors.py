@@ -73,6 +73,10 @@ class TrainingError(FactoryError):
     """Training that cannot start or go on."""
 
 
+class NotReproducedError(FactoryError):
+    """What was to come again came otherwise; the result that says how is printed first."""
+
+
 class InterruptedRunError(FactoryError):
     """The user stopped the run; what had arrived is on disk."""
 

@@ -7,7 +7,7 @@ from factory.config import Judge
 from factory.config.apis import OpenaiEngine
 from factory.config.engines import EngineBlock, TransformersEngine
 from factory.engines.api.accounts import ENGINE
-from factory.line.pool import EnginePool, innermost
+from factory.line.pool import EnginePool, innermost, is_remote
 from factory.models.ref import ModelRef
 from factory.stages.judge import BY_FEATURE, JudgeWithEngine
 from factory.store.journal import Journal
@@ -35,6 +35,12 @@ def judge_model(judge: Judge) -> str:
     return judge.model or judge.name
 
 
+def judge_ref(judge: Judge, run_engine: EngineBlock | None) -> ModelRef:
+    """The same as an engine is told it: by its content where it lies in a folder that is loaded from here."""
+    name = judge_model(judge)
+    return ModelRef(name) if is_remote(judge_block(judge, run_engine)) else ModelRef.by_content(name)
+
+
 def judge_names(judge: Judge) -> list[str]:
     """What a judge and its model are called."""
     return [judge.name, judge_model(judge)]
@@ -51,7 +57,9 @@ def judge_fingerprint(judge: Judge, run_engine: EngineBlock | None) -> dict[str,
     default = [name for name in _ADDED if getattr(judge, name) == Judge.model_fields[name].default]
     own = judge.model_dump(mode="json", exclude={"engine", "license", "template", *default})
     named = {} if judge.criterion is None else {"criterion": template_of(BY_FEATURE, BY_FEATURE).digest}
-    return {**own, **named, "template": template, "engine": block.fingerprint}
+    known = judge_ref(judge, run_engine).fingerprint
+    content = {"content": known} if known else {}
+    return {**own, **named, "template": template, "engine": block.fingerprint, **content}
 
 
 def account_of(judge: Judge, run_engine: EngineBlock | None, role: str) -> str:
@@ -65,7 +73,7 @@ def open_judges(
     """The judges with their engines, each opened when its turn comes; one on an engine of its own pays by itself."""
     found = []
     for judge in judges:
-        block, model = judge_block(judge, run_engine), ModelRef(judge_model(judge))
+        block, model = judge_block(judge, run_engine), judge_ref(judge, run_engine)
         account = account_of(judge, run_engine, role)
         engine = engines.generator(block, model, journal, f"judge {judge.name}", account)
         found.append(JudgeWithEngine(judge, engine))

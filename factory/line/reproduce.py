@@ -12,9 +12,11 @@ from factory.errors import ConfigError, EngineError, InputError
 from factory.exports.card.recorded import Recorded, pair_ids, recorded, without
 from factory.exports.destinations.write import README
 from factory.exports.facts.public import public_name
-from factory.exports.facts.recipe import mixed_in
+from factory.exports.facts.recipe import mixed_in, model_of
 from factory.exports.pages.document import versions
-from factory.line.asked_models import remote_models
+from factory.line.asked_models import asked_models, remote_models
+from factory.line.forecast import Plan, plan
+from factory.line.judges import judge_ref
 from factory.line.run_files import HEAD
 from factory.models.ref import ModelRef
 from factory.pipeline import run
@@ -47,16 +49,31 @@ class Reproduction(NamedTuple):
     notes: list[str]
     """What differs from then, or cannot be the same, in sentences."""
 
+    @property
+    def difference(self) -> str | None:
+        """In a sentence, why this is no reproduction; None where it is one."""
+        if self.identical:
+            return None
+        counts = f"{self.missing:,} pairs of the card did not come again and {self.new:,} others came"
+        why = self.notes[-1] if self.notes else "hold inputs, engine and versions against the card's"
+        return f"{self.card}: {counts}; {why}"
+
 
 @fetched_once()
 def reproduce(
-    card: str | Path, out: str | Path | None = None, *, sets: Sequence[str] = (), progress: Progress | None = None
-) -> Reproduction:
+    card: str | Path,
+    out: str | Path | None = None,
+    *,
+    sets: Sequence[str] = (),
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Reproduction | Plan:
     """Carry out anew, in the run folder `out`, what the card of an export records, and compare the pair_ids.
 
     `card` is README.md of an export of a run, or its folder. Where that lies in its run folder, the run's own
     configuration says where prompts and servers are; otherwise `sets` does, as `key.path=value`. Nothing is asked
     before every input is found to be the one that was read then. The folder is NAME-reproduced where `out` is left out.
+    `dry_run` holds the inputs against the card all the same, and returns what the run would ask and cost, as `plan`.
     InputError or ConfigError for a card that lacks what is needed, an input that is another one, or an engine that
     cannot be reached.
     """
@@ -65,6 +82,10 @@ def reproduce(
     config = _config(found, sets)
     require_apart(root, [found.folder])
     _same_inputs(found, config)
+    if dry_run:
+        if progress:
+            progress.say(_would(found, config, root))
+        return plan(config, root)
     try:
         made = run(config, root, progress=progress)
     except EngineError as error:
@@ -112,13 +133,27 @@ def _same_inputs(found: Recorded, config: Config) -> None:
 
 def _inputs(config: Config) -> dict[str, str]:
     """What the stages of a run name in their manifests as read, for `config` and the files as they are now."""
+    judged = {judge.name: judge_ref(judge, config.engine).fingerprint for judge in config.judges}
+    others = {"weak": config.pairs.weaker, "by": config.pairs.by}
     return {
         "prompts": fingerprint(config.prompts.paths, table="prompts.parquet"),
         "policy": public_name(ModelRef.by_content(config.policy.model).identity),
         "principles": principles.load(config.principles.set).digest,
         **{f"judge {judge.name}": template_of("judge", judge.template).digest for judge in config.judges},
+        **{model_of(name): known for name, known in judged.items() if known},
+        **{f"pairs.{key}": public_name(ModelRef.by_content(model).identity) for key, model in others.items() if model},
         **mixed_in(config.export),
     }
+
+
+def _would(found: Recorded, config: Config, root: Path) -> str:
+    """What is to be run, in a sentence."""
+    asked = ", ".join(f"{one.key} {one.ref.called} by {one.block.kind}" for one in asked_models(config))
+    rounds = f"{config.run.iterations} iteration{'s' * (config.run.iterations > 1)}"
+    inputs = f"all {len(found.inputs)} inputs are those of the card"
+    return (
+        f"would be run in {root}: {rounds} for the {len(found.pair_ids):,} pairs of {found.format}; {asked}; {inputs}"
+    )
 
 
 def _notes(found: Recorded, config: Config, *, identical: bool) -> Iterator[str]:

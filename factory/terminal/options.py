@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from factory import terminal
-from factory.errors import ConfigError, FactoryError, InterruptedRunError, one_line
+from factory.errors import ConfigError, FactoryError, InterruptedRunError, NotReproducedError, one_line
 from factory.training import processes
 
 _WHOLE = "whole"
@@ -36,6 +36,8 @@ class Command(click.Command):
         found, shown = super().invoke(ctx)
         if processes.rank() == 0:
             click.echo(terminal.show.as_json(found) if as_json else shown(found))
+        if isinstance(difference := getattr(found, "difference", None), str):
+            raise NotReproducedError(difference)
 
 
 class ReadsPairs(Command):

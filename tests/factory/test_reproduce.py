@@ -1,5 +1,6 @@
 """`reproduce`: the pairs of a card come again, or one sentence says what it lacks; a card reaches no server."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from factory.exports import EXPORTERS
 from factory.exports.card.recorded import pair_ids, recorded
 from factory.exports.destinations.write import export
 from factory.exports.facts.recipe import recipe
+from factory.models.ref import fingerprint
 from tests.pairs import pairs
 from tests.runs import run_folder
 
@@ -61,6 +63,31 @@ def test_what_did_not_come_and_what_is_new_are_counted(run: Path, alone: Path, t
     assert (found.missing_pairs, found.new_pairs) == (["f" * 32], [rows["pair_id"][0]])
     assert not found.identical
     assert found.notes == [f"made by other versions: sso_factory 0.0.{factory.__version__}, now {factory.__version__}"]
+
+
+def test_other_pairs_are_exit_code_1_and_one_sentence_after_the_result(alone: Path, tmp_path: Path) -> None:
+    command = ["reproduce", str(alone), "--set", HERE, "--json"]
+    same = CliRunner().invoke(main, [*command, "--out", str(tmp_path / "same")])
+    assert (same.exit_code, json.loads(same.stdout)["identical"]) == (0, True)
+    other = CliRunner().invoke(main, [*command, "--out", str(tmp_path / "other"), "--set", "run.seed=7", "-v"])
+    assert (other.exit_code, json.loads(other.stdout)["identical"]) == (1, False)
+    assert "pairs of the card did not come again" in other.stderr.splitlines()[-1]
+
+
+def test_a_dry_run_says_what_would_be_run_with_prices_and_runs_nothing(alone: Path, tmp_path: Path) -> None:
+    paid = "engine={kind: openai, base_url: 'http://127.0.0.1:9/v1', prices: {prompt: 1, completion: 2}}"
+    out = tmp_path / "again"
+    command = ["reproduce", str(alone), "--out", str(out), "--set", HERE, "--set", "training.method=none", "--dry-run"]
+    done = CliRunner().invoke(main, [*command, "--set", paid, "--json"])
+    assert done.exit_code == 0, done.output
+    assert sum(stage["cost"] or 0 for stage in json.loads(done.stdout)["stages"]) > 0
+    assert f"would be run in {out}: 3 iterations for the " in done.stderr
+    assert "by openai" in done.stderr
+    assert not out.exists()
+    told = CliRunner().invoke(main, command)
+    assert "nothing was sent" in told.stdout
+    refused = CliRunner().invoke(main, [*command, "--set", "judges=[]"])
+    assert (refused.exit_code, "judge smollm2 is missing" in refused.stderr) == (2, True)
 
 
 def without_a_block(folder: Path) -> list[str]:
@@ -183,6 +210,42 @@ def test_pairs_that_were_mixed_in_come_again_too(run: Path, tmp_path: Path) -> N
     pairs(4).write_parquet(other)
     with pytest.raises(InputError, match=r"export\.mix\.0 has the fingerprint"):
         factory.reproduce(tmp_path / "mixed", tmp_path / "again", sets=sets)
+
+
+def test_models_that_lie_in_folders_are_known_by_their_content_whatever_they_are_for(tmp_path: Path) -> None:
+    """The policy, the weaker model, and the judge: another one under the same name is refused, and asked anew."""
+    policy, weak, judge = (tmp_path / name for name in ("policy", "weak", "judge"))
+    for folder in (policy, weak, judge):
+        folder.mkdir()
+        (folder / "config.json").write_text(f'{{"of": "{folder.name}"}}')
+    config = {
+        "prompts": str(PROMPTS),
+        "engine": "scripted",
+        "policy": {"model": str(policy)},
+        "pairs": {"from": "delta", "weak": str(weak)},
+        "training": {"method": "none"},
+        "run": {"iterations": 1},
+        "judges": [{"name": "one", "model": str(judge)}],
+        "filters": [{"use": "judge_agrees"}],
+        "export": {"formats": ["rm"], "license": "apache-2.0"},
+    }
+    made = factory.run(config, tmp_path / "run")
+    known = recorded(made.root / "exports/rm").inputs
+    names = {"policy": policy, "pairs.weak": weak, "model of judge one": judge}
+    assert {name: known[name] for name in names} == {name: fingerprint(folder) for name, folder in names.items()}
+    for name, folder in names.items():
+        was = (folder / "config.json").read_text()
+        (folder / "config.json").write_text("{}")
+        with pytest.raises(InputError, match=f"rm: {name} has the fingerprint"):
+            factory.reproduce(made.root / "exports/rm", tmp_path / "again")
+        (folder / "config.json").write_text(was)
+    votes = made.root / "filtered/filter.manifest.json"
+    before = votes.stat().st_mtime_ns
+    factory.run(config, tmp_path / "run")
+    assert votes.stat().st_mtime_ns == before
+    (judge / "config.json").write_text("{}")
+    factory.run(config, tmp_path / "run")
+    assert votes.stat().st_mtime_ns != before
 
 
 def test_the_pairs_of_every_format_are_found(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from factory.config import Export
 from factory.exports.facts.models import RunFacts
-from factory.exports.facts.public import public_config, some
+from factory.exports.facts.public import public_config, public_name, some
 from factory.readers import fingerprint
 from factory.store import read_manifest
 
@@ -14,6 +14,8 @@ NOT_SHOWN = "not_shown"
 """Key of a block that lists those of its keys which decide the data and are on no card."""
 INPUTS, VERSIONS = "inputs", "versions"
 MIXED = ("share", "source", "columns")
+_OTHERS = {"pairs.weak": "weak", "pairs.by": "reward"}
+"""Keys of further models that make pairs, and what the manifest of the pairs calls their fingerprint."""
 _PROMPTS = ("columns", "limit", "target_pairs", "per_round", "budget")
 _ENGINE = ("kind", "name", "model", "dtype", "quantization", "structured_outputs")
 _ELSEWHERE = ("base_url", "serve", "script", "lora", "options", "extra_body")
@@ -70,8 +72,17 @@ def _read(root: Path) -> dict[str, Any]:
     """Fingerprints of what the run read, as the manifests of its stages have them."""
     first = (read_manifest(root / "prompts.manifest.json") or {INPUTS: {}})[INPUTS]
     last = (read_manifest(root / "filtered/filter.manifest.json") or {INPUTS: {}})[INPUTS]
-    templates = {f"judge {judge['name']}": judge["template"] for judge in last.get("judges") or []}
-    return {**some(first, ("prompts", "policy", "principles")), **templates}
+    made = (read_manifest(root / "iterations/1/triples.manifest.json") or {INPUTS: {}})[INPUTS]
+    judges = last.get("judges") or []
+    templates = {f"judge {judge['name']}": judge["template"] for judge in judges}
+    models = {model_of(judge["name"]): judge["content"] for judge in judges if judge.get("content")}
+    others = {key: public_name(made[name]) for key, name in _OTHERS.items() if made.get(name)}
+    return {**some(first, ("prompts", "policy", "principles")), **templates, **models, **others}
+
+
+def model_of(judge: str) -> str:
+    """What the fingerprint of a judge's model, which lies in a folder, is called among what was read."""
+    return f"model of judge {judge}"
 
 
 def of_export(format: str, options: Export) -> dict[str, Any]:
