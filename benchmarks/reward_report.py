@@ -1,7 +1,7 @@
 """What the cells of benchmarks/reward.py come to: results as JSON, and the tables of docs/reward.md made from them.
 
-    python benchmarks/reward_report.py --cells DIR/cells --runs RUN RUN     benchmarks/results/reward.json, anew
-    python benchmarks/reward_report.py                                      docs/reward.md from that file
+    python benchmarks/reward_report.py --cells DIR/cells --runs RUN RUN --judged FILTERED    results/reward.json anew
+    python benchmarks/reward_report.py                                                       docs/reward.md from it
 
 An accuracy is the mean of two: over pairs whose right reply is the longer one, and over those where it is the shorter
 one. "All" is the plain mean over hh-rlhf, LLMBar and GSM8K. Intervals resample seeds and, within test and stratum,
@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).parent.parent
 sys.path[0] = str(ROOT)
 
-from benchmarks.reward_oracles import verdict
+from benchmarks.reward_facts import complete, cut, followed, judged
 from factory.statistics.shares import wilson
 from factory.store import write_json
 
@@ -150,8 +149,9 @@ def results(cells: Cells) -> dict[str, Any]:
                 for test in own
             },
         }
-    sizes = {test: {"pairs": len(ways), "longer": float(np.mean(ways == 1)), "shorter": float(np.mean(ways == -1))}
-             for test, ways in cells.longer.items()}  # fmt: skip
+    named = [*TESTS, *sorted(set(cells.longer) - set(TESTS))]
+    sizes = {test: {"pairs": len(ways := cells.longer[test]), "longer": float(np.mean(ways == 1)),
+                    "shorter": float(np.mean(ways == -1))} for test in named}  # fmt: skip
     contrasts = [contrast(cells, *both) for both in CONTRASTS if all(arm in cells.right for arm in both)]
     return {"settings": cells.settings, "tests": sizes, "arms": arms, "contrasts": contrasts}
 
@@ -163,26 +163,6 @@ def contrast(cells: Cells, one: str, other: str) -> dict[str, Any]:
              for test in cells.right[one] if test in cells.right[other]}  # fmt: skip
     each = {test: estimate({test: values}, cells.longer) for test, values in apart.items()}
     return {"one": one, "other": other, "all": estimate({t: apart[t] for t in TESTS}, cells.longer), "tests": each}
-
-
-def followed(runs: Sequence[Path]) -> dict[str, Any]:
-    """For each feature how often a program finds more of it in the chosen reply: of all pairs, and of those kept."""
-    found: dict[str, dict[str, list[int]]] = {}
-    for run in runs:
-        for state, place in (("made", "iterations/1/triples.parquet"), ("kept", "filtered/kept.parquet")):
-            for row in pl.read_parquet(run / place).iter_rows(named=True):
-                said = verdict(row["feature"], row["prompt"][-1]["content"], row["chosen"], row["rejected"])
-                for name in (row["feature"], "all"):
-                    found.setdefault(name, {}).setdefault(state, []).append(said)
-    return {name: {state: {"pairs": len(said), "more": said.count(1), "less": said.count(-1)}
-                   for state, said in states.items()} for name, states in sorted(found.items())}  # fmt: skip
-
-
-def complete(runs: Sequence[Path]) -> dict[str, int]:
-    """How many pairs were made, and in how many of them both replies ended by themselves."""
-    made = pl.concat([pl.read_parquet(run / "iterations/1/triples.parquet") for run in runs], how="diagonal_relaxed")
-    cut = (pl.col("finish_chosen") == "length") | (pl.col("finish_rejected") == "length")
-    return {"pairs": made.height, "complete": made.filter(~cut).height}
 
 
 def own(arm: str, tests: Mapping[str, Any]) -> str | None:
@@ -214,6 +194,17 @@ def tables(found: Mapping[str, Any]) -> str:
                   for state, one in states.items()]  # fmt: skip
         made = found["complete"]
         lines += ["", f"Of {made['pairs']} pairs that were made {made['complete']} have two complete replies."]
+    if found.get("cut"):
+        lines += ["", "| kept pairs of | pairs | chosen alone cut at the limit | rejected alone |", "|---|--:|--:|--:|"]
+        lines += [f"| {name} | {' | '.join(map(str, one.values()))} |" for name, one in found["cut"].items()]
+    if found.get("judged"):
+        lines += [
+            "",
+            "| judge | pairs asked in both orders | verdict turned with it | first votes for the first shown |",
+        ]
+        lines += ["|---|--:|--:|--:|"]
+        lines += [f"| {one['judge']} | {one['both_orders']} | {one['flips']} | {one['first_slot']} of "
+                  f"{one['first_votes']} |" for one in found["judged"]]  # fmt: skip
     return "\n".join(lines)
 
 
@@ -250,11 +241,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=Path)
     parser.add_argument("--runs", type=Path, nargs="*", default=[], help="runs that the synthetic pairs are of")
+    parser.add_argument(
+        "--kinds", nargs="*", default=[], metavar="NAME=RUN", help="runs or files of each kind of pairs"
+    )
+    parser.add_argument("--judged", type=Path, help="what `sso-factory filter` left of pairs judged in both orders")
     asked = parser.parse_args()
     if asked.cells:
         RESULTS.parent.mkdir(exist_ok=True)
-        write_json(RESULTS, {**results(read(asked.cells)), "followed": followed(asked.runs),
-                             "complete": complete(asked.runs)})  # fmt: skip
+        more = {"followed": followed(asked.runs), "complete": complete(asked.runs), "cut": cut(asked.kinds)}
+        write_json(RESULTS, {**results(read(asked.cells)), **more, "judged": judged(asked.judged)})
     found = json.loads(RESULTS.read_text())
     PAGE.write_text(with_tables(PAGE.read_text(), found))
     print(tables(found))

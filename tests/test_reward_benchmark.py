@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import reward, reward_bins, reward_report
+from benchmarks import reward, reward_bins, reward_facts, reward_report
 from benchmarks.reward_oracles import verdict
 from benchmarks.reward_trunk import Top, Trunk
 from factory.models.load import load_reward_model
@@ -139,6 +139,18 @@ def test_a_planted_difference_is_found_and_none_is_made_up() -> None:
     assert planted["low"] > 0 > none["low"]
     assert none["high"] > 0
     assert planted["p"] < 0.01
+
+
+def test_what_the_runs_say_of_their_pairs(tmp_path: Path) -> None:
+    """One chosen reply alone was cut, of another pair both; a judge whose every verdict turns is told as that."""
+    ended = [("length", "stop"), ("length", "length"), ("stop", "stop")]
+    rows = [longer_by(n, n) | {"finish_chosen": one, "finish_rejected": other} for n, (one, other) in enumerate(ended)]
+    tables.table(rows).write_parquet(tmp_path / "some.parquet")
+    assert reward_facts.cut([f"S={tmp_path / 'some.parquet'}"]) == {"S": {"pairs": 3, "chosen": 1, "rejected": 0}}
+    judge = {"judge": "small", "both_orders": 4, "flips": 4, "first_votes": 4, "first_slot": 0}
+    (tmp_path / "funnel.json").write_text(json.dumps({"judges": [judge | {"votes": 8}]}))
+    assert reward_facts.judged(tmp_path) == [judge]
+    assert reward_facts.judged(None) == []
 
 
 def test_the_page_holds_the_tables_of_the_results() -> None:
