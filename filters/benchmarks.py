@@ -9,6 +9,7 @@ import polars as pl
 
 from factory.errors import InputError, short
 from factory.files.json_text import parsed
+from factory.files.rows import suffix_of
 from factory.files.unpacking import open_unpacked
 
 SUFFIXES = (".txt", ".parquet", ".jsonl", ".json", ".csv")
@@ -61,11 +62,6 @@ class BenchmarkFile(NamedTuple):
         )
 
 
-def suffix(path: Path) -> str:
-    """The file's kind, compression aside."""
-    return Path(path.name.removesuffix(".gz")).suffix.lower()
-
-
 def load(path: str | Path) -> list[BenchmarkPrompt]:
     """The prompts of a file, one item per user turn. InputError for a file that cannot be read or has no prompts."""
     return read(path).items
@@ -77,7 +73,7 @@ def read(path: str | Path) -> BenchmarkFile:
     try:
         with open_unpacked(place) as stream:
             raw = stream.read()
-        values = list(_values(raw, suffix(place), place))
+        values = list(_values(raw, suffix_of(place), place))
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         raise InputError(f"{place}: the benchmark prompts cannot be read: {error}") from error
     items = [

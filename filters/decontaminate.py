@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 import polars as pl
 from pydantic import Field, field_validator
 
+from factory.files.rows import suffix_of
 from factory.identity import digest
 from filters.base import KEPT, Filter
-from filters.benchmarks import SUFFIXES, load, read, suffix
+from filters.benchmarks import SUFFIXES, load, read
 from filters.overlap import Overlap
 from filters.pair_words import PLACES, SYSTEM, PairWords, WordMeasure
 
@@ -49,7 +50,7 @@ class Decontaminate(Filter):
         for path in value:
             if not Path(path).is_file():
                 raise ValueError(f"there is no file {path}")
-            if suffix(Path(path)) not in SUFFIXES:
+            if suffix_of(Path(path)) not in SUFFIXES:
                 raise ValueError(f"{path} is none of {', '.join(SUFFIXES)}")
         return value
 

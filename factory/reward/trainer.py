@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch.utils.data import Sampler, SequentialSampler
-from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
+from transformers import PreTrainedTokenizerBase, PrinterCallback
 
 from factory.config import Lora
 from factory.errors import ConfigError, MissingExtraError, TrainingError
@@ -17,6 +17,7 @@ from factory.identity import draw
 from factory.reward.config import RewardTraining
 from factory.reward.tokens import PairTokens
 from factory.training.arguments import loop
+from factory.training.policy_trainer import LastStep
 from factory.training.stats import MetricsFile
 
 try:
@@ -125,7 +126,7 @@ class PairTrainer(RewardTrainer):
         except ValueError as error:
             raise ConfigError(f"reward training: {error}") from error
         self.remove_callback(PrinterCallback)
-        self.add_callback(_LastStep())
+        self.add_callback(LastStep())
         self._advance: Callable[[int], None] = lambda tokens: None
         self._lines: MetricsFile | None = None
         self._seen = 0
@@ -187,13 +188,3 @@ class _Collator(DataCollatorForPreference):
         if "p_chosen" in examples[0]:
             batch["p_chosen"] = torch.tensor([example["p_chosen"] for example in examples], dtype=torch.float)
         return batch
-
-
-class _LastStep(TrainerCallback):
-    """No checkpoint after the last step: the model itself is saved then."""
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: object) -> Any:
-        """Take back the save that the default flow orders."""
-        if state.global_step >= state.max_steps:
-            control.should_save = False
-        return control

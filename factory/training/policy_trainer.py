@@ -193,7 +193,7 @@ class FirstStep(TrainerCallback):
 
 
 class LastStep(TrainerCallback):
-    """No checkpoint after the last step: the policy itself is saved then."""
+    """No checkpoint after the last step: the model itself is saved then."""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: object) -> Any:
         """Take back the save that the default flow orders."""

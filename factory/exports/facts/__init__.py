@@ -1,6 +1,7 @@
 """The numbers that the card and the report are made from, as small frozen models; whatever is not known is None."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -103,6 +104,11 @@ class Model(Strict):
     role: str
     name: str
     license: str | None = None
+
+
+def scan(path: Path) -> pl.LazyFrame | None:
+    """A table of a run folder, None where it is not there (yet)."""
+    return pl.scan_parquet(path) if path.is_file() else None
 
 
 _NARROW = ("prompt_id", "feature", "iteration", "source", "policy", "method", "feature_source")

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from factory.config import Judge
-from factory.exports.facts import FunnelFacts, Lengths, Model, bin_width, counts, histogram, lengths, narrow
+from factory.exports.facts import FunnelFacts, Lengths, Model, bin_width, counts, histogram, lengths, narrow, scan
 from factory.exports.facts.bill import bill, prices_of
 from factory.exports.facts.caveats import caveats
 from factory.exports.facts.judges import JudgeFacts, judge_facts, kept_verdicts
@@ -32,11 +32,11 @@ def run_facts(root: Path) -> RunFacts:
     """Collect the facts of the run folder `root`."""
     head = _json(root / "run.json") or {}
     config: Mapping[str, Any] = head.get("config") or {}
-    kept, rejected = _scan(root / "filtered/kept.parquet"), _scan(root / "filtered/rejected.parquet")
+    kept, rejected = scan(root / "filtered/kept.parquet"), scan(root / "filtered/rejected.parquet")
     everything = _narrow_all(root)
     numbers = sorted(int(p.name) for p in (root / "iterations").glob("*") if p.is_dir() and p.name.isdigit())
     kept_counts = counts(kept.select("^iteration$").collect(), "iteration") if kept is not None else {}
-    judgments = _scan(root / "filtered/judgments.parquet")
+    judgments = scan(root / "filtered/judgments.parquet")
     return RunFacts(
         name=root.resolve().name,
         seed=head.get("seed"),
@@ -83,14 +83,10 @@ def _json(path: Path) -> Any:
         return None
 
 
-def _scan(path: Path) -> pl.LazyFrame | None:
-    return pl.scan_parquet(path) if path.is_file() else None
-
-
 def _narrow_all(root: Path) -> pl.DataFrame:
     """Lengths and groups of every pair that could have been judged."""
-    tables = [_scan(path) for path in sorted((root / "iterations").glob("*/scores.parquet"))]
-    tables = tables or [_scan(root / "filtered/kept.parquet"), _scan(root / "filtered/rejected.parquet")]
+    tables = [scan(path) for path in sorted((root / "iterations").glob("*/scores.parquet"))]
+    tables = tables or [scan(root / "filtered/kept.parquet"), scan(root / "filtered/rejected.parquet")]
     wanted = ("pair_id", "chosen", "rejected", "feature", "iteration")
     found = [t for t in tables if t is not None and {"pair_id", "chosen", "rejected"} <= set(t.collect_schema())]
     frames = [narrow(t.filter(pl.col("chosen").is_not_null(), pl.col("rejected").is_not_null())) for t in found]
@@ -127,8 +123,8 @@ def _principles(config: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _iteration(folder: Path, number: int, kept: Mapping[str, int]) -> IterationFacts:
-    features, triples = _scan(folder / "features.parquet"), _scan(folder / "triples.parquet")
-    rejected = _scan(folder / "triples.rejected.parquet")
+    features, triples = scan(folder / "features.parquet"), scan(folder / "triples.parquet")
+    rejected = scan(folder / "triples.rejected.parquet")
     found = features.select("feature", "feature_source").collect() if features is not None else None
     set_aside = counts(rejected.select("reason").collect(), "reason") if rejected is not None else {}
     return IterationFacts(
@@ -138,7 +134,7 @@ def _iteration(folder: Path, number: int, kept: Mapping[str, int]) -> IterationF
         fallback=int((found["feature_source"] == "fallback").sum()) if found is not None else None,
         pairs=triples.select(pl.len()).collect().item() if triples is not None else None,
         set_aside=set_aside,
-        likelihood=_likelihood(_scan(folder / "scores.parquet")),
+        likelihood=_likelihood(scan(folder / "scores.parquet")),
         kept=kept.get(str(number), 0) if kept else None,
         metrics=_metrics(folder / "metrics.jsonl"),
     )

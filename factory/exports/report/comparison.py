@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 from pydantic import Field
 
-from factory.exports.facts import FunnelStep, Lengths
+from factory.exports.facts import FunnelStep, Lengths, scan
 from factory.exports.facts.models import RunFacts
 from factory.exports.facts.opinions import OpinionPair, opinion_pairs
 from factory.exports.facts.public import public_name
@@ -121,12 +121,8 @@ def compare(first: Path, second: Path) -> Comparison:
     )
 
 
-def _scan(path: Path) -> pl.LazyFrame | None:
-    return pl.scan_parquet(path) if path.is_file() else None
-
-
 def _side(run: RunFacts, root: Path) -> ComparedRun:
-    prompts = _scan(root / "prompts.parquet")
+    prompts = scan(root / "prompts.parquet")
     total = run.bill.total
     return ComparedRun(
         name=run.name,
@@ -169,7 +165,7 @@ def _drawn_from(root: Path) -> object:
 
 def _prompt_ids(root: Path) -> pl.Series | None:
     for path in (root / "prompts.parquet", root / "filtered/kept.parquet"):
-        table = _scan(path)
+        table = scan(path)
         if table is not None and "prompt_id" in table.collect_schema():
             return table.select(pl.col("prompt_id").unique()).collect().to_series()
     return None
@@ -216,7 +212,7 @@ def _flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, An
 
 def _kept_pairs(first: Path, second: Path) -> KeptPairs | None:
     """The kept pairs by id, and by prompt, since another seed or policy writes other replies to the same prompt."""
-    tables = [_scan(root / "filtered/kept.parquet") for root in (first, second)]
+    tables = [scan(root / "filtered/kept.parquet") for root in (first, second)]
     if any(table is None or not {"pair_id", "prompt_id"} <= set(table.collect_schema()) for table in tables):
         return None
     ids = [table.select("pair_id", "prompt_id").collect() for table in tables if table is not None]
@@ -250,7 +246,7 @@ def _told(root: Path, other: Path, ids: pl.Series) -> list[LonePair]:
 
 def _fates(root: Path) -> pl.LazyFrame:
     """[pair_id, there]: the pairs that a run rejected, and why."""
-    rejected = _scan(root / "filtered/rejected.parquet")
+    rejected = scan(root / "filtered/rejected.parquet")
     if rejected is None or not {"pair_id", "filter", "reason"} <= set(rejected.collect_schema()):
         return pl.LazyFrame(schema={"pair_id": pl.String, "there": pl.String})
     return rejected.select("pair_id", there=pl.format("rejected by {}: {}", "filter", "reason"))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from factory.exports.facts import scan
 from factory.schema import REPLIES, VIEWS, logp_column
 from filters.hash_draw import hash_draw_expr
 from filters.votes import verdicts
@@ -38,7 +39,7 @@ class Room(NamedTuple):
 def reader_pairs(root: Path, seed: int, room: Room | None = None) -> list[dict[str, Any]]:
     """Kept and rejected pairs as plain values for JSON, drawn by seed where there are more than there is room for."""
     room = room or Room()
-    kept, rejected = (_scan(root / f"filtered/{name}.parquet") for name in ("kept", "rejected"))
+    kept, rejected = (scan(root / f"filtered/{name}.parquet") for name in ("kept", "rejected"))
     rows = [
         *(_drawn(kept, room.kept, seed, [], room) if kept is not None else []),
         *(_drawn(rejected, room.rejected, seed, ["filter", "reason"], room) if rejected is not None else []),
@@ -51,17 +52,13 @@ def bytes_of(root: Path, room: Room) -> int:
     """About how many bytes the replies are that fit in a room, on disk and uncompressed."""
     found = 0
     for name, most in (("kept", room.kept), ("rejected", room.rejected)):
-        table = _scan(root / f"filtered/{name}.parquet")
+        table = scan(root / f"filtered/{name}.parquet")
         known = [] if table is None else [c for c in REPLIES[: 2 + room.original] if c in table.collect_schema()]
         if table is not None and known:
             sizes = [pl.col(c).str.len_bytes().clip(upper_bound=room.longest).sum() for c in known]
             row = table.select(pl.len(), *sizes).collect(engine="streaming").row(0)
             found += int(sum(row[1:]) * min(1.0, most / max(1, row[0])))
     return found
-
-
-def _scan(path: Path) -> pl.LazyFrame | None:
-    return pl.scan_parquet(path) if path.is_file() else None
 
 
 def _drawn(frame: pl.LazyFrame, count: int, seed: int, by: Sequence[str], room: Room) -> list[dict[str, Any]]:
@@ -119,7 +116,7 @@ def _votes(root: Path, pair_ids: Sequence[str]) -> Mapping[str | None, list[dict
     found: dict[str | None, list[dict[str, Any]]] = {}
     wanted = pl.Series(list(dict.fromkeys(pair_ids)), dtype=pl.String).implode()
     for path, audit in ((root / "filtered/judgments.parquet", False), (root / "audit/judgments.parquet", True)):
-        table = _scan(path)
+        table = scan(path)
         if table is None:
             continue
         rows = table.filter(pl.col("pair_id").is_in(wanted)).select("pair_id", "judge", "order", "vote").collect()

@@ -14,19 +14,8 @@ from factory.readers import read_pairs, read_prompts
 from factory.readers.layouts import LAYOUTS
 from factory.readers.layouts.trl_implicit_text import cut
 from factory.schema import PAIRS, check
-from tests.layouts import (
-    CASES,
-    SYSTEM,
-    TALK,
-    TURNS,
-    flat,
-    hh,
-    implicit,
-    plain,
-    said,
-    transcript,
-    turns_for,
-)
+from tests.layouts import CASES, SYSTEM, TALK, TURNS, flat, hh, implicit, plain, said, transcript, turns_for
+from tests.reading import read
 
 
 def read_one(rows: list[dict[str, Any]], folder: Path) -> pl.DataFrame:
@@ -135,13 +124,6 @@ def test_shared_text_is_cut_at_boundaries_alone():
     assert cut("one", "two") == ("", "one", "two")
 
 
-def one(row, tmp_path, reader=read_pairs):
-    file = tmp_path / "x.jsonl"
-    file.write_text(json.dumps(row))
-    split = reader(file)
-    return split.kept.lazy().collect().to_dicts(), split.rejected.lazy().collect().to_dicts()
-
-
 U, A = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
 
 
@@ -154,19 +136,19 @@ def test_a_prompt_beside_conversations_in_its_other_forms(tmp_path):
         ({"prompt": [U], "chosen": [A, U, said("a")], "rejected": [A, U, said("b")]}, [U, A, U]),
     ]
     for row, prompt in cases:
-        kept, rejected = one(row, tmp_path)
+        kept, rejected = read(tmp_path, row)
         assert [pair["prompt"] for pair in kept] == [prompt], rejected
 
 
 def test_static_transcript_as_prompt(tmp_path):
-    ((row,), _) = one({"prompt": transcript(TURNS, ""), "chosen": " a", "rejected": "b"}, tmp_path)
+    ((row,), _) = read(tmp_path, {"prompt": transcript(TURNS, ""), "chosen": " a", "rejected": "b"})
     assert row["prompt"] == TURNS
     assert row["chosen"] == " a"
 
 
 def test_a_plain_reply_that_looks_like_a_transcript_is_text(tmp_path):
     reply = "\n\nHuman: hi\n\nAssistant: yes"
-    ((row,), _) = one(plain(TURNS, reply, "b"), tmp_path)
+    ((row,), _) = read(tmp_path, plain(TURNS, reply, "b"))
     assert row["chosen"] == reply
 
 
@@ -188,5 +170,5 @@ def test_prompts_of_every_layout(tmp_path):
         prompt = turns_for(case, TALK)
         prompt = prompt[:1] if case.layout == "trees" else prompt  # the roots alone
         row = flat([case.row(prompt, "Good one", "Bad one")])[0]
-        kept, rejected = one(row, tmp_path, read_prompts)
+        kept, rejected = read(tmp_path, row, reader=read_prompts)
         assert [row["prompt"] for row in kept] == [prompt], (name, rejected)

@@ -10,17 +10,11 @@ from factory.readers import read_pairs, read_prompts
 from factory.readers.layouts import LAYOUTS
 from factory.readers.messages import ROLES
 from tests.pairs import assistant, user
+from tests.reading import read
 
 REPLIES = {"chosen": "Tin.", "rejected": "Wood."}
 SYSTEM = {"role": "system", "content": "Be brief."}
 HI = user("Hi")
-
-
-def read(tmp_path, *rows, reader=read_pairs):
-    file = tmp_path / "x.jsonl"
-    file.write_text("\n".join(map(json.dumps, rows)))
-    split = reader(file)
-    return split.kept.lazy().collect().to_dicts(), split.rejected.lazy().collect().to_dicts()
 
 
 PROMPTS = {

@@ -7,17 +7,8 @@ import pytest
 
 from factory.errors import InputError
 from factory.readers import read_pairs
-from tests.layouts import (
-    SYSTEM,
-    TALK,
-    TURNS,
-    explicit,
-    hh,
-    implicit,
-    plain,
-    said,
-    transcript,
-)
+from tests.layouts import SYSTEM, TALK, TURNS, explicit, hh, implicit, plain, said, transcript
+from tests.reading import read
 
 SHARING = {"chosen": "Sure, here:\nChalk.", "rejected": "Sure, here:\nCheese."}
 NO_PROMPT_IS_MADE_UP = {
@@ -37,7 +28,7 @@ def test_no_prompt_is_made_of_what_replies_share(name, tmp_path):
 
 
 def test_an_object_that_holds_no_prompt_is_no_text(tmp_path):
-    _, (rejected,) = one({**SHARING, "question": {"id": 7}}, tmp_path)
+    _, (rejected,) = read(tmp_path, {**SHARING, "question": {"id": 7}})
     assert rejected["reason"] == "not_text"
 
 
@@ -49,13 +40,6 @@ def test_a_null_prompt_is_empty_whatever_the_replies_share(tmp_path):
         split = read_pairs(file)
         assert split.rejected.collect()["reason"].to_list() == ["empty_prompt"]
         assert split.kept.collect().height == len(some) - 1
-
-
-def one(row, tmp_path, reader=read_pairs):
-    file = tmp_path / "x.jsonl"
-    file.write_text(json.dumps(row))
-    split = reader(file)
-    return split.kept.lazy().collect().to_dicts(), split.rejected.lazy().collect().to_dicts()
 
 
 U, A = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
@@ -86,7 +70,7 @@ REASONS = {
 @pytest.mark.parametrize("name", REASONS)
 def test_rejected_with_reason_and_row(name, tmp_path):
     row, reason = REASONS[name]
-    kept, rejected = one(row, tmp_path)
+    kept, rejected = read(tmp_path, row)
     assert (len(kept), len(rejected)) == (0, 1)
     assert rejected[0]["filter"] == "read"
     assert rejected[0]["reason"] == reason
@@ -107,5 +91,5 @@ def test_missing_replies(good, bad, tmp_path):
 
 def test_the_rejected_row_is_there_as_it_came(tmp_path):
     row = {**plain(TURNS, "same", "same"), "note": {"deep": [1]}}
-    _, (rejected,) = one(row, tmp_path)
+    _, (rejected,) = read(tmp_path, row)
     assert json.loads(rejected["row"]) == {**row, "note": json.dumps(row["note"])}

@@ -1,21 +1,13 @@
 """What says which reply is better: labels, scores, votes, ranks, marks, and what leaves it open."""
 
-import json
-
 import polars as pl
 import pytest
 
 from factory.errors import InputError
 from factory.readers import How, read_pairs
+from tests.reading import read
 
 NAN = float("nan")
-
-
-def read(tmp_path, *rows, reader=read_pairs):
-    file = tmp_path / "x.jsonl"
-    file.write_text("\n".join(map(json.dumps, rows)))
-    split = reader(file)
-    return split.kept.lazy().collect().to_dicts(), split.rejected.lazy().collect().to_dicts()
 
 
 LABELS = {

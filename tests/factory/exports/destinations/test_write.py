@@ -19,6 +19,7 @@ from factory.exports.destinations import shards
 from factory.exports.destinations.plan import held_out
 from factory.exports.destinations.write import export
 from factory.store.ownership import RECORD
+from tests.exported import loaded, rows
 from tests.heard import Heard
 from tests.pairs import assistant, pair, pairs, table, user
 
@@ -29,14 +30,6 @@ FEW = Export(test_share=0.25, shard_rows=1000)
 def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     datasets.disable_progress_bars()
-
-
-def loaded(folder: Path, cache: Path) -> datasets.DatasetDict:
-    return datasets.load_dataset(str(folder), cache_dir=str(cache))
-
-
-def rows(folder: Path, tmp_path: Path, split: str = "train") -> list[dict]:
-    return loaded(folder, tmp_path / "cache")[split].to_list()
 
 
 @pytest.mark.parametrize("name", EXPORTERS)

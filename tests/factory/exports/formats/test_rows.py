@@ -14,6 +14,7 @@ from factory.exports.destinations.plan import held_out
 from factory.exports.destinations.write import export
 from factory.exports.facts import Share
 from factory.readers import read_pairs
+from tests.exported import rows
 from tests.heard import Heard
 from tests.pairs import SYSTEM, assistant, pair, pairs, table, user
 
@@ -24,14 +25,6 @@ FEW = Export(test_share=0.25, shard_rows=1000)
 def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     datasets.disable_progress_bars()
-
-
-def loaded(folder: Path, cache: Path) -> datasets.DatasetDict:
-    return datasets.load_dataset(str(folder), cache_dir=str(cache))
-
-
-def rows(folder: Path, tmp_path: Path, split: str = "train") -> list[dict]:
-    return loaded(folder, tmp_path / "cache")[split].to_list()
 
 
 def test_rm_rows(tmp_path: Path) -> None:
