@@ -45,3 +45,17 @@ def prompt_id(prompt: Messages) -> str:
 def pair_id(prompt: Messages, chosen: str, rejected: str) -> str:
     """Id of a pair: the hash of prompt, chosen and rejected."""
     return digest([_turns(prompt), chosen, rejected])
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide what comes out."""
+    # Here, as it loads a parser of mail.
+    from importlib import metadata
+
+    found = {}
+    for package in ("polars", "datasets", "openai", "torch", "transformers", "vllm", "ray", "trl"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

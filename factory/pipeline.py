@@ -18,9 +18,9 @@ from factory.engines.api.accounts import Spending
 from factory.errors import ConfigError
 from factory.exports.facts.bill import Bill, bill
 from factory.exports.facts.caveats import caveats
-from factory.exports.pages.document import versions
 from factory.files import PathLike
 from factory.files.streaming import small_morsels
+from factory.identity import versions
 from factory.line.checking import check_once
 from factory.line.pool import EnginePool
 from factory.line.preflight import last_stage, preflight

@@ -1,7 +1,12 @@
 """The base of every configuration block, and what is wrong with one, in a sentence."""
 
+import ast
+import inspect
+import sys
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from functools import cache
+from itertools import pairwise
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -11,7 +16,35 @@ from pydantic_core import ErrorDetails
 class Strict(BaseModel):
     """Base of every configuration block: unknown keys, NaN and infinity are errors; values stay as they were loaded."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def descriptions(block: type[BaseModel]) -> dict[str, str]:
+    """What is said of each field that something is said of: its description, or the docstring below it in the source.
+
+    Read when it is asked for: pydantic's `use_attribute_docstrings` reads every source of a block that is imported.
+    """
+    bases = [base for base in reversed(block.__mro__) if issubclass(base, BaseModel) and base is not BaseModel]
+    told = {name: said for base in bases for name, said in _docstrings(base.__module__).get(base.__name__, {}).items()}
+    given = {name: field.description or told.get(name) for name, field in block.model_fields.items()}
+    return {name: said for name, said in given.items() if said}
+
+
+@cache
+def _docstrings(module: str) -> dict[str, dict[str, str]]:
+    """Field to docstring, by class; none where the source is not there."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except (KeyError, OSError, TypeError):
+        return {}
+    return {node.name: dict(_below(node.body)) for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+
+
+def _below(body: Sequence[ast.stmt]) -> Iterator[tuple[str, str]]:
+    for field, said in pairwise(body):
+        match field, said:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                yield name, inspect.cleandoc(text)
 
 
 def first_fault(error: ValidationError, block: type[BaseModel]) -> str:

@@ -149,17 +149,6 @@ def test_importing_loads_nothing_heavy(package: str) -> None:
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
-def test_help_loads_neither_tables_nor_models_of_configuration(arguments: list[str]) -> None:
-    """They took three quarters of its time."""
-    code = (
-        f"import sys\nfrom factory.cli import main\nmain({arguments!r}, standalone_mode=False)\n"
-        "print('loaded:', *sorted({'polars', 'pydantic', 'rich', 'numpy', 'openai'} & sys.modules.keys()))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.splitlines()[-1] == "loaded:"
-
-
 def test_files_stay_small() -> None:
     for path in SOURCES:
         lines = path.read_text(encoding="utf-8").splitlines()

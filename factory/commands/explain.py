@@ -15,6 +15,7 @@ from factory.errors import ConfigError, FactoryError
 from factory.exports import EXPORTERS
 from factory.exports.facts.making import MAKINGS
 from factory.readers.layouts import layouts
+from factory.strict import descriptions
 from filters import FILTERS, PRESETS
 
 CONFIG_KEY, FILTER, OPTION, REASON = "configuration key", "filter", "filter option", "reason"
@@ -90,12 +91,14 @@ def _section(kind: str, entries: Sequence[Entry]) -> str:
 
 def _keys() -> Iterator[Entry]:
     yield from _keys_of(Config, "")
+    told = descriptions(FiltersConfig)
     for name, field in FiltersConfig.model_fields.items():
-        yield Entry(CONFIG_KEY, f"FILTERS.yaml: {name}", _meaning(field, ()), _typed(field, ()))
+        yield Entry(CONFIG_KEY, f"FILTERS.yaml: {name}", _meaning(told.get(name), ()), _typed(field, ()))
 
 
 def _keys_of(block: type[BaseModel], before: str, among: Mapping[str, str] | None = None) -> Iterator[Entry]:
     """The keys of a block and of the blocks in it; blocks told apart by `kind` say which one a key is of."""
+    told = descriptions(block)
     for key, field in block.model_fields.items():
         name, inner = field.alias or key, list(_blocks(field.annotation))
         kinds = {one.model_fields["kind"].default: one for one in inner if "kind" in one.model_fields}
@@ -103,7 +106,7 @@ def _keys_of(block: type[BaseModel], before: str, among: Mapping[str, str] | Non
             yield Entry(
                 CONFIG_KEY,
                 before + name,
-                _meaning(field, inner),
+                _meaning(told.get(key), inner),
                 {**_typed(field, inner), **_named(before + name), **(among or {})},
             )
         if kinds and not before:  # an engine inside an engine, or a judge's, has the keys of the first
@@ -125,9 +128,8 @@ def _joined(entries: Iterable[Entry]) -> Iterator[Entry]:
         yield same[0]._replace(facts={**same[0].facts, "engine": ", ".join(one.facts["engine"] for one in same)})
 
 
-def _meaning(field: FieldInfo, inner: Sequence[type[BaseModel]]) -> str:
-    said = field.description or (inner[0].__doc__ if inner else None) or ""
-    return " ".join(said.split())
+def _meaning(said: str | None, inner: Sequence[type[BaseModel]]) -> str:
+    return " ".join((said or (inner[0].__doc__ if inner else None) or "").split())
 
 
 def _blocks(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -182,8 +184,9 @@ def _filters() -> Iterator[Entry]:
     for name, kind in kinds.items():
         yield Entry(FILTER, name, " ".join((kind.__doc__ or "").split()))
     for name, kind in kinds.items():
+        told = descriptions(kind)
         for option, field in kind.model_fields.items():
-            yield Entry(OPTION, f"{name}.{option}", _meaning(field, ()), _typed(field, ()))
+            yield Entry(OPTION, f"{name}.{option}", _meaning(told.get(option), ()), _typed(field, ()))
 
 
 def _written(block: Mapping[str, Any]) -> str:

@@ -3,15 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from factory.errors import InputError
-from factory.exports.report import report_html
-from factory.exports.report.comparison import Comparison
-from factory.exports.report.comparison import compare as side_by_side
 from factory.files import PathLike
 from factory.progress import Silent
 from factory.store import open_run
 from factory.store.ownership import Record
+
+if TYPE_CHECKING:  # Loaded where a page is made: every run comes through here, and few get as far.
+    from factory.exports.report.comparison import Comparison
 
 BY, REPORT = "report", "report.html"
 
@@ -34,12 +35,14 @@ def report(
 
 def compare(
     run_dir: PathLike, against: PathLike, out: PathLike | None = None, *, title: str | None = None
-) -> Comparison:
+) -> "Comparison":
     """Set two runs side by side: funnels, lengths, agreement or accuracy, and the pairs that only one of them kept.
 
     Writes the page as `report` does, and returns what stands in it. Runs on other prompts are compared too, and the
     first of `notes` says that they are not comparable. Errors as for `report`.
     """
+    from factory.exports.report.comparison import compare as side_by_side
+
     root, other = _run_folder(run_dir), _run_folder(against)
     found = side_by_side(root, other)
     with _page(root, out) as (record, name):
@@ -48,9 +51,11 @@ def compare(
 
 
 def report_into(
-    record: Record, run_dir: Path, name: str = REPORT, *, title: str | None = None, beside: Comparison | None = None
+    record: Record, run_dir: Path, name: str = REPORT, *, title: str | None = None, beside: "Comparison | None" = None
 ) -> Path:
     """Write the report of a run to a file of a folder that is held; a page that was changed is set aside."""
+    from factory.exports.report import report_html
+
     return record.put(name, report_html(run_dir, title=title, beside=beside), BY)
 
 

@@ -13,7 +13,7 @@ from factory.exports.card.recorded import Recorded, pair_ids, recorded, without
 from factory.exports.destinations.write import README
 from factory.exports.facts.public import public_name
 from factory.exports.facts.recipe import mixed_in, model_of
-from factory.exports.pages.document import versions
+from factory.identity import versions
 from factory.line.asked_models import asked_models, remote_models
 from factory.line.forecast import Plan, plan
 from factory.line.judges import judge_ref

@@ -9,10 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from pydantic import BaseModel
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from factory.errors import number, one_line, short
 from factory.terminal import describe_seconds
@@ -39,6 +35,11 @@ _MOST_PAIRS = 20
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> str:
     """A plain table; the first column is aligned left, numbers right. Cells are text, never markup."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     made = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold", pad_edge=False)
     listed = [list(row) for row in rows]
     for position, header in enumerate(headers):

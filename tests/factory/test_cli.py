@@ -1,8 +1,6 @@
 """The command line as a person meets it: what is printed, exit codes, one sentence for what goes wrong."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
@@ -200,13 +198,6 @@ def test_export_of_a_run_is_listed(run_dir: Path, tmp_path: Path) -> None:
     done = call("export", run_dir, "--format", "dpo", "--out", tmp_path / "dpo")
     assert done.exit_code == 0, done.output
     assert (tmp_path / "dpo" / "README.md").is_file()
-
-
-def test_the_command_itself_starts_quickly_and_heavy_free() -> None:
-    code = "import sys; from factory.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
-    code += "print(sorted({'torch', 'transformers', 'datasets', 'ray', 'vllm', 'openai'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip().endswith("[]")
 
 
 def test_a_portion_without_prompts_leaves_the_policy_as_it_is(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -16,11 +16,13 @@ from factory.errors import InputError
 from factory.exports import exporter
 from factory.exports.base import ExtraColumns, Format, extra_columns, with_pairs_columns
 from factory.exports.destinations.plan import ROW, ExportPlan, plan
-from factory.exports.destinations.shards import Shards, json_columns
 from factory.exports.formats.llamafactory import dataset_info
 from factory.exports.pages.frontmatter import features, front_matter, metadata
 from factory.progress import Progress, Silent
 from factory.store.ownership import RECORD, Record
+
+if TYPE_CHECKING:
+    from factory.exports.destinations.shards import Shards
 
 BATCH = 2_000
 README = "README.md"
@@ -110,6 +112,9 @@ def export(
     columns = extra_columns(table.collect_schema(), target.fields)
     as_json = target.json and max(todo.counts.values()) <= options.shard_rows
     rows = _rows(table, target, columns)
+    # Here, as pyarrow is not needed to look at what an export would be.
+    from factory.exports.destinations.shards import Shards, json_columns
+
     rows = json_columns(rows) if as_json else rows
     schema = rows.explode(target.apart).collect_schema() if target.apart else rows.collect_schema()
     record.claim([WRITING], BY)
@@ -151,7 +156,9 @@ def _only(table: pl.LazyFrame, todo: ExportPlan) -> pl.LazyFrame:
     return table.with_row_index(ROW).join(todo.rows.lazy().select(ROW), on=ROW, how="semi").drop(ROW)
 
 
-def _write(rows: pl.LazyFrame, todo: ExportPlan, shards: Mapping[str, Shards], apart: Sequence[str]) -> dict[str, int]:
+def _write(
+    rows: pl.LazyFrame, todo: ExportPlan, shards: Mapping[str, "Shards"], apart: Sequence[str]
+) -> dict[str, int]:
     """Fill the shards of each split; returns the rows in each."""
     counts, seen = dict.fromkeys(shards, 0), 0
     # In order: the plan names rows by their number.

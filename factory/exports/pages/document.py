@@ -5,21 +5,23 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 import factory
 from factory.errors import excerpt
 from factory.exports.pages.html import asset, content_policy
 from factory.exports.pages.markdown import escaped, fenced
+from factory.identity import versions
 from factory.strict import Strict
 from filters.hash_draw import hash_draw_expr
 from filters.votes import verdicts
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
 
 KINDS = ("right", "unsure", "wrong", "invalid")
 EACH = 2
@@ -102,17 +104,6 @@ def today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
-def versions() -> dict[str, str]:
-    """Versions of the packages that decide what comes out."""
-    found = {}
-    for package in ("polars", "datasets", "openai", "torch", "transformers", "vllm", "ray", "trl"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
 def source_of(path: Path) -> Source:
     """A file's name, without its folders, and the hash of its content."""
     with path.open("rb") as file:
@@ -158,7 +149,9 @@ def examples_markdown(found: Sequence[JudgedExample]) -> str:
 
 
 @cache
-def _renderer() -> MarkdownIt:
+def _renderer() -> "MarkdownIt":
+    from markdown_it import MarkdownIt
+
     return MarkdownIt("commonmark", {"html": False}).enable("table")
 
 

@@ -3,13 +3,15 @@
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from factory.exports.facts import Share
 from principles.literal import TURNING
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _STEERING = re.compile(f"[{TURNING}]")
 
@@ -131,8 +133,11 @@ def _narrowed(found: re.Match[str]) -> str:
     return "".join(f"| {' | '.join(row[at] for at in kept)} |\n" for row in rows)
 
 
-def environment() -> Environment:
+def environment() -> "Environment":
     """Jinja over the templates of this package, escaping every printed value for Markdown."""
+    # Here, as every run looks at the licences it may name, and few write a page.
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     made = Environment(
         loader=PackageLoader("factory.exports"),
         autoescape=False,  # `finalize` escapes for Markdown, where HTML escaping would not do
