@@ -102,13 +102,12 @@ def _keys_of(block: type[BaseModel], before: str, among: Mapping[str, str] | Non
     for key, field in block.model_fields.items():
         name, inner = field.alias or key, list(_blocks(field.annotation))
         kinds = {one.model_fields["kind"].default: one for one in inner if "kind" in one.model_fields}
-        if name != "kind":
-            yield Entry(
-                CONFIG_KEY,
-                before + name,
-                _meaning(told.get(key), inner),
-                {**_typed(field, inner), **_named(before + name), **(among or {})},
-            )
+        yield Entry(
+            CONFIG_KEY,
+            before + name,
+            _meaning(block.__doc__ if name == "kind" else told.get(key), inner),
+            {**_typed(field, inner), **_named(before + name), **(among or {})},
+        )
         if kinds and not before:  # an engine inside an engine, or a judge's, has the keys of the first
             yield from _joined(
                 entry for kind, one in kinds.items() for entry in _keys_of(one, f"{name}.", {"engine": str(kind)})

@@ -6,6 +6,7 @@ from click.testing import CliRunner
 from factory.cli import main
 from factory.commands.explain import KINDS, explain, page, reference
 from factory.config import Config
+from factory.config.engines import ENGINES
 from factory.errors import ConfigError
 from factory.pair_makers import PAIR_MAKERS
 
@@ -52,6 +53,12 @@ def test_a_name_is_found_in_full_or_by_its_last_part(asked, found):
 @pytest.mark.parametrize("maker", PAIR_MAKERS)
 def test_every_pair_maker_finds_the_key_that_takes_it(maker):
     assert "pairs.from" in [entry.name for entry in explain(maker)]
+
+
+@pytest.mark.parametrize("engine", sorted(ENGINES.keys() - {"served"}))
+def test_every_engine_finds_the_key_that_takes_it(engine):
+    (entry,) = [entry for entry in explain("engine.kind") if entry.facts["one of"] == engine]
+    assert entry in explain(engine)
 
 
 def test_a_name_that_several_things_bear_finds_them_all():
