@@ -114,6 +114,7 @@ def _online(module: str) -> Tracker:
         if module == "wandb":
             (root / FOLDER).mkdir(exist_ok=True)
             place = {"name": root.name, "id": digest(str(root))[:12], "dir": str(root / FOLDER)}
+            place["settings"] = {"quiet": True}  # it is begun and ended for each stage, with a summary each time
         project = os.environ.get(f"{module.upper()}_PROJECT", "sso-factory")
         tracker.init(project=project, resume="allow", config=dict(config), **place)
         try:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from typing import Any
 
 import click
@@ -33,7 +34,9 @@ class Command(click.Command):
         """Call the function and print what it returns."""
         as_json = ctx.params.pop("as_json")
         ctx.find_root().meta[_WHOLE] = ctx.params.pop("verbose")
-        found, shown = super().invoke(ctx)
+        # What a library prints while it works, as trackers do, is no part of the result, which alone goes to stdout.
+        with redirect_stdout(sys.stderr):
+            found, shown = super().invoke(ctx)
         if processes.rank() == 0:
             click.echo(terminal.show.as_json(found) if as_json else shown(found))
         if isinstance(difference := getattr(found, "difference", None), str):

@@ -1,13 +1,20 @@
 """Trackers: what each stage leaves in numbers reaches TensorBoard and trackers of the kind of Weights & Biases."""
 
+import json
+import os
+import sqlite3
+import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import factory
+from factory.cli import main
 from factory.errors import ConfigError
 from factory.line.tracking import TRACKERS
 from tests.heard import Heard
@@ -30,6 +37,7 @@ class Fake(ModuleType):
         """What the package calls its errors."""
 
     def init(self, **given: Any) -> None:
+        print("* Created new run")
         if self._fails:
             raise self.Error("no network\nand more")
         self.began.append(given)
@@ -98,10 +106,52 @@ def test_a_tracker_that_fails_ends_no_run(tmp_path: Path, monkeypatch: pytest.Mo
     assert said == ["wandb takes no more numbers of this run (Error: no network); the run goes on without"]
 
 
+def test_what_a_tracker_prints_is_no_part_of_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trackio", Fake("trackio"))
+    (tmp_path / "run.json").write_text(json.dumps(config(tmp_path, "trackio")))
+    command = ["run", str(tmp_path / "run.json"), "--run-dir", str(tmp_path / "run"), "--json"]
+    done = CliRunner().invoke(main, command)
+    assert json.loads(done.stdout)
+    assert "* Created new run" in done.stderr
+
+
+def _read_trackio(folder: Path) -> bytes:
+    return b"".join(row[0] for row in sqlite3.connect(folder / "sso-factory.db").execute("SELECT metrics FROM metrics"))
+
+
+def _read_wandb(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.parent.rglob("offline-run-*/*.wandb"))
+
+
+READ_BACK = {"trackio": _read_trackio, "wandb": _read_wandb}
+
+
+@pytest.mark.parametrize("name", ONLINE)
+def test_the_package_itself_where_it_is_installed(name: str, tmp_path: Path) -> None:
+    """In a process of its own, which it may warn in and leave threads in; offline."""
+    if find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+    (tmp_path / "run.json").write_text(json.dumps(config(tmp_path, name)))
+    command = [sys.executable, "-m", "factory.cli", "run", str(tmp_path / "run.json"), "--run-dir"]
+    offline = {"TRACKIO_DIR": str(tmp_path / "kept"), "WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [*command, str(tmp_path / "run"), "--json"],
+        env=os.environ | offline,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)
+    assert "takes no more numbers" not in done.stderr
+    told = READ_BACK[name](tmp_path / "kept")
+    for number in ("prompts/rows", "triples/replies/requests", "filter/kept/1_duplicate", "rm/splits/train"):
+        assert number.encode() in told
+
+
 def test_one_that_is_not_there_is_said_before_anything_is_made(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"run.report_to: there is no tracker 'tensorbord'; known are tensorboard, "):
         factory.run(config(tmp_path, "tensorbord"), tmp_path / "run")
-    missing = [name for name in ONLINE if name not in sys.modules]
+    missing = [name for name in ONLINE if find_spec(name) is None]
     for name in missing:
         with pytest.raises(ConfigError, match=f"pip install {name}"):
             factory.run(config(tmp_path, name), tmp_path / "run")

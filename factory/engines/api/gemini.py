@@ -13,6 +13,7 @@ from factory.engines.api.wire import FEWER_LOGPROBS, choice_logprobs, cost, syst
 from factory.engines.base import Completion, Request, bounded_count
 
 _VERSION = "/v1beta"
+_VERSIONS = re.compile(r"/v1(beta)?$")
 _ROLES = {"assistant": "model"}
 _FINISHES = {"STOP": "stop", "MAX_TOKENS": "length"}
 _NO_REPLY = {
@@ -147,7 +148,7 @@ def _headers(_: ApiEngine, key: str) -> dict[str, str]:
 def _url(address: str, model: str) -> str:
     """Below the models, unless the name itself says where, as `tunedModels/mine` does."""
     place = model if "/" in model else f"models/{model}"
-    return f"{address.removesuffix(_VERSION)}{_VERSION}/{quote(place)}:generateContent"
+    return f"{_VERSIONS.sub('', address)}{_VERSION}/{quote(place)}:generateContent"
 
 
 def _fields(block: GeminiEngine) -> GenerateFields:
