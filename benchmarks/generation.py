@@ -42,7 +42,7 @@ from factory.stages.triples import triples
 from factory.store.journal import Asker, Journal, journaled
 
 BATCHES = 4
-ROWS, VIEWS, IN_FLIGHT, DELAY = 200, 3, 8, 0.05
+ROWS, VIEWS, IN_FLIGHT, DELAY, HELPS = 200, 3, 8, 0.05, 5
 SEED = 42
 
 
@@ -177,7 +177,7 @@ def engine_part(options: argparse.Namespace) -> None:
 
 
 def client_part(options: argparse.Namespace) -> None:
-    """Print how much longer the replies and the whole command took than the ideal."""
+    """Print how much longer the replies and the whole command took than the ideal, and how long a help text takes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         server = subprocess.Popen(
@@ -205,6 +205,13 @@ def client_part(options: argparse.Namespace) -> None:
     )
     print(f"of it until the last answer                        {used['seconds']:.2f} s, {used['seconds'] / ideal:.3f}x")
     print(f"the whole command, start and stop included         {process:.2f} s, {process - ideal:.2f} s over the ideal")
+    print(f"--help, the fastest of {HELPS}                           {min(_help() for _ in range(HELPS)):.2f} s")
+
+
+def _help() -> float:
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "factory.cli", "--help"], check=True, capture_output=True, cwd=ROOT)
+    return time.perf_counter() - began
 
 
 def _client_config(folder: Path, base_url: str, rows: int) -> Path:

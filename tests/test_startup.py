@@ -37,6 +37,16 @@ def test_help_loads_nothing(arguments: list[str]) -> None:
     assert started(*arguments) == (set(), [])
 
 
+def test_a_process_looks_for_no_garbage_when_it_ends() -> None:
+    """Functions are called from the last one registered to the first."""
+    code = (
+        "import atexit, gc, sys\natexit.register(lambda: print(gc.get_freeze_count() > 0))\n"
+        "from factory.cli import main\nmain(['--version'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "True"
+
+
 def test_explaining_a_name_loads_no_more_than_the_blocks_it_explains() -> None:
     loaded, read = started("explain", "gamma")
     assert loaded <= TABLES

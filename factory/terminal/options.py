@@ -1,5 +1,7 @@
 """What the commands of the command line have in common: results as text or JSON, failures as one sentence."""
 
+import atexit
+import gc
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -78,6 +80,8 @@ class Main(Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run, and end every process of its group."""
+        # A process that ends gives everything back at once; looking for cycles in it first takes longer than --help.
+        atexit.register(gc.freeze)
         try:
             return super().main(*args, **options)
         except SystemExit as end:
