@@ -64,9 +64,11 @@ def collect(out: Path) -> dict[str, Any]:
 def rates(out: Path) -> list[dict[str, Any]]:
     """What became of replies' lengths at other learning rates: the cells in OUT/rate-*, lengths alone."""
     cells = [json.loads(path.read_text("utf-8")) for path in sorted(out.glob("rate-*/cells/*.json"))]
+    kept = ("arm", "seed", "iteration", "lengths")
     return [
-        {"rate": cell["plan"]["learning_rate"], **{name: cell[name] for name in ("arm", "seed", "lengths")}}
+        {"rate": cell["plan"]["learning_rate"], **{name: cell[name] for name in kept}}
         for cell in cells
+        if cell["iteration"]
     ]
 
 
@@ -106,11 +108,14 @@ def contrasts(results: Results) -> list[str]:
 
 
 def other_rates(results: Results) -> list[str]:
-    """Lengths at the learning rates that were left."""
-    lines = ["| learning rate | method | seeds | length of replies to x | collapsed |", "|---|---|---|---|---|"]
-    for rate, arm in sorted({(cell["rate"], cell["arm"]) for cell in results.rates}):
-        ratios = [results.ratio(cell) for cell in results.rates if (cell["rate"], cell["arm"]) == (rate, arm)]
-        lines.append(f"| {rate:g} | `{arm}` | {length_columns(ratios)} |")
+    """Lengths at the other learning rates."""
+    lines = ["| learning rate | method | iterations | seeds | length of replies to x | collapsed |"]
+    lines.append("|---|---|---|---|---|---|")
+    found: dict[tuple[float, int, str], list[float]] = {}
+    for cell in results.rates:
+        found.setdefault((cell["rate"], cell["iteration"], cell["arm"]), []).append(results.ratio(cell))
+    for (rate, iteration, arm), ratios in sorted(found.items()):
+        lines.append(f"| {rate:g} | `{arm}` | {iteration} | {length_columns(ratios)} |")
     return lines if results.rates else []
 
 
@@ -211,7 +216,7 @@ def block(results: Results, second: Results) -> str:
     if found := behaviours(results):
         parts += ["### Behaviour", *found]
     if found := other_rates(results):
-        parts += ["### Learning rates that were left", *found]
+        parts += ["### Other learning rates", *found]
     lines: list[str] = []
     for line in parts:
         if line.startswith("#") or (lines and lines[-1].startswith("#")):
