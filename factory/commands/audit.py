@@ -3,12 +3,15 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Unpack
 
 import polars as pl
 
 from factory.commands.audit_about import Seen, about, about_run
+from factory.commands.audit_measure import Subject, looked_at, measure
 from factory.commands.gold import read_gold
+from factory.commands.recorded_votes import recorded_votes
 from factory.config import Audit, Config, Judge
 from factory.config.apis import ApiEngine, OpenaiEngine, Prices
 from factory.config.engines import EngineBlock, ScriptedEngine
@@ -16,9 +19,7 @@ from factory.config.load import as_config
 from factory.engines import open_generator
 from factory.engines.api.accounts import Spending
 from factory.engines.api.prices import priced
-from factory.errors import EngineError, InputError
-from factory.exports.pages.document import About, examples
-from factory.exports.report.audit import write_audit
+from factory.errors import InputError
 from factory.files import PathLike
 from factory.files.streaming import small_morsels
 from factory.identity import DEFAULT_SEED, draw
@@ -26,20 +27,17 @@ from factory.line.judges import judge_block, judge_fingerprint, judge_model, jud
 from factory.line.pool import EnginePool
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
-from factory.readers import How, PairsLike, Reading, ReadOptions, fetched_once, fingerprint, how_to_read
+from factory.readers import How, PairsLike, ReadOptions, fetched_once, fingerprint, how_to_read
 from factory.readers.places import places
 from factory.readers.told import read_and_tell, tell_set_aside
-from factory.schema import JUDGMENTS, conform
+from factory.schema import JUDGMENTS
 from factory.stages import STAGES
-from factory.stages.audit import report
 from factory.stages.audit_model import AuditReport
-from factory.stages.audit_sample import AuditForecast, check_independent, estimate, rough_tokens, wrote
+from factory.stages.audit_sample import AuditForecast, check_independent, estimate, rough_tokens
 from factory.stages.audit_sample import sample as sample_pairs
-from factory.stages.certify import Certified, certified_by_labels, with_certificate
-from factory.stages.certify import certify as certified
+from factory.stages.certify import random_order
 from factory.stages.gold import is_file
-from factory.stages.judge import JudgeWithEngine
-from factory.stages.judge import judge as ask
+from factory.stages.parts import in_order
 from factory.statistics.sequential import Certifier
 from factory.store import Workspace, open_run
 from factory.store.ownership import require_apart
@@ -84,7 +82,7 @@ def audit(
     how = how_to_read(reading)
     subject = _subject(pairs, how, settings, gold, seed, shown, certify)
     if dry_run:
-        return _estimate(subject.pairs, settings.judge)
+        return _estimate(subject, settings.judge)
     inputs = {
         "pairs": fingerprint(pairs),
         "judge": judge_fingerprint(settings.judge, None),
@@ -99,7 +97,7 @@ def audit(
         with EnginePool(shown, Spending(Path(out))) as engines:
             member = open_judges([settings.judge], None, engines, work.journal)[0]
             told = about(pairs, subject.seen, settings.judge, seed, settings.sample, gold, certify)
-            return _measure(work.path, subject, member, seed, told).model_dump(mode="json")
+            return measure(work.path, subject, member, seed, told).model_dump(mode="json")
 
     with open_run(Path(out), shown) as folder:
         facts = folder.stage("audit", inputs, build, STAGES["audit"].files()).facts
@@ -126,36 +124,19 @@ def audit_into(
     if not config.allow_self:
         filtered_by = [name for other in run.judges for name in judge_names(other)]
         check_independent(judge, [run.policy.model, run.pairs.weaker], filtered_by)
-    recorded = pl.read_parquet(votes) if votes is not None and votes.is_file() else JUDGMENTS.empty()
+    recorded = pl.scan_parquet(votes) if votes is not None and votes.is_file() else JUDGMENTS.empty().lazy()
     drawn = sample_pairs(pairs, config.sample, seed)
-    seen = Seen(pairs.select(pl.len()).collect().item(), 0, drawn.height)
-    subject = _Subject(drawn, conform(recorded, JUDGMENTS), seen)
+    seen = Seen(pairs.select(pl.len()).collect().item(), 0, len(drawn))
+    subject = Subject(pairs, drawn, recorded, seen)
     member = open_judges([judge], run.engine, engines, work.journal, role="audit")[0]
     told = about_run(kept, seen, judge, seed, run)
-    return _measure(work.path, subject, member, seed, told).model_dump(mode="json")
+    return measure(work.path, subject, member, seed, told).model_dump(mode="json")
 
 
 class _Settings(NamedTuple):
     judge: Judge
     sample: int | None
     allow_self: bool
-
-
-class _Subject(NamedTuple):
-    """What is audited."""
-
-    pairs: pl.DataFrame
-    recorded: pl.DataFrame
-    """Votes that were given when the pairs were filtered."""
-    seen: Seen
-    gold: pl.DataFrame | None = None
-    """[pair_id, gold]: what people said of some of the pairs."""
-    certify: float | None = None
-    """The share to be certified."""
-    most: int | None = None
-    """Pairs to ask about at most, where the judge's answers decide how many."""
-    reading: Reading | None = None
-    """How the pairs were read."""
 
 
 def _settings(
@@ -196,90 +177,50 @@ def _subject(
     seed: int,
     shown: Progress,
     certify: float | None,
-) -> _Subject:
+) -> Subject:
     if certify is not None:
         Certifier(1, certify)  # what is no share is told before anything is read
     split, reading = read_and_tell(pairs, how, shown)
     recorded = recorded_votes(pairs)
     if not settings.allow_self:
-        check_independent(settings.judge, _writers(split.kept), recorded["judge"].unique().to_list())
+        voted = recorded.select("judge").unique().collect(engine="streaming")["judge"].to_list()
+        check_independent(settings.judge, _writers(split.kept), voted)
     labels = None if gold is None else read_gold(gold, split.kept, pairs, how)
     whole = certify is not None and labels is None  # drawn while the judge is asked
     drawn = sample_pairs(split.kept, None if whole else settings.sample, seed, labels)
     reasons = split.reasons()
     tell_set_aside(reasons, shown)
-    if drawn.is_empty():
+    if not len(drawn):
         raise InputError("there are no pairs to audit in what was given")
     if labels is not None:
         _tell_labels(labels, drawn, shown)
     rows = split.kept.select(pl.len()).collect(engine="streaming").item()
-    seen = Seen(rows, sum(reasons.values()), drawn.height)
+    seen = Seen(rows, sum(reasons.values()), len(drawn))
     told = reading._replace(set_aside=reasons)
-    return _Subject(drawn, recorded, seen, labels, certify, settings.sample, told)
+    ordered = random_order(drawn, draw(seed, "audit")) if whole else drawn
+    return Subject(split.kept, ordered, recorded, seen, labels, certify, settings.sample, told)
 
 
-def _tell_labels(labels: pl.DataFrame, drawn: pl.DataFrame, shown: Progress) -> None:
+def _tell_labels(labels: pl.DataFrame, drawn: pl.Series, shown: Progress) -> None:
     """Say how many pairs have a label. InputError where none has."""
-    used = drawn.join(labels, on="pair_id", how="semi").height
+    used = drawn.to_frame("pair_id").join(labels, on="pair_id", how="semi").height
     if not used:
         raise InputError(f"none of the {labels.height:,} labels is of a pair in what was given; label these pairs")
     others = f"; {labels.height - used:,} are of other pairs" if used < labels.height else ""
-    shown.say(f"{used:,} of {drawn.height:,} pairs have a person's label{others}")
+    shown.say(f"{used:,} of {len(drawn):,} pairs have a person's label{others}")
 
 
-def recorded_votes(pairs: PairsLike) -> pl.DataFrame:
-    """The votes that filtered the pairs, where filter wrote them: beside the funnel of a file, folder or run."""
-    found = [JUDGMENTS.empty()]
-    for given in pairs if isinstance(pairs, list | tuple) else [pairs]:
-        if not isinstance(given, str | Path):
-            continue
-        path = Path(given)
-        for folder in (path, path / "filtered", path.parent):
-            if (folder / "funnel.json").is_file() and (folder / "judgments.parquet").is_file():
-                found.append(conform(pl.read_parquet(folder / "judgments.parquet"), JUDGMENTS))
-                break
-    return pl.concat([table.select(list(JUDGMENTS.columns)) for table in found])
-
-
-def _estimate(pairs: pl.DataFrame, judge: Judge) -> AuditForecast:
+def _estimate(subject: Subject, judge: Judge) -> AuditForecast:
     """Tokens are counted by the engine where that opens no model, and roughly where it would."""
+    with TemporaryDirectory(prefix="sso-factory-") as folder:
+        return _counted(in_order(Path(folder), looked_at(subject.pairs), subject.ids), judge)
+
+
+def _counted(pairs: pl.LazyFrame, judge: Judge) -> AuditForecast:
     block = judge_block(judge, None)
-    if not isinstance(block, ApiEngine | ScriptedEngine):
+    if not isinstance(block, OpenaiEngine | ScriptedEngine):
         return estimate(pairs, judge, Prices(), rough_tokens)
     known = priced(block, judge_model(judge)).prices if isinstance(block, ApiEngine) else None
     prices = known or Prices()
     with open_generator(block, ModelRef(judge_model(judge))) as engine:
         return estimate(pairs, judge, prices, engine.count_tokens)
-
-
-def _measure(out: Path, subject: _Subject, member: JudgeWithEngine, seed: int, told: About) -> AuditReport:
-    """Ask the judge, and write what comes of it into `out`. EngineError when it answered nothing at all."""
-    asked = _ask(subject, member, draw(seed, "audit"))
-    pairs, votes = asked.pairs, asked.votes
-    if votes["error"].null_count() == 0:
-        raise EngineError(
-            f"the judge {member.config.name} answered none of {len(votes):,} questions: {votes['error'][0]}"
-        )
-    name = member.config.name
-    others = subject.recorded.filter(pl.col("judge") != name)
-    policies = pairs["policy"].unique().to_list() if "policy" in pairs.columns else []
-    own = wrote(member.config, policies)
-    found = report(pairs, pl.concat([votes, others]), name, seed, subject.gold, own)
-    if asked.certificate is not None:
-        found = with_certificate(found, asked.certificate)
-    if subject.reading is not None:
-        found = found.model_copy(update={"reading": subject.reading.to_dict()})
-    conform(votes, JUDGMENTS).write_parquet(out / "judgments.parquet")
-    told = told.model_copy(update={"sampled": pairs.height})
-    write_audit(out, found, told, examples(pairs, votes, name, seed))
-    return found
-
-
-def _ask(subject: _Subject, member: JudgeWithEngine, seed: int) -> Certified:
-    """Both orders of every pair; or of as many as a certificate takes."""
-    share, gold = subject.certify, subject.gold
-    if share is not None and gold is None:
-        return certified(subject.pairs, subject.most, member, share, seed)
-    votes = ask(subject.pairs, [member], rule=None, seed=seed)
-    by_labels = None if share is None or gold is None else certified_by_labels(subject.pairs, gold, share)
-    return Certified(subject.pairs, votes, by_labels)

@@ -7,9 +7,10 @@ from typing import Any, Unpack
 
 import polars as pl
 
-from factory.commands.audit import recorded_votes
+from factory.commands.recorded_votes import recorded_votes
 from factory.errors import ConfigError, InputError
 from factory.files import PathLike
+from factory.files.streaming import few
 from factory.identity import DEFAULT_SEED
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, ReadOptions, fetched_once, how_to_read
@@ -96,7 +97,7 @@ def _items(pairs: PairsLike, sample: int | None, seed: int, how: How, shown: Pro
     rows = found.kept
     order = rows.select("pair_id", hash_draw_expr(f"review {seed}").alias("toss")).collect(engine="streaming")
     order = order.sort("toss", "pair_id").head(sample if sample is not None else order.height)
-    drawn = rows.join(order.lazy(), on="pair_id", how="semi").collect(engine="streaming")
+    drawn = few(rows.join(order.lazy(), on="pair_id", how="semi"))
     if drawn.is_empty():
         raise InputError("there are no pairs to review in what was given")
     said = _said(recorded_votes(pairs), drawn["pair_id"])
@@ -109,9 +110,9 @@ def _item(row: dict[str, Any], said: list[str]) -> ReviewItem:
     return ReviewItem(row["pair_id"], row["prompt"], row["chosen"], row["rejected"], {"facts": told, "verdicts": said})
 
 
-def _said(votes: pl.DataFrame, ids: pl.Series) -> dict[str, list[str]]:
+def _said(votes: pl.LazyFrame, ids: pl.Series) -> dict[str, list[str]]:
     """What each judge said of each pair, where the filter's votes lie beside the pairs."""
-    mine = votes.join(ids.to_frame("pair_id"), on="pair_id", how="semi")
+    mine = votes.join(ids.to_frame("pair_id").lazy(), on="pair_id", how="semi")
     found: dict[str, list[str]] = {}
     for pair, judge, verdict in verdicts(mine).collect().sort("pair_id", "judge").iter_rows():
         found.setdefault(pair, []).append(f"{judge}: {'asked in one order' if verdict == 'partial' else verdict}")

@@ -20,6 +20,8 @@ from factory.statistics.shares import Interval, cluster_bootstrap, cohens_kappa,
 from filters.confounds import confounds, records
 from filters.votes import verdicts
 
+SAID = ("pair_id", "judge", "order", "vote", "prompt_tokens", "completion_tokens", "cost", "tries")
+"""Columns of judgments that a report is made of: not the answers."""
 DECIDED = ("right", "unsure", "wrong")
 _FAR = 3.0
 """Standard errors beyond which labelled pairs are told to differ from all: once in 370 random draws."""
@@ -28,7 +30,7 @@ _GAP_BINS = 8
 
 
 def report(
-    pairs: pl.DataFrame,
+    pairs: pl.LazyFrame,
     judgments: pl.DataFrame,
     judge: str,
     seed: int,
@@ -37,7 +39,8 @@ def report(
 ) -> AuditReport:
     """What `judgments` say about `pairs`, by the votes of `judge`; other judges' votes serve for agreement alone.
 
-    `pairs` has pair_id (each once), prompt_id, chosen, rejected and, where known, iteration and feature; `gold` has
+    `pairs` has pair_id (each once), prompt_id, chosen, rejected and, where known, iteration and feature; of `judgments`
+    the answers are not looked at; `gold` has
     pair_id and gold (chosen, rejected or tie) of those that a person has labelled. Joined by pair_id: the order of
     rows means nothing; `wrote` says that the judge wrote replies. Without labels shares are of agreement with the
     judge; with them `estimate` is of accuracy.
@@ -76,20 +79,21 @@ def report(
         estimate=estimated,
         measure=estimated.measure,
         meaning=". ".join([estimated.meaning(judge), *_apart(rows)]),
-        confounds=[Confound(**row) for row in records(confounds(pairs.lazy()))],
+        confounds=[Confound(**row) for row in records(confounds(pairs))],
     )
 
 
-def _rows(pairs: pl.DataFrame, judgments: pl.DataFrame, judge: str, gold: pl.DataFrame | None) -> pl.DataFrame:
+def _rows(pairs: pl.LazyFrame, judgments: pl.DataFrame, judge: str, gold: pl.DataFrame | None) -> pl.DataFrame:
     """[pair_id, prompt_id, iteration, feature, chosen, rejected (lengths), gap, verdict, gold], sorted by pair_id."""
     found = verdicts(judgments).collect().filter(pl.col("judge") == judge).select("pair_id", "verdict")
-    strata = [pl.col(name) if name in pairs.columns else pl.lit(None).alias(name) for name in STRATA]
+    schema = pairs.collect_schema()
+    strata = [pl.col(name) if name in schema else pl.lit(None).alias(name) for name in STRATA]
     lengths = pairs.select(
         "pair_id",
         "prompt_id",
         *strata,
         pl.col("chosen", "rejected").str.len_chars().cast(pl.Int64),
-    )
+    ).collect(engine="streaming")
     verdict = pl.when(pl.col("verdict").is_in(DECIDED)).then("verdict").otherwise(pl.lit("invalid")).alias("verdict")
     labels = pl.DataFrame(schema={"pair_id": pl.String, "gold": pl.String}) if gold is None else gold
     joined = lengths.join(found, on="pair_id", how="left").join(labels, on="pair_id", how="left")

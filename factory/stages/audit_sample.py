@@ -12,6 +12,7 @@ from factory.errors import ConfigError
 from factory.identity import Messages
 from factory.schema import ORDERS
 from factory.stages.judge import Question, by_id, requests
+from factory.stages.parts import parts
 from factory.strict import Strict
 from filters.hash_draw import hash_draw_expr
 
@@ -20,17 +21,15 @@ FRAME = 16
 STRATA = ("iteration", "feature")
 
 
-def sample(
-    pairs: pl.LazyFrame | pl.DataFrame, n: int | None, seed: int, first: pl.DataFrame | None = None
-) -> pl.DataFrame:
-    """`n` of `pairs`, each iteration and feature in its share, sorted by pair_id; all of them where n is None or more.
+def sample(pairs: pl.LazyFrame, n: int | None, seed: int, first: pl.DataFrame | None = None) -> pl.Series:
+    """The ids of `n` pairs, each iteration and feature in its share, sorted; of all of them where n is None or more.
 
     Shares are rounded by largest remainder; within a stratum the pairs of `first` are taken before others, then the
     lowest seeded hashes of pair_id. The same pairs whatever the order of the rows.
     """
-    rows = pairs.lazy()
-    columns = [name for name in STRATA if name in rows.collect_schema()]
-    keys = rows.select("pair_id", *columns).with_columns(hash_draw_expr(f"audit {seed}").alias("toss")).collect()
+    columns = [name for name in STRATA if name in pairs.collect_schema()]
+    narrow = pairs.select("pair_id", *columns).with_columns(hash_draw_expr(f"audit {seed}").alias("toss"))
+    keys = narrow.collect(engine="streaming")
     if n is not None and n < keys.height:
         sizes = keys.group_by(columns).len("size") if columns else keys.select(pl.len().alias("size"))
         shares = sizes.sort(columns, nulls_last=True).with_columns(
@@ -42,8 +41,7 @@ def sample(
             rank=pl.int_range(pl.len()).over(columns or [pl.lit(0)])
         )
         keys = ranked.filter(pl.col("rank") < pl.col("share"))
-    ids = keys.select("pair_id").lazy()
-    return rows.join(ids, on="pair_id", how="semi").collect(engine="streaming").sort("pair_id")
+    return keys["pair_id"].unique().sort()
 
 
 def _shares(sizes: pl.DataFrame, n: int) -> pl.Series:
@@ -91,22 +89,27 @@ class AuditForecast(Strict):
 
 
 def estimate(
-    pairs: pl.DataFrame, judge: Judge, prices: Prices, count: Callable[[Sequence[Messages]], list[int]]
+    pairs: pl.LazyFrame, judge: Judge, prices: Prices, count: Callable[[Sequence[Messages]], list[int]]
 ) -> AuditForecast:
     """Requests, tokens and money of judging `pairs` in both orders; sends nothing. `count` is as count_tokens."""
-    rows = by_id(pairs)
-    asked = requests(judge, [Question(pair_id, order) for pair_id in rows for order in ORDERS], rows, seed=0)
-    sent, received = sum(count([request.messages for request in asked])), len(asked) * judge.max_new_tokens
-    turns = [turn["content"] for request in asked for turn in request.messages]
-    tries, longest = judge.retries + 1, sum(len(text.encode("utf-8", "replace")) + FRAME for text in turns)
+    number = sent = longest = 0
+    for part in parts(pairs):
+        rows = by_id(part)
+        asked = requests(judge, [Question(pair_id, order) for pair_id in rows for order in ORDERS], rows, seed=0)
+        turns = [turn["content"] for request in asked for turn in request.messages]
+        number += len(rows)
+        sent += sum(count([request.messages for request in asked]))
+        longest += sum(len(text.encode("utf-8", "replace")) + FRAME for text in turns)
+    questions, tries = number * len(ORDERS), judge.retries + 1
+    received = questions * judge.max_new_tokens
     return AuditForecast(
         judge=judge.name,
-        pairs=len(rows),
-        requests=len(asked),
+        pairs=number,
+        requests=questions,
         prompt_tokens=sent,
         completion_tokens=received,
         cost=price(prices, sent, received),
-        most_requests=len(asked) * tries,
+        most_requests=questions * tries,
         most_tokens=(max(longest, sent) + received) * tries,
         most_cost=price(prices, max(longest, sent) * tries, received * tries),
     )

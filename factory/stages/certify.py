@@ -10,6 +10,7 @@ from factory.stages.estimated import Certificate
 from factory.stages.gold import CHOSEN
 from factory.stages.judge import JudgeWithEngine
 from factory.stages.judge import judge as ask
+from factory.stages.votes import VOTE_ORDER, RecordedVotes, VotesInParts
 from factory.statistics.sequential import RISK, Certifier
 from filters.hash_draw import hash_draw_expr
 from filters.votes import verdicts
@@ -21,41 +22,42 @@ _PART = 8
 class Certified(NamedTuple):
     """What was asked until the certificate was there."""
 
-    pairs: pl.DataFrame
-    votes: pl.DataFrame
+    pairs: pl.LazyFrame
+    votes: VotesInParts
     certificate: Certificate | None
 
 
-def in_random_order(pairs: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """The pairs by a seeded hash of their ids: the same order whatever theirs was."""
-    return (
-        pairs.with_columns(hash_draw_expr(f"certify {seed}").alias("__toss")).sort("__toss", "pair_id").drop("__toss")
-    )
+def random_order(ids: pl.Series, seed: int) -> pl.Series:
+    """The ids by a seeded hash of them: the same order whatever theirs was."""
+    return ids.to_frame("pair_id").sort(hash_draw_expr(f"certify {seed}"), "pair_id")["pair_id"]
 
 
-def certify(pairs: pl.DataFrame, most: int | None, member: JudgeWithEngine, share: float, seed: int) -> Certified:
-    """Ask the judge about `pairs`, in random order, until it is certain whether at least `share` of them are right.
+def certify(
+    ordered: pl.LazyFrame, size: int, most: int | None, member: JudgeWithEngine, share: float, seed: int
+) -> Certified:
+    """Ask the judge about the `size` pairs, in their order, until it is certain whether `share` of them are right.
 
-    Right is a pair whose chosen reply it prefers in both orders; every other is not, an unreadable one among them. A
-    part is never larger than a certificate takes at the least, or than a few pairs; `most` pairs are asked about.
+    The order is to be random. Right is a pair whose chosen reply it prefers in both orders; every other is not, an
+    unreadable one among them. A part is never larger than a certificate takes at the least, or than a few pairs; `most`
+    pairs are asked about.
     """
-    ordered, test = in_random_order(pairs, seed), Certifier(pairs.height, share)
-    most = pairs.height if most is None else min(most, pairs.height)
+    test = Certifier(size, share)
+    most = size if most is None else min(most, size)
     votes, right, drawn = JUDGMENTS.empty(), 0, 0
     while drawn < most and test.verdict(right, drawn) is None:
-        part = ordered.slice(drawn, min(max(_PART, test.at_least(right, drawn)), most - drawn))
+        part = ordered.slice(drawn, min(max(_PART, test.at_least(right, drawn)), most - drawn)).collect()
         said = ask(part, [member], rule=None, seed=seed)
         right += int((verdicts(said).collect()["verdict"] == "right").sum())
         votes, drawn = pl.concat([votes, said]), drawn + part.height
-    found = certificate(test, right, drawn, pairs.height, share, "agreement")
-    return Certified(ordered.head(drawn), votes.sort("pair_id", "judge", "order"), found)
+    found = certificate(test, right, drawn, size, share, "agreement")
+    return Certified(ordered.head(drawn), RecordedVotes(votes.sort(VOTE_ORDER)), found)
 
 
-def certified_by_labels(pairs: pl.DataFrame, gold: pl.DataFrame, share: float) -> Certificate:
+def certified_by_labels(ids: pl.Series, gold: pl.DataFrame, share: float) -> Certificate:
     """The same of the labels there are, however often more were given and looked at: at least `share` are right."""
-    labels = gold.join(pairs, on="pair_id", how="semi")["gold"]
+    labels = gold.join(ids.to_frame("pair_id"), on="pair_id", how="semi")["gold"]
     right = int(labels.eq(CHOSEN).sum())
-    return certificate(Certifier(pairs.height, share), right, len(labels), pairs.height, share, "accuracy")
+    return certificate(Certifier(len(ids), share), right, len(labels), len(ids), share, "accuracy")
 
 
 def certificate(test: Certifier, right: int, drawn: int, pairs: int, share: float, measure: str) -> Certificate:

@@ -1,11 +1,17 @@
 """Large tables go through an engine in parts, so that memory holds the requests and answers of one part alone."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from factory.files.streaming import compact
+from factory.files.table_file import ROW_GROUP, TableFile, sink
+
 AT_ONCE = 20_000
 """Rows whose requests are with the engine at a time: enough to keep any batch full."""
+_PLACE = "__place__"
 
 
 def parts(table: pl.LazyFrame) -> Iterator[pl.DataFrame]:
@@ -24,3 +30,27 @@ def of_iteration(prompts: pl.LazyFrame, iteration: int) -> pl.LazyFrame:
 def beside(prompts: pl.LazyFrame, table: pl.LazyFrame) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """The prompts part by part, each with its rows of a table that has one for every prompt, in the same order."""
     return zip(parts(prompts), parts(table), strict=True)
+
+
+def in_order(folder: Path, rows: pl.LazyFrame, ids: pl.Series) -> pl.LazyFrame:
+    """The `rows` of these ids in the order of `ids`, as a table in `folder`, through whose writing memory holds a part.
+
+    They are read once, and lie in a file for each part before that part is sorted.
+    """
+    places = pl.LazyFrame({"pair_id": ids}).with_row_index(_PLACE)
+    sink(compact(rows.join(places, on="pair_id")), folder / "picked.parquet", row_group_size=ROW_GROUP)
+    files: dict[Any, TableFile] = {}
+    for part in parts(pl.scan_parquet(folder / "picked.parquet")):
+        for (number,), some in part.group_by(pl.col(_PLACE) // AT_ONCE, maintain_order=True):
+            if number not in files:
+                files[number] = TableFile(folder / f"{number}.parquet")
+            files[number].add(some)
+    whole = TableFile(folder / "ordered.parquet")
+    for number in sorted(files):
+        files[number].close()
+        part = pl.read_parquet(folder / f"{number}.parquet")
+        whole.add(part.sort(_PLACE, maintain_order=True).drop(_PLACE))
+        (folder / f"{number}.parquet").unlink()
+    whole.close()
+    (folder / "picked.parquet").unlink()
+    return pl.scan_parquet(folder / "ordered.parquet")

@@ -15,6 +15,7 @@ import factory
 from factory.errors import excerpt
 from factory.exports.pages.html import asset, content_policy
 from factory.exports.pages.markdown import escaped, fenced
+from factory.files.streaming import few
 from factory.identity import versions
 from factory.strict import Strict
 from filters.hash_draw import hash_draw_expr
@@ -110,15 +111,18 @@ def source_of(path: Path) -> Source:
         return Source(name=path.name, sha256=hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def examples(pairs: pl.DataFrame, votes: pl.DataFrame, judge: str, seed: int, each: int = EACH) -> list[JudgedExample]:
-    """Some pairs of each kind of verdict, drawn by seed, with the judge's answers."""
+def examples(pairs: pl.LazyFrame, votes: pl.LazyFrame, judge: str, seed: int, each: int = EACH) -> list[JudgedExample]:
+    """Some pairs of each kind of verdict, drawn by seed, with the judge's answers: of them alone the texts are read."""
     mine = votes.filter(pl.col("judge") == judge).join(pairs.select("pair_id"), on="pair_id", how="semi")
-    ruled = verdicts(mine).filter(pl.col("verdict").is_in(KINDS)).collect()
+    ruled = verdicts(mine).filter(pl.col("verdict").is_in(KINDS)).collect(engine="streaming")
     drawn = ruled.with_columns(hash_draw_expr(f"example {seed}").alias("toss")).sort("toss", "pair_id")
-    few = drawn.group_by("verdict", maintain_order=True).head(each)
-    shown = few.join(pairs.select("pair_id", "prompt", "chosen", "rejected"), on="pair_id", maintain_order="left")
+    picked = drawn.group_by("verdict", maintain_order=True).head(each)
+    ids = picked.lazy().select("pair_id")
+    texts = few(pairs.select("pair_id", "prompt", "chosen", "rejected").join(ids, on="pair_id", how="semi"))
+    shown = picked.join(texts, on="pair_id", maintain_order="left")
+    answers = few(mine.select("pair_id", "order", "vote", "raw").join(ids, on="pair_id", how="semi")).sort("order")
     rows = sorted(shown.iter_rows(named=True), key=lambda row: KINDS.index(row["verdict"]))
-    return [_example(row, mine.filter(pl.col("pair_id") == row["pair_id"]).sort("order")) for row in rows]
+    return [_example(row, answers.filter(pl.col("pair_id") == row["pair_id"])) for row in rows]
 
 
 def _example(row: Mapping[str, Any], votes: pl.DataFrame) -> JudgedExample:

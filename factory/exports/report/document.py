@@ -42,24 +42,9 @@ def verdict_examples(root: Path, seed: int) -> tuple[str, list[JudgedExample]] |
     kept = root / "filtered/kept.parquet"
     for path in (root / "audit/judgments.parquet", root / "filtered/judgments.parquet"):
         if kept.is_file() and path.is_file():
-            votes = pl.read_parquet(path)
-            judges = votes["judge"].unique().sort()
-            ids = votes.lazy().select("pair_id").unique()
-            pairs = pl.scan_parquet(kept).join(ids, on="pair_id", how="semi").select("pair_id")
-            chosen = _few(pairs.collect(engine="streaming"), votes, judges[0], seed) if len(judges) else None
-            if chosen is None:
-                continue
-            rows = pl.scan_parquet(kept).join(chosen.lazy(), on="pair_id", how="semi").collect(engine="streaming")
-            return public_name(judges[0]), examples(rows, votes, judges[0], seed)
+            votes, pairs = pl.scan_parquet(path), pl.scan_parquet(kept)
+            judge = votes.select(pl.min("judge")).collect(engine="streaming").item()
+            found = [] if judge is None else examples(pairs, votes, judge, seed)
+            if found:
+                return public_name(judge), found
     return None
-
-
-def _few(ids: pl.DataFrame, votes: pl.DataFrame, judge: str, seed: int) -> pl.DataFrame | None:
-    """The ids of the pairs that `examples` would take, found without their texts."""
-    bare = ids.with_columns(
-        prompt=pl.lit(None, pl.List(pl.Struct({"role": pl.String, "content": pl.String}))),
-        chosen=pl.lit(""),
-        rejected=pl.lit(""),
-    )
-    found = examples(bare, votes, judge, seed)
-    return pl.DataFrame({"pair_id": [example.pair_id for example in found]}) if found else None

@@ -8,7 +8,7 @@ import pytest
 import factory
 from factory.identity import digest
 from factory.schema import JUDGMENTS, PAIRS, conform
-from factory.stages.audit import report
+from factory.stages.audit import report as report_of
 from factory.stages.audit_model import AuditReport
 
 VOTES = {
@@ -17,6 +17,10 @@ VOTES = {
     "unsure": ("chosen", "rejected"),
     "invalid": ("chosen", None),
 }
+
+
+def report(pairs: pl.DataFrame, *given: Any, **more: Any) -> AuditReport:
+    return report_of(pairs.lazy(), *given, **more)
 
 
 def pair(number: int, chosen: int = 5, rejected: int = 5, **fields: Any) -> dict[str, Any]:

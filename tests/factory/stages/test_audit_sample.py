@@ -11,7 +11,8 @@ from factory.config.apis import Prices
 from factory.errors import ConfigError
 from factory.identity import digest
 from factory.schema import PAIRS, conform
-from factory.stages.audit_sample import check_independent, estimate, rough_tokens, sample
+from factory.stages.audit_sample import check_independent, estimate, rough_tokens
+from factory.stages.audit_sample import sample as draw_sample
 
 
 def pairs_of(*groups: tuple[int | None, str | None, int]) -> pl.DataFrame:
@@ -33,6 +34,14 @@ def pairs_of(*groups: tuple[int | None, str | None, int]) -> pl.DataFrame:
             )
     overrides = {name: PAIRS.columns[name].dtype for name in ("prompt", "iteration", "feature")}
     return conform(pl.DataFrame(rows, schema_overrides=overrides), PAIRS)
+
+
+def sample(
+    pairs: pl.DataFrame | pl.LazyFrame, n: int | None, seed: int, first: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """The rows whose ids are drawn, in the order of these."""
+    ids = draw_sample(pairs.lazy(), n, seed, first).to_frame("pair_id").lazy()
+    return pairs.lazy().join(ids, on="pair_id", maintain_order="right").collect()
 
 
 def test_each_stratum_has_its_share() -> None:
@@ -77,7 +86,7 @@ def test_all_are_taken_where_as_many_are_wanted(n: int | None) -> None:
 def test_estimate_by_hand() -> None:
     """3 pairs in 2 orders; a count of 100 a prompt and 4 at most a reply, at 2 and 5 a million."""
     found = estimate(
-        pairs_of((1, "a", 3)),
+        pairs_of((1, "a", 3)).lazy(),
         Judge(name="J", max_new_tokens=4),
         Prices(prompt=2.0, completion=5.0),
         lambda c: [100] * len(c),
@@ -90,7 +99,7 @@ def test_estimate_by_hand() -> None:
 
 
 def test_an_estimate_without_prices_has_no_cost() -> None:
-    assert estimate(pairs_of((1, "a", 1)), Judge(name="J"), Prices(), rough_tokens).cost is None
+    assert estimate(pairs_of((1, "a", 1)).lazy(), Judge(name="J"), Prices(), rough_tokens).cost is None
 
 
 def test_rough_tokens() -> None:

@@ -57,3 +57,14 @@ def test_judging_to_its_end(
     found = factory.filter(str(tmp_path / "pairs.parquet"), tmp_path / "out", config=config)
     assert found.kept > 4 * AT_ONCE
     assert [table.schema for table in wide] == []
+
+
+def test_an_audit_of_all(pairs: pl.DataFrame, wide: list[pl.DataFrame], tmp_path: Path) -> None:
+    """Of the votes numbers are made, which take what a row of them is wide, without the answers."""
+    pairs.write_parquet(tmp_path / "pairs.parquet", row_group_size=AT_ONCE)
+    found = factory.audit(
+        str(tmp_path / "pairs.parquet"), out=tmp_path / "out", judge={"name": "J", "engine": "scripted"}
+    )
+    assert found.n == PAIRS
+    assert not any({"raw", "prompt"} & set(table.columns) for table in wide)
+    assert not any(table.schema.get("chosen") == pl.String for table in wide)

@@ -1,0 +1,104 @@
+"""How an audit asks its judge, in parts, and what it makes of the answers."""
+
+from pathlib import Path
+from shutil import rmtree
+from typing import NamedTuple
+
+import polars as pl
+
+from factory.commands.audit_about import Seen
+from factory.errors import EngineError
+from factory.exports.pages.document import About, examples
+from factory.exports.report.audit import write_audit
+from factory.files.table_file import sink
+from factory.identity import draw
+from factory.readers import Reading
+from factory.stages.audit import SAID, report
+from factory.stages.audit_model import AuditReport
+from factory.stages.audit_sample import wrote
+from factory.stages.certify import Certified, certified_by_labels, with_certificate
+from factory.stages.certify import certify as certified
+from factory.stages.judge import JudgeWithEngine, judge_into
+from factory.stages.parts import in_order
+
+_LOOKED_AT = ("pair_id", "prompt_id", "prompt", "chosen", "rejected", "iteration", "feature", "policy")
+_SCRATCH = ".auditing"
+
+
+class Subject(NamedTuple):
+    """What is audited."""
+
+    pairs: pl.LazyFrame
+    ids: pl.Series
+    """Of those of the pairs that are audited, in the order in which they are."""
+    recorded: pl.LazyFrame
+    """Votes that were given when the pairs were filtered."""
+    seen: Seen
+    gold: pl.DataFrame | None = None
+    """[pair_id, gold]: what people said of some of the pairs."""
+    certify: float | None = None
+    """The share to be certified."""
+    most: int | None = None
+    """Pairs to ask about at most, where the judge's answers decide how many."""
+    reading: Reading | None = None
+    """How the pairs were read."""
+
+
+def looked_at(pairs: pl.LazyFrame) -> pl.LazyFrame:
+    """What an audit looks at of its pairs."""
+    there = pairs.collect_schema()
+    return pairs.select(name for name in _LOOKED_AT if name in there)
+
+
+def measure(out: Path, subject: Subject, member: JudgeWithEngine, seed: int, told: About) -> AuditReport:
+    """Ask the judge, and write what comes of it into `out`. EngineError when it answered nothing at all."""
+    scratch = out / _SCRATCH
+    rmtree(scratch, ignore_errors=True)
+    (scratch / "votes").mkdir(parents=True)
+    try:
+        return _report(out, subject, _ask(scratch, subject, member, draw(seed, "audit")), member, seed, told)
+    finally:
+        rmtree(scratch, ignore_errors=True)
+
+
+def _report(
+    out: Path, subject: Subject, asked: Certified, member: JudgeWithEngine, seed: int, told: About
+) -> AuditReport:
+    pairs, votes, name = asked.pairs, asked.votes.scan(), member.config.name
+    _require_answers(votes, name)
+    others = subject.recorded.filter(pl.col("judge") != name).join(pairs.select("pair_id"), on="pair_id", how="semi")
+    said = pl.concat([table.select(SAID).collect(engine="streaming") for table in (votes, others)])
+    own = wrote(member.config, _policies(pairs))
+    found = report(pairs, said, name, seed, subject.gold, own)
+    if asked.certificate is not None:
+        found = with_certificate(found, asked.certificate)
+    if subject.reading is not None:
+        found = found.model_copy(update={"reading": subject.reading.to_dict()})
+    sink(votes, out / "judgments.parquet")
+    told = told.model_copy(update={"sampled": found.pairs})
+    write_audit(out, found, told, examples(pairs, votes, name, seed))
+    return found
+
+
+def _policies(pairs: pl.LazyFrame) -> list[str | None]:
+    if "policy" not in pairs.collect_schema():
+        return []
+    return pairs.select("policy").unique().collect(engine="streaming")["policy"].to_list()
+
+
+def _require_answers(votes: pl.LazyFrame, judge: str) -> None:
+    failed = pl.col("error").drop_nulls()
+    asked, errors, first = votes.select(pl.len(), errors=failed.len(), first=failed.first()).collect().row(0)
+    if errors == asked:
+        raise EngineError(f"the judge {judge} answered none of {asked:,} questions: {first}")
+
+
+def _ask(scratch: Path, subject: Subject, member: JudgeWithEngine, seed: int) -> Certified:
+    """Both orders of every pair; or of as many as a certificate takes."""
+    share, gold, ids = subject.certify, subject.gold, subject.ids
+    pairs = in_order(scratch, looked_at(subject.pairs), ids)
+    if share is not None and gold is None:
+        return certified(pairs, len(ids), subject.most, member, share, seed)
+    votes = judge_into(scratch / "votes", pairs, [member], rule=None, seed=seed)
+    by_labels = None if share is None or gold is None else certified_by_labels(ids, gold, share)
+    return Certified(pairs, votes, by_labels)
