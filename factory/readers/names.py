@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product, takewhile
 
 import polars as pl
 
@@ -79,6 +80,9 @@ REPLY_ENDINGS = (("1", "2"), ("0", "1"), ("a", "b"), ("A", "B"))
 
 TEXTS = ("response", "text", "answer", "completion", "output", "content", "reply", "generation", "generated_text")
 """Keys of an object that hold the reply that it is."""
+
+_MOST_REPLIES = 9
+"""Most replies in columns of their own."""
 
 LISTS = (
     "completions",
@@ -221,6 +225,12 @@ class Columns(Mapping[str, pl.DataType]):
     def first(self, role: str) -> str | None:
         """The first of those, or None."""
         return next(iter(self.having(role)), None)
+
+    def numbered(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """What replies may be called, with the columns that count on from there: response, (response_1, response_2)."""
+        for stem, start, between in product(REPLY_STEMS, ("0", "1", "a", "A"), ("_", "")):
+            names = (f"{stem}{between}{chr(ord(start) + place)}" for place in range(_MOST_REPLIES))
+            yield stem, tuple(takewhile(self._schema.__contains__, names))
 
     @property
     def asked(self) -> list[str]:

@@ -23,7 +23,6 @@ from factory.readers.messages import (
 REASON, DETAIL = "__reason", "__detail"
 PROMPT, CHOSEN, REJECTED = "__prompt", "__chosen", "__rejected"
 _PROBLEM, _DIFFER, _HEAD, _MERGED = "__found", "__differ", "__head", "__merged"
-INTERNAL = (REASON, DETAIL, PROMPT, CHOSEN, REJECTED, _PROBLEM, _DIFFER, _HEAD, _MERGED)
 """Columns that `normalise` adds."""
 
 PROMPTS_DIFFER, UNREADABLE, EMPTY_PROMPT, IDENTICAL = "prompts_differ", "unreadable", "empty_prompt", "identical"

@@ -100,11 +100,7 @@ def _read(opened: Opened, how: How) -> Iterator[_Part]:
         whole = layout is not None and not (layout.reshape and apart)
         yield _from_pairs(claim, layout, opened) if layout and whole else _from_columns(claim, opened)
     if opened.unread.height:
-        yield _Part(_no_prompts(), unread_rows(opened.unread, opened.stem).collect())
-
-
-def _no_prompts() -> pl.DataFrame:
-    return PROMPTS.empty().drop("portion")
+        yield _Part(PROMPTS.empty().drop("portion"), unread_rows(opened.unread, opened.stem).collect())
 
 
 def _from_pairs(claim: Detected, layout: Layout, opened: Opened) -> _Part:

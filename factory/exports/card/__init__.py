@@ -1,7 +1,6 @@
 """The dataset card: README.md from the numbers of the export and, where there is one, of its run."""
 
 import shutil
-from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,7 @@ def _schema(file: Path) -> pl.Schema:
 def card(facts: CardFacts) -> str:
     """README.md: the head that the Hub reads, then what people read."""
     made = environment()
-    made.filters.update(public=public_name, first_few=_first_few, code=_code, ours=Safe)
+    made.filters.update(public=public_name, first_few=lambda values: list(islice(values, 8)), code=_code, ours=Safe)
     body = made.get_template("card.md.jinja").render(
         c=facts,
         run=facts.run,
@@ -85,10 +84,6 @@ def _license(facts: CardFacts) -> dict[str, str]:
     if facts.license_id in hub_licenses():
         return {"license": str(facts.license_id)}
     return {"license": "other", "license_name": "-".join(facts.license.lower().split())[:60]}
-
-
-def _first_few(values: Iterable[Any]) -> list[Any]:
-    return list(islice(values, 8))
 
 
 def _code(text: str) -> Safe:

@@ -20,7 +20,10 @@ _JUDGED = "Judges were asked which reply is better, the two in either order, and
 
 def provenance(facts: CardFacts) -> dict[str, Any]:
     """What the pairs were derived from, what made them, and who; of bare pair files only that they were exported."""
-    tool = {"@type": "prov:SoftwareAgent", "prov:label": f"sso-factory {facts.run.version if facts.run else _ours()}"}
+    tool = {
+        "@type": "prov:SoftwareAgent",
+        "prov:label": f"sso-factory {facts.run.version if facts.run else factory.__version__}",
+    }
     if facts.run is None:
         export = {"@type": "prov:Activity", "prov:label": "export of pairs that were read from files"}
         return {"prov:wasGeneratedBy": {**export, "prov:wasAssociatedWith": tool}, "prov:wasAttributedTo": tool}
@@ -41,10 +44,6 @@ def provenance(facts: CardFacts) -> dict[str, Any]:
         "prov:wasGeneratedBy": made,
         "prov:wasAttributedTo": [tool, *agents],
     }
-
-
-def _ours() -> str:
-    return factory.__version__
 
 
 def _agent(model: Model) -> dict[str, Any]:

@@ -70,7 +70,6 @@ class PairFacts(Strict):
     by_iteration: list[Lengths]
     by_source: list[Lengths]
     policies: dict[str, int]
-    methods: dict[str, int]
     tokens: dict[str, float]
     """Mean tokens of each reply, where they were counted."""
     cut: dict[str, int]
@@ -111,7 +110,7 @@ def scan(path: Path) -> pl.LazyFrame | None:
     return pl.scan_parquet(path) if path.is_file() else None
 
 
-_NARROW = ("prompt_id", "feature", "iteration", "source", "policy", "method", "feature_source")
+_NARROW = ("prompt_id", "feature", "iteration", "source", "policy", "feature_source")
 BINS = 40
 
 
@@ -136,7 +135,6 @@ def pair_facts(pairs: pl.LazyFrame) -> PairFacts:
         by_iteration=grouped(table, "iteration"),
         by_source=grouped(table, "source"),
         policies=counts(table, "policy"),
-        methods=counts(table, "method"),
         tokens=_tokens(table),
         cut=_truncated(table),
         fallback_features=_fallback(table),

@@ -94,7 +94,8 @@ def stack(parts: Sequence[tuple[str, float]]) -> Markup:
 def dot(value: float, interval: tuple[float, float], reference: float | None = None, kind: str = "chosen") -> Markup:
     """A share in [0, 1] as a dot on its interval, with a hairline at `reference`."""
     low, high = interval
-    line = "" if reference is None else _hair(reference)
+    at = None if reference is None else _percent(reference, 1)
+    line = "" if at is None else f'<line class="hair" x1="{at}" x2="{at}" y1="0" y2="100%"/>'
     span = f'<line class="span" x1="{_percent(low, 1)}" x2="{_percent(high, 1)}" y1="50%" y2="50%"/>'
     mark = f'<circle class="fill {escape(kind)}" cx="{_percent(value, 1)}" cy="50%" r="4.5"/>'
     return Markup(f'<svg class="dot" aria-hidden="true">{_track()}{line}{span}{mark}</svg>')
@@ -116,10 +117,6 @@ def scale() -> Markup:
 def _track() -> str:
     marks = "".join(f'<line class="grid" x1="{at}%" x2="{at}%" y1="0" y2="100%"/>' for at in _QUARTERS)
     return f'{marks}<line class="track" x1="0" x2="100%" y1="50%" y2="50%"/>'
-
-
-def _hair(at: float) -> str:
-    return f'<line class="hair" x1="{_percent(at, 1)}" x2="{_percent(at, 1)}" y1="0" y2="100%"/>'
 
 
 def _percent(part: float, whole: float) -> str:

@@ -108,7 +108,11 @@ def _environment() -> Environment:
     )
     made.filters.update(bare=lambda text: Markup(escape(level(text))), exact=escape)
     made.filters.update(number=words.number, percent=words.percent, rate=words.rate, duration=duration, biases=biases)
-    made.filters.update(points=_points, line=_line, reasons=reasons)
+    made.filters.update(
+        points=lambda difference: f"{100 * difference:+.1f} points",
+        line=lambda text: textwrap.shorten(text, _LINE, placeholder=" …"),
+        reasons=reasons,
+    )
     made.globals.update(bar=bar, dot=dot, scale=scale)
     return made
 
@@ -119,16 +123,6 @@ def _shown(value: Any) -> Any:
         return value
     text = level(value)
     return Markup("<bdi>{}</bdi>").format(text) if runs_left(text) else text
-
-
-def _points(value: float) -> str:
-    """A difference of shares."""
-    return f"{100 * value:+.1f} points"
-
-
-def _line(text: str) -> str:
-    """The beginning of a text, on one line."""
-    return textwrap.shorten(text, _LINE, placeholder=" …")
 
 
 def _note(run: RunFacts, packed: Packed) -> str:

@@ -6,7 +6,6 @@ ratings, LLaMA-Factory's old list of two outputs; RewardBench 2 and RM-Bench, wh
 
 import re
 from collections.abc import Callable, Mapping
-from itertools import takewhile
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -27,7 +26,7 @@ from factory.readers.candidates import (
 from factory.readers.extra_columns import free
 from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
 from factory.readers.messages import is_text
-from factory.readers.names import BESIDE, LISTS, PICKS, RANKS, REPLY_STEMS, SCORES
+from factory.readers.names import BESIDE, LISTS, PICKS, RANKS, SCORES
 from factory.readers.normal import UNREADABLE
 from factory.readers.opened import UnclearError
 from factory.readers.stacking import json_of, json_text
@@ -37,7 +36,7 @@ _MADE = "__made"
 _FIRST = "their order"
 RANKED = ("rank", "ranking", "ranks", "losses")
 GRADED = frozenset((*SCORES, *BESIDE)) - {*RANKED}
-_SAMPLE, _MOST = 20, 9
+_SAMPLE = 20
 
 
 class _Names(NamedTuple):
@@ -72,16 +71,12 @@ def _names(columns: Columns) -> _Names | None:
 
 def _in_columns(columns: Columns) -> _Names | None:
     """Three replies or more in columns of their own, with a score or a rank of each: response_1, score_1 and so on."""
-    for stem in REPLY_STEMS:
-        for start in ("0", "1", "a", "A"):
-            for between in ("_", ""):
-                names = (f"{stem}{between}{chr(ord(start) + place)}" for place in range(_MOST))
-                each = tuple(takewhile(columns.__contains__, names))
-                if len(each) < 3 or not all(is_text(columns[name]) for name in each):
-                    continue
-                scores, ranks = graded(columns, each, GRADES), graded(columns, each, RANKS)
-                if scores or ranks:
-                    return _Names((stem,), "scores" if scores else "ranks", None, each, scores or ranks or ())
+    for stem, each in columns.numbered():
+        if len(each) < 3 or not all(is_text(columns[name]) for name in each):
+            continue
+        scores, ranks = graded(columns, each, GRADES), graded(columns, each, RANKS)
+        if scores or ranks:
+            return _Names((stem,), "scores" if scores else "ranks", None, each, scores or ranks or ())
     return None
 
 

@@ -5,7 +5,6 @@ replies may be whole conversations; of one that goes on after the turn that was 
 """
 
 from collections.abc import Sequence
-from itertools import takewhile
 from typing import Any
 
 import polars as pl
@@ -22,8 +21,6 @@ from factory.readers.verdicts import GRADES, better, role_of, scores_of, verdict
 _BETTER, _SAID, _TALKS = "__better", "__said", ("__talk_one", "__talk_two")
 _LISTED, _SAMPLE = r'^\s*\[\s*("|null)', 100
 _ROLES = ("user", "assistant")
-_MOST = 9
-"""Most replies in columns of their own."""
 
 
 def _replies(columns: Columns) -> tuple[str, str] | None:
@@ -47,13 +44,9 @@ def _replies(columns: Columns) -> tuple[str, str] | None:
 
 def replies_beside(columns: Columns) -> tuple[str, ...]:
     """The replies in columns of their own beside a prompt, be they two or more; none where there are not two."""
-    for stem in REPLY_STEMS:
-        for one, _ in REPLY_ENDINGS:
-            for between in ("_", ""):
-                names = (f"{stem}{between}{chr(ord(one) + place)}" for place in range(_MOST))
-                found = tuple(takewhile(columns.__contains__, names))
-                if len(found) > 1 and all(kind_of(columns[name]) for name in found) and asked(columns) is not None:
-                    return found
+    for _, found in columns.numbered():
+        if len(found) > 1 and all(kind_of(columns[name]) for name in found) and asked(columns) is not None:
+            return found
     return ()
 
 
