@@ -133,7 +133,7 @@ def audit(pairs: tuple[str, ...], out: Path, dry_run: bool, **options: Any) -> S
 @click.option("--port", default=0, help="Port on this machine; any free one if left out.")
 def review(pairs: tuple[str, ...], out: Path, **options: Any) -> Shown:
     """Label PAIRS on a page on this machine, one at a time, by keyboard."""
-    browser = sys.stdout.isatty()
+    browser = sys.stderr.isatty()  # where the person sits: stdout is the result's
     return factory.review(
         pairs, out, browser=browser, progress=for_stream(sys.stderr), **options
     ), terminal.show.reviewed

@@ -12,6 +12,7 @@ import factory
 from factory.cli import main
 from factory.config.apis import AnthropicEngine, ApiBlock, ApiEngine, GeminiEngine, Prices
 from factory.engines.api.dialects import DIALECTS
+from factory.engines.api.endpoint import Endpoint
 from factory.engines.api.engine import ApiGenerator
 from factory.engines.api.prices import priced
 from factory.engines.base import Completion, Request
@@ -201,6 +202,17 @@ def test_what_ends_a_run_is_one_sentence(kind: str, what: str, sentence: str) ->
     port, variable = str(server.base_url.rsplit(":", 1)[1].removesuffix("/v1")), BLOCKS[kind]().key_env
     assert str(raised.value).startswith(sentence.replace("PORT", port).replace("VARIABLE", variable))
     assert len(str(raised.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
+def test_what_each_failure_is_taken_for(kind: str) -> None:
+    """Overload asks for less, as too many requests do, and counts for no request's own tries."""
+    taken = {"throttled": "throttled", "overloaded": "throttled", "disliked": "refused", "too_long": "refused"}
+    taken |= dict.fromkeys(("wrong_key", "no_credit", "unknown"), "fatal")
+    endpoint = Endpoint(BLOCKS[kind](), ModelRef("m"))
+    for what, expected in taken.items():
+        wire: Wire = getattr(SAID[kind], what)
+        assert endpoint.refusal(wire.status, json.loads(wire.body), wire.headers).kind == expected, what
 
 
 @pytest.mark.parametrize("kind", BLOCKS)
