@@ -5,8 +5,9 @@ what was set aside and why, requests, tokens, money, what each filter kept, what
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from math import isfinite
@@ -21,6 +22,8 @@ from filters.funnel import Funnel
 
 Tracker = Callable[[RunFolder, Mapping[str, float], int, Mapping[str, Any]], None]
 """Tells the values of a stage, with its iteration, or 0, and the configuration of the run."""
+PROJECT = "sso-factory"
+"""Of the trackers that order runs by projects."""
 FOLDER = "tracking"
 """Folder of a run in which trackers keep what they keep on this disk."""
 
@@ -49,6 +52,27 @@ def tracked(folder: RunFolder, names: Sequence[str], config: Mapping[str, Any], 
 
     if left:
         folder.on_made = tell
+
+
+@contextmanager
+def kept_beside(folder: RunFolder, names: Sequence[str], iteration: int) -> Iterator[None]:
+    """While a training lasts, transformers' own integrations keep what they keep on this disk where the stages' lie.
+
+    They take it from variables of the environment alone, of which those that the user has set stay.
+    """
+    place = folder.root.resolve() / FOLDER
+    wanted = {"TENSORBOARD_LOGGING_DIR": place / f"train-{iteration}", "WANDB_DIR": place, "WANDB_PROJECT": PROJECT}
+    new = {name: str(value) for name, value in wanted.items() if names and name not in os.environ}
+    if new:
+        place.mkdir(exist_ok=True)
+    os.environ.update(new)
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].teardown()  # it reads them as its session begins, which was at the first stage
+    try:
+        yield
+    finally:
+        for name in new:
+            os.environ.pop(name, None)
 
 
 def require_trackers(key: str, names: Sequence[str]) -> None:
@@ -115,7 +139,7 @@ def _online(module: str) -> Tracker:
             (root / FOLDER).mkdir(exist_ok=True)
             place = {"name": root.name, "id": digest(str(root))[:12], "dir": str(root / FOLDER)}
             place["settings"] = {"quiet": True}  # it is begun and ended for each stage, with a summary each time
-        project = os.environ.get(f"{module.upper()}_PROJECT", "sso-factory")
+        project = os.environ.get(f"{module.upper()}_PROJECT", PROJECT)
         tracker.init(project=project, resume="allow", config=dict(config), **place)
         try:
             tracker.log({**values, "iteration": iteration})

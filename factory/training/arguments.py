@@ -1,5 +1,6 @@
 """The training block as transformers' TrainingArguments, and what of it other trainings share."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def loop(config: Any, out: Path, seed: int) -> dict[str, Any]:
         "save_steps": config.save_steps,
         "save_total_limit": 1,
         "report_to": config.report_to or "none",
+        "project": os.environ.get("TRACKIO_PROJECT", "sso-factory"),
         "disable_tqdm": True,
         "log_level": "error",
         # Items are lists of examples, not columns that `forward` names.

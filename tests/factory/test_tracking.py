@@ -7,7 +7,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +15,9 @@ from click.testing import CliRunner
 
 import factory
 from factory.cli import main
+from factory.config import Training
 from factory.errors import ConfigError
-from factory.line.tracking import TRACKERS
+from factory.line.tracking import TRACKERS, kept_beside
 from tests.heard import Heard
 
 ONLINE = sorted(TRACKERS.keys() - {"tensorboard"})
@@ -48,6 +49,9 @@ class Fake(ModuleType):
 
     def finish(self) -> None:
         self.open -= 1
+
+    def teardown(self) -> None:
+        self.torn_down = True
 
 
 def config(folder: Path, *trackers: str) -> dict[str, Any]:
@@ -104,6 +108,23 @@ def test_a_tracker_that_fails_ends_no_run(tmp_path: Path, monkeypatch: pytest.Mo
     assert done.filtered
     said = [line for line in heard.lines if "wandb" in line]
     assert said == ["wandb takes no more numbers of this run (Error: no network); the run goes on without"]
+
+
+def test_what_a_training_tells_is_kept_beside_the_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers' integrations ask the environment, which is as it was afterwards; what the user set stays."""
+    from factory.training.arguments import loop
+
+    place = SimpleNamespace(root=tmp_path)
+    monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
+    monkeypatch.delenv("TRACKIO_PROJECT", raising=False)
+    monkeypatch.setenv("WANDB_DIR", "mine")
+    with kept_beside(place, ["wandb"], 2):
+        assert os.environ["TENSORBOARD_LOGGING_DIR"] == str(tmp_path / "tracking/train-2")
+        assert (os.environ["WANDB_DIR"], os.environ["WANDB_PROJECT"]) == ("mine", "sso-factory")
+    assert "TENSORBOARD_LOGGING_DIR" not in os.environ
+    with kept_beside(place, [], 2):
+        assert "TENSORBOARD_LOGGING_DIR" not in os.environ
+    assert loop(Training(), tmp_path, 0)["project"] == "sso-factory"
 
 
 def test_what_a_tracker_prints_is_no_part_of_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

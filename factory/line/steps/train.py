@@ -7,6 +7,7 @@ from factory import training
 from factory.config import Training
 from factory.identity import draw
 from factory.line.steps import Facts, Generated, Steps
+from factory.line.tracking import kept_beside
 from factory.models.ref import ModelRef
 from factory.store import Stage, Workspace
 from factory.training.passing import deciding
@@ -51,15 +52,16 @@ def train(steps: Steps, out: Path, scores: Stage, policy: ModelRef, iteration: i
     """Train `policy` on scored pairs into `out`. The engine is closed first: training needs its memory."""
     steps.engines.close()
     config = config.model_copy(update={"report_to": config.report_to or steps.config.run.report_to})
-    return training.trainer(steps.config.engine, config)(
-        scores.read(),
-        policy,
-        out,
-        config,
-        seed=draw(steps.seed, "train", iteration),
-        iteration=iteration,
-        progress=steps.folder.progress,
-    )
+    with kept_beside(steps.folder, config.report_to, iteration):
+        return training.trainer(steps.config.engine, config)(
+            scores.read(),
+            policy,
+            out,
+            config,
+            seed=draw(steps.seed, "train", iteration),
+            iteration=iteration,
+            progress=steps.folder.progress,
+        )
 
 
 def trained(steps: Steps, policy: ModelRef, stage: Stage, folder: Path, name: str) -> ModelRef:
