@@ -218,7 +218,7 @@ def _estimate(subject: Subject, judge: Judge) -> AuditForecast:
 
 def _counted(pairs: pl.LazyFrame, judge: Judge) -> AuditForecast:
     block = judge_block(judge, None)
-    if not isinstance(block, OpenaiEngine | ScriptedEngine):
+    if not isinstance(block, ApiEngine | ScriptedEngine):
         return estimate(pairs, judge, Prices(), rough_tokens)
     known = priced(block, judge_model(judge)).prices if isinstance(block, ApiEngine) else None
     prices = known or Prices()
