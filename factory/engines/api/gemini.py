@@ -131,7 +131,7 @@ def _likely(candidate: Mapping[str, Any]) -> list[tuple[Any, Any]]:
 def _status(status: int, error: Mapping[str, Any]) -> int:
     """Overload asks for less, as 429 does; a key that is none, or a country it is not sold in, is said with 400."""
     details = error.get("details")
-    reasons = {one.get("reason") for one in details if isinstance(one, dict)} if isinstance(details, list) else set()
+    reasons = [one.get("reason") for one in details if isinstance(one, dict)] if isinstance(details, list) else []
     if "API_KEY_INVALID" in reasons:
         return 401
     if _NO_MONEY.search(error["message"]):
