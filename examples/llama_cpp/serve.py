@@ -31,7 +31,7 @@ def main() -> None:
     params.hostnames, params.port = ["127.0.0.1"], int(port)
     params.n_parallel, params.n_ctx = 4, 4 * 4096
     params.warmup = False
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = len(os.sched_getaffinity(0))
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = os.cpu_count() or 1
     server = xllamacpp.Server(params)
     print(f"llama.cpp listens on {server.listening_address}", flush=True)
     threading.Event().wait()

@@ -11,16 +11,7 @@ import pytest
 
 from factory.errors import InputError
 from factory.readers import load_pairs, read_pairs, read_prompts
-
-ROW = {"prompt": "Why?", "chosen": "Because.", "rejected": "No."}
-LINE = json.dumps(ROW).encode()
-CSV = b"prompt,chosen,rejected\nWhy?,Because.,No.\n"
-
-
-def parquet() -> bytes:
-    held = io.BytesIO()
-    pl.DataFrame([ROW]).write_parquet(held)
-    return held.getvalue()
+from tests.reading import CSV, LINE, ROW, parquet
 
 
 def arrow() -> bytes:

@@ -1,8 +1,6 @@
 """Everything that pairs can be given as: a path, a folder, a run, a link, a frame, a dataset, an address."""
 
 import gzip
-import io
-import json
 import os
 from pathlib import Path
 
@@ -15,16 +13,7 @@ from factory.errors import InputError, MissingExtraError
 from factory.readers import fingerprint, load_pairs, read_pairs, read_prompts
 from factory.readers.files import stem_of
 from factory.readers.sources import find
-
-ROW = {"prompt": "Why?", "chosen": "Because.", "rejected": "No."}
-LINE = json.dumps(ROW).encode()
-CSV = b"prompt,chosen,rejected\nWhy?,Because.,No.\n"
-
-
-def parquet() -> bytes:
-    held = io.BytesIO()
-    pl.DataFrame([ROW]).write_parquet(held)
-    return held.getvalue()
+from tests.reading import CSV, LINE, ROW, parquet
 
 
 def test_no_such_file(tmp_path):

@@ -23,6 +23,7 @@ from factory.exports.facts.judges import kept_verdicts
 from factory.exports.facts.making import MAKINGS
 from factory.exports.pages.frontmatter import require_language
 from factory.schema import ORDERS
+from tests.markdown_tables import columns_without_a_value
 from tests.pairs import pair, pairs, table, user
 from tests.runs import NASTY, blind, run_folder
 
@@ -91,15 +92,6 @@ def test_the_card_says_the_method_that_was_used(method: str, run: Path, tmp_path
     assert ("with no training" in said) == (method == "none")
     assert ("the model is trained" in said) == (method != "none")
     assert "a chat model is steered by contrastive principles" in said
-
-
-def columns_without_a_value(text: str) -> list[str]:
-    """Heads of the columns, but the first of a table, that hold nothing in any row."""
-    found = []
-    for table_ in re.findall(r"(?:^\|.*\|\n){3,}", text, flags=re.MULTILINE):
-        head_, _, *body = ([cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in table_.splitlines())
-        found += [head_[at] for at in range(1, len(head_)) if all(row[at] in ("", "–") for row in body)]
-    return found
 
 
 def test_no_table_has_a_column_that_nothing_stands_in(run: Path, tmp_path: Path) -> None:

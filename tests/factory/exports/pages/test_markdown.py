@@ -8,15 +8,6 @@ from markdown_it import MarkdownIt
 from factory.exports.pages.markdown import environment, escaped, fenced, without_empty_columns
 
 
-def columns_without_a_value(text: str) -> list[str]:
-    """Heads of the columns, but the first of a table, that hold nothing in any row."""
-    found = []
-    for table_ in re.findall(r"(?:^\|.*\|\n){3,}", text, flags=re.MULTILINE):
-        head_, _, *body = ([cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in table_.splitlines())
-        found += [head_[at] for at in range(1, len(head_)) if all(row[at] in ("", "–") for row in body)]
-    return found
-
-
 def test_columns_go_where_no_row_has_a_value_and_code_stays() -> None:
     code = "\n```\n| a | b |\n|---|---|\n| 1 | – |\n```\n"
     given = "| a | b | c |\n|---|---:|---|\n| 1 | – | x \\| y |\n" + code

@@ -4,23 +4,11 @@ import random
 from pathlib import Path
 
 import polars as pl
-import pytest
 
 from factory.exports.report import report_html
 from factory.exports.report.pairs import LONGEST, ROOMS, Room, packed_pairs, reader_pairs
 from tests.report_page import Page, data
 from tests.runs import NASTY, run_folder
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run_folder(tmp_path_factory.mktemp("run") / "demo", prompts=60)
-
-
-@pytest.fixture(scope="module")
-def page(run: Path) -> Page:
-    return Page(report_html(run))
-
 
 FEW = Room(kept=20, rejected=20)
 

@@ -20,16 +20,6 @@ from tests.report_page import Page, data
 from tests.runs import blind, run_folder
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run_folder(tmp_path_factory.mktemp("run") / "demo", prompts=60)
-
-
-@pytest.fixture(scope="module")
-def page(run: Path) -> Page:
-    return Page(report_html(run))
-
-
 def test_every_section_is_there_and_in_the_navigation(page: Page) -> None:
     expected = ["funnel", "agreement", "likelihood", "lengths", "training", "judges", "cost", "reader-section"]
     assert page.sections == [*expected, "verdicts", "configuration"]
