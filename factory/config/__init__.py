@@ -46,13 +46,6 @@ class Policy(Strict):
     """Run Python code that comes with the model. Off unless you say so here."""
 
 
-def _engine_alone(value: Any) -> Any:
-    """A block with its engine written in full."""
-    return (
-        {**value, "engine": engine_block(value["engine"])} if isinstance(value, dict) and "engine" in value else value
-    )
-
-
 class Principles(Strict):
     """Which contrastive principles steer the pairs."""
 
@@ -66,10 +59,6 @@ class Principles(Strict):
     """A feature with a probability of its own (Concision) takes the drawn one's place, or its principle is appended."""
     adjective: bool = False
     """Close the system messages with the adjective of their side, as in: In a word, let your reply be engaging."""
-
-
-STEERED = frozenset({"principles"})
-"""Values of `pairs.from` whose pairs have the system messages and the original reply that SSO trains on."""
 
 
 class Pairs(Strict):
@@ -96,11 +85,7 @@ class Pairs(Strict):
     @model_validator(mode="before")
     @classmethod
     def _name_alone(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return {"from": value}
-        if isinstance(value, dict) and "weak_engine" in value:
-            return {**value, "weak_engine": engine_block(value["weak_engine"])}
-        return value
+        return {"from": value} if isinstance(value, str) else value
 
     @property
     def weaker(self) -> str | None:
@@ -109,8 +94,8 @@ class Pairs(Strict):
 
     @property
     def steered(self) -> bool:
-        """Whether principles steer the replies."""
-        return self.maker in STEERED
+        """Whether principles steer the replies: such pairs have the system messages and the original that SSO reads."""
+        return self.maker == "principles"
 
 
 class Sampling(Strict):
@@ -162,13 +147,11 @@ class Judge(Strict):
         if isinstance(value, str):
             value = {"name": value}
         if isinstance(value, dict):
-            value = dict(value)
+            value = dict(value)  # what is popped below is the caller's
             if "name" not in value and "model" in value:
                 value["name"] = value["model"]
-            if "engine" in value:
-                value["engine"] = engine_block(value["engine"])
             if "base_url" in value:
-                engine = value.get("engine") or {"kind": "openai"}
+                engine = engine_block(value.get("engine") or "openai")
                 value["engine"] = {**engine, "base_url": value.pop("base_url")}
         return value
 
@@ -261,11 +244,6 @@ class Config(Strict):
     export: Export = Export()
     audit: Audit = Audit()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _short_forms(cls, value: Any) -> Any:
-        return _engine_alone(value)
-
 
 class Answering(Strict):
     """What a policy's answers to prompts are asked with."""
@@ -273,11 +251,6 @@ class Answering(Strict):
     engine: EngineBlock = TransformersEngine()
     """What the policy runs on; a text alone is the kind."""
     sampling: Sampling = Sampling()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_forms(cls, value: Any) -> Any:
-        return _engine_alone(value)
 
 
 class FiltersConfig(Strict):

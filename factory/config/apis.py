@@ -5,7 +5,6 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_serializer, model_validator
 
-from factory.config.engine_base import EngineBase
 from factory.identity import digest, without_user
 from factory.strict import Strict
 
@@ -25,6 +24,24 @@ class Prices(Strict):
     def money(self) -> bool:
         """Whether anything costs something."""
         return self.prompt > 0 or self.completion > 0
+
+
+class EngineBase(Strict):
+    """What every engine block has."""
+
+    decides: ClassVar[tuple[str, ...]] = ("kind",)
+    """The fields that change what the engine answers; the others change how fast, and leave finished stages valid."""
+    kind: str
+
+    @property
+    def runner(self) -> str:
+        """Which engine runs it: a key of `factory.engines.ENGINES`."""
+        return self.kind
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """The deciding fields with their values."""
+        return {name: getattr(self, name) for name in self.decides}
 
 
 class ApiEngine(EngineBase):
@@ -77,6 +94,7 @@ class ApiEngine(EngineBase):
     @property
     def fingerprint(self) -> dict[str, Any]:
         """The deciding fields with their values, as they are written."""
+        # Dumped, not read as the other engines' are: only the serialiser leaves name and password out of the address.
         return self.model_dump(include=set(self.decides))
 
     @property
@@ -112,7 +130,6 @@ class OpenaiEngine(ApiEngine):
     base_url: str | None = None
     """null: OPENAI_BASE_URL, or OpenAI itself."""
     key_env: str = Field("OPENAI_API_KEY", pattern=_VARIABLE)
-    """Environment variable that holds the key, so that policy and judges may be at providers of their own."""
     serve: list[str] | None = Field(None, min_length=1)
     """Command that serves {model} on this machine's port {port}: started for each policy, ended before training. null:
     the server runs already."""
@@ -137,8 +154,9 @@ class OpenaiEngine(ApiEngine):
     @property
     def mark(self) -> str:
         """As of any, and whether judges are bound to identifiers."""
-        bound = ["structured_outputs"] if self.structured_outputs else []
-        return digest([self.extra_body, *bound] if self.extra_body else bound) if self.extra_body or bound else ""
+        told: list[object] = [self.extra_body] if self.extra_body else []
+        told += ["structured_outputs"] if self.structured_outputs else []
+        return digest(told) if told else ""
 
     @property
     def starts_server(self) -> bool:
@@ -174,7 +192,6 @@ class AnthropicEngine(ApiEngine):
     base_url: str | None = None
     """null: ANTHROPIC_BASE_URL, or Anthropic itself."""
     key_env: str = Field("ANTHROPIC_API_KEY", pattern=_VARIABLE)
-    """Environment variable that holds the key, so that policy and judges may be at providers of their own."""
     version: str = Field("2023-06-01", pattern=r"^\d{4}-\d{2}-\d{2}$")
     """What the header anthropic-version says. Later versions take neither temperature nor top_p; nor do newer models,
     for which they are left out once refused, and that is said."""
@@ -197,7 +214,6 @@ class GeminiEngine(ApiEngine):
     base_url: str | None = None
     """null: GOOGLE_GEMINI_BASE_URL, or Google itself."""
     key_env: str = Field("GEMINI_API_KEY", pattern=_VARIABLE)
-    """Environment variable that holds the key, so that policy and judges may be at providers of their own."""
     logprobs: bool = True
     """Ask for identifier log-probabilities when judging; off by itself once the server refuses."""
     seed: bool = True

@@ -2,10 +2,9 @@
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from factory.config.apis import ApiBlock, OpenaiEngine
-from factory.config.engine_base import EngineBase
+from factory.config.apis import ApiBlock, EngineBase, OpenaiEngine
 from factory.registry import Registry
 
 ENGINES = Registry(
@@ -21,8 +20,9 @@ ENGINES = Registry(
         "ray": "factory.engines.ray:RayModel",
         "scripted": "factory.engines.scripted:ScriptedModel",
     },
+    # By name: issubclass refuses a Protocol with properties, such as Engine's identity.
     lambda part: all(hasattr(part, name) for name in ("identity", "count_tokens", "generate", "close")),
-    "class with the methods of factory.engines.base.Generator, and close",
+    "class with the methods of factory.engines.base.Engine",
 )
 """Class of each engine, by `EngineBase.runner`: constructed with (block, model), ended with close()."""
 
@@ -138,20 +138,22 @@ class PluginEngine(EngineBase):
         return self.name
 
 
-EngineBlock = Annotated[
-    TransformersEngine | VllmEngine | ApiBlock | ScriptedEngine | RayEngine | PluginEngine,
-    Field(discriminator="kind"),
-]
-
-
 def engine_block(value: Any) -> Any:
     """An engine as it may be written, a text alone for its kind, in full; one of another package as `plugin`."""
     value = {"kind": value} if isinstance(value, str) else value
     kind = value.get("kind") if isinstance(value, dict) else None
+    # Ours first: entry points are looked for only where the name is none of ours, as that reads every package's.
     if not isinstance(kind, str) or kind in _KINDS or kind not in ENGINES.others:
         return value
     options = {key: given for key, given in value.items() if key != "kind"}
     return {"kind": "plugin", "name": kind, "options": options}
 
+
+EngineBlock = Annotated[
+    TransformersEngine | VllmEngine | ApiBlock | ScriptedEngine | RayEngine | PluginEngine,
+    Field(discriminator="kind"),
+    BeforeValidator(engine_block),  # before the kind is looked for, which a text alone does not hold
+]
+"""Any of them, told apart by `kind`; a text alone is the kind."""
 
 _KINDS = {one.model_fields["kind"].default for one in get_args(get_args(EngineBlock)[0])}

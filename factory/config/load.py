@@ -102,6 +102,8 @@ def _own(raw: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def _endless(value: Any) -> bool:
     """Whether aliases make the configuration larger than any that is meant."""
+    # Counted, and only so far: ten aliases of ten, ten deep, are a page of YAML and ten thousand million
+    # values; one that holds itself never ends.
     left, stack = _MOST_VALUES, [value]
     while stack and left:
         inside = stack.pop()
@@ -127,7 +129,7 @@ def _beside(value: Any, folder: Path, key: str = "") -> Any:
     )
     try:
         found = looks and not Path(value).is_absolute() and (folder / value).exists()
-    except OSError:
+    except OSError:  # longer than a name may be, which exists() does not take for an answer
         return value
     return str(folder / value) if found else value
 
@@ -149,6 +151,7 @@ def _set(raw: dict[str, Any], text: str) -> None:
         value = yaml.load(written, Loader=Loader) if written.strip() else None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"--set {text}: the value is not YAML; quote it if it is meant as a text") from error
+    # From a holder of the whole, so that the first key is a step like the others.
     place = _Place({"": raw}, "")
     for depth, key in enumerate(keys):
         place = _step(place, key, keys[depth - 1] if depth else "", text, nested=depth > 1)
@@ -192,6 +195,7 @@ def _validated(raw: Mapping[str, Any], block: type[Block], where: str, sets: Seq
     try:
         return block.model_validate(raw)
     except ValidationError as error:
+        # Only pydantic knows what is wrong, and only after all overrides: whose fault it was is told by the key.
         to_blame = _override_of(first_key(error, block), sets)
         place = where if to_blame is None else f"--set {to_blame}"
         raise ConfigError(f"{place}: {first_fault(error, block)}") from error

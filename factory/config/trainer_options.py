@@ -49,31 +49,36 @@ FREE = frozenset(
 """The optimiser, where and on how many devices it runs, and what is told to whom: taken as they are."""
 
 _KEYS = {
-    "learning_rate": "learning_rate",
-    "lr_scheduler_type": "lr_scheduler",
-    "warmup_steps": "warmup_ratio",
-    "warmup_ratio": "warmup_ratio",
-    "weight_decay": "weight_decay",
-    "max_grad_norm": "max_grad_norm",
-    "num_train_epochs": "epochs",
-    "bf16": "dtype",
-    "fp16": "dtype",
-    "bf16_full_eval": "dtype",
-    "fp16_full_eval": "dtype",
-    "activation_checkpointing": "gradient_checkpointing",
-    "activation_checkpointing_kwargs": "gradient_checkpointing",
-    "gradient_checkpointing": "gradient_checkpointing",
-    "gradient_checkpointing_kwargs": "gradient_checkpointing",
-    "report_to": "report_to",
-    "save_steps": "save_steps",
-    "save_strategy": "save_steps",
+    "learning_rate": ("learning_rate",),
+    "lr_scheduler": ("lr_scheduler_type",),
+    "warmup_ratio": ("warmup_steps", "warmup_ratio"),
+    "weight_decay": ("weight_decay",),
+    "max_grad_norm": ("max_grad_norm",),
+    "epochs": ("num_train_epochs",),
+    "dtype": ("bf16", "fp16", "bf16_full_eval", "fp16_full_eval"),
+    "gradient_checkpointing": (
+        "activation_checkpointing",
+        "activation_checkpointing_kwargs",
+        "gradient_checkpointing",
+        "gradient_checkpointing_kwargs",
+    ),
+    "report_to": ("report_to",),
+    "save_steps": ("save_steps", "save_strategy"),
 }
+"""Keys of ours, and the arguments that each takes the place of."""
 _SEED = "a seed is given to the run (run.seed) or the command (--seed)"
 _STEPS = "the pairs of each step are laid out beforehand, from seed and pairs alone"
 _EVAL = "nothing is evaluated during training"
-_LOG = "metrics.jsonl has a line for each step"
 _CHECKPOINTS = "checkpoints hold all that resuming takes, which goes on from the last one by itself"
 _HUB = "a model is pushed to the Hub when it is done, by huggingface-cli upload"
+_FAMILIES = {
+    "do_": _EVAL,
+    "eval_": _EVAL,
+    "logging_": "metrics.jsonl has a line for each step",
+    "hub_": _HUB,
+    "dataloader_": _STEPS,
+}
+"""What to say to every argument whose name begins so, one that a later version brings included."""
 _SENTENCES = {
     "output_dir": "the folder is given to the run (run.dir) or the command (--out)",
     "seed": _SEED,
@@ -86,19 +91,10 @@ _SENTENCES = {
     "accelerator_config": "it would accumulate or dispatch batches another way",
     "parallelism_config": "it cuts sequences apart, which a shared prompt does not allow",
     "include_num_input_tokens_seen": "metrics.jsonl has the tokens of each step",
-    **dict.fromkeys(("logging_strategy", "logging_steps", "logging_first_step", "logging_nan_inf_filter"), _LOG),
+    "push_to_hub": _HUB,
+    "local_rank": "the launcher says which process this is",
     **dict.fromkeys(
         (
-            "do_eval",
-            "do_predict",
-            "do_train",
-            "eval_strategy",
-            "eval_steps",
-            "eval_delay",
-            "eval_on_start",
-            "eval_do_concat_batches",
-            "eval_use_gather_object",
-            "eval_accumulation_steps",
             "per_device_eval_batch_size",
             "prediction_loss_only",
             "include_for_metrics",
@@ -120,40 +116,12 @@ _SENTENCES = {
         ),
         _CHECKPOINTS,
     ),
-    **dict.fromkeys(
-        (
-            "push_to_hub",
-            "hub_token",
-            "hub_private_repo",
-            "hub_model_id",
-            "hub_strategy",
-            "hub_always_push",
-            "hub_revision",
-        ),
-        _HUB,
-    ),
-    **dict.fromkeys(
-        (
-            "dataloader_drop_last",
-            "dataloader_num_workers",
-            "dataloader_pin_memory",
-            "dataloader_persistent_workers",
-            "dataloader_prefetch_factor",
-            "dataloader_multiprocessing_context",
-            "dataloader_in_order",
-            "remove_unused_columns",
-            "label_names",
-            "train_sampling_strategy",
-            "length_column_name",
-        ),
-        _STEPS,
-    ),
-    "local_rank": "the launcher says which process this is",
+    **dict.fromkeys(("remove_unused_columns", "label_names", "train_sampling_strategy", "length_column_name"), _STEPS),
 }
 _LIGER = "it puts another forward pass in place of the one that scores replies"
 _NOISE = "noise in the embeddings would be in the policy and not in its reference"
 
-SHARED = {name: f"set {key} instead" for name, key in _KEYS.items()} | _SENTENCES
+SHARED = {name: f"set {key} instead" for key, names in _KEYS.items() for name in names} | _SENTENCES
 """What to say to an argument of any Trainer that is no user's."""
 
 POLICY = SHARED | {
@@ -188,13 +156,18 @@ REWARD = SHARED | {
 """What to say to the others there."""
 
 
+def refusal(name: str, instead: Mapping[str, str]) -> str | None:
+    """What to say to an argument that is not passed on; None for one that neither a table nor a family knows."""
+    return instead.get(name) or next((said for start, said in _FAMILIES.items() if name.startswith(start)), None)
+
+
 def require_free(options: Mapping[str, object], free: frozenset[str], instead: Mapping[str, str]) -> None:
     """Raise ValueError, in one sentence, for the first of `options` that is not `free`: what to set `instead`."""
     for name in options:
         if name in free:
             continue
-        if name in instead:
-            raise ValueError(f"{name} is not passed on: {instead[name]}")
+        if said := refusal(name, instead):
+            raise ValueError(f"{name} is not passed on: {said}")
         near = get_close_matches(name, [*free, *instead], n=1, cutoff=0.8)
         hint = f"did you mean {near[0]}?" if near else f"passed on are {', '.join(sorted(free))}"
         raise ValueError(f"{name} is not known to leave the training as this block describes it; {hint}")

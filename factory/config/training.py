@@ -1,6 +1,6 @@
 """The `training:` block of a configuration: the objective, the optimiser, and how both are computed."""
 
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -58,13 +58,14 @@ LOSSES = Registry(
 """Name to the class of each base loss."""
 
 _OF_GENERATORS = ("sso", "sso_no_w", "sso_no_g")
-METHODS = ("sso", "sso_no_w", "sso_no_g", "pbaa", "annotated", "none")
+Method = Literal["sso", "sso_no_w", "sso_no_g", "pbaa", "annotated", "none"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 class Training(Strict):
     """SSO training (equations of the paper in factory/training)."""
 
-    method: Literal["sso", "sso_no_w", "sso_no_g", "pbaa", "annotated", "none"] = "sso"
+    method: Method = "sso"
     """Preset: full loss; without W; without G; neither (pbaa, annotated). none: do not train."""
     generator: Literal["same", "separate"] = "same"
     """Who writes the pairs. same: the policy that their loss trains, as in the paper's first version; separate, as in

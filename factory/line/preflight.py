@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from factory.commands.filter import require_judges
-from factory.config import STEERED, Config, Export
+from factory.config import Config, Export
 from factory.config.engines import RayEngine
 from factory.errors import ConfigError
 from factory.exports import exporter
@@ -58,7 +58,7 @@ def preflight(config: Config) -> None:
 
 def _check_generator(config: Config) -> None:
     """Raise ConfigError where no data generator can be made in each iteration."""
-    if config.pairs.maker not in STEERED:
+    if not config.pairs.steered:
         raise ConfigError(
             f"training.generator: separate steers the generator by principles, and pairs.from: {config.pairs.maker} "
             "has none; set generator: same, or pairs.from: principles"

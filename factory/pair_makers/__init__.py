@@ -4,7 +4,7 @@ from collections.abc import Callable
 from math import comb
 from typing import Any
 
-from factory.config import STEERED, Config, Pairs
+from factory.config import Config, Pairs
 from factory.errors import ConfigError
 from factory.registry import Registry
 from factory.training.conditionals import ObjectiveForm
@@ -45,7 +45,7 @@ def pair_maker(config: Config) -> Callable[..., Any]:
 
 def _check_training(config: Config) -> None:
     method, name = config.training.method, config.pairs.maker
-    if name in STEERED or method == "none":
+    if config.pairs.steered or method == "none":
         return
     views = {view for _, view in ObjectiveForm.of(config.training).needed} - {"plain"}
     if views:

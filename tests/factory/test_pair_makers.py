@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import factory
-from factory.config import STEERED, Config, Sampling
+from factory.config import Config, Sampling
 from factory.config.load import load_config
 from factory.engines.base import Completion
 from factory.errors import ConfigError
@@ -23,7 +23,7 @@ from factory.stages.plain_pairs import Origin, Pairing, paired, replies
 from tests.answering import Answering, prompts_frame
 from tests.tiny import tiny_model_folder
 
-OTHERS = sorted(PAIR_MAKERS.keys() - STEERED)
+OTHERS = sorted(PAIR_MAKERS.keys() - {"principles"})
 MORE: dict[str, dict[str, Any]] = {"delta": {"weak": "small"}, "best_of_n": {"n": 3}, "label_first": {}}
 
 
