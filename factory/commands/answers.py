@@ -18,7 +18,7 @@ from factory.line.pool import EnginePool
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fetched_once, fingerprint, how_to_read
-from factory.readers.places import places
+from factory.readers.inputs.on_disk import places
 from factory.readers.prompts import RUN_TABLE
 from factory.stages.answers import Answer, EvalQuestion, answer
 from factory.store import Workspace, open_run, write_text

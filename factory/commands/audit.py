@@ -28,7 +28,7 @@ from factory.line.pool import EnginePool
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
 from factory.readers import How, PairsLike, ReadOptions, fetched_once, fingerprint, how_to_read
-from factory.readers.places import places
+from factory.readers.inputs.on_disk import places
 from factory.readers.told import read_and_tell, tell_set_aside
 from factory.schema import JUDGMENTS
 from factory.stages import STAGES

@@ -10,7 +10,7 @@ from factory.exports.check.predict import Prediction, predict
 from factory.exports.check.trainers.base import Tokenizer
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
-from factory.readers.sources import PairsLike, as_list
+from factory.readers.inputs.sources import PairsLike, as_list
 from factory.training import with_extra
 
 

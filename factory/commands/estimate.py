@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 
 from factory.errors import InputError
-from factory.readers.sources import PairsLike, open_inputs
+from factory.readers.inputs.sources import PairsLike, open_inputs
 from factory.stages.gold import as_right, as_text, from_answers, require_filled, right
 from factory.statistics.estimate import Estimate
 from factory.statistics.estimate import estimate as estimated

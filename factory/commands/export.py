@@ -30,7 +30,7 @@ from factory.files.streaming import small_morsels
 from factory.identity import DEFAULT_SEED
 from factory.progress import Progress, Silent
 from factory.readers import How, PairsLike, PairSource, ReadOptions, fetched_once, how_to_read
-from factory.readers.places import places
+from factory.readers.inputs.on_disk import places
 from factory.readers.told import read_and_tell, tell_set_aside
 from factory.store.lock import locked
 from factory.store.ownership import require_apart

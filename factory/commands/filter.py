@@ -21,8 +21,8 @@ from factory.line.judges import judge_fingerprint, open_judges
 from factory.line.pool import EnginePool
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, Reading, ReadOptions, fetched_once, fingerprint, how_to_read
-from factory.readers.places import places
-from factory.readers.rejects import READ
+from factory.readers.inputs.on_disk import places
+from factory.readers.table.normal import READ
 from factory.readers.told import read_and_tell, tell_remarks, tell_set_aside
 from factory.schema import JUDGMENTS, LazySplit, check, conform
 from factory.stages import STAGES, quality

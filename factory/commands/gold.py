@@ -4,8 +4,8 @@ import polars as pl
 
 from factory.readers import How, PairsLike
 from factory.readers.detection import detect_layouts
+from factory.readers.inputs.sources import open_inputs
 from factory.readers.names import Columns
-from factory.readers.sources import open_inputs
 from factory.stages.gold import CHOSEN, from_answers, from_column, is_file
 
 

@@ -15,7 +15,7 @@ from factory.readers import (
     read_prompts,
 )
 from factory.readers.detection import NoPairsError
-from factory.readers.opened import naming
+from factory.readers.inputs.opened import naming
 from factory.readers.reading import SIDES
 
 

@@ -11,7 +11,7 @@ from factory.errors import ConfigError
 from factory.exports.eval_files import EVAL_FORMATS
 from factory.identity import DEFAULT_SEED
 from factory.progress import Progress, Silent
-from factory.readers.sources import as_list
+from factory.readers.inputs.sources import as_list
 
 P = ParamSpec("P")
 Written = list[Path | str]

@@ -15,7 +15,7 @@ from factory.identity import DEFAULT_SEED
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, ReadOptions, fetched_once, how_to_read
 from factory.readers.how import How
-from factory.readers.places import places
+from factory.readers.inputs.on_disk import places
 from factory.readers.told import read_and_tell, tell_set_aside
 from factory.reviewing.labels import Answers, Reviewed, journal_of, reviewed, write_labels
 from factory.reviewing.session import ReviewItem, Session

@@ -13,7 +13,7 @@ from factory.identity import DEFAULT_SEED
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, ReadOptions, fetched_once, fingerprint, how_to_read
-from factory.readers.places import places
+from factory.readers.inputs.on_disk import places
 from factory.reward.config import SAME_WEIGHTS, RewardScoring, RewardTraining
 from factory.reward.data import read_data
 from factory.reward.items import read_items

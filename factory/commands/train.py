@@ -16,7 +16,7 @@ from factory.identity import DEFAULT_SEED
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
 from factory.readers import How, PairsLike, ReadOptions, fetched_once, fingerprint, how_to_read, read_pairs
-from factory.readers.places import places
+from factory.readers.inputs.on_disk import places
 from factory.readers.told import read_and_tell, tell_set_aside
 from factory.stages import STAGES
 from factory.store import Stage, Workspace, open_run

@@ -8,7 +8,7 @@ from factory.commands.report import BY as REPORT_BY
 from factory.commands.report import REPORT
 from factory.config import Config
 from factory.exports.destinations.hub import require_free as require_free_on_hub
-from factory.readers.places import places
+from factory.readers.inputs.on_disk import places
 from factory.readers.reading import Reading
 from factory.stages import STAGES, stages_of
 from factory.store import RunFolder

@@ -7,15 +7,15 @@ from typing import NamedTuple
 import polars as pl
 
 from factory.errors import InputError
+from factory.readers.cells.objects import spoken
+from factory.readers.cells.unfold import Unfolded, unfolded
+from factory.readers.columns.pointers import pointing
 from factory.readers.how import RENAMED, How
+from factory.readers.inputs.opened import Opened, columns_of
 from factory.readers.layouts import layouts
 from factory.readers.layouts.base import Layout
 from factory.readers.layouts.labelled import replies_beside
 from factory.readers.names import KNOWN, PAIRED, Columns, plainly
-from factory.readers.opened import Opened, columns_of
-from factory.readers.pointers import pointing
-from factory.readers.reply_objects import spoken
-from factory.readers.unfold import Unfolded, unfolded
 
 
 class Detected(NamedTuple):

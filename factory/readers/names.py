@@ -1,7 +1,7 @@
 """What the names of columns mean: the one table, and the columns of a file as layouts ask for them."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import product, takewhile
 
 import polars as pl
@@ -179,6 +179,14 @@ KNOWN = frozenset(
 def plainly(name: str) -> str:
     """A column's name in lower case, its words joined by underscores: chosen_response of `Chosen Response`."""
     return re.sub(r"[\s-]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip())).lower()
+
+
+def free(name: str, columns: Collection[str]) -> str:
+    """`given_NAME`, or with as many more `given_` as it takes to be none of `columns`."""
+    new = f"given_{name}"
+    while new in columns:
+        new = f"given_{new}"
+    return new
 
 
 class Columns(Mapping[str, pl.DataType]):

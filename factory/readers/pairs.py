@@ -5,23 +5,34 @@ from typing import NamedTuple
 
 import polars as pl
 
+from factory.readers.cells.unfold import content_key
+from factory.readers.cells.values import row_json
+from factory.readers.columns.extra_columns import extra_columns, fitting
 from factory.readers.detection import Detected, detect_layouts, no_layout
-from factory.readers.extra_columns import extra_columns, fitting
 from factory.readers.how import How, require_columns
-from factory.readers.ids import Identified, pair_ids_of, prompt_ids, prompt_ids_of, turns_json, with_unique_ids
+from factory.readers.inputs.opened import Opened, Skipped, alike, naming
+from factory.readers.inputs.sources import PairsLike, open_inputs
 from factory.readers.layouts import require_layout
-from factory.readers.layouts.base import Layout, Parts, Reshaped
+from factory.readers.layouts.base import UNREADABLE, Layout, Parts, Reshaped
 from factory.readers.layouts.explicit import OWN
 from factory.readers.messages import blank
 from factory.readers.names import Columns
-from factory.readers.normal import CHOSEN, DETAIL, PROMPT, REASON, REJECTED, UNREADABLE, complete, normalise
-from factory.readers.opened import Opened, alike, naming
 from factory.readers.reading import PairsRead, Part, part_of
-from factory.readers.rejects import no_rejects, rejected_rows, source_of, unread_rows
-from factory.readers.skipping import Skipped
-from factory.readers.sources import PairsLike, open_inputs
-from factory.readers.stacking import row_json, stack
-from factory.readers.unfold import content_key
+from factory.readers.table.ids import Identified, pair_ids_of, prompt_ids, prompt_ids_of, turns_json, with_unique_ids
+from factory.readers.table.normal import (
+    CHOSEN,
+    DETAIL,
+    PROMPT,
+    REASON,
+    REJECTED,
+    complete,
+    no_rejects,
+    normalise,
+    rejected_rows,
+    source_of,
+    unread_rows,
+)
+from factory.readers.table.stacking import stack
 from factory.schema import MESSAGES, PAIRS
 from factory.schema import REJECTED as REJECTED_TABLE
 

@@ -6,36 +6,39 @@ from typing import NamedTuple
 import polars as pl
 
 from factory.errors import InputError
-from factory.readers.asked import FoundPrompt, asked, beside_text, system_in, under
+from factory.readers.cells.objects import is_object, turns_within
+from factory.readers.cells.values import row_json
+from factory.readers.columns.asked import FoundPrompt, asked, beside_text, system_in, under
+from factory.readers.columns.extra_columns import KNOWN, extra_columns
+from factory.readers.columns.verdicts import FLAGS
 from factory.readers.detection import Detected, detect_layouts
-from factory.readers.extra_columns import KNOWN, extra_columns
 from factory.readers.how import How, how_to_read, require_columns
-from factory.readers.ids import prompt_ids
-from factory.readers.layouts.base import Layout
+from factory.readers.inputs.opened import Opened, columns_of, naming
+from factory.readers.inputs.sources import PairsLike, open_inputs
+from factory.readers.layouts.base import UNREADABLE, Layout
 from factory.readers.layouts.trees import NEEDED
 from factory.readers.messages import TURNS, is_messages, plain, problem_of, said, turns_of
 from factory.readers.names import Columns
-from factory.readers.normal import (
+from factory.readers.reading import Part, PromptsRead, part_of
+from factory.readers.table.ids import prompt_ids
+from factory.readers.table.normal import (
     DETAIL,
     EMPTY_PROMPT,
     PROMPT,
     REASON,
     REPLY_REASONS,
-    UNREADABLE,
     RejectCase,
     complete,
+    no_rejects,
     normalise,
     prompt_cases,
+    rejected_rows,
+    source_of,
+    unread_rows,
     verdict,
     without_blank_system,
 )
-from factory.readers.objects import is_object, turns_within
-from factory.readers.opened import Opened, columns_of, naming
-from factory.readers.reading import Part, PromptsRead, part_of
-from factory.readers.rejects import no_rejects, rejected_rows, source_of, unread_rows
-from factory.readers.sources import PairsLike, open_inputs
-from factory.readers.stacking import row_json, stack
-from factory.readers.verdicts import FLAGS
+from factory.readers.table.stacking import stack
 from factory.schema import FEATURES, MESSAGES, PROMPTS, REJECTED
 
 RUN_TABLE = "prompts.parquet"

@@ -6,9 +6,9 @@ from typing import NamedTuple
 from factory.errors import one_line
 from factory.progress import Progress
 from factory.readers.how import How
+from factory.readers.inputs.sources import PairsLike
 from factory.readers.pairs import read_pairs
 from factory.readers.reading import PairsRead, Reading, counted
-from factory.readers.sources import PairsLike
 from filters.base import Filter
 
 

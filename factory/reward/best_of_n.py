@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from factory.errors import ConfigError, InputError
-from factory.readers.candidates import parsed
+from factory.readers.cells.values import parsed
 from factory.readers.messages import is_text
 from factory.reward.official import (
     ALL,

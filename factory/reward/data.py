@@ -11,7 +11,7 @@ from factory.exports.destinations.plan import held_out
 from factory.exports.destinations.write import is_shard
 from factory.progress import Progress, Silent
 from factory.readers import How, PairsLike, PairSource
-from factory.readers.sources import as_list
+from factory.readers.inputs.sources import as_list
 from factory.readers.told import read_and_tell
 
 IN_TEST = "prompt_in_test"

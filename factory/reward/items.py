@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from factory.errors import ConfigError
 from factory.progress import Progress, Silent
 from factory.readers import How, PairsLike
-from factory.readers.sources import open_inputs
+from factory.readers.inputs.sources import open_inputs
 from factory.reward.any_pairs import PAIRS
 from factory.reward.best_of_n import BEST_OF_N
 from factory.reward.judgebench import JUDGEBENCH

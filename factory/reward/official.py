@@ -10,8 +10,8 @@ from factory.errors import InputError
 from factory.identity import Messages
 from factory.progress import Progress
 from factory.readers import How, PairsLike
+from factory.readers.inputs.sources import as_list, open_inputs
 from factory.readers.messages import is_text
-from factory.readers.sources import as_list, open_inputs
 
 ALL = "all"
 """The group of what is not grouped."""

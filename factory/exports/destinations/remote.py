@@ -10,7 +10,7 @@ from factory.errors import ConfigError, FactoryError, MissingExtraError
 from factory.exports import exporter
 from factory.exports.destinations.elsewhere import ANY, Marks, RemoteContents, record_text
 from factory.exports.destinations.write import README, exported, places_in, places_of
-from factory.readers.sources import refusals
+from factory.readers.inputs.sources import refusals
 from factory.store.ownership import RECORD, Record
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from factory.readers.cells.values import text_of
 from factory.readers.messages import PolarsType
-from factory.readers.stacking import text_of
 
 SLICE = 2_000
 """Rows that are made Arrow at once: what fits 32-bit string offsets."""

@@ -11,6 +11,8 @@ from factory.readers.names import Columns
 
 __all__ = ["Columns", "How", "Layout", "Parts", "Reshaped", "every_row"]
 
+UNREADABLE, TIE, ALONE = "unreadable", "tie", "alone"
+"""Reasons of rows that say no pair: not to be made out, of equal replies, without another reply to the prompt."""
 _FOLLOWING = ("score",)
 """Roles whose columns follow the pair all the same: what they say is more than which reply is better."""
 

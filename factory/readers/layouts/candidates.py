@@ -10,8 +10,12 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from factory.readers.asked import asked, kind_of
-from factory.readers.candidates import (
+from factory.readers.cells.values import json_of, json_text, parsed
+from factory.readers.columns.asked import asked, kind_of
+from factory.readers.columns.verdicts import GRADES, graded
+from factory.readers.inputs.opened import UnclearError
+from factory.readers.layouts.base import TIE, UNREADABLE, Columns, How, Layout, Parts, Reshaped
+from factory.readers.layouts.ranking import (
     GOOD,
     PAIR,
     CandidatePair,
@@ -19,18 +23,11 @@ from factory.readers.candidates import (
     grades_beside,
     number,
     pairs_of,
-    parsed,
     table,
     unknown,
 )
-from factory.readers.extra_columns import free
-from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
 from factory.readers.messages import is_text
-from factory.readers.names import BESIDE, LISTS, PICKS, RANKS, SCORES
-from factory.readers.normal import UNREADABLE
-from factory.readers.opened import UnclearError
-from factory.readers.stacking import json_of, json_text
-from factory.readers.verdicts import GRADES, graded
+from factory.readers.names import BESIDE, LISTS, PICKS, RANKS, SCORES, free
 
 _MADE = "__made"
 _FIRST = "their order"
@@ -268,7 +265,7 @@ def _parts(columns: Columns) -> Parts:
         "score": tuple(filter(None, told)),
     }
     why = pl.when(field("reason").is_not_null()).then(field("detail"))
-    aside = tuple((reason, pl.when(field("reason") == reason).then(why)) for reason in ("tie", "unreadable"))
+    aside = tuple((reason, pl.when(field("reason") == reason).then(why)) for reason in (TIE, UNREADABLE))
     return Parts(found.turns, field("chosen"), field("rejected"), found.columns | used, conversations=True, aside=aside)
 
 

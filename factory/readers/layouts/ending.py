@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from factory.readers.asked import kind_of, reply, talks
+from factory.readers.columns.asked import kind_of, reply, talks
 from factory.readers.layouts.base import Columns, Layout, Parts
 from factory.readers.messages import joined, said, turns_of
 

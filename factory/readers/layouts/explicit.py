@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from factory.readers.asked import FoundPrompt, asked, replies, reply
+from factory.readers.columns.asked import FoundPrompt, asked, replies, reply
 from factory.readers.layouts.base import Columns, Layout, Parts
 
 

@@ -2,9 +2,9 @@ r"""hh-rlhf: two whole dialogues as texts, `\n\nHuman: …\n\nAssistant: …`, t
 
 import polars as pl
 
-from factory.readers.asked import replies, reply
+from factory.readers.cells.transcripts import is_led, is_transcript, lead, turns
+from factory.readers.columns.asked import replies, reply
 from factory.readers.layouts.base import Columns, Layout, Parts
-from factory.readers.transcripts import is_led, is_transcript, lead, turns
 
 
 def _fits(columns: Columns) -> bool:

@@ -9,14 +9,13 @@ from typing import Any
 
 import polars as pl
 
-from factory.readers.asked import FoundPrompt, asked, kind_of, reply
-from factory.readers.candidates import parsed
-from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
-from factory.readers.messages import TURNS, is_text, turn
+from factory.readers.cells.records import by_cell
+from factory.readers.cells.values import parsed
+from factory.readers.columns.asked import FoundPrompt, asked, kind_of, reply
+from factory.readers.columns.verdicts import GRADES, better, role_of, scores_of, verdicts_in
+from factory.readers.layouts.base import TIE, UNREADABLE, Columns, How, Layout, Parts, Reshaped
+from factory.readers.messages import is_text, turn
 from factory.readers.names import RANKS, REPLY_ENDINGS, REPLY_STEMS
-from factory.readers.normal import TIE, UNREADABLE
-from factory.readers.records import column
-from factory.readers.verdicts import GRADES, better, role_of, scores_of, verdicts_in
 
 _BETTER, _SAID, _TALKS = "__better", "__said", ("__talk_one", "__talk_two")
 _LISTED, _SAMPLE = r'^\s*\[\s*("|null)', 100
@@ -102,12 +101,7 @@ def _written_out(frame: pl.LazyFrame, columns: Columns, names: Sequence[str]) ->
 
 def _rounds(prompt: str, reply: str) -> pl.Expr:
     """The questions and answers of two lists of texts, in turn, as TURNS."""
-
-    def look(rows: pl.Series) -> pl.Series:
-        lists = ([parsed(row[name]) for row in rows.to_list()] for name in (prompt, reply))
-        return column([_in_turn(asked, told) for asked, told in zip(*lists, strict=True)], "messages")
-
-    return pl.struct(prompt, reply).map_batches(look, return_dtype=TURNS, is_elementwise=True)
+    return by_cell(pl.struct(prompt, reply), lambda row: _in_turn(parsed(row[prompt]), parsed(row[reply])), "messages")
 
 
 def _in_turn(questions: Any, answers: Any) -> list[dict[str, str | None]] | None:

@@ -9,14 +9,13 @@ from typing import NamedTuple
 
 import polars as pl
 
-from factory.readers.asked import asked, kind_of, reply, system_in, talks, under
-from factory.readers.candidates import Candidate, CandidatePair, pairs_of, table
-from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
-from factory.readers.lookup import looked_up
+from factory.readers.cells.values import looked_up
+from factory.readers.columns.asked import asked, kind_of, reply, system_in, talks, under
+from factory.readers.inputs.opened import UnclearError
+from factory.readers.layouts.base import ALONE, TIE, UNREADABLE, Columns, How, Layout, Parts, Reshaped
+from factory.readers.layouts.ranking import Candidate, CandidatePair, pairs_of, table
 from factory.readers.messages import blank, is_text, joined, said, turns_of
 from factory.readers.names import LONE_REPLIES, MARKS, RANKS, SCORES
-from factory.readers.normal import ALONE, TIE, UNREADABLE
-from factory.readers.opened import UnclearError
 
 _KINDS = ("text", "message", "messages")
 _WORDS = {

@@ -8,11 +8,10 @@ from typing import Any
 
 import polars as pl
 
-from factory.readers.candidates import Candidate, CandidatePair, pairs_of, table
-from factory.readers.layouts.base import Columns, How, Layout, Parts, Reshaped
+from factory.readers.inputs.opened import UnclearError
+from factory.readers.layouts.base import ALONE, Columns, How, Layout, Parts, Reshaped
+from factory.readers.layouts.ranking import Candidate, CandidatePair, pairs_of, table
 from factory.readers.messages import is_text, turn
-from factory.readers.normal import ALONE
-from factory.readers.opened import UnclearError
 
 NEEDED = ("message_id", "parent_id", "role", "text")
 """Columns of messages that form trees: the roots, which have no parent, are prompts."""

@@ -8,7 +8,7 @@ import re
 
 import polars as pl
 
-from factory.readers.asked import is_texty, replies
+from factory.readers.columns.asked import is_texty, replies
 from factory.readers.layouts.base import Columns, Layout, Parts
 from factory.readers.messages import is_message, is_messages, said
 from factory.schema import PAIRS

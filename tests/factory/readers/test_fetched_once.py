@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 import factory
-from factory.readers import sources
+from factory.readers.inputs import sources
 
 PAIRS, PROMPTS = "memory://once/pairs.jsonl", "memory://once/prompts.jsonl"
 SCRIPTED = {"name": "J", "engine": "scripted"}

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.identity import pair_id, prompt_id
-from factory.readers.ids import pair_ids, prompt_ids
+from factory.readers.table.ids import pair_ids, prompt_ids
 from factory.schema import MESSAGES
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

@@ -4,8 +4,8 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from factory.readers.cells.records import CHUNK, frames_of, value_of
 from factory.readers.messages import PROBLEM, TURN, TURNS
-from factory.readers.records import CHUNK, frames_of, value_of
 
 
 def frames(*records):
@@ -64,7 +64,7 @@ def test_kinds_that_disagree_part():
 
 
 def test_chunks_join(monkeypatch):
-    monkeypatch.setattr("factory.readers.records.CHUNK", 2)
+    monkeypatch.setattr("factory.readers.cells.records.CHUNK", 2)
     assert CHUNK > 2
     rows = [{"a": None}, {}, {"a": []}, {"b": 1}, {"a": [{"role": "user", "content": "x"}]}, {"b": 1.5}, {"a": []}]
     (frame,) = frames(*rows)

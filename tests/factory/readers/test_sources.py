@@ -11,8 +11,8 @@ import pytest
 
 from factory.errors import InputError, MissingExtraError
 from factory.readers import fingerprint, load_pairs, read_pairs, read_prompts
-from factory.readers.files import stem_of
-from factory.readers.sources import find
+from factory.readers.inputs.files import stem_of
+from factory.readers.inputs.sources import find
 from tests.reading import CSV, LINE, ROW, parquet
 
 

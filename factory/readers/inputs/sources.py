@@ -14,12 +14,11 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 import polars as pl
 
 from factory.errors import FactoryError, InputError, MissingExtraError, first_line
-from factory.readers.beside import columns_beside
-from factory.readers.extra_columns import free
-from factory.readers.files import open_file, stem_of, suffix_kind
-from factory.readers.nested_trees import flattened
-from factory.readers.opened import Opened, naming
-from factory.readers.skipping import Skipped
+from factory.readers.inputs.beside import columns_beside
+from factory.readers.inputs.files import open_file, stem_of, suffix_kind
+from factory.readers.inputs.nested_trees import flattened
+from factory.readers.inputs.opened import Opened, Skipped, naming
+from factory.readers.names import free
 
 
 class Dataset(Protocol):

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from factory.readers.candidates import parsed
+from factory.readers.cells.objects import is_request
+from factory.readers.cells.records import Value, by_cell, value_of
+from factory.readers.cells.templates import SUSPECT, marker_in, turns_in, without_end
+from factory.readers.cells.values import parsed
 from factory.readers.messages import is_text
 from factory.readers.names import ASKED, REPLIES, SPOKEN, Columns
-from factory.readers.objects import is_request
-from factory.readers.records import DTYPES, Value, column, value_of
-from factory.readers.templates import SUSPECT, marker_in, turns_in, without_end
 from factory.schema import MESSAGES, PAIRS
 
 _HOLDING: Mapping[str, tuple[str, ...]] = {
@@ -55,7 +55,7 @@ def unfolded(frame: pl.LazyFrame, columns: Columns) -> list[Unfolded]:
     found, keys = _screened(frame, names, columns)
     listed = _listed(frame, found, columns)
     if listed:
-        frame, keys = frame.with_columns(_lists(name) for name in listed), None
+        frame, keys = frame.with_columns(by_cell(pl.col(name), _texts, "texts") for name in listed), None
         found = [name for name in found if name not in listed]
     said = (f"{' and '.join(listed)} hold lists of replies, written out as JSON",) if listed else ()
     if not found:
@@ -77,21 +77,14 @@ def _listed(frame: pl.LazyFrame, found: Sequence[str], columns: Columns) -> list
     if len(names) < 2 or not all(frame.select(pl.col(names).str.contains(_LIST).all()).collect().row(0)):
         return []
     cells = frame.select(names).collect(engine="streaming")
-    lists = [[_texts(text) for text in cells[name].to_list()] for name in names]
+    lists = [[_texts(text) for text in cells[name]] for name in names]
     one_each = all(one is not None and len(one) == 1 for one in lists[0])
     return names if one_each and None not in lists[1] else []
 
 
-def _texts(cell: str | None) -> list[str] | None:
+def _texts(cell: str) -> list[str] | None:
     value = parsed(cell)
     return value if isinstance(value, list) and value and all(isinstance(item, str) for item in value) else None
-
-
-def _lists(name: str) -> pl.Expr:
-    def make(cells: pl.Series) -> pl.Series:
-        return column([_texts(text) for text in cells.to_list()], "texts").alias(cells.name)
-
-    return pl.col(name).map_batches(make, return_dtype=DTYPES["texts"], is_elementwise=True)
 
 
 def _screened(frame: pl.LazyFrame, names: Sequence[str], columns: Columns) -> tuple[list[str], pl.Series | None]:
@@ -124,10 +117,8 @@ class _Cell(NamedTuple):
     value: Any
 
 
-def _cell(name: str, text: str | None) -> _Cell:
+def _cell(name: str, text: str) -> _Cell:
     """What a cell is."""
-    if text is None:
-        return _Cell(None, None)
     if re.match(_OPENS, text):
         found = _parsed(text)
         if found.kind in _HOLDING.get(name, ("message", "messages")):
@@ -154,19 +145,12 @@ def _templated(name: str, text: str, marker: str) -> _Cell:
 
 
 def _kinds(name: str) -> pl.Expr:
-    def look(cells: pl.Series) -> pl.Series:
-        return pl.Series(cells.name, [_cell(name, text).kind for text in cells.to_list()], dtype=pl.String())
-
-    return pl.col(name).map_batches(look, return_dtype=pl.String(), is_elementwise=True).alias(f"__kind_{name}")
+    return by_cell(pl.col(name), lambda text: _cell(name, text).kind, "text").alias(f"__kind_{name}")
 
 
 def _made(name: str, kind: str) -> pl.Expr:
     bare = kind.split(" ", 1)[0].replace(_LEFT, "text")
-
-    def make(cells: pl.Series) -> pl.Series:
-        return column([_cell(name, text).value for text in cells.to_list()], bare).alias(cells.name)
-
-    return pl.col(name).map_batches(make, return_dtype=DTYPES[bare], is_elementwise=True)
+    return by_cell(pl.col(name), lambda text: _cell(name, text).value, bare)
 
 
 def _remark(name: str, kind: str, count: int) -> str | None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import polars as pl
 
 from factory.errors import InputError, first_line
+from factory.readers.reading import Part
 
 UNREAD = {"detail": pl.String(), "row": pl.String()}
 """Columns of a frame of rows that could not be read: why, and the row as it came."""
@@ -80,3 +81,36 @@ def _short(dtype: pl.DataType) -> str:
     words = {pl.String: "text", pl.List: "list", pl.Struct: "object", pl.Boolean: "true or false", pl.Null: "empty"}
     named = next((word for kind, word in words.items() if isinstance(dtype, kind)), None)
     return named or ("number" if dtype.is_numeric() else str(dtype))
+
+
+class Skipped:
+    """The files that were left out."""
+
+    def __init__(self, *, allowed: bool) -> None:
+        """`allowed`: they are left out; otherwise the first is an error."""
+        self.allowed = allowed
+        self._seen: set[str] = set()
+        self._found: list[tuple[str, InputError]] = []
+
+    @contextmanager
+    def passing(self, where: str) -> Iterator[None]:
+        """Let an InputError about the file `where` pass, or tell how it could."""
+        try:
+            yield
+            self._seen.add(where)
+        except InputError as error:
+            if self.allowed:
+                self._found.append((where, error))
+            elif self._seen - {where}:
+                raise InputError(f"{error}; --skip-unreadable reads the other files alone") from error
+            else:
+                raise
+
+    def require(self, read: int) -> None:
+        """Raise the first error where nothing at all was read."""
+        if self._found and not read:
+            raise self._found[0][1]
+
+    def parts(self) -> list[Part]:
+        """A warning for each."""
+        return [Part(None, (where,), {}, (), (f"left out: {error}",)) for where, error in self._found]

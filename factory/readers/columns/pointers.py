@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from factory.readers.candidates import parsed
+from factory.readers.cells.values import json_of, parsed
+from factory.readers.columns.verdicts import names_reply
 from factory.readers.how import How
 from factory.readers.messages import is_text
 from factory.readers.names import KNOWN, LISTS, REPLY_ENDINGS, REPLY_STEMS, Columns
-from factory.readers.stacking import json_of
-from factory.readers.verdicts import names_reply
 
 _SAMPLE = 20
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import polars as pl
 
-from factory.readers.lookup import looked_up
+from factory.readers.cells.values import looked_up
+from factory.readers.inputs.opened import UnclearError
 from factory.readers.names import RANKS, VERDICTS, Columns
-from factory.readers.opened import UnclearError
 
 _STRENGTHS = ("overall_preference", "preference_strength", "strength", "preference")
 """Those of them that may be signed: below 0 the first is better, as in HelpSteer."""

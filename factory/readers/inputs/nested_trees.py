@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from factory.readers.records import cell, frames_of
-from factory.readers.stacking import row_json
+from factory.readers.cells.records import cell, frames_of
+from factory.readers.cells.values import row_json
 
 
 def messages_in(raw: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 import polars as pl
 
 from factory.readers.messages import ODD, TURN, TURNS, plain
+from factory.readers.names import free
 from factory.schema import LOGPS, MESSAGE, PAIRS
 
 KNOWN: dict[str, pl.DataType] = {**PAIRS.dtypes, **{name: column.dtype for name, column in LOGPS.items()}}
@@ -39,14 +40,6 @@ def extra_columns(
         elif dtype != pl.Null:
             out[free(name, columns)] = _clean(name, dtype)
     return out
-
-
-def free(name: str, columns: Collection[str]) -> str:
-    """`given_NAME`, or with as many more `given_` as it takes to be none of `columns`."""
-    new = f"given_{name}"
-    while new in columns:
-        new = f"given_{new}"
-    return new
 
 
 def _clean(name: str, dtype: pl.DataType) -> pl.Expr:

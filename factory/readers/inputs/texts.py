@@ -11,11 +11,10 @@ import polars as pl
 
 from factory.errors import InputError, first_line
 from factory.identity import replace_surrogates
-from factory.readers.json_list import elements
+from factory.readers.cells.records import Value, cell, frames_of
+from factory.readers.inputs.nested_trees import messages_in
+from factory.readers.inputs.opened import Unread, naming, unread_frame
 from factory.readers.names import KNOWN, plainly
-from factory.readers.nested_trees import messages_in
-from factory.readers.opened import Unread, naming, unread_frame
-from factory.readers.records import Value, cell, frames_of
 from factory.schema import LOGPS, PAIRS
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -126,7 +125,7 @@ def read_json(stream: BinaryIO, where: str) -> Rows | None:
             return read_jsonl(io.BytesIO(text.encode("utf-8", "surrogatepass")), where)
         raise InputError(f"{where}, line {error.lineno}: not JSON ({error.msg}); correct the file") from error
     except (RecursionError, ValueError) as error:
-        pieces = elements(text)
+        pieces = _elements(text)
         if pieces is None:
             raise InputError(f"{where}: nested too deeply or with numbers too long to be read as JSON") from error
         return _each(pieces, where)
@@ -153,6 +152,29 @@ def _each(pieces: Iterable[str], where: str) -> Rows:
                 )
 
     return records.rows(values())
+
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
+
+
+def _elements(text: str) -> list[str] | None:
+    """Each element of the list that `text` is; None for what is none."""
+    depth, start, found = 0, 0, []
+    for token in _TOKEN.finditer(text):
+        mark = token[0]
+        if depth == 0 and mark != "[":
+            return None
+        if mark in "[{":
+            depth += 1
+            start = token.end() if depth == 1 else start
+        elif mark in "]}":
+            depth -= 1
+        if (depth == 1 and mark == ",") or depth == 0:
+            found.append(text[start : token.start()].strip())
+            start = token.end()
+        if depth == 0:
+            return [one for one in found if one] if not text[token.end() :].strip() else None
+    return None
 
 
 def _json_text(raw: Any) -> str:

@@ -5,7 +5,7 @@ out as different frames, so that each keeps its types. Values that no column typ
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -162,6 +162,15 @@ def column(values: list[Any], kind: str) -> pl.Series:
         return pl.Series(values, dtype=dtype)
     except UnicodeEncodeError:
         return pl.Series([_mended(value) for value in values], dtype=dtype)
+
+
+def by_cell(cells: pl.Expr, read: Callable[[Any], Any], kind: str) -> pl.Expr:
+    """What `read` makes of each cell that is not null, as a column of a kind."""
+
+    def make(rows: pl.Series) -> pl.Series:
+        return column([None if cell is None else read(cell) for cell in rows.to_list()], kind).alias(rows.name)
+
+    return cells.map_batches(make, return_dtype=DTYPES[kind], is_elementwise=True)
 
 
 def _mended(value: Any) -> Any:

@@ -1,16 +1,15 @@
 """Several replies to one prompt, and what says how good each is: from a row's JSON values to pairs."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, pairwise
 from typing import Any, NamedTuple
 
 import polars as pl
 
+from factory.readers.cells.records import column
+from factory.readers.layouts.base import TIE, UNREADABLE
 from factory.readers.messages import PROBLEM, TURNS, message_kind, turn
 from factory.readers.names import SCORES, TEXTS
-from factory.readers.normal import TIE, UNREADABLE
-from factory.readers.records import column
 
 GOOD = ("chosen", "selected", "is_chosen", "preferred", "label", "good", "correct")
 
@@ -140,14 +139,6 @@ def table(made: Sequence[CandidatePair]) -> pl.DataFrame:
         sides[f"model_{side}"] = pl.Series([None if one is None else one.model for one in every], dtype=pl.String())
     sides |= {name: pl.Series([getattr(one, name) for one in made], dtype=pl.String()) for name in ("reason", "detail")}
     return pl.DataFrame({name: sides[name] for name in PAIR.to_schema()})
-
-
-def parsed(text: str | None) -> Any:
-    """A JSON value; None for what is none."""
-    try:
-        return None if text is None else json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def unknown(row: Mapping[str, Any]) -> list[CandidatePair]:

@@ -5,6 +5,10 @@ from typing import NamedTuple
 
 import polars as pl
 
+from factory.readers.cells.objects import is_object, turns_within
+from factory.readers.cells.records import by_cell
+from factory.readers.cells.transcripts import asked as asked_in
+from factory.readers.cells.transcripts import is_open
 from factory.readers.messages import (
     NOT_TEXT,
     PROBLEM,
@@ -20,9 +24,6 @@ from factory.readers.messages import (
     turns_of,
 )
 from factory.readers.names import REQUESTS, Columns
-from factory.readers.objects import is_object, turns_within
-from factory.readers.transcripts import asked as asked_in
-from factory.readers.transcripts import is_open
 
 _ROUNDS = pl.List(pl.List(pl.String))
 _TEXTS = pl.List(pl.String)
@@ -59,17 +60,13 @@ def is_texty(dtype: PolarsType | None) -> bool:
 def text_in(name: str, dtype: PolarsType | None) -> pl.Expr:
     """Column `name` as texts; bytes that are no text are null."""
     if dtype == pl.Binary:
-        return pl.col(name).map_batches(_decoded, return_dtype=pl.String, is_elementwise=True)
+        return by_cell(pl.col(name), _utf8, "text")
     return pl.col(name) if is_text(dtype) else pl.col(name).cast(pl.String)
 
 
-def _decoded(cells: pl.Series) -> pl.Series:
-    return pl.Series(cells.name, [_utf8(cell) for cell in cells.to_list()], dtype=pl.String)
-
-
-def _utf8(data: bytes | None) -> str | None:
+def _utf8(data: bytes) -> str | None:
     try:
-        return None if data is None else data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError:
         return None
 

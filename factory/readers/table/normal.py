@@ -1,12 +1,13 @@
 """From the parts of a layout to one normal form: prompt, chosen and rejected, or the reason why not."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import polars as pl
 
-from factory.readers.asked import beside_text, system_in, under
-from factory.readers.layouts.base import Columns, Parts
-from factory.readers.lookup import looked_up
+from factory.readers.cells.values import looked_up
+from factory.readers.columns.asked import beside_text, system_in, under
+from factory.readers.layouts.base import ALONE, TIE, UNREADABLE, Columns, Parts
 from factory.readers.messages import (
     BAD_ROLES,
     NOT_TEXT,
@@ -19,14 +20,14 @@ from factory.readers.messages import (
     problem_of,
     roles_of,
 )
+from factory.schema import REJECTED as REJECTED_TABLE
 
 REASON, DETAIL = "__reason", "__detail"
 PROMPT, CHOSEN, REJECTED = "__prompt", "__chosen", "__rejected"
 _PROBLEM, _DIFFER, _HEAD, _MERGED = "__found", "__differ", "__head", "__merged"
 """Columns that `normalise` adds."""
 
-PROMPTS_DIFFER, UNREADABLE, EMPTY_PROMPT, IDENTICAL = "prompts_differ", "unreadable", "empty_prompt", "identical"
-TIE, ALONE = "tie", "alone"
+PROMPTS_DIFFER, EMPTY_PROMPT, IDENTICAL = "prompts_differ", "empty_prompt", "identical"
 REPLY_REASONS = ("empty_chosen", "empty_rejected", IDENTICAL, TIE, ALONE)
 """Reasons that speak against the replies alone."""
 
@@ -174,3 +175,31 @@ def _cases() -> tuple[RejectCase, ...]:
         RejectCase(blank(rejected), "empty_rejected"),
         RejectCase(chosen.str.strip_chars() == rejected.str.strip_chars(), IDENTICAL),
     )
+
+
+READ = "read"
+"""What the column `filter` says of them."""
+
+
+def rejected_rows(rows: pl.LazyFrame, reason: pl.Expr, detail: pl.Expr, columns: Sequence[str]) -> pl.LazyFrame:
+    """Filter, reason and detail, then `columns` of the rows."""
+    tokens = {"filter": pl.lit(READ), "reason": reason, "detail": detail}
+    return rows.select(*(token.cast(pl.String).alias(name) for name, token in tokens.items()), *columns)
+
+
+def unread_rows(unread: pl.DataFrame, source: str | None) -> pl.LazyFrame:
+    """The rows of a file that could not even be parsed."""
+    rows = unread.lazy().with_columns(source_of({}, source).alias("source"))
+    return rejected_rows(rows, pl.lit(UNREADABLE), pl.col("detail"), ["source", "row"])
+
+
+def no_rejects() -> pl.LazyFrame:
+    """Not a row."""
+    return REJECTED_TABLE.empty().lazy()
+
+
+def source_of(columns: Mapping[str, pl.DataType], source: str | None) -> pl.Expr:
+    """A row's own source, or the one given where it has none."""
+    if columns.get("source") != pl.String:
+        return pl.lit(source, dtype=pl.String)
+    return pl.col("source").fill_null(pl.lit(source, dtype=pl.String))

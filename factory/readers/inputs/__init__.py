@@ -1,0 +1,1 @@
+"""From whatever was given to frames: files, folders, datasets, URLs; what lies on disk is read by its content."""

@@ -1,0 +1,1 @@
+"""From the parts that a layout names to the rows of our own tables: normal form, reasons, ids."""
