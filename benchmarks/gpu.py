@@ -1,6 +1,6 @@
 """One measurement of benchmarks/gpu.sh: TRL's IPO, exact or sampled SSO, or generation, as a line of a table.
 
-    python benchmarks/gpu.py exact --size tiny
+    python benchmarks/gpu.py exact --size tiny [--model FOLDER, made where it is not there]
 
 The model is random, of Llama's shape, about 1.2B parameters, with a byte-level tokenizer made here, so that nothing is
 downloaded. Prompts have about 50, 180 and 180 tokens (x, x+, x-), replies 200 and 1,000. Time is the mean over all
@@ -28,10 +28,10 @@ WORK = {"1b": {"replies": (200, 1000), "pairs": 8, "steps": 4}, "tiny": {"replie
 
 
 def model_folder(folder: Path, size: str) -> str:
-    """The random model with its tokenizer, saved."""
+    """The random model with its tokenizer, saved where it is not yet."""
     from tests.tiny import tiny_model_folder
 
-    return str(tiny_model_folder(folder / "model", context=4096, **SIZES[size]))
+    return str(folder if folder.is_dir() else tiny_model_folder(folder, context=4096, **SIZES[size]))
 
 
 def rows(count: int, reply: int) -> list[dict[str, Any]]:
@@ -153,10 +153,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["trl", "exact", "sampled", "generation"])
     parser.add_argument("--size", choices=SIZES, default="1b")
+    parser.add_argument("--model", type=Path)
     asked = parser.parse_args()
     work: dict[str, Any] = WORK[asked.size]
     with tempfile.TemporaryDirectory() as folder:
-        model = model_folder(Path(folder), asked.size)
+        model = model_folder(asked.model or Path(folder) / "model", asked.size)
         if asked.what == "generation":
             ours, theirs = run_generation(model, 64 if asked.size == "1b" else 4, 256 if asked.size == "1b" else 16)
             print(f"| generation | engine {ours:.0f} tokens/s | model.generate {theirs:.0f} tokens/s |")

@@ -10,11 +10,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ -n "${WHEELS:-}" ]; then
-  python -m pip install --quiet --no-index --find-links "$WHEELS" trl datasets polars pydantic pyyaml click openai
+  python -m pip install --quiet --no-index --find-links "$WHEELS" trl datasets polars pydantic pyyaml click
 fi
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 out="${OUT:-gpu.md}"
 : > "$out"
+model="$(mktemp -d)"
+trap 'rm -rf "$model"' EXIT
 for what in trl exact sampled generation; do
-  timeout 150 python benchmarks/gpu.py "$what" --size "${SIZE:-1b}" | tee -a "$out"
+  timeout 150 python benchmarks/gpu.py "$what" --size "${SIZE:-1b}" --model "$model/model" | tee -a "$out"
 done

@@ -3,19 +3,23 @@
     python benchmarks/mechanism.py --out runs/mechanism                     everything that is not there yet
     python benchmarks/mechanism.py --out runs/mechanism --arms sso pbaa --seeds 1 2
     python benchmarks/mechanism.py --out runs/mechanism --tune              the learning rates tried on seed 0
+    python benchmarks/mechanism.py --out runs/mechanism --tuned             the rate that this came to
     python benchmarks/mechanism.py --out runs/mechanism --report docs       results, page and figure of what is there
     python benchmarks/mechanism.py --report docs                            page and figure from the results kept here
 
-The start policy makes all triples once. A cell is an arm and a seed, and OUT/cells gets a JSON file for each, so that
-a process that is killed loses one cell. The design is in docs/replication.md and was written before the runs.
+The start policy makes all triples once (`--prepare` does that alone). A cell is an arm and a seed, and OUT/cells gets a
+JSON file for each, so that a process that is killed loses one cell. The same command may run several times at once:
+each takes cells that no other is at. The design is in docs/replication.md and was written before the runs.
 """
 
 import argparse
+import fcntl
 import json
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -54,8 +58,11 @@ DOSES: dict[str, dict[str, Any]] = {
 ARMS = MAIN | DOSES
 """What each arm sets beside the defaults; gamma 0 is sso_no_g, gamma 0.1 and alpha 0.66 are sso."""
 RATES = (5e-5, 2e-5, 1e-5)
-"""Tried in this order on seed 0; the first that passes is taken."""
-
+"""Tried in this order on seed 0, unless others are given; the first that passes is taken."""
+TUNED = ("pbaa", "sso")
+POOL_TOKENS = {"cpu": 16384, "cuda": 400_000}
+POLICY_TOKENS = {"cpu": 16384, "cuda": 100_000}
+"""Tokens in flight at once: of the pool, made by one process, and of a policy, one of several on a GPU of 80 GB."""
 
 OF_TRAINING = {"pairs", "batch_pairs", "learning_rate", "gamma", "beta"}
 """What of a plan the start policy does not depend on."""
@@ -85,12 +92,12 @@ class Plan(NamedTuple):
     @property
     def sampler(self) -> TransformersEngine:
         """bfloat16 for the pool: a text is a text, and it is written in half the time."""
-        return TransformersEngine(device=self.device, dtype="bfloat16", batch_tokens=16384)
+        return TransformersEngine(device=self.device, dtype="bfloat16", batch_tokens=POOL_TOKENS[self.device])
 
     @property
     def engine(self) -> TransformersEngine:
         """float32 throughout: in bfloat16 the weights' changes are lost in rounding."""
-        return TransformersEngine(device=self.device, dtype="float32", batch_tokens=16384)
+        return TransformersEngine(device=self.device, dtype="float32", batch_tokens=POLICY_TOKENS[self.device])
 
 
 def once(path: Path, produce: Callable[[], pl.DataFrame]) -> pl.DataFrame:
@@ -144,7 +151,7 @@ def trained(
             "lr_scheduler": "constant",
             "warmup_ratio": 0.0,
             "batch_pairs": plan.batch_pairs,
-            "micro_batch_tokens": 2048 if plan.device == "cpu" else 16384,
+            "micro_batch_tokens": 2048 if plan.device == "cpu" else 4096,
             "gradient_checkpointing": False,
             "gamma": plan.gamma,
             "beta": plan.beta,
@@ -156,7 +163,7 @@ def trained(
     return ModelRef(str(out / "policy"), fingerprint=json.loads(done.read_text("utf-8"))["fingerprint"])
 
 
-def measures(policy: ModelRef, held_out: pl.DataFrame, plan: Plan) -> dict[str, Any]:
+def measures(policy: ModelRef, held_out: pl.DataFrame, plan: Plan, behaves: bool) -> dict[str, Any]:
     """The endpoints of a policy: each triple's pi~, the length of its own replies and, where asked for, behaviour."""
     forced = held_out.select("pair_id").join(
         teacher_forced(held_out, policy, plan.device), on="pair_id", maintain_order="left"
@@ -165,7 +172,7 @@ def measures(policy: ModelRef, held_out: pl.DataFrame, plan: Plan) -> dict[str, 
         "logps": {name: [round(value, 5) for value in forced[name]] for name in forced.columns if name != "pair_id"},
         "lengths": lengths(policy, plan.engine, plan.prompts, 2 * plan.tokens),
     }
-    if plan.replies:
+    if behaves:
         found["behaviour"] = behaviour(policy, plan.engine, plan.behaviour_prompts, plan.replies, plan.tokens)
     return found
 
@@ -175,7 +182,7 @@ def run(out: Path, arm: str, seed: int, plan: Plan, tables: tuple[pl.DataFrame, 
     held_out, training = tables
     policy, place = ModelRef(plan.model), out / "policies" / f"{arm}-{seed}"
     cells = [out / "cells" / f"{arm}-{seed}-{iteration}.json" for iteration in range(1, plan.iterations + 1)]
-    if all(finished(cell, plan) for cell in cells):
+    if all(finished(cell, plan, cell == cells[-1]) for cell in cells):
         return
     for iteration, cell in enumerate(cells, 1):
         began = time.monotonic()
@@ -185,18 +192,35 @@ def run(out: Path, arm: str, seed: int, plan: Plan, tables: tuple[pl.DataFrame, 
             lambda i=iteration, p=before: portion(training, seed, i, p, plan),
         )
         policy = trained(policy, pairs, place / str(iteration), arm, seed, iteration, plan)
-        if not finished(cell, plan):
+        last = iteration == plan.iterations
+        if not finished(cell, plan, last):
             cell.parent.mkdir(parents=True, exist_ok=True)
             facts = {"arm": arm, "seed": seed, "iteration": iteration, "plan": plan._asdict()}
             if iteration > 1:
                 facts["made"] = written(pairs)
-            write_json(cell, {**facts, **measures(policy, held_out, plan)})
+            write_json(cell, {**facts, **measures(policy, held_out, plan, last and plan.replies > 0)})
         print(f"{arm} seed {seed} iteration {iteration}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     shutil.rmtree(place, ignore_errors=True)  # half a gigabyte a policy that nothing reads again
 
 
-def finished(cell: Path, plan: Plan) -> bool:
-    """Whether a cell holds all that is asked for. One of another plan is an error, so that plans never mix."""
+@contextmanager
+def claimed(place: Path) -> Iterator[bool]:
+    """Whether nobody else is at `place`; nobody else gets it until this is left, or the process ends."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def finished(cell: Path, plan: Plan, last: bool) -> bool:
+    """Whether a cell holds all that is asked for, of the last iteration behaviour as well.
+
+    One of another plan is an error, so that plans never mix.
+    """
     if not cell.exists():
         return False
     found = json.loads(cell.read_text("utf-8"))
@@ -204,30 +228,41 @@ def finished(cell: Path, plan: Plan) -> bool:
     other = [name for name, value in plan._asdict().items() if name not in free and found["plan"][name] != value]
     if other:
         raise SystemExit(f"{cell} was made with another {', '.join(other)}; use another --out")
-    return not plan.replies or found.get("behaviour", {}).get("replies") == plan.replies
+    return not (last and plan.replies) or found.get("behaviour", {}).get("replies") == plan.replies
 
 
 def start_cell(out: Path, plan: Plan, held_out: pl.DataFrame) -> None:
     """The start policy as a cell of its own: what all lengths are compared with."""
     cell = out / "cells" / "start-0-0.json"
-    if not finished(cell, plan):
+    if not finished(cell, plan, last=True):
         cell.parent.mkdir(parents=True, exist_ok=True)
         facts = {"arm": "start", "seed": 0, "iteration": 0, "plan": plan._asdict()}
         facts["features"] = held_out["feature"].to_list()
-        write_json(cell, {**facts, **measures(ModelRef(plan.model), held_out, plan)})
+        write_json(cell, {**facts, **measures(ModelRef(plan.model), held_out, plan, plan.replies > 0)})
 
 
-def tune(out: Path, plan: Plan, tables: tuple[pl.DataFrame, pl.DataFrame]) -> None:
-    """Say the first of the rates at which replies keep half their length under pbaa, which has nothing to hold it."""
-    for rate in RATES:
-        run(out / f"rate-{rate:g}", "pbaa", 0, plan._replace(learning_rate=rate), tables)
-        before, after = (
-            fmean(json.loads((out / path).read_text("utf-8"))["lengths"]["tokens"])
-            for path in ("cells/start-0-0.json", f"rate-{rate:g}/cells/pbaa-0-1.json")
-        )
-        print(f"learning rate {rate:g}: {after:.1f} tokens a reply, {before:.1f} before", file=sys.stderr, flush=True)
-        if after >= before / 2:
+def tune(out: Path, plan: Plan, tables: tuple[pl.DataFrame, pl.DataFrame], rates: Sequence[float]) -> None:
+    """Train on seed 0 at each rate until one has passed; of several processes each takes what no other is at."""
+    for rate in rates:
+        for arm in TUNED:
+            with claimed(out / f"rate-{rate:g}" / f"lock-{arm}") as mine:
+                if mine:
+                    run(out / f"rate-{rate:g}", arm, 0, plan._replace(learning_rate=rate, replies=0), tables)
+        if passes(out, rate, plan):
             return
+
+
+def passes(out: Path, rate: float, plan: Plan) -> bool:
+    """Whether replies keep half their length at a rate, after all iterations and under all of TUNED."""
+    cells = [out / f"rate-{rate:g}" / "cells" / f"{arm}-0-{plan.iterations}.json" for arm in TUNED]
+    if not all(cell.exists() for cell in cells):
+        return False
+    before, *after = (
+        fmean(json.loads(cell.read_text("utf-8"))["lengths"]["tokens"])
+        for cell in (out / "cells" / "start-0-0.json", *cells)
+    )
+    print(f"learning rate {rate:g}: {after} tokens a reply, {before:.1f} before", file=sys.stderr, flush=True)
+    return min(after) >= before / 2
 
 
 def main() -> None:
@@ -238,7 +273,10 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, help="default: 1 to 7 for the methods, 1 to 3 for the doses")
     parser.add_argument("--pool-seeds", type=int, default=8, help="seeds that the pool of triples has pairs for")
     parser.add_argument("--report", type=Path, help="folder of replication.md and mechanism.png; runs nothing")
-    parser.add_argument("--tune", action="store_true", help=f"learning rates {RATES} on seed 0, pbaa")
+    parser.add_argument("--prepare", action="store_true", help="the triples and the start policy's cell alone")
+    parser.add_argument("--tune", action="store_true", help="try learning rates on seed 0")
+    parser.add_argument("--tuned", action="store_true", help="print the rate that was found, by default the last")
+    parser.add_argument("--rates", nargs="+", type=float, default=RATES, help="to be tried, in this order")
     for name, value in Plan._field_defaults.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     given = parser.parse_args()
@@ -248,15 +286,22 @@ def main() -> None:
     if given.out is None:
         parser.error("--out is needed to run anything")
     plan = Plan(**{name: getattr(given, name) for name in Plan._fields})
+    if given.tuned:
+        print(next((rate for rate in given.rates if passes(given.out, rate, plan)), given.rates[-1]))
+        return
     tables = pool(given.out, plan, given.pool_seeds)
     start_cell(given.out, plan, tables[0])
+    if given.prepare:
+        return
     if given.tune:
-        tune(given.out, plan, tables)
+        tune(given.out, plan, tables, given.rates)
         return
     for arms, seeds in ((MAIN, range(1, 8)), (DOSES, range(1, 4))):
         order = [(arm, seed) for seed in given.seeds or seeds for arm in arms if not given.arms or arm in given.arms]
         for arm, seed in order:
-            run(given.out, arm, seed, plan, tables)
+            with claimed(given.out / "locks" / f"{arm}-{seed}") as mine:
+                if mine:
+                    run(given.out, arm, seed, plan, tables)
 
 
 if __name__ == "__main__":

@@ -4,43 +4,69 @@
 # there is one. The model's weights come as pieces of less than 60 MB each:
 #
 #   python benchmarks/weights.py split PIECES              where the bundled model is installed
-#   PIECES=folder OUT=folder benchmarks/proof_gpu.sh       on a GPU
+#   PIECES=folder DATA=folder OUT=folder benchmarks/proof_gpu.sh       on a GPU
 #   SIZE=tiny benchmarks/proof_gpu.sh                      whether it runs, anywhere, with a random model
 #
-# The same command goes on where it stopped. Prepared, and so far run with SIZE=tiny on a CPU alone: no number of it
-# stands in the docs yet.
+# DATA has what benchmarks/proof_gpu_reward.sh reads; without it that part is left out. A model of this size leaves a
+# GPU idle most of the time, so that several processes share it (WORKERS). After SECONDS_ALL seconds everything is
+# ended; what is there is packed into OUT/cells.tar.gz, and the same command goes on where it stopped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+began=$SECONDS
 if [ -n "${WHEELS:-}" ]; then
-  python -m pip install --quiet --no-index --find-links "$WHEELS" gguf polars pydantic pyyaml click openai
+  python -m pip install --quiet --no-index --find-links "$WHEELS" gguf polars pydantic pyyaml click
 fi
-export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
-out="${OUT:-runs/proof}"
-mkdir -p "$out"
-export MODEL="${MODEL:-/tmp/sso-factory-proof-model}" DEVICE=cuda SIZE="${SIZE:-full}"
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=1
+export PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
+export MODEL="${MODEL:-/tmp/sso-factory-proof-model}" DEVICE=cuda SIZE="${SIZE:-full}" OUT="${OUT:-runs/proof}"
+seconds="${SECONDS_ALL:-460}" workers="${WORKERS:-10}"
+mkdir -p "$OUT"
 if [ "$SIZE" = tiny ]; then
-  MODEL="$(mktemp -d)/tiny" DEVICE=cpu
-  python -c "import sys; from pathlib import Path; from tests.tiny import tiny_model_folder; tiny_model_folder(Path(sys.argv[1]))" "$MODEL"
-elif [ ! -d "$MODEL" ]; then
-  python benchmarks/weights.py join "${PIECES:?the folder that benchmarks/weights.py split filled}" "$MODEL"
-fi
-# What is cut off by its time is finished by the next call: a cell, a method with a seed, is a file.
-mechanism() { # seconds, folder, then options
-  local seconds=$1 folder=$2
-  shift 2
-  timeout "$seconds" python benchmarks/mechanism.py --out "$out/$folder" --model "$MODEL" --device "$DEVICE" "$@" ||
-    [ $? = 124 ] || exit 1
-}
-if [ "$SIZE" = tiny ]; then
-  mechanism 300 one --pairs 2 --batch-pairs 1 --held-out 3 --prompts 2 --tokens 8 --replies 2 --behaviour-prompts 3 \
-    --seeds 1 --pool-seeds 1
-  mechanism 300 three --pairs 2 --batch-pairs 1 --held-out 3 --prompts 2 --tokens 8 --iterations 3 --arms sso pbaa \
-    --seeds 1 --pool-seeds 1
+  MODEL="$OUT/tiny" DEVICE="${TINY_DEVICE:-cpu}" workers=2
+  [ -d "$MODEL" ] ||
+    python -c "import sys; from pathlib import Path; from tests.tiny import tiny_model_folder; tiny_model_folder(Path(sys.argv[1]))" "$MODEL"
+  plan=(--pairs 2 --batch-pairs 1 --held-out 3 --prompts 2 --tokens 8 --iterations 2 --replies 2 --behaviour-prompts 3 --pool-seeds 2)
+  seeds=(1 2)
 else
-  mechanism 120 one --pairs 64 --batch-pairs 16 --held-out 200 --prompts 64 --tokens 128 --replies 8
-  mechanism 150 three --pairs 512 --batch-pairs 32 --held-out 200 --prompts 64 --tokens 200 --iterations 3 \
-    --arms sso sso_no_w sso_no_g pbaa --seeds 1 2 3 --pool-seeds 3
+  [ -d "$MODEL" ] ||
+    python benchmarks/weights.py join "${PIECES:?the folder that benchmarks/weights.py split filled}" "$MODEL"
+  plan=(--pairs "${PAIRS:-128}" --batch-pairs 16 --held-out 200 --prompts 64 --tokens 128 --iterations 3 --replies 8 --pool-seeds 8)
+  seeds=(1 2 3 4 5 6 7 8)
 fi
-if [ -f benchmarks/proof_gpu_reward.sh ]; then
-  OUT="$out/reward" timeout 180 bash benchmarks/proof_gpu_reward.sh
+pack() {
+  (cd "$OUT" && find . -path '*/cells/*.json' -print0 | tar czf cells.tar.gz --null -T -)
+}
+trap pack EXIT
+mechanism() {
+  local left=$((seconds - SECONDS + began))
+  [ "$left" -gt 1 ] || return 124
+  timeout "$left" python benchmarks/mechanism.py --out "$OUT/mechanism" --model "$MODEL" \
+    --device "$DEVICE" "${plan[@]}" --rates 2e-5 1e-5 5e-6 2e-6 "$@"
+}
+together() { # the same command in several processes
+  local count=$1
+  shift
+  for _ in $(seq "$count"); do
+    mechanism "$@" &
+    jobs+=($!)
+  done
+  for job in "${jobs[@]}"; do
+    wait "$job" || [ $? = 124 ]
+  done
+  jobs=()
+}
+jobs=()
+mechanism --prepare
+if [ -n "${DATA:-}" ]; then
+  OUT="$OUT/reward" SECONDS_LEFT=$((seconds - SECONDS + began)) WORKERS="${REWARD_WORKERS:-5}" \
+    bash benchmarks/proof_gpu_reward.sh &
+  reward=$!
+fi
+together $((workers < 8 ? workers : 8)) --tune
+rate="$(mechanism --tuned)"
+echo "learning rate $rate"
+together "$workers" --learning-rate "$rate" --arms sso sso_no_w sso_no_g pbaa --seeds "${seeds[@]}"
+together "$workers" --learning-rate "$rate" --arms gamma_1 gamma_5 no_w_gamma_1 no_w_gamma_5 naive --seeds "${seeds[@]}"
+if [ -n "${DATA:-}" ]; then
+  wait "$reward" || [ $? = 124 ]
 fi
