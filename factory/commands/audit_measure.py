@@ -1,5 +1,6 @@
 """How an audit asks its judge, in parts, and what it makes of the answers."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from shutil import rmtree
 from typing import NamedTuple
@@ -13,13 +14,15 @@ from factory.exports.report.audit import write_audit
 from factory.files.table_file import sink
 from factory.identity import draw
 from factory.readers import Reading
-from factory.stages.audit import SAID, report
+from factory.stages.audit import report
+from factory.stages.audit_counts import SAID
 from factory.stages.audit_model import AuditReport
 from factory.stages.audit_sample import wrote
 from factory.stages.certify import Certified, certified_by_labels, with_certificate
 from factory.stages.certify import certify as certified
 from factory.stages.judge import JudgeWithEngine, judge_into
-from factory.stages.parts import in_order
+from factory.stages.parts import dealt, in_order
+from factory.stages.votes import VoteParts
 
 _LOOKED_AT = ("pair_id", "prompt_id", "prompt", "chosen", "rejected", "iteration", "feature", "policy")
 _SCRATCH = ".auditing"
@@ -64,20 +67,28 @@ def measure(out: Path, subject: Subject, member: JudgeWithEngine, seed: int, tol
 def _report(
     out: Path, subject: Subject, asked: Certified, member: JudgeWithEngine, seed: int, told: About
 ) -> AuditReport:
-    pairs, votes, name = asked.pairs, asked.votes.scan(), member.config.name
-    _require_answers(votes, name)
-    others = subject.recorded.filter(pl.col("judge") != name).join(pairs.select("pair_id"), on="pair_id", how="semi")
-    said = pl.concat([table.select(SAID).collect(engine="streaming") for table in (votes, others)])
+    pairs, votes, name = asked.pairs, asked.votes, member.config.name
+    _require_answers(votes.scan(), name)
+    said = _said(out / _SCRATCH / "recorded", votes, subject, name)
     own = wrote(member.config, _policies(pairs))
     found = report(pairs, said, name, seed, subject.gold, own)
     if asked.certificate is not None:
         found = with_certificate(found, asked.certificate)
     if subject.reading is not None:
         found = found.model_copy(update={"reading": subject.reading.to_dict()})
-    sink(votes, out / "judgments.parquet")
+    sink(votes.scan(), out / "judgments.parquet")
     told = told.model_copy(update={"sampled": found.pairs})
-    write_audit(out, found, told, examples(pairs, votes, name, seed))
+    write_audit(out, found, told, examples(pairs, (part.lazy() for part in votes.parts()), name, seed))
     return found
+
+
+def _said(folder: Path, votes: VoteParts, subject: Subject, judge: str) -> Iterator[pl.DataFrame]:
+    """The votes of each part without the answers, with those that other judges gave when the pairs were filtered."""
+    folder.mkdir()
+    others = dealt(folder, subject.recorded.filter(pl.col("judge") != judge).select(SAID), subject.ids)
+    for number, part in enumerate(votes.parts()):
+        more = [pl.read_parquet(others[number], columns=list(SAID))] if number in others else []
+        yield pl.concat([part.select(SAID), *more])
 
 
 def _policies(pairs: pl.LazyFrame) -> list[str | None]:
@@ -88,7 +99,8 @@ def _policies(pairs: pl.LazyFrame) -> list[str | None]:
 
 def _require_answers(votes: pl.LazyFrame, judge: str) -> None:
     failed = pl.col("error").drop_nulls()
-    asked, errors, first = votes.select(pl.len(), errors=failed.len(), first=failed.first()).collect().row(0)
+    counts = votes.select(pl.len(), errors=failed.len(), first=failed.first())
+    asked, errors, first = counts.collect(engine="streaming").row(0)
     if errors == asked:
         raise EngineError(f"the judge {judge} answered none of {asked:,} questions: {first}")
 
@@ -98,7 +110,7 @@ def _ask(scratch: Path, subject: Subject, member: JudgeWithEngine, seed: int) ->
     share, gold, ids = subject.certify, subject.gold, subject.ids
     pairs = in_order(scratch, looked_at(subject.pairs), ids)
     if share is not None and gold is None:
-        return certified(pairs, len(ids), subject.most, member, share, seed)
+        return certified(scratch / "votes", pairs, len(ids), subject.most, member, share, seed)
     votes = judge_into(scratch / "votes", pairs, [member], rule=None, seed=seed)
     by_labels = None if share is None or gold is None else certified_by_labels(ids, gold, share)
     return Certified(pairs, votes, by_labels)

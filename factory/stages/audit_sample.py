@@ -27,10 +27,12 @@ def sample(pairs: pl.LazyFrame, n: int | None, seed: int, first: pl.DataFrame | 
     Shares are rounded by largest remainder; within a stratum the pairs of `first` are taken before others, then the
     lowest seeded hashes of pair_id. The same pairs whatever the order of the rows.
     """
+    if n is None:
+        return pairs.select("pair_id").collect(engine="streaming")["pair_id"].unique().sort()
     columns = [name for name in STRATA if name in pairs.collect_schema()]
     narrow = pairs.select("pair_id", *columns).with_columns(hash_draw_expr(f"audit {seed}").alias("toss"))
     keys = narrow.collect(engine="streaming")
-    if n is not None and n < keys.height:
+    if n < keys.height:
         sizes = keys.group_by(columns).len("size") if columns else keys.select(pl.len().alias("size"))
         shares = sizes.sort(columns, nulls_last=True).with_columns(
             share=_shares(sizes.sort(columns, nulls_last=True), n)

@@ -1,5 +1,6 @@
 """A share certified while the judge is asked: pairs in random order, in small parts, until the answer is certain."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
@@ -10,7 +11,8 @@ from factory.stages.estimated import Certificate
 from factory.stages.gold import CHOSEN
 from factory.stages.judge import JudgeWithEngine
 from factory.stages.judge import judge as ask
-from factory.stages.votes import VOTE_ORDER, RecordedVotes, VotesInParts
+from factory.stages.parts import left_of_part
+from factory.stages.votes import VoteParts
 from factory.statistics.sequential import RISK, Certifier
 from filters.hash_draw import hash_draw_expr
 from filters.votes import verdicts
@@ -23,7 +25,7 @@ class Certified(NamedTuple):
     """What was asked until the certificate was there."""
 
     pairs: pl.LazyFrame
-    votes: VotesInParts
+    votes: VoteParts
     certificate: Certificate | None
 
 
@@ -33,24 +35,36 @@ def random_order(ids: pl.Series, seed: int) -> pl.Series:
 
 
 def certify(
-    ordered: pl.LazyFrame, size: int, most: int | None, member: JudgeWithEngine, share: float, seed: int
+    folder: Path,
+    ordered: pl.LazyFrame,
+    size: int,
+    most: int | None,
+    member: JudgeWithEngine,
+    share: float,
+    seed: int,
 ) -> Certified:
     """Ask the judge about the `size` pairs, in their order, until it is certain whether `share` of them are right.
 
     The order is to be random. Right is a pair whose chosen reply it prefers in both orders; every other is not, an
     unreadable one among them. A part is never larger than a certificate takes at the least, or than a few pairs; `most`
-    pairs are asked about.
+    pairs are asked about. Votes lie in `folder`, and memory holds those of one part of the table.
     """
     test = Certifier(size, share)
     most = size if most is None else min(most, size)
-    votes, right, drawn = JUDGMENTS.empty(), 0, 0
+    votes, open_part, right, drawn = VoteParts(folder), JUDGMENTS.empty(), 0, 0
     while drawn < most and test.verdict(right, drawn) is None:
-        part = ordered.slice(drawn, min(max(_PART, test.at_least(right, drawn)), most - drawn)).collect()
+        least = max(_PART, test.at_least(right, drawn))
+        part = ordered.slice(drawn, min(least, most - drawn, left_of_part(drawn))).collect()
         said = ask(part, [member], rule=None, seed=seed)
         right += int((verdicts(said).collect()["verdict"] == "right").sum())
-        votes, drawn = pl.concat([votes, said]), drawn + part.height
+        open_part, drawn = pl.concat([open_part, said]), drawn + part.height
+        if left_of_part(drawn) == left_of_part(0):
+            votes.put(len(votes), open_part)
+            open_part = JUDGMENTS.empty()
+    if open_part.height:
+        votes.put(len(votes), open_part)
     found = certificate(test, right, drawn, size, share, "agreement")
-    return Certified(ordered.head(drawn), RecordedVotes(votes.sort(VOTE_ORDER)), found)
+    return Certified(ordered.head(drawn), votes, found)
 
 
 def certified_by_labels(ids: pl.Series, gold: pl.DataFrame, share: float) -> Certificate:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -32,25 +31,36 @@ def beside(prompts: pl.LazyFrame, table: pl.LazyFrame) -> Iterator[tuple[pl.Data
     return zip(parts(prompts), parts(table), strict=True)
 
 
-def in_order(folder: Path, rows: pl.LazyFrame, ids: pl.Series) -> pl.LazyFrame:
-    """The `rows` of these ids in the order of `ids`, as a table in `folder`, through whose writing memory holds a part.
+def left_of_part(at: int) -> int:
+    """How many rows the part that row `at` lies in has from there on, if the table is long enough."""
+    return AT_ONCE - at % AT_ONCE
 
-    They are read once, and lie in a file for each part before that part is sorted.
+
+def in_order(folder: Path, rows: pl.LazyFrame, ids: pl.Series) -> pl.LazyFrame:
+    """The `rows` of these ids in the order of `ids`, each once, as a table in `folder`; memory holds a part of it."""
+    whole = TableFile(folder / "ordered.parquet")
+    for _, path in sorted(dealt(folder, rows, ids).items()):
+        part = pl.read_parquet(path).unique(_PLACE, keep="first", maintain_order=True)
+        whole.add(part.sort(_PLACE).drop(_PLACE))
+        path.unlink()
+    whole.close()
+    return pl.scan_parquet(folder / "ordered.parquet")
+
+
+def dealt(folder: Path, rows: pl.LazyFrame, ids: pl.Series) -> dict[int, Path]:
+    """The `rows` of each part of these ids, by its number, in files in `folder`; what is of no part is left out.
+
+    The rows are read once, and memory holds a part of them. Each has its place among the ids beside it.
     """
     places = pl.LazyFrame({"pair_id": ids}).with_row_index(_PLACE)
     sink(compact(rows.join(places, on="pair_id")), folder / "picked.parquet", row_group_size=ROW_GROUP)
-    files: dict[Any, TableFile] = {}
+    files: dict[int, TableFile] = {}
     for part in parts(pl.scan_parquet(folder / "picked.parquet")):
-        for (number,), some in part.group_by(pl.col(_PLACE) // AT_ONCE, maintain_order=True):
+        for (number,), some in part.group_by((pl.col(_PLACE) // AT_ONCE).cast(pl.Int64), maintain_order=True):
             if number not in files:
                 files[number] = TableFile(folder / f"{number}.parquet")
             files[number].add(some)
-    whole = TableFile(folder / "ordered.parquet")
-    for number in sorted(files):
-        files[number].close()
-        part = pl.read_parquet(folder / f"{number}.parquet")
-        whole.add(part.sort(_PLACE, maintain_order=True).drop(_PLACE))
-        (folder / f"{number}.parquet").unlink()
-    whole.close()
+    for table in files.values():
+        table.close()
     (folder / "picked.parquet").unlink()
-    return pl.scan_parquet(folder / "ordered.parquet")
+    return {number: folder / f"{number}.parquet" for number in files}

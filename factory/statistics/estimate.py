@@ -21,6 +21,8 @@ from filters.votes import verdicts
 AGREEMENT, LABELS, ASSISTED = "agreement", "labels", "prediction_powered"
 """Methods: no label was given; labels alone, the judges adding nothing; judges and labels."""
 
+IN_BOTH = "in both orders"
+"""The column of the mean verdict of the judges that a pair was read by in both orders, as `verdict_score`."""
 FEWEST_LABELS = 10
 """With fewer, nothing can be learnt about a judge; and each further judge's weight takes so many more."""
 
@@ -65,20 +67,31 @@ class Fit(NamedTuple):
 
 def estimate(judgments: pl.DataFrame, gold: pl.DataFrame | None, confidence: float = CONFIDENCE) -> Estimate:
     """See `factory.estimate`; `gold` is [pair_id, right], one row a pair, right as 1 or 0."""
-    table = scores(judgments)
-    judges = judge_columns(table)
     if gold is None:
         gold = pl.DataFrame(schema={"pair_id": pl.String, "right": pl.Float64})
-    joined = table.join(gold, on="pair_id", how="left", maintain_order="left")
-    n, m = joined.height, joined["right"].count()
-    if gold.height and not m:
+    said = verdicts(judgments).group_by("pair_id").agg(verdict_score(pl.col("verdict")).mean().alias(IN_BOTH)).collect()
+    table = scores(judgments)
+    for more in (said, gold):
+        table = table.join(more, on="pair_id", how="left", maintain_order="left")
+    if gold.height and not table["right"].count():
         raise InputError("gold: none of its pairs is in the judgments; label pairs that were judged")
-    effective = effective_judges(joined, judges)
+    return estimate_from(table, confidence)
+
+
+def verdict_score(verdict: pl.Expr) -> pl.Expr:
+    """A judge's verdict as what it says of the pair: 1 right, 0 wrong; null where it was not read in both orders."""
+    return verdict.replace_strict({"right": 1.0, "unsure": 0.5, "wrong": 0.0}, default=None, return_dtype=pl.Float64)
+
+
+def estimate_from(table: pl.DataFrame, confidence: float = CONFIDENCE) -> Estimate:
+    """`estimate`, from a row per pair: a column of `scores` per judge, the mean of their verdicts, and `right`."""
+    judges = judge_columns(table)
+    n, m = table.height, table["right"].count()
+    effective = effective_judges(table, judges)
     if not m:
-        share, low, high = _agreement(judgments, table, confidence)
-        return Estimate(share, low, high, AGREEMENT, n, 0, 0, None, *effective)
-    right = joined["right"].to_numpy()
-    found = fit(joined.select(pl.col(judges).fill_null(0.5)).to_numpy(), right, confidence)
+        return Estimate(*_agreement(table, confidence), AGREEMENT, n, 0, 0, None, *effective)
+    right = table["right"].to_numpy()
+    found = fit(table.select(pl.col(judges).fill_null(0.5)).to_numpy(), right, confidence)
     return Estimate(
         accuracy=found.share,
         low=found.low,
@@ -93,15 +106,12 @@ def estimate(judgments: pl.DataFrame, gold: pl.DataFrame | None, confidence: flo
     )
 
 
-def _agreement(
-    judgments: pl.DataFrame, table: pl.DataFrame, confidence: float
-) -> tuple[float | None, float | None, float | None]:
+def _agreement(table: pl.DataFrame, confidence: float) -> tuple[float | None, float | None, float | None]:
     """Share and interval of the pairs that more votes are for than against, of those read in both orders.
 
     Of single votes, where no pair was asked in both.
     """
-    value = pl.col("verdict").replace_strict({"right": 1.0, "unsure": 0.5, "wrong": 0.0}, default=None)
-    score = verdicts(judgments).group_by("pair_id").agg(value.mean()).collect()["verdict"].drop_nulls()
+    score = table[IN_BOTH].drop_nulls()
     if not len(score) and table.height:
         score = table.select(pl.mean_horizontal(judge_columns(table)))[:, 0].drop_nulls()
     if not len(score):

@@ -56,7 +56,7 @@ def effective_judges(table: pl.DataFrame, judges: Sequence[str]) -> Effective:
     values = rows.select(pl.col(judges).fill_null(0.5)).to_numpy()
     if on_errors:
         values = np.abs(values - rows["right"].to_numpy()[:, None])
-    found = len(judges) ** 2 / float(_correlations(values).sum()) if judges else 0.0
+    found = len(judges) ** 2 / float(_correlations(values).sum()) if values.size else 0.0
     return Effective(min(max(found, 1.0), float(len(judges))), ERRORS if on_errors else VOTES)
 
 

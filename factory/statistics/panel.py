@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from factory.statistics.estimate import FEWEST_LABELS, least_squares
-from factory.statistics.judges import Effective, effective_judges, judge_columns, scores
+from factory.statistics.judges import Effective, effective_judges, judge_columns
 
 VOTE, CALIBRATED = "vote", "calibrated"
 
@@ -25,18 +25,15 @@ class Combined(NamedTuple):
 class JudgeVotes(NamedTuple):
     """Several judges' votes on the same pairs."""
 
-    pair_ids: pl.Series
     combined: Combined
     effective: Effective
 
 
-def panel(judgments: pl.DataFrame, gold: pl.DataFrame) -> JudgeVotes:
-    """The judges in `judgments` together; `gold` is [pair_id, right] as 1 or 0, of some pairs or of none."""
-    table = scores(judgments)
+def panel(table: pl.DataFrame) -> JudgeVotes:
+    """The judges together; `table` has a row per pair: `scores`, and `right` as 1 or 0 where it is known."""
     judges = judge_columns(table)
-    joined = table.join(gold, on="pair_id", how="left", maintain_order="left")
-    values = joined.select(pl.col(judges).fill_null(0.5)).to_numpy()
-    return JudgeVotes(joined["pair_id"], combined(values, joined["right"].to_numpy()), effective_judges(joined, judges))
+    values = table.select(pl.col(judges).fill_null(0.5)).to_numpy()
+    return JudgeVotes(combined(values, table["right"].to_numpy()), effective_judges(table, judges))
 
 
 def combined(scores: NDArray[np.float64], right: NDArray[np.float64]) -> Combined:

@@ -103,18 +103,19 @@ def cluster_bootstrap(
     """Percentile interval of sum(hits) / sum(totals) when whole clusters are drawn again with replacement.
 
     `hits` and `totals` have shape [clusters]. None for fewer than two clusters, from which nothing can be learnt about
-    how clusters differ. Resamples without any total are drawn again.
+    how clusters differ. Resamples without any total are drawn again. Clusters that are alike are drawn as one kind, so
+    that time goes with the kinds there are, not with clusters, and the order of clusters means nothing.
     """
     clusters = len(totals)
     if clusters < 2 or totals.sum() == 0:
         return Interval(None, None)
     random = np.random.default_rng(seed)
+    kinds, frequency = np.unique(np.stack([hits, totals]), axis=1, return_counts=True)
     shares: list[float] = []
     while len(shares) < resamples:
-        drawn = random.integers(0, clusters, clusters)
-        total = int(totals[drawn].sum())
+        right, total = (int(count) for count in kinds @ random.multinomial(clusters, frequency / clusters))
         if total:
-            shares.append(int(hits[drawn].sum()) / total)
+            shares.append(right / total)
     low, high = np.quantile(shares, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(float(low), float(high))
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -111,25 +111,37 @@ def source_of(path: Path) -> Source:
         return Source(name=path.name, sha256=hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def examples(pairs: pl.LazyFrame, votes: pl.LazyFrame, judge: str, seed: int, each: int = EACH) -> list[JudgedExample]:
-    """Some pairs of each kind of verdict, drawn by seed, with the judge's answers: of them alone the texts are read."""
-    mine = votes.filter(pl.col("judge") == judge).join(pairs.select("pair_id"), on="pair_id", how="semi")
-    ruled = verdicts(mine).filter(pl.col("verdict").is_in(KINDS)).collect(engine="streaming")
-    drawn = ruled.with_columns(hash_draw_expr(f"example {seed}").alias("toss")).sort("toss", "pair_id")
-    picked = drawn.group_by("verdict", maintain_order=True).head(each)
-    ids = picked.lazy().select("pair_id")
+def examples(
+    pairs: pl.LazyFrame, votes: Iterable[pl.LazyFrame], judge: str, seed: int, each: int = EACH
+) -> list[JudgedExample]:
+    """Some pairs of each kind of verdict, drawn by seed, with the judge's answers: of them alone the texts are read.
+
+    `votes` on these pairs come in parts, each with all that are on its own.
+    """
+    drawn = _first(pl.concat(_drawn(part.filter(pl.col("judge") == judge), seed, each) for part in votes), each)
+    ids = drawn.lazy().select("pair_id")
     texts = few(pairs.select("pair_id", "prompt", "chosen", "rejected").join(ids, on="pair_id", how="semi"))
-    shown = picked.join(texts, on="pair_id", maintain_order="left")
-    answers = few(mine.select("pair_id", "order", "vote", "raw").join(ids, on="pair_id", how="semi")).sort("order")
-    rows = sorted(shown.iter_rows(named=True), key=lambda row: KINDS.index(row["verdict"]))
-    return [_example(row, answers.filter(pl.col("pair_id") == row["pair_id"])) for row in rows]
+    shown = drawn.join(texts, on="pair_id", maintain_order="left")
+    return [_example(row) for row in sorted(shown.iter_rows(named=True), key=lambda row: KINDS.index(row["verdict"]))]
 
 
-def _example(row: Mapping[str, Any], votes: pl.DataFrame) -> JudgedExample:
+def _drawn(votes: pl.LazyFrame, seed: int, each: int) -> pl.DataFrame:
+    """[pair_id, verdict, toss, and the answers: order, vote, raw] of the pairs of each kind that are drawn first."""
+    ruled = verdicts(votes).filter(pl.col("verdict").is_in(KINDS)).collect(engine="streaming")
+    picked = _first(ruled.with_columns(hash_draw_expr(f"example {seed}").alias("toss")), each)
+    said = votes.select("pair_id", "order", "vote", "raw").join(picked.lazy(), on="pair_id", how="semi").sort("order")
+    answers = said.group_by("pair_id", maintain_order=True).agg("order", "vote", "raw")
+    return few(picked.lazy().join(answers, on="pair_id", how="left"))
+
+
+def _first(drawn: pl.DataFrame, each: int) -> pl.DataFrame:
+    return drawn.sort("toss", "pair_id").group_by("verdict", maintain_order=True).head(each)
+
+
+def _example(row: Mapping[str, Any]) -> JudgedExample:
     texts = {name: excerpt(row[name], _LONGEST) for name in ("chosen", "rejected")}
-    said = [
-        Vote(order=order, vote=vote, raw=raw) for order, vote, raw in votes.select("order", "vote", "raw").iter_rows()
-    ]
+    answers = zip(row["order"], row["vote"], row["raw"], strict=True)
+    said = [Vote(order=order, vote=vote, raw=raw) for order, vote, raw in answers]
     prompt = excerpt(row["prompt"][-1]["content"] if row["prompt"] else "", _LONGEST)
     return JudgedExample(verdict=row["verdict"], pair_id=row["pair_id"], prompt=prompt, votes=said, **texts)
 

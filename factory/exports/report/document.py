@@ -44,7 +44,8 @@ def verdict_examples(root: Path, seed: int) -> tuple[str, list[JudgedExample]] |
         if kept.is_file() and path.is_file():
             votes, pairs = pl.scan_parquet(path), pl.scan_parquet(kept)
             judge = votes.select(pl.min("judge")).collect(engine="streaming").item()
-            found = [] if judge is None else examples(pairs, votes, judge, seed)
+            on_kept = votes.join(pairs.select("pair_id"), on="pair_id", how="semi")
+            found = [] if judge is None else examples(pairs, [on_kept], judge, seed)
             if found:
                 return public_name(judge), found
     return None

@@ -182,7 +182,11 @@ def test_a_judge_that_wrote_the_rejected_replies_is_refused(tmp_path: Path) -> N
         audit(pairs, out=tmp_path / "out", dry_run=True)
 
 
-def test_a_judge_that_filtered_the_pairs_is_refused_and_others_are_compared(tmp_path: Path) -> None:
+def test_a_judge_that_filtered_the_pairs_is_refused_and_others_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Votes recorded earlier are compared part by part."""
+    monkeypatch.setattr("factory.stages.parts.AT_ONCE", 5)
     folder = tmp_path / "filtered"
     folder.mkdir()
     pairs = pairs_file(folder)

@@ -19,8 +19,8 @@ VOTES = {
 }
 
 
-def report(pairs: pl.DataFrame, *given: Any, **more: Any) -> AuditReport:
-    return report_of(pairs.lazy(), *given, **more)
+def report(pairs: pl.DataFrame, votes: pl.DataFrame, *given: Any, **more: Any) -> AuditReport:
+    return report_of(pairs.lazy(), [votes], *given, **more)
 
 
 def pair(number: int, chosen: int = 5, rejected: int = 5, **fields: Any) -> dict[str, Any]:
@@ -268,3 +268,18 @@ def test_flipping_every_vote_turns_right_into_wrong() -> None:
     one, two = (report(pairs, table_, "J", seed=1) for table_ in (votes, flipped))
     assert (one.right, one.unsure, one.wrong) == (2, 1, 1)
     assert (two.right, two.unsure, two.wrong) == (1, 1, 2)
+
+
+def test_parts_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two judges, one of whom was not asked of all, and labels: counted seven pairs at a time."""
+    pairs = table([pair(n, 3 + n % 4, 5, iteration=n % 2, feature=f"f{n % 3}") for n in range(24)]).sort("pair_id")
+    verdicts = ["right", "unsure", "wrong", "invalid", "right", "right", "wrong", "right"] * 3
+    mine = judged(verdicts, prompt_tokens=3, cost=0.25)
+    votes = pl.concat([mine, judged(verdicts[::-1], judge="K").filter(pl.col("pair_id") > "4")])
+    gold = pairs.select("pair_id", gold=pl.Series(["chosen", "rejected", None] * 8)).drop_nulls()
+    for labels in (None, gold):
+        whole = report(pairs, votes, "J", seed=1, gold=labels)
+        monkeypatch.setattr("factory.stages.parts.AT_ONCE", 7)
+        said = [votes.join(pairs[at : at + 7], on="pair_id", how="semi") for at in range(0, 24, 7)]
+        assert report_of(pairs.lazy(), said, "J", seed=1, gold=labels) == whole
+        monkeypatch.undo()

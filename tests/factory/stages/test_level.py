@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import factory
+from factory.stages.audit_model import AuditReport
 from filters.confounds import confounds
 
 AT_ONCE, PAIRS, LONG = 20, 150, 200
@@ -59,12 +60,16 @@ def test_judging_to_its_end(
     assert [table.schema for table in wide] == []
 
 
-def test_an_audit_of_all(pairs: pl.DataFrame, wide: list[pl.DataFrame], tmp_path: Path) -> None:
-    """Of the votes numbers are made, which take what a row of them is wide, without the answers."""
-    pairs.write_parquet(tmp_path / "pairs.parquet", row_group_size=AT_ONCE)
+AUDITS = {"of all": {}, "certified": {"certify": 0.8}, "against labels": {"gold": "label"}}
+
+
+@pytest.mark.parametrize("more", AUDITS.values(), ids=AUDITS)
+def test_an_audit(more: dict[str, Any], pairs: pl.DataFrame, wide: list[pl.DataFrame], tmp_path: Path) -> None:
+    labelled = pairs.with_columns(label=pl.when(pl.int_range(pl.len()) < AT_ONCE).then(pl.lit("chosen")))
+    labelled.write_parquet(tmp_path / "pairs.parquet", row_group_size=AT_ONCE)
     found = factory.audit(
-        str(tmp_path / "pairs.parquet"), out=tmp_path / "out", judge={"name": "J", "engine": "scripted"}
+        str(tmp_path / "pairs.parquet"), out=tmp_path / "out", judge={"name": "J", "engine": "scripted"}, **more
     )
-    assert found.n == PAIRS
-    assert not any({"raw", "prompt"} & set(table.columns) for table in wide)
-    assert not any(table.schema.get("chosen") == pl.String for table in wide)
+    assert isinstance(found, AuditReport)
+    assert found.n == (PAIRS if found.certificate is None else found.certificate.drawn) > 3 * AT_ONCE
+    assert [table.schema for table in wide] == []

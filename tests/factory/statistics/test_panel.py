@@ -8,8 +8,6 @@ from factory.schema import ORDERS
 from factory.statistics.judges import effective_judges, judge_columns, scores
 from factory.statistics.panel import CALIBRATED, VOTE, combined, decided, panel
 
-NONE = pl.DataFrame(schema={"pair_id": pl.String, "right": pl.Float64})
-
 
 def judgments(votes: dict[str, list[str]]) -> pl.DataFrame:
     """By judge, a word of two letters a pair: c, r or - (unread) in each order; a blank was not asked."""
@@ -53,7 +51,8 @@ def test_effective_judges_by_hand() -> None:
 
 
 def test_judges_without_labels_vote() -> None:
-    found = panel(judgments({"a": ["cc", "cc", "rr", "cr"], "b": ["cc", "rr", "rr", "cc"]}), NONE)
+    said = scores(judgments({"a": ["cc", "cc", "rr", "cr"], "b": ["cc", "rr", "rr", "cc"]}))
+    found = panel(said.with_columns(right=pl.lit(None, pl.Float64)))
     assert found.combined.method == VOTE
     assert list(decided(found.combined.p_right)) == ["right", "unsure", "wrong", "right"]
 

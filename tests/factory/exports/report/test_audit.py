@@ -39,7 +39,7 @@ def audited(feature: str | None = None, judge: str = "J", gold: bool = True, pai
     judgments = conform(
         pl.DataFrame(votes, schema=dict.fromkeys(("pair_id", "judge", "order", "vote"), pl.String)), JUDGMENTS
     )
-    return report(table.lazy(), judgments, judge, seed=1, gold=table.select("pair_id", "gold") if gold else None)
+    return report(table.lazy(), [judgments], judge, seed=1, gold=table.select("pair_id", "gold") if gold else None)
 
 
 ABOUT = About(
