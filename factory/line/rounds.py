@@ -1,11 +1,67 @@
 """Rounds beyond the iterations: made one after another until `prompts.target_pairs` pairs pass the filters."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from factory.config.prompts import Budget
 from factory.line.steps import Generated, Steps
-from factory.stages.target import Spent, TargetProgress
 from factory.store import Stage
+
+ROUNDS_WITHOUT_GAIN = 3
+"""So many further rounds in a row without a pair that passes say that more of them will not help."""
+
+
+class Spent(NamedTuple):
+    """What askers used in all."""
+
+    requests: int = 0
+    tokens: int = 0
+    cost: float = 0.0
+
+    @classmethod
+    def by(cls, stages: Iterable[Mapping[str, Any]]) -> "Spent":
+        """The sum over what stages used, each by asker as `Stage.used`."""
+        used = [asker for stage in stages for asker in stage.values()]
+        return cls(
+            sum(asker["requests"] for asker in used),
+            sum(asker["prompt_tokens"] + asker["completion_tokens"] for asker in used),
+            sum(asker["cost"] for asker in used),
+        )
+
+
+class TargetProgress(NamedTuple):
+    """Where a run stands after some rounds, its iterations among them."""
+
+    target: int
+    passed: int
+    """Pairs that pass the filters so far."""
+    without_gain: int
+    """Further rounds since the last one with a pair that passes."""
+    prompts: int
+    """Prompts used so far."""
+    next_prompts: int
+    """Prompts of the round that would come next; 0 when they have run out."""
+    spent: Spent
+
+    def reason_to_stop(self, budget: Budget) -> str | None:
+        """Why no further round is made, in one sentence; None where one is."""
+        so_far = f"{self.passed:,} of {self.target:,} pairs pass after {self.prompts:,} prompts"
+        if self.passed >= self.target:
+            return f"target_pairs is reached: {so_far}"
+        if not self.next_prompts:
+            return f"target_pairs is not reached, the prompts have run out: {so_far}; give more prompts"
+        for name, used in self.spent._asdict().items():
+            most = getattr(budget, name)
+            further = used / max(self.prompts, 1) * self.next_prompts
+            if most is not None and used + further > most:
+                used_up = f"{used:,.10g} of {most:,.10g} {name} are used and the next round takes about {further:,.3g}"
+                return f"target_pairs is not reached, the budget is: {so_far}, {used_up}; raise prompts.budget.{name}"
+        if self.without_gain >= ROUNDS_WITHOUT_GAIN:
+            return (
+                f"target_pairs is not reached: {so_far}, none of them from the last {self.without_gain} rounds; "
+                "see the funnel for the filter that drops them"
+            )
+        return None
 
 
 class NextRound(NamedTuple):

@@ -16,8 +16,6 @@ class LineStage(NamedTuple):
     """Where it lies in a run folder; `{}` is the iteration, or the format of an export."""
     reads: tuple[str, ...]
     """The stages whose files it reads."""
-    made_by: str
-    """Module with `inputs`, which says all that changes its data, and `make`."""
     makes: tuple[str, ...] | None = None
     """Its files, a folder with a slash at its end; None: a table of its name, and one of the rows it rejects."""
     counts: str = ""
@@ -26,6 +24,13 @@ class LineStage(NamedTuple):
     """Whether a run with this configuration has it."""
     an_aim: bool = True
     """Whether `--until` may name it."""
+    made_as: str = ""
+    """The stage that it is made like, where it has no module of its own."""
+
+    @property
+    def made_by(self) -> str:
+        """Module with `inputs`, which says all that changes its data, and `make`."""
+        return f"factory.line.steps.{self.made_as or self.name}"
 
     @property
     def each_iteration(self) -> bool:
@@ -42,61 +47,56 @@ class LineStage(NamedTuple):
         return table if self.makes is None else tuple(file.format(of) for file in self.makes)
 
 
+def _steered(config: Config) -> bool:
+    return config.pairs.steered
+
+
+def _apart(config: Config) -> bool:
+    return config.training.generator == "separate"
+
+
 LINE = (
-    LineStage("prompts", "reading prompts", "prompts", (), "factory.line.steps.prompts"),
+    LineStage("prompts", "reading prompts", "prompts", ()),
     LineStage(
         "features",
         "choosing features",
         "iterations/{}/features",
         ("prompts",),
-        "factory.line.steps.features",
         counts="feature_source",
-        made_if=lambda config: config.pairs.steered,
+        made_if=_steered,
     ),
     LineStage(
         "contrast",
         "making principles",
         "iterations/{}/contrast",
         ("prompts", "features"),
-        "factory.line.steps.contrast",
         counts="principle_source",
-        made_if=lambda config: config.pairs.steered,
+        made_if=_steered,
     ),
     LineStage(
         "drafts",
         "writing replies to train the generator",
         "iterations/{}/drafts",
         ("prompts", "contrast"),
-        "factory.line.steps.triples",
-        made_if=lambda config: config.training.generator == "separate",
+        made_as="triples",
+        made_if=_apart,
     ),
-    LineStage(
-        "draft_scores",
-        "scoring them",
-        "iterations/{}/draft_scores",
-        ("drafts",),
-        "factory.line.steps.draft_scores",
-        made_if=lambda config: config.training.generator == "separate",
-    ),
+    LineStage("draft_scores", "scoring them", "iterations/{}/draft_scores", ("drafts",), made_if=_apart),
     LineStage(
         "generator",
         "training the generator",
         "iterations/{}/generator",
         ("drafts", "draft_scores"),
-        "factory.line.steps.generator",
         makes=("generator/",),
-        made_if=lambda config: config.training.generator == "separate",
+        made_if=_apart,
     ),
-    LineStage(
-        "triples", "writing replies", "iterations/{}/triples", ("prompts", "contrast"), "factory.line.steps.triples"
-    ),
-    LineStage("scores", "scoring replies", "iterations/{}/scores", ("triples",), "factory.line.steps.scores"),
+    LineStage("triples", "writing replies", "iterations/{}/triples", ("prompts", "contrast")),
+    LineStage("scores", "scoring replies", "iterations/{}/scores", ("triples",)),
     LineStage(
         "train",
         "training",
         "iterations/{}/train",
         ("triples", "scores"),
-        "factory.line.steps.train",
         makes=("policy/", "metrics.jsonl"),
         made_if=lambda config: config.training.method != "none",
     ),
@@ -105,7 +105,6 @@ LINE = (
         "counting towards the target",
         "iterations/{}/passed",
         ("triples", "scores"),
-        "factory.line.steps.passed",
         makes=(),
         made_if=lambda config: config.prompts.target_pairs is not None,
         an_aim=False,
@@ -115,7 +114,6 @@ LINE = (
         "judging and filtering",
         "filtered/filter",
         ("triples", "scores"),
-        "factory.line.steps.filter",
         makes=("kept.parquet", "rejected.parquet", "judgments.parquet", "funnel.json"),
     ),
     LineStage(
@@ -123,17 +121,15 @@ LINE = (
         "auditing",
         "audit/audit",
         ("filter",),
-        "factory.line.steps.audit",
         makes=("audit.json", "audit.md", "audit.html", "audit.png", "judgments.parquet"),
         made_if=lambda config: config.audit.judge is not None,
     ),
-    LineStage("exports", "exporting", "exports/{}", ("filter", "audit"), "factory.line.steps.exports", makes=("{}/",)),
+    LineStage("exports", "exporting", "exports/{}", ("filter", "audit"), makes=("{}/",)),
     LineStage(
         "push",
         "pushing to the Hub",
         "exports/push",
         ("exports",),
-        "factory.line.steps.push",
         makes=(),
         made_if=lambda config: config.export.push_to_hub is not None,
     ),

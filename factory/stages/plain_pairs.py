@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.config import Sampling
-from factory.engines.base import Completion, Generator, Request
-from factory.identity import draw, pair_id
-from factory.schema import PAIRS, REJECTED, Split, conform
-from factory.stages.triples import own_columns
+from factory.engines.base import Completion, Generator
+from factory.identity import pair_id
+from factory.schema import Split
+from factory.stages.triples import own_columns, reply_request, split_pairs
 from filters.text import normalised
 from principles.views import view_messages
 
@@ -44,7 +44,10 @@ def replies(
 ) -> dict[str, list[Completion]]:
     """`count` replies to each prompt, by prompt_id; all are asked for in one call. A missing answer has failed."""
     asked = {
-        prompt_id: [_request(prompt_id, prompt, sampling, (seed, iteration), role, k) for k in range(count)]
+        prompt_id: [
+            reply_request(prompt_id, view_messages(prompt), sampling, seed, iteration, role=role, view="plain", k=k)
+            for k in range(count)
+        ]
         for prompt_id, prompt in prompts.select("prompt_id", "prompt").rows()
     }
     answers = {one.id: one for one in engine.generate([request for each in asked.values() for request in each])}
@@ -54,19 +57,6 @@ def replies(
         ]
         for prompt_id, requests in asked.items()
     }
-
-
-def _request(prompt_id: str, prompt: Any, sampling: Sampling, drawn: tuple[int, int], role: str, k: int) -> Request:
-    seed, iteration = drawn
-    return Request(
-        id=f"reply/{prompt_id}/{role}/{k}",
-        messages=view_messages(prompt),
-        max_new_tokens=sampling.max_new_tokens,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        seed=draw(seed, "reply", prompt_id, role, k, iteration),
-        tags={"stage": "reply", "prompt_id": prompt_id, "view": "plain", "k": str(k)},
-    )
 
 
 def paired(prompts: pl.DataFrame, made: Mapping[str, Sequence[Pairing]], origin: Origin) -> Split:
@@ -84,12 +74,7 @@ def paired(prompts: pl.DataFrame, made: Mapping[str, Sequence[Pairing]], origin:
     columns = {name: pl.lit(value) for name, value in origin._asdict().items() if value is not None}
     table = own_columns(prompts).join(pl.DataFrame(rows, schema=_ROW), on="prompt_id", how="inner")
     table = table.sort("prompt_id", "k").with_columns(**columns, filter=pl.lit("triples"), reason=_reason())
-    table = table.with_columns(
-        reason=pl.coalesce("reason", pl.when(~pl.col("pair_id").is_first_distinct()).then(pl.lit("same_pair")))
-    )
-    kept = table.filter(pl.col("reason").is_null()).drop("k", *REJECTED.columns)
-    dropped = table.filter(pl.col("reason").is_not_null()).drop("k")
-    return Split(conform(kept, PAIRS), conform(conform(dropped, PAIRS), REJECTED))
+    return split_pairs(table, ("k",))
 
 
 _ROW: dict[str, pl.DataType] = {

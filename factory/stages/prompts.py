@@ -1,6 +1,5 @@
 """The first stage: which prompts are used, and which iteration each one is for."""
 
-from collections.abc import Callable
 from math import ceil
 
 import polars as pl
@@ -33,7 +32,7 @@ def prompts(split: Split, config: Prompts, seed: int, iterations: int) -> Split:
     ids = kept["prompt_id"]
     planned, set_aside = kept, split.rejected
     if config.limit is not None and kept.height > config.limit:
-        rank = _drawn(ids, lambda prompt_id: draw(seed, "limit", prompt_id)).rank("ordinal")
+        rank = _drawn(ids, seed, "limit").rank("ordinal")
         planned = kept.filter(rank <= config.limit)
         over = rejected(kept.filter(rank > config.limit), OVER_LIMIT, pl.lit(f"the limit is {config.limit} prompts"))
         set_aside = pl.concat([split.rejected, over], how="diagonal")
@@ -42,7 +41,7 @@ def prompts(split: Split, config: Prompts, seed: int, iterations: int) -> Split:
 
 def in_portions(planned: pl.DataFrame, config: Prompts, seed: int, iterations: int) -> pl.DataFrame:
     """`planned` with the column `portion`. Where some prompts fell away, asking again closes the gaps of a target."""
-    hashes = _drawn(planned["prompt_id"], lambda prompt_id: draw(seed, "portion", prompt_id))
+    hashes = _drawn(planned["prompt_id"], seed, "portion")
     size = per_round(config, iterations)
     if size is None:
         return planned.with_columns(portion=1 + hashes % iterations)
@@ -67,8 +66,8 @@ def required(split: Split, config: Prompts) -> Split:
     raise InputError(f"{', '.join(config.paths)}: no prompt can be used ({why}){said}; give files with prompts")
 
 
-def _drawn(ids: pl.Series, number: Callable[[str], int]) -> pl.Series:
-    return pl.Series([number(prompt_id) for prompt_id in ids], dtype=pl.Int64)
+def _drawn(ids: pl.Series, seed: int, name: str) -> pl.Series:
+    return pl.Series([draw(seed, name, prompt_id) for prompt_id in ids], dtype=pl.Int64)
 
 
 def within_context(prompts: pl.DataFrame, counter: TokenCounter, room: int, extra: int) -> Split:

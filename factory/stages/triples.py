@@ -9,11 +9,11 @@ import polars as pl
 from factory.config import Sampling
 from factory.engines.base import Completion, Generator, Request
 from factory.identity import draw, pair_id
-from factory.schema import CONTRAST, PAIRS, REJECTED, REPLIES, Split, conform
+from factory.schema import CONTRAST, PAIRS, REJECTED, REPLIES, VIEWS, Split, conform
 from filters.text import normalised
 from principles import TOGETHER
 from principles.leaks import find_leak, strip_label
-from principles.views import views
+from principles.views import Turns, views
 
 VIEW_OF = {"chosen": "good", "rejected": "bad", "original": "plain"}
 """The view each reply is sampled under."""
@@ -44,7 +44,7 @@ def triples(
     replies = _replies(asked.to_dicts(), engine, sampling, seed, iteration)
     origin = {"method": pl.lit(method), "policy": pl.lit(policy), "iteration": pl.lit(iteration, pl.Int64)}
     table = asked.drop("adjective_good", "adjective_bad").join(replies, on="prompt_id", how="inner")
-    return _split(table.sort("prompt_id", "k").with_columns(**origin, **_reasons()))
+    return split_pairs(table.sort("prompt_id", "k").with_columns(**origin, **_reasons()), ("k", "failure", "leak"))
 
 
 def _replies(
@@ -58,29 +58,31 @@ def _replies(
 
 def own_columns(prompts: pl.DataFrame) -> pl.DataFrame:
     """The prompts table without the columns that pairs fill otherwise; those of the user's stay."""
-    taken = {*PAIRS.columns, *CONTRAST.columns, *REJECTED.columns, *_RECORD, "portion"} - {
-        "prompt_id",
-        "prompt",
-        "source",
-    }
-    return prompts.drop(name for name in prompts.columns if name in taken)
+    taken = {*PAIRS.columns, *CONTRAST.columns, *REJECTED.columns, *_RECORD, "portion"}
+    return prompts.drop(taken - {"prompt_id", "prompt", "source"}, strict=False)
 
 
 def _requests(row: Mapping[str, Any], k: int, sampling: Sampling, seed: int, iteration: int) -> list[Request]:
-    prompt_id = row["prompt_id"]
     messages = views(row["prompt"], row["system_good"], row["system_bad"])._asdict()
     return [
-        Request(
-            id=f"reply/{prompt_id}/{view}/{k}",
-            messages=messages[view],
-            max_new_tokens=sampling.max_new_tokens,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            seed=draw(seed, "reply", prompt_id, view, k, iteration),
-            tags={"stage": "reply", "prompt_id": prompt_id, "view": view, "k": str(k)},
-        )
-        for view in ("plain", "good", "bad")
+        reply_request(row["prompt_id"], messages[view], sampling, seed, iteration, role=view, view=view, k=k)
+        for view in VIEWS
     ]
+
+
+def reply_request(
+    prompt_id: str, messages: Turns, sampling: Sampling, seed: int, iteration: int, *, role: str, view: str, k: int
+) -> Request:
+    """The request for the `k`-th reply of a `role` to a prompt, whose `messages` are those of a view."""
+    return Request(
+        id=f"reply/{prompt_id}/{role}/{k}",
+        messages=messages,
+        max_new_tokens=sampling.max_new_tokens,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        seed=draw(seed, "reply", prompt_id, role, k, iteration),
+        tags={"stage": "reply", "prompt_id": prompt_id, "view": view, "k": str(k)},
+    )
 
 
 _RECORD: dict[str, pl.DataType] = {
@@ -128,15 +130,19 @@ def _reasons() -> dict[str, pl.Expr]:
     return {
         "filter": pl.lit("triples"),
         "reason": pl.coalesce(pl.when(wrong).then(pl.lit(reason)) for wrong, reason, _ in chain),
+        # Filled: a null would be passed over for the detail of a reason further down, which is not the one given.
         "detail": pl.coalesce(pl.when(wrong).then(detail.fill_null("")) for wrong, _, detail in chain),
     }
 
 
-def _split(table: pl.DataFrame) -> Split:
-    good = table.filter(pl.col("reason").is_null())
-    again = good.filter(~pl.col("pair_id").is_first_distinct()).with_columns(reason=pl.lit("same_pair"))
-    kept = good.filter(pl.col("pair_id").is_first_distinct()).drop(*REJECTED.columns)
-    dropped = pl.concat([table.filter(pl.col("reason").is_not_null()), again]).sort("prompt_id", "k")
-    dropped = dropped.with_columns(pl.col("detail").replace("", None))
-    inner = ("k", "failure", "leak")
-    return Split(conform(kept.drop(inner), PAIRS), conform(conform(dropped.drop(inner), PAIRS), REJECTED))
+def split_pairs(table: pl.DataFrame, inner: Sequence[str]) -> Split:
+    """PAIRS of the rows without a reason, the others rejected; `inner` are columns of neither.
+
+    A pair that an earlier row is already goes as `same_pair`.
+    """
+    # Numbered among the rows of its id and reason, so that a rejected row makes no later one a repetition.
+    again = pl.col("reason").is_null() & (pl.int_range(pl.len()).over("pair_id", "reason") > 0)
+    reason = pl.when(again).then(pl.lit("same_pair")).otherwise("reason")
+    table = table.drop(inner).with_columns(reason=reason, detail=pl.col("detail").replace("", None))
+    kept, dropped = (table.filter(pl.col("reason").is_null() == good) for good in (True, False))
+    return Split(conform(kept.drop(REJECTED.columns), PAIRS), conform(conform(dropped, PAIRS), REJECTED))

@@ -1,11 +1,9 @@
 """When drawing towards a target ends, and the sentence that says so."""
 
-import dataclasses
-
 import pytest
 
 from factory.config.prompts import Budget
-from factory.stages.target import Spent, TargetProgress
+from factory.line.rounds import Spent, TargetProgress
 
 HALFWAY = TargetProgress(
     target=100,
@@ -18,7 +16,7 @@ HALFWAY = TargetProgress(
 
 
 def stopped(budget: dict[str, float] | None = None, **changed: object) -> str | None:
-    return dataclasses.replace(HALFWAY, **changed).reason_to_stop(Budget(**(budget or {})))
+    return HALFWAY._replace(**changed).reason_to_stop(Budget(**(budget or {})))
 
 
 def test_it_goes_on_while_pairs_are_wanting() -> None:
