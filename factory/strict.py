@@ -96,7 +96,8 @@ def _meant(block: type[BaseModel], loc: Sequence[int | str]) -> tuple[str, set[s
     blocks, written = [block], []
     for part in loc[:-1]:
         tagged = [one for one in blocks if "kind" in one.model_fields and one.model_fields["kind"].default == part]
-        inner = [found for one in blocks for found in _inner(one, str(part))]
+        fields = [one.model_fields[part] for one in blocks if part in one.model_fields]
+        inner = [found for field in fields for found in blocks_in(field.annotation)]
         if not tagged:
             written.append(str(part))
         blocks = tagged or inner or blocks
@@ -104,11 +105,9 @@ def _meant(block: type[BaseModel], loc: Sequence[int | str]) -> tuple[str, set[s
     return ".".join([*written, *map(str, loc[-1:])]), known
 
 
-def _inner(block: type[BaseModel], name: str) -> Iterator[type[BaseModel]]:
-    field = block.model_fields.get(name)
-    stack: list[Any] = [field.annotation] if field else []
-    while stack:
-        kind = stack.pop()
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield kind
-        stack += get_args(kind)
+def blocks_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The blocks that a field of this type may hold, or hold lists of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from blocks_in(part)

@@ -48,8 +48,8 @@ class Filter(Strict):
         return ()
 
     def measures(self) -> dict[str, pl.Expr]:
-        """Row-wise expressions over SCORES and `numbers`, by name; row, pair_id, prompt_id are there."""
-        raise NotImplementedError
+        """Row-wise expressions over SCORES and `numbers`, by name; row, pair_id, prompt_id are there anyway."""
+        return {}
 
     def word_measures(self) -> dict[str, WordMeasure]:
         """Measures, by name, of the words of each pair, which are looked for once for all filters."""
@@ -77,8 +77,9 @@ def first_of(*cases: tuple[pl.Expr, str]) -> pl.Expr:
     return pl.coalesce(*(pl.when(condition).then(pl.lit(token)) for condition, token in cases), KEPT)
 
 
-def either_reply(chosen: pl.Expr, rejected: pl.Expr, token: str) -> pl.Expr:
-    """`both_<token>`, `chosen_<token>` or `rejected_<token>` for what is true of the replies, null for neither."""
+def either_reply(seen: Mapping[str, pl.Expr], token: str) -> pl.Expr:
+    """`both_<token>`, `chosen_<token>` or `rejected_<token>`: of which replies it is true, among those looked at."""
+    chosen, rejected = (seen.get(reply, pl.lit(False)) for reply in ("chosen", "rejected"))
     return first_of((chosen & rejected, f"both_{token}"), (chosen, f"chosen_{token}"), (rejected, f"rejected_{token}"))
 
 

@@ -99,7 +99,7 @@ def said(records: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def _sentence(name: str, chosen: float, rejected: float, difference: float, low: float, high: float, n: int) -> str:
     shares = [_percent(share, abs(difference)) for share in (chosen, rejected)]
-    points = f"a difference of {_points(low)} to {_points(high)} points, told from {n:,} pairs"
+    points = f"a difference of {100 * low:.1f} to {100 * high:.1f} points, told from {n:,} pairs"
     if name == _LENGTH:
         return f"the longer reply is chosen in {shares[0]} of pairs and rejected in {shares[1]} ({points})"
     kind, _, value = name.partition(": ")
@@ -111,10 +111,6 @@ def _sentence(name: str, chosen: float, rejected: float, difference: float, low:
 def _percent(share: float, difference: float) -> str:
     """With as many decimals as tell the two shares apart."""
     return f"{100 * share:.{0 if difference >= 0.02 else 1 if difference >= 0.002 else 2}f} %"
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:.1f}"
 
 
 def _drawn(pairs: pl.LazyFrame, sample: int) -> pl.LazyFrame:

@@ -63,10 +63,6 @@ class Decontaminate(Filter):
         """Name, options and the prompts themselves."""
         return {**super().fingerprint(), "prompts": digest([list(item) for path in self.files for item in load(path)])}
 
-    def measures(self) -> dict[str, pl.Expr]:
-        """None beside that of the words."""
-        return {}
-
     def word_measures(self) -> dict[str, WordMeasure]:
         """The hit itself, if any: it depends on one row alone. Reads the files."""
         overlap = Overlap([item for path in self.files for item in load(path)], self.min_words)

@@ -32,10 +32,6 @@ class JudgeAgrees(Filter):
         """Always."""
         return True
 
-    def measures(self) -> dict[str, pl.Expr]:
-        """None: it reads votes alone."""
-        return {}
-
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """The rule's reason, `invalid` or `not_judged`, with the judge as detail."""
         judges = votes.judges_joined(rows.collect_schema().names()) if self.judges is None else self.judges

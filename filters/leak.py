@@ -25,20 +25,19 @@ class Leak(Filter):
 
     def measures(self) -> dict[str, pl.Expr]:
         """Whether each reply leaks."""
-        words = {*self.adjectives, *(word for name in self.principles for word in adjectives_of(name))}
+        features = (feature for name in self.principles for feature in principles.load(name).features)
+        words = {*self.adjectives, *(side.adjective for one in features for side in (one.good, one.bad))}
         return {f"leaks_{reply}": leaks(pl.col(reply), frozenset(words)) for reply in self.replies}
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """`chosen_leak`, `rejected_leak` or `both_leak`."""
-        never = pl.lit(False)
-        seen = {reply: pl.col(f"leaks_{reply}") for reply in self.replies}
-        return rows.with_columns(reason=either_reply(seen.get("chosen", never), seen.get("rejected", never), "leak"))
+        return rows.with_columns(reason=either_reply({one: pl.col(f"leaks_{one}") for one in self.replies}, "leak"))
 
 
 def leaks(text: pl.Expr, adjectives: frozenset[str]) -> pl.Expr:
     """Whether each text gives its own principle away, as `principles.leaks` has it."""
     if not adjectives:
-        return text.is_null() & text.is_not_null()
+        return pl.lit(False)
     # Each pattern costs some ten times the one before it and leaves a tenth of the texts to the next one.
     first = f"(?i){either(adjectives)}" if not all(map(str.isascii, adjectives)) else either(map(str.lower, adjectives))
 
@@ -51,9 +50,3 @@ def leaks(text: pl.Expr, adjectives: frozenset[str]) -> pl.Expr:
         return found
 
     return text.map_batches(look, return_dtype=pl.Boolean, is_elementwise=True)
-
-
-def adjectives_of(name_or_path: str) -> list[str]:
-    """What the replies of a principle set are called: the adjectives of both sides of its features."""
-    sides = ((feature.good, feature.bad) for feature in principles.load(name_or_path).features)
-    return [side.adjective for pair in sides for side in pair]

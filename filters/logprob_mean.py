@@ -43,10 +43,10 @@ class LogprobMean(Filter):
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """`unscored`, or per side `off_policy` or `small_gap`."""
-        columns = [pl.col(f"{self.of}_{reply}") for reply in _OTHER]
-        unscored = pl.any_horizontal(column.is_null() for column in columns)
-        low = [self._low(pl.when(~unscored).then(column)) for column in columns]
-        below = either_reply(low[0], low[1], "off_policy" if self.of == "on_policy" else "small_gap")
+        columns = {reply: pl.col(f"{self.of}_{reply}") for reply in _OTHER}
+        unscored = pl.any_horizontal(column.is_null() for column in columns.values())
+        low = {reply: self._low(pl.when(~unscored).then(column)) for reply, column in columns.items()}
+        below = either_reply(low, "off_policy" if self.of == "on_policy" else "small_gap")
         return rows.with_columns(reason=pl.coalesce(first_of((unscored, "unscored")), below))
 
     def _low(self, value: pl.Expr) -> pl.Expr:

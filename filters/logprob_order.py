@@ -35,13 +35,11 @@ class LogprobOrder(Filter):
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """`unscored`, `chosen_order`, `rejected_order` or `both_order`."""
-        names = {reply: f"rises_{reply}" for reply in self.replies}
-        wrong = {reply: ~pl.col(name) for reply, name in names.items()}
-        never = pl.lit(False)
-        order = either_reply(wrong.get("chosen", never), wrong.get("rejected", never), "order")
+        rises = {reply: pl.col(f"rises_{reply}") for reply in self.replies}
+        order = either_reply({reply: ~rising for reply, rising in rises.items()}, "order")
         if self.keep_unscored:
             return rows.with_columns(reason=order)
-        unscored = pl.any_horizontal(pl.col(list(names.values())).is_null())
+        unscored = pl.any_horizontal(rising.is_null() for rising in rises.values())
         return rows.with_columns(reason=pl.coalesce(first_of((unscored, "unscored")), order))
 
 

@@ -70,14 +70,9 @@ def bands(threshold: float, num_perm: int) -> tuple[int, int]:
     return num_perm // rows, rows
 
 
-def sketch_type(threshold: float, num_perm: int) -> pl.Array:
-    """The type of a sketch: a hash per band, then the lowest byte of every MinHash value."""
-    return pl.Array(pl.UInt32, bands(threshold, num_perm)[0] + -(-num_perm // 4))
-
-
 def sketch(threshold: float, num_perm: int) -> WordMeasure:
-    """What is kept of each pair to find its candidates."""
-    dtype = sketch_type(threshold, num_perm)
+    """What is kept of a pair to find its candidates: a hash per band, then the lowest byte of each MinHash value."""
+    dtype = pl.Array(pl.UInt32, bands(threshold, num_perm)[0] + -(-num_perm // 4))
     return WordMeasure(dtype, lambda some: pl.Series(_sketch(some, threshold, num_perm), dtype=dtype))
 
 

@@ -56,10 +56,9 @@ class Refusal(Filter):
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """`chosen_refusal`, `rejected_refusal` or `both_refusal`."""
-        never = pl.lit(False)
-        seen = {reply: pl.col(f"refuses_{reply}") for reply in self.replies}
-        found = either_reply(seen.get("chosen", never), seen.get("rejected", never), "refusal")
-        return rows.with_columns(reason=found)
+        return rows.with_columns(
+            reason=either_reply({one: pl.col(f"refuses_{one}") for one in self.replies}, "refusal")
+        )
 
 
 def check_pattern(pattern: str) -> None:

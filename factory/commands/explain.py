@@ -15,7 +15,7 @@ from factory.errors import ConfigError, FactoryError
 from factory.exports import EXPORTERS
 from factory.exports.facts.making import MAKINGS
 from factory.readers.layouts import layouts
-from factory.strict import descriptions
+from factory.strict import blocks_in, descriptions
 from filters import FILTERS, PRESETS
 
 CONFIG_KEY, FILTER, OPTION, REASON = "configuration key", "filter", "filter option", "reason"
@@ -100,7 +100,7 @@ def _keys_of(block: type[BaseModel], before: str, among: Mapping[str, str] | Non
     """The keys of a block and of the blocks in it; blocks told apart by `kind` say which one a key is of."""
     told = descriptions(block)
     for key, field in block.model_fields.items():
-        name, inner = field.alias or key, list(_blocks(field.annotation))
+        name, inner = field.alias or key, list(blocks_in(field.annotation))
         kinds = {one.model_fields["kind"].default: one for one in inner if "kind" in one.model_fields}
         yield Entry(
             CONFIG_KEY,
@@ -129,13 +129,6 @@ def _joined(entries: Iterable[Entry]) -> Iterator[Entry]:
 
 def _meaning(said: str | None, inner: Sequence[type[BaseModel]]) -> str:
     return " ".join((said or (inner[0].__doc__ if inner else None) or "").split())
-
-
-def _blocks(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in get_args(annotation):
-        yield from _blocks(part)
 
 
 def _typed(field: FieldInfo, inner: Sequence[type[BaseModel]]) -> dict[str, str]:

@@ -29,8 +29,9 @@ from factory.files import PathLike
 from factory.files.streaming import small_morsels
 from factory.identity import DEFAULT_SEED
 from factory.progress import Progress, Silent
-from factory.readers import How, PairsLike, PairSource, ReadOptions, fetched_once, how_to_read
+from factory.readers import How, PairsLike, ReadOptions, fetched_once, how_to_read
 from factory.readers.inputs.on_disk import places
+from factory.readers.inputs.sources import as_list
 from factory.readers.told import read_and_tell, tell_set_aside
 from factory.store.lock import locked
 from factory.store.ownership import require_apart
@@ -80,7 +81,9 @@ def export(
         "license": license,
         "language": list(language) or None,
     }
-    options = _options(Export() if config is None else as_config(config, Export), given)
+    base = Export() if config is None else as_config(config, Export)
+    said = {name: value for name, value in given.items() if value is not None}
+    options = override(base.model_dump() | said, (), Export, "export")
     require_license(options.license)
     require_language(options.language)
     if out is None and options.push_to_hub is None:
@@ -88,14 +91,15 @@ def export(
     root = _run_root(pairs)
     if root is not None:
         require_as_strict(options.license, run_licenses(root))
-    job = ExportJob(format, options, _seed_of(root) if seed is None else seed, root, shown)
+        seed = run_seed(root) if seed is None else seed
+    job = ExportJob(format, options, DEFAULT_SEED if seed is None else seed, root, shown)
     url = url_of(out) if out is not None else None
     if url is not None:
         require_free_there(url, format)
     if options.push_to_hub is not None:
         require_free_on_hub(options.push_to_hub, format, private=options.private)
     if out is not None and url is None:
-        require_apart(Path(out), _read_from(pairs, options))
+        require_apart(Path(out), [*places(pairs), *(other.path for other in options.mix), *options.decontaminate])
     with _folder(None if url else out) as folder:
         require_free(folder, format)
         files = job.write(_read(pairs, how_to_read(reading), shown), folder)[1]
@@ -146,33 +150,13 @@ def _stand(lengths: Lengths) -> str:
     return f"chosen is the longer reply in {longer}{gap}"
 
 
-def _options(config: Export, given: Mapping[str, Any]) -> Export:
-    """`config` with what the arguments say."""
-    said = {name: value for name, value in given.items() if value is not None}
-    return override(config.model_dump() | said, (), Export, "export")
-
-
-def _listed(pairs: PairsLike) -> list[PairSource]:
-    return list(pairs) if isinstance(pairs, list | tuple) else [pairs]  # type: ignore[list-item]
-
-
-def _read_from(pairs: PairsLike, options: Export) -> list[PathLike]:
-    return [*places(_listed(pairs)), *(other.path for other in options.mix), *options.decontaminate]
-
-
 def _run_root(pairs: PairsLike) -> Path | None:
     """The run folder, where pairs are those of one run."""
-    listed = _listed(pairs)
+    listed = as_list(pairs)
     if len(listed) != 1 or not isinstance(listed[0], str | Path):
         return None
     root = Path(listed[0])
     return root if (root / "run.json").is_file() else None
-
-
-def _seed_of(root: Path | None) -> int:
-    """The seed of the run in `root`."""
-    seed = None if root is None else run_seed(root)
-    return DEFAULT_SEED if seed is None else seed
 
 
 def _read(pairs: PairsLike, how: How, shown: Progress) -> pl.LazyFrame:

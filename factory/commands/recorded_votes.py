@@ -5,13 +5,14 @@ from pathlib import Path
 import polars as pl
 
 from factory.readers import PairsLike
+from factory.readers.inputs.sources import as_list
 from factory.schema import JUDGMENTS
 
 
 def recorded_votes(pairs: PairsLike) -> pl.LazyFrame:
     """The votes that filtered the pairs, where filter wrote them: beside the funnel of a file, folder or run."""
     found = [JUDGMENTS.empty().lazy()]
-    for given in pairs if isinstance(pairs, list | tuple) else [pairs]:
+    for given in as_list(pairs):
         if not isinstance(given, str | Path):
             continue
         path = Path(given)

@@ -10,7 +10,7 @@ import polars as pl
 import filters
 from factory.errors import ConfigError, InputError
 from factory.files import PathLike
-from factory.files.json_text import parsed
+from factory.files.json_text import read_object
 from factory.schema import REPLIES, SCORES, conform
 from principles.views import views
 
@@ -49,7 +49,7 @@ def trace(run_or_export: PathLike, pair_id: str) -> Trace:
     """
     root = Path(run_or_export)
     row, outcome = _find(root, pair_id.strip())
-    config = (_json(root / "run.json") or {}).get("config") or {}
+    config = read_object(root / "run.json").get("config") or {}
     return Trace(
         pair_id=row["pair_id"],
         outcome=outcome,
@@ -114,7 +114,7 @@ def _policies(root: Path, row: Mapping[str, Any], config: Mapping[str, Any]) -> 
     latest = row.get("iteration") or 0
     folders = [(number, f"iterations/{number}") for number in range(1, latest)]
     for number, folder in (*folders, (latest, f"iterations/{latest}/generator")):
-        trained = _json(root / folder / "policy/policy.json")
+        trained = read_object(root / folder / "policy/policy.json")
         if trained:
             by = "generator trained" if folder.endswith("generator") else "trained"
             yield f"{by} in iteration {number} from {trained.get('parent')} by {trained.get('method', 'training')}"
@@ -184,11 +184,3 @@ def _rows(*paths: Path, **where: Any) -> list[dict[str, Any]]:
         return []
     meant = [pl.col(name) == value for name, value in where.items()]
     return pl.scan_parquet(path).filter(*meant).collect(engine="streaming").to_dicts()
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    try:
-        found = parsed(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None

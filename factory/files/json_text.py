@@ -1,6 +1,7 @@
 """JSON that may be anything: what cannot be parsed is a ValueError, however deep it is nested."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 
@@ -10,3 +11,12 @@ def parsed(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; an empty one where there is no such file, or it holds something else."""
+    try:
+        found = parsed(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

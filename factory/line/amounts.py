@@ -1,7 +1,7 @@
 """What a run is expected to take, between which bounds that may lie, and what it cannot exceed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil, sqrt
 from typing import NamedTuple
 
@@ -133,10 +133,6 @@ class StageAmounts:
         self.requests, self.turns = self.requests + len(conversations), self.turns + len(texts)
         self.chars += sum(map(len, texts))
         self.bytes += sum(len(text.encode("utf-8", "replace")) for text in texts)
-
-    def renamed(self, name: str) -> "StageAmounts":
-        """The same under another name."""
-        return replace(self, name=name)
 
     def plan(self, scale: Scale, rates: Rates, sampling: Sampling) -> StagePlan:
         """The stage's plan, `scale` times what was counted."""

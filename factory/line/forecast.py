@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -159,7 +160,7 @@ def _stages(config: Config, engines: "_CountingPool", size: _Size, rates: Rates)
             scale = _audited(config, asked.pairs, size, whole, rates)
         made.append(asked.plan(scale, rates, config.sampling))
         if size.further and asked.name.endswith(f" {last}") and not asked.retried:
-            more = asked.renamed(f"{asked.name.removesuffix(f' {last}')} {last + 1}")
+            more = replace(asked, name=f"{asked.name.removesuffix(f' {last}')} {last + 1}")
             further.append(more.plan(Scale(*(n * last / size.sampled for n in rounds)), rates, config.sampling))
     judging = [stage for stage in made if stage.name.startswith(("judge ", "audit "))]
     return [stage for stage in made if stage not in judging] + further + judging

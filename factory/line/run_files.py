@@ -1,6 +1,5 @@
 """What a run reads on this disk, and what it writes into its folder: known before it begins."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +7,7 @@ from factory.commands.report import BY as REPORT_BY
 from factory.commands.report import REPORT
 from factory.config import Config
 from factory.exports.destinations.hub import require_free as require_free_on_hub
+from factory.files.json_text import read_object
 from factory.readers.inputs.on_disk import places
 from factory.readers.reading import Reading
 from factory.stages import STAGES, stages_of
@@ -33,7 +33,7 @@ def write_head(folder: RunFolder, config: Config, facts: Mapping[str, Any]) -> N
 
     resolved: dict[str, Any] = config.model_dump(mode="json")
     folder.record.put(HEAD[0], yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True), RUN)
-    read = {name: value for name, value in _head(folder).items() if name == READING}
+    read = {name: value for name, value in read_object(folder.root / HEAD[1]).items() if name == READING}
     folder.record.put(HEAD[1], json_text({**facts, "config": resolved, **read}), RUN)
 
 
@@ -41,18 +41,8 @@ def note_reading(folder: RunFolder, reading: Reading) -> None:
     """Say how the prompts were read, and keep it in run.json; a folder that is no run's has none."""
     for line in reading.lines():
         folder.progress.say(line)
-    head = _head(folder)
-    if head:
+    if head := read_object(folder.root / HEAD[1]):
         folder.record.put(HEAD[1], json_text({**head, READING: reading.to_dict()}), RUN)
-
-
-def _head(folder: RunFolder) -> dict[str, Any]:
-    path = folder.root / HEAD[1]
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def require_free(folder: RunFolder, config: Config) -> None:

@@ -90,7 +90,7 @@ class RunFolder:
 
     def require_free(self, name: str, makes: Sequence[str]) -> None:
         """Raise ConfigError where something that the stage `name` did not write stands in the way of its files."""
-        if read_manifest(self.root / scratch_of(name)[0]) is not None:
+        if read_manifest(self.root / scratch_of(name).manifest) is not None:
             makes = [file for file in makes if not file.endswith("/")]
         within = Path(name).parent
         outputs = [f"{(within / file).as_posix()}{'/' * file.endswith('/')}" for file in makes]
@@ -146,22 +146,13 @@ class RunFolder:
             raise StageReachedError(name)
         return stage
 
-    def _paths(self, name: str) -> tuple[Path, Path, Path, Path]:
-        folder, leaf = (self.root / name).parent, name.rsplit("/", 1)[-1]
-        return (
-            folder,
-            folder / f"{leaf}.manifest.json",
-            folder / f".{leaf}.partial",
-            folder / f"{leaf}.journal.jsonl",
-        )
-
     def _reuse(self, name: str, inputs: Mapping[str, Any], fingerprint: str) -> Stage | None:
-        folder, manifest_path, _, _ = self._paths(name)
-        manifest = read_manifest(manifest_path)
+        folder, scratch = (self.root / name).parent, scratch_of(name)
+        manifest = read_manifest(self.root / scratch.manifest)
         if manifest is None:
             return None
         if manifest["fingerprint"] != fingerprint:
-            again = "; what was answered is not asked again" if self._paths(name)[3].is_file() else ""
+            again = "; what was answered is not asked again" if (self.root / scratch.journal).is_file() else ""
             self.progress.say(f"{name}: made again, because {_changed(manifest['inputs'], inputs)} changed{again}")
             return None
         outputs = {file: Output(*entry) for file, entry in manifest["outputs"].items()}
@@ -180,11 +171,12 @@ class RunFolder:
         fingerprint: str,
         build: Callable[[Workspace], Mapping[str, Any]],
     ) -> Stage:
-        folder, manifest_path, partial, journal_path = self._paths(name)
+        folder, scratch = (self.root / name).parent, scratch_of(name)
+        manifest_path, journal_path, partial = (self.root / file for file in scratch)
         began = time.monotonic()
         _prepare(partial, fingerprint)
         with Journal(journal_path) as journal:
-            journal.adopt(preview_of(self.root) / journal_path.relative_to(self.root))
+            journal.adopt(preview_of(self.root) / scratch.journal)
             if journal.skipped:
                 self.progress.say(f"{name}: {journal.skipped} unreadable lines of the journal are left aside")
             facts = dict(build(Workspace(partial, journal)))

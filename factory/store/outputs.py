@@ -21,12 +21,20 @@ def tables_of(name: str) -> tuple[str, ...]:
     return f"{leaf}.parquet", f"{leaf}.rejected.parquet"
 
 
-def scratch_of(name: str) -> list[str]:
-    """What a stage keeps beside its outputs: its manifest, its journal, and the folder it is made in."""
+class Scratch(NamedTuple):
+    """What a stage keeps beside its outputs: names within the run folder."""
+
+    manifest: str
+    journal: str
+    partial: str
+    """The folder it is made in."""
+
+
+def scratch_of(name: str) -> Scratch:
+    """That of the stage `name`."""
     folder, leaf = Path(name).parent, name.rsplit("/", 1)[-1]
-    return [
-        (folder / file).as_posix() for file in (f"{leaf}.manifest.json", f"{leaf}.journal.jsonl", f".{leaf}.partial")
-    ]
+    files = (f"{leaf}.manifest.json", f"{leaf}.journal.jsonl", f".{leaf}.partial")
+    return Scratch(*((folder / file).as_posix() for file in files))
 
 
 def described(folder: Path) -> dict[str, Output]:

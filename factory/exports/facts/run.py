@@ -16,7 +16,7 @@ from factory.exports.facts.making import MAKINGS, PRINCIPLES, UNKNOWN, maker_of
 from factory.exports.facts.models import AgreementRow, AuditedGroup, AuditFacts, Balance, IterationFacts, RunFacts
 from factory.exports.facts.public import public_config, public_name
 from factory.exports.facts.recipe import recipe
-from factory.files.json_text import parsed
+from factory.files.json_text import parsed, read_object
 from factory.schema import REPLIES, VIEWS, logp_column
 from factory.stages import order
 from factory.stages.audit_sample import wrote
@@ -30,7 +30,7 @@ _POINTS = 300
 
 def run_facts(root: Path) -> RunFacts:
     """Collect the facts of the run folder `root`."""
-    head = _json(root / "run.json") or {}
+    head = read_object(root / "run.json")
     config: Mapping[str, Any] = head.get("config") or {}
     kept, rejected = scan(root / "filtered/kept.parquet"), scan(root / "filtered/rejected.parquet")
     everything = _narrow_all(root)
@@ -66,21 +66,14 @@ def run_facts(root: Path) -> RunFacts:
 
 def run_licenses(root: Path) -> dict[str, str | None]:
     """The licences of the prompts and of the model that wrote the replies of the run in `root`, as it names them."""
-    config = (_json(root / "run.json") or {}).get("config") or {}
+    config = read_object(root / "run.json").get("config") or {}
     return {part: (config.get(part) or {}).get("license") for part in ("prompts", "policy")}
 
 
 def run_seed(root: Path) -> int | None:
     """The seed of the run in `root`; None where its run.json names none."""
-    seed = (_json(root / "run.json") or {}).get("seed")
+    seed = read_object(root / "run.json").get("seed")
     return seed if isinstance(seed, int) else None
-
-
-def _json(path: Path) -> Any:
-    try:
-        return parsed(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def _narrow_all(root: Path) -> pl.DataFrame:
@@ -174,8 +167,8 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _funnel(path: Path) -> FunnelFacts | None:
-    found = _json(path)
-    if not isinstance(found, dict) or "steps" not in found:
+    found = read_object(path)
+    if "steps" not in found:
         return None
     steps = [
         {key: step[key] for key in ("filter", "kept", "rejected", "reasons") if key in step} for step in found["steps"]
@@ -201,7 +194,7 @@ def _public(health: Health) -> Health:
 
 def _quality(path: Path) -> Quality | None:
     """What funnel.json says of the kept pairs; folders of older versions say nothing."""
-    known = (_json(path) or {}).get("quality")
+    known = read_object(path).get("quality")
     if not known:
         return None
     found = Quality.model_validate(known)
@@ -227,8 +220,8 @@ def _balance(kept: pl.LazyFrame | None, rejected: pl.LazyFrame | None) -> Balanc
 
 
 def _audit(path: Path, config: Mapping[str, Any]) -> AuditFacts | None:
-    found = _json(path)
-    if not isinstance(found, dict) or not found.get("n"):
+    found = read_object(path)
+    if not found.get("n"):
         return None
     strata = [row for row in found.get("strata") or [] if isinstance(row, dict)]
     agreement = found.get("agreement") or []

@@ -1,8 +1,9 @@
 """What LLaMA-Factory's dataset_info.json says of the files beside it: which column is what."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
+
+from factory.files.json_text import read_object
 
 _ROLES = {
     "prompt": "prompt",
@@ -19,11 +20,7 @@ _ROLES = {
 
 def columns_beside(folder: Path) -> dict[str, Mapping[str, str]]:
     """File name to role to column; empty where there is no such file, or it says nothing of columns."""
-    try:
-        told = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    entries = [entry for entry in told.values() if isinstance(entry, dict)] if isinstance(told, dict) else []
+    entries = [entry for entry in read_object(folder / "dataset_info.json").values() if isinstance(entry, dict)]
     found: dict[str, Mapping[str, str]] = {}
     for entry in entries:
         columns, name = entry.get("columns"), entry.get("file_name")
