@@ -22,7 +22,6 @@ from factory.files import PathLike
 from factory.files.streaming import small_morsels
 from factory.identity import versions
 from factory.line.checking import check_once
-from factory.line.pool import EnginePool
 from factory.line.preflight import last_stage, preflight
 from factory.line.rounds import next_round
 from factory.line.run_files import HEAD, inputs_of, require_free, write_head
@@ -33,6 +32,7 @@ from factory.models.ref import ModelRef
 from factory.pair_makers import pair_maker
 from factory.progress import Progress, Silent
 from factory.readers import fetched_once
+from factory.stages.pool import EnginePool
 from factory.store import Stage, StageReachedError, open_run, preview_of
 from factory.store.ownership import require_apart
 from factory.training.processes import alone

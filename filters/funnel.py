@@ -18,8 +18,8 @@ import polars as pl
 from factory.errors import ConfigError, InputError
 from factory.files.streaming import compact
 from factory.files.table_file import ROW_GROUP, sink
+from factory.notebook import html_table
 from factory.schema import REJECTED, LazySplit
-from factory.terminal.notebook import html_table
 from filters import votes
 from filters.base import ROW, Filter
 from filters.confounds import confounds, records, said

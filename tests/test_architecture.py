@@ -26,16 +26,12 @@ FLOORS = (
     (
         "factory.line.steps",
         "factory.line.preflight",
+        "factory.line.rates",
         "factory.line.run_files",
-        "factory.line.asked_models",
+        "factory.line.tracking",
         "factory.pair_makers",
     ),
     ("factory.commands",),
-    (
-        "factory.line.pool",
-        "factory.line.judges",
-        "factory.line.tracking",
-    ),
     ("factory.exports.report",),
     ("factory.exports.card",),
     (
@@ -51,7 +47,6 @@ FLOORS = (
     (
         "factory.engines",
         "factory.store",
-        "factory.line.rates",
         "factory.readers",
         "factory.config.load",
         "factory.terminal",
@@ -70,7 +65,7 @@ GROUND = (
     "factory.identity",
     "factory.progress",
     "factory.files",
-    "factory.terminal.notebook",
+    "factory.notebook",
     "factory.engines.base",
     "factory",
 )

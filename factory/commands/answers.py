@@ -14,13 +14,13 @@ from factory.exports.eval_files import asked, evaluation
 from factory.exports.facts.public import public_name
 from factory.files import PathLike
 from factory.identity import DEFAULT_SEED
-from factory.line.pool import EnginePool
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fetched_once, fingerprint, how_to_read
 from factory.readers.inputs.on_disk import places
 from factory.readers.prompts import RUN_TABLE
 from factory.stages.answers import Answer, EvalQuestion, answer
+from factory.stages.pool import EnginePool
 from factory.store import Workspace, open_run, write_text
 from factory.store.ownership import require_apart
 

@@ -23,8 +23,6 @@ from factory.errors import InputError
 from factory.files import PathLike
 from factory.files.streaming import small_morsels
 from factory.identity import DEFAULT_SEED, draw
-from factory.line.judges import judge_block, judge_fingerprint, judge_model, judge_names, open_judges
-from factory.line.pool import EnginePool
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
 from factory.readers import How, PairsLike, ReadOptions, fetched_once, fingerprint, how_to_read
@@ -32,12 +30,14 @@ from factory.readers.inputs.on_disk import places
 from factory.readers.told import read_and_tell, tell_set_aside
 from factory.schema import JUDGMENTS
 from factory.stages import STAGES
+from factory.stages.asked_models import judge_block, judge_fingerprint, judge_model, judge_names, open_judges
 from factory.stages.audit_model import AuditReport
 from factory.stages.audit_sample import AuditForecast, check_independent, estimate, rough_tokens
 from factory.stages.audit_sample import sample as sample_pairs
 from factory.stages.certify import random_order
 from factory.stages.gold import is_file
 from factory.stages.parts import in_order
+from factory.stages.pool import EnginePool
 from factory.statistics.sequential import Certifier
 from factory.store import Workspace, open_run
 from factory.store.ownership import require_apart

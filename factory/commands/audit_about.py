@@ -7,9 +7,9 @@ from typing import NamedTuple
 from factory.config import Config, Judge
 from factory.config.engines import EngineBlock
 from factory.exports.pages.document import About, Source, source_of
-from factory.line.judges import judge_block, judge_model
 from factory.readers import PairsLike, fingerprint
 from factory.readers.inputs.sources import as_list, find
+from factory.stages.asked_models import judge_block, judge_model
 from principles import template_of
 
 

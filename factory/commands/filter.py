@@ -17,8 +17,6 @@ from factory.files import PathLike
 from factory.files.streaming import small_morsels
 from factory.files.table_file import ROW_GROUP, TableFile, sink
 from factory.identity import DEFAULT_SEED
-from factory.line.judges import judge_fingerprint, open_judges
-from factory.line.pool import EnginePool
 from factory.progress import Progress, Silent
 from factory.readers import PairsLike, Reading, ReadOptions, fetched_once, fingerprint, how_to_read
 from factory.readers.inputs.on_disk import places
@@ -26,11 +24,13 @@ from factory.readers.table.normal import READ
 from factory.readers.told import read_and_tell, tell_remarks, tell_set_aside
 from factory.schema import JUDGMENTS, LazySplit, check, conform
 from factory.stages import STAGES, quality
+from factory.stages.asked_models import judge_fingerprint, open_judges
 from factory.stages.audit_sample import wrote
 from factory.stages.health import Leanings, sizes
 from factory.stages.id_set import IdSet
 from factory.stages.judge import JudgeWithEngine, judge_into
 from factory.stages.parts import parts
+from factory.stages.pool import EnginePool
 from factory.stages.votes import VOTE_ORDER, RecordedVotes, VoteParts, VotesInParts
 from factory.stages.worthless import require_verdicts
 from factory.store import Workspace, open_run, write_json

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from factory.errors import InputError
 from factory.files import PathLike
+from factory.notebook import html_table
 from factory.stages import order
 from factory.store import read_manifest
-from factory.terminal.notebook import html_table
 
 
 class StageStatus(NamedTuple):

@@ -14,11 +14,11 @@ from factory.errors import EngineError, number
 from factory.exports.destinations.hub import check_token
 from factory.files import PathLike
 from factory.identity import digest
-from factory.line.asked_models import RemoteModel, remote_models
-from factory.line.pool import EnginePool
 from factory.line.preflight import preflight
 from factory.progress import Progress, Silent
+from factory.stages.asked_models import RemoteModel, remote_models
 from factory.stages.judge import Question, requests
+from factory.stages.pool import EnginePool
 from factory.stages.verdict import read_verdict
 from factory.store import RunFolder, write_text
 

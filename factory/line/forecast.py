@@ -21,24 +21,24 @@ from factory.files import PathLike
 from factory.identity import Messages
 from factory.line.amounts import CHARS_PER_TOKEN, LENGTHS, Scale, StageAmounts, StagePlan, spread, summed
 from factory.line.checking import due, question
-from factory.line.judges import judge_block, judge_model
-from factory.line.pool import EnginePool, StageEngine, scorer_block, setting_of
 from factory.line.preflight import last_stage, preflight
 from factory.line.rates import Rates, Time
 from factory.line.steps import Steps
 from factory.models.ref import ModelRef
+from factory.notebook import html_table
 from factory.pair_makers import comparisons
 from factory.pipeline import the_line
 from factory.progress import Silent
 from factory.readers import Reading, fetched_once, read_prompts
 from factory.schema import ORDERS
 from factory.stages import is_before
+from factory.stages.asked_models import judge_block, judge_model
 from factory.stages.judge import Question, by_id, requests
+from factory.stages.pool import EnginePool, StageEngine, scorer_block, setting_of
 from factory.stages.prompts import per_round
 from factory.stages.prompts import prompts as plan_portions
 from factory.store import StageReachedError, open_run, preview_of
 from factory.store.journal import Journal
-from factory.terminal.notebook import html_table
 
 SAMPLE_PROMPTS = 200
 """A plan counts the requests for at most this many prompts and scales them to all."""

@@ -11,14 +11,13 @@ from factory.exports.card.licenses import require_as_strict
 from factory.exports.destinations.hub import token_for
 from factory.exports.destinations.mix import without_benchmarks
 from factory.exports.pages.frontmatter import require_language, require_license
-from factory.line.asked_models import asked_models, remote_models
-from factory.line.judges import judge_names
-from factory.line.pool import innermost, is_remote
 from factory.line.tracking import require_trackers
 from factory.pair_makers import pair_maker
 from factory.stages import LINE, stages_of
+from factory.stages.asked_models import asked_models, judge_names, remote_models
 from factory.stages.audit_sample import check_independent
 from factory.stages.judge import distinct_names
+from factory.stages.pool import innermost, is_remote
 from filters import build
 from principles import template_of
 

@@ -8,10 +8,10 @@ import polars as pl
 
 from factory.engines.base import Completion
 from factory.identity import Messages
-from factory.line.judges import judge_fingerprint, open_judges
 from factory.line.steps import IterationTables, Steps
 from factory.models.ref import ModelRef
 from factory.schema import Split
+from factory.stages.asked_models import judge_fingerprint, open_judges
 from factory.stages.judge import JudgeWithEngine, judge
 from factory.stages.plain_pairs import Origin, Pairing, paired, replies
 from factory.store import Stage

@@ -4,10 +4,10 @@ from typing import Any
 
 from pydantic import Field
 
+from factory.notebook import html_table
 from factory.stages.estimated import Certificate, Estimated, Together
 from factory.stages.health import Health
 from factory.strict import Strict
-from factory.terminal.notebook import html_table
 
 
 class VerdictCounts(Strict):

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import factory
-from factory.terminal.notebook import html_table
+from factory.notebook import html_table
 from filters.funnel import Funnel, Step
 
 

@@ -95,6 +95,6 @@ def test_a_second_run_loads_no_model(run_dir: Path, monkeypatch: pytest.MonkeyPa
     def never(*_: object) -> None:
         raise AssertionError("an engine was opened")
 
-    monkeypatch.setattr("factory.line.pool.open_generator", never)
+    monkeypatch.setattr("factory.stages.pool.open_generator", never)
     config = factory.load_config(run_dir / "config.yaml")
     assert factory.run(config, run_dir).filtered is not None

@@ -12,11 +12,11 @@ from factory.config import Config
 from factory.config.engines import EngineBlock
 from factory.engines.base import Generator
 from factory.errors import ConfigError
-from factory.line.pool import EnginePool, scorer_block
 from factory.models.ref import ModelRef
 from factory.schema import Split
 from factory.stages import STAGES
 from factory.stages.parts import of_iteration, parts
+from factory.stages.pool import EnginePool, scorer_block
 from factory.store import RunFolder, Stage
 from factory.store.journal import Journal
 from filters.base import Filter

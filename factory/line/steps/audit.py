@@ -5,8 +5,8 @@ from typing import Any
 from factory.commands.audit import audit_into
 from factory.config import Judge
 from factory.errors import ConfigError
-from factory.line.judges import judge_fingerprint
 from factory.line.steps import Facts, Steps
+from factory.stages.asked_models import judge_fingerprint
 from factory.store import Stage, Workspace
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import polars as pl
 
 from factory.commands.filter import filter_into
-from factory.line.judges import judge_fingerprint, open_judges
 from factory.line.steps import Facts, Generated, Steps
 from factory.readers.told import tell_remarks
 from factory.schema import REJECTED, LazySplit
+from factory.stages.asked_models import judge_fingerprint, open_judges
 from factory.store import Stage, Workspace
 
 

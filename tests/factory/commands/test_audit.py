@@ -15,12 +15,12 @@ from factory.config.apis import OpenaiEngine, Prices
 from factory.config.engines import ScriptedEngine
 from factory.errors import ConfigError, EngineError, InputError
 from factory.exports.pages import document
-from factory.line.pool import EnginePool
 from factory.progress import Silent
 from factory.readers import load_pairs
 from factory.schema import JUDGMENTS, check
 from factory.stages.audit_model import AuditReport
 from factory.stages.audit_sample import AuditForecast
+from factory.stages.pool import EnginePool
 from factory.store import Workspace
 from factory.store.journal import Journal
 from factory.terminal import show

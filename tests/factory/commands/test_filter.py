@@ -13,10 +13,10 @@ from factory.commands.filter import filter_into, filter_pairs
 from factory.config import FiltersConfig, Judge
 from factory.engines.base import Completion, Request
 from factory.identity import Messages, digest
-from factory.line.judges import judge_fingerprint
 from factory.readers.pairs import read_pairs
 from factory.schema import JUDGMENTS, REJECTED, REPLIES, LazySplit
 from factory.stages import STAGES
+from factory.stages.asked_models import judge_fingerprint
 from factory.stages.judge import JudgeWithEngine
 from factory.terminal import show
 from filters.funnel import Funnel

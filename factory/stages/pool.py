@@ -13,7 +13,6 @@ from factory.engines.base import Completion, Request, Score, ScoreRequest, recor
 from factory.identity import Messages, digest
 from factory.models.ref import ModelRef
 from factory.progress import Progress
-from factory.reward.config import RewardScoring
 from factory.stages.worthless import AnswerWatch
 from factory.store.journal import Asker, Journal, journaled, with_room
 
@@ -60,9 +59,9 @@ class EnginePool:
     ) -> list[float | None]:
         """The reward of each reply to its prompt by the reward model `model`; None where it has none."""
         self.close()
-        reward = resolve_name("factory.reward.scorer")
+        reward = resolve_name("factory.reward.scorer")  # by name: it stands above, and loads torch
         talks = [reward.Conversation(*one) for one in conversations]
-        scorer = reward.open_reward_model(model, RewardScoring())
+        scorer = reward.open_reward_model(model, reward.RewardScoring())
         return [one.score for one in scorer.rewards(talks, self._progress, journal, model.identity)]
 
     def get(self, block: EngineBlock, model: ModelRef, account: str = ENGINE) -> Any:
