@@ -3,14 +3,18 @@
     python benchmarks/reward.py --human hh.jsonl.gz --synthetic principles=RUN/exports/rm --llmbar llmbar.parquet \\
         --gsm8k gsm8k.parquet --out DIR                   every cell that is not there yet
     python benchmarks/reward.py ... --choose              learning rates and steps, on human pairs set aside for it
+    python benchmarks/reward.py ... --full --device cuda  all weights are trained, not the last block alone
+    python benchmarks/reward.py ... --shard 2/6           the second of six processes that do it together
     python benchmarks/reward.py ... --labeller MODEL      a reward model of those pairs, for `pairs: best_of_n`
-    python benchmarks/reward_report.py DIR/cells          what the cells come to
+    python benchmarks/reward_report.py --cells DIR/cells.jsonl    what the cells come to
 
 --human is a file of pairs in any layout: its last pairs are a test, a part before them is for --choose, the rest is
 trained on. --synthetic NAME=PAIRS,PAIRS may be given several times. Of each a quarter of the prompts is held out, which
-shows whether its labels can be learned at all. All weights but the last block and the head are frozen
-(reward_trunk.py). A seed draws the pairs, their order and the head, the same ones for every arm. DIR/cells gets a JSON
-file for each arm and seed; what is there is not made again.
+shows whether its labels can be learned at all. Without --full all weights but the last block and the head are frozen
+(reward_trunk.py, reward_full.py). A seed draws the pairs, their order and the head, the same ones for every arm.
+DIR/cells.jsonl gets a line for each arm and seed as soon as it is made, DIR/choice.jsonl one for each try of --choose;
+what is there is not made again. Of cells with other settings in the same file is said that they do not go together.
+--arms and --seeds may be given several times: all seeds of the first arms come first, and then the next arms.
 """
 
 import argparse
@@ -30,31 +34,21 @@ ROOT = Path(__file__).parent.parent
 sys.path[0] = str(ROOT)
 
 import factory
-from benchmarks.reward_trunk import PairStates, Top, Trunk
-from factory.config import BUNDLED_MODEL
+from benchmarks.reward_full import FullModel
+from benchmarks.reward_records import Settings, append, made, read
+from benchmarks.reward_trunk import PairStates, Trunk
 from factory.identity import draw
 from factory.reward.data import read_data
-from factory.store import write_json
 
+Base = Trunk | FullModel
 HUMAN, MORE = "human", "more human"
 AS_LABELLED, FLIPPED, RANDOM = "as labelled", "flipped", "random"
 TREATMENTS = (AS_LABELLED, FLIPPED, RANDOM)
 LABELLER_SEED = 1
 HELD, LLMBAR, GSM8K, DEV = "hh-rlhf", "LLMBar", "GSM8K", "dev"
-
-
-class Settings(NamedTuple):
-    """What every cell is trained with; all of it is in the results."""
-
-    model: str = BUNDLED_MODEL
-    pairs: int = 200
-    """At most so many of each source."""
-    steps: int = 50
-    batch_pairs: int = 16
-    learning_rate: float = 1e-4
-    center: float = 0.01
-    train_length: int = 256
-    score_length: int = 384
+TRIED = ((3e-5, 1e-4, 3e-4, 1e-3), (25, 75), (1001, 1002, 1003))
+TRIED_FULL = ((1e-5, 3e-5, 1e-4), None, (1001, 1002))
+"""Learning rates, steps (those that were given) and seeds, which no cell has, of --choose."""
 
 
 class Part(NamedTuple):
@@ -95,7 +89,7 @@ def shuffled(pairs: pl.DataFrame, what: str) -> pl.DataFrame:
     return pairs.with_columns(draws).sort("__draw").drop("__draw")
 
 
-def tables(asked: argparse.Namespace, trunk: Trunk) -> tuple[dict[str, pl.DataFrame], dict[str, pl.DataFrame]]:
+def tables(asked: argparse.Namespace, base: Base) -> tuple[dict[str, pl.DataFrame], dict[str, pl.DataFrame]]:
     """Training pairs by source and test pairs by test; no prompt is in both."""
     human, limit = factory.load_pairs(asked.human, "human"), asked.settings.train_length
     bar = factory.load_pairs(asked.llmbar, "llmbar")
@@ -105,14 +99,14 @@ def tables(asked: argparse.Namespace, trunk: Trunk) -> tuple[dict[str, pl.DataFr
     tests = {HELD: human.tail(asked.held_out), LLMBAR: bar, GSM8K: sums}
     taken = pl.concat([test.select("prompt_id") for test in tests.values()])
     rest = human.head(human.height - asked.held_out).join(taken, on="prompt_id", how="anti")
-    rest = shuffled(trunk.fitting(rest, limit), "train")
+    rest = shuffled(base.fitting(rest, limit), "train")
     sources, aside = {HUMAN: rest.slice(asked.dev).head(asked.human_pool)}, {DEV: rest.head(asked.dev)}
     if asked.choose:
         return sources, aside
     sources |= aside
     for name, paths in asked.synthetic.items():
         made = read_data(paths, 0.0, 0).train.join(taken, on="prompt_id", how="anti")
-        made = shuffled(trunk.fitting(made, limit), "train")
+        made = shuffled(base.fitting(made, limit), "train")
         out = pl.Series([draw(0, "held out", one) % 4 == 0 for one in made["prompt_id"]], dtype=pl.Boolean)
         sources[name], tests[f"held-out {name}"] = made.filter(~out), made.filter(out)
     return sources, tests
@@ -137,10 +131,11 @@ def drawn(found: Bench, parts: Sequence[Part], seed: int, most: int) -> list[Pai
     return pairs
 
 
-def train(top: Top, pairs: Sequence[PairStates], settings: Settings, seed: int) -> None:
+def train(top: Any, pairs: Sequence[PairStates], settings: Settings, seed: int) -> None:
     """All steps, over the pairs in an order of its own each time round, by the loss of `reward train`."""
     rng, queue = random.Random(draw(seed, "order")), list[PairStates]()
-    optimiser = torch.optim.AdamW(top.parameters(), lr=settings.learning_rate, weight_decay=0.0)
+    weights, fused = [one for one in top.parameters() if one.requires_grad], settings.device != "cpu" or None
+    optimiser = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=0.0, fused=fused)
     warm = max(1, settings.steps // 10)
     rate = torch.optim.lr_scheduler.LambdaLR(
         optimiser,
@@ -150,32 +145,38 @@ def train(top: Top, pairs: Sequence[PairStates], settings: Settings, seed: int) 
         while len(queue) < settings.batch_pairs:
             queue += rng.sample(pairs, len(pairs))
         step, queue = queue[: settings.batch_pairs], queue[settings.batch_pairs :]
-        rewards = top([pair.chosen for pair in step] + [pair.rejected for pair in step])
-        chosen, rejected = rewards.chunk(2)
-        loss = (settings.center * (chosen + rejected) ** 2 - logsigmoid(chosen - rejected)).mean()
+        loss = loss_of(top, step, settings.center)
         optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(top.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
         rate.step()
 
 
+def loss_of(top: Any, pairs: Sequence[PairStates], center: float) -> torch.Tensor:
+    """-log sigmoid(r(chosen) - r(rejected)) + center (r(chosen) + r(rejected))^2, mean over pairs."""
+    rewards = top([pair.chosen for pair in pairs] + [pair.rejected for pair in pairs])
+    chosen, rejected = rewards.chunk(2)
+    loss: torch.Tensor = (center * (chosen + rejected) ** 2 - logsigmoid(chosen - rejected)).mean()
+    return loss
+
+
 @torch.no_grad()
-def margins(top: Top, pairs: Sequence[PairStates], room: int = 8192) -> list[float]:
+def margins(top: Any, pairs: Sequence[PairStates], room: int = 8192) -> list[float]:
     """r(chosen) - r(rejected) of every pair."""
     rows = [side for pair in pairs for side in pair]
-    rewards, place = [0.0] * len(rows), sorted(range(len(rows)), key=lambda n: -len(rows[n].normed))
+    rewards, place = [0.0] * len(rows), sorted(range(len(rows)), key=lambda n: -len(rows[n]))
     while place:
-        few = max(1, room // len(rows[place[0]].normed))
+        few = max(1, room // len(rows[place[0]]))
         for number, reward in zip(place[:few], top([rows[n] for n in place[:few]]).tolist(), strict=True):
             rewards[number] = reward
         place = place[few:]
     return [round(rewards[n] - rewards[n + 1], 5) for n in range(0, len(rows), 2)]
 
 
-def cell(found: Bench, trunk: Trunk, parts: Sequence[Part], seed: int, settings: Settings) -> dict[str, Any]:
+def cell(found: Bench, base: Base, parts: Sequence[Part], seed: int, settings: Settings) -> dict[str, Any]:
     """One arm trained with one seed and measured."""
-    began, top = time.monotonic(), Top(trunk.model, draw(seed, "head"))
+    began, top = time.monotonic(), base.top(draw(seed, "head"))
     pairs = drawn(found, parts, seed, settings.pairs)
     train(top, pairs, settings, seed)
     return {
@@ -191,44 +192,61 @@ def cell(found: Bench, trunk: Trunk, parts: Sequence[Part], seed: int, settings:
 
 def run(asked: argparse.Namespace) -> None:
     """Every cell that is not there yet, seed by seed."""
-    trunk = Trunk(asked.settings.model, asked.settings.score_length, asked.out / "states")
-    sources, tests = tables(asked, trunk)
-    states = [{name: trunk.pairs(table, name.replace(" ", "-")) for name, table in given.items()}
+    settings, weights = asked.settings, asked.weights or asked.settings.model
+    done = set() if asked.choose or asked.labeller else made(asked.out / "cells.jsonl", settings)
+    limit = settings.score_length
+    base = FullModel(weights, limit, settings.device) if settings.full else Trunk(weights, limit, asked.out / "states")
+    sources, tests = tables(asked, base)
+    states = [{name: base.pairs(table, name.replace(" ", "-")) for name, table in given.items()}
               for given in (sources, tests)]  # fmt: skip
     found = Bench(*states, {name: longer(table) for name, table in tests.items()})
     for name, pairs in [*found.sources.items(), *found.tests.items()]:
         print(f"{name}: {len(pairs)} pairs", file=sys.stderr, flush=True)
     if asked.choose:
-        choose(found, trunk, asked)
+        choose(found, base, asked)
         return
     if asked.labeller:
-        top = Top(trunk.model, draw(LABELLER_SEED, "head"))
-        train(top, drawn(found, (Part(DEV),), LABELLER_SEED, asked.dev), asked.settings, LABELLER_SEED)
-        trunk.save(top, asked.labeller)
+        top = base.top(draw(LABELLER_SEED, "head"))
+        train(top, drawn(found, (Part(DEV),), LABELLER_SEED, asked.dev), settings, LABELLER_SEED)
+        base.save(top, asked.labeller)
         return
-    for seed in asked.seeds:
-        for name, parts in arms(list(asked.synthetic)).items():
-            place = asked.out / "cells" / f"{name.replace(' ', '-')}-{seed}.json"
-            if (asked.arms and name not in asked.arms) or place.exists():
-                continue
-            place.parent.mkdir(parents=True, exist_ok=True)
-            made = cell(found, trunk, parts, seed, asked.settings)
-            write_json(place, {"arm": name, **made})
-            print(f"{name} {seed}: {made['seconds']} s", file=sys.stderr, flush=True)
+    for name, seed in jobs(asked):
+        if (name, seed) not in done:
+            one = cell(found, base, arms(list(asked.synthetic))[name], seed, settings)
+            append(asked.out / "cells.jsonl", {"arm": name, **one})
+            print(f"{name} {seed}: {one['seconds']} s", file=sys.stderr, flush=True)
 
 
-def choose(found: Bench, trunk: Trunk, asked: argparse.Namespace) -> None:
+def jobs(asked: argparse.Namespace) -> list[tuple[str, int]]:
+    """Arm and seed of this process's cells: block by block and in each seed by seed, so that whole seeds come first."""
+    every = [(name, seed) for seeds in asked.seeds for names in asked.arms for seed in seeds for name in names]
+    return every[asked.shard]
+
+
+def choose(found: Bench, base: Base, asked: argparse.Namespace) -> None:
     """Accuracy on the human pairs set aside, trained on human pairs alone with seeds that no cell has."""
-    for rate in (3e-5, 1e-4, 3e-4, 1e-3):
-        for steps in (25, 75):
-            settings = asked.settings._replace(learning_rate=rate, steps=steps)
-            won = []
-            for seed in (1001, 1002, 1003):
-                got = cell(found, trunk, (Part(HUMAN),), seed, settings)["tests"][DEV]
-                sides = [[m > 0 for m, way in zip(got["margins"], got["longer"], strict=True) if way == side]
-                         for side in (1, -1)]  # fmt: skip
-                won.append(sum(sum(side) / len(side) for side in sides) / 2)
-            print(f"{rate:g} {steps}: {sum(won) / len(won):.3f}", flush=True)
+    file, (rates, some_steps, seeds) = asked.out / "choice.jsonl", TRIED_FULL if asked.settings.full else TRIED
+    done = [(one["seed"], Settings(**one["settings"])) for one in read(file)]
+    tried = [(seed, asked.settings._replace(learning_rate=rate, steps=steps))
+             for seed in seeds for rate in rates for steps in some_steps or [asked.steps]]  # fmt: skip
+    for seed, settings in tried[asked.shard]:
+        if (seed, settings) in done:
+            continue
+        top = base.top(draw(seed, "head"))
+        train(top, drawn(found, (Part(HUMAN),), seed, settings.pairs), settings, seed)
+        got, ways = margins(top, found.tests[DEV]), found.longer[DEV]
+        sides = [[m > 0 for m, way in zip(got, ways, strict=True) if way == side] for side in (1, -1)]
+        mean = sum(sum(side) / len(side) for side in sides) / 2
+        append(file, {"seed": seed, "settings": settings._asdict(), "dev": mean})
+        print(f"{settings.learning_rate:g} {settings.steps} {seed}: {mean:.3f}", file=sys.stderr, flush=True)
+
+
+def shard(given: str) -> slice:
+    """2/6 as every sixth from the second on."""
+    number, _, of = given.partition("/")
+    if not (number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
+        raise argparse.ArgumentTypeError("must be like 2/6, the second of six")
+    return slice(int(number) - 1, None, int(of))
 
 
 def named(given: Sequence[str]) -> dict[str, list[str]]:
@@ -244,8 +262,10 @@ def main() -> None:
     parser.add_argument("--llmbar", required=True)
     parser.add_argument("--gsm8k", required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--arms", nargs="+", help="these alone")
-    parser.add_argument("--seeds", nargs="+", type=int, default=list(range(1, 11)))
+    parser.add_argument("--arms", nargs="+", action="append", help="these alone")
+    parser.add_argument("--seeds", nargs="+", type=int, action="append")
+    parser.add_argument("--shard", type=shard, default=slice(None), metavar="K/N")
+    parser.add_argument("--weights", help="the folder that --model's weights lie in, where its name does not say it")
     parser.add_argument("--held-out", type=int, default=250)
     parser.add_argument("--dev", type=int, default=150)
     parser.add_argument("--human-pool", type=int, default=500, help="of which each seed draws")
@@ -253,10 +273,17 @@ def main() -> None:
     parser.add_argument("--choose", action="store_true")
     parser.add_argument("--labeller", type=Path)
     for name, value in Settings()._asdict().items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+        kind: dict[str, Any] = {"action": "store_true"} if value is False else {"type": type(value), "default": value}
+        parser.add_argument(f"--{name.replace('_', '-')}", **kind)
     asked = parser.parse_args()
     asked.synthetic = named(asked.synthetic)
     asked.settings = Settings(**{name: getattr(asked, name) for name in Settings._fields})
+    known = arms(list(asked.synthetic))
+    asked.arms, asked.seeds = asked.arms or [list(known)], asked.seeds or [list(range(1, 11))]
+    if unknown := [name for names in asked.arms for name in names if name not in known]:
+        parser.error(f"there is no arm {unknown[0]}; they are {', '.join(known)}")
+    if asked.device != "cpu" and not asked.full:
+        parser.error("--device goes with --full: the frozen part is computed on the CPU")
     run(asked)
 
 

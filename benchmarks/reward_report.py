@@ -1,7 +1,8 @@
 """What the cells of benchmarks/reward.py come to: results as JSON, and the tables of docs/reward.md made from them.
 
-    python benchmarks/reward_report.py --cells DIR/cells --runs RUN RUN --judged FILTERED    results/reward.json anew
-    python benchmarks/reward_report.py                                                       docs/reward.md from it
+    python benchmarks/reward_report.py --cells DIR/cells.jsonl --runs RUN --judged FILTERED     results/reward.json anew
+    python benchmarks/reward_report.py                                                          docs/reward.md from it
+    python benchmarks/reward_report.py --name reward_full ...           of another results file, between its own marks
 
 An accuracy is the mean of two: over pairs whose right reply is the longer one, and over those where it is the shorter
 one. "All" is the plain mean over hh-rlhf, LLMBar and GSM8K. Intervals resample seeds and, within test and stratum,
@@ -22,12 +23,14 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).parent.parent
 sys.path[0] = str(ROOT)
 
+from benchmarks import reward_records
 from benchmarks.reward_facts import complete, cut, followed, judged
+from benchmarks.reward_records import Settings
 from factory.statistics.shares import wilson
 from factory.store import write_json
 
-RESULTS, PAGE = ROOT / "benchmarks" / "results" / "reward.json", ROOT / "docs" / "reward.md"
-BEGIN, END = "<!-- begin: benchmarks/reward_report.py -->", "<!-- end -->"
+RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "reward.md"
+NAME, END = "reward", "<!-- end -->"
 TESTS = ("hh-rlhf", "LLMBar", "GSM8K")
 HELD_OUT, LEVERS = "held-out ", ("E", "F", "B")
 ORDER = ("H", "H+H", "H flipped", "T", *(f"{arm}{name}{labels}" for name in ("S", "D", *LEVERS) for arm in ("H+", "")
@@ -67,24 +70,24 @@ class Cells(NamedTuple):
     settings: dict[str, Any]
 
 
-def read(folder: Path) -> Cells:
-    """Every cell of a folder. ValueError when they were not made with the same settings and tests."""
+def read(place: Path) -> Cells:
+    """Every cell of a file or folder. ValueError when they were not made with the same settings and tests."""
     right: dict[str, dict[str, dict[int, Right]]] = {}
     longer: dict[str, NDArray[np.int64]] = {}
     known: dict[str, list[tuple[int, float]]] = {}
     settings: dict[str, Any] = {}
-    for place in sorted(folder.glob("*.json")):
-        cell = json.loads(place.read_text())
-        settings = settings or cell["settings"]
-        if settings != cell["settings"]:
-            raise ValueError(f"{place} was made with other settings")
+    for cell in reward_records.read(place):
+        its, name = Settings(**cell["settings"])._asdict(), f"{cell['arm']} {cell['seed']}"
+        settings = settings or its
+        if settings != its:
+            raise ValueError(f"{place}: {name} was made with other settings")
         known.setdefault(cell["arm"], []).append((cell["pairs"], float(np.mean(np.array(cell["training"]) > 0))))
-        for name, test in cell["tests"].items():
-            ways = longer.setdefault(name, np.array(test["longer"]))
+        for kind, test in cell["tests"].items():
+            ways = longer.setdefault(kind, np.array(test["longer"]))
             if not np.array_equal(ways, test["longer"]):
-                raise ValueError(f"{place} was measured on other pairs of {name}")
+                raise ValueError(f"{place}: {name} was measured on other pairs of {kind}")
             won = (np.array(test["margins"]) > 0).astype(np.float64)
-            right.setdefault(cell["arm"], {}).setdefault(name, {})[cell["seed"]] = won
+            right.setdefault(cell["arm"], {}).setdefault(kind, {})[cell["seed"]] = won
     facts = {
         arm: {"pairs": found[0][0], "seeds": len(found), "training": float(np.mean([share for _, share in found]))}
         for arm, found in known.items()
@@ -230,28 +233,37 @@ def oracle_row(name: str, state: str, one: Mapping[str, int]) -> str:
     return f"| {name} | {state} | {one['pairs']} | {one['more']} | {one['less']} | {share} |"
 
 
-def with_tables(page: str, found: Mapping[str, Any]) -> str:
-    """The page with the tables between its marks."""
-    before, _, rest = page.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{tables(found)}\n\n{END}{rest.partition(END)[2]}"
+def mark(name: str) -> str:
+    """What the tables of a results file stand behind."""
+    return f"<!-- begin: benchmarks/reward_report.py{'' if name == NAME else f' --name {name}'} -->"
+
+
+def with_tables(page: str, found: Mapping[str, Any], name: str = NAME) -> str:
+    """The page with the tables between their marks. ValueError when it has none."""
+    before, begin, rest = page.partition(mark(name))
+    if not begin:
+        raise ValueError(f"the page has no {mark(name)}")
+    return f"{before}{begin}\n\n{tables(found)}\n\n{END}{rest.partition(END)[2]}"
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", type=Path)
+    parser.add_argument("--cells", type=Path, help="cells.jsonl, or a folder with a JSON file a cell")
+    parser.add_argument("--name", default=NAME, help="of the results file, and of its marks in the page")
     parser.add_argument("--runs", type=Path, nargs="*", default=[], help="runs that the synthetic pairs are of")
     parser.add_argument(
         "--kinds", nargs="*", default=[], metavar="NAME=RUN", help="runs or files of each kind of pairs"
     )
     parser.add_argument("--judged", type=Path, help="what `sso-factory filter` left of pairs judged in both orders")
     asked = parser.parse_args()
+    file = RESULTS / f"{asked.name}.json"
     if asked.cells:
-        RESULTS.parent.mkdir(exist_ok=True)
-        more = {"followed": followed(asked.runs), "complete": complete(asked.runs), "cut": cut(asked.kinds)}
-        write_json(RESULTS, {**results(read(asked.cells)), **more, "judged": judged(asked.judged)})
-    found = json.loads(RESULTS.read_text())
-    PAGE.write_text(with_tables(PAGE.read_text(), found))
+        more = {"followed": followed(asked.runs), "complete": complete(asked.runs)} if asked.runs else {}
+        more |= {"cut": cut(asked.kinds), "judged": judged(asked.judged)}
+        write_json(file, {**results(read(asked.cells)), **more})
+    found = json.loads(file.read_text())
+    PAGE.write_text(with_tables(PAGE.read_text(), found, asked.name))
     print(tables(found))
 
 

@@ -1,6 +1,9 @@
 """benchmarks/reward.py: what its docstring says of its models, arms and numbers."""
 
+import argparse
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,13 +12,17 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import reward, reward_bins, reward_facts, reward_report
+from benchmarks import reward, reward_bins, reward_facts, reward_records, reward_report
+from benchmarks.reward_full import FullModel
 from benchmarks.reward_oracles import verdict
+from benchmarks.reward_records import Settings
 from benchmarks.reward_trunk import Top, Trunk
 from factory.models.load import load_reward_model
 from factory.models.ref import ModelRef
 from tests import pairs as tables
 from tests.tiny import tiny_model_folder
+
+SCRIPT = Path(reward.__file__).parent / "proof_gpu_reward.sh"
 
 
 def test_the_top_gives_the_rewards_that_transformers_gives(tmp_path: Path) -> None:
@@ -29,7 +36,7 @@ def test_the_top_gives_the_rewards_that_transformers_gives(tmp_path: Path) -> No
         found = top([pair.chosen for pair in pairs] + [pair.rejected for pair in pairs])
         trunk.model.score.weight.copy_(top.score.weight)
         for number, row in enumerate([*table["chosen"], *table["rejected"]]):
-            ids = trunk._reader.ids([tables.user("Why?")], row)[-90:]
+            ids = trunk._tokens._reader.ids([tables.user("Why?")], row)[-90:]
             expected = trunk.model(input_ids=torch.tensor([ids])).logits.item()
             assert found[number].item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
     made = [place.stat().st_mtime_ns for place in (tmp_path / "states").iterdir()]
@@ -39,6 +46,28 @@ def test_the_top_gives_the_rewards_that_transformers_gives(tmp_path: Path) -> No
         .chosen.normed.equal(pairs[0].chosen.normed)
     )
     assert [place.stat().st_mtime_ns for place in (tmp_path / "states").iterdir()] == made
+
+
+def test_all_weights_but_the_last_block_held_fixed_is_the_frozen_way(tmp_path: Path) -> None:
+    """Two ways to the same: after some steps on texts of several lengths, weights, rewards and loss are equal."""
+    name = str(tiny_model_folder(tmp_path / "model", context=256))
+    rows = [tables.pair([tables.user(f"Why {n}?")], "because " * (2 + 5 * n), "no " * n, source="t") for n in range(6)]
+    bases = (Trunk(name, 90, tmp_path / "states", torch.float32), FullModel(name, 90, "cpu"))
+    tops, pairs = [base.top(3) for base in bases], [base.pairs(tables.table(rows), "some") for base in bases]
+    for weight, value in tops[1].named_parameters():
+        value.requires_grad = weight.startswith(("body.layers.1.", "body.norm.", "score."))
+    settings = Settings(steps=4, batch_pairs=4, learning_rate=0.01)
+    losses = []
+    for top, its in zip(tops, pairs, strict=True):
+        reward.train(top, its, settings, seed=5)
+        losses.append(reward.loss_of(top, its, 0.01).item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert losses[0] < 0.9 * reward.loss_of(bases[0].top(3), pairs[0], 0.01).item()
+    assert reward.margins(tops[0], pairs[0]) == pytest.approx(reward.margins(tops[1], pairs[1]), rel=1e-3, abs=1e-4)
+    there = dict(tops[1].body.layers[1].named_parameters())
+    for weight, value in tops[0].block.named_parameters():
+        torch.testing.assert_close(value, there[weight], rtol=1e-3, atol=1e-4)
+    assert tops[1].body.embed_tokens.weight.equal(bases[1].model.model.embed_tokens.weight)
 
 
 def pairs_of(folder: Path, name: str, count: int) -> str:
@@ -62,21 +91,89 @@ def test_the_benchmark_makes_each_cell_once(tmp_path: Path, monkeypatch: pytest.
             "--steps", "2", "--batch-pairs", "2", "--pairs", "6", "--seeds", "1", "2"]  # fmt: skip
     monkeypatch.setattr(sys, "argv", call)
     reward.main()
-    cells = {place: json.loads(place.read_text()) for place in (tmp_path / "out/cells").iterdir()}
+    cells = reward_records.read(tmp_path / "out/cells.jsonl")
     assert len(cells) == 2 * len(reward.arms(["S"])) == 20
-    assert {cell["arm"]: cell["pairs"] for cell in cells.values()} | {"H": 6, "H+H": 12, "H+S": 12, "S": 6} == {
-        cell["arm"]: cell["pairs"] for cell in cells.values()
+    assert {cell["arm"]: cell["pairs"] for cell in cells} | {"H": 6, "H+H": 12, "H+S": 12, "S": 6} == {
+        cell["arm"]: cell["pairs"] for cell in cells
     }
-    assert {tuple(cell["tests"]) for cell in cells.values()} == {("hh-rlhf", "LLMBar", "GSM8K", "held-out S")}
+    assert {tuple(cell["tests"]) for cell in cells} == {("hh-rlhf", "LLMBar", "GSM8K", "held-out S")}
     monkeypatch.setattr(reward, "cell", lambda *_: pytest.fail("a cell was made again"))
     reward.main()
     monkeypatch.setattr(sys, "argv", [*call, "--labeller", str(tmp_path / "labeller")])
     reward.main()
     the_top_was_trained(model, tmp_path / "labeller")
-    found = reward_report.results(reward_report.read(tmp_path / "out/cells"))
+    found = reward_report.results(reward_report.read(tmp_path / "out/cells.jsonl"))
     made = {tuple(one[name] for name in ("one", "other")) for one in found["contrasts"]}
-    there = {cell["arm"] for cell in cells.values()}
+    there = {cell["arm"] for cell in cells}
     assert made == {both for both in reward_report.CONTRASTS if there.issuperset(both)}
+
+
+def test_processes_share_the_cells_in_which_all_weights_are_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two shards make each cell once, a choice comes before it, and cells of other settings are refused."""
+    model = str(tiny_model_folder(tmp_path / "model"))
+    files = {name: pairs_of(tmp_path, name, count) for name, count in (("human", 24), ("S", 12), ("bar", 4))}
+    call = ["reward.py", "--human", files["human"], "--synthetic", f"S={files['S']}", "--llmbar", files["bar"],
+            "--gsm8k", files["bar"], "--out", str(tmp_path), "--weights", model, "--held-out", "4", "--dev", "4",
+            "--steps", "1", "--batch-pairs", "2", "--pairs", "6", "--full"]  # fmt: skip
+
+    def main(*more: str) -> None:
+        monkeypatch.setattr(sys, "argv", [*call, *more])
+        reward.main()
+
+    main("--choose")
+    assert set(reward_records.choice(tmp_path / "choice.jsonl")) == {(rate, 1) for rate in reward.TRIED_FULL[0]}
+    share = ["--seeds", "1", "2", "--arms", "H+S", "S flipped"]
+    for number in ("1/2", "2/2"):
+        main(*share, "--shard", number)
+    cells = reward_records.read(tmp_path / "cells.jsonl")
+    assert sorted((cell["arm"], cell["seed"]) for cell in cells) == [
+        ("H+S", 1), ("H+S", 2), ("S flipped", 1), ("S flipped", 2)]  # fmt: skip
+    assert {cell["settings"]["full"] for cell in cells} == {True}
+    call.remove("--full")
+    with pytest.raises(SystemExit, match=r"cells\.jsonl has cells made with another full; give another --out"):
+        main(*share)
+    for wrong in (["--device", "cuda"], ["--arms", "X"], ["--shard", "3/2"]):
+        with pytest.raises(SystemExit, match="2"):
+            main(*wrong)
+
+
+@pytest.mark.slow
+def test_the_gpu_experiment_runs_anywhere_with_a_tiny_model(tmp_path: Path) -> None:
+    """Its script chooses a rate, and makes every cell of its arms; a second call finds nothing left to do."""
+    model = tiny_model_folder(tmp_path / "model")
+    more = {"MODEL": str(model), "DEVICE": "cpu", "SIZE": "tiny", "OUT": str(tmp_path / "out"), "WORKERS": "2",
+            "SECONDS_LEFT": "3000"}  # fmt: skip
+    for _ in range(2):
+        subprocess.run([SCRIPT], env=os.environ | more, check=True, capture_output=True)
+        cells = reward_records.read(tmp_path / "out/cells.jsonl")
+        assert len(cells) == 2 * (8 + 3 * 4)
+        assert (tmp_path / "out/cells.jsonl").read_text().count("\n{") == len(cells)
+    assert {tuple(cell["tests"]) for cell in cells} == {
+        ("hh-rlhf", "LLMBar", "GSM8K", *(f"held-out {kind}" for kind in "SEBD"))
+    }
+
+
+def test_shards_split_the_jobs_and_whole_seeds_of_the_first_arms_come_first() -> None:
+    seeds, arms = [[1, 2], [3]], [["H", "S"], ["D"]]
+    every = [("H", 1), ("S", 1), ("H", 2), ("S", 2), ("D", 1), ("D", 2), ("H", 3), ("S", 3), ("D", 3)]
+    for of in range(1, 12):
+        parts = [reward.jobs(argparse.Namespace(seeds=seeds, arms=arms, shard=reward.shard(f"{number}/{of}")))
+                 for number in range(1, of + 1)]  # fmt: skip
+        assert [parts[n % of][n // of] for n in range(9)] == every
+        assert sum(map(len, parts)) == 9
+
+
+def test_records_outlive_a_kill_and_a_choice_takes_the_lower_rate_of_like_ones(tmp_path: Path) -> None:
+    file = tmp_path / "choice.jsonl"
+    for rate, dev in ((1e-4, 0.5), (3e-5, 0.6), (1e-5, 0.6)):
+        reward_records.append(file, {"seed": 1, "settings": Settings(learning_rate=rate)._asdict(), "dev": dev})
+        file.write_bytes(file.read_bytes() + b'{"seed": 1, "sett')
+    assert list(reward_records.choice(file)) == [(1e-5, 50), (3e-5, 50), (1e-4, 50)]
+    reward_records.append(file, {"seed": 2, "settings": Settings(full=True)._asdict(), "dev": 0.9})
+    with pytest.raises(SystemExit, match="several settings"):
+        reward_records.choice(file)
 
 
 def the_top_was_trained(base: str, labeller: Path) -> None:
@@ -154,8 +251,11 @@ def test_what_the_runs_say_of_their_pairs(tmp_path: Path) -> None:
 
 
 def test_the_page_holds_the_tables_of_the_results() -> None:
-    page, found = reward_report.PAGE.read_text(), json.loads(reward_report.RESULTS.read_text())
-    assert reward_report.with_tables(page, found) == page
+    """Of every results file, and no marks stand for another."""
+    page, files = reward_report.PAGE.read_text(), sorted(reward_report.RESULTS.glob("reward*.json"))
+    assert page.count("<!-- begin: benchmarks/reward_report.py") == len(files) >= 1
+    for file in files:
+        assert reward_report.with_tables(page, json.loads(file.read_text()), file.stem) == page
 
 
 @pytest.mark.parametrize(
