@@ -19,7 +19,7 @@ fi
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=1
 export PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
 export MODEL="${MODEL:-/tmp/sso-factory-proof-model}" DEVICE=cuda SIZE="${SIZE:-full}" OUT="${OUT:-runs/proof}"
-seconds="${SECONDS_ALL:-460}" workers="${WORKERS:-10}"
+seconds="${SECONDS_ALL:-460}" workers="${WORKERS:-8}"
 mkdir -p "$OUT"
 if [ "$SIZE" = tiny ]; then
   MODEL="$OUT/tiny" DEVICE="${TINY_DEVICE:-cpu}" workers=2
@@ -34,7 +34,8 @@ else
   seeds=(1 2 3 4 5 6 7 8)
 fi
 pack() {
-  (cd "$OUT" && find . -path '*/cells/*.json' -print0 | tar czf cells.tar.gz --null -T -)
+  (cd "$OUT" && find . '(' -path './mechanism/*cells/*.json' -o -path './reward/*' ')' -type f -print0 |
+    tar czf cells.tar.gz --null -T -)
 }
 trap pack EXIT
 mechanism() {
@@ -58,7 +59,7 @@ together() { # the same command in several processes
 jobs=()
 mechanism --prepare
 if [ -n "${DATA:-}" ]; then
-  OUT="$OUT/reward" SECONDS_LEFT=$((seconds - SECONDS + began)) WORKERS="${REWARD_WORKERS:-5}" \
+  OUT="$OUT/reward" SECONDS_LEFT=$((seconds - SECONDS + began)) WORKERS="${REWARD_WORKERS:-4}" \
     bash benchmarks/proof_gpu_reward.sh &
   reward=$!
 fi
