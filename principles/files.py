@@ -1,6 +1,7 @@
 """Data files of this package: how a name or a path becomes a validated model, or one sentence about what is wrong."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +27,20 @@ def locate(name_or_path: str | Path, folder: Path, what: str) -> Path:
     if text not in known:
         raise InputError(f"no {what} is called {text!r}: give one of {', '.join(known)}, or the path of a .yaml file")
     return folder / f"{text}.yaml"
+
+
+def read(name_or_path: str | Path, folder: Path, what: str, model: type[Model], place: Place) -> Model:
+    """The file meant, as `model`; one of `folder`, the package's own, is read once: a run asks for it dozens of times.
+
+    `place` names where a fault is, as for `validated`.
+    """
+    path = locate(name_or_path, folder, what)
+    return _own(path, model, place) if path.parent == folder else validated(path, model, place)
+
+
+@cache
+def _own(path: Path, model: type[Model], place: Place) -> Model:
+    return validated(path, model, place)
 
 
 def validated(path: Path, model: type[Model], place: Place) -> Model:

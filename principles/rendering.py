@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from factory.errors import InputError
 from factory.identity import digest
 from factory.strict import Strict
-from principles.files import dotted, locate, validated
+from principles.files import dotted, read
 from principles.literal import json_literal, marks_of
 from principles.views import Turns
 
@@ -99,8 +99,11 @@ class Template(Strict):
 
 def template(name_or_path: str | Path) -> Template:
     """The template of that name in principles/templates, or of that file. InputError says what is wrong with it."""
-    path = locate(name_or_path, _FOLDER, "template")
-    return validated(path, Template, lambda loc, _: dotted(loc))
+    return read(name_or_path, _FOLDER, "template", Template, _place)
+
+
+def _place(loc: tuple[int | str, ...], _: Any) -> str:
+    return dotted(loc)
 
 
 def template_of(kind: str, name_or_path: str | Path) -> Template:

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from factory.identity import digest
 from factory.strict import Strict
-from principles.files import dotted, locate, validated
+from principles.files import dotted, read
 from principles.rendering import template
 
 _FOLDER = Path(__file__).parent
@@ -138,7 +138,7 @@ def load(name_or_path: str | Path) -> PrincipleSet:
 
     InputError names file, feature and field when the file cannot be read, holds a key twice or breaks a rule above.
     """
-    return validated(locate(name_or_path, _FOLDER, "principle set"), PrincipleSet, _place)
+    return read(name_or_path, _FOLDER, "principle set", PrincipleSet, _place)
 
 
 def _place(loc: tuple[int | str, ...], raw: Any) -> str:

@@ -1,9 +1,10 @@
 """The dataset card: README.md from the numbers of the export and, where there is one, of its run."""
 
 import shutil
+from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -18,6 +19,9 @@ from factory.exports.pages.frontmatter import front_matter, hub_licenses
 from factory.exports.pages.markdown import Safe, environment, level, without_empty_columns
 from factory.files.rows import rows
 from factory.store.ownership import Record
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 _FIRST = 1_000
 """Rows of a JSON file that tell its columns."""
@@ -50,9 +54,7 @@ def _schema(file: Path) -> pl.Schema:
 
 def card(facts: CardFacts) -> str:
     """README.md: the head that the Hub reads, then what people read."""
-    made = environment()
-    made.filters.update(public=public_name, first_few=lambda values: list(islice(values, 8)), code=_code, ours=Safe)
-    body = made.get_template("card.md.jinja").render(
+    body = _template().render(
         c=facts,
         run=facts.run,
         audit=facts.run.audit if facts.run else None,
@@ -64,6 +66,14 @@ def card(facts: CardFacts) -> str:
         trained=(facts.run.config.get("training") or {}).get("method") != "none" if facts.run else False,
     )
     return front_matter(head(facts)) + without_empty_columns(body)
+
+
+@cache
+def _template() -> "Template":
+    """Compiled once: it takes as long as drawing a plot, and a run writes a card for each of its exports."""
+    made = environment()
+    made.filters.update(public=public_name, first_few=lambda values: list(islice(values, 8)), code=_code, ours=Safe)
+    return made.get_template("card.md.jinja")
 
 
 def head(facts: CardFacts) -> dict[str, Any]:

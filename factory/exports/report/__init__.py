@@ -2,11 +2,12 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from factory.exports.facts.models import RunFacts
@@ -91,13 +92,14 @@ def report_html(root: Path, *, title: str | None = None, beside: Comparison | No
         "style": Markup(style),
         "script": Markup(script),
     }
-    page = _environment().get_template("report.html.jinja")
+    page = _template()
     body = page.render(**values, sections=[])
     there = [(id_, label) for id_, label in _SECTIONS.items() if f'<section id="{id_}">' in body]
     return page.render(**values, sections=there)
 
 
-def _environment() -> Environment:
+@cache
+def _template() -> Template:
     made = Environment(
         loader=PackageLoader("factory.exports"),
         autoescape=True,
@@ -114,7 +116,7 @@ def _environment() -> Environment:
         reasons=reasons,
     )
     made.globals.update(bar=bar, dot=dot, scale=scale)
-    return made
+    return made.get_template("report.html.jinja")
 
 
 def _shown(value: Any) -> Any:

@@ -208,6 +208,7 @@ def test_nothing_private_is_told(run: Path, tmp_path: Path) -> None:
     assert "bench.jsonl" in text
 
 
+@pytest.mark.usefixtures("_pictures_are_drawn_anew")
 def test_the_same_data_give_the_same_bytes(run: Path, tmp_path: Path) -> None:
     for folder in ("a", "b"):
         write_card(facts_of(run, tmp_path / folder), tmp_path / folder)

@@ -87,6 +87,7 @@ def test_everything_is_there() -> None:
     assert "\n## What form gives away\n\n- the longer reply is chosen in 100 % of pairs and rejected in 0 % (" in text
 
 
+@pytest.mark.usefixtures("_pictures_are_drawn_anew")
 def test_names_from_data_are_shown_and_never_read_as_markup(tmp_path: Path) -> None:
     found = audited(HOSTILE, judge="<img src=x onerror=1>")
     text = markdown(found)
@@ -132,6 +133,7 @@ def test_many_features_are_cut_in_the_picture_and_the_table() -> None:
     assert "50 more are in audit.json" in markdown(many)
 
 
+@pytest.mark.usefixtures("_pictures_are_drawn_anew")
 def test_the_same_audit_is_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("factory.exports.pages.document.today", lambda: "2026-01-01")
     for name in ("one", "two"):
