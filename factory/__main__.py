@@ -7,6 +7,7 @@ over `factory/__init__.py` and `factory/errors.py` of the other.
 import sys
 from pathlib import Path
 
+# Read as text, not imported: whichever package's they are, importing them is what fails.
 _SHARED = ("__init__.py", "errors.py")
 _THEIRS = "declarations.py"
 _OWN = "sso-factory"

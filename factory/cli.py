@@ -23,6 +23,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 @click.version_option(factory.__version__, prog_name="sso-factory")
 def main() -> None:
     """Make, filter, audit and export preference data by Self-Steering Optimization."""
+    # As Ctrl-C: by default Python ends at once, and no journal, lock or child process would be seen to.
     signal.signal(signal.SIGTERM, _stop)
 
 
@@ -48,12 +49,7 @@ def init(directory: Path, preset: str) -> Shown:
 @click.option("--until", metavar="STAGE", help="Stop after a stage (prompts, features, 2/triples, filter, exports …).")
 @click.option("--preview", type=click.IntRange(min=1), metavar="N", help="Make N prompts first; the run reuses them.")
 @click.option(
-    "--no-check",
-    "check",
-    is_flag=True,
-    flag_value=False,
-    default=True,
-    help="Do not ask each API model a tiny question first.",
+    "--no-check", "check", is_flag=True, flag_value=False, default=True, help="Ask no API model a tiny question first."
 )
 @_dry
 def run(config: Path, run_dir: Path | None, sets: tuple[str, ...], dry_run: bool, **options: Any) -> Shown:
@@ -134,18 +130,14 @@ def audit(pairs: tuple[str, ...], out: Path, dry_run: bool, **options: Any) -> S
 def review(pairs: tuple[str, ...], out: Path, **options: Any) -> Shown:
     """Label PAIRS on a page on this machine, one at a time, by keyboard."""
     browser = sys.stderr.isatty()  # where the person sits: stdout is the result's
-    return factory.review(
-        pairs, out, browser=browser, progress=for_stream(sys.stderr), **options
-    ), terminal.show.reviewed
+    made = factory.review(pairs, out, browser=browser, progress=for_stream(sys.stderr), **options)
+    return made, terminal.show.reviewed
 
 
 @main.command(cls=ReadsPairs)
 @_pairs
 @click.option(
-    "--format",
-    "fmt",
-    required=True,
-    help="rm, dpo, sso, llamafactory, axolotl, verl, kto, tpo, sdft, pairs.",
+    "--format", "fmt", required=True, help="rm, dpo, sso, llamafactory, axolotl, verl, kto, tpo, sdft, pairs."
 )
 @click.option("--out", help="Folder, or s3:// and other URLs.")
 @click.option("--mix", multiple=True, metavar="PATH[=SHARE]", help="Mix in other pairs, as this share of the result.")
@@ -212,9 +204,8 @@ def report(run_dir: Path, out: Path | None, against: Path | None, title: str | N
 @_seed
 def train(pairs: tuple[str, ...], policy: str, out: Path, sets: tuple[str, ...], **options: Any) -> Shown:
     """Train POLICY on PAIRS; --set takes keys of the training block. Also under accelerate launch."""
-    return factory.train(
-        pairs, policy, out, sets=sets, progress=for_stream(sys.stderr), **options
-    ), terminal.show.training
+    done = factory.train(pairs, policy, out, sets=sets, progress=for_stream(sys.stderr), **options)
+    return done, terminal.show.training
 
 
 @main.command()
@@ -224,11 +215,9 @@ def explain(name: str | None, every: bool) -> Shown:
     """Say what NAME is: a configuration key, filter, option, reason, column, format, layout or exit code."""
     if every == bool(name):
         raise click.UsageError("give a NAME, such as gamma or not_judged, or --all")
-    return (
-        (terminal.show.entries(), terminal.show.page)
-        if name is None
-        else (factory.explain(name), terminal.show.explained)
-    )
+    if name is None:
+        return terminal.show.entries(), terminal.show.page
+    return factory.explain(name), terminal.show.explained
 
 
 @main.command()
@@ -258,11 +247,7 @@ def reward() -> None:
 @reward.command(name="train", cls=ReadsPairs)
 @_pairs
 @click.option(
-    "--model",
-    "--policy",
-    "model",
-    required=True,
-    help="Language model it begins with: Hub id, folder or bundled:smollm2-135m-instruct.",
+    "--model", "--policy", "model", required=True, help="Language model it begins with: Hub id, folder or bundled:…."
 )
 @_out
 @_set

@@ -5,11 +5,13 @@ from pathlib import Path
 
 def one_line(text: str) -> str:
     """`text` on one line; control characters, which could steer a terminal, become spaces."""
+    # ESC and its like could move the cursor, retitle the window or hide what follows.
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def short(text: str, most: int) -> str:
     """The beginning of a text, in one line of at most so many characters."""
+    # Cut before it is looked at, letter by letter: it may be megabytes. Four times, for the spaces that fall away.
     line = one_line(text[: 4 * most])
     return line if len(line) <= most else line[: most - 1] + "…"
 

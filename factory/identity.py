@@ -13,6 +13,7 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_asci
 
 def replace_surrogates(text: str) -> str:
     """`text` with each lone surrogate, which no UTF-8 file can hold, replaced by U+FFFD."""
+    # Through UTF-16, in which two surrogates that belong together are one character and stay.
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
@@ -25,11 +26,14 @@ def without_user(url: str) -> str:
 
 def digest(value: object) -> str:
     """128-bit hash, as 32 hex digits, of the canonical JSON of `value` (sorted keys, no spaces, UTF-8)."""
+    # Lone surrogates, which a file or a model may hold, have no UTF-8; they are hashed as the three bytes they would
+    # be.
     return hashlib.blake2b(_CANONICAL.encode(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def draw(*parts: object) -> int:
     """A 63-bit number that depends on `parts` alone: the source of every seed, portion and coin."""
+    # 63 bits, which a signed 64-bit column and any library's seed can hold.
     return int(digest(list(parts))[:16], 16) >> 1
 
 

@@ -15,6 +15,7 @@ def html_table(headers: Sequence[str], rows: Iterable[Sequence[object]], caption
 
 
 def _cell(value: object) -> str:
+    # A bool is an int to Python, and no number to a reader.
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"<td>{escape('–' if value is None else str(value))}</td>"
     return f'<td style="text-align:right">{f"{value:,}" if isinstance(value, int) else number(value)}</td>'

@@ -137,11 +137,13 @@ def run(
     preflight(settings)
     last = last_stage(until, settings) if until else None
     root = Path(run_dir or settings.run.dir)
+    # Before the folder is made: one that lies inside an input would be read as part of it.
     require_apart(root, inputs_of(settings))
     with ExitStack() as opened:
         folder = whole = opened.enter_context(open_run(root, shown, last))
         engines = opened.enter_context(EnginePool(shown, Spending(root, settings.run.max_cost)))
         if preview is not None:
+            # The preview's money counts towards the run's bound: both spend from the file in the run's own folder.
             whole.record.claim([SPENDING], SPENDING)
             settings = _few(settings, preview)
             folder = opened.enter_context(open_run(preview_of(root), shown, last))

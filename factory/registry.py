@@ -76,6 +76,8 @@ def _others(group: str, _path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=group):
         twin = found.setdefault(point.name, point)
+        # A package that lies on the path twice, as a checkout and installed, adds each part twice, which is no
+        # conflict.
         if twin != point and _package(twin) != _package(point):
             both = f"{_package(twin)} and {_package(point)}"
             raise ConfigError(f"the packages {both} both add {point.name} to {group}; remove one of them")

@@ -204,6 +204,7 @@ def check(frame: pl.DataFrame | pl.LazyFrame, table: Table, where: str = "") -> 
             raise InputError(f"{place}: the column {name} is missing; it must hold {column.meaning}")
         if schema[name] != column.dtype:
             raise InputError(f"{place}: the column {name} is {schema[name]} and must be {column.dtype}")
+        # Of a lazy table the schema is free, and nulls would take a read of all of it.
         if isinstance(frame, pl.DataFrame) and not column.nullable and frame[name].null_count():
             raise InputError(f"{place}: the column {name} has {frame[name].null_count()} empty cells and may have none")
 

@@ -34,6 +34,7 @@ def descriptions(block: type[BaseModel]) -> dict[str, str]:
 def _docstrings(module: str) -> dict[str, dict[str, str]]:
     """Field to docstring, by class; none where the source is not there."""
     try:
+        # Python keeps no docstring of a field; the source has it.
         tree = ast.parse(inspect.getsource(sys.modules[module]))
     except (KeyError, OSError, TypeError):
         return {}
@@ -60,6 +61,7 @@ def first_key(error: ValidationError, block: type[BaseModel]) -> str:
 
 
 def _sorted(error: ValidationError) -> list[ErrorDetails]:
+    # A misspelt key makes its right spelling missing as well, and is the one to mend.
     return sorted(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden")
 
 
@@ -95,6 +97,7 @@ def _meant(block: type[BaseModel], loc: Sequence[int | str]) -> tuple[str, set[s
     """
     blocks, written = [block], []
     for part in loc[:-1]:
+        # Of a union pydantic names the alternative that was tried, which nobody has written.
         tagged = [one for one in blocks if "kind" in one.model_fields and one.model_fields["kind"].default == part]
         fields = [one.model_fields[part] for one in blocks if part in one.model_fields]
         inner = [found for field in fields for found in blocks_in(field.annotation)]

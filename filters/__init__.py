@@ -71,6 +71,7 @@ def build(blocks: Sequence[Mapping[str, Any]] | None) -> tuple[Filter, ...]:
 
     Raises ConfigError naming the block and, where a name is unknown, the names nearest to it.
     """
+    # Numbered before presets are written out: the place is that in the file.
     placed = ((block, f"filters[{place}]") for place, block in enumerate(PAPER if blocks is None else blocks))
     return tuple(one for block, where in placed for one in _of_block(block, where))
 

@@ -74,6 +74,7 @@ class Filter(Strict):
 
 def first_of(*cases: tuple[pl.Expr, str]) -> pl.Expr:
     """The token of the first condition that holds, null where none does; a null condition does not hold."""
+    # `when` takes a null for false, so that a measure which is missing gives no reason.
     return pl.coalesce(*(pl.when(condition).then(pl.lit(token)) for condition, token in cases), KEPT)
 
 

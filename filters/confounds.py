@@ -122,6 +122,7 @@ def _drawn(pairs: pl.LazyFrame, sample: int) -> pl.LazyFrame:
     size = pairs.select(pl.len()).collect(engine="streaming").item()
     if size > sample:
         draw = hash_draw_expr("confounds") if "pair_id" in schema else pl.concat_str(_SIDES).hash()
+        # A share of all hashes is a share of the pairs, about, and needs neither a sort nor the ids in memory.
         pairs = compact(pairs.filter(draw < int(sample / size * 2**64)))
     prompts = [name for name in ("prompt_id",) if name in schema]
     return pairs.select(*_SIDES, *prompts).collect(engine="streaming").lazy()
@@ -163,6 +164,7 @@ def _trait_tallies(frame: pl.DataFrame) -> pl.DataFrame:
 def _kind_tallies(frame: pl.DataFrame, kind: str) -> pl.DataFrame:
     """The counts of the common values of a kind."""
     sides = [f"{kind}.{side}" for side in _SIDES]
+    # ne_missing: a value on one side and none on the other are different, where `!=` would be null.
     apart = pl.col(sides[0]).ne_missing(pl.col(sides[1]))
     long = pl.concat(
         frame.select("prompt", value=side, sign=pl.lit(sign), apart=apart).drop_nulls("value")
@@ -188,7 +190,9 @@ def _compared(tallies: pl.DataFrame, n: int) -> pl.DataFrame:
     """The table of `confounds`, from counts of `n` pairs."""
     only = [tallies[f"only_{side}"].to_numpy().astype(float) for side in _SIDES]
     apart = only[0] + only[1]
+    # Never below 1: prompts whose pairs happen to differ more than chance has it make no interval narrower.
     design = np.maximum(tallies["squares"].to_numpy() / np.maximum(apart, 1), 1)
+    # Traits that no pair tells apart have no difference to be wrong about, and are no tests.
     tests = max(int((apart > 0).sum()), 1)
     z = NormalDist().inv_cdf(1 - (1 - _CONFIDENCE) / 2 / tests)
     low, high = (paired_limit(only[0] / design, only[1] / design, n / design, bound) for bound in (z, -z))
@@ -205,6 +209,7 @@ def paired_limit(first: Floats, second: Floats, n: Floats, z: float) -> Floats:
     `first` and `second` count the pairs of `n` in which the one or the other alone holds; they need not be whole.
     """
     low, high = np.full(len(first), -1.0), np.full(len(first), 1.0)
+    # Halved sixty times, 2 is below what a float tells apart.
     for _ in range(60):
         middle = (low + high) / 2
         linear = (2 * n - first + second) * middle - first - second

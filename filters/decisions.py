@@ -53,6 +53,7 @@ class Decisions:
         """What the filter `name` found among the kept rows: [row, reason, detail, flag] of those it drops or flags."""
         before, dropped = self.kept, found.drop_nulls("reason")
         for (reason,), rows in dropped.sort("reason").group_by("reason", maintain_order=True):
+            # By reason in order, so that codes do not depend on the order of the rows.
             self._codes[rows[ROW].to_numpy()] = len(self._labels)
             self._labels.append((name, str(reason)))
         flagged = found.filter(pl.col("reason").is_null()).select(ROW, text=f"{name}: " + pl.col("detail")).drop_nulls()

@@ -61,6 +61,7 @@ class Decontaminate(Filter):
 
     def fingerprint(self) -> dict[str, Any]:
         """Name, options and the prompts themselves."""
+        # What is in the files, not where they lie: a benchmark that was moved decides the same.
         return {**super().fingerprint(), "prompts": digest([list(item) for path in self.files for item in load(path)])}
 
     def word_measures(self) -> dict[str, WordMeasure]:

@@ -28,6 +28,7 @@ class Degenerate(Filter):
     def measures(self) -> dict[str, pl.Expr]:
         """The reason itself: it depends on one row alone."""
         chosen, rejected, original = (normalised(pl.col(reply)) for reply in ("chosen", "rejected", "original"))
+        # A missing original makes its comparisons null, and a null condition does not hold.
         found = first_of(
             (chosen.fill_null("") == "", "empty_chosen"),
             (rejected.fill_null("") == "", "empty_rejected"),

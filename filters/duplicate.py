@@ -70,6 +70,7 @@ class Duplicate(Filter):
         """`reason`, and `near` with the pair_id that is kept instead."""
         if not self.near:
             return self.reason(rows)
+        # Collected, as it is used three times below, and a lazy plan would be computed for each.
         found = self._found(rows).collect().lazy()
         dropped = found.filter(pl.col("reason").is_not_null())
         near = self._near(rows.join(dropped, on=ROW, how="anti"), look).lazy()
@@ -105,6 +106,8 @@ class Duplicate(Filter):
         crowded = rows.group_by("turned").len().filter(pl.col("len") > 1)
         both = rows.select(ROW, "pair_id", "turned").join(crowded, on="turned", how="semi")
         ids = pl.col("pair_id")
+        # Of two it is the other one; of more, the first, and for the first the last: a name to look up, not all of
+        # them.
         other = pl.when(ids == ids.min()).then(ids.max()).otherwise(ids.min()).over("turned")
         if self.contradictions == "drop":
             return both.select(ROW, detail=other, reason=pl.lit("contradiction"))
@@ -125,8 +128,10 @@ def _exact(rows: pl.LazyFrame) -> pl.LazyFrame:
 def _hashes(pairs: pl.Series) -> pl.Series:
     """Hashes of a pair from those of its normalised texts, each weighted by its place. Sums and products wrap."""
     texts = [normalise(texts) for texts in pairs.struct.unnest()]
+    # Hashes of the single texts, combined, since a hash of all as one text would need it in memory once more.
     hashes = [[text.hash(seed) for text in texts] for seed in range(len(_SAME))]
     weighed = (sum(one * weight for one, weight in zip(each, _WEIGHTS, strict=True)) for each in hashes)
     prompt, *replies = hashes[0]
+    # A sum without weights, which is the same whichever reply comes first.
     turned = prompt * _WEIGHTS[0] + replies[0] + replies[1]
     return pl.DataFrame({**dict(zip(_SAME, weighed, strict=True)), "turned": turned}).to_struct()

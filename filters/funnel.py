@@ -138,6 +138,7 @@ def _apply(
     ledger = Decisions(measures.size)
     said: pl.LazyFrame | None = None
     for position, one in enumerate(filters):
+        # A filter sees those alone that are left: what is gone neither balances nor is anybody's duplicate.
         rows = measures.of(position).filter(ledger.alive(pl.col(ROW)))
         if one.needs_votes:
             # Once for all filters that need votes: they must decide from the same ones, and each answer is paid for.
@@ -164,6 +165,7 @@ def _judged(pairs: pl.LazyFrame, ledger: Decisions, judgments: Judgments | Ask |
         raise ConfigError(f"the filter {name} needs votes: give judges, or judgments recorded earlier")
     if isinstance(judgments, pl.DataFrame | pl.LazyFrame):
         return votes.by_pair(judgments, votes.judges_of(judgments))
+    # By row number, not by id: one id may be there twice, with one of the rows dropped.
     live = _picked(pairs.with_row_index(_INDEX), ledger.alive(pl.col(_INDEX)), ledger.kept_share)
     return judgments(live.drop(_INDEX))
 
@@ -215,5 +217,6 @@ def _write(found: Filtered, fingerprint: int, folder: Path) -> Funnel:
 
 def _fingerprint(pairs: pl.LazyFrame) -> int:
     """A number that depends on the pairs' ids, whatever their order."""
+    # A sum, which wraps and does not care for the order in which a stream adds.
     total = pairs.select(pl.col("pair_id").hash().cast(pl.UInt64).sum()).collect(engine="streaming").item()
     return int(total)

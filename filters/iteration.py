@@ -50,6 +50,7 @@ class Iteration(Filter):
         named = {name: sorted(listed) for name, listed in self.keep.items() if name != ANY_METHOD}
         outside = pl.lit(False)
         for name, listed in named.items():
+            # Null for a pair without an iteration, as every comparison with null: no reason, and it is kept.
             outside = pl.when(method == name).then(~iteration.is_in(listed)).otherwise(outside)
         uncovered = ~method.is_in(list(named))
         if ANY_METHOD in self.keep:

@@ -41,6 +41,7 @@ def _languages(texts: pl.Series) -> pl.Series:
     """Scripts are counted only where a text has more than ASCII, and other languages only where it is not English."""
     opening = texts.str.slice(0, _OPENING).str.to_lowercase()
     wide = (opening.str.len_bytes() != opening.str.len_chars()).arg_true()
+    # What is ASCII is Latin, without a look for the letters of ten scripts.
     script = pl.repeat("Latin", len(opening), dtype=pl.String, eager=True).scatter(wide, _script(opening.gather(wide)))
     english = (_count(opening, "English") >= _ENOUGH) & (script == "Latin")
     found = pl.select(pl.when(english).then(pl.lit("English")).when(script != "Latin").then(script)).to_series()

@@ -57,6 +57,7 @@ class LengthBalance(Filter):
         if self.one_per_prompt:
             from filters.balancing.prompts import balance_prompts
 
+            # Numbers in the order of the ids, whatever that of the rows.
             prompts = frame["prompt_id"].rank("dense").cast(pl.Int64).to_numpy() - 1
             kept = balance_prompts(items, prompts, frame["toss"].to_numpy() / 2.0**64)
         else:

@@ -26,6 +26,7 @@ class LengthGap(Filter):
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """`gap`, with the difference as detail."""
+        # Lengths are unsigned in polars: a shorter chosen would be four thousand million longer.
         gap = pl.col("chars_chosen").cast(pl.Int64) - pl.col("chars_rejected").cast(pl.Int64)
         over = gap.abs() > self.max_chars
         detail = pl.when(over).then(pl.format("{} characters", gap.abs()))

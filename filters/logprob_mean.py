@@ -45,6 +45,7 @@ class LogprobMean(Filter):
         """`unscored`, or per side `off_policy` or `small_gap`."""
         columns = {reply: pl.col(f"{self.of}_{reply}") for reply in _OTHER}
         unscored = pl.any_horizontal(column.is_null() for column in columns.values())
+        # The mean is of the scored pairs: the others are none of those that a reply is compared with.
         low = {reply: self._low(pl.when(~unscored).then(column)) for reply, column in columns.items()}
         below = either_reply(low, "off_policy" if self.of == "on_policy" else "small_gap")
         return rows.with_columns(reason=pl.coalesce(first_of((unscored, "unscored")), below))

@@ -46,6 +46,7 @@ class LogprobOrder(Filter):
 def _rises(reply: str) -> pl.Expr:
     low, middle, high = (number(logp_column(reply, view)) for view in _RISING[reply])
     scored = low.is_not_null() & middle.is_not_null() & high.is_not_null()
+    # Null, not false, without a score: it is another reason.
     return pl.when(scored).then((low < middle) & (middle < high))
 
 

@@ -50,6 +50,7 @@ class Margin(Filter):
             judges = votes.judges_joined(rows.collect_schema().names())
             rows = rows.with_columns(margin=2 * votes.mean_p_chosen(judges) - 1)
         margin = pl.col("margin")
+        # Missing before small: a null margin is not below anything.
         reason = first_of((margin.is_null(), "unknown"), (margin < self.min, "small"))
         detail = pl.when(margin < self.min).then(margin.round(4).cast(pl.String))
         return rows.with_columns(reason=reason, detail=detail)

@@ -46,6 +46,7 @@ class Measures:
 
     def look(self, numbers: pl.Series) -> pl.LazyFrame:
         """The SCORES columns of the rows of these numbers, read again."""
+        # Numbered as in the first pass: the funnel holds in the end that the pairs came in the same order.
         return self._pairs.with_row_index(ROW).join(numbers.to_frame(ROW).lazy(), on=ROW, how="semi")
 
     def of(self, position: int) -> pl.LazyFrame:
@@ -57,6 +58,7 @@ class Measures:
 def _place(exprs: list[pl.Expr], expr: pl.Expr) -> int:
     """Where `expr` is computed; filters that measure the same share it."""
     for place, known in enumerate(exprs):
+        # Expressions as such, not what they give: `length_gap` and `length_balance` count the same characters once.
         if known.meta.eq(expr):
             return place
     exprs.append(expr)

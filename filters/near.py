@@ -46,6 +46,7 @@ def shingles(some: PairWords) -> tuple[Hashes, Ints]:
         if len(starts):
             found[starts] = runs_at(hashes, starts, back)
     sizes = np.where(counts > 0, np.maximum(counts - SHINGLE + 1, 1), 0)
+    # Three texts a pair, in turn: the marks repeat in that order.
     marks = np.repeat(np.resize(_MARKS, len(sizes)), sizes)
     return found[whole] ^ marks, sizes.reshape(-1, len(_MARKS)).sum(axis=1)
 
@@ -83,6 +84,7 @@ def _sketch(some: PairWords, threshold: float, num_perm: int) -> Sketches:
     # Row by row into bytes: numpy takes three times as long over lists of numbers.
     values = np.frombuffer(b"".join(array("I", row) for row in rows), dtype=np.uint32).reshape(-1, num_perm)
     count, size = bands(threshold, num_perm)
+    # 32 bits a band: two that agree by chance are proposed in vain, and verified like all others.
     hashes = np.zeros((len(values), count), dtype=np.uint32)
     for place in range(size):
         hashes = hashes * np.uint32(0x9E3779B1) + values[:, place : count * size : size]

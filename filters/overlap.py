@@ -50,6 +50,7 @@ class Sieve:
 
     def __init__(self, hashes: Hashes, size: int, looks: int) -> None:
         """`size`: bits for each hash. `looks`: how many of them each hash sets and is told by."""
+        # A power of two, so that the upper bits of a hash are the place, by a shift; and bytes enough for few hashes.
         bits = max(13, (size * len(hashes)).bit_length() - 1)
         self._shift, self._factors = np.uint64(64 - bits), _FACTORS[:looks]
         self._bits = np.zeros(1 << (bits - 3), dtype=np.uint8)
@@ -82,6 +83,7 @@ class Grams:
         self._below = np.uint64(below)
         if first and len(keys):
             hashes = keys >> self._below
+            # The lowest number comes first among equal hashes, since keys are sorted with it below them.
             keys = keys[np.concatenate(([True], hashes[1:] != hashes[:-1]))]
         self._keys = keys
         self._sieve = Sieve(keys >> self._below << self._below, _SIEVE, 2)
@@ -93,6 +95,7 @@ class Grams:
         wanted = hashes[maybe] >> self._below
         places = np.searchsorted(self._keys, wanted << self._below)
         there = places < len(self._keys)
+        # A search gives the next key where there is none: only one with the same hash above is it.
         there[there] = self._keys[places[there]] >> self._below == wanted[there]
         return np.asarray(maybe[there])
 
@@ -117,6 +120,7 @@ class Overlap:
         """`min_words`: shorter prompts count only where they are the whole of a text."""
         self._names = [item.name for item in items]
         self._texts = pl.Series([item.text for item in items], dtype=pl.String)
+        # Words of a prompt are split when a text hits it: of millions of prompts few are ever hit, and often the same.
         self._split = lru_cache(1000)(lambda number: tuple(split_words(self._texts[number : number + 1])[0]))
         below = max(len(items).bit_length(), 1)
         parts = [_keys(self._texts, at, min_words, below) for at in range(0, max(len(items), 1), _BATCH)]
@@ -143,6 +147,7 @@ class Overlap:
             return
         for position, said in zip(candidates, split_words(texts.gather(candidates)), strict=True):
             hashes = words.hashes[ends[position] - words.counts[position] : ends[position]]
+            # Lazily: a plainer hit makes the search for the others needless.
             hit = next(self._found(tuple(said), hashes), None)
             if hit is not None:
                 yield position, hit
@@ -154,6 +159,7 @@ class Overlap:
         for size, grams, starts in self._starts(words.hashes):
             starts = starts[starts + size <= len(words.hashes)]
             held = starts[grams.held(runs_at(words.hashes, starts, size))]
+            # Runs are looked up over all texts at once; those that reach into the next text are none.
             text = np.searchsorted(ends, held, side="right")
             found.append(text[held + size <= ends[text]])
         return [int(position) for position in np.unique(np.concatenate(found))]
@@ -172,6 +178,7 @@ class Overlap:
     def _found(self, words: Text, hashes: Hashes) -> Iterator[Hit]:
         """A text's hits, the plainest first, and of those of a kind the one with the prompt that comes first."""
         for number in self._exact.items(whole(Words(hashes, np.array([len(hashes)])))):
+            # Two texts may share a hash by chance: the words decide.
             if words == self._split(number):
                 yield self._hit(0, number, words[:REMOVE])
         for number in self._removing.items(rolled(hashes, REMOVE))[:1]:

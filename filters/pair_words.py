@@ -61,6 +61,7 @@ def pair_words(frame: pl.DataFrame) -> Iterator[PairWords]:
     first = 0
     while first < frame.height:
         done = sizes[first - 1] if first else 0
+        # One pair at least, however long: a text is never cut.
         last = max(first + 1, int(np.searchsorted(sizes, done + _AT_ONCE)))
         start, end = int(ends[first - 1]) if first else 0, int(ends[last - 1])
         words = words_of(spelled, start, end)
@@ -71,11 +72,14 @@ def pair_words(frame: pl.DataFrame) -> Iterator[PairWords]:
 def _in_order(frame: pl.DataFrame) -> tuple[pl.Series, Ints, NDArray[np.uint8]]:
     """All texts of all pairs, pair by pair, each pair's in the order of PLACES; their pairs' numbers and places."""
     prompt, *replies = (frame[place] for place in PLACES)
+    # An empty prompt is no row, so that rows are as many as turns and can be numbered by their prompts' lengths.
     turns = prompt.explode(empty_as_null=False, keep_nulls=False).struct.unnest()
+    # So that a turn that does not say whose it is counts as one, too.
     system = ~(turns["role"] != "system").fill_null(False).to_numpy()
     rows = np.arange(frame.height)
     pair = np.concatenate([np.repeat(rows, prompt.list.len().fill_null(0).to_numpy()), *(rows for _ in replies)])
     place = np.concatenate([system * np.uint8(SYSTEM), np.repeat(np.arange(1, SYSTEM, dtype=np.uint8), len(rows))])
+    # Stable: within a pair the turns and replies stay as they were put together.
     order = np.argsort(pair, kind="stable")
     texts = pl.concat([turns["content"], *replies]).gather(order)
     return texts, pair[order], place[order]

@@ -64,6 +64,7 @@ class Refusal(Filter):
 def check_pattern(pattern: str) -> None:
     """Raise ValueError for a regular expression that polars cannot read."""
     try:
+        # Tried, since polars' engine is Rust's: what Python compiles, such as a look-ahead, it may refuse.
         pl.Series([""]).str.contains(pattern)
     except pl.exceptions.ComputeError as error:
         raise ValueError(f"{pattern!r} is no regular expression: {error}") from None

@@ -69,6 +69,7 @@ class ScoreGap(Filter):
         gap = pl.col("score_gap")
         unscored = pl.lit(False) if self.keep_unscored else gap.is_null()
         reason = first_of((unscored, "unscored"), (gap == 0, "tie"), (gap < 0, "inverted"), (gap < self.min, "small"))
+        # Rounded for people alone; the decision is of the whole number.
         detail = pl.when((gap != 0) & ((gap < 0) | (gap < self.min))).then(gap.round(6).cast(pl.String))
         return rows.with_columns(reason=reason, detail=detail)
 

@@ -57,4 +57,5 @@ def _foreign(texts: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.S
 def where(texts: pl.Series, mask: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
     """The texts, those changed for which the mask holds."""
     places = mask.arg_true()
+    # scatter writes into the very series; the caller's stays as it is.
     return texts if places.is_empty() else texts.clone().scatter(places, change(texts.gather(places)))

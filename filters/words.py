@@ -67,7 +67,9 @@ def _apart(texts: pl.Series) -> pl.Series:
 def in_bytes(texts: pl.Series) -> Bytes:
     """The texts in one array; a null has no words."""
     plain = where(texts, texts.str.len_bytes() != texts.str.len_chars(), _spaced).fill_null("")
+    # A line feed, which is in no word, keeps the last word of a text from the first of the next.
     lines = pl.concat([plain + "\n", pl.Series([" " * _STEP])])
+    # The oldest Arrow text layout is offsets into one buffer, which numpy can look at without a copy.
     _, offsets, data = lines.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()
     return Bytes(np.frombuffer(data, dtype=np.uint8), np.frombuffer(offsets, dtype=np.int64)[1:-1])
 
@@ -92,6 +94,7 @@ def words_of(texts: Bytes, first: int, last: int) -> Words:
 def _edges(data: NDArray[np.uint8]) -> Ints:
     """Where words begin and end, in turn: ASCII letters and digits are in words, and all bytes beyond ASCII."""
     inside = np.zeros(len(data) + 1, dtype=bool)
+    # One bit makes small letters of capitals; below `a` the subtraction wraps to above 26, so one comparison tells.
     small = data | np.uint8(32)
     small -= np.uint8(ord("a"))
     np.less(small, np.uint8(26), out=inside[1:])
@@ -102,8 +105,10 @@ def _edges(data: NDArray[np.uint8]) -> Ints:
 
 def _hash(data: NDArray[np.uint8], starts: Ints, sizes: Ints) -> Hashes:
     """The hash of the bytes at each start, eight at a time; of up to eight bytes it is one to one."""
+    # A view of eight bytes at every byte: the array is read where words are, and never copied.
     eights: Hashes = np.ndarray((len(data) - _STEP + 1,), "<u8", data, strides=(1,))
     hashes = _mixed(_small(eights[starts] & _FIRST[np.minimum(sizes, _STEP)]))
+    # Most words have eight letters at most and are done; the loop goes on for ever fewer.
     longer, done = np.flatnonzero(sizes > _STEP), _STEP
     while len(longer):
         more = _small(eights[starts[longer] + done] & _FIRST[np.minimum(sizes[longer] - done, _STEP)])
@@ -133,6 +138,7 @@ def rolled(hashes: Hashes, size: int) -> Hashes:
     if size == 1 or len(hashes) < size:
         return hashes[: max(len(hashes) - size + 1, 0)]
     half = size // 2
+    # A run from two halves, doubled each time: of 13 words five multiplications, not twelve.
     halves = rolled(hashes, half)
     runs = halves[:-half] * np.uint64(pow(int(_FACTOR), half, 1 << 64))
     runs += halves[half:]

@@ -21,6 +21,7 @@ Place = Callable[[tuple[int | str, ...], Any], str]
 def locate(name_or_path: str | Path, folder: Path, what: str) -> Path:
     """The file meant: a path when it looks like one (a slash or .yaml in it), else `NAME.yaml` in `folder`."""
     text = str(name_or_path)
+    # Told by its look, not by what is there: a file in the current folder must not take a set's name away.
     if isinstance(name_or_path, Path) or "/" in text or "\\" in text or text.endswith((".yaml", ".yml")):
         return Path(name_or_path)
     known = sorted(path.stem for path in folder.glob("*.yaml"))

@@ -8,6 +8,7 @@ _SELF = rf"(?:{_NOUN}|assistant|writer|expert|ai|bot|chatbot|model)"
 _ARTICLE = r"(?:(?:an?|the|my|your|our)\s+)?"
 _DEGREE = r"(?:(?:very|more|most|truly|rather|deliberately|[a-z]+ly)\s+)?"
 _DASH = r"[-\u2013\u2014]"
+# A class of no character: a pattern that finds nothing, in `re` and in polars' engine, which knows no look-ahead.
 _NOTHING = r"[^\s\S]"
 _PLAIN_LABELS = ("good", "bad", "better", "worse", "chosen", "rejected")
 
@@ -18,6 +19,7 @@ def leak_pattern(adjectives: Iterable[str]) -> str:
     Finds "As a dull answer", "here is an unhelpful reply", a line "Engaging response:", "I was told to be dull",
     "deliberately dull"; leaves alone a text that merely uses the word. Without adjectives it finds nothing.
     """
+    # Only what both engines read alike: neither look-around nor back-references; (?m:…) for the ends of lines.
     words = either(adjectives)
     if not words:
         return _NOTHING
@@ -42,6 +44,7 @@ def may_leak_pattern(adjectives: Iterable[str]) -> str:
 def find_leak(text: str, adjectives: Iterable[str]) -> str | None:
     """The words with which `text` gives its principle away, as `leak_pattern` finds them; None when it does not."""
     words, lower = tuple(adjectives), text.lower()
+    # Few replies hold an adjective at all, and looking for one is far sooner done than the pattern.
     if not any(word.lower() in lower for word in words):
         return None
     found = re.search(leak_pattern(words), text)
@@ -62,6 +65,7 @@ def strip_label(text: str, adjectives: Iterable[str]) -> str:
     )
     if label is None:
         return text
+    # A label may open what is bold and leave its end behind.
     kept = "**" if label[0].count("**") % 2 else ""
     return kept + text[label.end() :]
 

@@ -50,10 +50,12 @@ def json_literal(value: Any, marks: Iterable[str] = ()) -> str:
     text, own = json.dumps(value, ensure_ascii=False), tuple(mark.lower() for mark in marks)
 
     def written(found: re.Match[str]) -> str:
+        # Only the beginning of what might be a token: escaping every < would make code and markup hard to judge.
         if found[0] in OPENERS:
             ahead = folded(text[found.start() : found.start() + _LONGEST])
             if not _CONTROL.match(ahead) and not ahead.lower().startswith(own or ("\0",)):
                 return found[0]
+        # Beyond the first plane JSON writes two surrogates, which json.dumps makes of the character.
         code = ord(found[0])
         return f"\\u{code:04x}" if code < 0x10000 else json.dumps(found[0])[1:-1]
 

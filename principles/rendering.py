@@ -64,6 +64,7 @@ class Template(Strict):
                 if name not in known:
                     raise ValueError(f"message {number} holds {{{{{name}}}}}; {self.kind} has {_listed(known)} alone")
                 found.add(name)
+            # What is left over is a misspelt placeholder, which would be sent as it stands.
             if "{{" in _PLACEHOLDER.sub("", turn.content):
                 raise ValueError(f"message {number} holds {{{{ that opens no placeholder such as {{{{prompt}}}}")
         if known - found:
@@ -86,11 +87,13 @@ class Template(Strict):
         kind = KINDS[self.kind]
         if values.keys() != kind.text | kind.data:
             raise TypeError(f"a {self.kind} template takes {_listed(kind.text | kind.data)}, and got {_listed(values)}")
+        # Tags of this very template, whatever words it chose: a reply must not close the frame that it stands in.
         marks = frozenset[str]().union(*(marks_of(turn.content) for turn in self.messages))
         written = {
             name: json_literal(value, marks) if name in kind.data else str(value) for name, value in values.items()
         }
 
+        # One pass over the template's own text: a reply that holds {{prompt}} stays what it is.
         def fill(found: re.Match[str]) -> str:
             return written[found[1]]
 

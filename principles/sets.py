@@ -80,12 +80,14 @@ class PrincipleSet(Strict):
     def _distinct(cls, features: tuple[Feature, ...]) -> tuple[Feature, ...]:
         seen: set[str] = set()
         for feature in features:
+            # Answers are read without regard to case, so that two such names are one.
             if feature.name.casefold() in seen:
                 raise ValueError(f"the feature {feature.name} is there twice")
             seen.add(feature.name.casefold())
         drawn = [feature.probability for feature in features if feature.probability is not None]
         if len(drawn) == len(features):
             raise ValueError("every feature has a probability; leave it out of those the policy is to choose from")
+        # One coin decides among them: the rest of 1 is what the offered features get.
         if sum(drawn) >= 1:
             raise ValueError(f"the probabilities add up to {sum(drawn):g} and must stay below 1")
         return features
@@ -123,6 +125,7 @@ class PrincipleSet(Strict):
     @cached_property
     def digest(self) -> str:
         """Hash of the set and of the templates its texts are put into: what decides the questions asked."""
+        # What a set is called and by whom it is changes no question, and must not make a run's stages anew.
         texts = self.model_dump(mode="json", exclude={"name", "description", "license"})
         return digest([texts, *(template(name).digest for name in ("features", "contrast", "principles"))])
 

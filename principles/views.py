@@ -24,6 +24,7 @@ def view_messages(prompt: Messages, system: str | None = None) -> Turns:
     turns = [{"role": turn["role"], "content": turn["content"]} for turn in prompt]
     if system is None:
         return turns
+    # One system turn, since many chat templates refuse a second one.
     if turns and turns[0]["role"] == "system":
         own = turns[0]["content"]
         return [{"role": "system", "content": f"{own}\n\n{system}" if own.strip() else system}, *turns[1:]]

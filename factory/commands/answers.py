@@ -63,6 +63,7 @@ def answers(
     for line in found.reading.lines():
         shown.say(line)
     job = _Job(settings, ModelRef.by_content(policy), found.questions, seed, Path(out), shown)
+    # Questions read from the tool's own file are at hand for it; of any other prompts it needs a file of them.
     files = [kind.place(called), *([QUESTIONS] if kind.questions and not found.own else [])]
 
     def build(work: Workspace) -> dict[str, Any]:
@@ -116,6 +117,7 @@ def _settings(
     sets: Sequence[str],
 ) -> Answering:
     """What the policy is asked with; fields are taken as they are, since a block writes no name and password out."""
+    # A server that is named is asked as an OpenAI-compatible one, unless the block says another kind.
     block = {"kind": engine} if isinstance(engine, str) else dict(engine or {})
     if base_url is not None:
         block = {"kind": "openai", **block, "base_url": base_url}

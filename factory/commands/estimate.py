@@ -40,6 +40,7 @@ def _frame(given: Any) -> pl.LazyFrame:
     """A frame or file of any kind."""
     if isinstance(given, pl.DataFrame | pl.LazyFrame):
         return given.lazy()
+    # By name: pandas need not be installed, and takes long to import only to learn that a value is none of its.
     if type(given).__module__.partition(".")[0] == "pandas":
         frame: pl.DataFrame = pl.from_pandas(given)
         return frame.lazy()
@@ -62,6 +63,7 @@ def _gold(given: Any) -> pl.DataFrame:
     """[pair_id, right], one row a pair, right as 1 or 0: as it is given, or of people's answers."""
     rows = _frame(given)
     columns = rows.collect_schema().names()
+    # A file of `review` has both, and its `label` knows ties and what was skipped, of which `right` tells less.
     if "label" in columns and ("annotator" in columns or "right" not in columns):
         return right(from_answers(rows.collect(), "gold"))
     return _labels(_named(rows, "gold", ("pair_id", "right")))

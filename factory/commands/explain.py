@@ -213,6 +213,7 @@ def _layouts() -> Iterator[Entry]:
 
 
 def _exit_codes() -> Iterator[Entry]:
+    # In the order of the file, whose first is the base: what every error is says nothing of an exit code.
     kinds = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, FactoryError)]
     said: dict[int, list[str]] = {0: ["done"]}
     for kind in kinds[1:]:

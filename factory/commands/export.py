@@ -169,8 +169,10 @@ def _read(pairs: PairsLike, how: How, shown: Progress) -> pl.LazyFrame:
 def _folder(out: PathLike | None) -> Iterator[Path]:
     """The folder to write to: `out`, which is held, or one that is gone afterwards."""
     if out is not None:
+        # Held until it is sent and pushed too: what leaves is the folder as this export left it.
         with locked(Path(out)):
             yield Path(out)
         return
+    # A URL or the Hub alone: nobody asked for files here.
     with TemporaryDirectory(prefix="sso-factory-") as scratch:
         yield Path(scratch)

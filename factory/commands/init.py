@@ -30,12 +30,14 @@ def init(directory: PathLike, preset: str = "quickstart") -> list[Path]:
         folder / "prompts.jsonl": (source / "prompts.jsonl").read_text(encoding="utf-8"),
     }
     for path in texts:
+        # A link that leads nowhere is there as well: writing through it would make a file elsewhere.
         if os.path.lexists(path):
             raise ConfigError(f"{path} is there already; choose another folder or remove it")
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in texts.items():
+        # x, since somebody may have put a file there since it was looked for.
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     return list(texts)

@@ -23,6 +23,7 @@ def moved(export: Callable[P, Written]) -> Callable[P, Written]:
 
     @wraps(export)
     def whole(*args: P.args, **options: P.kwargs) -> Written:
+        # Taken out here, so that neither the signature of export nor its help names what is to go.
         check, policy = bool(options.pop("check", False)), options.pop("policy", None)
         named = dict(zip(("pairs", "format", "out"), args, strict=False)) | options
         if named.get("format") in EVAL_FORMATS:

@@ -70,6 +70,7 @@ def _run_folder(path: PathLike) -> Path:
 def _page(root: Path, out: PathLike | None) -> Iterator[tuple[Record, str]]:
     """The record of the folder that the page goes to, which is held, and its name there."""
     path = Path(out) if out is not None else root / REPORT
+    # Of whatever folder the page goes to: its record knows whether a file there is a page of ours.
     with open_run(path.parent, Silent()) as folder:
         folder.record.require_free([path.name], BY)
         yield folder.record, path.name

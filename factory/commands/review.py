@@ -96,6 +96,7 @@ def _items(pairs: PairsLike, sample: int | None, seed: int, how: How, shown: Pro
     tell_set_aside(found.reasons(), shown)
     rows = found.kept
     order = rows.select("pair_id", hash_draw_expr(f"review {seed}").alias("toss")).collect(engine="streaming")
+    # Ties of the draw by id, so that everybody has the same pairs in the same order, whatever the files'.
     order = order.sort("toss", "pair_id").head(sample if sample is not None else order.height)
     drawn = few(rows.join(order.lazy(), on="pair_id", how="semi"))
     if drawn.is_empty():

@@ -98,6 +98,7 @@ def _several(seeds: Sequence[int], out: Path, train: Callable[..., RewardTrained
     if len({*seeds}) < len(seeds):
         raise ConfigError("name each seed once")
     done = {seed: train(out / f"seed-{seed}", seed=seed) for seed in seeds}
+    # No test split is no accuracy, which is null; one deviation takes two models at least.
     tests = [one.facts["test"] for one in done.values()]
     reached = [test["accuracy"] for test in tests if test and test["accuracy"] is not None]
     facts = {

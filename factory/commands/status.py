@@ -54,4 +54,5 @@ def _one(name: str, manifest_path: Path | None, journal_path: Path | None) -> St
 
 def _lines(path: Path) -> int:
     with path.open("rb") as file:
+        # A last line that does not end is torn, or is being written just now.
         return sum(line.endswith(b"\n") for line in file)

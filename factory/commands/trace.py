@@ -72,6 +72,7 @@ def _find(root: Path, wanted: str) -> tuple[dict[str, Any], str]:
         (folder / f"{name}.parquet", name) for folder in (root / "filtered", root) for name in ("kept", "rejected")
     ]
     tables += [(path, "scored, not filtered yet") for path in sorted(root.glob("iterations/*/scores.parquet"))]
+    # Last of all: the first table that holds the pair tells most of it.
     tables += [(path, "exported") for path in sorted(root.glob("*/*.parquet")) if path.parent.name in _SPLITS]
     seen = [(path, name) for path, name in tables if path.is_file()]
     if not seen:
@@ -167,6 +168,7 @@ def _measures(row: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[dic
     """What the run's filters see of the pair; a filter whose files are gone is left out."""
     if not config or not isinstance(row.get("chosen"), str):
         return
+    # Without the columns of exports and of the user's, whose types one row may not tell.
     one = conform(pl.DataFrame([row], infer_schema_length=None).select(n for n in row if n in SCORES.columns), SCORES)
     for block in config.get("filters") or filters.paper(judged=bool(config.get("judges"))):
         with suppress(ConfigError):

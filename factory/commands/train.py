@@ -62,6 +62,7 @@ def train(
     group = ProcessGroup()
     job = _Job(ModelRef.by_content(policy), settings, seed, Silent() if rank() else progress or Silent())
     if rank():
+        # The folder is announced by process 0 once it holds the lock; none where the stage was done before.
         work = group.wait()
         facts = {} if work is None else job.run(read_pairs(pairs, how=how).kept.collect(), work)
         return Trained(Path(out) / "policy", facts)

@@ -64,6 +64,7 @@ class StagePlan(NamedTuple):
 def summed(stages: list[StagePlan]) -> StagePlan:
     """The total; its cost is None when no stage has a price, its time when that of any stage is unknown."""
     known = [stage.time.seconds for stage in stages if stage.time.seconds is not None]
+    # A sum of some of the times would be read as that of all.
     time = Time(sum(known)) if len(known) == len(stages) else Time()
     low, high, most = (_add([getattr(stage, name) for stage in stages]) for name in ("low", "high", "most"))
     each = _add([Amount(stage.requests, stage.prompt_tokens, stage.completion_tokens, stage.cost) for stage in stages])
@@ -116,6 +117,8 @@ class StageAmounts:
 
     def ask(self, requests: Sequence[Request]) -> None:
         """Count requests for text."""
+        # Spelt as manifests spell it, since measured rates are looked up by it; of several calls the last one's room
+        # stands.
         self.setting = with_room(self.setting.split("/")[0], requests)
         self._count([request.messages for request in requests])
         self.room += sum(request.max_new_tokens for request in requests)
@@ -152,6 +155,7 @@ class StageAmounts:
         """Expected, low, high: a judge's hang on its votes, the others are as many as they are."""
         measured, off, each = rates.pairs.get(kind_of(self.name)), 0.0, float(self.requests)
         if self.retried:
+            # Divided by 1 - off above and multiplied below: half as many, or twice.
             off = 1 - 1 / GUESSED
             if taken and measured:
                 each, off = self.pairs * taken.requests / measured, spread(measured)
@@ -169,6 +173,7 @@ class StageAmounts:
     def _most(self, scale: Scale, sampling: Sampling) -> Amount:
         """A token per byte of what is known, the longest replies shown, the longest answers, every retry."""
         count = max(self.requests, 1)
+        # No tokenizer makes more tokens of a text than it has bytes; what a template puts around turns comes on top.
         prompt = (self.bytes + FRAME * self.turns + self.replies * _AGAIN * sampling.max_new_tokens) / count
         asked = 2 * (self.pairs + self.compared) * self.retried if self.retried else self.requests
         requests = ceil(asked * scale.most)
@@ -176,6 +181,7 @@ class StageAmounts:
         return Amount(requests, sent, received, cost(self.prices, sent, received))
 
     def _bounded(self, requests: int, sent: float, received: float, most: Amount) -> Amount:
+        # A guess may come out above what is possible, and the bound is the better guess then.
         prompt = min(ceil(requests * sent), most.prompt_tokens)
         completion = min(ceil(requests * received), most.completion_tokens)
         return Amount(min(requests, most.requests), prompt, completion, cost(self.prices, prompt, completion))

@@ -70,8 +70,10 @@ def check_once(config: Config, engines: EnginePool, folder: RunFolder) -> None:
         folder.record.require_free([name], name)
         folder.record.claim([name], name)
     for found in [*checked(config, engines), _disk(folder.root), *_hub(config)]:
+        # Said, not raised: what a run cannot do has raised already.
         if not found.well:
             folder.progress.say(f"check: {found.what}: {found.said}")
+    # Last: a check that ended in an error is made again, and the models that answered are asked once more with it.
     write_text(folder.root / FILE, _mark(config))
 
 
@@ -122,6 +124,7 @@ def question(model: RemoteModel) -> Request:
 
 
 def _disk(root: Path) -> CheckResult:
+    # The run folder may not be there yet; its disk is that of the nearest folder which is.
     there = next(folder for folder in (root, *root.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(there).free
     said = f"{free / _LITTLE:.1f} GiB are free"

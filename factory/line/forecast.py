@@ -120,6 +120,7 @@ def plan(
     )
     judges = [one.model_copy(update={"kept_sample": size.part(one.kept_sample)}) for one in config.judges]
     counted = config.model_copy(update={"engine": ScriptedEngine(), "prompts": few, "judges": judges})
+    # The line itself, on made-up answers: what is counted cannot come to differ from what a run asks.
     with TemporaryDirectory() as folder, _CountingPool(config) as engines:
         with open_run(Path(folder), Silent(), until="filter" if judged else last) as store, suppress(StageReachedError):
             the_line(Steps(counted, store, engines))
@@ -159,6 +160,8 @@ def _stages(config: Config, engines: "_CountingPool", size: _Size, rates: Rates)
         elif asked.name.startswith("audit "):
             scale = _audited(config, asked.pairs, size, whole, rates)
         made.append(asked.plan(scale, rates, config.sampling))
+        # A further round asks what the last iteration asked, of as many prompts; judges are counted over all rounds
+        # above.
         if size.further and asked.name.endswith(f" {last}") and not asked.retried:
             more = replace(asked, name=f"{asked.name.removesuffix(f' {last}')} {last + 1}")
             further.append(more.plan(Scale(*(n * last / size.sampled for n in rounds)), rates, config.sampling))
@@ -169,6 +172,7 @@ def _stages(config: Config, engines: "_CountingPool", size: _Size, rates: Rates)
 def _rounds(config: Config, size: _Size, rates: Rates) -> Scale:
     """Prompts of further rounds: none expected where nothing is known of how many pairs pass, all of them at most."""
     target = config.prompts.target_pairs
+    # How many pairs pass made-up judges says nothing: without a measurement none or all may be needed.
     if target is None or not (rates.kept and rates.triples):
         return Scale(0, 0, size.further, size.further)
     needed = target / (rates.kept / rates.triples * config.sampling.samples_per_view)
@@ -217,6 +221,7 @@ class _CountingPool(EnginePool):
         """A scripted generator; what it is asked counts towards `name`."""
         engine = super().generator(ScriptedEngine(), model, journal, name)
         judge = self._judges.get(name)
+        # The line runs with a scripted engine in place of the run's; any other block is a model's own.
         own = self._config.engine if isinstance(block, ScriptedEngine) else block
         asked = self._count_for(name, judge_block(judge, self._config.engine) if judge else own, model)
         asked.retried = judge.retries + 1 if judge else None

@@ -110,6 +110,8 @@ def _check_money(config: Config) -> None:
         mine = f"{key}.max_cost" if block.max_cost is not None else None
         unknown = block.prices is None and not block.starts_server
         if (bound and unknown) or (mine and not (block.prices and block.prices.money)):
+            # A bound of an engine's own on an engine that costs nothing bounds nothing, and says that prices were
+            # forgotten.
             free = "" if mine else ", 0 where they are free"
             raise ConfigError(
                 f"{mine or bound} needs prices: say what a million tokens of {model} cost under {key}.prices{free}"
@@ -126,10 +128,12 @@ def last_stage(until: str, config: Config) -> str:
     aims = [stage for stage in LINE if stage.an_aim and stage.made_if(config)]
     names, iterations = [stage.name for stage in aims if stage.each_iteration], config.run.iterations
     numbered = until.removeprefix("iterations/").partition("/")
+    # As it is: a run stops at the first stage whose path ends with it.
     if until in names or (numbered[2] in names and _made(numbered[0], config)):
         return until
     stages = [stage.path(of) for stage, of in stages_of(config, range(1, iterations + 1)) if stage.an_aim]
     for found in (
+        # A stage by its path or the end of it; else the last in a folder called so, with or without the plural.
         [name for name in stages if name == until or name.endswith(f"/{until}")][:1],
         [name for name in stages if name.removeprefix("iterations/").startswith((f"{until}/", f"{until}s/"))][-1:],
     ):

@@ -51,6 +51,7 @@ class Rates(NamedTuple):
         triples = kept = 0
         for root in run_dirs:
             made = 0
+            # The filter's last, as its judges were asked about the triples that the others count.
             for path in sorted(root.rglob("*.manifest.json"), key=lambda path: path.name == "filter.manifest.json"):
                 manifest = read_manifest(path) or {"facts": {}}
                 rows = int(manifest["facts"].get("rows") or 0)
@@ -59,6 +60,7 @@ class Rates(NamedTuple):
                 kept += rows if path.name == "filter.manifest.json" else 0
                 audited = path.name == "audit.manifest.json"
                 for asker, used in manifest.get("used", {}).items():
+                    # An audit asks both orders of every pair whatever the filters' rule needs: its rate is another one.
                     kind = kind_of(asker.replace("judge ", "audit ", 1) if audited else asker)
                     key = kind, str(used.get("setting", ""))
                     answers[key] += used["asked"]

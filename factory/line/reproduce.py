@@ -88,6 +88,7 @@ def reproduce(
     try:
         made = run(config, root, progress=progress)
     except EngineError as error:
+        # Prompts are made with the engine open: what fails after them is the run, not the engine that the card names.
         if (root / "prompts.manifest.json").is_file():
             raise
         raise ConfigError(f"the engine that the card names cannot be used: {error}") from error
@@ -105,6 +106,7 @@ def _config(found: Recorded, sets: Sequence[str]) -> Config:
     run_folder = folder.parent.parent
     if folder.parent.name == "exports" and all((run_folder / name).is_file() for name in HEAD):
         values = load_config(run_folder / HEAD[0]).model_dump(mode="json")
+        # A card leaves paths out; those of this run's own configuration lead to the same files.
         at_hand = {key: values["export"][key] for key in ("mix", "decontaminate")}
         values = without({**values, "audit": {}, "export": found.config["export"] | at_hand}, *_LEFT_OUT)
         return override(values, sets, Config, str(run_folder / HEAD[0]))

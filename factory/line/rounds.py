@@ -50,6 +50,7 @@ class TargetProgress(NamedTuple):
             return f"target_pairs is reached: {so_far}"
         if not self.next_prompts:
             return f"target_pairs is not reached, the prompts have run out: {so_far}; give more prompts"
+        # Going by the mean per prompt so far: a round that would go over is not begun, since half a round is of no use.
         for name, used in self.spent._asdict().items():
             most = getattr(budget, name)
             further = used / max(self.prompts, 1) * self.next_prompts
@@ -80,6 +81,7 @@ def next_round(steps: Steps, prompts: Stage, made: Sequence[Generated]) -> NextR
         return NextRound(None)
 
     passed = steps.make("passed", made, rounds).facts
+    # Portions are numbered as rounds are: those up to `rounds` are used, the next one's are the next round's.
     portions = prompts.read()["portion"]
     asked = [stage.used for one in made for stage in (*one.made.before, one.triples)]
     why = TargetProgress(

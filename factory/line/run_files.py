@@ -33,6 +33,7 @@ def write_head(folder: RunFolder, config: Config, facts: Mapping[str, Any]) -> N
 
     resolved: dict[str, Any] = config.model_dump(mode="json")
     folder.record.put(HEAD[0], yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True), RUN)
+    # Kept, as a run that finds its prompts read before does not read them again.
     read = {name: value for name, value in read_object(folder.root / HEAD[1]).items() if name == READING}
     folder.record.put(HEAD[1], json_text({**facts, "config": resolved, **read}), RUN)
 
@@ -49,6 +50,7 @@ def require_free(folder: RunFolder, config: Config) -> None:
     """Raise ConfigError where something that the run did not write stands where it will, at any stage or on the Hub."""
     folder.record.require_free(HEAD, RUN, changed_too=False)
     folder.record.require_free([REPORT], REPORT_BY, changed_too=False)
+    # Rounds beyond the iterations are folders too, and how many there will be nobody knows yet.
     there = [path.name for path in (folder.root / "iterations").glob("*") if path.name.isdecimal()]
     numbers = sorted({*map(str, range(1, config.run.iterations + 1)), *there})
     for stage, of in stages_of(config, numbers):

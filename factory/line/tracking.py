@@ -41,6 +41,7 @@ def tracked(folder: RunFolder, names: Sequence[str], config: Mapping[str, Any], 
 
     def tell(stage: Stage, seconds: float) -> None:
         values, number = dict(numbers(stage, seconds)), iteration_of(stage)
+        # A copy, as a tracker that fails is taken out of the list on the way.
         for name in tuple(left):
             failures: tuple[type[Exception], ...] = (*_FAILURES, *_own_errors(name))
             try:

@@ -143,6 +143,7 @@ def stages_of(config: Config, iterations: Iterable[object]) -> Iterator[tuple[Li
     """The stages of a run with those iterations, in order, each with the iteration or format it is for."""
     made, numbers = [stage for stage in LINE if stage.made_if(config)], list(iterations)
     inner = [stage for stage in made if stage.each_iteration]
+    # Once before the iterations; then all stages of one iteration before the next; then once after them.
     before = LINE.index(inner[0])
     yield from ((stage, "") for stage in made if LINE.index(stage) < before)
     yield from ((stage, number) for number in numbers for stage in inner)
@@ -154,6 +155,7 @@ def stages_of(config: Config, iterations: Iterable[object]) -> Iterator[tuple[Li
 def stage_at(path: str) -> LineStage | None:
     """The stage that lies at `path` in a run folder; None where it is none of the line's."""
     folder, _, leaf = path.rpartition("/")
+    # An export is called by its format, which is no stage's name; all else by its own.
     exact = STAGES.get(leaf)
     if exact and exact.path(folder.rpartition("/")[2]) == path:
         return exact

@@ -45,6 +45,7 @@ def answer(questions: Sequence[EvalQuestion], generator: Generator, sampling: Sa
     for turn in range(max((len(question.turns) for question in questions), default=0)):
         open_ = [q for q in questions if len(q.turns) > turn and q.id not in errors]
         for completion in generator.generate([_request(q, replies[q.id], turn, sampling, seed) for q in open_]):
+            # From the right: a tool's own ids of questions may hold slashes.
             question = completion.id.removeprefix("answer/").rsplit("/", 1)[0]
             if completion.text is None or completion.error:
                 errors[question] = completion.error or "the engine gave no text"

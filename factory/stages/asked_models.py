@@ -27,6 +27,7 @@ def judge_block(judge: Judge, run_engine: EngineBlock | None) -> EngineBlock:
     if run_engine is not None and innermost(run_engine).kind == "scripted":
         return run_engine
     model = judge_model(judge)
+    # No list of names is kept: a slash or a folder is what a Hub id or a path has, and a vendor's name has not.
     if model.startswith("bundled:") or "/" in model or Path(model).is_dir():
         return run_engine or TransformersEngine()
     return OpenaiEngine()
@@ -56,6 +57,7 @@ def judge_fingerprint(judge: Judge, run_engine: EngineBlock | None) -> dict[str,
     """What decides a judge's votes. Keys added later count where they are set, so that older run folders still fit."""
     block = judge_block(judge, run_engine)
     template = template_of("judge", judge.template).digest
+    # As if they were not there: a fingerprint of before has no such keys, and its votes stay valid.
     default = [name for name in _ADDED if getattr(judge, name) == Judge.model_fields[name].default]
     own = judge.model_dump(mode="json", exclude={"engine", "license", "template", *default})
     named = {} if judge.criterion is None else {"criterion": template_of(BY_FEATURE, BY_FEATURE).digest}

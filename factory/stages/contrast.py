@@ -70,6 +70,7 @@ def closed(principle: str, sides: Sequence[Side], config: Principles) -> str:
 
 def longest(principles: PrincipleSet, config: Principles) -> list[str]:
     """System messages, or stand-ins for them, of which one is as long as any that the configuration can lead to."""
+    # Texts longer than any message that can come are enough: only their length is measured.
     at_once = (2 if config.features == "both" else 1) + (config.beside == "appended" and bool(principles.beside))
     frame, found = template("contrast"), [] if at_once > 1 or config.adjective else [*principles.system_messages()]
     if not found:
@@ -78,6 +79,7 @@ def longest(principles: PrincipleSet, config: Principles) -> list[str]:
             text = closed("\n\n".join(side.principle for side in most), most, config)
             found.append(frame.render(principle=text)[0]["content"])
     if config.source == "generated":
+        # A principle that the policy writes is not known yet; a longer one than this is not read.
         found.append(frame.render(principle=" ".join(["principle"] * _WORDS[-1]))[0]["content"])
     return found
 
@@ -89,6 +91,7 @@ def read_principles(answer: Completion) -> Written | None:
     """
     if answer.text is None or answer.finish == "length":
         return None
+    # Two lines and nothing else: of an answer that says more, nobody knows which words are the principle.
     lines = [_LINE.match(line) for line in answer.text.splitlines() if line.strip()]
     found = {line[1].lower(): line[2].strip() for line in lines if line}
     if len(lines) != 2 or None in lines or found.keys() != {"good", "bad"} or found["good"] == found["bad"]:

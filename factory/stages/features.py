@@ -13,6 +13,7 @@ from factory.schema import FEATURES, conform
 from principles import TOGETHER, PrincipleSet, Template, template
 from principles.views import Turns
 
+# As in `Features:` or `The two most important features are:`; at most six words, or it is a sentence.
 _LABEL = re.compile(r"(?i)^[*_]*(?:[a-z]+[ -]){0,6}(?:features|qualities|names)(?:[ -][a-z]+){0,6}[*_]*:[*_]*")
 _ITEM = re.compile(r"^(?:\d+[.):]|[-*\u2022])\s+")
 _AROUND = " \t.;:!\"'`*_[]()\u201c\u201d"
@@ -88,6 +89,7 @@ class AllocationRequest:
         return Request(
             id=f"features/{prompt_id}",
             messages=[*head, *self._shots, question],
+            # A token per letter at worst, for two of the longest names, and room for a label.
             max_new_tokens=16 + 2 * max(map(len, self._names)),
             seed=draw(seed, "features", prompt_id, iteration),
             tags={"stage": "features", "prompt_id": prompt_id, "options": "|".join(self._names)},
@@ -112,6 +114,7 @@ def read_features(answer: str | None, principles: PrincipleSet) -> list[str] | N
 
 def _mentioned(answer: str, names: Iterable[str]) -> list[str]:
     """Names that stand in the text as words of their own; of two at one place the longer."""
+    # An alternation takes its first fit: `Accuracy` would be found in `Accuracy of facts` before that name.
     longest = sorted(names, key=len, reverse=True)
     return re.findall(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest))})(?!\w)", answer.casefold())
 
@@ -120,10 +123,12 @@ def _parts(answer: str) -> list[str]:
     lines = [_LABEL.sub("", line.strip()).strip(_AROUND) for line in answer.splitlines()]
     lines = [line for line in lines if line]
     items = [_ITEM.sub("", line) for line in lines]
+    # Several names in a first line without a bullet are the answer; what follows explains it.
     if not lines or (items[0] == lines[0] and len(_names(lines[0])) > 1):
         return _names(lines[0]) if lines else []
     if len(items) == 1:
         return _names(items[0])
+    # Either no line has a bullet, and each is a name, or those with one are the names and the others introduce them.
     return [item.strip(_AROUND) for item, line in zip(items, lines, strict=True) if items == lines or item != line]
 
 
@@ -144,6 +149,7 @@ def draw_feature(
 
     Without a name (`named` None) any offered feature is as likely as another.
     """
+    # `draw` gives 63 bits.
     beside = _beside(principles, draw(seed, "beside", prompt_id, iteration) / 2**63)
     if beside is not None and config.beside == "instead":
         return DrawnFeature(beside, DRAWN)

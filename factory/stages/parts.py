@@ -23,6 +23,7 @@ def parts(table: pl.LazyFrame) -> Iterator[pl.DataFrame]:
 
 def of_iteration(prompts: pl.LazyFrame, iteration: int) -> pl.LazyFrame:
     """The prompts of an iteration, in the order of the tables made of them, so that these can be read part by part."""
+    # Sorted once and held: each slice of a lazy table would sort all of it again.
     return prompts.filter(pl.col("portion") == iteration).sort("prompt_id").collect().lazy()
 
 

@@ -71,6 +71,7 @@ def paired(prompts: pl.DataFrame, made: Mapping[str, Sequence[Pairing]], origin:
         for prompt_id, pairings in made.items()
         for k, pairing in enumerate(pairings)
     ]
+    # No column for what is not known: a null one would be written into every pair.
     columns = {name: pl.lit(value) for name, value in origin._asdict().items() if value is not None}
     table = own_columns(prompts).join(pl.DataFrame(rows, schema=_ROW), on="prompt_id", how="inner")
     table = table.sort("prompt_id", "k").with_columns(**columns, filter=pl.lit("triples"), reason=_reason())

@@ -66,6 +66,7 @@ class EnginePool:
 
     def get(self, block: EngineBlock, model: ModelRef, account: str = ENGINE) -> Any:
         """The opened engine, kept until another one is asked for; one that scores does so on the same weights."""
+        # By value, not identity: judges of one model on one block share what is open, whoever made the blocks.
         if self._opened != (block, model):
             self.close()
             self._progress.say(f"  opening {model.called} ({block.kind})")
@@ -89,6 +90,7 @@ class StageEngine(NamedTuple):
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """As the engine's, each answer asked for at most once."""
+        # Opened even where every answer is in the journal: its identity is part of each answer's key.
         engine = self.pool.get(self.block, self.model, self.account)
         asker = self.asker._replace(setting=with_room(self.asker.setting, requests))
         return journaled(self.around(engine.generate), recorded_completion, engine.identity, requests, asker)
@@ -101,6 +103,7 @@ class StageEngine(NamedTuple):
 
 def setting_of(block: EngineBlock, model: ModelRef) -> str:
     """Names what answers, as far as speed goes: the engine with all its options, the model whether trained or not."""
+    # What a policy is called before the @ tells its size; which training made it changes no speed.
     options = block.model_dump(mode="json", exclude={"prices", "max_cost"})
     return digest([options, model.called.rsplit("@", 1)[0]])
 

@@ -32,6 +32,7 @@ def prompts(split: Split, config: Prompts, seed: int, iterations: int) -> Split:
     ids = kept["prompt_id"]
     planned, set_aside = kept, split.rejected
     if config.limit is not None and kept.height > config.limit:
+        # By hash, not by place: more prompts in the files, or another order of them, leave the others where they are.
         rank = _drawn(ids, seed, "limit").rank("ordinal")
         planned = kept.filter(rank <= config.limit)
         over = rejected(kept.filter(rank > config.limit), OVER_LIMIT, pl.lit(f"the limit is {config.limit} prompts"))

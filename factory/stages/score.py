@@ -45,6 +45,7 @@ def score(pairs: pl.DataFrame, scorer: Scorer | None, wanted: Collection[str] = 
     table = conform(pairs.drop(list(LOGPS), strict=False), PAIRS)
     if scorer is None:
         return conform(table, SCORES)
+    # A pair that is there twice is measured once, and its numbers are joined to both.
     pairs = table.select(list(PAIRS.columns)).unique("pair_id", keep="first", maintain_order=True)
     logps = _logps(pairs.to_dicts(), scorer, wanted)
     return conform(table.join(logps, on="pair_id", how="left", maintain_order="left"), SCORES)
@@ -72,6 +73,7 @@ def _asked(row: Mapping[str, Any], wanted: Collection[str]) -> Iterator[ScoreCal
 
 
 def _measured(asked: ScoreCall, answer: Score | None) -> dict[str, float | None]:
+    # An error beside some numbers is of the replies that have none.
     if answer is None or (answer.error is not None and not answer.logps):
         return {}
     pairs = zip(asked.columns, answer.logps, strict=True)

@@ -40,6 +40,7 @@ def read_verdict(answer: Completion) -> Verdict:
     first, second = (known[name] for name in IDENTIFIERS)
     if first == second:
         return from_text
+    # Bounded, as exp overflows a float from 710 on.
     p_first = 1 / (1 + math.exp(min(second - first, 700.0)))
     from_logprobs = Verdict(IDENTIFIERS[p_first < 0.5], p_first)
     likely = math.exp(first) + math.exp(second) >= ENOUGH_MASS
@@ -49,6 +50,7 @@ def read_verdict(answer: Completion) -> Verdict:
 
 _SPECIAL = re.compile(r"<\|[^|<>]*\|>|</?s>")
 _MARKUP = re.compile(r"[*_`\"“”«»\[\](){}<>#]")
+# Not the m of I'm or m's, nor a letter within a word.
 _NAMED = re.compile(r"(?<!\w)(?<!\w['’])([mM])(?!\w)(?!['’-]\w)")
 _SENTENCES = re.compile(r"\n+|(?<=[.!?])\s+")
 _TRIMMED = " \t'‘’.,:;!—–-"
@@ -59,6 +61,7 @@ _DOUBT = re.compile(
 )
 _NOUN = r"(?:reply|response|answer|model|output|option|identifier|assistant|verdict|choice|winner|preference|one)"
 _BETTER = r"(?:(?:the|a|much|clearly|slightly|far)\s+)*(?:better|best|preferred|superior|stronger)"
+# The identifiers differ in case alone, and the words around them may be of any: hence (?-i:…) within IGNORECASE.
 _PHRASES = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -81,6 +84,7 @@ def read_text(text: str, cut: bool = False) -> str | None:
     limit, so that its last word may be the beginning of another.
     """
     if "<think>" in text or "</think>" in text:
+        # What is thought is no answer, however often it names a reply; only what follows the last thought is.
         _, ended, text = text.rpartition("</think>")
         if not ended:
             return None
@@ -89,6 +93,7 @@ def read_text(text: str, cut: bool = False) -> str | None:
         return None
     sentences = [part.strip(_TRIMMED) for part in _SENTENCES.split(plain)]
     sentences = [part for part in sentences if part]
+    # A verdict opens an answer or closes it; in between it is weighed, not given.
     for position in dict.fromkeys((0, len(sentences) - 1)):
         sentence, unfinished = sentences[position], cut and position == len(sentences) - 1
         if sentence in IDENTIFIERS and (len(sentences) == 1 or not unfinished):

@@ -69,6 +69,7 @@ class _Differing:
             return None
         replies = self._waiting[f"{prompt}/{k}"]
         replies.append(None if answer.error else " ".join((answer.text or "").split()))
+        # Engines answer in any order: whichever of the three comes last is the one that tells.
         if len(replies) < len(VIEWS):
             return None
         del self._waiting[f"{prompt}/{k}"]
@@ -107,6 +108,7 @@ class AnswerWatch:
 
     def _note(self, sign: Sign, answer: Completion) -> None:
         useful, seen = sign.useful(answer), self._useless[sign.said]
+        # Neither for nor against: the row of useless answers goes on over it.
         if useful is None:
             return
         if useful:

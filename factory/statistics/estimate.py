@@ -116,6 +116,7 @@ def _agreement(table: pl.DataFrame, confidence: float) -> tuple[float | None, fl
         score = table.select(pl.mean_horizontal(judge_columns(table)))[:, 0].drop_nulls()
     if not len(score):
         return None, None, None
+    # More for than against; a pair on which judges are even is none of those.
     share = int((score > 0.5).sum()) / len(score)
     return share, *score_interval(share, normal_quantile(confidence) ** 2 / len(score))
 

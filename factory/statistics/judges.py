@@ -35,6 +35,7 @@ def scores(judgments: pl.DataFrame) -> pl.DataFrame:
     by_order = judgments.group_by("pair_id", "judge", "order").agg(score=vote.mean())
     each = []
     for name in names:
+        # All judges in one group_by: a column each, whatever pairs they were asked about.
         its = pl.col("score").filter(pl.col("judge") == name)
         each.append(pl.when(its.is_not_null().any()).then(its.fill_null(0.5).mean()).alias(SCORE + name))
     return by_order.group_by("pair_id").agg(each).sort("pair_id")
@@ -56,6 +57,7 @@ def effective_judges(table: pl.DataFrame, judges: Sequence[str]) -> Effective:
     values = rows.select(pl.col(judges).fill_null(0.5)).to_numpy()
     if on_errors:
         values = np.abs(values - rows["right"].to_numpy()[:, None])
+    # Bounded on the next line: judges of opposite minds would be worth more than there are of them.
     found = len(judges) ** 2 / float(_correlations(values).sum()) if values.size else 0.0
     return Effective(min(max(found, 1.0), float(len(judges))), ERRORS if on_errors else VOTES)
 

@@ -47,6 +47,7 @@ def combined(scores: NDArray[np.float64], right: NDArray[np.float64]) -> Combine
     if known.sum() >= FEWEST_LABELS * scores.shape[1]:
         weights, _ = least_squares(scores[known], right[known])
         if weights.any():
+            # Around the labels' share, as the weights were fitted on scores less their mean.
             about = right[known].mean() + (scores - scores[known].mean(axis=0)) @ weights
             return Combined(np.clip(about, 0.0, 1.0), CALIBRATED)
     return Combined(scores.mean(axis=1), VOTE)

@@ -111,6 +111,7 @@ def cluster_bootstrap(
         return Interval(None, None)
     random = np.random.default_rng(seed)
     kinds, frequency = np.unique(np.stack([hits, totals]), axis=1, return_counts=True)
+    # By cluster, not by pair: pairs of one prompt are right or wrong together.
     shares: list[float] = []
     while len(shares) < resamples:
         right, total = (int(count) for count in kinds @ random.multinomial(clusters, frequency / clusters))
@@ -132,6 +133,7 @@ def cohens_kappa(counts: Mapping[tuple[str, str], int]) -> Kappa:
     agreed = sum(count for (one, two), count in counts.items() if one == two)
     first = {label: sum(count for (one, _), count in counts.items() if one == label) for label in labels}
     second = {label: sum(count for (_, two), count in counts.items() if two == label) for label in labels}
+    # In whole numbers up to the last division.
     by_chance = sum(first[label] * second[label] for label in labels)
     kappa = (n * agreed - by_chance) / (n * n - by_chance) if n * n != by_chance else None
     return Kappa(n, agreed / n, kappa)

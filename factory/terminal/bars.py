@@ -48,6 +48,7 @@ class LiveProgress:
             MofNCompleteColumn(table_column=Column(no_wrap=True)),
             RateColumn(table_column=_shortened()),
             console=self._console,
+            # Gone when it is done: what stays is the line that the store says of the finished stage.
             transient=True,
         )
         self._bars.start()

@@ -39,6 +39,7 @@ class Command(click.Command):
         # What a library prints while it works, as trackers do, is no part of the result, which alone goes to stdout.
         with redirect_stdout(sys.stderr):
             found, shown = super().invoke(ctx)
+        # Under accelerate launch every process comes here with the same result.
         if processes.rank() == 0:
             click.echo(terminal.show.as_json(found) if as_json else shown(found))
         if isinstance(difference := getattr(found, "difference", None), str):
@@ -95,6 +96,7 @@ class Main(Group):
             return super().invoke(ctx)
         except FactoryError as error:
             code, sentence = error.exit_code, str(error)
+        # Ctrl-C, and SIGTERM, which the command line turns into it: what has arrived is on disk either way.
         except KeyboardInterrupt:
             code, sentence = InterruptedRunError.exit_code, "stopped; the same command goes on from here"
         except OSError as error:

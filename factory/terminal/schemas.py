@@ -55,6 +55,7 @@ def of(kind: Any) -> Schema:
         return {"type": "array", "items": {"type": "object"}}
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return _record({name: of(field.annotation) for name, field in kind.model_fields.items()})
+    # In the order in which `show.as_json` looks at values.
     if hasattr(kind, "to_dict"):
         return {"type": "object"}
     if isinstance(kind, type) and hasattr(kind, "_fields"):

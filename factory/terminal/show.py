@@ -46,7 +46,9 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], title: str = ""
         numeric = position > 0 and all(isinstance(row[position], int | float | None) for row in listed)
         made.add_column(header, justify="right" if numeric else "left", overflow="fold")
     for row in listed:
+        # Text, not str, in which rich takes [red] for markup.
         made.add_row(*(Text(_cell(value)) for value in row))
+    # Without a width of its own rich asks the terminal, and a result in a file would differ from one on a screen.
     out = StringIO()
     Console(file=out, width=_WIDTH, color_system=None).print(made)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
@@ -287,6 +289,7 @@ def _plain(value: Any) -> Any:
         return value.to_dicts()
     if isinstance(value, Mapping):
         return {str(name): _plain(one) for name, one in value.items()}
+    # Its own word first; then names, as a NamedTuple is a sequence too and would lose them.
     if hasattr(value, "to_dict"):
         return _plain(value.to_dict())
     if hasattr(value, "_asdict"):

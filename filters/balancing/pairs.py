@@ -23,6 +23,7 @@ def balance(items: BalanceItems) -> Bools:
     any set of that size to the one with the smallest U or V passes a level one, unless its steps are wider than the gap
     allows: then an integer program decides.
     """
+    # The first that works is the largest there is.
     for sizes in _possible_sizes(items):
         near = _walk(items, sizes)
         if items.level(near):

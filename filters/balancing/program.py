@@ -60,6 +60,7 @@ def _solve(
     level = LinearConstraint(np.stack(items).astype(float), [-1 - side, -np.inf, -np.inf], [1 - side, -u, -v])
     cuts: list[LinearConstraint] = []
     for _ in range(_TRIES):
+        # By default the solver ends within a ten-thousandth of the optimum, which of 10,000 pairs is one.
         options = {"mip_rel_gap": 0.0, "time_limit": _SECONDS}
         found = milp(cost, integrality=1, bounds=Bounds(0, 1), constraints=[counts, level, *cuts], options=options)
         if found.x is None:
@@ -67,6 +68,7 @@ def _solve(
         chosen = found.x > 0.5
         if _fits(items, fixed, chosen):
             return np.asarray(chosen)
+        # A choice that is level in floats and not in integers is forbidden, and the next best asked for.
         cuts.append(LinearConstraint(np.where(chosen, 1.0, -1.0)[None, :], -np.inf, chosen.sum() - 1))
     return None
 

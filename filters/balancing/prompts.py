@@ -46,6 +46,7 @@ def balance_prompts(items: BalanceItems, prompt: Ints, preference: NDArray[np.fl
     """
     order = np.argsort(prompt, kind="stable")
     ordered = prompt[order]
+    # reduceat, below, works on runs of an array: each prompt's pairs must lie beside each other.
     starts = np.flatnonzero(np.diff(ordered, prepend=-1))
     choices = Choices(items.take(order), ordered, starts)
     kept = np.zeros(len(prompt), dtype=bool)
@@ -80,6 +81,7 @@ def _choose(choices: Choices, preference: NDArray[np.float64]) -> Bools:
             found = _improved(choices, found)
         if found.sum() > best.sum():
             best = found
+        # As many as the sides allow, or exact by the program: other prices can give no more.
         if best.sum() == bound or len(best) <= WHOLE:
             return best
     return best
@@ -143,6 +145,7 @@ def _even(choices: Choices, value: NDArray[np.float64]) -> Ints:
     side = choices.items.side
     surplus = int(side[chosen].sum())
     other, instead = choices.best(np.where(side == -np.sign(surplus), value, -np.inf))
+    # Infinite where there is nothing to change to, so that such prompts sort last and are cut off.
     regret = np.where(side[chosen] == np.sign(surplus), highest - instead, np.inf)
     flips = np.argsort(regret, kind="stable")[: abs(surplus) // 2]
     flips = flips[np.isfinite(regret[flips])]

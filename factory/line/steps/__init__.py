@@ -70,6 +70,7 @@ class Steps:
         It is made of what is `given`, which ends with the iteration or format it is for, where there are several.
         """
         stage = STAGES[name]
+        # By name, so that a run loads the modules of the stages that it has, when it comes to them.
         step, path, files = resolve_name(stage.made_by), stage.path(given[-1]), stage.files(given[-1])
         inputs = step.inputs(self, *given)
         if stage.makes is None:
@@ -116,6 +117,7 @@ def _filters_of(config: Config) -> tuple[Filter, ...]:
     blocks = filters.paper(judged=bool(config.judges)) if config.filters is None else config.filters
     if config.prompts.target_pairs is None:
         return filters.build(blocks)
+    # The preset's own is left out in silence; one that somebody wrote is refused below.
     steps = filters.build([one for one in blocks if config.filters is not None or one["use"] != "iteration"])
     if any(step.name == "iteration" for step in steps):
         raise ConfigError(

@@ -27,6 +27,7 @@ def inputs(steps: Steps, made: Sequence[Generated]) -> Facts:
 def make(steps: Steps, work: Workspace, made: Sequence[Generated]) -> dict[str, Any]:
     """Rows that were rejected when they were made are in the funnel too."""
     pairs = LazySplit(
+        # Diagonal: columns of the user's may be in some iterations' prompts alone.
         pl.concat([one.scores.scan() for one in made], how="diagonal"),
         pl.concat([_rejected(one.triples) for one in made], how="diagonal"),
     )

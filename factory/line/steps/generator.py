@@ -36,6 +36,7 @@ def make(
     out = work.path / FOLDER
     out.mkdir(exist_ok=True)
     facts = train(steps, out, scores, policy, iteration, steps.config.training.of_generator)
+    # Checkpoints and the like: the store drops what is hidden at the top of a stage's folder, not further in.
     for scratch in out.glob(".*"):
         shutil.rmtree(scratch) if scratch.is_dir() else scratch.unlink()
     return facts

@@ -41,6 +41,7 @@ def make(steps: Steps, journal: Journal, policy: ModelRef) -> Iterator[Split]:
     note_reading(steps.folder, found.reading)
     planned = prompts(found.split, config, steps.seed, iterations)
     counter = steps.engines.get(steps.config.engine, policy)
+    # On an empty prompt: what a system message adds is its text and the frame that the template puts around it.
     system = [view_messages(_EMPTY, text) for text in longest(steps.principles, steps.config.principles)]
     most = max(counter.count_tokens(system), default=0)
     fitting = within_context(planned.kept, counter, steps.config.sampling.max_new_tokens, most)

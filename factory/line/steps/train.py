@@ -51,6 +51,7 @@ def what_decides(steps: Steps, pairs: Stage, policy: ModelRef, config: Training)
 def train(steps: Steps, out: Path, scores: Stage, policy: ModelRef, iteration: int, config: Training) -> dict[str, Any]:
     """Train `policy` on scored pairs into `out`. The engine is closed first: training needs its memory."""
     steps.engines.close()
+    # Here, not in the configuration: whom training tells is no input of it, and must not make it anew.
     config = config.model_copy(update={"report_to": config.report_to or steps.config.run.report_to})
     with kept_beside(steps.folder, config.report_to, iteration):
         return training.trainer(steps.config.engine, config)(
