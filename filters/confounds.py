@@ -136,7 +136,7 @@ def _look(pairs: pl.LazyFrame) -> pl.DataFrame:
     chars = [pl.col(side).str.len_chars() for side in _SIDES]
     longer = [(chars[0] > chars[1]).alias(f"{_LENGTH}.chosen"), (chars[0] < chars[1]).alias(f"{_LENGTH}.rejected")]
     prompt = pl.col("prompt_id") if "prompt_id" in pairs.collect_schema() else pl.int_range(pl.len())
-    return pairs.select(prompt.alias("prompt"), *longer, *columns).collect(engine="streaming")
+    return pairs.select(prompt.alias("prompt"), *longer, *columns).collect()
 
 
 def _trait_tallies(frame: pl.DataFrame) -> pl.DataFrame:

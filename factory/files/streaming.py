@@ -7,9 +7,7 @@ import polars as pl
 
 ROWS = 2_000
 """Rows of a morsel. Polars reads some dozens of them ahead; at its own 100,000 those of pairs are whole row groups."""
-_TEXTS = {pl.String, pl.Binary}
-_NUMBERS = {pl.Boolean, pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64}
-_NUMBERS |= {pl.Float32, pl.Float64, pl.Null}
+_NOTHING = {pl.String: pl.lit(""), pl.Binary: pl.lit(b"")}
 
 
 @contextmanager
@@ -28,7 +26,8 @@ def compact(rows: pl.LazyFrame) -> pl.LazyFrame:
     A text in polars is a view into what was read at once, so that a row picked out of a thousand keeps all of their
     texts alive: one pair in a hundred of 300,000, collected or on their way into a file, held a gigabyte.
     """
-    return rows.map_batches(_compacted, streamable=True)
+    kinds = rows.collect_schema().items()
+    return rows.with_columns(_copied(pl.col(name), kind).alias(name) for name, kind in kinds if _has_texts(kind))
 
 
 def few(rows: pl.LazyFrame) -> pl.DataFrame:
@@ -36,24 +35,27 @@ def few(rows: pl.LazyFrame) -> pl.DataFrame:
     return compact(rows).collect(engine="streaming")
 
 
-def _compacted(rows: pl.DataFrame) -> pl.DataFrame:
-    texts = rows.select(column.name for column in rows if _copied(column.dtype))
-    # In the oldest layout of Arrow texts lie one after the other, with nothing between them.
-    copied = pl.from_arrow(texts.to_arrow(compat_level=pl.CompatLevel.oldest()), schema=texts.schema)
-    return rows.with_columns(copied)
+def _copied(value: pl.Expr, kind: pl.DataType) -> pl.Expr:
+    """The same values, whose texts lie in new memory: adding nothing to a text copies it."""
+    if isinstance(kind, pl.List):
+        return value.list.eval(_copied(pl.element(), _inner(kind)))
+    if isinstance(kind, pl.Array):
+        return value.arr.eval(_copied(pl.element(), _inner(kind)))
+    if isinstance(kind, pl.Struct):
+        fields = [_copied(value.struct.field(field.name), _dtype(field)).alias(field.name) for field in kind.fields]
+        return pl.when(value.is_not_null()).then(pl.struct(fields))
+    return value + _NOTHING[type(kind)] if type(kind) in _NOTHING else value
 
 
-def _copied(dtype: pl.DataType) -> bool:
-    """Whether a column of this type holds texts, and beside them only what Arrow gives back as it was."""
-    leaves = {leaf.base_type() for leaf in _leaves(dtype)}
-    return bool(leaves & _TEXTS) and leaves <= _TEXTS | _NUMBERS
+def _has_texts(kind: pl.DataType) -> bool:
+    if isinstance(kind, pl.Struct):
+        return any(_has_texts(_dtype(field)) for field in kind.fields)
+    return _has_texts(_inner(kind)) if isinstance(kind, pl.List | pl.Array) else type(kind) in _NOTHING
 
 
-def _leaves(dtype: pl.DataType) -> Iterator[pl.DataType]:
-    if isinstance(dtype, pl.Struct):
-        for field in dtype.fields:
-            yield from _leaves(pl.Series(dtype=field.dtype).dtype)
-    elif isinstance(dtype, pl.List | pl.Array):
-        yield from _leaves(pl.Series(dtype=dtype.inner).dtype)
-    else:
-        yield dtype
+def _inner(kind: pl.List | pl.Array) -> pl.DataType:
+    return pl.Series(dtype=kind.inner).dtype
+
+
+def _dtype(field: pl.Field) -> pl.DataType:
+    return pl.Series(dtype=field.dtype).dtype
