@@ -202,6 +202,8 @@ def run(asked: argparse.Namespace) -> None:
     found = Bench(*states, {name: longer(table) for name, table in tests.items()})
     for name, pairs in [*found.sources.items(), *found.tests.items()]:
         print(f"{name}: {len(pairs)} pairs", file=sys.stderr, flush=True)
+    if empty := [name for name, pairs in found.sources.items() if not pairs]:
+        raise SystemExit(f"of {empty[0]} no pair is left: raise --train-length, or give prompts that no test has")
     if asked.choose:
         choose(found, base, asked)
         return

@@ -1,5 +1,6 @@
 """A reward model of which all weights are trained, on any device: what reward_trunk.py is for the last block alone."""
 
+import gc
 from collections.abc import Sequence
 from copy import deepcopy
 from functools import cached_property
@@ -73,6 +74,7 @@ class FullModel:
 
     def top(self, seed: int) -> Whole:
         """What is trained: all of it."""
+        gc.collect()  # an optimiser and its schedule hold each other, and with them the weights of the training before
         return Whole(self.model, seed)
 
     def save(self, top: Whole, folder: Path) -> None:

@@ -131,6 +131,8 @@ def test_processes_share_the_cells_in_which_all_weights_are_trained(
     assert sorted((cell["arm"], cell["seed"]) for cell in cells) == [
         ("H+S", 1), ("H+S", 2), ("S flipped", 1), ("S flipped", 2)]  # fmt: skip
     assert {cell["settings"]["full"] for cell in cells} == {True}
+    with pytest.raises(SystemExit, match="of human no pair is left: raise --train-length"):
+        main(*share, "--train-length", "2", "--out", str(tmp_path / "other"))
     call.remove("--full")
     with pytest.raises(SystemExit, match=r"cells\.jsonl has cells made with another full; give another --out"):
         main(*share)
