@@ -42,26 +42,31 @@ def passed(outcome: Outcome) -> int:
     return outcome.funnel.kept
 
 
-def test_rounds_follow_until_enough_pairs_pass(tmp_path: Path) -> None:
-    made = factory.run(config(tmp_path, {"target_pairs": 30, "per_round": 10}), tmp_path / "run")
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """A run for 30 pairs, in rounds of ten prompts."""
+    folder = tmp_path_factory.mktemp("thirty")
+    return factory.run(config(folder, {"target_pairs": 30, "per_round": 10}), folder / "run")
+
+
+def test_rounds_follow_until_enough_pairs_pass(made: Outcome) -> None:
     before = [
-        json.loads((tmp_path / f"run/iterations/{n}/passed.manifest.json").read_text())["facts"]["rows"]
-        for n in range(2, len(iterations(tmp_path / "run")) + 1)
+        json.loads((made.root / f"iterations/{n}/passed.manifest.json").read_text())["facts"]["rows"]
+        for n in range(2, len(iterations(made.root)) + 1)
     ]
     assert passed(made) == before[-1] >= 30
     assert all(count < 30 for count in before[:-1])
-    assert portions(tmp_path / "run") == dict.fromkeys(range(1, 7), 10)
-    assert set(iterations(tmp_path / "run").values()) == {10}
+    assert portions(made.root) == dict.fromkeys(range(1, 7), 10)
+    assert set(iterations(made.root).values()) == {10}
     assert made.drawn is not None
     assert made.drawn.startswith("target_pairs is reached")
 
 
-def test_further_rounds_are_written_by_the_last_policy_and_train_nothing(tmp_path: Path) -> None:
-    factory.run(config(tmp_path, {"target_pairs": 30, "per_round": 10}), tmp_path / "run")
-    policies = [set(pl.read_parquet(tmp_path / f"run/iterations/{n}/triples.parquet")["policy"]) for n in (1, 2, 3, 4)]
+def test_further_rounds_are_written_by_the_last_policy_and_train_nothing(made: Outcome) -> None:
+    policies = [set(pl.read_parquet(made.root / f"iterations/{n}/triples.parquet")["policy"]) for n in (1, 2, 3, 4)]
     assert len(set().union(*policies)) == 3
     assert policies[2] == policies[3]
-    assert not (tmp_path / "run/iterations/3/policy").exists()
+    assert not (made.root / "iterations/3/policy").exists()
 
 
 def test_without_a_size_the_iterations_would_do_if_everything_passed(tmp_path: Path) -> None:
@@ -97,7 +102,7 @@ def test_rounds_without_a_passing_pair_end(tmp_path: Path) -> None:
     assert "none of them from the last 3 rounds" in (made.drawn or "")
 
 
-def test_a_higher_target_goes_on_and_a_second_run_makes_nothing(tmp_path: Path) -> None:
+def test_a_higher_target_goes_on_to_the_same_end_and_a_second_run_makes_nothing(tmp_path: Path) -> None:
     def go(target: int) -> list[str]:
         heard = Heard()
         factory.run(config(tmp_path, {"target_pairs": target, "per_round": 10}), tmp_path / "run", progress=heard)
@@ -109,23 +114,16 @@ def test_a_higher_target_goes_on_and_a_second_run_makes_nothing(tmp_path: Path) 
     assert "target_pairs is reached" in again[0]
     assert not any(line.startswith(("iterations/1/", "iterations/2/")) for line in higher)
     assert any(line.startswith("iterations/") and "/triples" in line for line in higher)
+    at_once = factory.run(config(tmp_path, {"target_pairs": 35, "per_round": 10}), tmp_path / "at once")
+    files = [root / "filtered" / "kept.parquet" for root in (tmp_path / "run", at_once.root)]
+    assert files[0].read_bytes() == files[1].read_bytes(), "as if the higher target had been set at once"
 
 
-def test_the_end_is_the_same_as_if_the_higher_target_had_been_set_at_once(tmp_path: Path) -> None:
-    for name, targets in (("a", (20, 35)), ("b", (35,))):
-        for target in targets:
-            factory.run(config(tmp_path, {"target_pairs": target, "per_round": 10}), tmp_path / name)
-    files = [tmp_path / name / "filtered" / "kept.parquet" for name in ("a", "b")]
-    assert files[0].read_bytes() == files[1].read_bytes()
-
-
-def test_no_judge_is_asked_about_a_pair_again(tmp_path: Path) -> None:
-    factory.run(config(tmp_path, {"target_pairs": 500, "per_round": 10}), tmp_path / "run")
-    manifest = json.loads((tmp_path / "run/filtered/filter.manifest.json").read_text())
+def test_no_judge_is_asked_about_a_pair_again(made: Outcome) -> None:
+    manifest = json.loads((made.root / "filtered/filter.manifest.json").read_text())
     used = manifest["used"]["judge J"]
-    keys = [
-        json.loads(line)["key"] for line in (tmp_path / "run/filtered/filter.journal.jsonl").read_text().splitlines()
-    ]
+    journal = made.root / "filtered/filter.journal.jsonl"
+    keys = [json.loads(line)["key"] for line in journal.read_text().splitlines()]
     assert len(set(keys)) == len(keys) == used["requests"]
     assert used["asked"] < used["requests"]
 

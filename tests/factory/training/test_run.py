@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import polars as pl
 import pytest
@@ -60,9 +61,36 @@ def lines(out):
     return MetricsFile(out / "metrics.jsonl").read()
 
 
-def test_a_policy_is_a_folder_that_loads(policy, tmp_path):
-    report, found = trained(policy, tmp_path / "out")
-    folder = tmp_path / "out" / "policy"
+class Trained(NamedTuple):
+    report: Any
+    weights: dict[str, torch.Tensor]
+    out: Path
+
+
+@pytest.fixture(scope="module")
+def plain(policy, tmp_path_factory):
+    """Trained as FAST says, all that most tests compare theirs with."""
+    out = tmp_path_factory.mktemp("plain") / "out"
+    return Trained(*trained(policy, out), out)
+
+
+@pytest.fixture(scope="module")
+def descended(policy, tmp_path_factory):
+    """Trained as DESCENT says, each step in one micro-batch and nothing computed twice."""
+    out = tmp_path_factory.mktemp("descended") / "out"
+    return Trained(*trained(policy, out, changed(DESCENT, micro_batch_tokens=10**6, gradient_checkpointing=False)), out)
+
+
+@pytest.fixture(scope="module")
+def adapted(policy, tmp_path_factory):
+    """Trained through an adapter that is merged at the end."""
+    out = tmp_path_factory.mktemp("adapted") / "out"
+    return Trained(*trained(policy, out, changed(lora=Lora(r=4))), out)
+
+
+def test_a_policy_is_a_folder_that_loads(policy, plain):
+    report, found, out = plain
+    folder = out / "policy"
     model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True)
     assert model.dtype == torch.float32
     assert model.config.use_cache
@@ -71,13 +99,13 @@ def test_a_policy_is_a_folder_that_loads(policy, tmp_path):
     assert distance(found, load_file(Path(policy.name) / "model.safetensors")) > 1e-4
     assert {path.suffix for path in folder.iterdir()} == {".safetensors", ".json", ".jinja"}, "no pickle"
     assert (report.pairs, report.steps, report.layout, report.dropped) == (12, 6, "flat", {})
-    left = {path.name for path in (tmp_path / "out").iterdir()}
+    left = {path.name for path in out.iterdir()}
     assert {name.split("-")[0] for name in left} == {"policy", "metrics.jsonl", "reference"}
 
 
-def test_policy_json_says_where_it_comes_from(policy, tmp_path):
-    report, _ = trained(policy, tmp_path / "a")
-    record = json.loads((tmp_path / "a" / "policy" / "policy.json").read_text())
+def test_policy_json_says_where_it_comes_from(policy, plain, tmp_path):
+    report, _, out = plain
+    record = json.loads((out / "policy" / "policy.json").read_text())
     assert record["parent"] == policy.name
     assert record["iteration"] == 1
     assert record["method"] == "sso"
@@ -85,13 +113,13 @@ def test_policy_json_says_where_it_comes_from(policy, tmp_path):
     assert Training(**record["config"]) == FAST
     assert record["fingerprint"] == report.fingerprint
     other, _ = trained(policy, tmp_path / "b", changed(learning_rate=2e-3))
-    again, _ = trained(policy, tmp_path / "c")
+    again, weights_again = trained(policy, tmp_path / "c")
+    assert distance(weights_again, plain.weights) == 0
     assert again.fingerprint == report.fingerprint != other.fingerprint
 
 
-def test_metrics_have_a_line_per_step(policy, tmp_path):
-    report, _ = trained(policy, tmp_path)
-    found = lines(tmp_path)
+def test_metrics_have_a_line_per_step(plain):
+    found = lines(plain.out)
     assert [line["step"] for line in found] == [1, 2, 3, 4, 5, 6]
     assert [line["pairs"] for line in found] == [5, 5, 2, 5, 5, 2]
     assert found[0]["margin"] == pytest.approx(0, abs=1e-6), "policy and reference are equal at the first step"
@@ -101,12 +129,11 @@ def test_metrics_have_a_line_per_step(policy, tmp_path):
     assert found[0]["learning_rate"] == 1e-3
     assert found[-1]["margin"] > 1
     assert found[-1]["accuracy"] == 1
-    assert report.loss == found[-1]["loss"]
+    assert plain.report.loss == found[-1]["loss"]
 
 
-def test_the_reference_pass_gives_the_on_policy_measure(policy, tmp_path):
+def test_the_reference_pass_gives_the_on_policy_measure(policy, plain):
     """e^{pi~} of the report equals the same from the model's own logits, by hand."""
-    report, _ = trained(policy, tmp_path)
     model, tokenizer = load_model(policy, "cpu", torch.float32), AutoTokenizer.from_pretrained(policy.name)
     values = []
     for row in PAIRS.iter_rows(named=True):
@@ -115,16 +142,16 @@ def test_the_reference_pass_gives_the_on_policy_measure(policy, tmp_path):
         logps = model(torch.tensor([prompt + reply])).logits[0].log_softmax(-1)
         picked = [logps[len(prompt) - 1 + i, token].item() for i, token in enumerate(reply)]
         values.append(torch.tensor(picked).mean().exp().item())
-    assert report.on_policy["rejected"] == pytest.approx(sum(values) / len(values), rel=1e-4)
+    assert plain.report.on_policy["rejected"] == pytest.approx(sum(values) / len(values), rel=1e-4)
 
 
 @pytest.mark.parametrize("layout", ["packed", "separate"])
 @pytest.mark.parametrize("budget", [1, 700, 100_000])
-def test_the_mean_is_exact_whatever_the_micro_batches(policy, tmp_path, budget, layout):
-    _, whole = trained(policy, tmp_path / "whole", changed(DESCENT, micro_batch_tokens=10**6))
-    _, found = trained(policy, tmp_path / "cut", changed(DESCENT, micro_batch_tokens=budget, layout=layout))
+def test_the_mean_is_exact_whatever_the_micro_batches(policy, descended, tmp_path, budget, layout):
+    _, found = trained(policy, tmp_path, changed(DESCENT, micro_batch_tokens=budget, layout=layout))
+    whole = descended.weights
     assert distance(whole, found) < 1e-6 < 1e-3 < distance(whole, load_file(Path(policy.name) / "model.safetensors"))
-    assert lines(tmp_path / "cut")[-1]["loss"] == pytest.approx(lines(tmp_path / "whole")[-1]["loss"], abs=1e-4)
+    assert lines(tmp_path)[-1]["loss"] == pytest.approx(lines(descended.out)[-1]["loss"], abs=1e-4)
 
 
 def test_a_step_is_the_gradient_of_the_mean_loss(policy, tmp_path):
@@ -149,22 +176,20 @@ def test_a_step_is_the_gradient_of_the_mean_loss(policy, tmp_path):
         assert torch.allclose(found[name], expected, atol=1e-6), name
 
 
-def test_row_order_changes_nothing(policy, tmp_path):
-    _, one = trained(policy, tmp_path / "a")
-    _, other = trained(policy, tmp_path / "b", pairs=PAIRS.reverse())
-    assert distance(one, other) == 0
+def test_row_order_changes_nothing(policy, plain, tmp_path):
+    _, other = trained(policy, tmp_path, pairs=PAIRS.reverse())
+    assert distance(plain.weights, other) == 0
 
 
-def test_given_log_probabilities_are_the_reference_and_are_not_measured_again(policy, tmp_path, monkeypatch):
-    _, measured = trained(policy, tmp_path / "a")
-    store = next((tmp_path / "a").glob("reference-*/part-*.parquet"))
+def test_given_log_probabilities_are_the_reference_and_are_not_measured_again(policy, plain, tmp_path, monkeypatch):
+    store = next(plain.out.glob("reference-*/part-*.parquet"))
     table = pl.read_parquet(store)
     keys = {e.key: e.pair_id for e in _examples(policy)}
     scores = table.with_columns(pair_id=pl.col("key").replace_strict(keys)).drop("key")
     pairs = PAIRS.drop([c for c in scores.columns if c != "pair_id"]).join(scores, on="pair_id")
     monkeypatch.setattr(PolicyTrainer, "measure", None)
     _, given = trained(policy, tmp_path / "b", pairs=pairs)
-    assert distance(measured, given) < 1e-6
+    assert distance(plain.weights, given) < 1e-6
     # Another reference is another loss: the columns are not merely looked at.
     shifted = pairs.with_columns(pl.col("logp_chosen_plain") - 1)
     trained(policy, tmp_path / "c", pairs=shifted)
@@ -229,13 +254,12 @@ def test_a_checkpoint_of_another_training_is_not_gone_on_from(policy, tmp_path, 
     assert report.resumed_at == 0
 
 
-def test_an_adapter_merged_and_kept_say_the_same(policy, tmp_path):
-    lora = Lora(r=4)
-    _, merged = trained(policy, tmp_path / "merged", changed(lora=lora))
+def test_an_adapter_merged_and_kept_say_the_same(policy, adapted, tmp_path):
+    merged = adapted.weights
     base = load_file(Path(policy.name) / "model.safetensors")
     assert distance(merged, base) > 1e-4
     assert (merged["model.embed_tokens.weight"] == base["model.embed_tokens.weight"]).all(), "only layers are adapted"
-    train(PAIRS, policy, tmp_path / "kept", changed(lora=lora.model_copy(update={"merge": False})), seed=1, iteration=1)
+    train(PAIRS, policy, tmp_path / "kept", changed(lora=Lora(r=4, merge=False)), seed=1, iteration=1)
     folder = tmp_path / "kept" / "policy"
     assert (folder / "adapter_model.safetensors").exists()
     assert not (folder / "model.safetensors").exists()
@@ -243,10 +267,9 @@ def test_an_adapter_merged_and_kept_say_the_same(policy, tmp_path):
     assert max((loaded[name] - value).abs().max().item() for name, value in merged.items()) < 1e-6
 
 
-def test_an_adapters_first_step_is_measured_against_itself_switched_off(policy, tmp_path):
-    train(PAIRS, policy, tmp_path, changed(lora=Lora(r=4)), seed=1, iteration=1)
-    assert lines(tmp_path)[0]["margin"] == pytest.approx(0, abs=1e-6)
-    assert lines(tmp_path)[-1]["margin"] > 0.05
+def test_an_adapters_first_step_is_measured_against_itself_switched_off(adapted):
+    assert lines(adapted.out)[0]["margin"] == pytest.approx(0, abs=1e-6)
+    assert lines(adapted.out)[-1]["margin"] > 0.05
 
 
 def test_a_kept_adapter_can_be_trained_on(policy, tmp_path):
@@ -262,18 +285,16 @@ def test_a_kept_adapter_can_be_trained_on(policy, tmp_path):
 @pytest.mark.parametrize(
     "options", [*({"gradient_checkpointing": what} for what in (True, "selective", "by_view")), {"logits_chunk": 3}]
 )
-def test_saving_memory_changes_nothing(policy, tmp_path, options):
-    _, plain = trained(policy, tmp_path / "a", changed(DESCENT, gradient_checkpointing=False))
-    _, found = trained(policy, tmp_path / "b", changed(DESCENT, **options))
-    assert distance(plain, found) < 1e-6
+def test_saving_memory_changes_nothing(policy, descended, tmp_path, options):
+    _, found = trained(policy, tmp_path, changed(DESCENT, **options))
+    assert distance(descended.weights, found) < 1e-6
 
 
-def test_bfloat16_keeps_float32_weights(policy, tmp_path):
-    _, exact = trained(policy, tmp_path / "a")
-    _, half = trained(policy, tmp_path / "b", changed(dtype="bfloat16"))
+def test_bfloat16_keeps_float32_weights(policy, plain, tmp_path):
+    _, half = trained(policy, tmp_path, changed(dtype="bfloat16"))
     assert {value.dtype for value in half.values()} == {torch.float32}
-    assert 0 < distance(exact, half) < 1e-2
-    assert lines(tmp_path / "b")[0]["margin"] == pytest.approx(0, abs=1e-3)
+    assert 0 < distance(plain.weights, half) < 1e-2
+    assert lines(tmp_path)[0]["margin"] == pytest.approx(0, abs=1e-3)
 
 
 METHODS = ("sso", "sso_no_w", "sso_no_g", "pbaa", "annotated")
