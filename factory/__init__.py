@@ -36,10 +36,10 @@ if TYPE_CHECKING:  # What editors and type checkers see; at run time each is loo
     from factory.errors import TrainingError as TrainingError
     from factory.exports.facts.bill import bill as bill
     from factory.line.checking import check as check
-    from factory.line.forecast import plan as plan
-    from factory.line.reproduce import reproduce as reproduce
     from factory.pipeline import run as run
     from factory.readers import load_pairs as load_pairs
+    from factory.runs.forecast import plan as plan
+    from factory.runs.reproduce import reproduce as reproduce
 
     filter = filter_pairs
 
@@ -49,7 +49,7 @@ _PUBLIC = {
     "init": "factory.commands.init:init",
     "run": "factory.pipeline:run",
     "check": "factory.line.checking:check",
-    "plan": "factory.line.forecast:plan",
+    "plan": "factory.runs.forecast:plan",
     "status": "factory.commands.status:status",
     "bill": "factory.exports.facts.bill:bill",
     "look": "factory.commands.look:look",
@@ -63,7 +63,7 @@ _PUBLIC = {
     "report": "factory.commands.report:report",
     "compare": "factory.commands.report:compare",
     "trace": "factory.commands.trace:trace",
-    "reproduce": "factory.line.reproduce:reproduce",
+    "reproduce": "factory.runs.reproduce:reproduce",
     "train": "factory.commands.train:train",
     "review": "factory.commands.review:review",
     "reward_train": "factory.commands.reward:reward_train",

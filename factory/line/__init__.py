@@ -1,1 +1,1 @@
-"""What a run is made of: its stages and rounds, what is checked, forecast and counted before and beside them."""
+"""What a run is made of: its stages and rounds, what is checked before them, and who is told of them."""

@@ -22,8 +22,8 @@ def schemas() -> dict[str, Schema]:
     from factory.commands.status import StageStatus
     from factory.exports.facts.bill import Bill
     from factory.exports.report.comparison import Comparison
-    from factory.line.forecast import Plan
     from factory.pipeline import Outcome
+    from factory.runs.forecast import Plan
     from filters.funnel import Funnel
 
     written: dict[Any, Schema] = {Outcome: _outcome(), Funnel: _funnel(), Looked: _looked()}

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from factory.commands.trace import Trace
     from factory.exports.facts.bill import Bill
     from factory.line.checking import CheckResult
-    from factory.line.forecast import Plan
-    from factory.line.rates import Time
     from factory.pipeline import Outcome
     from factory.reviewing.labels import Reviewed
+    from factory.runs.forecast import Plan
+    from factory.runs.rates import Time
     from factory.stages.audit_model import AuditReport
     from factory.stages.audit_sample import AuditForecast
     from filters.funnel import Funnel

@@ -7,7 +7,7 @@ from factory.terminal.show import table
 
 if TYPE_CHECKING:
     from factory.commands.check_data import CheckedData
-    from factory.line.reproduce import Reproduction
+    from factory.runs.reproduce import Reproduction
 
 
 def checked_data(found: Sequence["CheckedData"]) -> str:

@@ -9,10 +9,10 @@ import pytest
 import factory
 from factory.config import Config
 from factory.exports.facts.bill import WEAKER, Bill
-from factory.line.amounts import Amount, StagePlan
-from factory.line.forecast import Plan
-from factory.line.rates import Rates
 from factory.pair_makers import PAIR_MAKERS
+from factory.runs.amounts import Amount, StagePlan
+from factory.runs.forecast import Plan
+from factory.runs.rates import Rates
 from factory.terminal.show import plan as shown
 from tests.factory.stages.test_worthless import many
 from tests.factory.test_money import ROOM, _environment, charged, config  # noqa: F401 - a fixture

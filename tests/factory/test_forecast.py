@@ -9,8 +9,8 @@ import pytest
 import factory
 from factory.config import Config
 from factory.errors import ConfigError
-from factory.line.forecast import Plan, StagePlan
-from factory.line.rates import CEILING, MEASURED, Rates, Time
+from factory.runs.forecast import Plan, StagePlan
+from factory.runs.rates import CEILING, MEASURED, Rates, Time
 from factory.store import write_json
 from factory.terminal.show import plan as shown
 

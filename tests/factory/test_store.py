@@ -12,7 +12,7 @@ import pytest
 import factory
 from factory.errors import StoreError
 from factory.identity import digest
-from factory.line.rates import Rates
+from factory.runs.rates import Rates
 from factory.schema import Split
 from factory.store import RunFolder, Stage, StageReachedError, Workspace, open_run
 from factory.store.journal import Journal

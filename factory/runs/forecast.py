@@ -19,10 +19,10 @@ from factory.engines.api.prices import priced
 from factory.engines.base import ScoreRequest
 from factory.files import PathLike
 from factory.identity import Messages
-from factory.line.amounts import CHARS_PER_TOKEN, LENGTHS, Scale, StageAmounts, StagePlan, spread, summed
+from factory.runs.amounts import CHARS_PER_TOKEN, LENGTHS, Scale, StageAmounts, StagePlan, spread, summed
 from factory.line.checking import due, question
 from factory.line.preflight import last_stage, preflight
-from factory.line.rates import Rates, Time
+from factory.runs.rates import Rates, Time
 from factory.line.steps import Steps
 from factory.models.ref import ModelRef
 from factory.notebook import html_table

@@ -14,7 +14,7 @@ from factory.exports.destinations.write import README
 from factory.exports.facts.public import public_name
 from factory.exports.facts.recipe import mixed_in, model_of
 from factory.identity import versions
-from factory.line.forecast import Plan, plan
+from factory.runs.forecast import Plan, plan
 from factory.line.run_files import HEAD
 from factory.models.ref import ModelRef
 from factory.pipeline import run

@@ -11,7 +11,7 @@ from factory.config.engines import EngineBlock
 from factory.engines.api.wire import cost
 from factory.engines.base import Request, ScoreRequest
 from factory.identity import Messages
-from factory.line.rates import Rates, Taken, Time, kind_of
+from factory.runs.rates import Rates, Taken, Time, kind_of
 from factory.stages.audit_sample import FRAME
 from factory.store.journal import with_room
 
