@@ -19,7 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[0] = str(ROOT)
 
-from benchmarks.filters import make, peak_gb
+from benchmarks.filters import peak_gb
+from benchmarks.made_pairs import make
 
 RUN_PROMPTS = 5_000
 
