@@ -14,7 +14,7 @@ from factory.config.load import as_config, override
 from factory.errors import ConfigError
 from factory.exports.card import write_card
 from factory.exports.card.facts import card_facts
-from factory.exports.card.licenses import require_as_strict
+from factory.exports.card.licenses import require_as_strict, require_language, require_license
 from factory.exports.destinations.hub import push
 from factory.exports.destinations.hub import require_free as require_free_on_hub
 from factory.exports.destinations.mix import mix as mix_in
@@ -24,7 +24,6 @@ from factory.exports.destinations.write import Exported, require_free
 from factory.exports.destinations.write import export as write_export
 from factory.exports.facts import Lengths
 from factory.exports.facts.run import run_licenses, run_seed
-from factory.exports.pages.frontmatter import require_language, require_license
 from factory.files import PathLike
 from factory.files.streaming import small_morsels
 from factory.identity import DEFAULT_SEED

@@ -1,6 +1,7 @@
 """JSON that may be anything: what cannot be parsed is a ValueError, however deep it is nested."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,3 +21,15 @@ def read_object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def retold(value: Any, tell: Callable[[str], Any]) -> Any:
+    """Plain values with each text in them, keys aside, as `tell` has it."""
+    match value:
+        case str():
+            return tell(value)
+        case list() | tuple():
+            return [retold(item, tell) for item in value]
+        case dict():
+            return {key: retold(item, tell) for key, item in value.items()}
+    return value

@@ -7,10 +7,9 @@ from factory.config import Config, Export
 from factory.config.engines import RayEngine
 from factory.errors import ConfigError
 from factory.exports import exporter
-from factory.exports.card.licenses import require_as_strict
+from factory.exports.card.licenses import require_as_strict, require_language, require_license
 from factory.exports.destinations.hub import token_for
 from factory.exports.destinations.mix import without_benchmarks
-from factory.exports.pages.frontmatter import require_language, require_license
 from factory.line.tracking import require_trackers
 from factory.pair_makers import pair_maker
 from factory.stages import LINE, stages_of

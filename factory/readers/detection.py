@@ -37,7 +37,8 @@ def detect_layouts(frames: Sequence[pl.LazyFrame], how: How, beside: Sequence[pl
     known = [_known(frame, how) for frame in frames]
     whole = (*known, *(_known(frame, how) for frame in beside))
     how = pointing(whole, how)
-    return [claim for frame in known for claim in _in_frame(frame, how, whole)]
+    parts = (part for frame in known for part in unfolded(frame, Columns(frame.collect_schema(), how.columns)))
+    return [claim for part in parts for claim in _of_kind(part, how, whole)]
 
 
 def _known(frame: pl.LazyFrame, how: How) -> pl.LazyFrame:
@@ -47,31 +48,27 @@ def _known(frame: pl.LazyFrame, how: How) -> pl.LazyFrame:
     return spoken(frame.rename({**_lowered(there, how), **new}))
 
 
-def _in_frame(frame: pl.LazyFrame, how: How, whole: Sequence[pl.LazyFrame]) -> list[Detected]:
-    columns = Columns(frame.collect_schema(), how.columns)
-    return [claim for part in unfolded(frame, columns) for claim in _of_kind(part, how, whole)]
-
-
 def _lowered(there: pl.Schema, how: How) -> dict[str, str]:
     """Columns called as one that means something but for how it is written, and what they are called then.
 
     Such as Prompt, `Chosen Response` or chosenResponse.
     """
     lower = {name: plainly(name) for name in there if name not in KNOWN and name not in how.columns.values()}
-    meant, several = KNOWN, list(lower.values())
-    return {name: new for name, new in lower.items() if new in meant and new not in there and several.count(new) == 1}
+    # Of Prompt beside PROMPT neither can be told for the one meant, so that both stay as they are.
+    several = list(lower.values())
+    return {name: new for name, new in lower.items() if new in KNOWN and new not in there and several.count(new) == 1}
 
 
 def _of_kind(part: Unfolded, how: How, whole: Sequence[pl.LazyFrame]) -> list[Detected]:
     columns = Columns(part.rows.collect_schema(), how.columns, whole)
-    known = layouts()
-    fitting = [layout for layout in known.values() if how.layout in (None, layout.name) and layout.fits(columns)]
+    fitting = [layout for layout in layouts().values() if how.layout in (None, layout.name) and layout.fits(columns)]
     claims: list[Detected] = []
     rest = part.rows
     for layout in fitting:
         rows = layout.rows(columns)
         if rows is None:
             return [*claims, Detected(layout, rest, columns, part.remarks, None if claims else part.keys)]
+        # Counted before rows are parted: most files are of one layout, which is then read without a filter.
         mine, total = rest.select(rows.sum(), pl.len().alias("__total")).collect(engine="streaming").row(0)
         if layout.most and mine * 2 <= total:
             continue
@@ -97,6 +94,7 @@ class NoPairsError(InputError):
 def no_layout(opened: Opened, how: How) -> NoPairsError:
     """The error about an input that fits no layout, or not the one asked for."""
     there = {name.lower() for frame in opened.frames for name in frame.collect_schema()}
+    # `look` reads a file as prompts where no pair is in it, but not one whose replies could not be told.
     replies = bool(there & PAIRED or {*how.columns} & {"chosen", "rejected", "first", "second", "candidates"})
     return NoPairsError(_sentence(opened, how), replies=replies)
 

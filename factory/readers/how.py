@@ -56,6 +56,7 @@ def how_to_read(options: ReadOptions, configured: Mapping[str, str] | None = Non
     """
     given = options.get("columns")
     said = parse_columns(given) if isinstance(given, str) else dict(given or {})
+    # What is read as context is called input in alpaca files.
     columns = {("context" if role == "input" else role): name for role, name in {**(configured or {}), **said}.items()}
     unknown = next((role for role in columns if role not in ROLES), None)
     if unknown is not None:
@@ -81,6 +82,7 @@ def parse_columns(text: str) -> dict[str, str]:
 
 def require_columns(how: How, there: set[str], where: str) -> None:
     """Raise InputError where a column that the user names is not there."""
+    # Here, as Columns passes over names that are not there: of the files of a folder each may have others.
     gone = next((name for name in how.columns.values() if name not in there), None)
     if gone is not None:
         raise InputError(f"{where}: there is no column {gone!r}, as --columns says; it has {', '.join(sorted(there))}")

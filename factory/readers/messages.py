@@ -57,6 +57,7 @@ def turn(raw: Mapping[str, Any]) -> dict[str, str | None]:
     content = _content(next((raw[key] for key in _TEXT_KEYS if raw.get(key) is not None), None))
     problem = None
     if role in TOOL_ROLES or any(raw.get(key) for key in _TOOL_KEYS):
+        # The whole call is kept, so that the rejected row shows what was called.
         problem, content = TOOL_TURNS, json.dumps(raw, ensure_ascii=False)
     elif not isinstance(content, str):
         problem, content = NOT_TEXT, json.dumps(content, ensure_ascii=False)
@@ -83,6 +84,7 @@ def reply_turn(raw: Any) -> dict[str, str | None] | None:
 
 def system_text(raw: Any) -> str | None:
     """The text of a system message that is an object, or a content's parts; None where it is not certain."""
+    # A system column is also met as a conversation of one message.
     alone = raw[0] if isinstance(raw, list) and len(raw) == 1 else raw
     told = turn(alone) if message_kind(alone) else reply_turn(alone)
     if told is None:
@@ -112,6 +114,7 @@ def is_message(dtype: PolarsType | None) -> bool:
 
 def is_messages(dtype: PolarsType | None) -> bool:
     """Whether a column of this type holds lists of chat messages."""
+    # `inner` may be the bare class of a type; that of a Series is always an instance, whose fields can be asked.
     return isinstance(dtype, pl.List) and is_message(pl.Series(dtype=dtype.inner).dtype)
 
 
@@ -137,6 +140,7 @@ def _turn(message: pl.Expr, dtype: pl.Struct) -> pl.Expr:
     texts = [_text(message.struct.field(key), fields[key]) for key in _TEXT_KEYS if key in fields]
     role = pl.coalesce(roles).str.to_lowercase().replace(ROLES)
     content = pl.coalesce(*texts, pl.lit(None, dtype=pl.String))
+    # From the last, since the outermost `when` wins: the first key that says something is to.
     for key in reversed([key for key in _THOUGHT_KEYS if fields.get(key) == pl.String]):
         thought = message.struct.field(key).str.strip_chars()
         content = pl.when(blank(thought)).then(content).otherwise(pl.format(THINKING + "{}", thought, content))
@@ -162,6 +166,7 @@ def _text(content: pl.Expr, dtype: PolarsType) -> pl.Expr:
     if fields.get("type") == pl.String:
         told = pl.when(pl.element().struct.field("type").fill_null("text").is_in(_TEXT_PARTS)).then(told)
     each = content.list.eval(told)
+    # list.join passes over nulls: a picture between two texts would be lost in silence.
     whole = each.list.eval(pl.element().is_not_null()).list.all()
     return pl.when(whole).then(each.list.join("\n"))
 
@@ -176,6 +181,7 @@ def _filled(message: pl.Expr, key: str, dtype: PolarsType | None) -> pl.Expr:
 def said(role: str, text: pl.Expr) -> pl.Expr:
     """A list of the one turn in which `role` says `text`, or null where the text is null."""
     nothing = pl.lit(None, dtype=pl.String).alias(PROBLEM)
+    # With its schema, so that an empty column, whose type is Null, makes turns like any other.
     one = pl.struct(pl.lit(role).alias("role"), text.alias("content"), nothing, schema=TURN.to_schema())
     return pl.when(text.is_not_null()).then(pl.concat_list(one))
 
@@ -183,7 +189,14 @@ def said(role: str, text: pl.Expr) -> pl.Expr:
 def joined(*parts: pl.Expr) -> pl.Expr:
     """Lists of turns one after the other; a null counts as no turns."""
     empty = pl.lit([], dtype=TURNS)
+    # concat_list is null where any of its parts is.
     return pl.concat_list([part.fill_null(empty) for part in parts])
+
+
+def before_last(turns: pl.Expr) -> pl.Expr:
+    """A conversation without its last turn."""
+    # Lengths are unsigned: of an empty list, length - 1 would be four billion.
+    return turns.list.slice(0, (turns.list.len().cast(pl.Int64) - 1).clip(0))
 
 
 def blank(text: pl.Expr) -> pl.Expr:

@@ -31,6 +31,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "response_j",
         "preferred",
         "preferred_response",
+        # Last: alone it is the lone reply of a row, and the better one only beside a rejected one.
         "response",
     ),
     "rejected": (
@@ -142,14 +143,11 @@ ASKED = frozenset(name for role in ("prompt", "conversation", "context", "histor
 """Columns that can be, or belong to, a prompt."""
 SPOKEN = ASKED | {*NAMES["system"], *NAMES["chosen"], *NAMES["rejected"], *NAMES["turns"]}
 """Columns that hold what somebody says: what is neither text nor messages there must not pass for a text."""
-REPLIES = frozenset(
-    (
-        *NAMES["chosen"],
-        *NAMES["rejected"],
-        *LONE_REPLIES,
-        *(f"{stem}{way}{end}" for stem in REPLY_STEMS for way in ("_", "") for pair in REPLY_ENDINGS for end in pair),
-    )
+NUMBERED = frozenset(
+    f"{stem}{way}{end}" for stem in REPLY_STEMS for way in ("_", "") for pair in REPLY_ENDINGS for end in pair
 )
+"""Columns of replies of which it is said elsewhere which is the better."""
+REPLIES = NUMBERED | {*NAMES["chosen"], *NAMES["rejected"], *LONE_REPLIES}
 """Columns that can be a reply, be it known or not yet which is the better."""
 PAIRED = REPLIES | {*LISTS} - {*LONE_REPLIES}
 """Those that are one of several replies, or hold all of them."""
@@ -157,27 +155,13 @@ MEANT = (SPOKEN - {"response"}) | {name for role in ("steps", "media", "tools", 
 """Columns that are never dropped in silence."""
 PROMPTED = ASKED | {*NAMES["system"], *NAMES["turns"]}
 """Those of them that can belong to a prompt."""
-
-
-KNOWN = frozenset(
-    (
-        *(name for names in NAMES.values() for name in names),
-        *REPLIES,
-        *VERDICTS,
-        *LISTS,
-        *SCORES,
-        *RANKS,
-        *BESIDE,
-        *PICKS,
-        *MARKS,
-        *REQUESTS,
-    )
-)
+KNOWN = REPLIES.union(*NAMES.values(), VERDICTS, LISTS, SCORES, RANKS, BESIDE, PICKS, MARKS, REQUESTS)
 """Every column that means something by its name."""
 
 
 def plainly(name: str) -> str:
     """A column's name in lower case, its words joined by underscores: chosen_response of `Chosen Response`."""
+    # camelCase is parted first, while its capitals still show.
     return re.sub(r"[\s-]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip())).lower()
 
 
@@ -226,6 +210,7 @@ class Columns(Mapping[str, pl.DataType]):
         taken = set(self.named.values())
         found = [name for name in NAMES.get(role, (role,)) if name in self._schema and name not in taken]
         if role == "chosen" and not found:  # answer beside rejected_answer
+            # Only by its partner: `answer` is a reply among others, or the one to learn from, in any other file.
             lone = (self.first("rejected") or "").removeprefix("rejected_")
             return [lone] if lone in LONE_REPLIES and lone in self._schema and lone not in taken else []
         return found

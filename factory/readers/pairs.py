@@ -124,6 +124,7 @@ def _fit(claim: Detected, layout: Layout, source: str | None, how: How) -> _Part
     else:
         bad, shown = bad.with_columns(row_json(schema).alias("row")), ["source", "row"]
     told = part_of(layout.name, parts.columns, claim.columns, (*claim.remarks, *shaped.remarks, *_reasoning(normal)))
+    # The first pair is nearly always among the first rows, and is then known without a pass over the file.
     head = normalise(shaped.rows.head(_SAMPLE), parts, known).filter(pl.col(REASON).is_null())
     first = head.select(
         pl.col(PROMPT).alias("prompt"), pl.col(CHOSEN).alias("chosen"), pl.col(REJECTED).alias("rejected")
@@ -134,6 +135,7 @@ def _fit(claim: Detected, layout: Layout, source: str | None, how: How) -> _Part
 
 def _keys(claim: Detected, parts: Parts, pairs: pl.LazyFrame) -> pl.LazyFrame:
     """A number for each pair: from the look at the file's texts, where those are the replies themselves."""
+    # Where a layout takes both columns as they are, their texts have been hashed already, and need not be read again.
     names = (*parts.columns.get("chosen", ()), *parts.columns.get("rejected", ()))
     whole = len(names) == 2 and parts.chosen.meta == pl.col(names[0]) and parts.rejected.meta == pl.col(names[1])
     if claim.keys is None or not whole:
@@ -176,15 +178,18 @@ def _given_ids(rows: pl.LazyFrame, columns: pl.Schema, own: bool) -> _Given:
     """A file's pair_ids are taken where they are texts; its prompt_ids only where they prove to be content hashes."""
     if columns.get("pair_id") != pl.String:
         return _Given(pair_id=False, some=False, prompt_id=False)
+    # One look at the column alone: where every row has an id, no content needs to be hashed.
     absent = bool(rows.select(blank(pl.col("pair_id")).any()).collect(engine="streaming").item())
     if absent or not own or columns.get("prompt_id") != pl.String:
         return _Given(pair_id=not absent, some=True, prompt_id=False)
+    # A sample, since to hash every prompt is what taking the ids over spares.
     sample = rows.head(_SAMPLE).select("prompt_id", prompt_ids(pl.col("prompt")).alias("made")).collect()
     return _Given(pair_id=True, some=True, prompt_id=sample["prompt_id"].eq_missing(sample["made"]).all())
 
 
 def _pairs(normal: pl.LazyFrame, columns: pl.Schema, parts: Parts, given: _Given, source: str | None) -> pl.LazyFrame:
     """The factory's columns, then the user's others."""
+    # A column, so that both ids are hashes of one text, which is written out once.
     normal = normal.with_columns(turns_json(pl.col(PROMPT)).alias(_TURNS))
     pair_id = pair_ids_of(pl.col(_TURNS), pl.col(CHOSEN), pl.col(REJECTED))
     if given.some:

@@ -17,7 +17,7 @@ from factory.readers.inputs.opened import Opened, columns_of, naming
 from factory.readers.inputs.sources import PairsLike, open_inputs
 from factory.readers.layouts.base import UNREADABLE, Layout
 from factory.readers.layouts.trees import NEEDED
-from factory.readers.messages import TURNS, is_messages, plain, problem_of, said, turns_of
+from factory.readers.messages import TURNS, before_last, is_messages, plain, problem_of, said, turns_of
 from factory.readers.names import Columns
 from factory.readers.reading import Part, PromptsRead, part_of
 from factory.readers.table.ids import prompt_ids
@@ -73,6 +73,7 @@ def read_prompts(inputs: PairsLike, columns: Mapping[str, str] | None = None) ->
             parts += _read(opened, how)
     with naming("the prompts"):
         every = stack([part.kept.lazy() for part in parts]).collect()
+        # Equal prompts may stand in any two files, so that all are in memory at once.
         first = every["prompt_id"].is_first_distinct()
         again = rejected_rows(every.filter(~first).lazy(), pl.lit(DUPLICATE), pl.lit(None), every.columns)
         rejected = stack([no_rejects(), *(part.rejected.lazy() for part in parts), again]).collect()
@@ -99,6 +100,7 @@ def _read(opened: Opened, how: How) -> Iterator[_Part]:
         )
     for claim in claims:
         layout = claim.layout
+        # A layout that reshapes has a row per pair, and a prompt would come again with each: its columns are read alone.
         apart = _asked(claim.columns) is not None and not {*FLAGS} <= {*claim.columns}  # there, prompts are lists too
         whole = layout is not None and not (layout.reshape and apart)
         yield _from_pairs(claim, layout, opened) if layout and whole else _from_columns(claim, opened)
@@ -159,7 +161,7 @@ def _asked(columns: Columns) -> FoundPrompt | None:
     """Where prompts are: as in pairs, else the first of a list of turns."""
     found = asked(columns)
     if found is None and {*NEEDED} <= {*columns}:
-        return FoundPrompt(said("user", pl.col("text")), {"prompt": ("text",)}, None, True, False, pl.lit(value=True))
+        return FoundPrompt(said("user", pl.col("text")), {"prompt": ("text",)}, None, False, pl.lit(value=True))
     turns = columns.first("turns")
     dtype = None if turns is None else columns[turns]
     if turns is None or not (is_messages(dtype) or is_object(dtype) or dtype == pl.List(pl.String)):
@@ -169,9 +171,7 @@ def _asked(columns: Columns) -> FoundPrompt | None:
     else:
         first = turns_of(turns, columns[turns]) if is_messages(dtype) else turns_within(turns, columns[turns])
     if found is None:
-        return FoundPrompt(
-            first, {"prompt": (turns,)}, None, written=True, spoken=False, given=pl.col(turns).is_not_null()
-        )
+        return FoundPrompt(first, {"prompt": (turns,)}, None, spoken=False, given=pl.col(turns).is_not_null())
     used = found.columns | {"prompt": (*found.columns["prompt"], turns)}
     return found._replace(turns=pl.coalesce(found.turns, first), columns=used)
 
@@ -179,7 +179,7 @@ def _asked(columns: Columns) -> FoundPrompt | None:
 def _unanswered(turns: pl.Expr) -> pl.Expr:
     """A conversation without the reply at its end."""
     answered = turns.list.last().struct.field("role").eq_missing("assistant")
-    return pl.when(answered).then(turns.list.slice(0, turns.list.len() - 1)).otherwise(turns)
+    return pl.when(answered).then(before_last(turns)).otherwise(turns)
 
 
 def _split(judged: pl.LazyFrame, columns: pl.Schema, extra: Mapping[str, pl.Expr], stem: str | None) -> _Part:

@@ -102,6 +102,7 @@ def part_of(
     """What a layout made of one frame; a warning for each column left that might be part of a pair, or of a prompt."""
     used = {name for names in columns.values() for name in names}
     aside = [name for name in schema if name not in used and name not in PAIRS.columns and not name.startswith("__")]
+    # Rows in which these hold anything are rejected, so that nothing of a kept pair lies in them.
     beside = {name for role in ("media", "tools") for name in schema.having(role)}
     names = (MEANT if of == "pair" else PROMPTED) - beside
     meant = [name for name in aside if (name in names or _MAY_BELONG.search(name)) and _may_speak(schema[name])]
@@ -120,6 +121,7 @@ def merged(parts: Sequence[Part]) -> tuple[Part, ...]:
     """Parts that differ in their files alone, as one."""
     found: dict[str, Part] = {}
     for part in parts:
+        # By its text, as a part holds dicts and has no hash.
         key = repr(part._replace(files=()))
         files = dict.fromkeys([*(found[key].files if key in found else ()), *part.files])
         found[key] = part._replace(files=tuple(files))
@@ -143,6 +145,7 @@ class PairsRead(NamedTuple):
     @property
     def reading(self) -> Reading:
         """How they were read; the rows that were set aside are not counted yet."""
+        # Streamed, so that reading ends with the first pair.
         known = self.kept.select(SIDES).head(1).collect(engine="streaming") if self.first is None else self.first
         first = known.to_dicts()
         return Reading(merged(self.parts), {}, _shortened(first[0]) if first else None)

@@ -9,9 +9,9 @@ import principles
 from factory.config import Config
 from factory.config.load import load_config, override
 from factory.errors import ConfigError, EngineError, InputError
-from factory.exports.card.recorded import Recorded, pair_ids, recorded, without
+from factory.exports.card.recorded import Recorded, pair_ids, recorded
 from factory.exports.destinations.write import README
-from factory.exports.facts.public import public_name
+from factory.exports.facts.public import public_name, without
 from factory.exports.facts.recipe import mixed_in, model_of
 from factory.identity import versions
 from factory.runs.forecast import Plan, plan

@@ -10,12 +10,13 @@ import polars as pl
 
 from factory.exports.card.croissant import croissant
 from factory.exports.card.facts import CardFacts
+from factory.exports.card.licenses import hub_licenses
 from factory.exports.card.plots import draw_plots
 from factory.exports.card.recipes import recipes
 from factory.exports.destinations.write import BY, CROISSANT, README, WRITING, is_shard, may_write
 from factory.exports.facts.making import CITATION, making_of
 from factory.exports.facts.public import public_name
-from factory.exports.pages.frontmatter import front_matter, hub_licenses
+from factory.exports.pages.frontmatter import front_matter
 from factory.exports.pages.markdown import Safe, environment, level, without_empty_columns
 from factory.files.rows import rows
 from factory.store.ownership import Record

@@ -12,12 +12,13 @@ from pydantic import Field
 from factory.config import Export
 from factory.errors import excerpt
 from factory.exports import exporter
+from factory.exports.card.licenses import license_key
 from factory.exports.destinations.write import INFO, Exported
 from factory.exports.facts import PairFacts, pair_facts
 from factory.exports.facts.models import RunFacts
 from factory.exports.facts.recipe import whole
 from factory.exports.facts.run import run_facts
-from factory.exports.pages.frontmatter import license_key
+from factory.files.json_text import retold
 from factory.files.rows import rows
 from factory.identity import draw
 from factory.schema import SCORES
@@ -154,16 +155,5 @@ def _example(written: Exported, seed: int) -> str | None:
     """One of the first rows, by draw, as it is in the file but for long texts and empty cells."""
     first = [row.cells for row in islice(rows(written.files[0]), 50)]
     cells = min(first, key=lambda row: draw(seed, "example", row["pair_id"]))
-    shown = {key: _shortened(value) for key, value in cells.items() if value is not None}
+    shown = retold({key: value for key, value in cells.items() if value is not None}, lambda text: excerpt(text, _CELL))
     return json.dumps(shown, ensure_ascii=False, indent=1, default=str)
-
-
-def _shortened(value: Any) -> Any:
-    match value:
-        case str():
-            return excerpt(value, _CELL)
-        case list():
-            return [_shortened(item) for item in value]
-        case dict():
-            return {key: _shortened(item) for key, item in value.items()}
-    return value

@@ -1,11 +1,14 @@
-"""What licences ask of who passes a work on: that of a data set is to be no looser than those of its inputs."""
+"""Licences and languages as the Hub spells them; a data set's licence is to be no looser than those of its inputs."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 
 from factory.errors import ConfigError
-from factory.exports.pages.frontmatter import license_key
+from factory.exports.pages.html import asset
 
+_LANGUAGE = re.compile(r"[a-z]{2,3}")
+_LICENSE = re.compile(r"[a-z0-9][a-z0-9.\-]*")
 NAMED, ALIKE, UNPAID, UNCHANGED = (
     "asks for attribution",
     "asks for the same licence on what is made of it",
@@ -47,3 +50,30 @@ def require_as_strict(name: str | None, inputs: Mapping[str, str | None]) -> Non
                 f"license {name!r} is looser than {theirs!r}, that of the {part}, which {' and '.join(missing)}; "
                 f"take {theirs!r}, or one as strict"
             )
+
+
+def require_license(name: str | None) -> None:
+    """Raise ConfigError for a licence that is nearly, and not quite, one of the Hub's identifiers."""
+    key = license_key(name)
+    near = get_close_matches(key, hub_licenses(), n=1, cutoff=0.8) if key and key not in hub_licenses() else []
+    if near:
+        why = f"license {name!r} is none that the Hub knows: is {near[0]} meant"
+        raise ConfigError(f"{why}? Terms of your own take a name of more than one word")
+
+
+def hub_licenses() -> list[str]:
+    """The identifiers of licences that the Hub knows."""
+    return asset("hub_licenses.txt").split()
+
+
+def license_key(name: str | None) -> str | None:
+    """A licence as the Hub spells identifiers (`Apache-2.0` -> `apache-2.0`), or None where it is not one word."""
+    key = (name or "").strip().lower()
+    return key if _LICENSE.fullmatch(key) else None
+
+
+def require_language(codes: Sequence[str]) -> None:
+    """Raise ConfigError for a language that is no code of two or three letters."""
+    odd = next((code for code in codes if not _LANGUAGE.fullmatch(code)), None)
+    if odd is not None:
+        raise ConfigError(f"language {odd!r} is no ISO 639 code of two or three letters, such as en; write it so")

@@ -9,7 +9,7 @@ import polars as pl
 
 from factory.errors import InputError
 from factory.exports.destinations.write import README, exported, is_shard
-from factory.exports.facts.public import PAPER, some
+from factory.exports.facts.public import PAPER, some, without
 from factory.exports.facts.recipe import INPUTS, MIXED, NOT_SHOWN, VERSIONS, recipe
 from factory.files.rows import rows
 from factory.files.yaml_file import MOST_BYTES, yaml_of
@@ -79,13 +79,6 @@ def _plain(clean: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = without(clean, NOT_SHOWN)
     filters = {"filters": None} if found.get("filters") == PAPER else {}
     return {key: value for key, value in {**found, **filters}.items() if key not in ("audit", INPUTS)}
-
-
-def without(value: Any, *keys: str) -> Any:
-    """Plain values without these keys, at any depth."""
-    if isinstance(value, dict):
-        return {name: without(item, *keys) for name, item in value.items() if name not in keys}
-    return [without(item, *keys) for item in value] if isinstance(value, list) else value
 
 
 def _unsaid(value: Any, at: str = "") -> Iterator[str]:

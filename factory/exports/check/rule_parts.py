@@ -44,6 +44,15 @@ def is_text(name: str, who: str, *, empty: bool = False, null: bool = False) -> 
     return FormatRule(f"{name} is text{'' if empty or null else ' and not empty'} ({who})", broken)
 
 
+def is_flag(name: str, who: str) -> FormatRule:
+    """A column is true or false."""
+
+    def broken(cells: Cells) -> str | None:
+        return None if isinstance(cells[name], bool) else f"{name} is {kind_of(cells[name])}"
+
+    return FormatRule(f"{name} is true or false ({who})", broken)
+
+
 def not_there(names: tuple[str, ...], who: str) -> FormatRule:
     """No column has one of the names."""
 
@@ -116,11 +125,8 @@ def same_prompt(cells: Cells) -> str | None:
 
 def has_reply(name: str) -> FormatRule:
     """The reply is not empty."""
-
-    def broken(cells: Cells) -> str | None:
-        return None if cells[name][-1]["content"].strip() else f"the reply of {name} is empty"
-
-    return FormatRule(f"{name} has a reply", broken)
+    found = f"the reply of {name} is empty"
+    return FormatRule(f"{name} has a reply", lambda cells: None if cells[name][-1]["content"].strip() else found)
 
 
 def different(cells: Cells) -> str | None:

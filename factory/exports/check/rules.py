@@ -15,6 +15,7 @@ from factory.exports.check.rule_parts import (
     has_reply,
     history,
     ids,
+    is_flag,
     is_text,
     kind_of,
     not_there,
@@ -35,7 +36,8 @@ class FolderProblem(NamedTuple):
 _TRL = ("tools", "chat_template_kwargs", "messages", "images", "image")
 _NOT_READ = not_there((*_TRL, "completion"), "TRL reads them")
 _DIFFER = FormatRule("the two replies differ", different)
-_PAIR = (is_text("chosen", "a reply"), is_text("rejected", "a reply"), _DIFFER)
+_SIDES = ("chosen", "rejected")
+_PAIR = (*(is_text(side, "a reply") for side in _SIDES), _DIFFER)
 
 
 def _conversations(cells: Cells) -> str | None:
@@ -65,30 +67,20 @@ _SHAREGPT = (
     FormatRule(
         "conversations goes human, gpt, …, human after an optional system (LLaMA-Factory skips others)", _conversations
     ),
-    _sharegpt_reply("chosen"),
-    _sharegpt_reply("rejected"),
-    FormatRule("the two replies differ", lambda cells: different(cells)),
+    *map(_sharegpt_reply, _SIDES),
+    _DIFFER,
 )
-
-
-def _label(cells: Cells) -> str | None:
-    return None if isinstance(cells["label"], bool) else f"label is {kind_of(cells['label'])}"
-
-
 _RM = (
-    has_columns("chosen", "rejected"),
+    has_columns(*_SIDES),
     not_there(("prompt",), "TRL puts it before chosen and rejected, which hold it already"),
     not_there(("question", "input"), "rewardbench takes them for the prompt"),
     not_there(("margin",), "TRL and OpenRLHF subtract it in the loss"),
     _NOT_READ,
-    are_messages("chosen"),
-    are_messages("rejected"),
+    *map(are_messages, _SIDES),
 )
 _RM_END = (
-    ends("chosen", "assistant", "the reply that is scored"),
-    ends("rejected", "assistant", "the reply that is scored"),
-    has_reply("chosen"),
-    has_reply("rejected"),
+    *(ends(side, "assistant", "the reply that is scored") for side in _SIDES),
+    *map(has_reply, _SIDES),
     FormatRule(
         "chosen and rejected share every turn but the last (rewardbench takes the prompt from chosen)", same_prompt
     ),
@@ -96,23 +88,19 @@ _RM_END = (
 )
 _DPO = (
     _NOT_READ,
-    are_messages("prompt"),
-    are_messages("chosen"),
-    are_messages("rejected"),
+    *map(are_messages, ("prompt", *_SIDES)),
     ends("prompt", "user", "the reply follows it"),
-    one_reply("chosen"),
-    one_reply("rejected"),
-    has_reply("chosen"),
-    has_reply("rejected"),
+    *map(one_reply, _SIDES),
+    *map(has_reply, _SIDES),
     _DIFFER,
 )
 SYSTEM_KEPT: dict[str, tuple[FormatRule, ...]] = {
-    "rm": (*_RM, *(alternates(name, system=True) for name in ("chosen", "rejected")), *_RM_END),
+    "rm": (*_RM, *(alternates(side, system=True) for side in _SIDES), *_RM_END),
 }
 """The rules where prompts keep their own system messages, for the formats that fold them in otherwise."""
 
 FORMAT_RULES: dict[str, tuple[FormatRule, ...]] = {
-    "rm": (*_RM, alternates("chosen"), alternates("rejected"), *_RM_END),
+    "rm": (*_RM, *map(alternates, _SIDES), *_RM_END),
     "dpo": (has_columns("prompt", "chosen", "rejected"), *_DPO),
     "sso": (
         has_columns("prompt", "chosen", "rejected", "original", "system_good", "system_bad"),
@@ -123,8 +111,7 @@ FORMAT_RULES: dict[str, tuple[FormatRule, ...]] = {
     "llamafactory": (
         has_columns("instruction", "chosen", "rejected"),
         is_text("instruction", "the last user turn"),
-        is_text("chosen", "LLaMA-Factory drops a pair whose replies are not text"),
-        is_text("rejected", "LLaMA-Factory drops a pair whose replies are not text"),
+        *(is_text(side, "LLaMA-Factory drops a pair whose replies are not text") for side in _SIDES),
         _DIFFER,
         is_text("system", "the system message", null=True, empty=True),
         FormatRule("history is a list of [user, assistant] pairs of text (LLaMA-Factory unpacks two)", history),
@@ -139,12 +126,11 @@ FORMAT_RULES: dict[str, tuple[FormatRule, ...]] = {
     "kto": (
         has_columns("prompt", "completion", "label"),
         not_there(_TRL, "TRL reads them"),
-        are_messages("prompt"),
-        are_messages("completion"),
+        *map(are_messages, ("prompt", "completion")),
         ends("prompt", "user", "the reply follows it"),
         one_reply("completion"),
         has_reply("completion"),
-        FormatRule("label is true or false (TRL)", _label),
+        is_flag("label", "TRL"),
     ),
     "tpo": (
         has_columns("prompt", "chosen", "rejected", "reference"),

@@ -2,7 +2,7 @@
 
 import io
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 import polars as pl
 import pyarrow as pa
@@ -19,16 +19,6 @@ group begins, the pages of an earlier export cannot be found again, so that grou
 
 PAGES = {"min_chunk_size": 64 << 10, "max_chunk_size": 256 << 10, "norm_level": 0}
 """Bytes of a page before compression: a quarter of pyarrow's default, near what the Hub cuts files into."""
-
-
-class Sink(Protocol):
-    """An open file of rows."""
-
-    def write(self, rows: pl.DataFrame) -> None:
-        """Append rows."""
-
-    def close(self) -> None:
-        """Finish the file."""
 
 
 def arrow_type(kind: pa.DataType) -> pa.DataType:
@@ -111,8 +101,8 @@ class Shards:
 
     def __init__(self, folder: Path, split: str, shard_rows: int, schema: pl.Schema, *, json: bool) -> None:
         self._folder, self._split, self._size, self._schema = folder, split, shard_rows, schema
-        self._sink_type = JsonSink if json else ParquetSink
-        self._sink: Sink | None = None
+        self._sink_type: type[ParquetSink | JsonSink] = JsonSink if json else ParquetSink
+        self._sink: ParquetSink | JsonSink | None = None
         self._room = 0
         self.paths: list[Path] = []
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 from pydantic import Field
@@ -110,6 +110,7 @@ def scan(path: Path) -> pl.LazyFrame | None:
     return pl.scan_parquet(path) if path.is_file() else None
 
 
+Number = TypeVar("Number", int, float)
 _NARROW = ("prompt_id", "feature", "iteration", "source", "policy", "feature_source")
 BINS = 40
 
@@ -204,7 +205,7 @@ def _fallback(table: pl.DataFrame) -> int | None:
     return int((table["feature_source"] == "fallback").sum())
 
 
-def total(values: Iterable[float | None]) -> float | None:
+def total(values: Iterable[Number | None]) -> Number | None:
     """The sum of what is known, None where nothing is."""
     known = [value for value in values if value is not None]
     return sum(known) if known else None

@@ -12,7 +12,7 @@ from factory.engines.base import recorded_completion
 from factory.exports.facts import total
 from factory.exports.facts.public import public_name
 from factory.files import PathLike
-from factory.files.json_text import parsed
+from factory.files.json_text import parsed, read_object
 from factory.store import read_manifest
 from factory.store.journal import Usage
 from factory.strict import Strict
@@ -144,7 +144,5 @@ def _place(name: str) -> tuple[int, str]:
 
 
 def _kept(path: Path) -> int | None:
-    try:
-        return int(parsed(path.read_text(encoding="utf-8"))["kept"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    kept = read_object(path).get("kept")
+    return kept if isinstance(kept, int) else None

@@ -1,6 +1,6 @@
 """How each judge voted: for which slot, for which length, how steadily, at what cost."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 import polars as pl
 
@@ -68,9 +68,6 @@ def _one(found: Health, rows: pl.DataFrame, pairs: pl.DataFrame, ruled: pl.DataF
     flips, seen = _flips(rows, first)
     telling = first.clear() if found.follows_slot else first
     mine = ruled.filter(pl.col("judge") == name)["verdict"].value_counts().sort("verdict")
-    spent: Mapping[str, float | None] = {
-        key: total(rows[key]) for key in ("prompt_tokens", "completion_tokens", "cost")
-    }
     return JudgeFacts(
         name=name,
         votes=rows.height,
@@ -84,9 +81,9 @@ def _one(found: Health, rows: pl.DataFrame, pairs: pl.DataFrame, ruled: pl.DataF
         verdicts=dict(mine.iter_rows()),
         by_iteration=_for_chosen(telling, "iteration"),
         by_feature=_for_chosen(telling, "feature"),
-        prompt_tokens=_whole(spent["prompt_tokens"]),
-        completion_tokens=_whole(spent["completion_tokens"]),
-        cost=spent["cost"],
+        prompt_tokens=total(rows["prompt_tokens"]),
+        completion_tokens=total(rows["completion_tokens"]),
+        cost=total(rows["cost"]),
     )
 
 
@@ -110,7 +107,3 @@ def _for_chosen(first: pl.DataFrame, column: str) -> dict[str, Share]:
     known = first.filter(pl.col(column).is_not_null())
     found = known.group_by(column).agg(hits=(pl.col("vote") == "chosen").sum(), n=pl.len()).sort(column)
     return {str(name): Share(hits=hits, n=n) for name, hits, n in found.iter_rows()}
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)

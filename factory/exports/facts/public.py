@@ -5,6 +5,7 @@ from pathlib import PurePath
 from typing import Any
 
 from factory.exports.facts.making import MAKINGS, PRINCIPLES, UNKNOWN, maker_of
+from factory.files.json_text import retold
 
 _SHOWN = ("pairs", "principles", "sampling", "training", "filters", "judges", "audit")
 _JUDGE = (
@@ -45,15 +46,15 @@ def _judge(judge: Mapping[str, Any]) -> dict[str, Any]:
     return {key: judge[key] for key in _JUDGE if judge.get(key) is not None}
 
 
+def without(value: Any, *keys: str) -> Any:
+    """Plain values without these keys, at any depth."""
+    if isinstance(value, dict):
+        return {name: without(item, *keys) for name, item in value.items() if name not in keys}
+    return [without(item, *keys) for item in value] if isinstance(value, list | tuple) else value
+
+
 def _value(value: Any) -> Any:
-    match value:
-        case dict():
-            return {str(key): _value(item) for key, item in value.items() if key not in _PRIVATE}
-        case list() | tuple():
-            return [_value(item) for item in value]
-        case str():
-            return public_name(value)
-    return value
+    return retold(without(value, *_PRIVATE), public_name)
 
 
 def some(block: Mapping[str, Any] | None, keys: Iterable[str]) -> dict[str, Any]:

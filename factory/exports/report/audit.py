@@ -97,21 +97,12 @@ def _summary(report: AuditReport) -> str:
 
 
 def _strata(strata: Sequence[Stratum]) -> str:
-    headers = ("iteration", "feature", "n", "right", "unsure", "wrong", "invalid", "agreement", "95 % interval")
-    rows = [
-        (
-            row.iteration,
-            row.feature,
-            row.n,
-            row.right,
-            row.unsure,
-            row.wrong,
-            row.invalid,
-            row.accuracy_without_unsure,
-            f"{_cell(row.wilson_low)} to {_cell(row.wilson_high)}",
-        )
-        for row in strata[:_MOST_ROWS]
-    ]
+    counts = ("iteration", "feature", "n", "right", "unsure", "wrong", "invalid")
+    headers = (*counts, "agreement", "95 % interval")
+    rows = []
+    for row in strata[:_MOST_ROWS]:
+        span = f"{_cell(row.wilson_low)} to {_cell(row.wilson_high)}"
+        rows.append((*(getattr(row, name) for name in counts), row.accuracy_without_unsure, span))
     more = f"\n\n{len(strata) - _MOST_ROWS:,} more are in audit.json." if len(strata) > _MOST_ROWS else ""
     return _table(headers, rows) + more
 

@@ -57,6 +57,7 @@ def _within_object(value: Mapping[str, Any]) -> list[dict[str, str | None]] | No
     messages = value.get("messages")
     if isinstance(messages, list) and messages and all(message_kind(item) for item in messages):
         turns = [turn(item) for item in messages]
+        # A request with tools may be answered by a call, which no reply of a pair is.
         return [{**turns[0], PROBLEM: TOOL_TURNS}, *turns[1:]] if value.get("tools") else turns
     told = next((value[key] for key in _TEXTS if isinstance(value.get(key), str)), None)
     if told is None:
@@ -70,6 +71,7 @@ def spoken(frame: pl.LazyFrame) -> pl.LazyFrame:
     """`frame` with such objects as messages and as texts. A column that none, or not every system message, is stays."""
     made = []
     for name, dtype in frame.collect_schema().items():
+        # All of them, as one that is not read would leave its row without the message that it was asked under.
         if name in NAMES["system"] and dtype.is_nested() and _share(frame, name, dtype, system_text) == 1:
             made.append(_read(name, dtype, system_text, "text"))
         elif name in REPLIES and is_object(dtype) and _share(frame, name, dtype, reply_turn) > 0:

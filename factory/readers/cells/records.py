@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from factory.files.json_text import retold
 from factory.identity import replace_surrogates
 from factory.readers.messages import ODD, TURN, message_kind, reply_turn, system_text, turn
 from factory.readers.names import NAMES, REPLIES, SPOKEN, plainly
@@ -53,8 +54,10 @@ def value_of(raw: Any) -> Value:
             return Value(None, None)
         case str():
             return Value("text", raw)
+        # Before int: in Python True is one.
         case bool():
             return Value("bool", raw)
+        # A larger one fits no column, and is kept as JSON, digit by digit.
         case int() if -_INT64 <= raw < _INT64:
             return Value("int", raw)
         case float():
@@ -84,6 +87,7 @@ def cell(name: str, raw: Any) -> Value:
     found = value_of(raw)
     if found.kind not in ("json", "message", "messages") or (called := plainly(name)) not in _SPOKEN:
         return found
+    # A system message is wanted as text, whatever it is written as.
     if called in NAMES["system"] and (text := system_text(raw)) is not None:
         return Value("text", text)
     if found.kind != "json":
@@ -137,6 +141,7 @@ class _Group:
         self.flush()
         if not self._frames:
             return pl.DataFrame({"": [None] * len(self._rows)}).drop("")
+        # Relaxed, as a part without a value in some column has it as Null.
         return pl.concat(self._frames, how="diagonal_relaxed", rechunk=False)
 
 
@@ -161,7 +166,7 @@ def column(values: list[Any], kind: str) -> pl.Series:
     try:
         return pl.Series(values, dtype=dtype)
     except UnicodeEncodeError:
-        return pl.Series([_mended(value) for value in values], dtype=dtype)
+        return pl.Series(retold(values, replace_surrogates), dtype=dtype)
 
 
 def by_cell(cells: pl.Expr, read: Callable[[Any], Any], kind: str) -> pl.Expr:
@@ -170,18 +175,8 @@ def by_cell(cells: pl.Expr, read: Callable[[Any], Any], kind: str) -> pl.Expr:
     def make(rows: pl.Series) -> pl.Series:
         return column([None if cell is None else read(cell) for cell in rows.to_list()], kind).alias(rows.name)
 
+    # is_elementwise, or polars would hold the whole column until its last row is there.
     return cells.map_batches(make, return_dtype=DTYPES[kind], is_elementwise=True)
-
-
-def _mended(value: Any) -> Any:
-    match value:
-        case str():
-            return replace_surrogates(value)
-        case list():
-            return [_mended(item) for item in value]
-        case dict():
-            return {_mended(key): _mended(item) for key, item in value.items()}
-    return value
 
 
 def _messages(values: list[Any]) -> pl.Series:
@@ -206,11 +201,13 @@ def frames_of(records: Iterable[Mapping[str, Value]]) -> list[pl.DataFrame]:
         kinds = {name: value.kind for name, value in record.items() if value.kind}
         row = {name: value.value for name, value in record.items()}
         asked = _PROMPTS & row.keys()
+        # The first that fits: kinds seldom differ, so that there are few groups to ask.
         group = next((group for group in groups if group.asked == asked and group.takes(kinds)), None)
         if group is None:
             group = _Group(asked)
             groups.append(group)
         group.add(kinds, row)
+        # Python objects take several times the room of a column.
         if number % CHUNK == 0:
             for held in groups:
                 held.flush()

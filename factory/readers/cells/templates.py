@@ -75,10 +75,12 @@ def turns_in(text: str) -> list[dict[str, str | None]] | None:
 
     An empty last turn of the assistant's, which asks for the reply, is left out.
     """
+    # The sentence of Alpaca's template, which stands before its first header and is by nobody.
     body = _PREAMBLE.sub("", _BEGIN.sub("", text, count=1), count=1)
     for template in TEMPLATES:
         if template.marker in body:
             found = _split(body, template)
+            # A text may quote a template: only one that makes a conversation is taken for one.
             return found if found and _alternating(found) else None
     return None
 
@@ -102,6 +104,7 @@ def _split(body: str, template: ChatMarkup) -> list[dict[str, str | None]] | Non
     starts = [*(match.start() for match in headers[1:]), len(body)]
     for match, end in zip(headers, starts, strict=True):
         _take(turns, match["role"].lower(), _bare(body[match.end() : end], template.ends))
+    # The template was applied with add_generation_prompt.
     if turns and turns[-1]["role"] == "assistant" and not turns[-1]["content"]:
         turns.pop()
     return None if any(marker_in(turn["content"] or "") for turn in turns) else turns
@@ -133,6 +136,7 @@ def _turn(role: str, content: str) -> dict[str, Any]:
 
 
 def _alternating(turns: list[dict[str, str | None]]) -> bool:
+    # An empty system turn is what some templates open with; it says nothing, and is dropped later.
     roles = [turn["role"] for turn in turns if turn["content"] or turn["role"] != "system"]
     spoken = roles[1:] if roles and roles[0] == "system" else roles
     return bool(spoken) and all(

@@ -39,6 +39,7 @@ def is_open(text: pl.Expr) -> pl.Expr:
 
 def turns(text: pl.Expr) -> pl.Expr:
     """The TURNS of such a dialogue, white space around each of them gone; the text before it is the system's."""
+    # A dialogue may begin without the blank lines before its first speaker.
     marked = pl.concat_str(pl.lit("\n\n"), text.str.strip_chars_start("\n"))
     for speaker, letter in _SPEAKERS.items():
         marked = marked.str.replace_all(speaker, _MARK + letter, literal=True)

@@ -61,9 +61,11 @@ def unfolded(frame: pl.LazyFrame, columns: Columns) -> list[Unfolded]:
     if not found:
         return [Unfolded(frame, said, keys)]
     kinds = [_kinds(name) for name in found]
+    # Kinds first, in one pass, and cells again afterwards: kinds are short, and the cells of a file would be held.
     groups = frame.select(kinds).group_by(pl.all()).len().collect(engine="streaming").sort(pl.all())
     parted = []
     for row in groups.iter_rows():
+        # strict=False, since the row ends with the count of the group.
         same = [kind.eq_missing(pl.lit(value, dtype=pl.String)) for kind, value in zip(kinds, row, strict=False)]
         made = [_made(name, value) for name, value in zip(found, row, strict=False) if value]
         remarks = [_remark(name, value, row[-1]) for name, value in zip(found, row, strict=False) if value]
@@ -120,6 +122,7 @@ class _Cell(NamedTuple):
 def _cell(name: str, text: str) -> _Cell:
     """What a cell is."""
     if re.match(_OPENS, text):
+        # A text that opens with a bracket may still be a formula, code, or prose.
         found = _parsed(text)
         if found.kind in _HOLDING.get(name, ("message", "messages")):
             return _Cell(found.kind, found.value)
@@ -128,6 +131,7 @@ def _cell(name: str, text: str) -> _Cell:
     marker = marker_in(text)
     if marker is None:
         bare = without_end(text) if name in REPLIES else text
+        # Of each end token a kind of its own, so that the remark can name it.
         end = text.rstrip().removeprefix(bare).strip()
         return _Cell(None, text) if bare == text else _Cell(f"text {end}", bare)
     return _templated(name, text, marker)

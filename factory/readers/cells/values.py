@@ -19,6 +19,7 @@ def text_of(name: str, dtype: PolarsType) -> pl.Expr:
 
 def json_text(value: pl.Expr) -> pl.Expr:
     """A value of plain types, or lists or structs of them, as JSON."""
+    # Only structs are promised to be encoded, so that a value is put into one, which is then cut off.
     return pl.struct(value.alias("v")).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
 
 
@@ -52,8 +53,10 @@ def _writable(value: pl.Expr, dtype: PolarsType) -> pl.Expr:
 
 
 def _said(value: pl.Expr, dtype: PolarsType) -> pl.Expr:
+    # polars casts a span of time to no text by itself.
     if dtype == pl.Duration:
         return value.dt.to_string("iso")
+    # The encoder of JSON panics at bytes, and a cast of them to text fails where they are no UTF-8.
     return value.bin.encode("hex") if dtype == pl.Binary else value.cast(pl.String)
 
 

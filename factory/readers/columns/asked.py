@@ -42,8 +42,6 @@ class FoundPrompt(NamedTuple):
     """The columns it is made of, by role: prompt, system."""
     talked: pl.Expr | None
     """Whether a row's prompt is a conversation, where that differs from row to row."""
-    written: bool
-    """Some column has prompts that are texts."""
     spoken: bool
     """Some column has prompts that are conversations."""
     given: pl.Expr
@@ -75,6 +73,7 @@ def talks(columns: Columns) -> list[str]:
     """The columns whose cells are a prompt of several messages, the first to look in first."""
     named = [*columns.having("prompt"), *columns.having("conversation")]
     found = [name for name in named if is_messages(columns[name]) or (name == "prompt" and is_message(columns[name]))]
+    # Without a prompt of its own, a context of messages is the conversation; beside one it is what came before.
     if found or any(is_texty(columns[name]) for name in columns.having("prompt")):
         return found
     rest = [*columns.having("context"), *columns.having("history")]
@@ -102,11 +101,13 @@ def asked(columns: Columns) -> FoundPrompt | None:
         ]
     if not (spoken or texts or extras or lists or objects):
         return None
+    # Everything below is null in a row that has nothing of the kind, so that coalesce takes what each row has.
     text = _joined_text(columns, texts, extras)
     earlier = _earlier(columns, spoken) if texts or extras else []
     rounds = joined(*(_rounds(name, columns) for name in earlier), _of_text(text)) if earlier else _of_text(text)
     said_so = [turns_of(name, columns[name]) for name in spoken]
     written = [pl.when(text.is_not_null()).then(rounds)] if texts or extras else []
+    # A text in `prompt` wins over a conversation beside it; one in `instruction` or `question` does not.
     first = not {columns.named.get("prompt"), "prompt"}.isdisjoint(texts)
     every = [*written, *said_so] if first else [*said_so, *written]
     every += [_single(name) for name in lists] + [turns_within(name, columns[name]) for name in objects]
@@ -121,7 +122,6 @@ def asked(columns: Columns) -> FoundPrompt | None:
         under(system, columns, turns) if system else turns,
         {"prompt": tuple(dict.fromkeys([*used, *lists, *objects])), "system": (system,) if system else ()},
         (any_talk & text.is_null() if first else any_talk) if spoken and written else None,
-        bool(written),
         bool(spoken),
         any_given if stated is None else stated,
         turns,
@@ -133,6 +133,7 @@ def _stated(columns: Columns) -> pl.Expr | None:
     name = columns.first("prompt")
     if name is None or name not in ("prompt", columns.named.get("prompt")):
         return None
+    # An empty prompt is no prompt, and must not be filled in from another column.
     length = {pl.String: pl.col(name).str.len_bytes(), pl.List: pl.col(name).list.len()}.get(columns[name].base_type())
     return pl.col(name).is_not_null() if length is None else (length > 0).fill_null(value=False)
 
@@ -148,6 +149,7 @@ def _rounds(name: str, columns: Columns) -> pl.Expr:
         return pl.lit([], dtype=TURNS)
     if columns[name] != _ROUNDS:
         return turns_of(name, columns[name])
+    # null_on_oob: a round may lack its answer.
     ask, answer = (pl.element().list.get(place, null_on_oob=True).fill_null("") for place in (0, 1))
     rounds = pl.concat_list(said("user", ask), said("assistant", answer))
     return pl.col(name).list.eval(rounds.explode()).cast(TURNS)
@@ -170,6 +172,7 @@ def _both(text: pl.Expr, more: pl.Expr) -> pl.Expr:
     """Two texts, a line break between; the longer one alone where it holds the other, as a filled template does."""
     one, other = text.str.strip_chars(), more.str.strip_chars()
     return (
+        # literal=True: a question may read as a regular expression.
         pl.when(blank(more) | one.str.contains(other, literal=True))
         .then(text.fill_null(more))
         .when(blank(text) | other.str.contains(one, literal=True))
@@ -197,6 +200,7 @@ def system_in(columns: Columns) -> str | None:
 def under(name: str, columns: Columns, turns: pl.Expr) -> pl.Expr:
     """`turns` below the system message in column `name`, unless they begin with one of their own."""
     text = text_in(name, columns[name])
+    # A conversation with a system message of its own was meant to be asked under that one.
     own = turns.list.first().struct.field("role").eq_missing("system")
     return joined(said("system", pl.when(~blank(text) & ~own & turns.is_not_null()).then(text)), turns)
 
@@ -207,6 +211,7 @@ def reply(columns: Columns, name: str) -> pl.Expr:
     if is_message(dtype) or is_messages(dtype):
         return turns_of(name, dtype)
     text = text_in(name, dtype)
+    # Step-DPO: both replies go on from the same first steps, which belong to each.
     steps = columns.first("steps")
     return pl.concat_str(pl.col(steps).fill_null(""), text) if steps and is_text(columns[steps]) else text
 
@@ -245,6 +250,7 @@ def replies(columns: Columns) -> Replies | None:
 def beside_text(columns: Columns) -> list[tuple[str, pl.Expr]]:
     """Reasons and details, null where they do not apply: pictures, tools, and bytes that are no text."""
     found: list[tuple[str, pl.Expr]] = []
+    # A column of bytes is what some writers of Parquet make of texts.
     for name in (name for role in ("prompt", "chosen", "rejected") for name in columns.having(role)):
         if columns[name] == pl.Binary:
             broken = pl.col(name).is_not_null() & text_in(name, columns[name]).is_null()

@@ -32,11 +32,13 @@ def extra_columns(
     """
     out: dict[str, pl.Expr] = {}
     for name, dtype in columns.items():
+        # A source of another type is not ours, and follows as given_source.
         if name in spent or (name == "source" and dtype == pl.String):
             continue
         if name not in taken and fitting(name, dtype):
             column = _clean(name, dtype)
             out[name] = column.cast(KNOWN[name]) if name in KNOWN else column
+        # A column that is empty throughout tells nothing under another name.
         elif dtype != pl.Null:
             out[free(name, columns)] = _clean(name, dtype)
     return out
@@ -47,5 +49,6 @@ def _clean(name: str, dtype: pl.DataType) -> pl.Expr:
     if dtype == TURNS:
         return plain(pl.col(name))
     if dtype == TURN:
+        # The note why a turn cannot be used is for the readers alone.
         return pl.struct(pl.col(name).struct.field(field) for field in MESSAGE.to_schema())
     return pl.col(name).struct.field("json") if dtype == ODD else pl.col(name)

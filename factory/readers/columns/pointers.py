@@ -8,7 +8,7 @@ from factory.readers.cells.values import json_of, parsed
 from factory.readers.columns.verdicts import names_reply
 from factory.readers.how import How
 from factory.readers.messages import is_text
-from factory.readers.names import KNOWN, LISTS, REPLY_ENDINGS, REPLY_STEMS, Columns
+from factory.readers.names import KNOWN, LISTS, NUMBERED, Columns
 
 _SAMPLE = 20
 
@@ -18,6 +18,7 @@ def pointing(frames: Sequence[pl.LazyFrame], how: How) -> How:
     if {"chosen", "rejected", "label"} & {*how.columns}:
         return how
     named = {name for frame in frames if (name := _pointer(frame, how))}
+    # Of every shard or of none: a file of few rows may happen to hold letters alone.
     whole = len(named) == 1 and all(_pointer(frame, how) for frame in frames if named & {*frame.collect_schema()})
     return how._replace(columns={**how.columns, "label": named.pop()}) if whole else how
 
@@ -28,8 +29,8 @@ def _pointer(frame: pl.LazyFrame, how: How) -> str | None:
     name = columns.first("chosen")
     if name is None or name == "response" or not (is_text(columns[name]) or columns[name].is_integer()):
         return None
-    replies = [one for one in _replies(columns) if one != name]
-    lists = [one for one in columns if one in LISTS and one != name]
+    replies = {*columns} & NUMBERED - {name}
+    lists = {*columns} & {*LISTS} - {name}
     if not is_text(columns[name]):
         return name if replies or lists else None
     if _models(frame, columns, name):
@@ -45,11 +46,6 @@ def _pointer(frame: pl.LazyFrame, how: How) -> str | None:
     return name
 
 
-def _replies(columns: Columns) -> list[str]:
-    ends = [f"{way}{end}" for pair in REPLY_ENDINGS for end in pair for way in ("_", "")]
-    return [name for stem in REPLY_STEMS for end in ends if (name := f"{stem}{end}") in columns]
-
-
 def _models(frame: pl.LazyFrame, columns: Columns, name: str) -> bool:
     """Whether each of the first cells names a model: one of those whose replies are beside it."""
     beside = [one for one in columns if one.startswith("model_") and is_text(columns[one])]
@@ -58,6 +54,7 @@ def _models(frame: pl.LazyFrame, columns: Columns, name: str) -> bool:
     if not (beside or lists):
         return False
     cells = [pl.col(name), *(pl.col(one) for one in beside), *(json_of(one, columns[one]).alias(one) for one in lists)]
+    # A few rows prove it: a reply is not by chance the name of a model beside it.
     rows = frame.head(_SAMPLE).select(cells).drop_nulls(name).unique(name).collect()
     found = []
     for value, *others in rows.iter_rows():

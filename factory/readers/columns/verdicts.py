@@ -55,9 +55,10 @@ def verdicts_in(columns: Columns, replies: tuple[str, str]) -> tuple[str, ...]:
     said = _verdict_columns(columns)
     if said:
         return (said[0],)
+    # PandaLM has a column for each of those who were asked: the majority decides.
     annotators = tuple(name for name in columns if _ANNOTATOR.fullmatch(name))
     flags: tuple[str, ...] = FLAGS if set(FLAGS) <= {*columns} else ()
-    return annotators or flags or scores_of(columns, replies) or ranks_of(columns, replies) or ()
+    return annotators or flags or graded(columns, replies, GRADES) or graded(columns, replies, RANKS) or ()
 
 
 def _verdict_columns(columns: Columns) -> tuple[str, ...]:
@@ -76,20 +77,23 @@ def role_of(names: Sequence[str]) -> str:
 def better(frame: pl.LazyFrame, columns: Columns, replies: tuple[str, str]) -> Better:
     """What the columns of `verdicts_in` say. Raises UnclearError for numbers that can be meant in two ways."""
     names = verdicts_in(columns, replies)
+    # concat_str is null where any of its parts is; the reason of a rejected row has to say which was empty.
     said = pl.concat_str([pl.col(name).cast(pl.String).fill_null("nothing") for name in names], separator=", ")
     if names == FLAGS:
         first, second = (pl.col(name).cast(pl.Int8, strict=False) for name in names)
         return Better((first - second).fill_null(0), said)
-    if names in (scores_of(columns, replies), ranks_of(columns, replies)):
+    ranked = names == graded(columns, replies, RANKS)
+    if ranked or names == graded(columns, replies, GRADES):
         first, second = (pl.col(name).cast(pl.Float64, strict=False) for name in names)
-        ranked = names == ranks_of(columns, replies)
         told = (f"{' and '.join(names)} are ranks: the lower the better",) if ranked else ()
+        # A NaN is no score: left in, its sign would be NaN too, and neither a tie nor null.
         sign = (second - first if ranked else first - second).fill_nan(None).sign()
         return Better(sign.cast(pl.Int8), said, told)
     votes = [_of_column(frame, name, columns, replies) for name in names]
     remarks = tuple(remark for vote in votes for remark in vote.remarks)
     if len(votes) == 1:
         return Better(votes[0].sign, said, (*remarks, *_contradictions(frame, votes[0], columns, replies)))
+    # Who named no reply counts for neither.
     total = pl.sum_horizontal(vote.sign.fill_null(0).cast(pl.Int64) for vote in votes)
     return Better(total.sign().cast(pl.Int8), said, remarks)
 
@@ -111,16 +115,6 @@ def _contradictions(frame: pl.LazyFrame, vote: Better, columns: Columns, replies
     )
 
 
-def scores_of(columns: Columns, replies: tuple[str, str]) -> tuple[str, ...] | None:
-    """The columns that score the two replies, such as score_A and score_B."""
-    return graded(columns, replies, GRADES)
-
-
-def ranks_of(columns: Columns, replies: tuple[str, str]) -> tuple[str, ...] | None:
-    """The columns that rank the two replies, such as rank_A and rank_B."""
-    return graded(columns, replies, RANKS)
-
-
 def graded(columns: Columns, replies: Sequence[str], stems: Sequence[str]) -> tuple[str, ...] | None:
     """The columns, one for each reply, such as score_A or response_A_score: a stem and a reply, or its name's end."""
     for stem in stems:
@@ -133,6 +127,7 @@ def graded(columns: Columns, replies: Sequence[str], stems: Sequence[str]) -> tu
 
 def ending_of(reply: str) -> str:
     """What tells a reply's column from the other's: `A` of `response_A`."""
+    # Parted at an underscore or before a digit: response_A, answer1.
     return re.split(r"_|(?=\d)", reply)[-1]
 
 
@@ -145,10 +140,12 @@ def _of_column(frame: pl.LazyFrame, name: str, columns: Columns, replies: tuple[
     text, seen = _text(name, columns[name]), _seen(frame, name, columns)
     numbers = {value: number for value in seen if (number := _number(value)) is not None}
     signs = {value: sign for value in seen if value not in numbers and (sign := _in_words(value)) is not None}
+    # A cell may name the column of the better reply.
     signs |= {name.lower(): sign for name, sign in zip(replies, (1, -1), strict=True) if name.lower() not in numbers}
     if numbers:
         signs |= {v: s for v, s in _in_numbers(name, numbers, replies, columns).items() if s is not None}
     found = looked_up(text, signs, pl.Int8())
+    # A cell may name the winner by its model, where model_a and model_b say whose reply is which.
     models = [f"model_{ending_of(reply)}" for reply in replies]
     if all(model in columns and columns[model] == pl.String for model in models):
         found = _by_name(text, models, found)
@@ -187,6 +184,7 @@ def _seen(frame: pl.LazyFrame, name: str, columns: Columns) -> set[str]:
 
 def _text(name: str, dtype: pl.DataType) -> pl.Expr:
     """What a column says, as texts in lower case."""
+    # Float32 and Float64 write the same number with other digits.
     if dtype.is_float():
         return pl.col(name).cast(pl.Float64).cast(pl.String)
     return pl.col(name).cast(pl.String).str.strip_chars().str.to_lowercase()
@@ -214,6 +212,7 @@ def _in_words(text: str) -> int | None:
     word = text.strip("[]() ")
     if word in _TIES or text in _TIES:
         return 0
+    # A>B, A>>B and A=B, as judges are asked to answer.
     sides = re.split(r"[><≻=]+", word.replace(" ", ""))
     if len(sides) == 2 and re.search("[><≻]", word):
         one, other = (_in_words(_bare(side)) if _number(side) is None else _place(side) for side in sides)
@@ -237,13 +236,16 @@ def _in_numbers(
     if doubt is not None:
         raise UnclearError(_question(name, values, doubt))
     if min(values) < 0 or name in _STRENGTHS[:3]:
+        # HelpSteer 2 and 3 count from -3, the first is much better, to 3.
         return {text: (number < 0) - (number > 0) for text, number in numbers.items()}
     if name == "labels" and values <= {0, 1} and last == "a":
         places = {1.0: 1, 0.0: -1}  # as in SHP: 1 is the first
     elif _ANNOTATOR.fullmatch(name) or {0, 2} <= values:
+        # A 0 beside a 2 is a tie: places are then counted from 1.
         places = {0.0: 0, 1.0: 1, 2.0: -1}
     elif 0 in values or last == "0":
         places = {0.0: 1, 1.0: -1}
+    # AlpacaEval: 1 for the first, 2 for the second, and how likely either is between them.
     elif _between(values):
         return {text: (number < 1.5) - (number > 1.5) for text, number in numbers.items()}
     else:
@@ -257,11 +259,13 @@ def _doubt(name: str, values: Collection[float], last: str, columns: Columns) ->
         signed = any(word in name for word in ("preference", "strength"))
         return None if signed else "a number below 0 can speak for either reply"
     if name in _STRENGTHS[:3]:
+        # A part of HelpSteer may hold nobody who preferred the first.
         return None if _SIGNED_BESIDE & {*columns} else "without one below 0 they can be places or strengths"
     if not (_between(values) or {*values} <= {0, 1, 2}):
         return "they can be degrees of which either end speaks for the first reply"
     if _ANNOTATOR.fullmatch(name) or (name == "labels" and last == "a"):
         return None
+    # All are 1: as a place that is the first, as an index from 0 the second.
     if {*values} == {1} and last == "a":
         return "1 can be the first reply or the second"
     if last == "0":

@@ -107,6 +107,7 @@ def _kind(path: Path, head: bytes, where: str) -> str:
         return "arrow"
     _refuse_foreign(head, where)
     named, start = suffix_kind(path), head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    # Before the looks at its first letter: a prompt may begin with < or [.
     if named == "lines":
         return named
     if start[:1] == b"<":
@@ -114,6 +115,7 @@ def _kind(path: Path, head: bytes, where: str) -> str:
     if start[:1] == b"[":
         return "json"
     if start[:1] == b"{":
+        # An object that ends on a later line is JSON; read_json takes a file of one a line as well.
         return "jsonl" if named == "jsonl" else "json"
     if named in ("csv", "tsv", "json", "jsonl"):
         return named
@@ -143,12 +145,16 @@ def _guess(head: bytes, where: str, named: str | None) -> str:
 
 def _open_parquet(path: Path, stream: BinaryIO, where: str) -> Opened:
     with path.open("rb") as raw:
+        # A gzipped file cannot be scanned: polars looks for the footer at the end of the file itself.
         plain = raw.read(4) == b"PAR1"
+    # glob=False, since the name of a file may hold [ or *.
     frame = pl.scan_parquet(path, glob=False) if plain else pl.read_parquet(io.BytesIO(stream.read())).lazy()
+    # Reads the footer, so that a torn file is told here, under its name, and not in the middle of a run.
     frame.collect_schema()
     return Opened(where, stem_of(path), (frame,), in_memory=not plain)
 
 
 def _read_arrow(stream: BinaryIO) -> pl.DataFrame:
+    # Read into memory, as the stream may be unpacked on its way; both forms of Arrow are called .arrow.
     data = stream.read()
     return pl.read_ipc(io.BytesIO(data)) if data.startswith(b"ARROW1") else pl.read_ipc_stream(io.BytesIO(data))

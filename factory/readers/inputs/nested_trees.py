@@ -28,6 +28,7 @@ def messages_in(raw: Mapping[str, Any]) -> list[dict[str, Any]]:
             return []
         own = {name: value for name, value in node.items() if name != "replies"}
         found.append({**about, **own, "parent_id": parent})
+        # Last in, first out: reversed, the messages come in the order in which a flat file has them.
         waiting += [(node["message_id"], reply) for reply in reversed(replies)]
     return found
 

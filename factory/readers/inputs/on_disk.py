@@ -40,6 +40,7 @@ def _of(given: str | Path, table: str) -> Iterator[Path]:
 def _is_path(given: str | Path) -> bool:
     """Whether the system takes the text for a path at all, be there something or not."""
     try:
+        # Asked of the disk, which alone knows how long a name may be, and what lies behind it.
         Path(given).lstat()
     except (FileNotFoundError, NotADirectoryError):
         pass
@@ -66,6 +67,7 @@ def _content(found: InputTable) -> str:
         return _file(found.path)
     frame = pl.DataFrame() if found.frame is None else found.frame.collect()
     held = io.BytesIO()
+    # In one chunk, since the same rows in several are other bytes.
     frame.rechunk().write_ipc_stream(held)
     return hashlib.blake2b(held.getbuffer(), digest_size=16).hexdigest()
 

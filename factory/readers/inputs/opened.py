@@ -35,6 +35,7 @@ def alike(opened: Opened, every: Sequence[Opened]) -> list[pl.LazyFrame]:
     """The frames of the other files of the same folder that have the same columns: the shards of one data set."""
     folder = Path(opened.where).parent
     near = [one for one in every if one is not opened and opened.in_folder and Path(one.where).parent == folder]
+    # By names alone: of two shards one may hold no score, and its type differs then.
     names = {*opened.frames[0].collect_schema()} if opened.frames else set()
     return [frame for one in near for frame in one.frames if {*frame.collect_schema()} == names]
 

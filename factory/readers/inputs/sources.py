@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -109,16 +109,11 @@ def _opened(found: InputTable) -> Opened | None:
 
 def _apart(frame: pl.LazyFrame) -> pl.LazyFrame:
     """`frame` with the user's columns that begin like our own passing ones, with two underscores, out of their way."""
-    names = frame.collect_schema().names()
-    return frame.rename(_others([name for name in names if name.startswith("__")], names))
-
-
-def _others(clashing: Sequence[str], names: Collection[str]) -> dict[str, str]:
-    taken, new = set(names), {}
-    for name in clashing:
-        new[name] = free(name, taken)
-        taken.add(new[name])
-    return new
+    names, new = frame.collect_schema().names(), dict[str, str]()
+    for name in names:
+        if name.startswith("__"):
+            new[name] = free(name, {*names, *new.values()})
+    return frame.rename(new)
 
 
 def _nothing(given: object) -> InputError:
@@ -165,6 +160,7 @@ def find(given: PairSource, table: str = KEPT) -> list[InputTable]:
         if path.is_dir():
             return _in_folder(path, table)
         hub = _HUB.fullmatch(name)
+        # lexists, since a broken link is a file that is not there, and no data set of that name.
         if hub and isinstance(given, str) and not os.path.lexists(path) and not suffix_kind(name):
             return _once(name, lambda: _on_hub(hub["id"], hub["split"]))
     return [InputTable(name, stem_of(path), path)]
@@ -172,6 +168,7 @@ def find(given: PairSource, table: str = KEPT) -> list[InputTable]:
 
 def _in_folder(folder: Path, table: str) -> list[InputTable]:
     if (folder / RUN).is_file():
+        # Named, since `filtered` also holds the rejected pairs and the judgments.
         wanted = folder / (f"filtered/{KEPT}" if table == KEPT else table)
         if not wanted.is_file():
             raise InputError(f"{folder}: this run has no {wanted.relative_to(folder)} yet; let it finish first")
@@ -181,6 +178,7 @@ def _in_folder(folder: Path, table: str) -> list[InputTable]:
     if any((folder / name).is_file() for name in SAVED):
         return _saved(folder)
     paths = sorted(_walk(folder, set()))
+    # Text files beside data are licences and read-mes; alone they are prompts.
     data = [path for path in paths if suffix_kind(path) != "lines"] or paths
     if not data:
         raise _nothing(folder)
@@ -197,6 +195,7 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
         return
     seen.add(real)
     for path in sorted(folder.iterdir()):
+        # Caches, and what an export is writing.
         if path.name.startswith("."):
             continue
         if path.is_dir():
@@ -217,6 +216,7 @@ def _fetched(url: str) -> list[InputTable]:
         local = Path(tempfile.mkdtemp(prefix="sso-factory-"))
         # At exit, since lazy frames read these files long after this function has returned.
         atexit.register(shutil.rmtree, local, ignore_errors=True)
+        # A folder each, since files from several folders may be called alike.
         copies = [(name, local / str(place) / name.rsplit("/", 1)[-1]) for place, name in enumerate(names)]
         for name, path in copies:
             path.parent.mkdir()

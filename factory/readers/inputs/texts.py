@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
 import polars as pl
@@ -29,6 +29,15 @@ class Rows(NamedTuple):
     unread: pl.DataFrame
 
 
+class _Raw(NamedTuple):
+    """A row as it stands in a file."""
+
+    place: str
+    value: Any
+    text: str | None = None
+    """The row as it came; None: as JSON has the value."""
+
+
 class _Records:
     """Turns raw JSON values into records and sets aside what is none."""
 
@@ -38,28 +47,47 @@ class _Records:
         # Names come again in every row, so that each is cleaned once.
         self._names: dict[str, str] = {}
 
-    def take(self, raws: Iterable[tuple[str, Any, Callable[[], str]]]) -> Iterator[Mapping[str, Value]]:
-        """Yield each record of (place, value, row as text)."""
+    def parse(self, pieces: Iterable[tuple[str, str | bytes]]) -> Iterator[_Raw]:
+        """The rows that (place, JSON) are, each by itself, so that one that cannot be read costs itself alone."""
+        for place, piece in pieces:
+            text = piece if isinstance(piece, str) else piece.decode("utf-8", "replace").strip()
+            try:
+                # Decoded here, since of bytes json.loads guesses the encoding, by where NULs stand in them.
+                yield _Raw(place, json.loads(piece if isinstance(piece, str) else piece.decode("utf-8")), text)
+            except UnicodeDecodeError:
+                self._set_aside(f"{place} is not UTF-8 text", text)
+            except json.JSONDecodeError as error:
+                self._set_aside(f"{place} is not JSON ({error.msg}, letter {error.pos + 1})", text)
+            except RecursionError:
+                self._set_aside(f"{place} is nested too deeply", text)
+            except ValueError as error:  # a number of more digits than Python converts
+                self._set_aside(f"{place} cannot be read ({first_line(error)})", text)
+
+    def rows(self, raws: Iterable[_Raw]) -> Rows:
+        """All of them; InputError when there is none or none can be read."""
+        frames = tuple(frames_of(self._records(raws)))
+        if not frames:
+            why = f"no row of it can be read: {self.unread[0].detail}" if self.unread else "it holds no row"
+            raise InputError(f"{self.where}: {why}; check that it is the file you mean")
+        return Rows(frames, unread_frame(self.unread))
+
+    def _records(self, raws: Iterable[_Raw]) -> Iterator[Mapping[str, Value]]:
         for place, raw, text in raws:
             if not isinstance(raw, dict):
-                self.unread.append(Unread(f"{place} holds {_kind(raw)} where an object must be", text()))
+                shown = _json_text(raw) if text is None else text
+                self._set_aside(f"{place} holds {_kind(raw)} where an object must be", shown)
                 continue
             try:
                 for record in messages_in(raw) or (raw,):
                     yield {self._name(name): cell(name, value) for name, value in record.items()}
             except RecursionError:
-                self.unread.append(Unread(f"{place} is nested too deeply", replace_surrogates(text())))
+                self._set_aside(f"{place} is nested too deeply", _json_text(raw) if text is None else text)
+
+    def _set_aside(self, detail: str, text: str) -> None:
+        self.unread.append(Unread(detail, replace_surrogates(text)))
 
     def _name(self, name: str) -> str:
         return self._names.get(name) or self._names.setdefault(name, replace_surrogates(name))
-
-    def rows(self, raws: Iterable[tuple[str, Any, Callable[[], str]]]) -> Rows:
-        """All of them; InputError when there is none or none can be read."""
-        frames = tuple(frames_of(self.take(raws)))
-        if not frames:
-            why = f"no row of it can be read: {self.unread[0].detail}" if self.unread else "it holds no row"
-            raise InputError(f"{self.where}: {why}; check that it is the file you mean")
-        return Rows(frames, unread_frame(self.unread))
 
 
 def _kind(raw: Any) -> str:
@@ -80,30 +108,13 @@ def decoded(data: bytes, where: str) -> str:
 
 def read_jsonl(stream: BinaryIO, where: str) -> Rows:
     """JSONL, a line at a time; blank lines are no rows."""
-    records = _Records(where)
-
-    def lines() -> Iterator[tuple[str, Any, Callable[[], str]]]:
-        for number, line in enumerate(_lines(stream), 1):
-            if not line.strip():
-                continue
-            place = f"line {number}"
-            text = line.decode("utf-8", "replace").strip()
-            try:
-                yield place, json.loads(line.decode("utf-8")), text.__str__
-            except UnicodeDecodeError:
-                records.unread.append(Unread(f"{place} is not UTF-8 text", text))
-            except json.JSONDecodeError as error:
-                records.unread.append(Unread(f"{place} is not JSON ({error.msg}, letter {error.pos + 1})", text))
-            except RecursionError:
-                records.unread.append(Unread(f"{place} is nested too deeply", text))
-            except ValueError as error:
-                records.unread.append(Unread(f"{place} cannot be read ({first_line(error)})", text))
-
-    return records.rows(lines())
+    records, numbered = _Records(where), enumerate(_lines(stream), 1)
+    return records.rows(records.parse((f"line {number}", line) for number, line in numbered if line.strip()))
 
 
 def _lines(stream: BinaryIO) -> Iterable[bytes]:
     """Lines as bytes, without a byte order mark; UTF-16 becomes UTF-8."""
+    # Three bytes tell the encoding; what has been read of the first line is put before it again.
     start = stream.read(len(_BOM))
     if start.startswith(_UTF16):
         yield from (start + stream.read()).decode("utf-16", "replace").encode("utf-8").split(b"\n")
@@ -121,37 +132,21 @@ def read_json(stream: BinaryIO, where: str) -> Rows | None:
     try:
         raw = json.loads(text)
     except json.JSONDecodeError as error:
+        # JSONL under the name .json is common.
         if _first_line_is_json(text):
             return read_jsonl(io.BytesIO(text.encode("utf-8", "surrogatepass")), where)
         raise InputError(f"{where}, line {error.lineno}: not JSON ({error.msg}); correct the file") from error
     except (RecursionError, ValueError) as error:
+        # The parser gives up on the whole text for one row that is too deep, so that rows are told apart first.
         pieces = _elements(text)
         if pieces is None:
             raise InputError(f"{where}: nested too deeply or with numbers too long to be read as JSON") from error
-        return _each(pieces, where)
+        records = _Records(where)
+        return records.rows(records.parse((f"row {place}", piece) for place, piece in enumerate(pieces, 1)))
     rows = _listed(raw)
-    if rows is None:
-        return None
-    numbered = ((f"row {place}", row, lambda row=row: _json_text(row)) for place, row in enumerate(rows, 1))
-    return _Records(where).rows(numbered)
-
-
-def _each(pieces: Iterable[str], where: str) -> Rows:
-    """The rows of a JSON list, each read by itself, so that one that cannot be read costs itself alone."""
-    records = _Records(where)
-
-    def values() -> Iterator[tuple[str, Any, Callable[[], str]]]:
-        for place, piece in enumerate(pieces, 1):
-            try:
-                yield f"row {place}", json.loads(piece), piece.__str__
-            except RecursionError:
-                records.unread.append(Unread(f"row {place} is nested too deeply", replace_surrogates(piece)))
-            except ValueError as error:
-                records.unread.append(
-                    Unread(f"row {place} cannot be read ({first_line(error)})", replace_surrogates(piece))
-                )
-
-    return records.rows(values())
+    return (
+        None if rows is None else _Records(where).rows(_Raw(f"row {place}", row) for place, row in enumerate(rows, 1))
+    )
 
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
@@ -206,8 +201,10 @@ def _listed(raw: Any) -> list[Any] | None:
         return [row for table in tables for row in table]
     if len(lists) == len(raw) > 1 and len({len(value) for value in lists}) == 1:
         return [dict(zip(raw, values, strict=True)) for values in zip(*lists, strict=True)]
+    # DataFrame.to_json(orient="split").
     if raw.keys() == {"columns", "index", "data"} and all(isinstance(row, list) for row in raw["data"]):
         return [dict(zip(raw["columns"], row, strict=False)) for row in raw["data"]]
+    # DataFrame.to_json as it comes: a column is an object from row number to cell.
     cells = [value for value in raw.values() if isinstance(value, dict)]
     if known and len(cells) == len(raw) > 1 and all(value.keys() == cells[0].keys() for value in cells):
         return [{name: value[row] for name, value in raw.items()} for row in cells[0]]  # as pandas writes a table
@@ -221,9 +218,11 @@ def read_csv(stream: BinaryIO, where: str, tabs: bool) -> Rows:
     """
     text = decoded(stream.read(), where)
     text = _SEPARATOR.sub("", text if "\n" in text else text.replace("\r", "\n"), count=1)
+    # Only the header is counted, since a prose cell holds commas whatever parts the cells.
     header_line = text.lstrip("\r\n").split("\n", 1)[0]
     separator = "\t" if tabs else max(",;\t", key=header_line.count)
     header = next(csv.reader([header_line], delimiter=separator), [])
+    # polars would call the second one a_duplicated_0.
     twice = next((name for name in header if header.count(name) > 1), None)
     if not header or twice is not None:
         raise InputError(
@@ -245,6 +244,7 @@ def _ragged_csv(text: str, where: str, separator: str) -> Rows:
     # The module's limit is global, so that it is put back; a long reply is over its 128 kB.
     limit = csv.field_size_limit(max(len(text), 131_072))
     try:
+        # newline="", so that line ends within a quoted cell stay as they are.
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         header = next(reader)
         kept: list[list[str | None]] = []
@@ -268,6 +268,7 @@ def _ragged_csv(text: str, where: str, separator: str) -> Rows:
 def _typed(frame: pl.DataFrame) -> pl.DataFrame:
     """The factory's own number columns as numbers, where every cell is one; all else stays text."""
     numbers = {name: c.dtype for name, c in {**PAIRS.columns, **LOGPS}.items() if c.dtype.is_numeric()}
+    # A cell that is no number would become null: one such, and the column stays text.
     for name in set(frame.columns) & set(numbers):
         cast = frame[name].cast(numbers[name], strict=False)
         if cast.null_count() == frame[name].null_count():

@@ -14,22 +14,22 @@ from factory.readers.cells.values import json_of, json_text, parsed
 from factory.readers.columns.asked import asked, kind_of
 from factory.readers.columns.verdicts import GRADES, graded
 from factory.readers.inputs.opened import UnclearError
-from factory.readers.layouts.base import TIE, UNREADABLE, Columns, How, Layout, Parts, Reshaped
+from factory.readers.layouts.base import UNREADABLE, Columns, How, Layout, Parts, Reshaped
 from factory.readers.layouts.ranking import (
     GOOD,
+    MADE,
     PAIR,
     CandidatePair,
     candidates_of,
     grades_beside,
+    made_parts,
     number,
     pairs_of,
     table,
-    unknown,
 )
 from factory.readers.messages import is_text
 from factory.readers.names import BESIDE, LISTS, PICKS, RANKS, SCORES, free
 
-_MADE = "__made"
 _FIRST = "their order"
 RANKED = ("rank", "ranking", "ranks", "losses")
 GRADED = frozenset((*SCORES, *BESIDE)) - {*RANKED}
@@ -52,6 +52,7 @@ class _Names(NamedTuple):
 
 
 def _names(columns: Columns) -> _Names | None:
+    # RewardBench 2: lists of right and of wrong replies, of which either may be a text where it is one alone.
     right, wrong = columns.first("chosen"), columns.first("rejected")
     if right and wrong and {kind_of(columns[right]), kind_of(columns[wrong])} in ({"texts"}, {"text", "texts"}):
         return _Names((right, wrong))
@@ -69,6 +70,7 @@ def _names(columns: Columns) -> _Names | None:
 def _in_columns(columns: Columns) -> _Names | None:
     """Three replies or more in columns of their own, with a score or a rank of each: response_1, score_1 and so on."""
     for stem, each in columns.numbered():
+        # Two are read as labelled, where more than a score may tell them apart.
         if len(each) < 3 or not all(is_text(columns[name]) for name in each):
             continue
         scores, ranks = graded(columns, each, GRADES), graded(columns, each, RANKS)
@@ -91,12 +93,14 @@ def _rows(columns: Columns) -> pl.Expr | None:
     name = names.replies[0] if names and len(names.replies) == 1 else None
     if name is None or not is_text(columns.get(name)):
         return None
+    # What opens so is a list of texts, objects or lists; [1] in prose is none.
     return pl.col(name).str.contains(r"^\s*\[\s*[\"{\[]").fill_null(value=False)
 
 
 def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
     names = _names(columns)
     assert names is not None
+    # Refused for the whole file: nothing in a row could tell the better reply, whatever its texts are.
     lists_alone = len(names.replies) == 1 and columns.get(names.replies[0]) == pl.List(pl.String)
     if lists_alone and names.replies != ("output",) and not (names.beside or names.pick):
         raise UnclearError(
@@ -113,16 +117,18 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
         return grouped["made"].alias(rows.name)
 
     every = texts.map_batches(make, return_dtype=pl.List(PAIR), is_elementwise=True)
-    shown = frame.head(_SAMPLE).select(every.alias(_MADE)).explode(_MADE).unnest(_MADE).collect()
+    # A look at a few rows tells which columns of scores and models there will be, without a pass over all.
+    shown = frame.head(_SAMPLE).select(every.alias(MADE)).explode(MADE).unnest(MADE).collect()
+    # Only where these say nothing are all rows asked, as that reads the file.
     if shown["reason"].eq_missing(UNREADABLE).all():
-        _require_some(frame.select(every.alias(_MADE)).explode(_MADE), names)
+        _require_some(frame.select(every.alias(MADE)).explode(MADE), names)
     kept = [
         name
         for name in shown.columns
         if name.startswith(("score_", "model_")) and shown[name].null_count() < shown.height
     ]
-    rows = frame.with_columns(every.alias(_MADE)).explode(_MADE)
-    field = pl.col(_MADE).struct.field
+    rows = frame.with_columns(every.alias(MADE)).explode(MADE)
+    field = pl.col(MADE).struct.field
     extra = [field(name).alias(name if name not in columns else free(name, columns)) for name in kept]
     return Reshaped(rows.with_columns(extra), _told_by(frame.select(texts).head(1).collect(), names))
 
@@ -135,6 +141,7 @@ def _texts(columns: Columns, names: _Names) -> pl.Expr:
         cells = {names.replies[0]: replies, names.beside: numbers}
         return pl.struct(json_text(value).alias(name or "") for name, value in cells.items())
     needed = [name for name in (*names.replies, names.beside, names.pick) if name]
+    # One text beside a list is a reply as it is, though it may read as JSON.
     plain = [name for name in names.replies if len(names.replies) == 2 and is_text(columns[name])]
     values = (json_text(pl.col(name)) if name in plain else json_of(name, columns[name]) for name in needed)
     return pl.struct(cell.alias(name) for name, cell in zip(needed, values, strict=True))
@@ -150,7 +157,7 @@ def _values(row: Mapping[str, str | None], names: _Names) -> dict[str, Any]:
 
 def _require_some(made: pl.LazyFrame, names: _Names) -> None:
     """Raise UnclearError where not one row says which reply is better: that is no row's fault, but the file's."""
-    reason = pl.col(_MADE).struct.field("reason")
+    reason = pl.col(MADE).struct.field("reason")
     if made.select(reason.ne_missing(UNREADABLE).any()).collect(engine="streaming").item() is False:
         told = " or ".join(filter(None, (names.beside, names.pick)))
         raise UnclearError(
@@ -188,7 +195,8 @@ def _judge(
             scores, said = _scores(lists[0], row, names, base)
             found, scored = candidates_of(lists[0], scores) if scores else None, said in GRADED
         if not found:
-            return unknown(row)
+            why = f"no replies, or nothing that says which is better, in {', '.join(row)}"
+            return [CandidatePair(reason=UNREADABLE, detail=why)]
         return pairs_of(found if scored else [one._replace(given=None) for one in found], pairing)
 
     return of
@@ -197,9 +205,11 @@ def _judge(
 def _scores(items: list[Any], row: dict[str, Any], names: _Names, base: int) -> tuple[list[float | None], str]:
     """A number per reply, the higher the better, and the name of what says it."""
     place = _place(row.get(names.pick or ""), items, base)
+    # What the user names wins over the scores of the objects.
     if place is not None and names.told:
         return [1.0 if at == place else 0.0 for at in range(len(items))], names.pick or ""
     objects = [item for item in items if isinstance(item, dict)]
+    # A rank says outright what a score is compared for, and either says more than a mark.
     for keys, sign in ((RANKS, -1), (SCORES, 1), (GOOD, 1)):
         for key in keys:
             if any(number(item.get(key)) is not None for item in objects):
@@ -220,6 +230,7 @@ def _may_be_order(numbers: list[float | None]) -> bool:
     """Whether a ranking may be the replies' places from best to worst, and says another thing then than as ranks."""
     start = min((one for one in numbers if one is not None), default=0)
     places = [None if one is None else one - start for one in numbers]
+    # A list that is no permutation of the places can only be ranks.
     if sorted(one for one in places if one is not None) != [*range(len(places))]:
         return False
     return any(places[int(one)] != at for at, one in enumerate(places) if one is not None)
@@ -228,6 +239,7 @@ def _may_be_order(numbers: list[float | None]) -> bool:
 def _place(pick: Any, items: list[Any], base: int) -> int | None:
     """Which of the replies a place, a model or a letter names; None where it names none, or several."""
     models = [item.get("model") for item in items if isinstance(item, dict)]
+    # A model before a letter: one may be called b.
     if isinstance(pick, str) and models.count(pick) == 1 and len(models) == len(items):
         return models.index(pick)
     counted = number(pick)
@@ -244,6 +256,7 @@ def _base(frame: pl.LazyFrame, columns: Columns, names: _Names) -> int:
     seen = pl.concat(one.select(place) for one in columns.everywhere(names.pick, frame))
     low, high = seen.select(pl.min("place"), high=pl.max("place")).collect(engine="streaming").row(0)
     first = parsed(frame.select(json_of(names.replies[0], columns[names.replies[0]])).head(1).collect().item())
+    # The last of as many replies is named by its number: counted from 1.
     if low is not None and low > 0 and isinstance(first, list) and high == len(first):
         return 1
     if low is None or low == 0 or names.pick == "choice":
@@ -257,16 +270,13 @@ def _parts(columns: Columns) -> Parts:
     names, found = _names(columns), asked(columns)
     assert names is not None
     assert found is not None
-    field = pl.col(_MADE).struct.field
     told = names.grades or ((names.beside or names.pick or ""),)
     used = {
         "chosen": names.each or names.replies[:1],
         "rejected": names.each or names.replies[-1:],
         "score": tuple(filter(None, told)),
     }
-    why = pl.when(field("reason").is_not_null()).then(field("detail"))
-    aside = tuple((reason, pl.when(field("reason") == reason).then(why)) for reason in (TIE, UNREADABLE))
-    return Parts(found.turns, field("chosen"), field("rejected"), found.columns | used, conversations=True, aside=aside)
+    return made_parts(found.turns, found.columns | used)
 
 
 CANDIDATES = Layout(

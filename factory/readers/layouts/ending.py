@@ -4,7 +4,7 @@ import polars as pl
 
 from factory.readers.columns.asked import kind_of, reply, talks
 from factory.readers.layouts.base import Columns, Layout, Parts
-from factory.readers.messages import joined, said, turns_of
+from factory.readers.messages import before_last, joined, said, turns_of
 
 
 def _fits(columns: Columns) -> bool:
@@ -19,9 +19,8 @@ def _parts(columns: Columns) -> Parts:
     turns, other = turns_of(talk, columns[talk]), reply(columns, rejected)
     kind = kind_of(columns[rejected])
     if kind != "messages":
-        before = turns.list.slice(0, (turns.list.len().cast(pl.Int64) - 1).clip(0))
         answer = said("assistant", other) if kind == "text" else other
-        other = pl.when(other.is_not_null()).then(joined(before, answer))
+        other = pl.when(other.is_not_null()).then(joined(before_last(turns), answer))
     used = {"prompt": (talk,), "chosen": (talk,), "rejected": (rejected,)}
     return Parts(None, turns, other, used, conversations=True)
 

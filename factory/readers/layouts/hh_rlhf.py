@@ -16,6 +16,7 @@ def _rows(columns: Columns) -> pl.Expr:
     pair = replies(columns)
     assert pair is not None
     one, other = reply(columns, pair.chosen), reply(columns, pair.rejected)
+    # A text before the dialogue counts as the system's where both replies have the same.
     led = is_led(one) & is_led(other) & (lead(one) == lead(other)).fill_null(value=False)
     return (is_transcript(one) & is_transcript(other)) | led
 

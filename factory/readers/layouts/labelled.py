@@ -12,7 +12,7 @@ import polars as pl
 from factory.readers.cells.records import by_cell
 from factory.readers.cells.values import parsed
 from factory.readers.columns.asked import FoundPrompt, asked, kind_of, reply
-from factory.readers.columns.verdicts import GRADES, better, role_of, scores_of, verdicts_in
+from factory.readers.columns.verdicts import GRADES, better, graded, role_of, verdicts_in
 from factory.readers.layouts.base import TIE, UNREADABLE, Columns, How, Layout, Parts, Reshaped
 from factory.readers.messages import is_text, turn
 from factory.readers.names import RANKS, REPLY_ENDINGS, REPLY_STEMS
@@ -31,9 +31,11 @@ def _replies(columns: Columns) -> tuple[str, str] | None:
         for one, two in REPLY_ENDINGS:
             for between in ("_", ""):
                 pair = f"{stem}{between}{one}", f"{stem}{between}{two}"
+                # Of response_0, _1 and _2 the replies are counted from 0.
                 if f"{stem}{between}0" in columns and one == "1":
                     continue
                 if all(name in columns and kind_of(columns[name]) for name in pair):
+                    # A third reply, or its score: then candidates read the file, and the pair is best and worst.
                     third = chr(ord(two) + 1)
                     more = (f"{begin}{way}{third}" for begin in (stem, *GRADES, *RANKS) for way in ("", "_"))
                     return None if any(name in columns for name in more) else pair
@@ -82,7 +84,7 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
 
 def _scores(columns: Columns, pair: tuple[str, str], sign: pl.Expr) -> list[pl.Expr]:
     """The scores of the two replies as those of chosen and rejected, where the file has scores and no such columns."""
-    scores = scores_of(columns, pair)
+    scores = graded(columns, pair, GRADES)
     if scores is None or {"score_chosen", "score_rejected"} & {*columns}:
         return []
     one, two = (pl.col(name).cast(pl.Float64, strict=False) for name in scores)
@@ -95,6 +97,7 @@ def _written_out(frame: pl.LazyFrame, columns: Columns, names: Sequence[str]) ->
     """Whether every prompt and reply is a list of texts as JSON, as in the arena's files of 55,000."""
     if not all(is_text(columns[name]) for name in names):
         return False
+    # Of every row that is looked at: one prompt that opens with a bracket is no list of questions.
     lists = (pl.col(name).str.contains(_LISTED).all().alias(name) for name in names)
     return all(frame.select(lists).head(_SAMPLE).collect(engine="streaming").row(0))
 
@@ -114,10 +117,12 @@ def _in_turn(questions: Any, answers: Any) -> list[dict[str, str | None]] | None
 def _side(columns: Columns, name: str) -> pl.Expr:
     """A reply; of a conversation, what goes up to the turn that was judged."""
     turns = reply(columns, name)
+    # MT-Bench: whole conversations, and the turn of the user's that was judged, from 1.
     turn_type = columns.get("turn", pl.Null())
     if kind_of(columns[name]) != "messages" or not (turn_type.is_integer() or is_text(turn_type)):
         return turns
     led = turns.list.first().struct.field("role").eq_missing("system").cast(pl.Int64)
+    # Null, or no number: the conversation as it is.
     return turns.list.head(led + 2 * pl.col("turn").cast(pl.Int64, strict=False).fill_null(1 << 20))
 
 

@@ -1,4 +1,4 @@
-"""Several replies to one prompt, and what says how good each is: from a row's JSON values to pairs."""
+"""Several replies to one prompt, and what says how good each is: from JSON values to pairs, and to their columns."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, pairwise
@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.readers.cells.records import column
-from factory.readers.layouts.base import TIE, UNREADABLE
+from factory.readers.layouts.base import ALONE, TIE, UNREADABLE, Parts
 from factory.readers.messages import PROBLEM, TURNS, message_kind, turn
 from factory.readers.names import SCORES, TEXTS
 
+MADE = "__made"
+"""Column of a pair, or of why there is none, that layouts of several replies give a row."""
 GOOD = ("chosen", "selected", "is_chosen", "preferred", "label", "good", "correct")
 
 
@@ -74,6 +76,7 @@ def number(value: Any) -> float | None:
         made = float(value)
     except (TypeError, ValueError):
         return None
+    # NaN is a number to float(), and equal to nothing, itself included.
     return made if made == made else None
 
 
@@ -86,6 +89,7 @@ def grades_beside(beside: Any, items: Sequence[Any]) -> list[float | None] | Non
         return None
     if not beside or not all(isinstance(one, dict) for one in beside):
         return [number(one) for one in beside] if len(beside) == len(items) else None
+    # By model where every reply names its own, since annotations need not stand in the order of the replies.
     by_model = {one.get("model"): _grade(one) for one in beside}
     models = [item.get("model") if isinstance(item, dict) else None for item in items]
     if len(by_model) == len(beside) and len({*models}) == len(items) and {*models} <= by_model.keys():
@@ -108,31 +112,27 @@ def pairs_of(candidates: Iterable[Candidate], pairing: str) -> list[CandidatePai
         return [CandidatePair(reason=TIE, detail=f"all {len(ranked)} replies are as good as each other")]
     if pairing == "all":
         return [CandidatePair(one, other) for one, other in combinations(ranked, 2) if one.score > other.score]
+    # Of equals the first stays: reversed, it is the last to be put under its score.
     levels = list({one.score: one for one in reversed(ranked)}.values())[::-1]
     if pairing == "adjacent":
         return [CandidatePair(one, other) for one, other in pairwise(levels)]
     return [CandidatePair(levels[0], levels[-1])]
 
 
+_SIDES = ("chosen", "rejected")
 PAIR = pl.Struct(
-    {
-        "chosen": TURNS,
-        "rejected": TURNS,
-        **{
-            f"{what}_{side}": dtype
-            for what, dtype in (("score", pl.Float64()), ("model", pl.String()))
-            for side in ("chosen", "rejected")
-        },
-        "reason": pl.String(),
-        "detail": pl.String(),
-    }
+    dict.fromkeys(_SIDES, TURNS)
+    | {f"score_{side}": pl.Float64() for side in _SIDES}
+    | {f"model_{side}": pl.String() for side in _SIDES}
+    | dict.fromkeys(("reason", "detail"), pl.String())
 )
+"""What MADE holds."""
 
 
 def table(made: Sequence[CandidatePair]) -> pl.DataFrame:
     """Pairs as the columns of PAIR."""
     sides: dict[str, pl.Series] = {}
-    for side in ("chosen", "rejected"):
+    for side in _SIDES:
         every = [getattr(one, side) for one in made]
         sides[side] = column([None if one is None else one.turns for one in every], "messages")
         sides[f"score_{side}"] = pl.Series([None if one is None else one.given for one in every], dtype=pl.Float64())
@@ -141,10 +141,15 @@ def table(made: Sequence[CandidatePair]) -> pl.DataFrame:
     return pl.DataFrame({name: sides[name] for name in PAIR.to_schema()})
 
 
-def unknown(row: Mapping[str, Any]) -> list[CandidatePair]:
-    """A row whose replies cannot be told."""
-    return [
-        CandidatePair(
-            reason=UNREADABLE, detail=f"no replies, or nothing that says which is better, in {', '.join(row)}"
-        )
-    ]
+def one_row_each(rows: pl.DataFrame, made: Iterable[tuple[int, CandidatePair]]) -> pl.DataFrame:
+    """The rows that pairs were made of, by their number, each with its pair; a row may come again, or not at all."""
+    # By the number alone, which keeps the pairs of a row in their order: two candidates cannot be compared.
+    ordered = sorted(made, key=lambda one: one[0])
+    return rows[[place for place, _ in ordered]].with_columns(table([one for _, one in ordered]).to_struct(MADE))
+
+
+def made_parts(prompt: pl.Expr | None, columns: Mapping[str, tuple[str, ...]]) -> Parts:
+    """The parts of rows that have MADE."""
+    field = pl.col(MADE).struct.field
+    aside = tuple((why, pl.when(field("reason") == why).then(field("detail"))) for why in (UNREADABLE, TIE, ALONE))
+    return Parts(prompt, field("chosen"), field("rejected"), columns, conversations=True, aside=aside)

@@ -13,7 +13,7 @@ from factory.readers.cells.values import looked_up
 from factory.readers.columns.asked import asked, kind_of, reply, system_in, talks, under
 from factory.readers.inputs.opened import UnclearError
 from factory.readers.layouts.base import ALONE, TIE, UNREADABLE, Columns, How, Layout, Parts, Reshaped
-from factory.readers.layouts.ranking import Candidate, CandidatePair, pairs_of, table
+from factory.readers.layouts.ranking import MADE, Candidate, CandidatePair, made_parts, one_row_each, pairs_of
 from factory.readers.messages import blank, is_text, joined, said, turns_of
 from factory.readers.names import LONE_REPLIES, MARKS, RANKS, SCORES
 
@@ -22,7 +22,7 @@ _WORDS = {
     **dict.fromkeys(("true", "yes", "good", "desirable"), 1.0),
     **dict.fromkeys(("false", "no", "bad", "undesirable"), 0.0),
 }
-_MADE, _TURNS = "__made", "__turns"
+_TURNS = "__turns"
 
 
 class _Placed(NamedTuple):
@@ -41,6 +41,7 @@ def _mark(columns: Columns) -> str | None:
     named = columns.named.get("label")
     marks = [name for name in ([named] if named else MARKS) if name in columns and _flat(columns[name])]
     scores = [name for name in (*SCORES, *RANKS) if name in columns and _flat(columns[name])]
+    # A boolean is a mark and nothing else; a `label` of numbers may be a class, so that scores go before it.
     sure = [name for name in marks if columns[name] == pl.Boolean]
     return next(iter([*sure, *([named] if named in marks else []), *scores, *marks]), None)
 
@@ -88,17 +89,16 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
                 (place, CandidatePair(reason=UNREADABLE, detail=f"it has no prompt, no reply, or nothing in {mark}"))
             )
             continue
+        # White space around a turn does not make another prompt.
         key = json.dumps([(turn["role"], (turn["content"] or "").strip()) for turn in turns[:-1]])
         candidate = Candidate(turns, score, None if marked else score)
         groups.setdefault(key, []).append(_Placed(place, candidate))
     for group in groups.values():
         made += _of_group(group, how.pairs, marked)
-    made.sort(key=lambda one: one[0])
-    rows = frame.collect()[[place for place, _ in made]]
-    pairs = table([one for _, one in made])
-    scores = [] if marked else [pairs["score_chosen"], pairs["score_rejected"]]
+    rows = one_row_each(frame.collect(), made)
+    scores = [] if marked else [pl.col(MADE).struct.field(f"score_{side}") for side in ("chosen", "rejected")]
     remarks = (f"replies are told apart by {mark}: the lower the better",) if mark in RANKS else ()
-    return Reshaped(rows.with_columns(pairs.to_struct(_MADE), *scores).lazy(), remarks)
+    return Reshaped(rows.with_columns(scores).lazy(), remarks)
 
 
 def _of_group(group: Sequence[_Placed], pairing: str, marked: bool) -> list[tuple[int, CandidatePair]]:
@@ -108,6 +108,7 @@ def _of_group(group: Sequence[_Placed], pairing: str, marked: bool) -> list[tupl
         places = {id(candidate): place for place, candidate in group}
         pairs = pairs_of([candidate for _, candidate in group], pairing)
         return [(places[id(one.chosen)], one) for one in pairs]
+    # Two good replies are no tie: nobody compared them.
     alone = marked or len(group) == 1
     why = "no other reply to its prompt is better or worse" if alone else "the replies to its prompt are as good"
     return [(place, CandidatePair(reason=ALONE if alone else TIE, detail=why)) for place, _ in group]
@@ -131,9 +132,7 @@ def _parts(columns: Columns) -> Parts:
     name, mark, found = _reply(columns), _mark(columns), asked(columns)
     told = (name,) if name else (found.columns["prompt"] if found else ())
     roles = {**(found.columns if found else {}), "chosen": told, "rejected": told, "label": (mark,) if mark else ()}
-    field = pl.col(_MADE).struct.field
-    aside = tuple((why, pl.when(field("reason") == why).then(field("detail"))) for why in (ALONE, TIE, UNREADABLE))
-    return Parts(None, field("chosen"), field("rejected"), roles, conversations=True, aside=aside)
+    return made_parts(None, roles)
 
 
 SINGLE = Layout(

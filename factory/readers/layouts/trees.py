@@ -10,12 +10,12 @@ import polars as pl
 
 from factory.readers.inputs.opened import UnclearError
 from factory.readers.layouts.base import ALONE, Columns, How, Layout, Parts, Reshaped
-from factory.readers.layouts.ranking import Candidate, CandidatePair, pairs_of, table
+from factory.readers.layouts.ranking import Candidate, CandidatePair, made_parts, one_row_each, pairs_of
 from factory.readers.messages import is_text, turn
 
 NEEDED = ("message_id", "parent_id", "role", "text")
 """Columns of messages that form trees: the roots, which have no parent, are prompts."""
-_MADE, _ANSWERS = "__made", ("assistant", "gpt", "bot")
+_ANSWERS = ("assistant", "gpt", "bot")
 _ALONE = CandidatePair(reason=ALONE, detail="no pair is made of it: no two answers to a message rank differently")
 _Message = Mapping[str, Any]
 
@@ -46,9 +46,7 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
         if pairs:
             used.update([messages[place]["message_id"] for place in ranked] + [one["message_id"] for one in path])
     made += [(place, _ALONE) for place, message in enumerate(messages) if message["message_id"] not in used]
-    made.sort(key=lambda one: one[0])
-    shaped = rows[[place for place, _ in made]].with_columns(table([one for _, one in made]).to_struct(_MADE))
-    return Reshaped(shaped.lazy(), ("answers are told apart by rank: the lower the better",))
+    return Reshaped(one_row_each(rows, made).lazy(), ("answers are told apart by rank: the lower the better",))
 
 
 def _pairs(
@@ -56,7 +54,9 @@ def _pairs(
 ) -> list[tuple[int, CandidatePair]]:
     """The pairs of the ranked answers to one message, none where they rank alike; each with the chosen one's row."""
     asked = [_turn(message) for message in path]
+    # Ranks from 0, the best: negated, so that the higher is the better as in every list of candidates.
     told = [Candidate([*asked, _turn(messages[place])], -float(messages[place]["rank"])) for place in group]
+    # By identity, as two answers may be the same to the letter.
     places = {id(one.turns): place for one, place in zip(told, group, strict=True)}
     return [(places[id(one.chosen.turns)], one) for one in pairs_of(told, pairing) if one.chosen]
 
@@ -70,6 +70,7 @@ def _path(message_id: str | None, known: Mapping[str, _Message]) -> list[_Messag
     found: list[_Message] = []
     while message_id is not None:
         message = known.get(message_id)
+        # Longer than all messages: the parents run in a circle.
         if message is None or len(found) > len(known):
             return []
         found.append(message)
@@ -78,10 +79,8 @@ def _path(message_id: str | None, known: Mapping[str, _Message]) -> list[_Messag
 
 
 def _parts(columns: Columns) -> Parts:
-    field = pl.col(_MADE).struct.field
-    aside = ((ALONE, pl.when(field("reason") == ALONE).then(field("detail"))),)
     roles = {"prompt": NEEDED, "chosen": ("text",), "rejected": ("text",), "score": ("rank",)}
-    return Parts(None, field("chosen"), field("rejected"), roles, conversations=True, aside=aside)
+    return made_parts(None, roles)
 
 
 TREES = Layout(

@@ -31,6 +31,7 @@ def _shared(one: str, other: str) -> int:
 def cut(chosen: str, rejected: str) -> tuple[str, str, str]:
     """Prompt, chosen and rejected of two texts: what they share, up to its last line break or role (`Answer:`)."""
     begun = chosen[: _shared(chosen, rejected)]
+    # The last boundary: beyond it both replies may begin with the same words.
     end = max((found.end() for found in _BOUNDARY.finditer(begun)), default=0)
     return begun[:end].rstrip(), chosen[end:].lstrip(), rejected[end:].lstrip()
 
@@ -66,6 +67,7 @@ def _rows(columns: Columns) -> pl.Expr:
     shared = _pieces(columns).struct.field("prompt").str.len_bytes() > 0
     for name in _others(columns):
         text = pl.col(name).cast(pl.String)
+        # A name or an id is one word; a text that may be asked has several.
         several_words = text.str.contains(_WORDS) & ~text.str.contains(_WRITTEN_OUT)
         shared = shared & ~several_words.any()
     return shared.fill_null(value=False)

@@ -33,6 +33,7 @@ def pair_ids_of(turns: pl.Expr, chosen: pl.Expr, rejected: pl.Expr) -> pl.Expr:
 
 def _json(text: pl.Expr) -> pl.Expr:
     """A text as JSON; polars escapes as Python's json module does with ensure_ascii off."""
+    # Only structs are promised to be encoded, so that the text is put into one, which is then cut off.
     whole = pl.struct(text.alias("t")).struct.json_encode()
     return whole.str.strip_prefix('{"t":').str.strip_suffix("}")
 
@@ -47,6 +48,7 @@ def _digests(texts: pl.Series) -> pl.Series:
     data = texts.cast(pl.Binary)
     out: list[str | None] = []
     for start in range(0, len(data), _SLICE):
+        # In slices, as Python's bytes beside polars' own would double a morsel of long texts.
         rows = data.slice(start, _SLICE).to_list()
         out += [None if row is None else hashlib.blake2b(row, digest_size=16).hexdigest() for row in rows]
     return pl.Series(texts.name, out, dtype=pl.String)
@@ -81,6 +83,7 @@ def with_unique_ids(frames: Sequence[Identified]) -> list[pl.LazyFrame]:
     shared = _shared([frame.ids for frame in frames])
     pairs = [frame.pairs for frame in frames]
     while shared.len():
+        # Again until none is shared, since an id that is given may be one that a file has.
         clashes = [_clashing(frame, shared) for frame in pairs]
         fixes = _new_ids(clashes)
         pairs = [_renamed(frame, fixes.filter(pl.col(_FRAME) == place)) for place, frame in enumerate(pairs)]
@@ -97,12 +100,14 @@ def _repeated(numbers: Sequence[pl.LazyFrame]) -> pl.Series:
     """The numbers of one-column frames that are there more than once."""
     if not numbers:
         return pl.Series(dtype=pl.UInt64)
+    # All in memory, at eight bytes a pair.
     every = pl.concat([frame.collect(engine="streaming") for frame in numbers]).to_series()
     return every.filter(every.is_duplicated()).unique()
 
 
 def _clashing(frame: pl.LazyFrame, shared: pl.Series) -> pl.DataFrame:
     content = pair_ids(pl.col("prompt"), pl.col("chosen"), pl.col("rejected"))
+    # Two ids of one hash are looked at in vain, and no more.
     rows = frame.with_row_index(_ROW).filter(pl.col(_ID).hash().is_in(shared.implode()))
     return rows.select(_ROW, _ID, content.alias(_CONTENT)).collect(engine="streaming")
 
@@ -110,6 +115,7 @@ def _clashing(frame: pl.LazyFrame, shared: pl.Series) -> pl.DataFrame:
 def _new_ids(clashes: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Frame number, row number and new id of each row whose id must change."""
     numbered = [rows.with_columns(pl.lit(place).alias(_FRAME)) for place, rows in enumerate(clashes)]
+    # One content under the id: copies of a pair. Several: different pairs that were numbered alike.
     copies = pl.col(_CONTENT).n_unique().over(_ID) == 1
     based = pl.concat(numbered).with_columns(pl.when(copies).then(_ID).otherwise(_CONTENT).alias(_BASE))
     counted = based.with_columns(pl.int_range(pl.len()).over(_BASE).alias(_COPY))

@@ -13,6 +13,7 @@ from factory.readers.messages import (
     NOT_TEXT,
     TOOL_TURNS,
     TURNS,
+    before_last,
     blank,
     joined,
     out_of_order,
@@ -50,6 +51,7 @@ def verdict(*cases: RejectCase) -> list[pl.Expr]:
     """REASON and DETAIL of the first case that applies; null where none does."""
     reason: pl.Expr = pl.lit(None, dtype=pl.String)
     detail: pl.Expr = pl.lit(None, dtype=pl.String)
+    # From the last, since the outermost `when` wins: the first case that applies is to be the reason.
     for case in reversed(cases):
         said_so = pl.lit(case.detail, dtype=pl.String) if not isinstance(case.detail, pl.Expr) else case.detail
         token = pl.lit(case.reason) if isinstance(case.reason, str) else case.reason
@@ -66,6 +68,7 @@ def complete(parts: Parts, columns: Columns) -> Parts:
 
 def normalise(frame: pl.LazyFrame, parts: Parts, columns: Columns) -> pl.LazyFrame:
     """`frame` with PROMPT (MESSAGES), CHOSEN, REJECTED (text), and REASON and DETAIL where the row cannot be used."""
+    # Columns between the steps: an expression names the one before it several times, and in one they would multiply.
     frame = frame.with_columns(parts.chosen.alias(CHOSEN), parts.rejected.alias(REJECTED))
     if parts.conversations:
         frame = _take_apart(frame, parts.prompt)
@@ -74,6 +77,7 @@ def normalise(frame: pl.LazyFrame, parts: Parts, columns: Columns) -> pl.LazyFra
             problem_of(pl.col(PROMPT)).alias(_PROBLEM), pl.lit(value=False).alias(_DIFFER)
         )
     if parts.under is not None:
+        # A row without a prompt stays without one: a system message alone asks nothing.
         whole = under(parts.under, columns, pl.col(PROMPT))
         frame = frame.with_columns(pl.when(pl.col(PROMPT).list.len() > 0).then(whole).otherwise(PROMPT).alias(PROMPT))
     frame = frame.with_columns(without_blank_system(pl.col(PROMPT)).alias(PROMPT))
@@ -107,8 +111,8 @@ def _take_apart(frame: pl.LazyFrame, prompt: pl.Expr | None) -> pl.LazyFrame:
     )
     frame = frame.with_columns(
         _turns(prompt).alias(PROMPT),
-        _before_last(chosen).alias(_HEAD),
-        (_before_last(chosen) != _before_last(rejected)).alias(_DIFFER),
+        before_last(chosen).alias(_HEAD),
+        (before_last(chosen) != before_last(rejected)).alias(_DIFFER),
         problem.alias(_PROBLEM),
         *(field("content").alias(name) for field, name in zip(last, (CHOSEN, REJECTED), strict=True)),
     )
@@ -119,18 +123,18 @@ def _take_apart(frame: pl.LazyFrame, prompt: pl.Expr | None) -> pl.LazyFrame:
     return frame.with_columns(_turns(pl.col(_MERGED)).alias(PROMPT))
 
 
-def _before_last(turns: pl.Expr) -> pl.Expr:
-    return turns.list.slice(0, (turns.list.len().cast(pl.Int64) - 1).clip(0))
-
-
 def _merged(prompt: pl.Expr, head: pl.Expr) -> pl.Expr:
     """The prompt that `prompt`, given by itself, and `head`, the turns with which both replies begin, make; or null."""
     stated, begun = _comparable(prompt), _comparable(head)
+    # The head may hold a system message that the prompt given by itself lacks.
     led = head.list.first().struct.field("role").eq_missing("system").cast(pl.Int64)
     length = stated.list.len()
+    # At its beginning, behind a system message, or at its end: of a long conversation files give the last turn alone.
     repeated = (begun.list.head(length) == stated) | (begun.list.slice(led, length) == stated)
     repeated = repeated | (begun.list.tail(length) == stated)
+    # Or the replies repeat but the end of the prompt.
     covered = stated.list.tail(begun.list.len()) == begun
+    # Replies that open with the assistant go on from the prompt, and do not repeat it.
     continued = head.list.first().struct.field("role").eq_missing("assistant")
     return (
         pl.when(length == 0)

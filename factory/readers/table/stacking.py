@@ -26,6 +26,7 @@ def stack(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
     for frame, schema in zip(frames, schemas, strict=True):
         changed = [_as(name, dtype, targets[name]) for name, dtype in schema.items() if dtype != targets[name]]
         cast.append(frame.with_columns(changed) if changed else frame)
+    # Cast above, as polars' own relaxed way knows nothing that a list and a text could both become.
     return pl.concat(cast, how="diagonal") if cast else pl.LazyFrame()
 
 
@@ -35,6 +36,7 @@ def _common(dtypes: Sequence[pl.DataType]) -> pl.DataType:
     whole = [dtype for dtype in dtypes if dtype in _WHOLE]
     if len(whole) == len(dtypes):
         return pl.Int64()
+    # UInt64 is none of _WHOLE, as half of it fits no Int64: beside other numbers it becomes text.
     if all(dtype in whole or dtype.is_float() for dtype in dtypes):
         return pl.Float64()
     return pl.String()

@@ -16,7 +16,7 @@ from factory.cli import main
 from factory.commands.export import export
 from factory.config import Export
 from factory.errors import ConfigError
-from factory.exports.pages.frontmatter import require_license
+from factory.exports.card.licenses import require_license
 from tests.heard import Heard
 from tests.pairs import pairs
 from tests.runs import run_folder

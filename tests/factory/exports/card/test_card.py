@@ -17,11 +17,11 @@ from factory.errors import ConfigError
 from factory.exports import EXPORTERS
 from factory.exports.card import card, head, write_card
 from factory.exports.card.facts import CardFacts, card_facts
+from factory.exports.card.licenses import require_language
 from factory.exports.destinations.write import PLOTS, export
 from factory.exports.facts import Share
 from factory.exports.facts.judges import kept_verdicts
 from factory.exports.facts.making import MAKINGS
-from factory.exports.pages.frontmatter import require_language
 from factory.schema import ORDERS
 from tests.markdown_tables import columns_without_a_value
 from tests.pairs import pair, pairs, table, user

@@ -8,8 +8,15 @@ import pytest
 from factory.commands.export import export
 from factory.config import Config
 from factory.errors import ConfigError
-from factory.exports.card.licenses import ALIKE, NAMED, UNPAID, conditions, require_as_strict
-from factory.exports.pages.frontmatter import hub_licenses, require_license
+from factory.exports.card.licenses import (
+    ALIKE,
+    NAMED,
+    UNPAID,
+    conditions,
+    hub_licenses,
+    require_as_strict,
+    require_license,
+)
 from factory.line.preflight import preflight
 from tests.pairs import pairs
 from tests.runs import run_folder
