@@ -42,6 +42,12 @@ FLOORS = (
         "factory.config.load",
         "factory.terminal",
     ),
+    ("factory.readers.table",),
+    ("factory.readers.layouts",),
+    ("factory.readers.columns",),
+    ("factory.readers.inputs",),
+    ("factory.readers.cells",),
+    ("factory.readers.names", "factory.readers.messages", "factory.readers.how", "factory.readers.reading"),
     ("factory.models",),
     ("filters", "principles", "factory.statistics"),
     (

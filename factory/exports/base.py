@@ -80,6 +80,7 @@ def turns() -> pl.Expr:
 
 def folded() -> pl.Expr:
     """The prompt with its own system message put above the text of the first user turn, a blank line between."""
+    # A prompt may be its system message alone; the format's `problem` then leaves the pair out.
     second = pl.col("prompt").list.get(1, null_on_oob=True).struct.field("content")
     text = first().struct.field("content") + pl.lit("\n\n") + second
     merged = pl.concat_list(message("user", text), pl.col("prompt").list.slice(2))
@@ -92,6 +93,7 @@ def as_text() -> pl.Expr:
     That is the system message, then `Human: …` and `Assistant: …` with blank lines between, open at the end for the
     reply.
     """
+    # Only these two speak here: what is left, the system's text, stands before the dialogue without a name.
     turn = pl.element().struct.field
     speaker = turn("role").replace_strict({"user": "\n\nHuman: ", "assistant": "\n\nAssistant: "}, default="")
     dialogue = pl.col("prompt").list.eval(speaker + turn("content")).list.join("").str.strip_chars_start("\n")
@@ -133,6 +135,7 @@ def with_pairs_columns(pairs: pl.LazyFrame) -> pl.LazyFrame:
         raise InputError(
             f"export: the column prompt is {known['prompt']} and must be {MESSAGES}; read the file with load_pairs"
         )
+    # Categories go as the texts they are: Arrow would make a dictionary of such a column.
     casts = [pl.col(name).cast(pl.String) for name, kind in known.items() if kind in (pl.Categorical, pl.Enum)]
     return pairs.with_columns(*absent, *casts)
 
@@ -146,6 +149,7 @@ def extra_columns(columns: Iterable[str], fields: Iterable[str]) -> ExtraColumns
         if name in known:
             continue
         new = name
+        # The new name may be one of the user's own, further down the table.
         while new in used or (new != name and new in present):
             new = f"extra_{new}"
         used.add(new)

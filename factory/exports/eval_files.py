@@ -19,7 +19,7 @@ _MT_BENCH_TEMPERATURE: Mapping[str, float] = {
     **dict.fromkeys(("extraction", "math", "coding", "reasoning"), 0.0),
 }
 """MT-Bench asks each category at a temperature of its own, and any other at 0.7."""
-_ALPACA, _MT_BENCH = ("instruction",), ("turns",)
+_ALPACA, _MT_BENCH = "instruction", "turns"
 """What a question is called in the tools' own files."""
 
 
@@ -54,8 +54,9 @@ def asked(prompts: PairsLike, name: str, columns: Mapping[str, str] | None = Non
     kind = evaluation(name)
     if not columns and isinstance(prompts, str | Path) and _is_own(Path(prompts), kind):
         found = questions(prompts, name)
+        # Again from the file, as a question no longer says what its column was called.
         cells = next(rows(Path(prompts))).cells
-        used = next(column for column in (*_ALPACA, *_MT_BENCH) if cells.get(column) is not None)
+        used = next(column for column in (_ALPACA, _MT_BENCH) if cells.get(column) is not None)
         told = Part(name, (str(prompts),), {"prompt": (used,)}, tuple(cell for cell in cells if cell != used), ())
         return Asked(found, True, Reading((told,), {}, {"prompt": short(found[0].first, LETTERS)}, "prompt"))
     read = read_prompts(prompts, columns)
@@ -74,6 +75,7 @@ def evaluation(name: str) -> EvalFormat:
 
 def questions(path: str | Path, name: str) -> list[EvalQuestion]:
     """The questions of a tool's own file. Raises InputError naming the row that is none."""
+    # In memory: the tools' own files have 805 and 80 questions.
     found = [EVAL_FORMATS[name].question(row) for row in rows(Path(path))]
     ids = [question.id for question in found]
     if not found:
@@ -98,16 +100,15 @@ def _of_prompt(row: Mapping[str, Any]) -> EvalQuestion:
     return EvalQuestion(row["prompt_id"], (last["content"],), meta=meta, before=tuple(before), text=row["text"])
 
 
-def _cell(row: LocatedRow, *names: str) -> Any:
-    cells = row.cells if isinstance(row.cells, dict) else {}
-    for name in names:
-        if cells.get(name) is not None:
-            return cells[name]
-    raise InputError(f"{row.file}: row {row.number} has no {' or '.join(names)}")
+def _cell(row: LocatedRow, name: str) -> Any:
+    found = row.cells.get(name) if isinstance(row.cells, dict) else None
+    if found is None:
+        raise InputError(f"{row.file}: row {row.number} has no {name}")
+    return found
 
 
 def _alpaca_question(row: LocatedRow) -> EvalQuestion:
-    text = _cell(row, *_ALPACA)
+    text = _cell(row, _ALPACA)
     if not isinstance(text, str) or not text.strip():
         raise InputError(f"{row.file}: row {row.number}: the instruction is no text")
     dataset = row.cells.get("dataset")
@@ -124,7 +125,7 @@ def _alpaca_answers(answers: Iterable[Answer], model: str) -> str:
 
 
 def _mt_question(row: LocatedRow) -> EvalQuestion:
-    turns = _cell(row, *_MT_BENCH)
+    turns = _cell(row, _MT_BENCH)
     if not isinstance(turns, list) or not turns or not all(isinstance(turn, str) and turn.strip() for turn in turns):
         raise InputError(f"{row.file}: row {row.number}: turns is no list of texts")
     category = str(row.cells.get("category", ""))
@@ -139,6 +140,7 @@ def _mt_answers(answers: Iterable[Answer], model: str) -> str:
         number = given.question.id
         line = {
             "question_id": int(number) if number.isdigit() else number,
+            # FastChat draws one; made of the answer, it is the same whenever the file is written.
             "answer_id": digest([model, number, given.replies])[:22],
             "model_id": model,
             "choices": [{"index": 0, "turns": list(given.replies)}],

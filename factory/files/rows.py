@@ -33,6 +33,7 @@ def data_files(path: Path) -> list[Path]:
         return [path]
     files = (p for p in sorted(path.rglob("*")) if p.is_file())
     inside = (p for p in files if suffix_of(p) in SUFFIXES and p.name not in _NOT_DATA)
+    # Of the path within the folder alone: the folder itself may lie below a hidden one.
     found = [p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts)]
     if not found:
         raise InputError(f"{path} holds no {', '.join(SUFFIXES)} file (each may be gzipped)")
@@ -46,6 +47,7 @@ def rows(path: Path) -> Iterator[LocatedRow]:
             for number, cells in enumerate(_cells(file), 1):
                 yield LocatedRow(file, number, cells)
         except (OSError, ValueError, EOFError, csv.Error) as error:
+            # Some errors have no text, and their class is all that they say.
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(f"{file} cannot be read as {suffix_of(file).lstrip('.')}: {reason}") from None
 
@@ -69,6 +71,7 @@ def _cells(file: Path) -> Iterator[Any]:
 
 
 def _open(file: Path) -> IO[str]:
+    # utf-8-sig takes off a byte order mark; newline="" leaves line ends within a CSV cell to the csv module.
     return io.TextIOWrapper(open_unpacked(file), encoding="utf-8-sig", newline="")
 
 
@@ -82,6 +85,7 @@ def _parquet(file: Path) -> Iterator[Any]:
 def _json(file: Path) -> Iterator[Any]:
     with _open(file) as text:
         head = text.read(1)
+        # The first letter tells an array from a value a line, whatever the ending says.
         while head.isspace():
             head = text.read(1)
     with _open(file) as text:

@@ -16,6 +16,7 @@ def small_morsels() -> Iterator[None]:
 
     A file of 300,000 pairs in row groups of 10,000 takes half the memory to read, and no more processor time.
     """
+    # A context, as the setting is the whole process's, and others stream numbers.
     with pl.Config(streaming_chunk_size=ROWS):
         yield
 
@@ -54,6 +55,7 @@ def _has_texts(kind: pl.DataType) -> bool:
 
 
 def _inner(kind: pl.List | pl.Array) -> pl.DataType:
+    # `inner` may be a bare class of types; a Series of it has the type as an instance.
     return pl.Series(dtype=kind.inner).dtype
 
 

@@ -73,4 +73,5 @@ def sink(frame: pl.LazyFrame, path: Path, **options: Any) -> None:
 def _find_room(path: Path) -> None:
     """Raise OSError when the file may not grow, which polars may tell as a fault of the format."""
     with path.open("ab") as file:
+        # A megabyte, since a full disk may have room for a few bytes left.
         file.write(bytes(1 << 20))

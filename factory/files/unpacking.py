@@ -31,6 +31,7 @@ def open_unpacked(path: Path, where: str | None = None) -> BinaryIO:
         raw.seek(0)
         if packed:
             _require_modest(raw, path.stat().st_size, where or str(path))
+    # Buffered, so that readers can peek without moving on.
     return io.BufferedReader(gzip.GzipFile(path, "rb")) if packed else path.open("rb")
 
 

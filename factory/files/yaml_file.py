@@ -25,6 +25,7 @@ class Loader(yaml.SafeLoader):
         """A dict, each key there once."""
         seen: set[tuple[str, str]] = set()
         for key, _ in node.value:
+            # With its tag: 1 and "1" are two keys.
             name = (key.tag, str(key.value))
             if name in seen:
                 problem = f"the key {key.value} is there twice"
@@ -37,6 +38,7 @@ def read_yaml(path: Path) -> Any:
     """The values in a YAML file; InputError, naming file and line, when it cannot be read or holds a key twice."""
     try:
         with path.open("rb") as file:
+            # One more than may be there tells that there is more, without asking how large a pipe is.
             data = file.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
             raise InputError(f"{path}: larger than {MOST_BYTES:,} bytes, so not a file of this kind; check the path")
@@ -58,5 +60,6 @@ def yaml_of(text: str, where: str) -> Any:
         raise InputError(f"{where}{line}: {error.problem or 'not YAML'}; correct the file") from error
     except yaml.YAMLError as error:
         raise InputError(f"{where}: {str(error).splitlines()[0]}; correct the file") from error
+    # PyYAML lets these through, for deep nesting and for dates such as 2024-99-99.
     except (RecursionError, ValueError, TypeError) as error:
         raise InputError(f"{where}: cannot be read as YAML ({type(error).__name__}); correct the file") from error

@@ -116,7 +116,7 @@ def _sentence(opened: Opened, how: How) -> str:
     )
 
 
-def _nearest(opened: Opened, most: int = 2) -> list[Layout]:
-    """The layouts that name most of an input's columns."""
+def _nearest(opened: Opened) -> list[Layout]:
+    """The two layouts that name most of an input's columns."""
     there = {name.lower() for frame in opened.frames for name in frame.collect_schema()}
-    return sorted(layouts().values(), key=lambda one: -len(there & {*re.findall(r"\w+", one.about.lower())}))[:most]
+    return sorted(layouts().values(), key=lambda one: -len(there & {*re.findall(r"\w+", one.about.lower())}))[:2]

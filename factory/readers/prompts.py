@@ -100,7 +100,7 @@ def _read(opened: Opened, how: How) -> Iterator[_Part]:
         )
     for claim in claims:
         layout = claim.layout
-        # A layout that reshapes has a row per pair, and a prompt would come again with each: its columns are read alone.
+        # A layout that reshapes has a row per pair, and a prompt would come again with each: its columns are read.
         apart = _asked(claim.columns) is not None and not {*FLAGS} <= {*claim.columns}  # there, prompts are lists too
         whole = layout is not None and not (layout.reshape and apart)
         yield _from_pairs(claim, layout, opened) if layout and whole else _from_columns(claim, opened)

@@ -79,6 +79,7 @@ class Answers:
         self.given.pop(pair_id, None)
 
     def _append(self, event: Mapping[str, Any]) -> None:
+        # In one write, and flushed: a kill loses the answer under way, and tears no other.
         self._file.write(json.dumps(event).encode() + b"\n")
         self._file.flush()
 
@@ -98,6 +99,7 @@ def read_answers(path: Path) -> dict[str, tuple[str, str]]:
         except (ValueError, KeyError, TypeError):
             continue
         given.pop(pair_id, None)
+        # A label of null takes the answer back.
         if label in ANSWERS:
             given[pair_id] = (label, str(event.get("time")))
     return given

@@ -63,6 +63,7 @@ def markdown(text: str) -> str:
 
 @cache
 def _renderer() -> MarkdownIt:
+    # A link becomes a span that shows where it would lead, as nothing on the page may lead away from it.
     made = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("table").disable("image")
 
     def opened(self: Any, tokens: Any, position: int, options: Any, env: Any) -> str:
@@ -71,6 +72,7 @@ def _renderer() -> MarkdownIt:
     def closed(self: Any, tokens: Any, position: int, options: Any, env: Any) -> str:
         return "</span>"
 
+    # markdown-it aligns cells by style attributes, which the page's policy refuses.
     def cell(self: Any, tokens: Any, position: int, options: Any, env: Any) -> str:
         return f"<{tokens[position].tag}>"
 
@@ -86,6 +88,7 @@ def _renderer() -> MarkdownIt:
 def difference(left: str, right: str) -> dict[str, list[tuple[str, bool]]]:
     """Both texts in pieces, each with whether the other text lacks it, word by word."""
     one, two = (_WORDS.findall(text[:LONGEST]) for text in (left, right))
+    # autojunk passes over words that are common, which makes it fast and the difference coarser.
     matcher = SequenceMatcher(None, one, two, autojunk=max(len(one), len(two)) > _PRECISE)
     pieces: dict[str, list[tuple[str, bool]]] = {"left": [], "right": []}
     for kind, a, b, c, d in matcher.get_opcodes():

@@ -36,6 +36,7 @@ async def _serve(session: Session, landed: Callable[[], object], opened: Callabl
     token, finished = secrets.token_urlsafe(24), asyncio.Event()
     app = web.Application(middlewares=[_guard], client_max_size=4096)
     app.add_routes(_routes(f"/{token}", session, landed, finished))
+    # No log of accesses: its lines would hold the token.
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

@@ -59,6 +59,7 @@ class Session:
 
     def sides(self, item: ReviewItem) -> Sides:
         """Which reply is on which side: a coin by seed, person and pair."""
+        # A draw by pair, not a state: after a restart each pair is shown as it was.
         if draw(self._seed, "side", self.answers.annotator, item.pair_id) % 2:
             return Sides(item.chosen, item.rejected, "chosen")
         return Sides(item.rejected, item.chosen, "rejected")
@@ -66,6 +67,7 @@ class Session:
     def answer(self, turn: int, key: str) -> None:
         """Take the answer to the current item. StaleAnswerError where it was meant for another turn."""
         item = self.current
+        # The turn is how many are answered: an answer from an old tab names one that is past.
         if item is None or turn != self.done or key not in KEYS:
             raise StaleAnswerError
         self.answers.give(item.pair_id, self._label(item, key))
@@ -80,7 +82,6 @@ class Session:
         return self.answers.given[item.pair_id][0]
 
     def _label(self, item: ReviewItem, key: str) -> str:
-        if key in "12":
-            left = self.sides(item).left_is
-            return left if key == "1" else {"chosen": "rejected", "rejected": "chosen"}[left]
-        return {"t": "tie", "s": "skip"}[key]
+        left = self.sides(item).left_is
+        right = "rejected" if left == "chosen" else "chosen"
+        return dict(zip(KEYS, (left, right, "tie", "skip"), strict=True))[key]

@@ -99,4 +99,5 @@ def _license(facts: CardFacts) -> dict[str, str]:
 
 def _code(text: str) -> Safe:
     """A name as a code span, which knows no escapes, in a table cell or out of it."""
+    # A backtick would end the span, and a bar the table cell.
     return Safe("`" + " ".join(level(str(text)).replace("`", "'").split()).replace("|", "\\|") + "`")

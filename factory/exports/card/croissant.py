@@ -45,6 +45,7 @@ _ROWS = "default"
 def croissant(facts: CardFacts, folder: Path, files: Sequence[str], schema: pl.Schema) -> str:
     """The description of an export as JSON-LD; `files` are its data files within `folder`, with columns of `schema`."""
     kind = "application/x-parquet" if files[0].endswith(".parquet") else "application/json"
+    # Of a folder no address can be given; the place is then a stand-in for its path.
     hub = "/" in facts.place and facts.place == facts.place.strip() and not facts.place.startswith("PATH/")
     day = facts.run.finished if facts.run else None
     described: dict[str, Any] = {
@@ -137,6 +138,7 @@ def _rows(schema: pl.Schema, facts: CardFacts, kind: str) -> dict[str, Any]:
 
 
 def _field(name: str, dtype: pl.DataType, meaning: str, kind: str) -> dict[str, Any]:
+    # A Parquet column goes by its name; in JSON a path leads to it.
     column = {"column": name} if kind.endswith("parquet") else {"jsonPath": f"$[*].{name}"}
     source = {"fileSet": {"@id": "files"}, "extract": column}
     inner = dtype.inner if isinstance(dtype, pl.List) else dtype

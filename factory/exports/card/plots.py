@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from factory.exports.card.facts import CardFacts
 from factory.exports.facts import FunnelFacts, Histogram
-from factory.exports.facts.models import AuditFacts, IterationFacts
+from factory.exports.facts.models import AuditFacts, RunFacts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,8 +22,8 @@ def draw_plots(facts: CardFacts, folder: Path) -> list[Path]:
     jobs: dict[str, tuple[Any, Any, float]] = {"lengths": (_lengths, facts.pairs.histogram, 2.6)}
     if run and run.funnel and run.funnel.steps:
         jobs["funnel"] = (_funnel, run.funnel, 0.6 + 0.38 * (len(run.funnel.steps) + 1))
-    if run and any("chosen_plain" in it.likelihood for it in run.iterations):
-        jobs["likelihood"] = (_likelihood, run.iterations, 2.6)
+    if run and run.likelihood("chosen"):
+        jobs["likelihood"] = (_likelihood, run, 2.6)
     if run and run.audit and run.audit.groups:
         rows = sum(len(values) for values in run.audit.groups.values())
         jobs["agreement"] = (_agreement, run.audit, 0.9 + 0.3 * rows)
@@ -38,10 +38,12 @@ def _draw(path: Path, paint: Any, what: Any, height: float) -> Path:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, height), dpi=150, layout="constrained")
+    # Without pyplot, which would keep each figure until it is closed.
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     quiet(axes)
     paint(axes, what)
+    # matplotlib would write its version into the file, which changes bytes with every upgrade.
     figure.savefig(path, metadata={"Software": None})
     return path
 
@@ -60,6 +62,7 @@ def share_dots(axes: "Axes", rows: Sequence[tuple[str, float, tuple[float, float
         axes.plot(value, at, "o", color=CHOSEN, markersize=6, zorder=2)
     axes.set_yticks(range(len(rows)))
     for text in axes.set_yticklabels([name for name, _, _ in rows]):
+        # A $ in the name of a feature or model is no formula.
         text.set_parse_math(False)
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
@@ -76,6 +79,7 @@ def _funnel(axes: "Axes", funnel: FunnelFacts) -> None:
     for row, count in enumerate(kept):
         axes.text(count, row, f" {count:,}", va="center", color=INK, fontsize=9)
     axes.invert_yaxis()
+    # Room for the number behind the longest bar; of no pairs at all the axis still needs a width.
     axes.set_xlim(0, max(kept) * 1.14 or 1)
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.set_xticks([])
@@ -92,15 +96,13 @@ def _lengths(axes: "Axes", found: Histogram) -> None:
     axes.legend(frameon=False, fontsize=9)
 
 
-def _likelihood(axes: "Axes", iterations: list[IterationFacts]) -> None:
+def _likelihood(axes: "Axes", run: RunFacts) -> None:
     lines = (("original", PLAIN, "without principle"), ("chosen", CHOSEN, "chosen"), ("rejected", REJECTED, "rejected"))
     for reply, color, label in lines:
-        points = [
-            (it.number, it.likelihood[f"{reply}_plain"]) for it in iterations if f"{reply}_plain" in it.likelihood
-        ]
+        points = run.likelihood(reply)
         if points:
             axes.plot(*zip(*points, strict=True), color=color, marker="o", markersize=4, linewidth=1.6, label=label)
-    axes.set_xticks([it.number for it in iterations])
+    axes.set_xticks([it.number for it in run.iterations])
     axes.set_xlabel("iteration", color=INK, fontsize=9)
     axes.set_ylabel("probability per token", color=INK, fontsize=9)
     axes.set_ylim(bottom=0)

@@ -45,6 +45,7 @@ def recorded(card: Path) -> Recorded:
     said = _said(path)
     inputs, versions, export = (said.get(name) or {} for name in (INPUTS, VERSIONS, "export"))
     try:
+        # Through the recipe itself, which lets public keys pass and no other: a card is a stranger's text.
         clean = recipe(said) | {"export": _export(export)}
         texts = [{str(key): str(value) for key, value in given.items()} for given in (inputs, versions)]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -59,6 +60,7 @@ def _said(card: Path) -> dict[str, Any]:
     """The block of the card that records how the pairs were made."""
     try:
         with card.open("rb") as file:
+            # CRLF, as git may check a card out so on Windows.
             text = file.read(MOST_BYTES).decode("utf-8", errors="replace").replace("\r\n", "\n")
     except OSError as error:
         raise InputError(f"{card}: {error.strerror}; give README.md of an export, or the folder it is in") from error
@@ -77,6 +79,7 @@ def _export(said: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(clean: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe as keys of a configuration: a run that audits, pushes and tells nobody."""
     found: dict[str, Any] = without(clean, NOT_SHOWN)
+    # The words stand for the preset, which a configuration names by leaving the key out.
     filters = {"filters": None} if found.get("filters") == PAPER else {}
     return {key: value for key, value in {**found, **filters}.items() if key not in ("audit", INPUTS)}
 

@@ -117,6 +117,7 @@ def ends(name: str, role: str, why: str) -> FormatRule:
 
 def same_prompt(cells: Cells) -> str | None:
     """Where the two conversations part too early."""
+    # Roles and texts alone: messages may carry keys of their own.
     chosen, rejected = cells["chosen"][:-1], cells["rejected"][:-1]
     if [(turn["role"], turn["content"]) for turn in chosen] == [(turn["role"], turn["content"]) for turn in rejected]:
         return None

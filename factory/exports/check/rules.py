@@ -45,6 +45,7 @@ def _conversations(cells: Cells) -> str | None:
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
         return f"conversations is {kind_of(turns)}"
     tags = [turn.get("from") for turn in turns]
+    # LLaMA-Factory takes a system turn off before it looks at the order.
     tags = tags[1:] if tags[:1] == ["system"] else tags
     for position, tag in enumerate(tags):
         if tag not in (_ASKS if position % 2 == 0 else _ANSWERS):

@@ -38,6 +38,7 @@ class RemoteContents(NamedTuple):
         if name not in self.files:
             return True
         own = self.own.get(name)
+        # A subset, as the record may hold both names that the Hub has for a file, and a listing one of them.
         return own is not None and (ANY in own or set(self.files[name]) <= set(own))
 
     def require_free(self, names: Iterable[str]) -> None:
@@ -46,6 +47,7 @@ class RemoteContents(NamedTuple):
         Names may be patterns, and a folder with a slash at its end. All that an export left there counts as well.
         README.md does not: one that somebody wrote or changed is left alone.
         """
+        # fnmatchcase: its * also takes slashes, so that a folder's pattern covers all below it.
         patterns = [f"{name}*" if name.endswith("/") else name for name in names]
         for name in sorted(self.files):
             if name in (README, RECORD) or self.owns(name):

@@ -53,6 +53,7 @@ def check_token(repo: str) -> str | None:
         HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, token=token).whoami()
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
+        # Anything else may pass until the export is pushed, and is then said in full.
         if status in (401, 403):
             raise ConfigError(f"pushing to {repo}: {_WHAT_TO_DO[status]}") from None
         return f"the Hub did not say whose the token is ({first_line(error)})"
@@ -114,6 +115,7 @@ def _standing(api: "HfApi", repo: str, private: bool) -> tuple[RemoteContents, s
         return RemoteContents(repo, {}, {}), None
     if private and not found.private:
         raise ConfigError(f"{repo} exists already and is public; make it private on the Hub or push to another name")
+    # One listing, folders among it; of a large file the Hub knows SHA-256, of any other git's own hash.
     tree = api.list_repo_tree(repo, repo_type="dataset", recursive=True)
     found_files = [each for each in tree if isinstance(each, RepoFile)]
     files = {each.path: [each.lfs.sha256 if each.lfs else each.blob_id] for each in found_files}
@@ -123,6 +125,7 @@ def _standing(api: "HfApi", repo: str, private: bool) -> tuple[RemoteContents, s
 
 def _fetched(api: "HfApi", repo: str, name: str) -> str:
     with TemporaryDirectory() as folder:
+        # Into a folder of its own and by force: the cache may hold the record of an earlier commit.
         place = api.hf_hub_download(repo, name, repo_type="dataset", local_dir=folder, force_download=True)
         return Path(place).read_text(encoding="utf-8", errors="replace")
 

@@ -57,7 +57,9 @@ def _one_per_prompt(rows: pl.DataFrame) -> pl.DataFrame:
         return rows
     from filters.balancing.prompts import one_each
 
+    # The row number last: of two rows with one pair_id either may be kept, but in every run the same.
     table = rows.with_columns(toss=hash_draw_expr("length balance")).sort("toss", "pair_id", ROW)
+    # Numbers in place of ids, as the balance counts in arrays.
     prompts = table["prompt_id"].rank("dense").cast(pl.Int64).to_numpy() - 1
     items = BalanceItems.of(table["chosen"].to_numpy(), table["rejected"].to_numpy(), MEAN_GAP)
     return table.filter(pl.Series(one_each(items, prompts, table["toss"].to_numpy() / 2.0**64)))
@@ -67,6 +69,7 @@ def held_out(prompt_ids: pl.Series, share: float, seed: int) -> pl.Series:
     """The prompts of the test split: those whose draw falls below `share`; at least one prompt is left to train on."""
     ids = prompt_ids.unique().sort()
     draws = pl.Series("draw", [draw(seed, "split", name) for name in ids], dtype=pl.Int64)
+    # A draw is a whole number below 2**63; the share is compared as one, so that no rounding moves a prompt.
     test = draws < int(share * 2**63)
     if len(ids) and test.all():
         test &= draws != draws.max()

@@ -65,6 +65,7 @@ def _asking(url: str) -> Iterator[tuple["AbstractFileSystem", str]]:
 
 def _standing(system: "AbstractFileSystem", root: str, url: str) -> RemoteContents:
     system.invalidate_cache()
+    # A listing may be from before another process wrote there.
     files = _listed(system, root)
     record = system.cat_file(f"{root}/{RECORD}").decode("utf-8", "replace") if RECORD in files else None
     return RemoteContents.of(url, files, record)
@@ -84,6 +85,7 @@ def _listed(system: "AbstractFileSystem", root: str) -> dict[str, Marks]:
 
 def _make_folder(system: "AbstractFileSystem", path: str) -> None:
     """Make a folder where a place has such; in an object store a bucket would be made, by a slip of the pen."""
+    # fsspec gives the one name as text, several as a tuple.
     protocols = {system.protocol} if isinstance(system.protocol, str) else set(system.protocol)
     if not protocols & _OBJECT_STORES:
         system.makedirs(path, exist_ok=True)
@@ -91,6 +93,7 @@ def _make_folder(system: "AbstractFileSystem", path: str) -> None:
 
 def _copy(folder: Path, system: "AbstractFileSystem", root: str, there: RemoteContents) -> list[str]:
     """The record goes first, so that what is there is known for an export's own however this ends."""
+    # README.md last: what it names is there once it is.
     files = sorted(exported(folder), key=lambda path: (path.name == README, path.as_posix()))
     sent = {path.relative_to(folder).as_posix(): path for path in files if path.name != RECORD}
     there.require_free([*sent, *places_in(sent)])

@@ -64,6 +64,7 @@ class ParquetSink:
 
     def _flush(self) -> None:
         group, self._group = pa.concat_tables(self._group), []
+        # One group: pyarrow would otherwise part it at its own million rows, or, of no rows, refuse the size 0.
         self._writer.write_table(group, row_group_size=max(1, group.num_rows))
 
     def close(self) -> None:
@@ -86,6 +87,7 @@ class JsonSink:
         """Append rows."""
         lines = io.BytesIO()
         rows.write_ndjson(lines)
+        # Bytes part at line ends alone, which JSON escapes within a text; a str would part at U+2028 as well.
         for line in lines.getvalue().splitlines():
             self._file.write(self._before + line)
             self._before = b",\n"
@@ -153,4 +155,5 @@ def _kind(dtype: PolarsType) -> pl.DataType | None:
         return dtype if isinstance(dtype, pl.DataType) else dtype()
     if dtype.is_float():
         return pl.Float64()
+    # What 64 bits with a sign do not hold goes as text, digit by digit.
     return pl.Int64() if dtype.is_integer() and dtype not in (pl.UInt64, pl.Int128, pl.UInt128) else None

@@ -110,12 +110,14 @@ def export(
         why = "; ".join(f"{n} left out: {reason}" for reason, n in todo.left_out.items()) or "the table is empty"
         raise InputError(f"there is no pair to export as {format}: {why}")
     columns = extra_columns(table.collect_schema(), target.fields)
+    # One array cannot be read in parts, so that beyond a shard it is Parquet.
     as_json = target.json and max(todo.counts.values()) <= options.shard_rows
     rows = _rows(table, target, columns)
     # Here, as pyarrow is not needed to look at what an export would be.
     from factory.exports.destinations.shards import Shards, json_columns
 
     rows = json_columns(rows) if as_json else rows
+    # Of the rows as they will be: a part of a split may be empty, and its columns must still have types.
     schema = rows.explode(target.apart).collect_schema() if target.apart else rows.collect_schema()
     record.claim([WRITING], BY)
     staging = out / WRITING
@@ -134,6 +136,7 @@ def export(
         info = dataset_info({s: names[0] if as_json else folders[s] for s, names in places.items()})
         (staging / INFO).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
     files = _publish(written, places, front_matter(head), record)
+    # kto and sdft have no column for each reply: what the card says of pairs is counted in the table then.
     held = None if set(target.replies) <= set(target.fields) else _only(table, todo)
     result = Exported(files, counts, todo.left_out, todo.set_aside, columns.renamed, schema.names(), head, held)
     _tell(result, target, options, said)
@@ -189,6 +192,7 @@ def _publish(
     staging, data = record.root / WRITING, [place for split in written for place in places[split]]
     for path, place in zip([path for split in written for path in written[split]], data, strict=True):
         (staging / place).parent.mkdir(exist_ok=True)
+        # Names say how many shards there are, which is known only now.
         path.replace(staging / place)
     (staging / WRITING).rmdir()
     if may_write(record, README):

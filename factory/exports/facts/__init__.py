@@ -120,6 +120,7 @@ def narrow(pairs: pl.LazyFrame) -> pl.DataFrame:
     known = pairs.collect_schema()
     extra = [f"{kind}_{reply}" for kind in ("finish", "tokens") for reply in REPLIES]
     columns = [name for name in (*_NARROW, *extra, "pair_id") if name in known]
+    # Under the names of the replies: what counts lengths then reads the same from any table.
     sizes = [pl.col(name).str.len_chars().cast(pl.Int64).alias(name) for name in ("chosen", "rejected")]
     return pairs.select(*columns, *sizes).collect(engine="streaming")
 
@@ -144,6 +145,7 @@ def pair_facts(pairs: pl.LazyFrame) -> PairFacts:
 
 def lengths(table: pl.DataFrame, name: str) -> Lengths:
     """Mean lengths and the share of longer chosen replies of a narrow table."""
+    # Pairs of equal length count on neither side, as in the length balance.
     unequal = table.filter(pl.col("chosen") != pl.col("rejected"))
     longer = unequal.filter(pl.col("chosen") > pl.col("rejected")).height
     chosen, rejected = (mean or 0.0 for mean in table.select(pl.mean("chosen", "rejected")).row(0))
@@ -176,6 +178,7 @@ def histogram(table: pl.DataFrame, width: int | None = None) -> Histogram:
 
 def bin_width(table: pl.DataFrame) -> int:
     """A round bin width in characters, for which 99 % of the replies fit in BINS bins."""
+    # The 99th percentile, as one reply of a megabyte would leave all others in the first bin.
     top = max((float(table[side].quantile(0.99) or 0) for side in ("chosen", "rejected")), default=0.0)
     rounds = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 120, 150, 200, 250, 300, 400, 500)
     return next((width for width in rounds if width * BINS > top), 1000)

@@ -68,6 +68,7 @@ def bill(run_dir: PathLike) -> Bill:
         if name:
             parts.setdefault(name, []).append(Charge(name=name, **used))
     rows = [_sum(name, charges) for name, charges in sorted(parts.items(), key=lambda part: _place(part[0]))]
+    # What was paid and is in no answer: the ledger has every request, the rows those whose answers are used.
     beside = spent_in(root) - sum(row.cost or 0.0 for row in rows)
     if beside > _CENT:
         rows.append(Charge(name=LOST, cost=beside))
@@ -97,6 +98,7 @@ def _used(root: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path in sorted(root.rglob("*.manifest.json")):
         manifest = read_manifest(path)
         if manifest is not None:
+            # The journal of a finished stage is passed over: its manifest has the sum already.
             done.add(path.with_name(path.name.replace(".manifest.json", ".journal.jsonl")))
             for asker, used in manifest.get("used", {}).items():
                 yield path.name, asker, {name: used[name] for name in Charge.model_fields if used.get(name)}
@@ -111,6 +113,7 @@ def _journaled(path: Path) -> dict[str, Usage]:
     found: dict[str, Usage] = {}
     with path.open("rb") as file:
         for line in file:
+            # A journal may end in the middle of a line, which a kill has torn.
             with suppress(ValueError, KeyError, TypeError, RecursionError):
                 answer = recorded_completion(parsed(line)["value"])
                 if answer is None:
@@ -133,6 +136,7 @@ def _asker(request: str) -> str:
 
 def _name(stage: str, asker: str) -> str | None:
     """How the asker is called in the bill; None for the scorer, which measures here and is asked nothing."""
+    # An audit asks a judge as the filters do; only its stage tells the two apart.
     kind, _, rest = asker.partition(" ")
     if kind == "judge":
         return f"{'audit' if stage.startswith('audit.') else 'judge'} {public_name(rest)}"

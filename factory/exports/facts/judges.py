@@ -66,6 +66,7 @@ def _one(found: Health, rows: pl.DataFrame, pairs: pl.DataFrame, ruled: pl.DataF
     name = found.judge
     first = first_votes(rows, name).join(pairs, on="pair_id", how="left", maintain_order="left")
     flips, seen = _flips(rows, first)
+    # Votes that follow the slot say a coin's share of anything, which would read as a measure.
     telling = first.clear() if found.follows_slot else first
     mine = ruled.filter(pl.col("judge") == name)["verdict"].value_counts().sort("verdict")
     return JudgeFacts(
@@ -96,6 +97,7 @@ def _flips(rows: pl.DataFrame, first: pl.DataFrame) -> tuple[float | None, int]:
     for vote, n in first["vote"].value_counts().iter_rows():
         asked = both.filter(pl.col("vote") == vote)
         if not asked.height:
+            # No second answer after such a vote: how often those turn cannot be told, nor then the whole.
             return None, both.height
         rate += n / first.height * asked.filter(pl.col("second") != vote).height / asked.height
     return (rate if first.height else None), both.height

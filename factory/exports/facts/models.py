@@ -145,6 +145,11 @@ class RunFacts(Strict):
     finished: str | None = None
     """The day its last stage was finished."""
 
+    def likelihood(self, reply: str) -> list[tuple[int, float]]:
+        """Iteration and mean e^{pi~} of a reply under no principle, where that was measured."""
+        key = f"{reply}_plain"
+        return [(it.number, it.likelihood[key]) for it in self.iterations if key in it.likelihood]
+
     @property
     def warnings(self) -> list[str]:
         """What must be known of the judges before any number is believed."""

@@ -76,6 +76,7 @@ def difference(first: Opinion | None, second: Opinion | None) -> dict[str, float
     if first is None or second is None:
         return {}
     found = second.share - first.share
+    # The lower end of a difference comes of the lower end of the one and the upper end of the other.
     below = sqrt((second.share - second.low) ** 2 + (first.high - first.share) ** 2)
     above = sqrt((second.high - second.share) ** 2 + (first.share - first.low) ** 2)
     return {"difference": found, "low": found - below, "high": found + above}

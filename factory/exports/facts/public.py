@@ -20,6 +20,7 @@ PAPER = "paper preset"
 def public_name(name: str) -> str:
     """A model or file name without the folders that lead to it, where it is a path of some machine."""
     text = str(name)
+    # By hand, as Windows paths are to be known on any system, and org/model is none.
     local = text.startswith(("/", "./", "../", "~", "\\")) or (len(text) > 2 and text[1] == ":" and text[2] in "\\/")
     return PurePath(text.replace("\\", "/")).name if local else text
 
@@ -28,6 +29,7 @@ def public_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """The parts of a configuration that decide what the data is like."""
     shown = {key: _value(config[key]) for key in _SHOWN if config.get(key)}
     if "pairs" in shown:
+        # Only those that the maker reads: the others stand at their defaults and decided nothing.
         keys = MAKINGS.get(maker_of(config), UNKNOWN).keys
         shown["pairs"] = {key: shown["pairs"][key] for key in ("from", *keys) if shown["pairs"].get(key) is not None}
     if maker_of(config) != PRINCIPLES:

@@ -60,6 +60,7 @@ def engine(block: Mapping[str, Any] | None) -> dict[str, Any]:
     """What of an engine decides its answers; empty for none."""
     if not block:
         return {}
+    # Named but not shown: who makes the pairs again must know that something is to be given.
     hidden = [key for key in _ELSEWHERE if block.get(key)]
     return some(block, _ENGINE) | _on(engine(block.get("engine"))) | ({NOT_SHOWN: hidden} if hidden else {})
 
@@ -88,6 +89,7 @@ def model_of(judge: str) -> str:
 def of_export(format: str, options: Export) -> dict[str, Any]:
     """Which of the kept pairs an export takes, what it was mixed with, and fingerprints of that."""
     held = options.model_dump(mode="json")
+    # In place of paths, which say nothing elsewhere, what lies there is named by its hash.
     mixed = [some(one, MIXED) | {NOT_SHOWN: ["path"]} for one in held["mix"]]
     block = {"formats": [format], **some(held, ("one_per_prompt",)), **({"mix": mixed} if mixed else {})}
     if options.decontaminate:

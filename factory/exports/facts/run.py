@@ -79,6 +79,7 @@ def run_seed(root: Path) -> int | None:
 def _narrow_all(root: Path) -> pl.DataFrame:
     """Lengths and groups of every pair that could have been judged."""
     tables = [scan(path) for path in sorted((root / "iterations").glob("*/scores.parquet"))]
+    # Where nothing was scored, what was judged is what was kept or rejected.
     tables = tables or [scan(root / "filtered/kept.parquet"), scan(root / "filtered/rejected.parquet")]
     wanted = ("pair_id", "chosen", "rejected", "feature", "iteration")
     found = [t for t in tables if t is not None and {"pair_id", "chosen", "rejected"} <= set(t.collect_schema())]
@@ -145,6 +146,7 @@ def _likelihood(scores: pl.LazyFrame | None) -> dict[str, float]:
 
 def _metrics(path: Path) -> list[dict[str, float | None]]:
     lines = list(_lines(path))
+    # Rounded up, so that at most _POINTS are left; the last line is kept whatever the stride.
     stride = max(1, -(-len(lines) // _POINTS))
     thin = [line for at, line in enumerate(lines) if at % stride == 0 or at == len(lines) - 1]
     return [{key: value for key, value in line.items() if _number(value)} for line in thin]
@@ -184,6 +186,7 @@ def _judges(judgments: pl.LazyFrame | None, pairs: pl.DataFrame, config: Mapping
     policy = (config.get("policy") or {}).get("model")
     named = [Judge(name=judge["name"], model=judge.get("model")) for judge in config.get("judges") or []]
     authors = [judge.name for judge in named if wrote(judge, [policy])]
+    # Without the answers, which are nearly all of the table.
     found = judge_facts(judgments.select(pl.exclude("raw")).collect(), pairs, authors)
     return [one.model_copy(update={"health": _public(one.health)}) for one in found]
 
@@ -209,6 +212,7 @@ def _balance(kept: pl.LazyFrame | None, rejected: pl.LazyFrame | None) -> Balanc
     after = narrow(kept)
     if not dropped.height or not after.height:
         return None
+    # What reached the balance is what it dropped and what it kept; relaxed, as rejected rows may lack a column.
     before = pl.concat([dropped, after], how="diagonal_relaxed")
     width = bin_width(before)
     return Balance(
@@ -257,6 +261,7 @@ def _kept_lengths(kept: pl.LazyFrame | None) -> Lengths | None:
 def _finished(root: Path) -> str | None:
     """The day the youngest file of a stage was written, as the manifests have it."""
     made = [read_manifest(path) or {"outputs": {}} for path in root.rglob("*.manifest.json")]
+    # The files' own times, as a manifest holds them: a folder that is copied gets new ones.
     times = [written for manifest in made for _, written, _ in manifest["outputs"].values()]
     return datetime.fromtimestamp(max(times) / 1e9, UTC).date().isoformat() if times else None
 

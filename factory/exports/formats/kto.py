@@ -4,6 +4,7 @@ import polars as pl
 
 from factory.exports.base import Format, message, not_for_reply
 
+# A list with a value per row, which the writer takes apart: a format is expressions over one pair.
 _REPLIES = pl.concat_list(message("assistant", pl.col("chosen")), message("assistant", pl.col("rejected")))
 
 FORMAT = Format(

@@ -19,6 +19,7 @@ COLUMNS = {
 
 def _history() -> pl.Expr:
     here = pl.element().struct.field("content")
+    # Each turn with the next: every second of them is a round, and the last, without a next, is the question.
     steps = turns().list.eval(pl.concat_list(here, here.shift(-1)))
     return steps.list.gather_every(2).list.head(turns().list.len() // 2)
 

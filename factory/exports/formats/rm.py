@@ -6,6 +6,7 @@ from factory.exports.base import Format, folded, message, not_alternating
 
 
 def _conversations(prompt: pl.Expr) -> dict[str, pl.Expr]:
+    # No `prompt` column: TRL would put it before conversations that hold it already.
     return {reply: pl.concat_list(prompt, message("assistant", pl.col(reply))) for reply in ("chosen", "rejected")}
 
 

@@ -34,9 +34,11 @@ def ticks(low: float, high: float, most: int = 5) -> tuple[float, ...]:
         high = low + (abs(low) or 1.0)
     raw = (high - low) / most
     power: float = 10.0 ** floor(log10(raw))
+    # 0.999: what rounding makes of a step that fits exactly is still that step.
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * 0.999)
     first = floor(low / step + 1e-9)
     found: list[float] = []
+    # Multiplied and rounded, not added up: sums of 0.1 drift.
     while not found or found[-1] < high - step * 1e-6:
         found.append(round((first + len(found)) * step, 10))
     return tuple(found)
@@ -67,6 +69,7 @@ def steps(series: Sequence[tuple[str, str, Sequence[int]]], width: float, x_labe
     across = Axis(x_label, tuple(tick for tick in ticks(0, bins * width, 4) if tick <= bins * width))
     parts = [_frame(plot, across, up)]
     for _, kind, counts in series:
+        # Two corners a bin, so that the outline has steps.
         corners = [(0.0, 0.0)]
         for slot, count in enumerate(counts):
             corners += [(slot * width, float(count)), ((slot + 1) * width, float(count))]
@@ -171,6 +174,7 @@ def _names(plot: _Plot, drawn: Sequence[Line]) -> str:
     ends = sorted((plot.at(*line.points[-1])[1], line) for line in drawn)
     parts, floor_ = [], 0.0
     for top, line in ends:
+        # From the top down: a name that would touch the one above it is moved below.
         place = max(top + 4, floor_ + _LABEL_GAP)
         floor_ = place
         parts.append(

@@ -128,6 +128,7 @@ def examples(
 def _drawn(votes: pl.LazyFrame, seed: int, each: int) -> pl.DataFrame:
     """[pair_id, verdict, toss, and the answers: order, vote, raw] of the pairs of each kind that are drawn first."""
     ruled = verdicts(votes).filter(pl.col("verdict").is_in(KINDS)).collect(engine="streaming")
+    # Drawn by id, not by place: the same pairs are shown whatever the order of the table.
     picked = _first(ruled.with_columns(hash_draw_expr(f"example {seed}").alias("toss")), each)
     said = votes.select("pair_id", "order", "vote", "raw").join(picked.lazy(), on="pair_id", how="semi").sort("order")
     answers = said.group_by("pair_id", maintain_order=True).agg("order", "vote", "raw")
@@ -168,6 +169,7 @@ def examples_markdown(found: Sequence[JudgedExample]) -> str:
 def _renderer() -> "MarkdownIt":
     from markdown_it import MarkdownIt
 
+    # html off, so that markup in a reply stays text in the page as well.
     return MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
@@ -179,6 +181,7 @@ def as_html(title: str, text: str, figures: Mapping[str, Markup] | None = None) 
     style = asset("report.css")
     body = str(_renderer().render(text))
     for name, drawing in (figures or {}).items():
+        # Found and cut, not substituted: a drawing may hold what re.sub reads as a group.
         picture = re.search(rf'<p><img src="{re.escape(name)}"[^>]*></p>', body)
         if picture:
             body = f"{body[: picture.start()]}{drawing}{body[picture.end() :]}"

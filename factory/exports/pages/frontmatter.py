@@ -22,6 +22,7 @@ def configs(patterns: Mapping[str, str]) -> list[dict[str, Any]]:
 
 def features(schema: pl.Schema) -> list[dict[str, Any]] | None:
     """The `features` entry for JSON files, whose empty columns have no type; None where a type has no short name."""
+    # JSON has no types: `datasets` would take a column that is empty in its first rows for one of nulls.
     columns = [(name, _feature(kind)) for name, kind in schema.items()]
     return None if any(kind is None for _, kind in columns) else [{"name": n, **(kind or {})} for n, kind in columns]
 

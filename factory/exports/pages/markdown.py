@@ -52,9 +52,11 @@ def escaped(text: str) -> Safe:
     No markup, HTML, image, table cell, link, address or mark of a list comes of it.
     """
     line = isolated(_CONTROL.sub(" ", text).strip())
+    # Backslashes first: those that the next steps add are not to be escaped again.
     line = _SPECIAL.sub(r"\\\1", line)
     line = _LINE_START.sub(r"\1\\\2", line)
     line = "".join(_ENTITIES.get(letter, letter) for letter in line)
+    # Renderers make a link of any www. and ://; a backslash within keeps it text.
     return Safe(_LINK.sub(r"\1\\", line))
 
 
@@ -95,6 +97,7 @@ def span(interval: Sequence[float | None]) -> Safe:
 
 def signed(value: float) -> Safe:
     """A difference in percent with its sign."""
+    # + 0.0, since -0.0 would print as -0.0.
     return Safe(f"{round(100 * value, 1) + 0.0:+.1f} %")
 
 
@@ -116,6 +119,7 @@ _NOTHING = ("", "–")
 
 def without_empty_columns(text: str) -> str:
     """Markdown without the columns of its tables, the first ones apart, in which no row has a value."""
+    # A table within a code block is somebody's text, and stays.
     parts = _FENCED.split(text)  # text, block, its fence, text, …
     parts[2::3] = [""] * len(parts[2::3])
     parts[0::3] = [_TABLE.sub(_narrowed, part) for part in parts[0::3]]

@@ -75,6 +75,7 @@ def report_html(root: Path, *, title: str | None = None, beside: Comparison | No
         "audit": run.audit if run.audit and run.audit.accuracy_without_unsure is not None else None,
         "audit_interval": audit_interval(run.audit),
         "summary": summary(run),
+        # Narrow columns would part a number from its sign.
         "figures": [one._replace(note=one.note.replace(" %", "\N{NO-BREAK SPACE}%")) for one in figures(run)],
         "said_by": said_by(run),
         "set_aside": [(it.number, it.set_aside) for it in run.iterations if it.set_aside],
@@ -96,6 +97,7 @@ def report_html(root: Path, *, title: str | None = None, beside: Comparison | No
         "script": Markup(script),
     }
     page = _template()
+    # Rendered twice, as only the page itself knows which of its sections had anything to show.
     body = page.render(**values, sections=[])
     there = [(id_, label) for id_, label in _SECTIONS.items() if f'<section id="{id_}">' in body]
     return page.render(**values, sections=there)

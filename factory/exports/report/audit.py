@@ -170,6 +170,7 @@ def draw(report: AuditReport, path: Path) -> None:
     _draw_agreement(left, groups)
     _draw_gaps(right, report)
     with warnings.catch_warnings():
+        # Names come from data: a letter that the font lacks is drawn as a box.
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         figure.savefig(path, dpi=110, metadata={"Software": None})
 

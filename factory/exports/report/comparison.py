@@ -152,6 +152,7 @@ def _common(first: Path, second: Path) -> tuple[list[str], list[str]]:
     if shared == max(sizes):
         return [], []
     some = f"share {shared:,} prompts, of {sizes[0]:,} and {sizes[1]:,}" if shared else "have no prompt in common"
+    # Of the same files two runs may take different prompts, as target_pairs does, and still be alike.
     if shared < _ALONE * max(sizes) and _drawn_from(first) != _drawn_from(second):
         return [f"Not comparable: they {some}, so that a difference may be one of the prompts"], []
     return [], [f"They {some}; the others weigh in the numbers of one alone"]
@@ -204,6 +205,7 @@ def _flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, An
         if isinstance(value, Mapping):
             yield from _flat(value, f"{before}{key}.")
         elif isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
+            # By name, so that a filter put before others does not make all after it differ.
             named = {str(one.get("use") or one.get("name") or place): one for place, one in enumerate(value)}
             yield from _flat(named, f"{before}{key}.")
         else:
@@ -234,6 +236,7 @@ def _kept_pairs(first: Path, second: Path) -> KeptPairs | None:
 def _told(root: Path, other: Path, ids: pl.Series) -> list[LonePair]:
     """Some of the pairs `ids` of `root` with their texts and what became of them in `other`."""
     alone = ids.to_frame("pair_id").lazy()
+    # First those that the other run made too and dropped: of them it can be said why.
     fates = _fates(other).join(alone, on="pair_id", how="semi").unique("pair_id", keep="first", maintain_order=True)
     known = alone.join(fates, on="pair_id", how="left").sort(pl.col("there").is_null(), "pair_id")
     few = known.head(SHOWN).with_row_index("place")

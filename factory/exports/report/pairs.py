@@ -65,8 +65,10 @@ def _drawn(frame: pl.LazyFrame, count: int, seed: int, by: Sequence[str], room: 
     """`count` rows with the lowest coins; from every group of `by` one first, then a second, and so on."""
     known = frame.collect_schema()
     groups = [name for name in by if name in known]
+    # By a hash of the id, so that the draw needs neither the order of the rows nor a generator.
     coin = hash_draw_expr(f"report {seed}").fill_null(0) if "pair_id" in known else pl.lit(0, pl.UInt64)
     narrow = frame.with_row_index(_ROW).select(_ROW, *groups, coin.alias("coin")).collect(engine="streaming")
+    # The how-manieth of its group each row is: sorted by that, rare reasons come before the second of any.
     turn = pl.int_range(pl.len()).over(groups) if groups else pl.lit(0)
     order = narrow.sort("coin", _ROW).with_columns(turn=turn).sort("turn", "coin", _ROW).head(count)
     picked = order[_ROW]
@@ -119,6 +121,7 @@ def _votes(root: Path, pair_ids: Sequence[str]) -> Mapping[str | None, list[dict
         table = scan(path)
         if table is None:
             continue
+        # Votes of the pairs that are shown, as those of a million do not fit a page, nor the memory of a report.
         rows = table.filter(pl.col("pair_id").is_in(wanted)).select("pair_id", "judge", "order", "vote").collect()
         votes: dict[tuple[str, str], dict[str, str | None]] = {}
         for pair, judge, order, vote in rows.sort("pair_id", "judge", "order").iter_rows():
@@ -164,6 +167,7 @@ class Packed(NamedTuple):
 
 def packed_pairs(root: Path, seed: int, budget: int = BUDGET) -> Packed | None:
     """As much of a run's pairs as fits in `budget` bytes; None where it has none."""
+    # Where no pair has a reply without a principle, leaving it out is no saving, and is not said.
     none = bytes_of(root, Room()) == bytes_of(root, Room(original=False))
     rooms = list(dict.fromkeys(room._replace(original=room.original or none) for room in ROOMS))
     place = next((at for at, room in enumerate(rooms) if bytes_of(root, room) <= _MOST_RAW), len(rooms) - 1)
@@ -172,6 +176,7 @@ def packed_pairs(root: Path, seed: int, budget: int = BUDGET) -> Packed | None:
         found = Packed(pairs, _blocks(pairs), rooms[place])
         if not pairs or found.size <= budget or place == len(rooms) - 1:
             return found if pairs else None
+        # What a character took when packed tells which room will do, so that few are packed in vain.
         letter = found.size / _letters(pairs, rooms[place])
         later = range(place + 1, len(rooms))
         place = next((at for at in later if letter * _letters(pairs, rooms[at]) <= budget), len(rooms) - 1)
@@ -212,4 +217,5 @@ def _entry(pair: Mapping[str, Any]) -> dict[str, Any]:
 
 def _pack(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    # mtime=0, or the same pairs would be other bytes each second; base64, as a page is text.
     return b64encode(gzip.compress(text.encode("utf-8", "replace"), mtime=0)).decode()

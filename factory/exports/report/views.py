@@ -81,10 +81,10 @@ def figures(run: RunFacts) -> list[Figure]:
     if run.quality and run.quality.kept:
         note = f"{run.quality.once:,} kept pairs that a judge was asked about once"
         found.append(Figure("Kept on one vote", str(percent(run.quality.once / run.quality.kept)), note))
-    last = next((it for it in reversed(run.iterations) if "chosen_plain" in it.likelihood), None)
-    if last:
-        note = f"chosen, iteration {last.number}; rejected {last.likelihood.get('rejected_plain', float('nan')):.2f}"
-        found.append(Figure("Probability per token", f"{last.likelihood['chosen_plain']:.2f}", note))
+    for last, chosen in run.likelihood("chosen")[-1:]:
+        rejected = dict(run.likelihood("rejected")).get(last, float("nan"))
+        note = f"chosen, iteration {last}; rejected {rejected:.2f}"
+        found.append(Figure("Probability per token", f"{chosen:.2f}", note))
     return found
 
 
@@ -130,6 +130,7 @@ class Dropped(NamedTuple):
 
 def reasons(step: FunnelStep) -> list[Dropped]:
     """The reasons of a step, the most frequent first."""
+    # A run may name a filter of a package that is not here.
     known = resolve_name(FILTERS[step.filter]).reasons if step.filter in FILTERS else {}
     listed = sorted(step.reasons.items(), key=lambda reason: (-reason[1], reason[0]))
     return [Dropped(n, token, known.get(token, "")) for token, n in listed]
@@ -164,20 +165,13 @@ def biases(judge: JudgeFacts) -> list[tuple[str, Share]]:
 
 def likelihood(run: RunFacts) -> Markup:
     """e^{pi~} of the three replies under no principle, by iteration."""
-    names = {
-        "original": ("no principle", "plain"),
-        "chosen": ("chosen", "chosen"),
-        "rejected": ("rejected", "rejected"),
-    }
-    found = [
-        Line(
-            label,
-            kind,
-            [(it.number, it.likelihood[f"{r}_plain"]) for it in run.iterations if f"{r}_plain" in it.likelihood],
-        )
-        for r, (label, kind) in names.items()
-    ]
-    return lines(found, "iteration", "probability per token", from_zero=True)
+    sides = [Line(side, side, run.likelihood(side)) for side in ("chosen", "rejected")]
+    return lines(
+        [Line("no principle", "plain", run.likelihood("original")), *sides],
+        "iteration",
+        "probability per token",
+        from_zero=True,
+    )
 
 
 def likelihood_rows(run: RunFacts) -> list[tuple[str, str]]:
@@ -191,6 +185,7 @@ def lengths(run: RunFacts, root: Path) -> LengthView | None:
     """Reply lengths before and after the balance; of the kept pairs alone where nothing was balanced."""
     if run.balance:
         pair = run.balance
+        # One scale for both panels, which are there to be compared.
         top = max(max(h.chosen + h.rejected) for h in (pair.before_histogram, pair.after_histogram))
         panels = [
             HistogramPanel(title, _histogram(h.chosen, h.rejected, h.width, top), row)

@@ -50,6 +50,7 @@ def _taken_apart(tokenizer: Tokenizer) -> _Slots:
     prefix = tokenizer.decode(tokenizer.encode(""))
     asked = [{"role": "user", "content": _CONTENT}]
     system = rendered(tokenizer, [{"role": "system", "content": _CONTENT}])[len(prefix) :]
+    # An empty system message against none: where the template is longer without one, it has a default of its own.
     bare = rendered(tokenizer, [{"role": "system", "content": ""}, *asked], to_reply=True)[len(prefix) :]
     user = rendered(tokenizer, asked, to_reply=True)[len(prefix) :]
     told = rendered(tokenizer, [*asked, {"role": "assistant", "content": _CONTENT}])[len(prefix) + len(user) :]
@@ -105,6 +106,7 @@ def _room(source: int, target: int, longest: int) -> tuple[int, int]:
     elif source * 2 < longest:
         most = longest - source
     else:
+        # In this order of operations, whose rounding decides a token.
         most = int(longest * (target / (source + target)))
     kept = min(most, target)
     return min(max(longest - kept, 0), source), kept

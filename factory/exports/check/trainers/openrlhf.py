@@ -36,6 +36,7 @@ def _sides(prompt: str, chosen: str, rejected: str, tokenizer: Tokenizer, longes
     sides, cut = [], False
     for reply in (chosen, rejected):
         text = (prompt + reply).rstrip("\n")
+        # As its dataset does it, line end, space and all: the tokens depend on them.
         text = text if text.endswith(tokenizer.eos_token) else f"{text} {tokenizer.eos_token}"
         ids = ids_of(tokenizer, text, special=False)
         cut = cut or len(ids) > longest
@@ -43,5 +44,5 @@ def _sides(prompt: str, chosen: str, rejected: str, tokenizer: Tokenizer, longes
     return Prepared(sides[0], sides[1], cut)
 
 
-REWARD = Trainer("OpenRLHF train_rm", _VERSION, ("rm", "dpo"), _reward)
-DPO = Trainer("OpenRLHF train_dpo", _VERSION, ("rm", "dpo"), _dpo)
+OPENRLHF_REWARD = Trainer("OpenRLHF train_rm", _VERSION, ("rm", "dpo"), _reward)
+OPENRLHF_DPO = Trainer("OpenRLHF train_dpo", _VERSION, ("rm", "dpo"), _dpo)

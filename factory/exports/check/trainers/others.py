@@ -46,6 +46,7 @@ def _cut_left(tokenizer: Tokenizer, text: str, longest: int) -> tuple[list[int],
     if len(whole) <= longest:
         return whole, False
     added = len(whole) - len(bare)
+    # How many of the tokens that are put around a text stand before it.
     before = next((at for at in range(added + 1) if whole[at : at + len(bare)] == bare), 0)
     kept = max(0, longest - added)
     return [*whole[:before], *bare[len(bare) - kept :], *whole[before + len(bare) :]], True

@@ -39,5 +39,5 @@ def _shared(one: list[Any], other: list[Any]) -> int:
     return next((at for at, (left, right) in pairs if left != right), min(len(one), len(other)))
 
 
-REWARD = Trainer("TRL RewardTrainer", _VERSION, ("rm", "dpo"), _reward)
-DPO = Trainer("TRL DPOTrainer", _VERSION, ("rm", "dpo"), _dpo)
+TRL_REWARD = Trainer("TRL RewardTrainer", _VERSION, ("rm", "dpo"), _reward)
+TRL_DPO = Trainer("TRL DPOTrainer", _VERSION, ("rm", "dpo"), _dpo)
