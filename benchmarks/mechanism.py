@@ -7,9 +7,9 @@
     python benchmarks/mechanism.py --out runs/mechanism --report docs       results, page and figure of what is there
     python benchmarks/mechanism.py --report docs                            page and figure from the results kept here
 
-The start policy makes all triples once (`--prepare` does that alone). A cell is an arm and a seed, and OUT/cells gets a
-JSON file for each, so that a process that is killed loses one cell. The same command may run several times at once:
-each takes cells that no other is at. The design is in docs/replication.md and was written before the runs.
+The start policy makes all triples once. A cell is an arm and a seed, and OUT/cells gets a JSON file for each, so that
+a process that is killed loses one cell. The same command may run several times at once: each takes cells that no other
+is at. The design is in docs/replication.md and was written before the runs.
 """
 
 import argparse
@@ -116,7 +116,15 @@ def scored(pairs: pl.DataFrame, policy: ModelRef, plan: Plan) -> pl.DataFrame:
 
 
 def pool(out: Path, plan: Plan, seeds: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Held-out and training triples with the start policy's log-probabilities; seed s has the s-th portion."""
+    """Held-out and training triples with the start policy's log-probabilities; seed s has the s-th portion.
+
+    Of several processes the first makes them, and the others wait.
+    """
+    with claimed(out / "lock", wait=True):
+        return _pool(out, plan, seeds)
+
+
+def _pool(out: Path, plan: Plan, seeds: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     start = ModelRef(plan.model)
     tables = []
     for name, count in (("held_out", plan.held_out), ("training", plan.pairs * (seeds + 1))):
@@ -204,12 +212,12 @@ def run(out: Path, arm: str, seed: int, plan: Plan, tables: tuple[pl.DataFrame, 
 
 
 @contextmanager
-def claimed(place: Path) -> Iterator[bool]:
-    """Whether nobody else is at `place`; nobody else gets it until this is left, or the process ends."""
+def claimed(place: Path, wait: bool = False) -> Iterator[bool]:
+    """Whether nobody else is at `place`, at last or at once; nobody else gets it until this is left, or we end."""
     place.parent.mkdir(parents=True, exist_ok=True)
     with place.open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             yield False
         else:
@@ -255,12 +263,10 @@ def tune(out: Path, plan: Plan, tables: tuple[pl.DataFrame, pl.DataFrame], rates
 def passes(out: Path, rate: float, plan: Plan) -> bool:
     """Whether replies keep half their length at a rate, after all iterations and under all of TUNED."""
     cells = [out / f"rate-{rate:g}" / "cells" / f"{arm}-0-{plan.iterations}.json" for arm in TUNED]
+    cells.insert(0, out / "cells" / "start-0-0.json")
     if not all(cell.exists() for cell in cells):
         return False
-    before, *after = (
-        fmean(json.loads(cell.read_text("utf-8"))["lengths"]["tokens"])
-        for cell in (out / "cells" / "start-0-0.json", *cells)
-    )
+    before, *after = (fmean(json.loads(cell.read_text("utf-8"))["lengths"]["tokens"]) for cell in cells)
     print(f"learning rate {rate:g}: {after} tokens a reply, {before:.1f} before", file=sys.stderr, flush=True)
     return min(after) >= before / 2
 
@@ -273,7 +279,6 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, help="default: 1 to 7 for the methods, 1 to 3 for the doses")
     parser.add_argument("--pool-seeds", type=int, default=8, help="seeds that the pool of triples has pairs for")
     parser.add_argument("--report", type=Path, help="folder of replication.md and mechanism.png; runs nothing")
-    parser.add_argument("--prepare", action="store_true", help="the triples and the start policy's cell alone")
     parser.add_argument("--tune", action="store_true", help="try learning rates on seed 0")
     parser.add_argument("--tuned", action="store_true", help="print the rate that was found, by default the last")
     parser.add_argument("--rates", nargs="+", type=float, default=RATES, help="to be tried, in this order")
@@ -290,9 +295,9 @@ def main() -> None:
         print(next((rate for rate in given.rates if passes(given.out, rate, plan)), given.rates[-1]))
         return
     tables = pool(given.out, plan, given.pool_seeds)
-    start_cell(given.out, plan, tables[0])
-    if given.prepare:
-        return
+    with claimed(given.out / "locks" / "start") as mine:
+        if mine:
+            start_cell(given.out, plan, tables[0])
     if given.tune:
         tune(given.out, plan, tables, given.rates)
         return

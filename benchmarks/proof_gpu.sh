@@ -8,7 +8,7 @@
 #   SIZE=tiny benchmarks/proof_gpu.sh                      whether it runs, anywhere, with a random model
 #
 # DATA has what benchmarks/proof_gpu_reward.sh reads; without it that part is left out. A model of this size leaves a
-# GPU idle most of the time, so that several processes share it (WORKERS). After SECONDS_ALL seconds everything is
+# GPU idle most of the time, so that several processes share it (WORKERS; 14 in all take some 130 GB). After SECONDS_ALL seconds everything is
 # ended; what is there is packed into OUT/cells.tar.gz, and the same command goes on where it stopped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,55 +19,52 @@ fi
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=1
 export PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
 export MODEL="${MODEL:-/tmp/sso-factory-proof-model}" DEVICE=cuda SIZE="${SIZE:-full}" OUT="${OUT:-runs/proof}"
-seconds="${SECONDS_ALL:-460}" workers="${WORKERS:-8}"
+seconds="${SECONDS_ALL:-460}" workers="${WORKERS:-10}"
 mkdir -p "$OUT"
 if [ "$SIZE" = tiny ]; then
   MODEL="$OUT/tiny" DEVICE="${TINY_DEVICE:-cpu}" workers=2
   [ -d "$MODEL" ] ||
     python -c "import sys; from pathlib import Path; from tests.tiny import tiny_model_folder; tiny_model_folder(Path(sys.argv[1]))" "$MODEL"
-  plan=(--pairs 2 --batch-pairs 1 --held-out 3 --prompts 2 --tokens 8 --iterations 2 --replies 2 --behaviour-prompts 3 --pool-seeds 2)
+  plan=(--pairs 2 --batch-pairs 1 --held-out 3 --prompts 2 --tokens 8 --iterations 2 --replies 2 --behaviour-prompts 3
+    --pool-seeds 2)
   seeds=(1 2)
 else
   [ -d "$MODEL" ] ||
     python benchmarks/weights.py join "${PIECES:?the folder that benchmarks/weights.py split filled}" "$MODEL"
-  plan=(--pairs "${PAIRS:-128}" --batch-pairs 16 --held-out 200 --prompts 64 --tokens 128 --iterations 3 --replies 8 --pool-seeds 8)
+  plan=(--pairs 128 --batch-pairs 16 --held-out 200 --prompts 64 --tokens 48 --iterations 3 --replies 8 --pool-seeds 8)
   seeds=(1 2 3 4 5 6 7 8)
 fi
 pack() {
-  (cd "$OUT" && find . '(' -path './mechanism/*cells/*.json' -o -path './reward/*' ')' -type f -print0 |
+  (cd "$OUT" && find . '(' -path './mechanism/*cells/*.json' -o -path './reward/*' -o -name log ')' -type f -print0 |
     tar czf cells.tar.gz --null -T -)
 }
 trap pack EXIT
-mechanism() {
+mechanism() { # until the time is over
   local left=$((seconds - SECONDS + began))
   [ "$left" -gt 1 ] || return 124
-  timeout "$left" python benchmarks/mechanism.py --out "$OUT/mechanism" --model "$MODEL" \
-    --device "$DEVICE" "${plan[@]}" --rates 2e-5 1e-5 5e-6 2e-6 "$@"
+  timeout "$left" python benchmarks/mechanism.py --out "$OUT/mechanism" --model "$MODEL" --device "$DEVICE" \
+    --learning-rate 5e-6 "${plan[@]}" "$@" 2>> "$OUT/log"
 }
-together() { # the same command in several processes
-  local count=$1
-  shift
-  for _ in $(seq "$count"); do
-    mechanism "$@" &
+together() { # the same command in several processes, each of which is tried twice
+  local jobs=() job
+  for _ in $(seq "$workers"); do
+    { mechanism "$@" || mechanism "$@"; } &
     jobs+=($!)
   done
   for job in "${jobs[@]}"; do
-    wait "$job" || [ $? = 124 ]
+    wait "$job" || [ $? = 124 ] || failed=1
   done
-  jobs=()
 }
-jobs=()
-mechanism --prepare
+failed=0
 if [ -n "${DATA:-}" ]; then
   OUT="$OUT/reward" SECONDS_LEFT=$((seconds - SECONDS + began)) WORKERS="${REWARD_WORKERS:-4}" \
     bash benchmarks/proof_gpu_reward.sh &
   reward=$!
 fi
-together $((workers < 8 ? workers : 8)) --tune
-rate="$(mechanism --tuned)"
-echo "learning rate $rate"
-together "$workers" --learning-rate "$rate" --arms sso sso_no_w sso_no_g pbaa --seeds "${seeds[@]}"
-together "$workers" --learning-rate "$rate" --arms gamma_1 gamma_5 no_w_gamma_1 no_w_gamma_5 naive --seeds "${seeds[@]}"
+together --arms sso sso_no_w sso_no_g pbaa --seeds "${seeds[@]}"
+together --arms gamma_1 gamma_5 no_w_gamma_1 no_w_gamma_5 naive --seeds "${seeds[@]}"
 if [ -n "${DATA:-}" ]; then
-  wait "$reward" || [ $? = 124 ]
+  wait "$reward" || [ $? = 124 ] || failed=1
 fi
+tail -n 40 "$OUT/log"
+exit $failed

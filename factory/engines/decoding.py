@@ -19,8 +19,8 @@ from factory.engines.in_place_cache import kv_cache_for
 from factory.engines.kv_cache import KVCache
 from factory.engines.sampling import pick
 
-PREFILL_TOKENS = 4096
-"""Most prompt tokens in one forward pass: enough to keep a processor busy, little enough for its memory."""
+PREFILL_TOKENS, GPU_PREFILL_TOKENS = 4096, 65536
+"""Most prompt tokens in one forward pass: enough to keep the device busy, little enough for its memory."""
 LEAST_SHARED = 16
 """A common beginning shorter than this is not worth a pass of its own."""
 FIRST_GUESS = 256
@@ -139,6 +139,7 @@ class Decoder:
     def __init__(self, model: Any, ends: frozenset[int], pad: int, budget: int) -> None:
         self.model, self.ends, self.pad, self.budget = model, ends, pad, budget
         self._cache: KVCache = kv_cache_for(model, pad)
+        self._prefill = PREFILL_TOKENS if model.device.type == "cpu" else GPU_PREFILL_TOKENS
         self._rows: list[DecodingRow] = []
         self._queue: deque[DecodingRow] = deque()
         self._lengths: list[int] = []
@@ -179,7 +180,7 @@ class Decoder:
         width = self._cache.width
         for row in self._queue:
             width, rows = max(width, row.length), len(self._rows) + len(group) + 1
-            if group and not _fits(group, row):
+            if group and not _fits(group, row, self._prefill):
                 return group
             # A single row is always let in: one that exceeds the budget by itself would wait for ever.
             if rows > 1 and rows * (width + min(row.room, slack)) > self.budget:
@@ -242,9 +243,9 @@ class Decoder:
         self._queue.extendleft(reversed(struck))
 
 
-def _fits(group: Sequence[DecodingRow], row: DecodingRow) -> bool:
-    """Whether `row` may start in one pass with `group`: the same beginning, not too many tokens, little padding."""
+def _fits(group: Sequence[DecodingRow], row: DecodingRow, most: int) -> bool:
+    """Whether `row` may start in one pass with `group`: the same beginning, at most `most` tokens, little padding."""
     first, shared = group[0], group[0].shared
     tail, longest = len(row.prompt) - shared, len(first.prompt) - shared
     alike = row.shared == shared and row.prompt[:shared] == first.prompt[:shared]
-    return alike and longest * (len(group) + 1) <= PREFILL_TOKENS and longest < 2 * tail + 32
+    return alike and longest * (len(group) + 1) <= most and longest < 2 * tail + 32

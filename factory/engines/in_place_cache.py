@@ -86,6 +86,8 @@ class InPlaceKVCache:
         self.cache: Any = Cache(layers=self.layers)
         self.lengths = torch.zeros(0, dtype=torch.long, device=model.device)
         """Tokens each row holds, [rows]."""
+        # The same on the host: to ask a GPU for a length is to wait until all that it was given is done.
+        self._held: list[int] = []
         self.capacity = (0, 0)
         self.places = torch.zeros(0, dtype=torch.long, device=model.device)
         """The row that each line of a pass belongs to."""
@@ -96,12 +98,12 @@ class InPlaceKVCache:
     @property
     def rows(self) -> int:
         """Rows in flight."""
-        return len(self.lengths)
+        return len(self._held)
 
     @property
     def width(self) -> int:
         """Columns the longest row takes, its last token included."""
-        return int(self.lengths.max()) + 1 if self.rows else 0
+        return max(self._held) + 1 if self._held else 0
 
     def attention(self) -> AbstractContextManager[None]:
         """The attention that fits the layout."""
@@ -123,13 +125,14 @@ class InPlaceKVCache:
         tails = [ids[shared:-1] for ids in rows]
         if any(tails):
             self._prefill(tails, shared, cache)
-        lengths = torch.tensor([len(ids) - 1 for ids in rows], device=self.lengths.device)
+        lengths = [len(ids) - 1 for ids in rows]
         width = cache.get_seq_length()
         self._reserve(self.rows + len(rows), max(width, self.width), cache)
         place = slice(self.rows, self.rows + len(rows)), slice(None), slice(width)
         for layer, source in zip(self.layers, cache.layers, strict=True):
             layer.k[place], layer.v[place] = source.keys, source.values
-        self.lengths = torch.cat([self.lengths, lengths])
+        self._held += lengths
+        self.lengths = torch.tensor(self._held, device=self.lengths.device)
 
     @torch.inference_mode()
     def step(self, last: Sequence[int]) -> Tensor:
@@ -143,7 +146,7 @@ class InPlaceKVCache:
         at = self.lengths[self.places, None]
         mask = torch.arange(self.window, device=self.lengths.device) <= at
         logits = self.run(ids, mask[:, None, None], at, self.cache, spans=self._spans())[: self.rows]
-        self.lengths = self.lengths + 1
+        self.lengths, self._held = self.lengths + 1, [length + 1 for length in self._held]
         return cast(Tensor, logits)
 
     @torch.inference_mode()
@@ -163,7 +166,7 @@ class InPlaceKVCache:
                 layer.k[new, :, window] = layer.k[old, :, window]
                 layer.v[new, :, window] = layer.v[old, :, window]
         # Not cut off: what lies behind the last row is masked, and written over by the next one that joins.
-        self.lengths = self.lengths[order]
+        self.lengths, self._held = self.lengths[order], [self._held[row] for row in order]
         return order
 
     def _spans(self) -> list[Span]:
