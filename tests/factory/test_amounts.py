@@ -80,9 +80,9 @@ def test_the_bound_holds_whatever_makes_the_pairs(tmp_path: Path, maker: str) ->
     """Judges of `best_of_n` compare every two of the candidates before they are asked about the pair."""
     with Loopback(usual) as server:
         raw = judged(config(tmp_path, server), False).model_dump()
-        settings = many(Config.model_validate({**raw, "pairs": {"from": maker, **MAKERS[maker]}}), tmp_path)
+        settings = many(Config.model_validate({**raw, "pairs": {"from": maker, **MAKERS[maker]}}), tmp_path, 24)
         planned = factory.plan(settings)
-        factory.run(settings, preview=15, check=False)
+        factory.run(settings, preview=8, check=False)
         measured = factory.plan(settings)
         found = factory.run(settings, check=False).bill
     held(found, planned)

@@ -1,7 +1,9 @@
 """The command line as a person meets it: what is printed, exit codes, one sentence for what goes wrong."""
 
 import json
+import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 import pytest
@@ -28,8 +30,26 @@ def quickstart(run_dir: Path, *args: str) -> Result:
     )
 
 
-def test_the_line_ends_with_funnel_samples_and_places(run_dir: Path) -> None:
-    done = quickstart(run_dir)
+class Done(NamedTuple):
+    result: Result
+    run_dir: Path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """The quickstart to its end."""
+    run_dir = tmp_path_factory.mktemp("made") / "run"
+    return Done(quickstart(run_dir), run_dir)
+
+
+@pytest.fixture
+def whole(made: Done, run_dir: Path) -> Path:
+    """A copy of it, for a test that goes on with it."""
+    return Path(shutil.copytree(made.run_dir, run_dir))
+
+
+def test_the_line_ends_with_funnel_samples_and_places(made: Done) -> None:
+    done, run_dir = made
     assert done.exit_code == 0, done.output
     for word in ("judge_agrees", "length_balance", "chosen  ", "rejected  ", "kept.parquet", "exports/rm"):
         assert word in done.output
@@ -39,16 +59,14 @@ def test_the_line_ends_with_funnel_samples_and_places(run_dir: Path) -> None:
     assert pl.read_parquet(run_dir / "filtered" / "kept.parquet").height == funnel["kept"]
 
 
-def test_a_second_run_reuses_every_stage(run_dir: Path) -> None:
-    quickstart(run_dir)
-    again = quickstart(run_dir)
+def test_a_second_run_reuses_every_stage(whole: Path) -> None:
+    again = quickstart(whole)
     assert again.exit_code == 0
-    assert again.output.count("done before, reused") == len(list(run_dir.rglob("*.manifest.json")))
+    assert again.output.count("done before, reused") == len(list(whole.rglob("*.manifest.json")))
 
 
-def test_a_changed_key_is_named_and_what_it_does_not_touch_is_reused(run_dir: Path) -> None:
-    quickstart(run_dir)
-    changed = quickstart(run_dir, "--set", "filters.2.max_chars=50")
+def test_a_changed_key_is_named_and_what_it_does_not_touch_is_reused(whole: Path) -> None:
+    changed = quickstart(whole, "--set", "filters.2.max_chars=50")
     assert "filtered/filter: made again, because filters changed" in changed.output
     assert "iterations/3/train: done before, reused" in changed.output
 
@@ -193,9 +211,8 @@ def test_a_judge_that_is_counted_but_not_asked_is_told_before_anybody_is(tmp_pat
     assert "judge_agrees counts the judge 'other', and judges: names gpt-4o alone" in done.output
 
 
-def test_export_of_a_run_is_listed(run_dir: Path, tmp_path: Path) -> None:
-    quickstart(run_dir)
-    done = call("export", run_dir, "--format", "dpo", "--out", tmp_path / "dpo")
+def test_export_of_a_run_is_listed(made: Done, tmp_path: Path) -> None:
+    done = call("export", made.run_dir, "--format", "dpo", "--out", tmp_path / "dpo")
     assert done.exit_code == 0, done.output
     assert (tmp_path / "dpo" / "README.md").is_file()
 

@@ -61,8 +61,9 @@ def test_requests_are_those_of_the_run(tmp_path: Path) -> None:
 
 def test_time_is_unknown_until_the_same_was_run_with_the_same_engine(tmp_path: Path) -> None:
     settings = config(tmp_path)
-    assert {stage.time for stage in factory.plan(settings).stages} == {Time()}
-    assert "unknown" in shown(factory.plan(settings))
+    planned = factory.plan(settings)
+    assert {stage.time for stage in planned.stages} == {Time()}
+    assert "unknown" in shown(planned)
     factory.run(settings)
     again = factory.plan(settings)
     assert {stage.time.basis for stage in again.stages} == {MEASURED}

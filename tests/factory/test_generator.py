@@ -23,6 +23,7 @@ def config(folder: Path, **training: Any) -> dict[str, Any]:
         "run": {"iterations": 2},
         "training": {"generator": "separate", **training},
         "filters": [{"use": "duplicate"}],
+        "export": {"formats": []},
     }
 
 
@@ -31,7 +32,7 @@ def record(folder: Path) -> dict[str, Any]:
 
 
 def test_two_models_in_each_iteration(tmp_path: Path) -> None:
-    done = factory.run(config(tmp_path), tmp_path / "run")
+    done = factory.run({**config(tmp_path), "export": {"formats": ["rm"]}}, tmp_path / "run")
     base, policy = "bundled:smollm2-135m-instruct", "bundled:smollm2-135m-instruct"
     for number in (1, 2):
         folder = tmp_path / f"run/iterations/{number}"

@@ -11,7 +11,7 @@ from factory.schema import LOGPS
 
 def run(folder: Path, **more: Any) -> None:
     (folder / "prompts.txt").write_text("".join(f"Question {n}?\n" for n in range(8)))
-    blocks = {"filters": [{"use": "duplicate"}], **more}
+    blocks = {"filters": [{"use": "duplicate"}], "export": {"formats": []}, **more}
     config = {"prompts": str(folder / "prompts.txt"), "engine": "scripted", "run": {"iterations": 2}, **blocks}
     factory.run(config, folder / "run")
 

@@ -33,7 +33,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 def run(run_dir: Path, **export: object) -> tuple[Outcome, list[str]]:
-    config = factory.load_config(QUICKSTART, ["engine.kind=scripted"])
+    config = factory.load_config(QUICKSTART, ["engine.kind=scripted", "run.iterations=1"])
     config = config.model_copy(update={"export": Export(formats=["rm"], **export)})
     said = Heard()
     return factory.run(config, run_dir, progress=said), said.lines

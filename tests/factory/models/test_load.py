@@ -164,6 +164,7 @@ def test_a_missing_bundle_says_how_to_get_it(monkeypatch, tmp_path):
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 def test_the_bundled_model_answers_and_stops():
     pytest.importorskip("gguf")
     code = (

@@ -97,8 +97,8 @@ def test_replies_that_are_no_triples_are_not_kept() -> None:
     assert seen._waiting == {}
 
 
-def many(settings: Config, folder: Path) -> Config:
-    (folder / "prompts.jsonl").write_text("".join(json.dumps({"prompt": f"What of {n}?"}) + "\n" for n in range(60)))
+def many(settings: Config, folder: Path, count: int = 60) -> Config:
+    (folder / "prompts.jsonl").write_text("".join(json.dumps({"prompt": f"What of {n}?"}) + "\n" for n in range(count)))
     return settings
 
 

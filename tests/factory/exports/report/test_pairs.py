@@ -73,15 +73,15 @@ def test_all_of_5000_kept_pairs_are_in_a_page_below_10_mb(tmp_path: Path) -> Non
 
 
 def test_what_does_not_fit_is_cut_before_a_pair_is_left_out(tmp_path: Path) -> None:
-    """Of 300 pairs: whole first, then without y°, then with shorter texts, at last fewer; the page says which."""
-    many(tmp_path, 300, 5_000)
+    """Of 100 pairs: whole first, then without y°, then with shorter texts, at last fewer; the page says which."""
+    many(tmp_path, 100, 5_000)
     whole = packed_pairs(tmp_path, 1)
     assert whole.room == ROOMS[0]
     cut = [(budget, packed_pairs(tmp_path, 1, budget)) for budget in (int(whole.size * share) for share in (0.7, 0.3))]
     assert whole.room.longest > cut[0][1].room.longest > cut[1][1].room.longest
     for budget, packed in cut:
         assert packed.size <= budget
-        assert len(packed.pairs) == 300
+        assert len(packed.pairs) == 100
         assert not packed.room.original
     assert packed_pairs(tmp_path, 1, 1_000).room == ROOMS[-1]
     assert packed_pairs(tmp_path / "nothing", 1) is None
