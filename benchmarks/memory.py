@@ -1,6 +1,6 @@
 """Memory of what comes after generation: judging, audit, exports with their card, and the report of a run.
 
-    python benchmarks/memory.py --rows 100000 300000        judging and audit of so many pairs, and a run of 5,000
+    python benchmarks/memory.py --rows 100000 300000        judging, audit, export of so many pairs, and a run of 5,000
 
 Pairs are made up as in benchmarks/filters.py, some 3,000 characters each; judge, auditor and engine are scripted, so
 that only this package is measured. Each step runs in a process of its own, start-up included.
@@ -15,6 +15,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import polars as pl
 
 ROOT = Path(__file__).parent.parent
 sys.path[0] = str(ROOT)
@@ -41,6 +43,23 @@ def audit(data: Path, out: Path) -> str:
     report = factory.audit(str(data / "pairs"), out=out, judge={"name": "J", "engine": "scripted"})
     page = (out / "audit.html").stat().st_size / 1e6
     return f"{getattr(report, 'n', 0):,} pairs, page {page:.2f} MB"
+
+
+def export(data: Path, out: Path) -> str:
+    """All pairs in one format with a card, and the processor time of the card alone."""
+    from factory.config import Export
+    from factory.exports.card import write_card
+    from factory.exports.card.facts import card_facts
+    from factory.exports.destinations.write import export as write
+    from factory.files.streaming import small_morsels
+    from factory.progress import Silent
+
+    with small_morsels():
+        written = write(pl.scan_parquet(data / "pairs/*.parquet"), "rm", out, Export(), 1, Silent())
+        began, before = time.process_time(), peak_gb()
+        write_card(card_facts(written, "rm"), out)
+    spent = time.process_time() - began
+    return f"{sum(written.rows.values()):,} pairs, the card {spent:.1f} CPU s ({before:.2f} GB before it)"
 
 
 def run(data: Path, out: Path) -> str:
@@ -71,7 +90,8 @@ def report(data: Path, out: Path) -> str:
     return f"page {Path(page).stat().st_size / 1e6:.2f} MB"
 
 
-STEPS: dict[str, Callable[[Path, Path], str]] = {"judging": judging, "audit": audit, "run": run, "report": report}
+OF_PAIRS: dict[str, Callable[[Path, Path], str]] = {"judging": judging, "audit": audit, "export": export}
+STEPS = {**OF_PAIRS, "run": run, "report": report}
 
 
 def measured(step: str, data: Path, out: Path) -> str:
@@ -104,7 +124,7 @@ def main() -> None:
         folder = Path(name)
         for rows in options.rows:
             make(rows, folder / f"{rows}")
-            for step in [step for step in ("judging", "audit") if step in options.only]:
+            for step in [step for step in OF_PAIRS if step in options.only]:
                 print(measured(step, folder / f"{rows}", folder / f"{step}-{rows}"), flush=True)
         if "run" in options.only:
             print(measured("run", folder, folder / "run"), flush=True)
