@@ -3,6 +3,7 @@
     python benchmarks/training.py                                              all variants, some minutes
     python benchmarks/training.py --pairs 1 --steps 1 --repeats 1              whether it runs
     python benchmarks/training.py --report docs/benchmark-training.md          and its table as a page
+    python benchmarks/training.py --rounding 8                                 scores of so many pairs in bfloat16
 
 Every measurement is a process of its own, so that its peak memory is its own; the variants take turns, and the best of
 the repeats counts. All take one pair per forward pass, in float32 on the CPU unless said otherwise, with AdamW.
@@ -10,6 +11,7 @@ the repeats counts. All take one pair per forward pass, in float32 on the CPU un
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[0] = str(ROOT)  # This file bears the name of a package it measures.
 
 from benchmarks.training_report import floor, machine, table
-from benchmarks.training_variants import RUNS, VARIANTS, Measured
+from benchmarks.training_variants import RUNS, VARIANTS, Measured, rounding
 
 
 def measure(variant: str, pairs: int, steps: int) -> Measured:
@@ -58,11 +60,19 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2, help="processes per variant")
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--report", type=Path, help="also write the table to this Markdown file")
+    parser.add_argument("--rounding", type=int, metavar="PAIRS", help="how far bfloat16 is from float32, and no more")
     parser.add_argument("--variant", choices=VARIANTS, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.variant:
         run = RUNS[asked.variant.removesuffix("_bfloat16")]
         print(json.dumps(run(asked.pairs, asked.steps, asked.variant.endswith("_bfloat16"))._asdict()))
+        return
+    if asked.rounding:
+        apart = rounding(asked.rounding)
+        mean, most = statistics.mean(apart), max(apart)
+        print(
+            f"{len(apart)} scores of {asked.rounding} pairs: {mean:.4f} per token apart on average, {most:.4f} at most"
+        )
         return
     tries: dict[str, list[Measured]] = {name: [] for name in asked.only}
     for _ in range(asked.repeats):

@@ -156,6 +156,29 @@ def plain_loss(method: Any, example: Any, policy: torch.Tensor, given: torch.Ten
     return terms.loss.sum()
 
 
+def rounding(pairs: int) -> list[float]:
+    """How far the mean log-probability per token of each reply under each view is in bfloat16 from that in float32."""
+    import polars as pl
+
+    from factory.config import Training
+    from factory.models.load import load_model, load_tokenizer
+    from factory.models.ref import ModelRef
+    from factory.training.data import PairReader, encode
+    from factory.training.methods import method_of
+
+    ref = ModelRef(MODEL)
+    reader = PairReader(method_of(Training()).needed, load_tokenizer(ref), False, 8192)
+    items = [item for one in encode(pl.DataFrame(pair_rows(pairs)), reader).examples for item in one.items]
+    counts = torch.tensor([len(reply) for item in items for reply in item.replies])
+    means = []
+    for dtype in (torch.float32, torch.bfloat16):
+        model = load_model(ref, "cpu", dtype).eval()
+        with torch.no_grad():
+            means.append(torch.cat([plain_sums(model, item) for item in items]) / counts)
+    apart: list[float] = (means[0] - means[1]).abs().tolist()
+    return apart
+
+
 def run_ours(pairs: int, steps: int, half: bool, **options: Any) -> Measured:
     """`factory.train` as the line calls it: the reference comes with the pairs, as `logp_*` columns."""
     import polars as pl
