@@ -44,15 +44,6 @@ class Format:
     """One JSON array per split while a split fits one shard, as LLaMA-Factory's users know it; Parquet beyond."""
 
 
-class ExtraColumns(dict[str, str]):
-    """Columns that follow a format's own: name in the table to name in the export."""
-
-    @property
-    def renamed(self) -> dict[str, str]:
-        """Those of the user's that had to give way."""
-        return {name: new for name, new in self.items() if name != new}
-
-
 def message(role: str, content: pl.Expr) -> pl.Expr:
     """A chat message with the role given and the content of an expression."""
     return pl.struct(pl.lit(role).alias("role"), content.alias("content"))
@@ -140,10 +131,10 @@ def with_pairs_columns(pairs: pl.LazyFrame) -> pl.LazyFrame:
     return pairs.with_columns(*absent, *casts)
 
 
-def extra_columns(columns: Iterable[str], fields: Iterable[str]) -> ExtraColumns:
-    """The columns of a table that follow a format's own, the user's renamed where a name is taken."""
+def extra_columns(columns: Iterable[str], fields: Iterable[str]) -> dict[str, str]:
+    """The columns of a table that follow a format's own, each with its name there: another where its own is taken."""
     own, known, present = set(fields), set(SCORES.columns), list(columns)
-    out = ExtraColumns((name, name) for name in present if name in known and name not in own and name not in TEXTS)
+    out = {name: name for name in present if name in known and name not in own and name not in TEXTS}
     used = own | known | RESERVED
     for name in present:
         if name in known:

@@ -93,7 +93,7 @@ class NoPairsError(InputError):
 
 def no_layout(opened: Opened, how: How) -> NoPairsError:
     """The error about an input that fits no layout, or not the one asked for."""
-    there = {name.lower() for frame in opened.frames for name in frame.collect_schema()}
+    there = {*map(str.lower, opened.names)}
     # `look` reads a file as prompts where no pair is in it, but not one whose replies could not be told.
     replies = bool(there & PAIRED or {*how.columns} & {"chosen", "rejected", "first", "second", "candidates"})
     return NoPairsError(_sentence(opened, how), replies=replies)
@@ -118,5 +118,5 @@ def _sentence(opened: Opened, how: How) -> str:
 
 def _nearest(opened: Opened) -> list[Layout]:
     """The two layouts that name most of an input's columns."""
-    there = {name.lower() for frame in opened.frames for name in frame.collect_schema()}
+    there = {*map(str.lower, opened.names)}
     return sorted(layouts().values(), key=lambda one: -len(there & {*re.findall(r"\w+", one.about.lower())}))[:2]

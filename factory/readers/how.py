@@ -25,8 +25,16 @@ class How(NamedTuple):
     skip_unreadable: bool = False
     """Leave out files that cannot be read, with a warning."""
 
-    def beside(self, named: Mapping[str, str], there: Collection[str]) -> "How":
-        """With what a file beside the data says of its columns, which the user's own word wins over."""
+    def beside(self, named: Mapping[str, str], there: Collection[str], where: str) -> "How":
+        """With what a file beside the data says of its columns, which the user's own word wins over.
+
+        Raises InputError where a column that the user names is not among those that are there.
+        """
+        # Here, as Columns passes over names that are not there: of the files of a folder each may have others.
+        gone = next((name for name in self.columns.values() if name not in there), None)
+        if gone is not None:
+            listed = ", ".join(sorted(there))
+            raise InputError(f"{where}: there is no column {gone!r}, as --columns says; it has {listed}")
         told = {role: name for role, name in named.items() if name in there and name not in self.columns.values()}
         return self._replace(columns={**told, **self.columns})
 
@@ -78,11 +86,3 @@ def parse_columns(text: str) -> dict[str, str]:
             )
         named[role] = name
     return named
-
-
-def require_columns(how: How, there: set[str], where: str) -> None:
-    """Raise InputError where a column that the user names is not there."""
-    # Here, as Columns passes over names that are not there: of the files of a folder each may have others.
-    gone = next((name for name in how.columns.values() if name not in there), None)
-    if gone is not None:
-        raise InputError(f"{where}: there is no column {gone!r}, as --columns says; it has {', '.join(sorted(there))}")

@@ -9,7 +9,7 @@ from factory.readers.cells.unfold import content_key
 from factory.readers.cells.values import row_json
 from factory.readers.columns.extra_columns import extra_columns, fitting
 from factory.readers.detection import Detected, detect_layouts, no_layout
-from factory.readers.how import How, require_columns
+from factory.readers.how import How
 from factory.readers.inputs.opened import Opened, Skipped, alike, naming
 from factory.readers.inputs.sources import PairsLike, open_inputs
 from factory.readers.layouts import require_layout
@@ -18,7 +18,7 @@ from factory.readers.layouts.explicit import OWN
 from factory.readers.messages import blank
 from factory.readers.names import Columns
 from factory.readers.reading import PairsRead, Part, part_of
-from factory.readers.table.ids import Identified, pair_ids_of, prompt_ids, prompt_ids_of, turns_json, with_unique_ids
+from factory.readers.table.ids import Identified, pair_ids, prompt_ids, turns_json, with_unique_ids
 from factory.readers.table.normal import (
     CHOSEN,
     DETAIL,
@@ -85,9 +85,7 @@ def load_pairs(inputs: PairsLike, source: str | None = None) -> pl.DataFrame:
 
 
 def _read(opened: Opened, source: str | None, how: How, beside: Sequence[pl.LazyFrame]) -> Iterator[_Part]:
-    there = {name for frame in opened.frames for name in frame.collect_schema()}
-    how = how.beside(opened.named, there)
-    require_columns(how, there, opened.where)
+    how = how.beside(opened.named, opened.names, opened.where)
     claims = detect_layouts(opened.frames, how, beside)
     if not any(claim.layout for claim in claims):
         raise no_layout(opened, how)
@@ -183,7 +181,7 @@ def _given_ids(rows: pl.LazyFrame, columns: pl.Schema, own: bool) -> _Given:
     if absent or not own or columns.get("prompt_id") != pl.String:
         return _Given(pair_id=not absent, some=True, prompt_id=False)
     # A sample, since to hash every prompt is what taking the ids over spares.
-    sample = rows.head(_SAMPLE).select("prompt_id", prompt_ids(pl.col("prompt")).alias("made")).collect()
+    sample = rows.head(_SAMPLE).select("prompt_id", prompt_ids(turns_json(pl.col("prompt"))).alias("made")).collect()
     return _Given(pair_id=True, some=True, prompt_id=sample["prompt_id"].eq_missing(sample["made"]).all())
 
 
@@ -191,13 +189,13 @@ def _pairs(normal: pl.LazyFrame, columns: pl.Schema, parts: Parts, given: _Given
     """The factory's columns, then the user's others."""
     # A column, so that both ids are hashes of one text, which is written out once.
     normal = normal.with_columns(turns_json(pl.col(PROMPT)).alias(_TURNS))
-    pair_id = pair_ids_of(pl.col(_TURNS), pl.col(CHOSEN), pl.col(REJECTED))
+    pair_id = pair_ids(pl.col(_TURNS), pl.col(CHOSEN), pl.col(REJECTED))
     if given.some:
         own = pl.col("pair_id")
         pair_id = own if given.pair_id else pl.when(blank(own)).then(pair_id).otherwise(own)
     made = {
         "pair_id": pair_id,
-        "prompt_id": pl.col("prompt_id") if given.prompt_id else prompt_ids_of(pl.col(_TURNS)),
+        "prompt_id": pl.col("prompt_id") if given.prompt_id else prompt_ids(pl.col(_TURNS)),
         "prompt": pl.col(PROMPT),
         "chosen": pl.col(CHOSEN),
         "rejected": pl.col(REJECTED),

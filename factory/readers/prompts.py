@@ -12,7 +12,7 @@ from factory.readers.columns.asked import FoundPrompt, asked, beside_text, syste
 from factory.readers.columns.extra_columns import KNOWN, extra_columns
 from factory.readers.columns.verdicts import FLAGS
 from factory.readers.detection import Detected, detect_layouts
-from factory.readers.how import How, how_to_read, require_columns
+from factory.readers.how import How, how_to_read
 from factory.readers.inputs.opened import Opened, columns_of, naming
 from factory.readers.inputs.sources import PairsLike, open_inputs
 from factory.readers.layouts.base import UNREADABLE, Layout
@@ -20,7 +20,7 @@ from factory.readers.layouts.trees import NEEDED
 from factory.readers.messages import TURNS, before_last, is_messages, plain, problem_of, said, turns_of
 from factory.readers.names import Columns
 from factory.readers.reading import Part, PromptsRead, part_of
-from factory.readers.table.ids import prompt_ids
+from factory.readers.table.ids import prompt_ids, turns_json
 from factory.readers.table.normal import (
     DETAIL,
     EMPTY_PROMPT,
@@ -88,9 +88,7 @@ def _without_echo(prompts: pl.DataFrame) -> pl.DataFrame:
 
 
 def _read(opened: Opened, how: How) -> Iterator[_Part]:
-    there = {name for frame in opened.frames for name in frame.collect_schema()}
-    how = how.beside(opened.named, there)
-    require_columns(how, there, opened.where)
+    how = how.beside(opened.named, opened.names, opened.where)
     claims = detect_layouts(opened.frames, how)
     if not any(claim.layout or _asked(claim.columns) for claim in claims):
         wanted = "prompt, instruction, question, query, messages, conversations or turns"
@@ -185,7 +183,8 @@ def _unanswered(turns: pl.Expr) -> pl.Expr:
 def _split(judged: pl.LazyFrame, columns: pl.Schema, extra: Mapping[str, pl.Expr], stem: str | None) -> _Part:
     source = source_of(columns, stem).alias("source")
     good = judged.filter(pl.col(REASON).is_null())
-    kept = good.select(prompt_ids(pl.col(PROMPT)).alias("prompt_id"), pl.col(PROMPT).alias("prompt"), source, **extra)
+    ids = prompt_ids(turns_json(pl.col(PROMPT)))
+    kept = good.select(ids.alias("prompt_id"), pl.col(PROMPT).alias("prompt"), source, **extra)
     bad = judged.filter(pl.col(REASON).is_not_null()).select(REASON, DETAIL, source, row_json(columns).alias("row"))
     rejected = rejected_rows(bad, pl.col(REASON), pl.col(DETAIL), ["source", "row"])
     made, aside = pl.collect_all([kept, rejected])

@@ -14,7 +14,7 @@ import polars as pl
 from factory.config import Export
 from factory.errors import InputError
 from factory.exports import exporter
-from factory.exports.base import ExtraColumns, Format, extra_columns, with_pairs_columns
+from factory.exports.base import Format, extra_columns, with_pairs_columns
 from factory.exports.destinations.plan import ROW, ExportPlan, plan
 from factory.exports.formats.llamafactory import dataset_info
 from factory.exports.pages.frontmatter import features, front_matter, metadata
@@ -136,9 +136,9 @@ def export(
         info = dataset_info({s: names[0] if as_json else folders[s] for s, names in places.items()})
         (staging / INFO).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
     files = _publish(written, places, front_matter(head), record)
-    # kto and sdft have no column for each reply: what the card says of pairs is counted in the table then.
     held = None if set(target.replies) <= set(target.fields) else _only(table, todo)
-    result = Exported(files, counts, todo.left_out, todo.set_aside, columns.renamed, schema.names(), head, held)
+    renamed = {name: new for name, new in columns.items() if name != new}
+    result = Exported(files, counts, todo.left_out, todo.set_aside, renamed, schema.names(), head, held)
     _tell(result, target, options, said)
     return result
 
@@ -150,7 +150,7 @@ def shape_of(format: str, options: Export) -> Format:
     return target if kept is None else replace(target, fields=kept)
 
 
-def _rows(table: pl.LazyFrame, target: Format, columns: ExtraColumns) -> pl.LazyFrame:
+def _rows(table: pl.LazyFrame, target: Format, columns: Mapping[str, str]) -> pl.LazyFrame:
     fields = [expression.alias(name) for name, expression in target.fields.items()]
     return table.select(*fields, *(pl.col(name).alias(new) for name, new in columns.items()))
 

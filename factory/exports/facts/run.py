@@ -35,7 +35,7 @@ def run_facts(root: Path) -> RunFacts:
     kept, rejected = scan(root / "filtered/kept.parquet"), scan(root / "filtered/rejected.parquet")
     everything = _narrow_all(root)
     numbers = sorted(int(p.name) for p in (root / "iterations").glob("*") if p.is_dir() and p.name.isdigit())
-    kept_counts = counts(kept.select("^iteration$").collect(), "iteration") if kept is not None else {}
+    kept_counts = _counts(kept, "iteration")
     judgments = scan(root / "filtered/judgments.parquet")
     return RunFacts(
         name=root.resolve().name,
@@ -120,18 +120,22 @@ def _iteration(folder: Path, number: int, kept: Mapping[str, int]) -> IterationF
     features, triples = scan(folder / "features.parquet"), scan(folder / "triples.parquet")
     rejected = scan(folder / "triples.rejected.parquet")
     found = features.select("feature", "feature_source").collect() if features is not None else None
-    set_aside = counts(rejected.select("reason").collect(), "reason") if rejected is not None else {}
     return IterationFacts(
         number=number,
         prompts=found.height if found is not None else None,
         features=counts(found, "feature") if found is not None else {},
         fallback=int((found["feature_source"] == "fallback").sum()) if found is not None else None,
         pairs=triples.select(pl.len()).collect().item() if triples is not None else None,
-        set_aside=set_aside,
+        set_aside=_counts(rejected, "reason"),
         likelihood=_likelihood(scan(folder / "scores.parquet")),
         kept=kept.get(str(number), 0) if kept else None,
         metrics=_metrics(folder / "metrics.jsonl"),
     )
+
+
+def _counts(table: pl.LazyFrame | None, column: str) -> dict[str, int]:
+    """Rows per value of a column of a table; none where either is not there."""
+    return {} if table is None else counts(table.select(f"^{column}$").collect(), column)
 
 
 def _likelihood(scores: pl.LazyFrame | None) -> dict[str, float]:

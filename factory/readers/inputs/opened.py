@@ -30,6 +30,11 @@ class Opened(NamedTuple):
     in_folder: bool = False
     """It was found in a folder that the user named."""
 
+    @property
+    def names(self) -> set[str]:
+        """Every column that some of its rows have."""
+        return {name for frame in self.frames for name in frame.collect_schema()}
+
 
 def alike(opened: Opened, every: Sequence[Opened]) -> list[pl.LazyFrame]:
     """The frames of the other files of the same folder that have the same columns: the shards of one data set."""

@@ -6,12 +6,6 @@ from factory.readers.columns.asked import FoundPrompt, asked, replies, reply
 from factory.readers.layouts.base import Columns, Layout, Parts
 
 
-def _found(columns: Columns, kind: str) -> FoundPrompt | None:
-    """The prompt, where the file has one beside two replies of this kind."""
-    pair = replies(columns)
-    return asked(columns) if pair is not None and pair.kind == kind else None
-
-
 def _parts(columns: Columns, found: FoundPrompt | None) -> Parts:
     """The parts of a pair; `found` is its prompt, None where the replies bring it."""
     pair = replies(columns)
@@ -38,7 +32,8 @@ def _explicit(name: str, about: str, replies_are: str, claims: str | None, *, re
     """
 
     def fits(columns: Columns) -> bool:
-        found = _found(columns, replies_are)
+        pair = replies(columns)
+        found = asked(columns) if pair is not None and pair.kind == replies_are else None
         return found is not None and (claims != "talked" or found.spoken)
 
     def rows(columns: Columns) -> pl.Expr | None:

@@ -8,12 +8,12 @@ import re
 
 import polars as pl
 
+from factory.readers.cells.records import by_cell
 from factory.readers.columns.asked import is_texty, replies
 from factory.readers.layouts.base import Columns, Layout, Parts
 from factory.readers.messages import is_message, is_messages, said
 from factory.schema import PAIRS
 
-_CUT = pl.Struct({"prompt": pl.String(), "chosen": pl.String(), "rejected": pl.String()})
 _BOUNDARY = re.compile(r"\n\s*|(?:^|(?<=\n))(?:Assistant|AI|Answer|Response|Bot|A):\s*")
 _WORDS = r"\S\s+\S"
 _WRITTEN_OUT = r"^\s*[\[{]"
@@ -36,18 +36,12 @@ def cut(chosen: str, rejected: str) -> tuple[str, str, str]:
     return begun[:end].rstrip(), chosen[end:].lstrip(), rejected[end:].lstrip()
 
 
-def _cut_all(rows: pl.Series) -> pl.Series:
-    chosen, rejected = (rows.struct.field(name).to_list() for name in ("chosen", "rejected"))
-    pieces = [(None, c, r) if c is None or r is None else cut(c, r) for c, r in zip(chosen, rejected, strict=True)]
-    columns = {name: [piece[place] for piece in pieces] for place, name in enumerate(_CUT.to_schema())}
-    return pl.DataFrame(columns, schema=_CUT.to_schema()).to_struct(rows.name)
-
-
 def _pieces(columns: Columns) -> pl.Expr:
+    """Prompt, chosen and rejected of each row as a list; null where a side is."""
     pair = replies(columns)
     assert pair is not None
     both = pl.struct(pl.col(pair.chosen).alias("chosen"), pl.col(pair.rejected).alias("rejected"))
-    return both.map_batches(_cut_all, return_dtype=_CUT, is_elementwise=True)
+    return by_cell(both, lambda row: None if None in row.values() else cut(**row), "texts")
 
 
 def _others(columns: Columns) -> list[str]:
@@ -64,7 +58,7 @@ def _fits(columns: Columns) -> bool:
 
 
 def _rows(columns: Columns) -> pl.Expr:
-    shared = _pieces(columns).struct.field("prompt").str.len_bytes() > 0
+    shared = _pieces(columns).list.first().str.len_bytes() > 0
     for name in _others(columns):
         text = pl.col(name).cast(pl.String)
         # A name or an id is one word; a text that may be asked has several.
@@ -74,11 +68,11 @@ def _rows(columns: Columns) -> pl.Expr:
 
 
 def _parts(columns: Columns) -> Parts:
-    pair, found = replies(columns), _pieces(columns).struct.field
+    pair, pieces = replies(columns), _pieces(columns).list
     assert pair is not None
     both = (pair.chosen, pair.rejected)
     used = {"prompt": both, "chosen": both[:1], "rejected": both[1:]}
-    return Parts(said("user", found("prompt")), found("chosen"), found("rejected"), used)
+    return Parts(said("user", pieces.get(0)), pieces.get(1), pieces.get(2), used)
 
 
 TRL_IMPLICIT_TEXT = Layout(

@@ -7,41 +7,26 @@ from typing import NamedTuple
 import polars as pl
 
 from factory.identity import digest
+from factory.readers.cells.values import json_text
 
 _SLICE = 1_024
 
 
-def prompt_ids(prompt: pl.Expr) -> pl.Expr:
-    """`identity.prompt_id` of each row of a MESSAGES expression."""
-    return prompt_ids_of(turns_json(prompt))
+def turns_json(prompt: pl.Expr) -> pl.Expr:
+    """A MESSAGES expression as the JSON that ids are hashes of: as Python's json module has it, ensure_ascii off."""
+    role, content = (pl.element().struct.field(name) for name in ("role", "content"))
+    turn = pl.format("[{},{}]", json_text(role), json_text(content))
+    return pl.format("[{}]", prompt.list.eval(turn).list.join(","))
 
 
-def pair_ids(prompt: pl.Expr, chosen: pl.Expr, rejected: pl.Expr) -> pl.Expr:
-    """`identity.pair_id` of each row."""
-    return pair_ids_of(turns_json(prompt), chosen, rejected)
-
-
-def prompt_ids_of(turns: pl.Expr) -> pl.Expr:
-    """The same of what `turns_json` gives, so that both ids can be made from one."""
+def prompt_ids(turns: pl.Expr) -> pl.Expr:
+    """`identity.prompt_id` of each row, of what `turns_json` gives."""
     return _hashed(turns)
 
 
-def pair_ids_of(turns: pl.Expr, chosen: pl.Expr, rejected: pl.Expr) -> pl.Expr:
-    """The same of what `turns_json` gives."""
-    return _hashed(pl.format("[{},{},{}]", turns, _json(chosen), _json(rejected)))
-
-
-def _json(text: pl.Expr) -> pl.Expr:
-    """A text as JSON; polars escapes as Python's json module does with ensure_ascii off."""
-    # Only structs are promised to be encoded, so that the text is put into one, which is then cut off.
-    whole = pl.struct(text.alias("t")).struct.json_encode()
-    return whole.str.strip_prefix('{"t":').str.strip_suffix("}")
-
-
-def turns_json(prompt: pl.Expr) -> pl.Expr:
-    """A prompt as the JSON that the ids are hashes of."""
-    role, content = (pl.element().struct.field(name) for name in ("role", "content"))
-    return pl.format("[{}]", prompt.list.eval(pl.format("[{},{}]", _json(role), _json(content))).list.join(","))
+def pair_ids(turns: pl.Expr, chosen: pl.Expr, rejected: pl.Expr) -> pl.Expr:
+    """`identity.pair_id` of each row, of what `turns_json` gives and the two texts."""
+    return _hashed(pl.format("[{},{},{}]", turns, json_text(chosen), json_text(rejected)))
 
 
 def _digests(texts: pl.Series) -> pl.Series:
@@ -106,7 +91,7 @@ def _repeated(numbers: Sequence[pl.LazyFrame]) -> pl.Series:
 
 
 def _clashing(frame: pl.LazyFrame, shared: pl.Series) -> pl.DataFrame:
-    content = pair_ids(pl.col("prompt"), pl.col("chosen"), pl.col("rejected"))
+    content = pair_ids(turns_json(pl.col("prompt")), pl.col("chosen"), pl.col("rejected"))
     # Two ids of one hash are looked at in vain, and no more.
     rows = frame.with_row_index(_ROW).filter(pl.col(_ID).hash().is_in(shared.implode()))
     return rows.select(_ROW, _ID, content.alias(_CONTENT)).collect(engine="streaming")

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.identity import pair_id, prompt_id
-from factory.readers.table.ids import pair_ids, prompt_ids
+from factory.readers.table.ids import pair_ids, prompt_ids, turns_json
 from factory.schema import MESSAGES
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -18,7 +18,8 @@ def test_equal_to_identity(rows):
     columns = {name: [row[place] for row in rows] for place, name in enumerate(("prompt", "chosen", "rejected"))}
     frame = pl.DataFrame(columns, schema={"prompt": MESSAGES, "chosen": pl.String, "rejected": pl.String})
     made = frame.select(
-        one=prompt_ids(pl.col("prompt")), two=pair_ids(pl.col("prompt"), pl.col("chosen"), pl.col("rejected"))
+        one=prompt_ids(turns_json(pl.col("prompt"))),
+        two=pair_ids(turns_json(pl.col("prompt")), pl.col("chosen"), pl.col("rejected")),
     )
     assert made["one"].to_list() == [prompt_id(prompt) for prompt, _, _ in rows]
     assert made["two"].to_list() == [pair_id(*row) for row in rows]
@@ -29,12 +30,12 @@ def test_every_character_below_two_thousand():
     frame = pl.DataFrame(
         {"prompt": [[{"role": "user", "content": text}]], "text": [text]}, schema_overrides={"prompt": MESSAGES}
     )
-    (row,) = frame.select(pair_ids(pl.col("prompt"), pl.col("text"), pl.col("text"))).rows()
+    (row,) = frame.select(pair_ids(turns_json(pl.col("prompt")), pl.col("text"), pl.col("text"))).rows()
     assert row == (pair_id([{"role": "user", "content": text}], text, text),)
 
 
 def test_more_rows_than_a_slice():
     frame = pl.DataFrame({"prompt": [[{"role": "user", "content": str(n)}] for n in range(20_000)]})
-    made = frame.select(prompt_ids(pl.col("prompt"))).to_series()
+    made = frame.select(prompt_ids(turns_json(pl.col("prompt")))).to_series()
     assert made.n_unique() == 20_000
     assert made[19_999] == prompt_id([{"role": "user", "content": "19999"}])
