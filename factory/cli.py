@@ -3,7 +3,6 @@
 import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
@@ -15,16 +14,12 @@ from factory.terminal import for_stream
 from factory.terminal.options import Main, ReadsPairs, Shown, whole_numbers
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 @click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(factory.__version__, prog_name="sso-factory")
 def main() -> None:
     """Make, filter, audit and export preference data by Self-Steering Optimization."""
     # As Ctrl-C: by default Python ends at once, and no journal, lock or child process would be seen to.
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 _pairs = click.argument("pairs", nargs=-1, required=True)

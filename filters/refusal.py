@@ -42,7 +42,11 @@ class Refusal(Filter):
     @classmethod
     def _compile(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for pattern in value:
-            check_pattern(pattern)
+            # Tried, since polars' engine is Rust's: what Python compiles, such as a look-ahead, it may refuse.
+            try:
+                pl.Series([""]).str.contains(pattern)
+            except pl.exceptions.ComputeError as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
         return value
 
     def measures(self) -> dict[str, pl.Expr]:
@@ -59,12 +63,3 @@ class Refusal(Filter):
         return rows.with_columns(
             reason=either_reply({one: pl.col(f"refuses_{one}") for one in self.replies}, "refusal")
         )
-
-
-def check_pattern(pattern: str) -> None:
-    """Raise ValueError for a regular expression that polars cannot read."""
-    try:
-        # Tried, since polars' engine is Rust's: what Python compiles, such as a look-ahead, it may refuse.
-        pl.Series([""]).str.contains(pattern)
-    except pl.exceptions.ComputeError as error:
-        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from factory.config import Answering, Sampling
 from factory.config.engines import EngineBlock
@@ -19,7 +19,7 @@ from factory.progress import Progress, Silent
 from factory.readers import PairsLike, fetched_once, fingerprint, how_to_read
 from factory.readers.inputs.on_disk import places
 from factory.readers.prompts import RUN_TABLE
-from factory.stages.answers import Answer, EvalQuestion, answer
+from factory.stages.answers import Answer, answer
 from factory.stages.pool import EnginePool
 from factory.store import Workspace, open_run, write_text
 from factory.store.ownership import require_apart
@@ -62,12 +62,14 @@ def answers(
     found = asked(prompts, format, roles)
     for line in found.reading.lines():
         shown.say(line)
-    job = _Job(settings, ModelRef.by_content(policy), found.questions, seed, Path(out), shown)
+    model = ModelRef.by_content(policy)
     # Questions read from the tool's own file are at hand for it; of any other prompts it needs a file of them.
     files = [kind.place(called), *([QUESTIONS] if kind.questions and not found.own else [])]
 
     def build(work: Workspace) -> dict[str, Any]:
-        good = job.run(work, called)
+        with EnginePool(shown, Spending(Path(out))) as engines:
+            generator = engines.generator(settings.engine, model, work.journal, f"answers of {called}")
+            good = _answered(answer(found.questions, generator, settings.sampling, seed), policy, shown)
         write_text(work.path / files[0], kind.answers(good, called))
         if kind.questions and QUESTIONS in files:
             write_text(work.path / QUESTIONS, kind.questions(found.questions))
@@ -76,7 +78,7 @@ def answers(
     inputs = {
         "questions": fingerprint(prompts, table=RUN_TABLE),
         "format": format,
-        "policy": job.model.identity,
+        "policy": model.identity,
         "name": called,
         "engine": settings.engine.fingerprint,
         "sampling": settings.sampling.model_dump(mode="json"),
@@ -87,27 +89,14 @@ def answers(
         return [Path(out) / path for path in folder.stage("answers", inputs, build, files).outputs]
 
 
-class _Job(NamedTuple):
-    """Who is asked what."""
-
-    settings: Answering
-    model: ModelRef
-    questions: Sequence[EvalQuestion]
-    seed: int
-    out: Path
-    progress: Progress
-
-    def run(self, work: Workspace, called: str) -> list[Answer]:
-        """The questions that were answered. Raises EngineError where none was."""
-        with EnginePool(self.progress, Spending(self.out)) as engines:
-            generator = engines.generator(self.settings.engine, self.model, work.journal, f"answers of {called}")
-            given = answer(self.questions, generator, self.settings.sampling, self.seed)
-        good = [one for one in given if one.error is None]
-        if not good:
-            raise EngineError(f"{self.model.name} answered none of {len(given)} questions: {given[0].error}")
-        if len(good) < len(given):
-            self.progress.say(f"{len(given) - len(good)} questions could not be answered and are left out")
-        return good
+def _answered(given: Sequence[Answer], policy: str, progress: Progress) -> list[Answer]:
+    """Those without an error. Raises EngineError where there is none."""
+    good = [one for one in given if one.error is None]
+    if not good:
+        raise EngineError(f"{policy} answered none of {len(given)} questions: {given[0].error}")
+    if len(good) < len(given):
+        progress.say(f"{len(given) - len(good)} questions could not be answered and are left out")
+    return good
 
 
 def _settings(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from factory.errors import ConfigError
 from factory.exports.check import require
@@ -58,11 +58,7 @@ def check_data(
         shown.say(f"{path}: {checked[-1].rows} rows keep the rules of {format}")
     if tokenizer is None or max_length is None:
         return checked
-    known = _loaded(tokenizer) if isinstance(tokenizer, str) else tokenizer
+    known: Any = tokenizer
+    if isinstance(tokenizer, str):
+        known = with_extra("factory.models.load:load_tokenizer", "train")(ModelRef(tokenizer))
     return [one._replace(predictions=predict(one.path, format, known, max_length)) for one in checked]
-
-
-def _loaded(name: str) -> Tokenizer:
-    """Raises MissingExtraError or EngineError where it cannot be had."""
-    found: Tokenizer = with_extra("factory.models.load:load_tokenizer", "train")(ModelRef(name))
-    return found

@@ -23,7 +23,8 @@ COLUMN, FORMAT, LAYOUT, EXIT_CODE = "column", "export format", "pair layout", "e
 KINDS = (CONFIG_KEY, FILTER, OPTION, REASON, COLUMN, FORMAT, LAYOUT, EXIT_CODE)
 """Kinds of entries, in the order of the reference."""
 _TABLES = (schema.PROMPTS, schema.FEATURES, schema.CONTRAST, schema.SCORES, schema.JUDGMENTS, schema.REJECTED)
-_REGISTRIES: Mapping[str, Mapping[str, Any]] = {"pairs.from": MAKINGS, "training.loss": LOSSES}
+_ONE_OF = {key: {"one of": ", ".join(names)} for key, names in (("pairs.from", MAKINGS), ("training.loss", LOSSES))}
+"""The names that a key of a registry may take; its type says only that they are text."""
 _NEAREST = 4
 
 
@@ -106,7 +107,7 @@ def _keys_of(block: type[BaseModel], before: str, among: Mapping[str, str] | Non
             CONFIG_KEY,
             before + name,
             _meaning(block.__doc__ if name == "kind" else told.get(key), inner),
-            {**_typed(field, inner), **_named(before + name), **(among or {})},
+            {**_typed(field, inner), **_ONE_OF.get(before + name, {}), **(among or {})},
         )
         if kinds and not before:  # an engine inside an engine, or a judge's, has the keys of the first
             yield from _joined(
@@ -141,11 +142,6 @@ def _typed(field: FieldInfo, inner: Sequence[type[BaseModel]]) -> dict[str, str]
     elif not inner and not isinstance(field.get_default(call_default_factory=True), BaseModel):
         facts["default"] = _shown(field.get_default(call_default_factory=True))
     return facts
-
-
-def _named(key: str) -> dict[str, str]:
-    """The names that a key of a registry may take; its type says only that they are text."""
-    return {"one of": ", ".join(_REGISTRIES[key])} if key in _REGISTRIES else {}
 
 
 def _choices(annotation: Any) -> Iterator[Any]:

@@ -28,7 +28,7 @@ from factory.files import PathLike
 from factory.files.streaming import small_morsels
 from factory.identity import DEFAULT_SEED
 from factory.progress import Progress, Silent
-from factory.readers import How, PairsLike, ReadOptions, fetched_once, how_to_read
+from factory.readers import PairsLike, ReadOptions, fetched_once, how_to_read
 from factory.readers.inputs.on_disk import places
 from factory.readers.inputs.sources import as_list
 from factory.readers.told import read_and_tell, tell_set_aside
@@ -101,7 +101,9 @@ def export(
         require_apart(Path(out), [*places(pairs), *(other.path for other in options.mix), *options.decontaminate])
     with _folder(None if url else out) as folder:
         require_free(folder, format)
-        files = job.write(_read(pairs, how_to_read(reading), shown), folder)[1]
+        read = read_and_tell(pairs, how_to_read(reading), shown).pairs
+        tell_set_aside(read.reasons(), shown)
+        files = job.write(read.kept, folder)[1]
         addresses = send(folder, url) if url else []
         if options.push_to_hub:
             addresses.append(push(folder, options.push_to_hub, private=options.private, progress=shown))
@@ -156,12 +158,6 @@ def _run_root(pairs: PairsLike) -> Path | None:
         return None
     root = Path(listed[0])
     return root if (root / "run.json").is_file() else None
-
-
-def _read(pairs: PairsLike, how: How, shown: Progress) -> pl.LazyFrame:
-    found = read_and_tell(pairs, how, shown).pairs
-    tell_set_aside(found.reasons(), shown)
-    return found.kept
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -59,10 +59,9 @@ def as_config(config: Block | Mapping[str, Any] | PathLike, block: type[Block]) 
 
 def override(values: Mapping[str, Any], sets: Sequence[str], block: type[Block], where: str = "--set") -> Block:
     """`values` with overrides, as a `block`: what `load_config` does, for a block that comes from no file."""
-    raw = dict(values)
     for text in sets:
-        _set(raw, text)
-    return _validated(raw, block, where, sets)
+        values = _set(values, text)
+    return _validated(values, block, where, sets)
 
 
 def _load(path: Path, sets: Sequence[str], block: type[Block]) -> Block:
@@ -134,15 +133,8 @@ def _beside(value: Any, folder: Path, key: str = "") -> Any:
     return str(folder / value) if found else value
 
 
-class _Place(NamedTuple):
-    """A spot inside the raw configuration."""
-
-    holder: dict[Any, Any] | list[Any]
-    key: Any
-
-
-def _set(raw: dict[str, Any], text: str) -> None:
-    """Apply one `key.path=value` to the raw configuration."""
+def _set(raw: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """The raw configuration with one `key.path=value` applied."""
     path, equals, written = text.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
@@ -151,26 +143,18 @@ def _set(raw: dict[str, Any], text: str) -> None:
         value = yaml.load(written, Loader=Loader) if written.strip() else None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"--set {text}: the value is not YAML; quote it if it is meant as a text") from error
-    # From a holder of the whole, so that the first key is a step like the others.
-    place = _Place({"": raw}, "")
-    for depth, key in enumerate(keys):
-        place = _step(place, key, keys[depth - 1] if depth else "", text, nested=depth > 1)
-    if isinstance(place.holder, list) and place.key == len(place.holder):
-        place.holder.append(value)
-    else:
-        place.holder[place.key] = value
+    made: dict[str, Any] = _put(dict(raw), (), keys, value, text)
+    return made
 
 
-def _step(place: _Place, key: str, name: str, text: str, *, nested: bool) -> _Place:
-    """From a spot to the spot `key` in what stands there, which is made when it is missing."""
-    holder, at = place
-    inside = None
-    if isinstance(holder, dict):
-        inside = holder.get(at)
-    elif at < len(holder):
-        inside = holder[at]
+def _put(inside: Any, above: tuple[str, ...], keys: Sequence[str], value: Any, text: str) -> Any:
+    """`inside`, which stands at the keys `above`, with the value put where further `keys` lead; made if missing."""
+    if not keys:
+        return value
+    key, *rest = keys
+    name = above[-1] if above else ""
     if inside is None:
-        inside = [] if key.isdigit() else dict(_IMPLIED) if name == "engine" and not nested else {}
+        inside = [] if key.isdigit() else dict(_IMPLIED) if above == ("engine",) else {}
     elif isinstance(inside, str):
         short = _SHORT.get("judge" if name.isdigit() else name)
         if short is None:
@@ -178,17 +162,13 @@ def _step(place: _Place, key: str, name: str, text: str, *, nested: bool) -> _Pl
         inside = {short: inside}
     elif not isinstance(inside, dict | list):
         raise ConfigError(f"--set {text}: {name} is {inside!r} and has no keys; set it as a whole")
-    if isinstance(holder, list) and at == len(holder):
-        holder.append(inside)
-    else:
-        holder[at] = inside
-    return _Place(inside, _index(key, inside, name, text) if isinstance(inside, list) else key)
-
-
-def _index(key: str, inside: list[Any], name: str, text: str) -> int:
+    if isinstance(inside, dict):
+        return {**inside, key: _put(inside.get(key), (*above, key), rest, value, text)}
     if not key.isdigit() or int(key) > len(inside):
         raise ConfigError(f"--set {text}: {name} is a list of {len(inside)}; give a number from 0 to {len(inside)}")
-    return int(key)
+    at = int(key)
+    former = inside[at] if at < len(inside) else None
+    return [*inside[:at], _put(former, (*above, key), rest, value, text), *inside[at + 1 :]]
 
 
 def _validated(raw: Mapping[str, Any], block: type[Block], where: str, sets: Sequence[str] = ()) -> Block:

@@ -92,15 +92,11 @@ def _check_trained(config: Config) -> None:
         )
 
 
-def _bound(config: Config) -> str | None:
-    """The key that bounds the money of the run."""
-    bounds = {"run.max_cost": config.run.max_cost, "prompts.budget.cost": config.prompts.budget.cost}
-    return next((key for key, value in bounds.items() if value is not None), None)
-
-
 def _check_money(config: Config) -> None:
     """Raise ConfigError where money is bounded and nobody says what anything costs, or nobody counts it."""
-    bound, models = _bound(config), remote_models(config)
+    bounds = {"run.max_cost": config.run.max_cost, "prompts.budget.cost": config.prompts.budget.cost}
+    bound = next((key for key, value in bounds.items() if value is not None), None)
+    models = remote_models(config)
     blocks = ((one.engine, one.block) for one in asked_models(config))
     over_ray = next((key for key, block in blocks if isinstance(block, RayEngine) and is_remote(block)), None)
     if over_ray and bound:

@@ -15,7 +15,7 @@ from factory.engines.api.accounts import FILE as SPENDING
 from factory.files.table_file import TableFile
 from factory.identity import digest
 from factory.progress import Progress
-from factory.schema import Split
+from factory.schema import REJECTED, Split
 from factory.store.journal import Journal
 from factory.store.lock import locked, was_locked
 from factory.store.manifest import MANIFEST_VERSION
@@ -60,11 +60,10 @@ class Stage:
         """The table."""
         return pl.read_parquet(self.path)
 
-    @property
-    def rejected_path(self) -> Path | None:
-        """The rows the stage rejected, or None where it rejected none."""
+    def rejected(self) -> pl.LazyFrame:
+        """The rows that the stage rejected, lazily."""
         name = f"{self._leaf}.rejected.parquet"
-        return self.folder / name if name in self.outputs else None
+        return pl.scan_parquet(self.folder / name) if name in self.outputs else REJECTED.empty().lazy()
 
 
 class Workspace(NamedTuple):

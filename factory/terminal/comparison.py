@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from factory.errors import number, one_line, short
+from factory.errors import one_line, short
 from factory.terminal import describe_seconds
 from factory.terminal.show import table
 
@@ -33,11 +33,9 @@ def compared(found: "Comparison") -> str:
 
 
 def _numbers(found: "Comparison") -> Iterator[list[Any]]:
-    for label, values in (
-        ("pairs made", [run.made for run in (found.first, found.second)]),
-        ("pairs kept", [run.kept for run in (found.first, found.second)]),
-    ):
-        yield [label, *(_whole(value) for value in values), _apart(*values)]
+    made, kept = (found.first.made, found.second.made), (found.first.kept, found.second.kept)
+    for label, values in (("pairs made", made), ("pairs kept", kept)):
+        yield [label, *values, _apart(*values)]
     for each in found.agreement:
         label = (
             f"{each.measure} with {each.judge}, {each.of}" if each.measure == "agreement" else f"accuracy, {each.of}"
@@ -47,9 +45,9 @@ def _numbers(found: "Comparison") -> Iterator[list[Any]]:
             apart = f"{100 * each.difference:+.1f} points ({100 * each.low:+.1f} to {100 * each.high:+.1f})"
         yield [label, _opinion(each.first), _opinion(each.second), apart]
     yield from _lengths(found.first, found.second)
-    yield ["tokens", *(f"{run.tokens:,}" for run in (found.first, found.second)), ""]
+    yield ["tokens", found.first.tokens, found.second.tokens, ""]
     if not found.first.cost is found.second.cost is None:
-        yield ["cost", *("–" if run.cost is None else number(run.cost) for run in (found.first, found.second)), ""]
+        yield ["cost", found.first.cost, found.second.cost, ""]
     yield ["time of all stages", *(describe_seconds(run.seconds) for run in (found.first, found.second)), ""]
 
 
@@ -59,10 +57,6 @@ def _lengths(first: "ComparedRun", second: "ComparedRun") -> Iterator[list[str]]
     yield ["mean length, rejected", *("–" if one is None else f"{one.rejected:,.0f}" for one in sides), ""]
     longer = [None if one is None or one.longer_chosen is None else one.longer_chosen.value for one in sides]
     yield ["chosen is the longer reply", *("–" if one is None else f"{100 * one:.1f} %" for one in longer), ""]
-
-
-def _whole(value: int | None) -> str:
-    return "–" if value is None else f"{value:,}"
 
 
 def _apart(first: int | None, second: int | None) -> str:

@@ -139,8 +139,7 @@ def test_rejected_rows_lie_beside_the_table(tmp_path: Path) -> None:
     with open_run(tmp_path, Heard()) as folder:
         stage = folder.table("rows", {}, lambda journal: [Split(s.kept.select("n"), s.rejected) for s in splits])
     assert stage.read()["n"].to_list() == [1, 4]
-    assert stage.rejected_path is not None
-    assert pl.read_parquet(stage.rejected_path)["reason"].to_list() == ["odd", "even", "odd"]
+    assert stage.rejected().collect()["reason"].to_list() == ["odd", "even", "odd"]
     assert stage.facts == {"rows": 2, "rejected": 3, "reasons": {"odd": 2, "even": 1}}
 
 

@@ -8,9 +8,9 @@ import polars as pl
 from factory.commands.filter import filter_into
 from factory.line.steps import Facts, Generated, Steps
 from factory.readers.told import tell_remarks
-from factory.schema import REJECTED, LazySplit
+from factory.schema import LazySplit
 from factory.stages.asked_models import judge_fingerprint, open_judges
-from factory.store import Stage, Workspace
+from factory.store import Workspace
 
 
 def inputs(steps: Steps, made: Sequence[Generated]) -> Facts:
@@ -29,13 +29,8 @@ def make(steps: Steps, work: Workspace, made: Sequence[Generated]) -> dict[str, 
     pairs = LazySplit(
         # Diagonal: columns of the user's may be in some iterations' prompts alone.
         pl.concat([one.scores.scan() for one in made], how="diagonal"),
-        pl.concat([_rejected(one.triples) for one in made], how="diagonal"),
+        pl.concat([one.triples.rejected() for one in made], how="diagonal"),
     )
     tell_remarks(steps.filters, steps.folder.progress)
     judges = open_judges(steps.config.judges, steps.config.engine, steps.engines, work.journal)
     return filter_into(work.path, pairs, steps.filters, judges, steps.seed, must_decide=True)
-
-
-def _rejected(stage: Stage) -> pl.LazyFrame:
-    path = stage.rejected_path
-    return pl.scan_parquet(path) if path else REJECTED.empty().lazy()
