@@ -55,6 +55,7 @@ def answers(
     kind = evaluation(format)
     settings = _settings(engine, base_url, sampling, sets)
     called = name or re.sub(r"[^\w.-]+", "-", public_name(policy).rstrip("/").rsplit("/", 1)[-1])
+    # Part of a file's name: it must neither lead elsewhere nor be hidden.
     if not re.fullmatch(r"\w[\w.-]*", called):
         raise ConfigError(f"{called!r} cannot be a file's name; give the policy another name")
     require_apart(Path(out), [*places(prompts, table=RUN_TABLE), policy])
@@ -83,6 +84,7 @@ def answers(
         "engine": settings.engine.fingerprint,
         "sampling": settings.sampling.model_dump(mode="json"),
         "seed": seed,
+        # Only where there are some: folders from before this option have no such input, and stay valid.
         **({"columns": dict(roles)} if roles else {}),
     }
     with open_run(Path(out), shown) as folder:

@@ -69,6 +69,7 @@ def export(
     `config`. `columns`, `layout`, `pairing` and `skip_unreadable` say how to read pairs.
     """
     shown = progress or Silent()
+    # None is what nobody said: a flag that is off leaves to the configuration what it says.
     given: dict[str, Any] = {
         "push_to_hub": push_to_hub,
         "private": private or None,
@@ -80,9 +81,8 @@ def export(
         "license": license,
         "language": list(language) or None,
     }
-    base = Export() if config is None else as_config(config, Export)
     said = {name: value for name, value in given.items() if value is not None}
-    options = override(base.model_dump() | said, (), Export, "export")
+    options = override(as_config(config or {}, Export).model_dump() | said, (), Export, "export")
     require_license(options.license)
     require_language(options.language)
     if out is None and options.push_to_hub is None:

@@ -53,6 +53,7 @@ def look(
     try:
         found = read_pairs(pairs, how=how)
     except NoPairsError as error:
+        # Replies that make no pairs are a fault to be told; a file without any may well be one of prompts.
         if error.replies or how.layout is not None:
             raise
         with suppress(InputError):

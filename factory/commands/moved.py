@@ -25,6 +25,7 @@ def moved(export: Callable[P, Written]) -> Callable[P, Written]:
     def whole(*args: P.args, **options: P.kwargs) -> Written:
         # Taken out here, so that neither the signature of export nor its help names what is to go.
         check, policy = bool(options.pop("check", False)), options.pop("policy", None)
+        # The three that may be given by place, by the names that they have in `export`.
         named = dict(zip(("pairs", "format", "out"), args, strict=False)) | options
         if named.get("format") in EVAL_FORMATS:
             return [*_answers(named, policy)]

@@ -65,6 +65,7 @@ def review(
             if browser:
                 webbrowser.open(address)
 
+        # Before anybody answers: a table that cannot be written is told now, and not after an hour's work.
         write_labels(path)
         serve(session, lambda: write_labels(path), opened, port)
     return reviewed(path, write_labels(path))

@@ -35,6 +35,7 @@ def status(run_dir: PathLike) -> RunStatus:
         raise InputError(f"{root} is no run folder (it has no run.json); give the folder of a run")
     manifests = {_name(path, root): path for path in root.rglob("*.manifest.json")}
     journals = {_name(path, root): path for path in root.rglob("*.journal.jsonl")}
+    # A stage that is under way has a journal and no manifest yet; one that asks nobody never has a journal.
     names = sorted({*manifests, *journals}, key=order)
     return RunStatus(_one(name, manifests.get(name), journals.get(name)) for name in names)
 

@@ -64,6 +64,7 @@ def train(
     if rank():
         # The folder is announced by process 0 once it holds the lock; none where the stage was done before.
         work = group.wait()
+        # In silence: process 0 has told how the pairs are read.
         facts = {} if work is None else job.run(read_pairs(pairs, how=how).kept.collect(), work)
         return Trained(Path(out) / "policy", facts)
     with group.rank_zero_first():

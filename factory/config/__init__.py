@@ -64,6 +64,7 @@ class Principles(Strict):
 class Pairs(Strict):
     """How two replies to a prompt are written, and which of them is chosen."""
 
+    # `from` is a keyword of Python's: it is the key's name in YAML, in both directions.
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
     maker: str = Field("principles", alias="from", min_length=1)
@@ -180,6 +181,7 @@ class Mix(Strict):
         """`PATH` or `PATH=SHARE`."""
         if not isinstance(value, str):
             return value
+        # From the right, since a path may hold =; without a number behind it, it is part of the path.
         path, _, share = value.rpartition("=")
         try:
             return {"path": path, "share": float(share)} if path else {"path": value}

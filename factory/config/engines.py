@@ -16,6 +16,7 @@ ENGINES = Registry(
         "openai": "factory.engines.api.engine:ApiGenerator",
         "anthropic": "factory.engines.api.engine:ApiGenerator",
         "gemini": "factory.engines.api.engine:ApiGenerator",
+        # An openai block with `serve`: a kind of running it, which no configuration names.
         "served": "factory.engines.api.served:ServedGenerator",
         "ray": "factory.engines.ray:RayModel",
         "scripted": "factory.engines.scripted:ScriptedModel",

@@ -88,6 +88,7 @@ def _own(raw: dict[str, Any], path: Path) -> dict[str, Any]:
     So it goes on from inside the folder, wherever that was moved together with the files it reads.
     """
     run = raw.get("run")
+    # Told by the file beside it: another's config.yaml is no run's.
     if path.name != _HEAD or not (path.parent / "run.json").is_file() or not isinstance(run, dict):
         return raw
     folder, written = path.parent.resolve(), Path(str(run.get("dir") or "."))

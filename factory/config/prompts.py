@@ -50,6 +50,7 @@ class Prompts(Strict):
     def _one_path(cls, value: Any) -> Any:
         if isinstance(value, str):
             value = {"paths": [value]}
+        # Both keys stay where both are given, so that the one that is unknown is refused.
         if isinstance(value, dict) and "path" in value and "paths" not in value:
             value = {**{k: v for k, v in value.items() if k != "path"}, "paths": value["path"]}
         if isinstance(value, dict) and isinstance(value.get("paths"), str):

@@ -183,6 +183,7 @@ class Training(Strict):
     def of_policy(self) -> "Training":
         """How the policy is trained: by the base loss alone where a data generator has the SSO loss."""
         alone = {"method": "pbaa", "generator": "same", "steering_share": 1.0}
+        # The policy is trained by the base loss on what the generator wrote: no steered views to leave out.
         return self if self.generator == "same" else self.model_copy(update=alone)
 
     @model_validator(mode="after")

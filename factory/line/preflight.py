@@ -45,6 +45,7 @@ def preflight(config: Config) -> None:
     distinct_names(config.judges)
     auditor = config.audit.judge
     for judge in [*config.judges, *([auditor] if auditor else [])]:
+        # Read for the error alone: a template that is none would be found out when the first pair is judged.
         template_of("judge", judge.template)
     if auditor is not None and not config.audit.allow_self:
         check_independent(
@@ -84,6 +85,7 @@ def check_export(config: Export) -> None:
 def _check_trained(config: Config) -> None:
     """Raise ConfigError for a policy that is known to an API alone, where it has to be loaded here to be trained."""
     model = config.policy.model
+    # What can be loaded: a Hub id, a bundled model, a folder; a bare name is one that an API knows.
     here = "/" in model or model.startswith("bundled:") or Path(model).is_dir()
     if is_remote(config.engine) and config.training.method != "none" and not here:
         raise ConfigError(

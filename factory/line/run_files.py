@@ -57,4 +57,5 @@ def require_free(folder: RunFolder, config: Config) -> None:
         folder.require_free(stage.path(of), stage.files(of))
     repo, pushed = config.export.push_to_hub, folder.root / f"{STAGES['push'].path()}.manifest.json"
     if repo is not None and not pushed.is_file():
+        # Asked at the beginning too: a data set of somebody else's there would end the run when all is paid for.
         require_free_on_hub(repo, config.export.formats[0], private=config.export.private)

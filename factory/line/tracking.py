@@ -122,6 +122,7 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, float]]:
 
 
 def _tensorboard(folder: RunFolder, values: Mapping[str, float], iteration: int, config: Mapping[str, Any]) -> None:
+    # A writer for each stage: it holds a file and a thread, and stages may be hours apart.
     writer = import_module("torch.utils.tensorboard").SummaryWriter(str(folder.root / FOLDER))
     try:
         for name, value in values.items():

@@ -115,6 +115,7 @@ def plan(
     first = found.filter(pl.col("portion") <= iterations).height
     size = _Size(min(first, SAMPLE_PROMPTS), first, found.height - first)
     each = per_round(asked, iterations)
+    # Prompts and rounds shrink together, so that a round's share of the prompts stays what it is.
     few = asked.model_copy(
         update={"limit": size.sampled, "per_round": each and max(1, round(each * size.sampled / first))}
     )
@@ -155,6 +156,7 @@ def _stages(config: Config, engines: "_CountingPool", size: _Size, rates: Rates)
     for asked in engines.asked:
         scale = Scale(once, once, once, once)
         if asked.name.startswith("judge "):
+            # A judge's votes hang on what it says, which nobody knows yet: counted is what it may be asked about.
             asked.pairs, asked.compared = size.sampled * samples, size.sampled * comparisons(config.pairs)
             scale = whole
         elif asked.name.startswith("audit "):

@@ -63,6 +63,7 @@ class LineProgress:
     def advance(self, count: int = 1, tokens: int = 0, cost: float = 0.0) -> None:
         """Count, and write a line when it is time."""
         self._done, self._tokens, self._cost = self._done + count, self._tokens + tokens, self._cost + cost
+        # Not the wall clock, which may be set while a stage runs.
         now = time.monotonic()
         if now - self._shown < self._every:
             return

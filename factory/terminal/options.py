@@ -51,6 +51,7 @@ class ReadsPairs(Command):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        # After the command's own, so that a help text lists last what many commands share.
         named = "Columns by role: prompt=query,chosen=good, …"
         self.params += [
             click.Option(["--columns"], metavar="ROLE=COLUMN,…", help=named),

@@ -44,6 +44,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], title: str = ""
     listed = [list(row) for row in rows]
     for position, header in enumerate(headers):
         numeric = position > 0 and all(isinstance(row[position], int | float | None) for row in listed)
+        # Folded, not cut: ids and paths are there to be copied.
         made.add_column(header, justify="right" if numeric else "left", overflow="fold")
     for row in listed:
         # Text, not str, in which rich takes [red] for markup.
