@@ -62,13 +62,8 @@ class BenchmarkFile(NamedTuple):
         )
 
 
-def load(path: str | Path) -> list[BenchmarkPrompt]:
-    """The prompts of a file, one item per user turn. InputError for a file that cannot be read or has no prompts."""
-    return read(path).items
-
-
 def read(path: str | Path) -> BenchmarkFile:
-    """The prompts of a file, as `load`, and how they were read."""
+    """The prompts of a file, one item per user turn. InputError for one that cannot be read or has no prompts."""
     place = Path(path)
     try:
         with open_unpacked(place) as stream:

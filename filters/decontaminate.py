@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from factory.files.rows import suffix_of
 from factory.identity import digest
 from filters.base import KEPT, Filter
-from filters.benchmarks import SUFFIXES, load, read
+from filters.benchmarks import SUFFIXES, BenchmarkPrompt, read
 from filters.overlap import Overlap
 from filters.pair_words import PLACES, SYSTEM, PairWords, WordMeasure
 
@@ -62,12 +62,15 @@ class Decontaminate(Filter):
     def fingerprint(self) -> dict[str, Any]:
         """Name, options and the prompts themselves."""
         # What is in the files, not where they lie: a benchmark that was moved decides the same.
-        return {**super().fingerprint(), "prompts": digest([list(item) for path in self.files for item in load(path)])}
+        return {**super().fingerprint(), "prompts": digest([list(item) for item in self._items()])}
 
     def word_measures(self) -> dict[str, WordMeasure]:
         """The hit itself, if any: it depends on one row alone. Reads the files."""
-        overlap = Overlap([item for path in self.files for item in load(path)], self.min_words)
+        overlap = Overlap(self._items(), self.min_words)
         return {"hit": WordMeasure(_HIT, lambda some: _hits(some, overlap))}
+
+    def _items(self) -> list[BenchmarkPrompt]:
+        return [item for path in self.files for item in read(path).items]
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """`exact`, `13_gram`, `8_grams` or `whole`, and the flag `7_gram` on a pair that is kept.

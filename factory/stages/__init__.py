@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from factory.config import Config
+from factory.store.outputs import tables_of
 
 
 class LineStage(NamedTuple):
@@ -43,8 +44,7 @@ class LineStage(NamedTuple):
 
     def files(self, of: object = "") -> tuple[str, ...]:
         """What it leaves in its folder."""
-        table = (f"{self.name}.parquet", f"{self.name}.rejected.parquet")
-        return table if self.makes is None else tuple(file.format(of) for file in self.makes)
+        return tables_of(self.name) if self.makes is None else tuple(file.format(of) for file in self.makes)
 
 
 def _steered(config: Config) -> bool:

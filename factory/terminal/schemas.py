@@ -1,6 +1,7 @@
 """What `--json` prints, as a JSON schema for each command: written into docs/schemas by `python -m` this module."""
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,10 +36,9 @@ def schemas() -> dict[str, Schema]:
         "report": _any(of(Path), of(Comparison)),
         "reward score": _scored(),
     }
-    for name in ("init", "check", "audit", "review", "export", "train", "explain", "trace", "answers", "reproduce"):
-        found[name] = of(get_type_hints(getattr(factory, name), include_extras=True)["return"])
-    found["check-data"] = of(get_type_hints(factory.check_data)["return"])
-    found["reward train"] = of(get_type_hints(factory.reward_train)["return"])
+    alike = ["init", "check", "audit", "review", "export", "train", "explain", "trace", "answers", "reproduce"]
+    for name in [*alike, "check-data", "reward train"]:
+        found[name] = of(get_type_hints(getattr(factory, re.sub(r"\W", "_", name)))["return"])
     return {name: {"$schema": _DIALECT, "title": f"sso-factory {name} --json", **one} for name, one in found.items()}
 
 

@@ -5,18 +5,18 @@ import polars as pl
 import pytest
 
 from factory.errors import InputError
-from filters.benchmarks import BenchmarkPrompt, load, read
+from filters.benchmarks import BenchmarkPrompt, read
 
 ROWS = [{"prompt": "first"}, {"prompt": None}, {"prompt": "third"}]
 
 
 def named(path):
-    return [tuple(item) for item in load(path)]
+    return [tuple(item) for item in read(path).items]
 
 
 def test_text_has_a_prompt_per_line(tmp_path):
     (tmp_path / "b.txt").write_text("first\n\nthird\n")
-    assert load(tmp_path / "b.txt") == [BenchmarkPrompt("b.txt:1", "first"), BenchmarkPrompt("b.txt:3", "third")]
+    assert read(tmp_path / "b.txt").items == [BenchmarkPrompt("b.txt:1", "first"), BenchmarkPrompt("b.txt:3", "third")]
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -48,7 +48,7 @@ def test_every_way_to_write_a_prompt(tmp_path):
     expected = [(1, "add\n1 and 2"), (2, "why?"), (3, "one"), (3, "two"), (4, "hi"), (5, "hey")]
     assert named(path) == [(f"b.jsonl:{row}", text) for row, text in expected]
     (tmp_path / "b.json").write_text(json.dumps(["plain", "strings"]))
-    assert [item.text for item in load(tmp_path / "b.json")] == ["plain", "strings"]
+    assert [item.text for item in read(tmp_path / "b.json").items] == ["plain", "strings"]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_every_way_to_write_a_prompt(tmp_path):
 def test_a_file_without_prompts_says_so(tmp_path, name, content, sentence):
     (tmp_path / name).write_text(content)
     with pytest.raises(InputError) as caught:
-        load(tmp_path / name)
+        read(tmp_path / name)
     assert sentence in str(caught.value)
 
 
