@@ -75,7 +75,6 @@ def evaluation(name: str) -> EvalFormat:
 
 def questions(path: str | Path, name: str) -> list[EvalQuestion]:
     """The questions of a tool's own file. Raises InputError naming the row that is none."""
-    # In memory: the tools' own files have 805 and 80 questions.
     found = [EVAL_FORMATS[name].question(row) for row in rows(Path(path))]
     ids = [question.id for question in found]
     if not found:

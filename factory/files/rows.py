@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from factory.errors import InputError
+from factory.errors import InputError, first_line
 from factory.files.json_text import parsed
 from factory.files.unpacking import open_unpacked
 
 SUFFIXES = (".parquet", ".json", ".jsonl", ".ndjson", ".csv")
-_ABOUT = ("croissant.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json")
-_NOT_DATA = {*_ABOUT, "config.json", "funnel.json"}
+ABOUT = ("croissant.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
+"""Files beside data that say what it is."""
+_NOT_DATA = {*ABOUT, "config.json", "funnel.json"}
 
 
 class LocatedRow(NamedTuple):
@@ -47,9 +48,7 @@ def rows(path: Path) -> Iterator[LocatedRow]:
             for number, cells in enumerate(_cells(file), 1):
                 yield LocatedRow(file, number, cells)
         except (OSError, ValueError, EOFError, csv.Error) as error:
-            # Some errors have no text, and their class is all that they say.
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(f"{file} cannot be read as {suffix_of(file).lstrip('.')}: {reason}") from None
+            raise InputError(f"{file} cannot be read as {suffix_of(file).lstrip('.')}: {first_line(error)}") from None
 
 
 def suffix_of(path: Path) -> str:

@@ -49,15 +49,8 @@ NAMES: dict[str, tuple[str, ...]] = {
 LONE_REPLIES = ("completion", "response", "output", "answer", "reply", "generation")
 """Columns that hold the one reply of a row."""
 REPLY_STEMS = (
-    "response",
-    "output",
-    "answer",
-    "completion",
-    "conversation",
-    "reply",
-    "human_ref",
-    "orig_response",
-    "summary",
+    *("response", "output", "answer", "completion", "conversation", "reply"),
+    *("human_ref", "orig_response", "summary"),
 )
 REPLY_ENDINGS = (("1", "2"), ("0", "1"), ("a", "b"), ("A", "B"))
 """How the names of the columns of two replies begin and end, such as response_1 and response_2."""
@@ -69,52 +62,24 @@ _MOST_REPLIES = 9
 """Most replies in columns of their own."""
 
 LISTS = (
-    "completions",
-    "answers",
-    "responses",
-    "candidates",
-    "summaries",
-    "generations",
-    "outputs",
-    "output",
-    "replies",
-    "choices",
-    "all_generated_responses",
-    "responses_and_scores",
+    *("completions", "answers", "responses", "candidates", "summaries", "generations", "outputs", "output", "replies"),
+    *("choices", "all_generated_responses", "responses_and_scores"),
 )
 """Columns that hold a list of replies, the first to look for first."""
 SCORES = ("overall_score", "score", "rating", "reward", "pm_score", "fine-grained_score", "helpfulness", "upvotes")
 RANKS = ("rank", "ranking")
 """Keys of a candidate, or columns of a row, that say how good a reply is, the higher or the lower the better."""
-BESIDE = (
-    "scores",
-    "ratings",
-    "rating",
-    "all_rm_scores",
-    "rewards",
-    "ranks",
-    "rank",
-    "ranking",
-    "losses",
-    "annotations",
-)
+LOWER = ("ranks", "rank", "ranking", "losses")
+"""Columns with a number per reply of which the lower is the better."""
+BESIDE = ("scores", "ratings", "rating", "all_rm_scores", "rewards", *LOWER, "annotations")
 """Columns that hold a number per reply, in the order of the replies."""
 PICKS = ("choice", "winner", "best", "label", "preference", "chosen_index")
 """Columns that name one reply of the list by its place."""
 
 VERDICTS = (
-    "winner",
-    "choice",
-    "better_response_id",
-    "verdict",
-    "overall_preference",
-    "preference_strength",
-    "preference",
-    "label",
-    "labels",
-    "orig_preference",
-    "overall_response",
-    "gold_label",
+    *("winner", "choice", "better_response_id", "verdict"),
+    *("overall_preference", "preference_strength", "preference"),
+    *("label", "labels", "orig_preference", "overall_response", "gold_label"),
 )
 """Columns that say which reply is better, those whose name says it before the many-sided `label`."""
 MARKS = ("label", "kto_tag", "is_good", "good", "desirable", "is_safe")

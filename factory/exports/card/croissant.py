@@ -138,7 +138,6 @@ def _rows(schema: pl.Schema, facts: CardFacts, kind: str) -> dict[str, Any]:
 
 
 def _field(name: str, dtype: pl.DataType, meaning: str, kind: str) -> dict[str, Any]:
-    # A Parquet column goes by its name; in JSON a path leads to it.
     column = {"column": name} if kind.endswith("parquet") else {"jsonPath": f"$[*].{name}"}
     source = {"fileSet": {"@id": "files"}, "extract": column}
     inner = dtype.inner if isinstance(dtype, pl.List) else dtype

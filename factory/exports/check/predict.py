@@ -58,7 +58,6 @@ def predict(path: Path, format: str, tokenizer: Tokenizer, max_length: int) -> l
     for row in rows(path):
         seen += 1
         for trainer in trainers:
-            # One row and one trainer at a time: a file may be larger than memory.
             for effect, why, chosen, rejected in _of(trainer, row.cells, tokenizer, max_length):
                 pair_id = row.cells.get("pair_id")
                 found[trainer.name].append(

@@ -109,7 +109,6 @@ UNKNOWN = Making(
 def making_of(maker: str, config: Mapping[str, Any]) -> Making:
     """How the pairs of a run with this configuration were made, under the name of the method that was used."""
     found = MAKINGS.get(maker, UNKNOWN)
-    # sso is the default of training.method, which a configuration may leave out.
     method = str((config.get("training") or {}).get("method") or "sso")
     return found._replace(made=found.named.get(method, "") + found.made)
 

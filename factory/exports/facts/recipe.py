@@ -71,14 +71,18 @@ def _on(block: dict[str, Any]) -> dict[str, Any]:
 
 def _read(root: Path) -> dict[str, Any]:
     """Fingerprints of what the run read, as the manifests of its stages have them."""
-    first = (read_manifest(root / "prompts.manifest.json") or {INPUTS: {}})[INPUTS]
-    last = (read_manifest(root / "filtered/filter.manifest.json") or {INPUTS: {}})[INPUTS]
-    made = (read_manifest(root / "iterations/1/triples.manifest.json") or {INPUTS: {}})[INPUTS]
+    first, last, made = (made_from(root, name) for name in ("prompts", "filtered/filter", "iterations/1/triples"))
     judges = last.get("judges") or []
     templates = {f"judge {judge['name']}": judge["template"] for judge in judges}
     models = {model_of(judge["name"]): judge["content"] for judge in judges if judge.get("content")}
     others = {key: public_name(made[name]) for key, name in _OTHERS.items() if made.get(name)}
     return {**some(first, ("prompts", "policy", "principles")), **templates, **models, **others}
+
+
+def made_from(root: Path, stage: str) -> dict[str, Any]:
+    """Fingerprints of what a stage of a run was made from, by its manifest; none where it has not been made."""
+    found = read_manifest(root / f"{stage}.manifest.json")
+    return found[INPUTS] if found else {}
 
 
 def model_of(judge: str) -> str:

@@ -69,7 +69,6 @@ def steps(series: Sequence[tuple[str, str, Sequence[int]]], width: float, x_labe
     across = Axis(x_label, tuple(tick for tick in ticks(0, bins * width, 4) if tick <= bins * width))
     parts = [_frame(plot, across, up)]
     for _, kind, counts in series:
-        # Two corners a bin, so that the outline has steps.
         corners = [(0.0, 0.0)]
         for slot, count in enumerate(counts):
             corners += [(slot * width, float(count)), ((slot + 1) * width, float(count))]

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 
 from factory.exports.facts.models import RunFacts
 from factory.exports.facts.public import public_name
+from factory.exports.facts.recipe import made_from
 from factory.exports.facts.run import run_facts
 from factory.exports.pages import markdown as words
 from factory.exports.pages.charts import bar, dot, scale
@@ -36,7 +37,6 @@ from factory.exports.report.views import (
     time_by_step,
     training,
 )
-from factory.store import read_manifest
 
 _SECTIONS = {
     "against": "Against",
@@ -164,7 +164,7 @@ def _selects(pairs: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, list[st
 def _document(run: RunFacts, root: Path) -> list[tuple[str, str]]:
     """Name and value of each fact that the run folder holds."""
     found = [("run", run.name), ("seed", str(run.seed)), ("command", "sso-factory run CONFIG.yaml")]
-    read = (read_manifest(root / "prompts.manifest.json") or {"inputs": {}})["inputs"]
+    read = made_from(root, "prompts")
     if "prompts" in read:
         found.append(("prompts, content hash", str(read["prompts"])))
     kept = root / "filtered/kept.parquet"
@@ -182,7 +182,7 @@ def _document(run: RunFacts, root: Path) -> list[tuple[str, str]]:
 
 def _templates(root: Path, stage: str) -> list[tuple[str, str]]:
     """Judge and hash of its template, as the stage's manifest has them."""
-    inputs: dict[str, Any] = (read_manifest(root / f"{stage}.manifest.json") or {"inputs": {}})["inputs"]
+    inputs = made_from(root, stage)
     listed = [*(inputs.get("judges") or []), *([inputs["judge"]] if inputs.get("judge") else [])]
     return [(public_name(judge["name"]), judge["template"]) for judge in listed if {"name", "template"} <= judge.keys()]
 

@@ -62,17 +62,10 @@ def markdown(report: AuditReport, about: About, shown: Sequence[JudgedExample]) 
 
 
 def _lengths(rows: Sequence[LengthRow]) -> str:
-    measures = ("pairs", "chosen_mean", "rejected_mean", "chosen_median", "rejected_median", "longer_chosen_rate")
-    titles = (
-        "verdict",
-        "pairs",
-        "chosen, mean",
-        "rejected, mean",
-        "chosen, median",
-        "rejected, median",
-        "chosen longer",
-    )
-    return _table(titles, [(row.verdict, *(getattr(row, name) for name in measures)) for row in rows])
+    means = ("chosen_mean", "rejected_mean", "chosen_median", "rejected_median")
+    titles = ("verdict", "pairs", *(name.replace("_", ", ") for name in means), "chosen longer")
+    names = ("verdict", "pairs", *means, "longer_chosen_rate")
+    return _table(titles, [[getattr(row, name) for name in names] for row in rows])
 
 
 _GLOSSARY = """Each pair is judged twice, the chosen reply shown first and shown second. Both votes for chosen make it
@@ -130,12 +123,8 @@ def _cell(value: Any) -> str:
 
 def figures(report: AuditReport) -> Markup:
     """The same as the PNG for a page, whose colours they take, in light and in dark."""
-    rows = []
-    for label, right, n in _groups(report):
-        if n:
-            found = wilson(right, n)
-            line = dot(right / n, (found.low or 0.0, found.high or 0.0))
-            rows.append((label, line, Markup('{:.1%} <span class="soft small">of {:,}</span>').format(right / n, n)))
+    value = Markup('{:.1%} <span class="soft small">of {:,}</span>')
+    rows = [(label, dot(share, ends), value.format(share, n)) for label, share, ends, n in _groups(report)]
     gaps = []
     for row in report.gaps:
         counts = {name: getattr(row, name) for name in _FILLS}
@@ -167,7 +156,7 @@ def draw(report: AuditReport, path: Path) -> None:
     left, right = figure.subplots(1, 2)
     quiet(left)
     quiet(right)
-    _draw_agreement(left, groups)
+    share_dots(left, [group[:3] for group in groups], "right / (right + unsure + wrong), 95 % interval")
     _draw_gaps(right, report)
     with warnings.catch_warnings():
         # Names come from data: a letter that the font lacks is drawn as a box.
@@ -175,10 +164,11 @@ def draw(report: AuditReport, path: Path) -> None:
         figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
-def _groups(report: AuditReport) -> list[tuple[str, int, int]]:
-    """(label, right, n) of all pairs, and of the first iterations and features."""
+def _groups(report: AuditReport) -> list[tuple[str, float, tuple[float, float], int]]:
+    """(label, share of right ones, its interval, n) of all pairs, and of the first iterations and features."""
     groups = [("all", report.right, report.n), *_margin(report, "iteration"), *_margin(report, "feature")]
-    return groups[:_MOST_ROWS]
+    known = [(label, right / n, wilson(right, n), n) for label, right, n in groups[:_MOST_ROWS] if n]
+    return [(label, share, (found.low or 0.0, found.high or 0.0), n) for label, share, found, n in known]
 
 
 def _margin(report: AuditReport, by: str) -> list[tuple[str, int, int]]:
@@ -191,12 +181,6 @@ def _margin(report: AuditReport, by: str) -> list[tuple[str, int, int]]:
         return []
     named = {value: f"{by} {value}" if by == "iteration" else str(value or "no feature") for value in sums}
     return [(named[value][:40], *counts) for value, counts in sums.items()]
-
-
-def _draw_agreement(axes: Any, groups: Sequence[tuple[str, int, int]]) -> None:
-    drawn = [(label, right / n, wilson(right, n)) for label, right, n in groups if n]
-    rows = [(label, share, (found.low or 0.0, found.high or 0.0)) for label, share, found in drawn]
-    share_dots(axes, rows, "right / (right + unsure + wrong), 95 % interval")
 
 
 def _draw_gaps(axes: Any, report: AuditReport) -> None:

@@ -11,9 +11,9 @@ from factory.exports.facts import FunnelStep, Lengths, scan
 from factory.exports.facts.models import RunFacts
 from factory.exports.facts.opinions import OpinionPair, opinion_pairs
 from factory.exports.facts.public import public_name
+from factory.exports.facts.recipe import made_from
 from factory.exports.facts.run import run_facts
 from factory.schema import MESSAGES
-from factory.store import read_manifest
 from factory.strict import Strict
 
 SHOWN = 50
@@ -160,8 +160,7 @@ def _common(first: Path, second: Path) -> tuple[list[str], list[str]]:
 
 def _drawn_from(root: Path) -> object:
     """Content of the prompt files that a run drew from; of each folder its own where that is not known."""
-    made = read_manifest(root / "prompts.manifest.json")
-    return (made["inputs"].get("prompts") if made else None) or root.resolve()
+    return made_from(root, "prompts").get("prompts") or root.resolve()
 
 
 def _prompt_ids(root: Path) -> pl.Series | None:
@@ -185,9 +184,8 @@ def _in_mind(opinions: list[OpinionPair], one: RunFacts, two: RunFacts) -> Itera
 
 def _beside(root: Path) -> dict[str, Any]:
     """What decides the pairs beside the public parts of a configuration: prompts, seed, rounds, policy."""
-    made = read_manifest(root / "prompts.manifest.json") or {"inputs": {}}
-    wanted = ("prompts", "limit", "per_round", "iterations", "seed", "policy")
-    known = {name: made["inputs"].get(name) for name in wanted}
+    made, wanted = made_from(root, "prompts"), ("prompts", "limit", "per_round", "iterations", "seed", "policy")
+    known = {name: made.get(name) for name in wanted}
     shown = {name: public_name(value) if isinstance(value, str) else value for name, value in known.items()}
     return {f"{'content of ' * (name == 'prompts')}{name}": value for name, value in shown.items()}
 

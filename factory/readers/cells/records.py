@@ -201,7 +201,6 @@ def frames_of(records: Iterable[Mapping[str, Value]]) -> list[pl.DataFrame]:
         kinds = {name: value.kind for name, value in record.items() if value.kind}
         row = {name: value.value for name, value in record.items()}
         asked = _PROMPTS & row.keys()
-        # The first that fits: kinds seldom differ, so that there are few groups to ask.
         group = next((group for group in groups if group.asked == asked and group.takes(kinds)), None)
         if group is None:
             group = _Group(asked)

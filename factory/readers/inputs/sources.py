@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 import polars as pl
 
 from factory.errors import FactoryError, InputError, MissingExtraError, first_line
+from factory.files.rows import ABOUT
 from factory.readers.inputs.beside import columns_beside
 from factory.readers.inputs.files import open_file, stem_of, suffix_kind
 from factory.readers.inputs.nested_trees import flattened
@@ -39,8 +40,6 @@ KEPT = "kept.parquet"
 FUNNEL, RUN = "funnel.json", "run.json"
 SAVED = ("dataset_dict.json", "state.json")
 """What tells a folder that `datasets` saved."""
-_ABOUT = (*SAVED, "croissant.json", "dataset_info.json", "dataset_infos.json")
-"""Files beside data that say what it is."""
 
 
 def as_list(inputs: PairsLike) -> list[PairSource]:
@@ -168,7 +167,6 @@ def find(given: PairSource, table: str = KEPT) -> list[InputTable]:
 
 def _in_folder(folder: Path, table: str) -> list[InputTable]:
     if (folder / RUN).is_file():
-        # Named, since `filtered` also holds the rejected pairs and the judgments.
         wanted = folder / (f"filtered/{KEPT}" if table == KEPT else table)
         if not wanted.is_file():
             raise InputError(f"{folder}: this run has no {wanted.relative_to(folder)} yet; let it finish first")
@@ -200,7 +198,7 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
             continue
         if path.is_dir():
             yield from _walk(path, seen)
-        elif suffix_kind(path) and path.name not in _ABOUT:
+        elif suffix_kind(path) and path.name not in ABOUT:
             yield path
 
 

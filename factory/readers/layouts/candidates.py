@@ -28,11 +28,10 @@ from factory.readers.layouts.ranking import (
     table,
 )
 from factory.readers.messages import is_text
-from factory.readers.names import BESIDE, LISTS, PICKS, RANKS, SCORES, free
+from factory.readers.names import BESIDE, LISTS, LOWER, PICKS, RANKS, SCORES, free
 
 _FIRST = "their order"
-RANKED = ("rank", "ranking", "ranks", "losses")
-GRADED = frozenset((*SCORES, *BESIDE)) - {*RANKED}
+GRADED = frozenset((*SCORES, *BESIDE)) - {*LOWER}
 _SAMPLE = 20
 
 
@@ -176,7 +175,7 @@ def _told_by(first: pl.DataFrame, names: _Names) -> tuple[str, ...]:
     if not said:
         return ()
     rest = {_FIRST: "the first is the better"}.get(said, "it names the best")
-    meant = "the lower the better" if said in RANKED else "the higher the better" if said in GRADED else rest
+    meant = "the lower the better" if said in LOWER else "the higher the better" if said in GRADED else rest
     return (f"replies are told apart by {said}: {meant}",)
 
 
@@ -217,7 +216,7 @@ def _scores(items: list[Any], row: dict[str, Any], names: _Names, base: int) -> 
                 return [None if one is None else sign * one for one in found], key
     numbers = grades_beside(row.get(names.beside or ""), items)
     if numbers is not None and not (names.beside == "ranking" and _may_be_order(numbers)):
-        sign = -1 if names.beside in RANKED else 1
+        sign = -1 if names.beside in LOWER else 1
         return [None if one is None else sign * one for one in numbers], names.beside or ""
     if place is not None:
         return [1.0 if at == place else 0.0 for at in range(len(items))], names.pick or ""
