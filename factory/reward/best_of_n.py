@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from factory.errors import ConfigError, InputError
-from factory.readers.cells.values import parsed
+from factory.readers.cells.values import json_in
 from factory.readers.messages import is_text
 from factory.reward.official import (
     ALL,
@@ -109,7 +109,7 @@ def _item(row: Mapping[str, Any], names: Sequence[str], group: str | None, where
 
 
 def _numbers(value: Any) -> list[float | None] | None:
-    said = parsed(value) if isinstance(value, str) else value
+    said = json_in(value) if isinstance(value, str) else value
     if not isinstance(said, list) or not all(one is None or isinstance(one, int | float) for one in said):
         return None
     return said

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from factory.readers.cells.records import by_cell
-from factory.readers.cells.values import json_of, parsed
+from factory.readers.cells.values import json_in, json_of
 from factory.readers.messages import (
     NOT_TEXT,
     ODD,
@@ -48,7 +48,7 @@ def turns_within(name: str, dtype: PolarsType) -> pl.Expr:
 
 
 def _within(text: str) -> list[dict[str, str | None]] | None:
-    value = parsed(text)
+    value = json_in(text)
     first = value[0] if isinstance(value, list) and value else value
     return _within_object(first) if isinstance(first, dict) else None
 
@@ -82,8 +82,8 @@ def spoken(frame: pl.LazyFrame) -> pl.LazyFrame:
 def _share(frame: pl.LazyFrame, name: str, dtype: pl.DataType, read: Callable[[Any], Any]) -> float:
     """Which share of a column's objects can be read."""
     cells = frame.select(json_of(name, dtype)).collect(engine="streaming").to_series().drop_nulls()
-    return sum(read(parsed(text)) is not None for text in cells) / max(len(cells), 1)
+    return sum(read(json_in(text)) is not None for text in cells) / max(len(cells), 1)
 
 
 def _read(name: str, dtype: pl.DataType, read: Callable[[Any], Any], kind: str) -> pl.Expr:
-    return by_cell(json_of(name, dtype), lambda text: read(parsed(text)), kind).alias(name)
+    return by_cell(json_of(name, dtype), lambda text: read(json_in(text)), kind).alias(name)

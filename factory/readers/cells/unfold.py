@@ -12,7 +12,7 @@ import polars as pl
 from factory.readers.cells.objects import is_request
 from factory.readers.cells.records import Value, by_cell, value_of
 from factory.readers.cells.templates import SUSPECT, marker_in, turns_in, without_end
-from factory.readers.cells.values import parsed
+from factory.readers.cells.values import json_in
 from factory.readers.messages import is_text
 from factory.readers.names import ASKED, REPLIES, SPOKEN, Columns
 from factory.schema import MESSAGES, PAIRS
@@ -85,7 +85,7 @@ def _listed(frame: pl.LazyFrame, found: Sequence[str], columns: Columns) -> list
 
 
 def _texts(cell: str) -> list[str] | None:
-    value = parsed(cell)
+    value = json_in(cell)
     return value if isinstance(value, list) and value and all(isinstance(item, str) for item in value) else None
 
 
@@ -126,7 +126,7 @@ def _cell(name: str, text: str) -> _Cell:
         found = _parsed(text)
         if found.kind in _HOLDING.get(name, ("message", "messages")):
             return _Cell(found.kind, found.value)
-        if found.kind == "json" and name not in REPLIES and is_request(parsed(found.value)):
+        if found.kind == "json" and name not in REPLIES and is_request(json_in(found.value)):
             return _Cell("odd", {"json": found.value})
     marker = marker_in(text)
     if marker is None:

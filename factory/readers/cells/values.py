@@ -1,11 +1,11 @@
 """A cell's value as text, as JSON, as what its JSON says, and as what its word stands for."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 
+from factory.files.json_text import parsed
 from factory.readers.messages import ODD, TURNS, PolarsType, plain
 
 
@@ -68,11 +68,11 @@ def _simple(dtype: PolarsType) -> bool:
     return (dtype.is_numeric() and not dtype.is_decimal()) or dtype in (pl.Boolean, pl.String, pl.Null)
 
 
-def parsed(text: str | None) -> Any:
+def json_in(text: str | None) -> Any:
     """A JSON value; None for what is none."""
     try:
-        return None if text is None else json.loads(text)
-    except (ValueError, RecursionError):
+        return None if text is None else parsed(text)
+    except ValueError:
         return None
 
 

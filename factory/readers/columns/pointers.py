@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from factory.readers.cells.values import json_of, parsed
+from factory.readers.cells.values import json_in, json_of
 from factory.readers.columns.verdicts import names_reply
 from factory.readers.how import How
 from factory.readers.messages import is_text
@@ -59,6 +59,6 @@ def _models(frame: pl.LazyFrame, columns: Columns, name: str) -> bool:
     found = []
     for value, *others in rows.iter_rows():
         texts = [text for text in others[len(beside) :] if text and text.lstrip().startswith("[")]
-        items = [item for text in texts for item in parsed(text) or [] if isinstance(item, dict)]
+        items = [item for text in texts for item in json_in(text) or [] if isinstance(item, dict)]
         found.append(value in {*others[: len(beside)], *(str(item.get("model")) for item in items)})
     return bool(found) and all(found)

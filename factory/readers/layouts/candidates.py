@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from factory.readers.cells.values import json_of, json_text, parsed
+from factory.readers.cells.values import json_in, json_of, json_text
 from factory.readers.columns.asked import asked, kind_of
 from factory.readers.columns.verdicts import GRADES, graded
 from factory.readers.inputs.opened import UnclearError
@@ -148,7 +148,7 @@ def _texts(columns: Columns, names: _Names) -> pl.Expr:
 
 def _values(row: Mapping[str, str | None], names: _Names) -> dict[str, Any]:
     """What is needed of a row; what picks a reply is a word where it is no JSON."""
-    found = {name: parsed(text) for name, text in row.items()}
+    found = {name: json_in(text) for name, text in row.items()}
     if names.pick is not None and found.get(names.pick) is None:
         found[names.pick] = row.get(names.pick)
     return found
@@ -254,7 +254,7 @@ def _base(frame: pl.LazyFrame, columns: Columns, names: _Names) -> int:
     place = pl.col(names.pick).cast(pl.String).cast(pl.Float64, strict=False).alias("place")
     seen = pl.concat(one.select(place) for one in columns.everywhere(names.pick, frame))
     low, high = seen.select(pl.min("place"), high=pl.max("place")).collect(engine="streaming").row(0)
-    first = parsed(frame.select(json_of(names.replies[0], columns[names.replies[0]])).head(1).collect().item())
+    first = json_in(frame.select(json_of(names.replies[0], columns[names.replies[0]])).head(1).collect().item())
     # The last of as many replies is named by its number: counted from 1.
     if low is not None and low > 0 and isinstance(first, list) and high == len(first):
         return 1

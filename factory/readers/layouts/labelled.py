@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from factory.readers.cells.records import by_cell
-from factory.readers.cells.values import parsed
+from factory.readers.cells.values import json_in
 from factory.readers.columns.asked import FoundPrompt, asked, kind_of, reply
 from factory.readers.columns.verdicts import GRADES, better, graded, role_of, verdicts_in
 from factory.readers.layouts.base import TIE, UNREADABLE, Columns, How, Layout, Parts, Reshaped
@@ -104,7 +104,9 @@ def _written_out(frame: pl.LazyFrame, columns: Columns, names: Sequence[str]) ->
 
 def _rounds(prompt: str, reply: str) -> pl.Expr:
     """The questions and answers of two lists of texts, in turn, as TURNS."""
-    return by_cell(pl.struct(prompt, reply), lambda row: _in_turn(parsed(row[prompt]), parsed(row[reply])), "messages")
+    return by_cell(
+        pl.struct(prompt, reply), lambda row: _in_turn(json_in(row[prompt]), json_in(row[reply])), "messages"
+    )
 
 
 def _in_turn(questions: Any, answers: Any) -> list[dict[str, str | None]] | None:
