@@ -12,8 +12,8 @@ CLI = (sys.executable, "-m", "factory.cli")
 
 
 def quickstart(run_dir: Path, *sets: str) -> list[str]:
-    """The quickstart on the scripted engine, as arguments of the command line."""
-    chosen = [word for one in ("engine.kind=scripted", *sets) for word in ("--set", one)]
+    """The quickstart on the scripted engine with one export, as arguments of the command line."""
+    chosen = [word for one in ("engine.kind=scripted", "export.formats=[rm]", *sets) for word in ("--set", one)]
     return ["run", "examples/quickstart.yaml", "--run-dir", str(run_dir), *chosen]
 
 

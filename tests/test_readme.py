@@ -13,6 +13,7 @@ COMMANDS = [line for step in STEPS if step.language == "sh" for line in step.cod
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 def test_a_stranger_s_first_minutes_run(tmp_path: Path) -> None:
     for step in STEPS:
         shown = run(step, tmp_path)

@@ -69,7 +69,7 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on(small_disk: Path, unbro
         assert done.returncode == 1, done.stderr
         assert os.strerror(errno.ENOSPC) in sentence(done.stderr)
         ballast.unlink()
-    assert child(quickstart(run_dir)).returncode == 0
+    assert here(run_dir).exit_code == 0
     assert contents(run_dir) == unbroken
 
 
@@ -81,7 +81,7 @@ def test_a_file_that_may_not_grow_is_one_sentence_and_the_run_goes_on(
     done = child(quickstart(tmp_path / "run"), lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)))
     assert done.returncode == 1, done.stderr
     assert os.strerror(errno.EFBIG) in sentence(done.stderr)
-    assert child(quickstart(tmp_path / "run")).returncode == 0
+    assert here(tmp_path / "run").exit_code == 0
     assert contents(tmp_path / "run") == unbroken
 
 
@@ -168,8 +168,8 @@ def test_a_stopped_run_says_how_to_go_on_and_goes_on(number: int, tmp_path: Path
     assert code == 130
     assert sentence(said) == "sso-factory: stopped; the same command goes on from here"
     answers = [json.loads(line) for line in journal.read_bytes().splitlines()]
-    done = child(quickstart(run_dir))
-    assert done.returncode == 0
+    done = here(run_dir)
+    assert done.exit_code == 0
     assert f"{len(answers)} of " in done.stderr, "no answer is asked for again"
     assert contents(run_dir) == unbroken
 
