@@ -90,6 +90,9 @@ def module(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+MODULES = {module(path) for path in SOURCES}
+
+
 def floor(name: str) -> int | None:
     """Height of the longest listed prefix of a module name; the ground is the lowest."""
     best, found = "", None
@@ -109,10 +112,9 @@ def imports(path: Path) -> list[str]:
             return
         if isinstance(node, ast.ImportFrom) and node.module:
             base = node.module
-            known = {module(source) for source in SOURCES}
             for alias in node.names:
                 inner = f"{base}.{alias.name}"
-                found.append(inner if inner in known else base)
+                found.append(inner if inner in MODULES else base)
         elif isinstance(node, ast.Import):
             found.extend(alias.name for alias in node.names)
         for child in ast.iter_child_nodes(node):
@@ -130,6 +132,19 @@ def test_imports_point_down(path: Path) -> None:
         there = floor(name)
         assert there is not None
         assert there <= here, f"{module(path)} imports {name}, which stands above it"
+
+
+def room(name: str) -> str:
+    """The folder that a module lies in, or the module itself at the top; `factory`, the package, shows all rooms."""
+    parts = name.split(".")
+    return ".".join(parts[: 1 + (parts[0] == "factory")])
+
+
+def test_no_two_rooms_import_each_other() -> None:
+    """The one circle: makers of pairs are given the steps of the line, whose preflight looks their names up."""
+    between = {(room(module(path)), room(name)) for path in SOURCES for name in imports(path)}
+    circles = {pair for pair in between if pair[0] < pair[1] and pair[::-1] in between and "factory" not in pair}
+    assert circles == {("factory.line", "factory.pair_makers")}
 
 
 @pytest.mark.parametrize("package", ["factory", "filters", "principles", "factory.cli"])
