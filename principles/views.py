@@ -35,3 +35,15 @@ def views(prompt: Messages, system_good: str | None, system_bad: str | None) -> 
     """The three views of `prompt`; a pair without system messages (an annotated one) has only the plain view."""
     good, bad = (None if system is None else view_messages(prompt, system) for system in (system_good, system_bad))
     return Views(view_messages(prompt), good, bad)
+
+
+def folded(messages: Messages) -> Turns:
+    """The conversation with its leading system messages moved to the head of the first user turn."""
+    turns = [dict(turn) for turn in messages]
+    count = next((i for i, turn in enumerate(turns) if turn["role"] != "system"), len(turns))
+    system, rest = "\n\n".join(turn["content"] for turn in turns[:count]), turns[count:]
+    if not system:
+        return rest
+    if rest and rest[0]["role"] == "user":
+        return [{**rest[0], "content": f"{system}\n\n{rest[0]['content']}"}, *rest[1:]]
+    return [{"role": "user", "content": system}, *rest]

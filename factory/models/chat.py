@@ -21,6 +21,7 @@ from factory.models.plain import (
     tokens_of,
     whole_masks,
 )
+from principles.views import folded
 
 _REPLY = "\ue000reply\ue001"
 """Stands for a reply where a template is looked at."""
@@ -176,19 +177,6 @@ def knows_system(tokenizer: PreTrainedTokenizerBase) -> bool:
         return marker in _render(tokenizer, turns, generate=True)
     except EngineError:
         return False
-
-
-def folded(messages: Messages) -> list[dict[str, str]]:
-    """The conversation with its leading system messages moved to the head of the first user turn."""
-    turns = [dict(turn) for turn in messages]
-    count = next((i for i, turn in enumerate(turns) if turn["role"] != "system"), len(turns))
-    system = "\n\n".join(turn["content"] for turn in turns[:count])
-    rest = turns[count:]
-    if not system:
-        return rest
-    if rest and rest[0]["role"] == "user":
-        return [{**rest[0], "content": f"{system}\n\n{rest[0]['content']}"}, *rest[1:]]
-    return [{"role": "user", "content": system}, *rest]
 
 
 def _conversation(

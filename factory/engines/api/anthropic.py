@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from factory.config.apis import AnthropicEngine, Prices
+from factory.config.apis import AnthropicEngine
 from factory.engines.api.dialects import Dialect
-from factory.engines.api.failures import Failure, error_of
-from factory.engines.api.wire import cost, system_apart
-from factory.engines.base import Completion, Request, bounded_count
+from factory.engines.api.wire import VendorAnswer, part, system_apart, texts
+from factory.engines.base import Request, bounded_count
 
 _OVERLOADED = 529
 _NO_LONGER = re.compile(r"deprecated|not permitted|not supported|unsupported|cannot both|not allowed", re.IGNORECASE)
 _NO_MONEY = re.compile(r"credit balance|(usage|spend|spending) limit", re.IGNORECASE)
+_TOOLS = "the model called a tool instead of replying"
 _FINISHES = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -59,44 +59,24 @@ class MessagesFields:
         return None
 
 
-def read_message(request: Request, payload: Any, prices: Prices | None) -> Completion | Failure:
-    """The completion in a response body, or the failure that a body without one stands for."""
-    if not isinstance(payload, dict):
-        return Failure("broken", "the answer is no JSON object", charged=True)
-    blocks = payload.get("content")
+def _read(payload: Mapping[str, Any]) -> VendorAnswer | None:
+    blocks, reason, usage = payload.get("content"), str(payload.get("stop_reason")), part(payload, "usage")
     if not isinstance(blocks, list):
-        said = error_of(payload)["message"] if payload.get("error") else "the answer holds no content"
-        return Failure("broken", said, charged=True)
-    texts = [block.get("text") for block in blocks if isinstance(block, dict) and block.get("type") == "text"]
-    usage = payload.get("usage")
-    sent, received = _used(usage if isinstance(usage, dict) else {})
-    error = _no_reply(payload)
-    return Completion(
-        id=request.id,
-        text=None if error else "".join(str(text or "") for text in texts),
-        finish=_FINISHES.get(str(payload.get("stop_reason"))),
-        prompt_tokens=sent,
-        completion_tokens=received,
-        cost=cost(prices, sent, received),
-        error=error,
-    )
-
-
-def _used(usage: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """Tokens sent, those that its prompt cache took or gave included, and received, those of thinking included."""
-    sent = bounded_count(usage.get("input_tokens"))
-    cached = [bounded_count(usage.get(f"cache_{what}_input_tokens")) or 0 for what in ("creation", "read")]
-    return None if sent is None else sent + sum(cached), bounded_count(usage.get("output_tokens"))
-
-
-def _no_reply(payload: Mapping[str, Any]) -> str | None:
-    reason, details = payload.get("stop_reason"), payload.get("stop_details")
+        return None
+    withheld = _TOOLS if reason in ("tool_use", "pause_turn") else None
     if reason == "refusal":
-        category = details.get("category") if isinstance(details, dict) else None
-        return f"content_filter: the server withheld the reply ({category or 'refusal'})"
-    if reason in ("tool_use", "pause_turn"):
-        return "the model called a tool instead of replying"
-    return None
+        category = part(payload, "stop_details").get("category") or reason
+        withheld = f"content_filter: the server withheld the reply ({category})"
+    sent = bounded_count(usage.get("input_tokens"))
+    # Its count leaves out what its prompt cache took in or gave back.
+    cached = [bounded_count(usage.get(f"cache_{what}_input_tokens")) or 0 for what in ("creation", "read")]
+    return VendorAnswer(
+        text="".join(str(block.get("text") or "") for block in texts(blocks) if block.get("type") == "text"),
+        finish=_FINISHES.get(reason),
+        sent=None if sent is None else sent + sum(cached),
+        received=bounded_count(usage.get("output_tokens")),
+        withheld=withheld,
+    )
 
 
 def _status(status: int, error: Mapping[str, Any]) -> int:
@@ -114,6 +94,6 @@ ANTHROPIC = Dialect(
     url=lambda address, model: f"{address.removesuffix('/v1')}/v1/messages",
     headers=_headers,
     fields=lambda block: MessagesFields(),
-    read=read_message,
+    read=_read,
     status=_status,
 )

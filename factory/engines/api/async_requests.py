@@ -14,6 +14,7 @@ from factory.engines.api.endpoint import Endpoint
 from factory.engines.api.failures import Failure
 from factory.engines.api.rate_limiter import Clock, RateLimiter, Slot, Stopped, backoff
 from factory.engines.api.spending import EngineSpending, Size, size_of
+from factory.engines.api.wire import completion
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.identity import draw
@@ -167,7 +168,7 @@ class AsyncRequests:
             body = used.body(request, self._endpoint.model, self._block.extra_body)
             payload = await self._endpoint.ask(self._client, body, self._block.timeout)
             if not isinstance(payload, Failure):
-                return self._endpoint.dialect.read(request, payload, self._block.prices)
+                return completion(self._endpoint.dialect.read, request, payload, self._block.prices)
             if payload.kind != "refused" or not self._adapt(used, payload):
                 return payload
 

@@ -14,9 +14,10 @@ from factory.engines.api.batch_client import BatchClient, ServerBatch
 from factory.engines.api.batch_state import BatchFolder, Sent
 from factory.engines.api.endpoint import Endpoint
 from factory.engines.api.failures import Failure, short_line
+from factory.engines.api.openai import RequestFields, request_fields
 from factory.engines.api.rate_limiter import Clock
 from factory.engines.api.spending import EngineSpending, out_of_money, size_of
-from factory.engines.api.wire import RequestFields, read_answer, request_fields
+from factory.engines.api.wire import completion
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.identity import digest
@@ -172,7 +173,7 @@ class Batches:
             return Failure("broken", short_line(said or "the batch brought no answer"))
         status, body = response.get("status_code"), response.get("body")
         if status == 200:
-            return read_answer(request, body, self._block.prices)
+            return completion(self._endpoint.dialect.read, request, body, self._block.prices)
         status = status if isinstance(status, int) else 500
         return self._endpoint.refusal(status, body, {})
 

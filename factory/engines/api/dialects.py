@@ -1,17 +1,15 @@
 """What each vendor's API speaks: how a request is addressed and written, and its answer read; the client is one."""
 
-import os
 from collections.abc import Callable, Mapping
 from pkgutil import resolve_name
 from typing import Any, NamedTuple, Protocol, Self
 
-from factory.config.apis import ApiEngine, Prices
-from factory.engines.api.failures import Failure
-from factory.engines.api.wire import read_answer, request_fields
-from factory.engines.base import Completion, Request
+from factory.config.apis import ApiEngine
+from factory.engines.api.wire import ReadAnswer
+from factory.engines.base import Request
 
 DIALECTS: Mapping[str, str] = {
-    "openai": "factory.engines.api.dialects:OPENAI",
+    "openai": "factory.engines.api.openai:OPENAI",
     "anthropic": "factory.engines.api.anthropic:ANTHROPIC",
     "gemini": "factory.engines.api.gemini:GEMINI",
 }
@@ -41,8 +39,8 @@ class Dialect(NamedTuple):
     """What goes with it, of the engine's block and the key, which is empty where a server needs none."""
     fields: Callable[[Any], BodyFields]
     """The fields that the engine's block asks to begin with."""
-    read: Callable[[Request, Any, Prices | None], Completion | Failure]
-    """The completion in a response body, or the failure that a body without one stands for."""
+    read: ReadAnswer
+    """What a response body says; None where that is no answer."""
     status: Callable[[int, Mapping[str, Any]], int] = lambda status, error: status
     """The status by which OpenAI would have said it, of the status and the error object that came."""
 
@@ -51,19 +49,3 @@ def dialect_of(block: ApiEngine) -> Dialect:
     """What the servers of this kind of engine speak."""
     found: Dialect = resolve_name(DIALECTS[block.kind])
     return found
-
-
-def _openai_headers(_: ApiEngine, key: str) -> dict[str, str]:
-    """As the vendor's own client sends them, an organisation and a project of the environment included."""
-    accounts = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
-    named = {header: os.environ.get(name, "") for header, name in accounts.items()}
-    # Servers of one's own ask for no key, but some want the header.
-    return {"Authorization": f"Bearer {key or 'none'}", **{name: value for name, value in named.items() if value}}
-
-
-OPENAI = Dialect(
-    url=lambda address, model: f"{address}/chat/completions",
-    headers=_openai_headers,
-    fields=request_fields,
-    read=read_answer,
-)

@@ -12,11 +12,12 @@ from factory.engines.api.cache import Cached
 from factory.engines.api.endpoint import Endpoint
 from factory.engines.api.prices import priced
 from factory.engines.api.rate_limiter import Clock, RealClock
-from factory.engines.api.wire import estimate_tokens, fold_system
+from factory.engines.api.wire import estimate_tokens
 from factory.engines.base import Completion, Request
 from factory.errors import ConfigError
 from factory.identity import Messages
 from factory.models.ref import ModelRef
+from principles.views import folded
 
 
 class ServerSide:
@@ -67,7 +68,7 @@ class ApiGenerator(ServerSide):
         model, no server, or `max_cost` is reached.
         """
         if self._fold:
-            requests = [replace(request, messages=fold_system(request.messages)) for request in requests]
+            requests = [replace(request, messages=folded(request.messages)) for request in requests]
         ask = self._cached.generate if self._cached else self._engine.generate
         yield from ask(requests)
 

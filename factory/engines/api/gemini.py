@@ -6,11 +6,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
-from factory.config.apis import ApiEngine, GeminiEngine, Prices
 from factory.engines.api.dialects import Dialect
-from factory.engines.api.failures import Failure, error_of
-from factory.engines.api.wire import FEWER_LOGPROBS, choice_logprobs, cost, system_apart
-from factory.engines.base import Completion, Request, bounded_count
+from factory.engines.api.wire import (
+    FEWER_LOGPROBS,
+    MOST_LOGPROBS,
+    VendorAnswer,
+    first,
+    likeliest,
+    part,
+    system_apart,
+    texts,
+)
+from factory.engines.base import Request, bounded_count
 
 _VERSION = "/v1beta"
 _VERSIONS = re.compile(r"/v1(beta)?$")
@@ -30,7 +37,7 @@ class GenerateFields:
     """Which optional fields the model takes."""
 
     seed: bool = True
-    logprobs: int = 20
+    logprobs: int = MOST_LOGPROBS
     lost: str = ""
 
     def body(self, request: Request, model: str, extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,6 +49,7 @@ class GenerateFields:
             "maxOutputTokens": request.max_new_tokens,
         }
         if self.seed:
+            # An int32 there; ours has 63 bits.
             config["seed"] = request.seed & 0x7FFFFFFF
         if request.choices and self.logprobs:
             config |= {"responseLogprobs": True, "logprobs": self.logprobs}
@@ -64,68 +72,30 @@ class GenerateFields:
         return None
 
 
-def read_candidate(request: Request, payload: Any, prices: Prices | None) -> Completion | Failure:
-    """The completion in a response body, or the failure that a body without one stands for."""
-    if not isinstance(payload, dict):
-        return Failure("broken", "the answer is no JSON object", charged=True)
-    candidates, blocked = payload.get("candidates"), _blocked(payload)
-    found = candidates[0] if isinstance(candidates, list) and candidates else None
-    if not isinstance(found, dict) and not blocked:
-        said = error_of(payload)["message"] if payload.get("error") else "the answer holds no candidate"
-        return Failure("broken", said, charged=True)
-    candidate = found if isinstance(found, dict) else {}
-    usage = payload.get("usageMetadata")
-    sent, received = _used(usage if isinstance(usage, dict) else {})
-    reason = str(candidate.get("finishReason") or "STOP")
-    error = blocked or _no_reply(reason)
-    return Completion(
-        id=request.id,
-        text=None if error else _text(candidate),
+def _read(payload: Mapping[str, Any]) -> VendorAnswer | None:
+    candidate, blocked = first(payload.get("candidates")), part(payload, "promptFeedback").get("blockReason")
+    if candidate is None and not blocked:
+        return None
+    reason = str((candidate or {}).get("finishReason") or "STOP")
+    parts, usage = texts(part(candidate, "content").get("parts")), part(payload, "usageMetadata")
+    sent = bounded_count(usage.get("promptTokenCount"))
+    # A count is left out where it is 0, so that a reply that was held back names none.
+    named = [usage[name] for name in ("candidatesTokenCount", "thoughtsTokenCount") if usage.get(name) is not None]
+    received = [bounded_count(count) for count in named]
+    return VendorAnswer(
+        text="".join(str(one.get("text") or "") for one in parts if not one.get("thought")),
         finish=_FINISHES.get(reason),
-        prompt_tokens=sent,
-        completion_tokens=received,
-        cost=cost(prices, sent, received),
-        choice_logprobs=choice_logprobs(request.choices, _likely(candidate)),
-        error=error,
+        sent=sent,
+        received=None if sent is None or None in received else sum(count or 0 for count in received),
+        withheld=f"content_filter: the server blocked the prompt ({blocked})" if blocked else _withheld(reason),
+        likely=likeliest(candidate, ("logprobsResult", "topCandidates", 0, "candidates"), "logProbability"),
     )
 
 
-def _blocked(payload: Mapping[str, Any]) -> str | None:
-    """What is said of a prompt that was not let through to the model."""
-    feedback = payload.get("promptFeedback")
-    reason = feedback.get("blockReason") if isinstance(feedback, dict) else None
-    return f"content_filter: the server blocked the prompt ({reason})" if reason else None
-
-
-def _no_reply(reason: str) -> str | None:
+def _withheld(reason: str) -> str | None:
     if reason in _FINISHES:
         return None
     return _NO_REPLY.get(reason, f"content_filter: the server withheld the reply ({reason})")
-
-
-def _text(candidate: Mapping[str, Any]) -> str:
-    """The reply without the model's thoughts; empty where it said nothing."""
-    content = candidate.get("content")
-    parts = content.get("parts") if isinstance(content, dict) else None
-    said = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
-    return "".join(str(part.get("text") or "") for part in said if not part.get("thought"))
-
-
-def _used(usage: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """Tokens sent, and received, those of thoughts included; none are named where none were received."""
-    sent = bounded_count(usage.get("promptTokenCount"))
-    received = [usage.get(f"{what}TokenCount") for what in ("candidates", "thoughts")]
-    counts = [bounded_count(count) for count in received if count is not None]
-    return sent, None if sent is None or None in counts else sum(count or 0 for count in counts)
-
-
-def _likely(candidate: Mapping[str, Any]) -> list[tuple[Any, Any]]:
-    """The likeliest first tokens, each with its log-probability."""
-    try:
-        first = candidate["logprobsResult"]["topCandidates"][0]["candidates"]
-        return [(entry["token"], entry["logProbability"]) for entry in first]
-    except (KeyError, IndexError, TypeError):
-        return []
 
 
 def _status(status: int, error: Mapping[str, Any]) -> int:
@@ -141,18 +111,16 @@ def _status(status: int, error: Mapping[str, Any]) -> int:
     return 429 if status == 503 else status
 
 
-def _headers(_: ApiEngine, key: str) -> dict[str, str]:
-    return {"x-goog-api-key": key} if key else {}
-
-
 def _url(address: str, model: str) -> str:
     """Below the models, unless the name itself says where, as `tunedModels/mine` does."""
     place = model if "/" in model else f"models/{model}"
     return f"{_VERSIONS.sub('', address)}{_VERSION}/{quote(place)}:generateContent"
 
 
-def _fields(block: GeminiEngine) -> GenerateFields:
-    return GenerateFields(block.seed, 20 if block.logprobs else 0)
-
-
-GEMINI = Dialect(url=_url, headers=_headers, fields=_fields, read=read_candidate, status=_status)
+GEMINI = Dialect(
+    url=_url,
+    headers=lambda _, key: {"x-goog-api-key": key} if key else {},
+    fields=lambda block: GenerateFields(block.seed, MOST_LOGPROBS if block.logprobs else 0),
+    read=_read,
+    status=_status,
+)

@@ -148,10 +148,10 @@ def test_whether_the_template_knows_a_system_role(tokenizer):
 def test_folding_puts_system_messages_at_the_head_of_the_first_user_turn():
     system = [{"role": "system", "content": "One."}, {"role": "system", "content": "Two."}]
     reply = {"role": "assistant", "content": "A"}
-    assert chat.folded([*system, *user("Q"), reply, *user("R")]) == [*user("One.\n\nTwo.\n\nQ"), reply, *user("R")]
-    assert chat.folded(user("Q")) == user("Q")
-    assert chat.folded(system) == user("One.\n\nTwo.")
-    assert chat.folded([system[0], reply]) == [*user("One."), reply]
+    assert folded([*system, *user("Q"), reply, *user("R")]) == [*user("One.\n\nTwo.\n\nQ"), reply, *user("R")]
+    assert folded(user("Q")) == user("Q")
+    assert folded(system) == user("One.\n\nTwo.")
+    assert folded([system[0], reply]) == [*user("One."), reply]
 
 
 def test_a_folded_prompt_passes_a_template_that_refuses_system():

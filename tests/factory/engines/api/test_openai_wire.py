@@ -8,8 +8,10 @@ import pytest
 
 from factory.config.apis import OpenaiEngine, Prices
 from factory.engines.api.failures import AskedServer, Failure, error_of, judge_status, retry_after
-from factory.engines.api.wire import RequestFields, cost, estimate_tokens, fold_system, read_answer, request_fields
+from factory.engines.api.openai import OPENAI, RequestFields, request_fields
+from factory.engines.api.wire import completion, cost, estimate_tokens
 from factory.engines.base import Request
+from principles.views import folded
 
 REQUEST = Request("a", [{"role": "user", "content": "x"}], 5, choices=("m", "M"))
 
@@ -79,7 +81,7 @@ def test_error_shapes(body: object, message: str) -> None:
     [None, [], "text", {}, {"choices": []}, {"choices": [None]}, {"choices": [{}]}, {"choices": [{"message": "x"}]}],
 )
 def test_bodies_without_an_answer_are_broken(payload: object) -> None:
-    found = read_answer(REQUEST, payload, Prices())
+    found = completion(OPENAI.read, REQUEST, payload, Prices())
     assert isinstance(found, Failure)
     assert found.kind == "broken"
 
@@ -88,7 +90,7 @@ def test_content_in_parts_refusals_and_missing_usage() -> None:
     parts = {
         "choices": [{"message": {"content": [{"type": "text", "text": "a"}, {"text": "b"}]}, "finish_reason": "eos"}]
     }
-    found = read_answer(REQUEST, parts, Prices(prompt=1.0))
+    found = completion(OPENAI.read, REQUEST, parts, Prices(prompt=1.0))
     assert not isinstance(found, Failure)
     assert (found.text, found.finish, found.prompt_tokens, found.completion_tokens, found.cost) == (
         "ab",
@@ -98,7 +100,7 @@ def test_content_in_parts_refusals_and_missing_usage() -> None:
         None,
     )
     refusal = {"choices": [{"message": {"content": None, "refusal": "I will not"}}], "usage": None}
-    found = read_answer(REQUEST, refusal, Prices())
+    found = completion(OPENAI.read, REQUEST, refusal, Prices())
     assert not isinstance(found, Failure)
     assert found.text == "I will not"
 
@@ -108,7 +110,7 @@ def test_content_in_parts_refusals_and_missing_usage() -> None:
 )
 def test_log_probabilities_that_are_not_there_are_missing(logprobs: object) -> None:
     payload = {"choices": [{"message": {"content": "M"}, "logprobs": logprobs}]}
-    found = read_answer(REQUEST, payload, Prices())
+    found = completion(OPENAI.read, REQUEST, payload, Prices())
     assert not isinstance(found, Failure)
     assert found.choice_logprobs is None
 
@@ -116,7 +118,7 @@ def test_log_probabilities_that_are_not_there_are_missing(logprobs: object) -> N
 def test_an_identifier_that_was_not_among_the_likeliest_is_missing() -> None:
     top = [{"token": "m", "logprob": -0.5}, {"token": "The", "logprob": -1.0}]
     payload = {"choices": [{"message": {"content": "m"}, "logprobs": {"content": [{"top_logprobs": top}]}}]}
-    found = read_answer(REQUEST, payload, Prices())
+    found = completion(OPENAI.read, REQUEST, payload, Prices())
     assert not isinstance(found, Failure)
     assert found.choice_logprobs == pytest.approx({"m": -0.5})
 
@@ -166,5 +168,5 @@ def test_estimate_and_folding() -> None:
     """5 characters are 2 tokens, 8 are 2; 4 per turn and 2 in all: 2 + 4 + 2 + 4 + 2."""
     turns = [{"role": "system", "content": "12345"}, {"role": "user", "content": "12345678"}]
     assert estimate_tokens(turns) == 14
-    assert fold_system(turns) == [{"role": "user", "content": "12345\n\n12345678"}]
-    assert fold_system(turns[1:]) == turns[1:]
+    assert folded(turns) == [{"role": "user", "content": "12345\n\n12345678"}]
+    assert folded(turns[1:]) == turns[1:]
