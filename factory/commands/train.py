@@ -21,6 +21,7 @@ from factory.readers.told import read_and_tell, tell_set_aside
 from factory.stages import STAGES
 from factory.store import Stage, Workspace, open_run
 from factory.store.ownership import require_apart
+from factory.training import TrainingJob
 from factory.training.passing import deciding
 from factory.training.processes import ProcessGroup, lost, rank, world
 
@@ -82,9 +83,7 @@ class _Job(NamedTuple):
         """Train in `work`. Raises TrainingError when another process is gone."""
         trainer = training.trainer(TransformersEngine(), self.settings)
         try:
-            return trainer(
-                table, self.policy, work, self.settings, seed=self.seed, iteration=None, progress=self.progress
-            )
+            return trainer(TrainingJob(table, self.policy, work, self.settings, self.seed, progress=self.progress))
         except RuntimeError as error:
             gone = lost(error)
             if gone is None:

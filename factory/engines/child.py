@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import IO
 
 from factory.engines import parent_watch
@@ -113,6 +114,13 @@ def kept(command: Sequence[str], env: Mapping[str, str] | None = None) -> Iterat
             child.end(CLOSE_SECONDS)
     finally:
         os.close(ours)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of this process, with this package on the path of the Pythons in it, and `more`."""
+    here = str(Path(__file__).parents[2])
+    paths = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": paths, **more}
 
 
 def free_port() -> int:

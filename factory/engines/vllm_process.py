@@ -1,15 +1,13 @@
 """The process that holds vLLM, seen from the side that asks: started, spoken to, ended with all that it started."""
 
 import contextlib
-import os
 import socket
 import sys
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
-from factory.engines.child import Child
+from factory.engines.child import Child, environment
 from factory.engines.vllm_worker import DONE, FAILED, READY, STOP
 from factory.errors import EngineError
 
@@ -27,7 +25,7 @@ class Process:
         ours, theirs = socket.socketpair()
         start = f"from {WORKER} import main; main()"  # by import, as what it sends names its module
         command = [sys.executable, "-c", start, str(theirs.fileno())]
-        self._child = Child(command, _environment(), [theirs.fileno()])
+        self._child = Child(command, environment(VLLM_NO_USAGE_STATS="1"), [theirs.fileno()])
         # Closed here: while this process holds that end too, the death of the other one is never seen.
         theirs.close()
         self._connection = Connection(ours.detach())
@@ -67,10 +65,3 @@ class Process:
         # The connection breaks a moment before the process is gone and its exit code known.
         code = self._child.exit_code(5)
         return EngineError(f"the vLLM process ended (exit code {code}){self._child.last_words()}")
-
-
-def _environment() -> dict[str, str]:
-    """Ours, with this package importable and vLLM's usage reports off."""
-    root = str(Path(__file__).resolve().parents[2])
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "VLLM_NO_USAGE_STATS": "1", "PYTHONPATH": os.pathsep.join(paths)}

@@ -45,18 +45,25 @@ BUNDLES = {
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers' bars and notices off the terminal while a model is read or written."""
+def unnoticed() -> Iterator[None]:
+    """None of transformers' bars and notices while the block runs."""
     level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        with redirect_stderr(io.StringIO()):  # the GGUF reader's bar knows no switch
-            yield
+        yield
     finally:
         transformers_logging.set_verbosity(level)
         if bars:
             transformers_logging.enable_progress_bar()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing on the terminal while a model is read or written."""
+    # Standard error too: the bar of the GGUF reader knows no switch.
+    with unnoticed(), redirect_stderr(io.StringIO()):
+        yield
 
 
 @contextmanager

@@ -19,11 +19,11 @@ from factory.reward.config import SAME_WEIGHTS, RewardScoring, RewardTraining
 from factory.reward.data import IN_TEST, Data
 from factory.reward.scorer import Conversation, RewardModel
 from factory.reward.tokens import ConversationReader, Labels, PairTokens, with_padding
-from factory.reward.trainer import PairTrainer, adapter, arguments, order
+from factory.reward.trainer import PairTrainer, arguments, order
 from factory.store import write_json
 from factory.training import checkpoints
-from factory.training.policy import context_length, require_even
-from factory.training.quiet import quiet_and_seeded
+from factory.training.arguments import quiet_and_seeded
+from factory.training.policy import adapter, context_length, require_even
 from factory.training.stats import MetricsFile
 
 MODEL = "model"
@@ -61,7 +61,7 @@ def train(
         most = config.max_steps * config.batch_pairs if config.max_steps else None
         rows = order(found.pairs, config.epochs, config.batch_pairs, seed, most)
         args = arguments(config, out, seed, len(rows))
-        trainer = PairTrainer(model, args, _dataset(rows, config), tokenizer, adapter(config.lora))
+        trainer = PairTrainer(model, args, _dataset(rows, config), tokenizer, _adapter(config))
         resumed = _optimise(trainer, found.pairs, job)
         test = _save_and_test(trainer, tokenizer, data.test, job)
     dropped = dict(found.dropped) | ({IN_TEST: data.in_test} if data.in_test else {})
@@ -95,6 +95,11 @@ def _dataset(rows: list[PairTokens], config: RewardTraining) -> Dataset:
     return Dataset.from_dict(columns)
 
 
+def _adapter(config: RewardTraining) -> Any:
+    # The head is new: an adapter alone would leave it as it was drawn.
+    return config.lora and adapter(config.lora, "SEQ_CLS", modules_to_save=["score"])
+
+
 def _optimise(trainer: PairTrainer, pairs: list[PairTokens], job: _Job) -> int:
     """Run all steps, from the last checkpoint where there is one; returns where it began."""
     settings = job.config.model_dump(mode="json", exclude=SAME_WEIGHTS)
@@ -104,9 +109,7 @@ def _optimise(trainer: PairTrainer, pairs: list[PairTokens], job: _Job) -> int:
     checkpoints.claim(job.out, identity)
     checkpoint = checkpoints.last(job.out)
     begun = checkpoints.step_of(checkpoint)
-    metrics = MetricsFile(job.out / "metrics.jsonl")
-    metrics.rewind(begun)
-    trainer.watch(metrics, lambda tokens: job.progress.advance(1, tokens))
+    trainer.watch(MetricsFile(job.out / "metrics.jsonl"), lambda tokens: job.progress.advance(1, tokens))
     job.progress.start("reward train", trainer.args.max_steps, "steps")
     job.progress.advance(begun) if begun else None
     try:

@@ -11,7 +11,6 @@ import torch
 from torch.utils.data import Sampler, SequentialSampler
 from transformers import PreTrainedTokenizerBase, PrinterCallback
 
-from factory.config import Lora
 from factory.errors import ConfigError, MissingExtraError, TrainingError
 from factory.identity import draw
 from factory.reward.config import RewardTraining
@@ -85,24 +84,6 @@ def _checkpointing(wanted: bool) -> dict[str, Any]:
     known = RewardConfig.__dataclass_fields__
     names = [name for name in ("activation_checkpointing", "gradient_checkpointing") if name in known]
     return dict.fromkeys(names, wanted)
-
-
-def adapter(lora: Lora | None) -> Any:
-    """The settings of an adapter with a trained head; None without one."""
-    if lora is None:
-        return None
-    try:
-        import peft  # only adapters need it
-    except ImportError as error:
-        raise MissingExtraError("train", "peft") from error
-    return peft.LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora.target_modules,
-        task_type="SEQ_CLS",
-        modules_to_save=["score"],
-    )
 
 
 class PairTrainer(RewardTrainer):

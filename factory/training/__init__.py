@@ -1,12 +1,17 @@
 """SSO training: the losses, the equations and the optimiser loop. Importing this loads no torch."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from factory.errors import MissingExtraError
+from factory.models.ref import ModelRef
+from factory.progress import Progress, Silent
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from factory.config import Training
     from factory.config.engines import EngineBlock
 
@@ -24,14 +29,41 @@ SAME_WEIGHTS = {"save_steps", "report_to", "logits_chunk", "launch", "scores", "
 """Keys of the training block that change how or when training runs and not what comes of it."""
 
 
-def trainer(engine: "EngineBlock", config: "Training") -> Callable[..., dict[str, Any]]:
-    """The function `(pairs, policy, out, config, *, seed, iteration, progress) -> facts` that makes `out`/policy.
+class TrainingJob(NamedTuple):
+    """One training: what a trainer is given."""
+
+    pairs: "pl.DataFrame"
+    """A SCORES table."""
+    policy: ModelRef
+    out: Path
+    config: "Training"
+    seed: int
+    iteration: int | None = None
+    """None for a training outside of a run."""
+    progress: Progress = Silent()
+
+    def record(self, data: str, pairs: int) -> dict[str, Any]:
+        """What policy.json says of where a policy is from; `data` is the digest of the `pairs` it was trained on."""
+        return {
+            "parent": self.policy.called,
+            "parent_identity": self.policy.identity,
+            "iteration": self.iteration,
+            "method": self.config.method,
+            "data": data,
+            "pairs": pairs,
+            "seed": self.seed,
+            "config": self.config.model_dump(mode="json"),
+        }
+
+
+def trainer(engine: "EngineBlock", config: "Training") -> Callable[[TrainingJob], dict[str, Any]]:
+    """The function that makes policy and metrics in the job's `out`, and gives the facts of its stage.
 
     A scripted engine has no weights, so its training makes none either and a dry run stays one.
     """
     inner = getattr(engine, "engine", engine)
     kind = "scripted" if inner.kind == "scripted" else "launched" if config.launch else "transformers"
-    found: Callable[..., dict[str, Any]] = with_extra(TRAINERS[kind], "train")
+    found: Callable[[TrainingJob], dict[str, Any]] = with_extra(TRAINERS[kind], "train")
     return found
 
 

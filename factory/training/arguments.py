@@ -1,6 +1,8 @@
 """The training block as transformers' TrainingArguments, and what of it other trainings share."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from transformers import TrainingArguments
 
 from factory.config import Training
 from factory.errors import ConfigError
+from factory.models.load import unnoticed
 
 
 def loop(config: Any, out: Path, seed: int) -> dict[str, Any]:
@@ -65,6 +68,14 @@ def _compute_type(dtype: str) -> dict[str, bool]:
     # Where there is only a CPU it must be said: else bfloat16 is refused, and launched processes never meet.
     devices = getattr(torch, "accelerator", torch.cuda)  # torch before 2.6 has no word for all of them
     return {"bf16": half, "use_cpu": not devices.is_available()}
+
+
+@contextmanager
+def quiet_and_seeded(seed: int) -> Iterator[None]:
+    """Own random state, and no notices of transformers'; both as they were, afterwards."""
+    with unnoticed(), torch.random.fork_rng():
+        torch.manual_seed(seed % 2**63)
+        yield
 
 
 def warm_up(args: TrainingArguments, config: Training, total: int) -> TrainingArguments:

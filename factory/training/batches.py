@@ -119,9 +119,9 @@ def computed(method: Method, micro: MicroBatch, sums: Tensor, counts: Tensor, re
 
 def _together(parts: Sequence[Terms], method: Method) -> Terms:
     steering = None
-    if method.steering is not None:
-        drawn = (torch.zeros_like(one.loss) if one.steering is None else one.steering / method.share for one in parts)
-        steering = torch.cat(list(drawn))
+    if method.form.steering is not None:
+        drawn = [torch.zeros_like(one.loss) if one.steering is None else one.steering for one in parts]
+        steering = torch.cat(drawn) / method.config.steering_share
     weights = [one.weight for one in parts if one.weight is not None]
     loss, margin = (torch.cat([getattr(one, name) for one in parts]) for name in ("loss", "margin"))
     return Terms(loss, margin, steering, torch.cat(weights) if weights else None)

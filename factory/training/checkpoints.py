@@ -5,18 +5,24 @@ import shutil
 from pathlib import Path
 
 from factory.store import write_json
+from factory.training.stats import MetricsFile
 
 _OWNER = "training.json"
 
 
 def claim(out: Path, identity: str) -> None:
-    """Make `out` the work folder of the training `identity`; what another training left there is removed."""
+    """Make `out` the work folder of the training `identity`; what another training left there is removed.
+
+    Its metrics end with the last checkpoint: the steps after it are done again.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    owner = out / _OWNER
+    owner, metrics = out / _OWNER, out / "metrics.jsonl"
     if not owner.exists() or json.loads(owner.read_text("utf-8")).get("training") != identity:
         clear(out)
-        (out / "metrics.jsonl").unlink(missing_ok=True)
+        metrics.unlink(missing_ok=True)
         write_json(owner, {"training": identity})
+    else:
+        MetricsFile(metrics).rewind(step_of(last(out)))
 
 
 def last(out: Path) -> Path | None:

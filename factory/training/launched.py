@@ -6,7 +6,6 @@ that was killed goes on, in as many processes as are asked for then.
 """
 
 import json
-import os
 import re
 import shutil
 import sys
@@ -17,15 +16,12 @@ from shlex import join, quote
 from socket import getfqdn
 from typing import Any
 
-import polars as pl
-
-from factory.config import Training
 from factory.config.training import Launch
-from factory.engines.child import CLOSE_SECONDS, Child, free_port, kept
+from factory.engines.child import CLOSE_SECONDS, Child, environment, free_port, kept
 from factory.errors import ConfigError, FactoryError, TrainingError, one_line
-from factory.models.ref import ModelRef
-from factory.progress import Progress, Silent
+from factory.progress import Progress
 from factory.store import write_json
+from factory.training import TrainingJob
 
 JOB = ".job"
 """Folder of the files; its name begins with a dot, so that it is no part of what the stage leaves."""
@@ -36,38 +32,28 @@ _ABROAD = re.compile(r"PYTHONPATH$|(HF|TRANSFORMERS|TOKENIZERS|TORCH|NCCL|GLOO|O
 """Variables that processes on other machines get too; no secret, since a command line can be seen by all there."""
 
 
-def stage(
-    pairs: pl.DataFrame,
-    policy: ModelRef,
-    out: Path,
-    config: Training,
-    *,
-    seed: int,
-    iteration: int | None = None,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
+def stage(job: TrainingJob) -> dict[str, Any]:
     """Do what `factory.training.run.stage` does, in `config.launch.processes` processes; the same weights but for sums.
 
     Raises the error of the process that failed first; TrainingError, with the last lines of output, where none said.
     """
-    assert config.launch is not None
-    job = out / JOB
-    shutil.rmtree(job, ignore_errors=True)
-    job.mkdir(parents=True)
-    pairs.write_parquet(job / PAIRS)
-    settings = config.model_copy(update={"launch": None}).model_dump(mode="json")
-    rest = {"policy": policy._asdict(), "out": str(out.resolve()), "seed": seed, "iteration": iteration}
-    write_json(job / SETTINGS, {"training": settings, **rest})
-    shown = progress or Silent()
+    assert job.config.launch is not None
+    folder = job.out / JOB
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    job.pairs.write_parquet(folder / PAIRS)
+    settings = job.config.model_copy(update={"launch": None}).model_dump(mode="json")
+    rest = {"policy": job.policy._asdict(), "out": str(job.out.resolve()), "seed": job.seed, "iteration": job.iteration}
+    write_json(folder / SETTINGS, {"training": settings, **rest})
     with ExitStack() as stack:
-        children = [stack.enter_context(kept(one, _environment())) for one in commands(config.launch, job)]
-        _follow(children, job / TOLD, shown)
+        children = [stack.enter_context(kept(one, environment())) for one in commands(job.config.launch, folder)]
+        _follow(children, folder / TOLD, job.progress)
         # Not by the exit code: NCCL and gloo may abort at exit after all was saved.
-        if not (job / FACTS).is_file():
-            raise _failure(job / FAILURE, next((one for one in children if one.exit_code()), children[0]))
+        if not (folder / FACTS).is_file():
+            raise _failure(folder / FAILURE, next((one for one in children if one.exit_code()), children[0]))
         for child in children:
             child.exit_code(CLOSE_SECONDS)  # the others have heard that all is done, and leave by themselves
-    facts: dict[str, Any] = json.loads((job / FACTS).read_text("utf-8"))
+    facts: dict[str, Any] = json.loads((folder / FACTS).read_text("utf-8"))
     return facts
 
 
@@ -96,16 +82,9 @@ def commands(launch: Launch, job: Path) -> list[list[str]]:
 
 def _on(host: str, command: Sequence[str]) -> list[str]:
     """`command` on another machine, in this folder, ended with its ssh: without a terminal (-tt) it would go on."""
-    told = [f"{name}={value}" for name, value in _environment().items() if _ABROAD.match(name)]
+    told = [f"{name}={value}" for name, value in environment().items() if _ABROAD.match(name)]
     there = f"cd {quote(str(Path.cwd()))} && exec {join(['env', *told, *command])}"
     return ["ssh", "-tt", "-o", "BatchMode=yes", "--", host, there]
-
-
-def _environment() -> dict[str, str]:
-    """What they see: the environment of this process, with this package on the path."""
-    here = str(Path(__file__).parents[2])
-    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path}
 
 
 def _follow(children: Sequence[Child], told: Path, shown: Progress) -> None:
@@ -150,36 +129,3 @@ def _failure(path: Path, ended: Child) -> FactoryError:
         one_line(f"training.launch: the processes ended (exit code {code}) and left no policy{words}")
         + "; the same command goes on from the last checkpoint"
     )
-
-
-class Teller:
-    """Progress of process 0, told through a file."""
-
-    def __init__(self, job: Path) -> None:
-        self._file = (job / TOLD).open("a", encoding="utf-8")
-
-    def say(self, text: str) -> None:
-        """As Progress has it."""
-        self._tell("say", text)
-
-    def start(self, name: str, total: int, unit: str, done: int = 0) -> None:
-        """As Progress has it."""
-        self._tell("start", name, total, unit, done)
-
-    def advance(self, count: int = 1, tokens: int = 0, cost: float = 0.0) -> None:
-        """As Progress has it."""
-        self._tell("advance", count, tokens, cost)
-
-    def finish(self) -> None:
-        """As Progress has it."""
-        self._tell("finish")
-
-    def _tell(self, *what: str | float) -> None:
-        self._file.write(json.dumps(what) + "\n")
-        self._file.flush()
-
-
-def known(words: Sequence[str]) -> tuple[Path, dict[str, Any]]:
-    """The job that a process was started for, and its settings."""
-    job = Path(words[0])
-    return job, json.loads((job / SETTINGS).read_text("utf-8"))

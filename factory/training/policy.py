@@ -24,27 +24,30 @@ def trainable(ref: ModelRef, lora: Lora | None) -> Any:
     model = load_model(ref, "cpu", torch.float32)
     if lora is None:
         return model.requires_grad_(True)  # a merged adapter leaves its base frozen
-    peft = _peft()
-    settings = peft.LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora.target_modules,
-        task_type="CAUSAL_LM",
-    )
+    settings = adapter(lora, "CAUSAL_LM")
+    from peft import get_peft_model  # only adapters need it
+
     try:
         with quiet_peft():
-            return peft.get_peft_model(model, settings)
+            return get_peft_model(model, settings)
     except ValueError as error:
         raise ConfigError(f"training.lora.target_modules fits no layer of {ref.name}: {error}") from error
 
 
-def _peft() -> Any:
+def adapter(lora: Lora, task: str, **more: Any) -> Any:
+    """The settings of an adapter as peft has them. Raises MissingExtraError without it."""
     try:
-        import peft  # only adapters need it
+        from peft import LoraConfig
     except ImportError as error:
         raise MissingExtraError("train", "peft") from error
-    return peft
+    return LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
+        task_type=task,
+        **more,
+    )
 
 
 def save(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path, ref: ModelRef, lora: Lora | None) -> None:

@@ -21,9 +21,9 @@ from factory.models.sequences import plan_for, same_in_training, unwrapped
 from factory.models.shared_prompt import kernel
 from factory.progress import Progress, Silent
 from factory.store import write_json
-from factory.training import checkpoints
+from factory.training import TrainingJob, checkpoints
 from factory.training.activation_checkpointing import activation_checkpointing
-from factory.training.arguments import arguments, warm_up
+from factory.training.arguments import arguments, quiet_and_seeded, warm_up
 from factory.training.batches import steps, thinned
 from factory.training.data import Encoding, PairReader, TrainingExample, encode
 from factory.training.dropout import dropout
@@ -31,7 +31,6 @@ from factory.training.methods import Method, method_of
 from factory.training.passing import deciding, passing
 from factory.training.policy import context_length, require_even, save, trainable
 from factory.training.policy_trainer import Objective, PolicyTrainer, Watch
-from factory.training.quiet import quiet_and_seeded
 from factory.training.reference import complete, store_for
 from factory.training.stats import MetricsFile
 
@@ -60,17 +59,6 @@ class TrainReport(NamedTuple):
     seconds: float
 
 
-class _Job(NamedTuple):
-    """One call of `train`, for the functions below."""
-
-    policy: ModelRef
-    out: Path
-    config: Training
-    seed: int
-    iteration: int | None
-    progress: Progress
-
-
 def train(
     pairs: pl.DataFrame,
     policy: ModelRef,
@@ -89,7 +77,7 @@ def train(
     launch` every process makes the same call. Raises ConfigError when no pair can be used, TrainingError when the loss
     is lost.
     """
-    job = _Job(policy, out, config, seed, iteration, progress or Silent())
+    job = TrainingJob(pairs, policy, out, config, seed, iteration, progress or Silent())
     began = time.monotonic()
     with quiet_and_seeded(seed):
         args = arguments(config, out, seed)
@@ -112,7 +100,7 @@ def train(
     return TrainReport(*shared)._replace(seconds=seconds)
 
 
-def _report(trainer: PolicyTrainer, found: Encoding, job: _Job, resumed: int) -> TrainReport:
+def _report(trainer: PolicyTrainer, found: Encoding, job: TrainingJob, resumed: int) -> TrainReport:
     line = MetricsFile(job.out / "metrics.jsonl").read()[-1:]
     return TrainReport(
         policy="policy",
@@ -129,7 +117,7 @@ def _report(trainer: PolicyTrainer, found: Encoding, job: _Job, resumed: int) ->
     )
 
 
-def _with_trusted_scores(pairs: pl.DataFrame, job: _Job) -> pl.DataFrame:
+def _with_trusted_scores(pairs: pl.DataFrame, job: TrainingJob) -> pl.DataFrame:
     """`pairs` with `logp_*` only where this policy measured them."""
     if job.iteration is not None:
         return pairs
@@ -140,7 +128,7 @@ def _with_trusted_scores(pairs: pl.DataFrame, job: _Job) -> pl.DataFrame:
     return pairs.with_columns(pl.when(own).then(pl.col(name)).alias(name) for name in scores)
 
 
-def _reader(method: Method, model: Any, tokenizer: PreTrainedTokenizerBase, job: _Job) -> PairReader:
+def _reader(method: Method, model: Any, tokenizer: PreTrainedTokenizerBase, job: TrainingJob) -> PairReader:
     limits = [limit for limit in (job.config.max_length, context_length(model)) if limit is not None]
     return PairReader(method.needed, tokenizer, job.policy.fold_system, min(limits, default=_UNLIMITED))
 
@@ -150,7 +138,7 @@ def _trainer(
     tokenizer: PreTrainedTokenizerBase,
     args: TrainingArguments,
     examples: Sequence[TrainingExample],
-    job: _Job,
+    job: TrainingJob,
     method: Method,
     dropped: Mapping[str, int],
 ) -> PolicyTrainer:
@@ -165,7 +153,7 @@ def _trainer(
     keeping = activation_checkpointing(model, config.gradient_checkpointing, args.device.type, args.world_size)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     made = steps(examples, job.seed, config.epochs, config.batch_pairs)
-    made = thinned(made, job.seed, 1.0 if method.steering is None else method.share)
+    made = thinned(made, job.seed, 1.0 if method.form.steering is None else config.steering_share)
     watch = Watch(
         metrics=MetricsFile(job.out / "metrics.jsonl"),
         constant={"dropped": sum(dropped.values())},
@@ -176,17 +164,13 @@ def _trainer(
     return PolicyTrainer(model, warm_up(args, config, len(made)), made, objective, watch)
 
 
-def _optimise(trainer: PolicyTrainer, examples: Sequence[TrainingExample], job: _Job) -> int:
+def _optimise(trainer: PolicyTrainer, examples: Sequence[TrainingExample], job: TrainingJob) -> int:
     """Fill in the reference and run all steps, from the last checkpoint where there is one; returns where it began."""
-    main = trainer.is_world_process_zero()
-    if main:
+    if trainer.is_world_process_zero():
         checkpoints.claim(job.out, _identity(examples, job))
     trainer.accelerator.wait_for_everyone()
     checkpoint = checkpoints.last(job.out)
     begun = checkpoints.step_of(checkpoint)
-    if main:
-        # Lines of steps after the checkpoint are of steps that will be done again; they would stand there twice.
-        trainer.watch.metrics.rewind(begun)
     # Inside `train`, because only there is the model wrapped, and before a step, because it must be the starting
     # policy.
     trainer.before_first_step = lambda: _fill_reference(trainer, examples, job)
@@ -198,7 +182,7 @@ def _optimise(trainer: PolicyTrainer, examples: Sequence[TrainingExample], job: 
     return begun
 
 
-def _fill_reference(trainer: PolicyTrainer, examples: Sequence[TrainingExample], job: _Job) -> None:
+def _fill_reference(trainer: PolicyTrainer, examples: Sequence[TrainingExample], job: TrainingJob) -> None:
     method = trainer.objective.method
     if not method.loss.needs_reference:
         return
@@ -207,30 +191,19 @@ def _fill_reference(trainer: PolicyTrainer, examples: Sequence[TrainingExample],
     trainer.reference = complete(examples, store, trainer.measure, write=trainer.is_world_process_zero())
 
 
-def _identity(examples: Sequence[TrainingExample], job: _Job) -> str:
+def _identity(examples: Sequence[TrainingExample], job: TrainingJob) -> str:
     """Names this training: a checkpoint of another one must not be gone on from."""
     return digest([job.policy.identity, deciding(job.config), job.seed, sorted(example.key for example in examples)])
 
 
-def _save(trainer: PolicyTrainer, tokenizer: PreTrainedTokenizerBase, found: Encoding, job: _Job) -> None:
+def _save(trainer: PolicyTrainer, tokenizer: PreTrainedTokenizerBase, found: Encoding, job: TrainingJob) -> None:
     folder = job.out / "policy"
     trainer.model.config.use_cache = trainer.use_cache  # the Trainer switched it off for itself
     save(trainer, tokenizer, folder, job.policy, job.config.lora)
     if trainer.is_world_process_zero():
-        record = {
-            "parent": job.policy.called,
-            "parent_identity": job.policy.identity,
-            "iteration": job.iteration,
-            "method": job.config.method,
-            "data": digest(sorted(example.key for example in found.examples)),
-            "pairs": len(found.examples),
-            "dropped": found.dropped,
-            "reasoning_stripped": found.stripped,
-            "seed": job.seed,
-            "config": job.config.model_dump(mode="json"),
-            "fingerprint": fingerprint(folder),
-        }
-        write_json(folder / "policy.json", record)
+        data = digest(sorted(example.key for example in found.examples))
+        facts = {"dropped": found.dropped, "reasoning_stripped": found.stripped, "fingerprint": fingerprint(folder)}
+        write_json(folder / "policy.json", {**job.record(data, len(found.examples)), **facts})
         checkpoints.clear(job.out)
 
 
@@ -247,6 +220,6 @@ def _on_policy(
     }
 
 
-def stage(*args: Any, **options: Any) -> dict[str, Any]:
+def stage(job: TrainingJob) -> dict[str, Any]:
     """`train`, returning its report as the plain facts that a stage's manifest holds."""
-    return train(*args, **options)._asdict()
+    return train(**job._asdict())._asdict()

@@ -1,5 +1,6 @@
 """One of the processes that `launched` starts: `python -m factory.training.worker JOB`, under accelerate's launcher."""
 
+import json
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -11,29 +12,57 @@ from factory.errors import FactoryError, TrainingError, first_line
 from factory.models.ref import ModelRef
 from factory.progress import Silent
 from factory.store import write_json
-from factory.training.launched import FACTS, FAILURE, PAIRS, Teller, known
+from factory.training import TrainingJob
+from factory.training.launched import FACTS, FAILURE, PAIRS, SETTINGS, TOLD
 from factory.training.processes import first_to_fail, leave, lost, rank
+
+
+class Teller:
+    """Progress of process 0, told through a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = (folder / TOLD).open("a", encoding="utf-8")
+
+    def say(self, text: str) -> None:
+        """As Progress has it."""
+        self._tell("say", text)
+
+    def start(self, name: str, total: int, unit: str, done: int = 0) -> None:
+        """As Progress has it."""
+        self._tell("start", name, total, unit, done)
+
+    def advance(self, count: int = 1, tokens: int = 0, cost: float = 0.0) -> None:
+        """As Progress has it."""
+        self._tell("advance", count, tokens, cost)
+
+    def finish(self) -> None:
+        """As Progress has it."""
+        self._tell("finish")
+
+    def _tell(self, *what: str | float) -> None:
+        self._file.write(json.dumps(what) + "\n")
+        self._file.flush()
 
 
 def main() -> NoReturn:
     """Train along; process 0 tells progress and facts, whoever fails first says why."""
     from factory.training.run import stage  # loads torch, which the process that starts this one need not have
 
-    job, settings = known(sys.argv[1:])
-    policy = ModelRef(**settings["policy"])
-    options = {"seed": settings["seed"], "iteration": settings["iteration"]}
-    shown = Silent() if rank() else Teller(job)
+    folder = Path(sys.argv[1])
+    settings = json.loads((folder / SETTINGS).read_text("utf-8"))
+    shown = Silent() if rank() else Teller(folder)
     try:
-        pairs = pl.read_parquet(job / PAIRS)
+        pairs, policy = pl.read_parquet(folder / PAIRS), ModelRef(**settings["policy"])
         config = Training.model_validate(settings["training"])
-        facts = stage(pairs, policy, Path(settings["out"]), config, progress=shown, **options)
+        job = TrainingJob(pairs, policy, Path(settings["out"]), config, settings["seed"], settings["iteration"], shown)
+        facts = stage(job)
     except (FactoryError, RuntimeError, OSError) as error:
         told = _told(error)
         if first_to_fail():
-            write_json(job / FAILURE, {"error": str(told), "exit_code": told.exit_code})
+            write_json(folder / FAILURE, {"error": str(told), "exit_code": told.exit_code})
         leave(told.exit_code)
     if rank() == 0:
-        write_json(job / FACTS, facts)
+        write_json(folder / FACTS, facts)
     leave(0)
 
 

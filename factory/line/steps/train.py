@@ -10,6 +10,7 @@ from factory.line.steps import Facts, Generated, Steps
 from factory.line.tracking import kept_beside
 from factory.models.ref import ModelRef
 from factory.store import Stage, Workspace
+from factory.training import TrainingJob
 from factory.training.passing import deciding
 
 
@@ -54,15 +55,9 @@ def train(steps: Steps, out: Path, scores: Stage, policy: ModelRef, iteration: i
     # Here, not in the configuration: whom training tells is no input of it, and must not make it anew.
     config = config.model_copy(update={"report_to": config.report_to or steps.config.run.report_to})
     with kept_beside(steps.folder, config.report_to, iteration):
-        return training.trainer(steps.config.engine, config)(
-            scores.read(),
-            policy,
-            out,
-            config,
-            seed=draw(steps.seed, "train", iteration),
-            iteration=iteration,
-            progress=steps.folder.progress,
-        )
+        seed = draw(steps.seed, "train", iteration)
+        job = TrainingJob(scores.read(), policy, out, config, seed, iteration, steps.folder.progress)
+        return training.trainer(steps.config.engine, config)(job)
 
 
 def trained(steps: Steps, policy: ModelRef, stage: Stage, folder: Path, name: str) -> ModelRef:

@@ -4,6 +4,7 @@ from transformers import PreTrainedTokenizerFast
 
 from factory.errors import EngineError
 from factory.models import chat
+from principles.views import folded
 from tests.tiny import SPECIAL, tiny_tokenizer
 
 LLAMA_LIKE = (

@@ -27,11 +27,12 @@ def test_none(tmp_path):
     assert checkpoints.step_of(None) == 0
 
 
-def test_another_trainings_checkpoints_are_removed(tmp_path):
+def test_another_trainings_checkpoints_are_removed_and_steps_that_are_done_again_forgotten(tmp_path):
     checkpoints.claim(tmp_path / "out", "first")
     checkpoint(tmp_path / "out", 5)
-    (tmp_path / "out" / "metrics.jsonl").write_text("{}\n")
+    (tmp_path / "out" / "metrics.jsonl").write_text('{"step": 5}\n{"step": 6}\n{"st')
     checkpoints.claim(tmp_path / "out", "first")
+    assert (tmp_path / "out" / "metrics.jsonl").read_text() == '{"step": 5}\n'
     assert checkpoints.step_of(checkpoints.last(tmp_path / "out")) == 5
     checkpoints.claim(tmp_path / "out", "second")
     assert checkpoints.last(tmp_path / "out") is None

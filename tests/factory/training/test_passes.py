@@ -30,7 +30,7 @@ def read(tmp_path_factory):
 
     def micro(method):
         whole = encode(scored_pairs(3), PairReader(method.needed, tokenizer, False, 512)).examples
-        return MicroBatch((*whole, whole[0].plain) if method.share < 1 else tuple(whole))
+        return MicroBatch((*whole, whole[0].plain) if method.config.steering_share < 1 else tuple(whole))
 
     return micro
 

@@ -370,8 +370,9 @@ def test_the_engine_decides_how_training_is_done(tmp_path):
     assert training.trainer(TransformersEngine(), Training()) is stage
     assert training.trainer(ScriptedEngine(), Training()) is scripted
     assert training.trainer(RayEngine(engine=ScriptedEngine()), Training()) is scripted
-    facts = scripted(PAIRS, ModelRef("none"), tmp_path / "a", FAST, seed=1, iteration=1)
-    again = scripted(PAIRS.reverse(), ModelRef("none"), tmp_path / "b", FAST, seed=1, iteration=1)
-    other = scripted(PAIRS, ModelRef("none"), tmp_path / "c", FAST, seed=2, iteration=1)
+    job = training.TrainingJob(PAIRS, ModelRef("none"), tmp_path / "a", FAST, seed=1, iteration=1)
+    facts = scripted(job)
+    again = scripted(job._replace(pairs=PAIRS.reverse(), out=tmp_path / "b"))
+    other = scripted(job._replace(out=tmp_path / "c", seed=2))
     assert facts == again != other
     assert json.loads((tmp_path / "a" / "policy" / "policy.json").read_text())["fingerprint"] == facts["fingerprint"]
