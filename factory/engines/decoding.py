@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from factory.engines.in_place_cache import kv_cache_for
-from factory.engines.kv_cache import KVCache
+from factory.engines.kv_cache import KVCache, kv_cache_for
 from factory.engines.sampling import pick
 
 PREFILL_TOKENS, GPU_PREFILL_TOKENS = 4096, 65536

@@ -13,7 +13,7 @@ import ray
 from factory.config.engines import RayEngine, ScriptedEngine, TransformersEngine, VllmEngine
 from factory.engines import open_generator, open_scorer, resolve_engine
 from factory.engines.base import Completion, Engine, Request, Score, ScoreRequest
-from factory.errors import ConfigError, EngineError, FactoryError
+from factory.errors import ConfigError, EngineError, FactoryError, first_line
 from factory.identity import Messages
 from factory.models.ref import ModelRef
 
@@ -157,28 +157,18 @@ def _join(block: RayEngine) -> bool:
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     if ray.is_initialized():
         return False
-    options: dict[str, Any] = {"num_cpus": _cpus(block), "include_dashboard": False}
-    if block.address:
-        options = {"address": block.address}
-    before = os.environ.get("RAY_USAGE_STATS_ENABLED")
-    # Read once, when Ray starts: it would report to its makers what is run here.
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Room for every actor, though they may have to share the real processors: one that has none would wait for ever.
+    cpus = max(os.cpu_count() or 1, math.ceil(block.concurrency * block.num_cpus) + 1)
+    here = {"num_cpus": cpus, "include_dashboard": False}
+    options: dict[str, Any] = {"address": block.address} if block.address else here
+    # Ray would report to its makers what is run here, unless somebody has asked it to.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         ray.init(log_to_driver=False, logging_level=logging.WARNING, **options)
     except Exception as error:
         where = f"the cluster at {block.address}" if block.address else "Ray on this machine"
-        raise EngineError(f"cannot reach {where}: {str(error).splitlines()[0]}") from error
-    finally:
-        if before is None:
-            del os.environ["RAY_USAGE_STATS_ENABLED"]
-        else:
-            os.environ["RAY_USAGE_STATS_ENABLED"] = before
+        raise EngineError(f"cannot reach {where}: {first_line(error)}") from error
     return True
-
-
-def _cpus(block: RayEngine) -> int:
-    """CPUs to offer on this machine: room for every actor, though they may have to share the real ones."""
-    return max(os.cpu_count() or 1, math.ceil(block.concurrency * block.num_cpus) + 1)
 
 
 def _check_room(block: RayEngine) -> None:

@@ -5,9 +5,10 @@ import os
 from collections.abc import Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from factory.engines.base import bounded_number
+from pydantic import Field, TypeAdapter, ValidationError
+
 from factory.errors import EngineError
 
 
@@ -20,10 +21,13 @@ class Sent:
     identity: str
     keys: list[str]
     """Request keys, which are the custom_ids."""
-    batch: str | None = None
+    batch: Annotated[str, Field(min_length=1)] | None = None
     """The server's id; None while it is being created."""
-    money: float = 0.0
+    money: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """What was set aside for it."""
+
+
+_SENT = TypeAdapter(Sent)
 
 
 class BatchFolder:
@@ -66,15 +70,7 @@ class BatchFolder:
 def _read(path: Path) -> Sent | None:
     """What the file says, or None where it is none of ours or garbled."""
     try:
-        record: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        sent = _SENT.validate_json(path.read_bytes(), strict=True)
+    except (OSError, ValidationError):
         return None
-    if not isinstance(record, dict):
-        return None
-    mark, identity, keys, batch = (record.get(name) for name in ("mark", "identity", "keys", "batch"))
-    if not (isinstance(mark, str) and mark == path.stem and isinstance(identity, str) and isinstance(keys, list)):
-        return None
-    named, money = isinstance(batch, str) and batch, bounded_number(record.get("money")) or 0.0
-    return Sent(
-        mark, identity, [key for key in keys if isinstance(key, str)], batch if named else None, max(money, 0.0)
-    )
+    return sent if sent.mark == path.stem else None

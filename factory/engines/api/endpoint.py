@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
     from factory.engines.api.connection import Connection
 
-NO_KEY = "none"
-"""Sent to servers of one's own, which ask for no key but whose clients must send one."""
-
 
 class Endpoint:
     """Never shows the key or a password in its address: not in its repr, not in what the server says."""
@@ -64,7 +61,8 @@ class Endpoint:
         """A client for single calls, which never tries again by itself either."""
         from openai import DefaultHttpxClient, OpenAI
 
-        secret = self._secret() or NO_KEY
+        # Servers of one's own ask for no key, but this client must send one.
+        secret = self._secret() or "none"
         http = DefaultHttpxClient(event_hooks={"response": [transfer.hook]})
         return OpenAI(api_key=secret, base_url=self._base_url, max_retries=0, timeout=timeout, http_client=http)
 

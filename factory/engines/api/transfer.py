@@ -46,12 +46,8 @@ def hook(response: Any) -> None:
     if response.has_redirect_location:
         require_same_host(response.url, response.url.join(response.headers["location"]))
     elif not response.is_success:
-        kept = bytearray()
-        for chunk in response.iter_bytes():
-            kept += chunk
-            if len(kept) > _ERROR_BYTES:
-                break
-        raise StatusError(response.status_code, bytes(kept[:_ERROR_BYTES]), response.headers)
+        begun = next(response.iter_bytes(_ERROR_BYTES), b"")
+        raise StatusError(response.status_code, begun, response.headers)
 
 
 async def beginning(chunks: AsyncIterable[bytes]) -> bytes:

@@ -9,7 +9,7 @@ from factory.config.engines import TransformersEngine
 from factory.engines import open_generator, open_scorer
 from factory.engines.base import Reply, Request, ScoreRequest
 from factory.engines.decoding import DecodingRow
-from factory.engines.in_place_cache import InPlaceKVCache
+from factory.engines.kv_cache import InPlaceKVCache
 from factory.engines.render import first_tokens
 from factory.engines.transformers import TransformersModel
 from factory.errors import EngineError
@@ -222,7 +222,7 @@ def test_a_failed_batch_is_halved_and_a_row_that_fails_alone_says_why(folders, m
     tokenizer = load_tokenizer(ModelRef(str(folders["llama"])))
     ids = {tuple(prompt_ids(tokenizer, r.messages)) for r in asked() if r.id in poison}
     expected = answers(folders["llama"], [r for r in asked() if r.id not in poison])
-    monkeypatch.setattr("factory.engines.in_place_cache.InPlaceKVCache.start", start)
+    monkeypatch.setattr("factory.engines.kv_cache.InPlaceKVCache.start", start)
     found = answers(folders["llama"], asked())
     assert {name for name, answer in found.items() if answer.error} == poison
     assert found["r/1"].error == "RuntimeError: out of memory"
