@@ -4,7 +4,10 @@ from collections.abc import Iterable, Sequence
 from math import fsum
 from typing import NamedTuple
 
-from factory.statistics.shares import ratio, wilson
+import numpy as np
+from numpy.typing import NDArray
+
+from factory.statistics.shares import CONFIDENCE, RESAMPLES, Interval, ratio, wilson
 
 
 class GroupAccuracy(NamedTuple):
@@ -68,3 +71,15 @@ def mean(parts: Sequence[Weighted]) -> WeightedMean:
     score = fsum(part.weight * part.share for part in parts) / total
     effective = total**2 / fsum(part.weight**2 / part.n for part in parts)
     return WeightedMean(score, *wilson(score * effective, effective))
+
+
+def resampled(values: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.float64]:
+    """Means of bootstrap samples of `values`, [RESAMPLES]."""
+    means: NDArray[np.float64] = values[random.integers(0, len(values), (RESAMPLES, len(values)))].mean(axis=1)
+    return means
+
+
+def percentiles(values: NDArray[np.float64]) -> Interval:
+    """The middle 95 % of a bootstrap's values."""
+    low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Interval(float(low), float(high))

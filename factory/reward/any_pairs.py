@@ -5,10 +5,9 @@ from typing import Any
 
 import polars as pl
 
-from factory.errors import ConfigError
 from factory.readers.told import read_and_tell
 from factory.reward.accuracy import GroupAccuracy, tally
-from factory.reward.official import ALL, Benchmark, ItemsAsked, ReadItems, Scored, ScoredItem
+from factory.reward.official import ALL, Benchmark, ItemsAsked, ReadItems, Scored, ScoredItem, require_column
 from factory.reward.pairwise import ScoredPair, by_length, calibration
 
 
@@ -16,8 +15,7 @@ def read(asked: ItemsAsked) -> ReadItems:
     """Every pair; how the files are read is said. Raises ConfigError when there is no such column."""
     split, group = read_and_tell(asked.inputs, asked.how, asked.progress).pairs, asked.group
     table = split.kept.collect()
-    if group is not None and group not in table.columns:
-        raise ConfigError(f"the pairs have no column {group!r} to group by; they have {', '.join(table.columns)}")
+    require_column(group, table.columns, "the table of pairs")
     groups = [ALL] * table.height if group is None else map(str, table[group].to_list())
     items = [
         ScoredItem(row["pair_id"], name, row["prompt"], (row["chosen"], row["rejected"]), 1)

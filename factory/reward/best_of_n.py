@@ -14,23 +14,22 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from factory.errors import ConfigError, InputError
 from factory.readers.cells.values import json_in
 from factory.readers.messages import is_text
+from factory.reward.accuracy import percentiles, resampled
 from factory.reward.official import (
     ALL,
     Benchmark,
+    BenchmarkRow,
+    Columns,
     ItemsAsked,
     ReadItems,
     Scored,
     ScoredItem,
     Scores,
     is_prompt,
-    prompt,
-    tables,
+    rows,
 )
-from factory.reward.rewardbench2 import percentiles
-from factory.statistics.shares import RESAMPLES
 
 _REPLY = re.compile(r"response_(\d+)")
 MOST = 1 << 10
@@ -60,48 +59,37 @@ def _is_quality(dtype: pl.DataType | None) -> bool:
 
 def fits(frames: Sequence[pl.LazyFrame]) -> bool:
     """All have prompt, two columns of replies or more, and a list of numbers `scores`."""
-    return bool(frames) and all(_is_file(frame.collect_schema()) for frame in frames)
+    return bool(frames) and all(_fit(frame.collect_schema()) for frame in frames)
 
 
-def _is_file(columns: Mapping[str, pl.DataType]) -> bool:
+def _fit(columns: Columns) -> bool:
     return is_prompt(columns.get("prompt")) and len(_replies(columns)) > 1 and _is_quality(columns.get("scores"))
 
 
 def read(asked: ItemsAsked) -> ReadItems:
     """Every prompt with its replies, the best first; replies that are null are left out with their scores."""
-    items = []
-    for where, _, frame in tables(asked.inputs):
-        columns = frame.collect_schema()
-        if not _is_file(columns):
-            raise InputError(
-                f"{where}: best of n has the columns prompt, response_1, response_2, … of text, and scores, a list "
-                "with a number for each; check the file"
-            )
-        if asked.group is not None and asked.group not in columns:
-            raise ConfigError(f"{where} has no column {asked.group!r} to group by; it has {', '.join(columns)}")
-        names = _replies(columns)
-        for number, row in enumerate(frame.collect().iter_rows(named=True), 1):
-            items.append(_item(row, names, asked.group, where, number))
-    return ReadItems(items)
+    layout = "best of n has the columns prompt, response_1, response_2, … of text, and scores, a number for each"
+    return ReadItems([_item(row, asked.group) for row in rows(asked, _fit, layout)])
 
 
-def _item(row: Mapping[str, Any], names: Sequence[str], group: str | None, where: str, number: int) -> ScoredItem:
-    said = _numbers(row["scores"])
+def _item(row: BenchmarkRow, group: str | None) -> ScoredItem:
+    cells = row.cells
+    texts, said = [cells[name] for name in _replies(row.columns)], _numbers(cells["scores"])
     if said is None:
-        raise InputError(f"{where}: row {number}: scores is no list of numbers; check the file")
-    if len(said) != len(names):
-        raise InputError(f"{where}: row {number}: {len(said)} scores for {len(names)} replies; check the file")
-    known = [(row[name], float(value)) for name, value in zip(names, said, strict=True)
-             if row[name] is not None and value is not None and isfinite(value)]  # fmt: skip
+        raise row.wrong("scores is no list of numbers")
+    if len(said) != len(texts):
+        raise row.wrong(f"{len(said)} scores for {len(texts)} replies")
+    known = [(text, float(value)) for text, value in zip(texts, said, strict=True)
+             if text is not None and value is not None and isfinite(value)]  # fmt: skip
     if not known:
-        raise InputError(f"{where}: row {number}: no reply has a score; check the file")
+        raise row.wrong("no reply has a score")
     ordered = sorted(known, key=lambda one: -one[1])
     quality = tuple(value for _, value in ordered)
-    name = "/".join(str(row[part]) for part in ("question_id", "model_name") if part in row) or str(number)
+    name = "/".join(str(cells[part]) for part in ("question_id", "model_name") if part in cells) or str(row.number)
     return ScoredItem(
         name,
-        ALL if group is None else str(row[group]),
-        prompt(row["prompt"], where, number),
+        ALL if group is None else str(cells[group]),
+        row.prompt,
         tuple(text for text, _ in ordered),
         quality.count(quality[0]),
         quality,
@@ -188,8 +176,7 @@ def _curve(group: Sequence[Candidates], random: np.random.Generator) -> dict[str
 
 
 def _mean(name: str, values: NDArray[np.float64], random: np.random.Generator) -> dict[str, Any]:
-    drawn = values[random.integers(0, len(values), (RESAMPLES, len(values)))].mean(axis=1)
-    low, high = percentiles(drawn)
+    low, high = percentiles(resampled(values, random))
     return {name: float(values.mean()), "low": low, "high": high}
 
 

@@ -1,12 +1,12 @@
 """What is scored, and what the files of the benchmarks have in common."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from factory.errors import InputError
+from factory.errors import ConfigError, InputError
 from factory.identity import Messages
 from factory.progress import Progress
 from factory.readers import How, PairsLike
@@ -40,6 +40,7 @@ class ScoredItems(NamedTuple):
     """Rows that are no pairs."""
 
 
+Columns = Mapping[str, pl.DataType]
 Scores = Sequence[float | None]
 """Of the replies of an item, in their order; None where one has no score."""
 Scored = Sequence[tuple[ScoredItem, Scores]]
@@ -75,19 +76,45 @@ class Benchmark(NamedTuple):
     """Whether a column may be named to group its items by; else it has subsets of its own."""
 
 
-class BenchmarkTable(NamedTuple):
-    """Rows of one file."""
+class BenchmarkRow(NamedTuple):
+    """A row of one file."""
 
-    where: str
+    file: str
     """Its name, for messages."""
     stem: str
     """What the file's name says of the subset."""
-    frame: pl.LazyFrame
+    number: int
+    """From 1."""
+    columns: Columns
+    cells: Mapping[str, Any]
+
+    def wrong(self, what: str) -> InputError:
+        """The error that says what is wrong with it."""
+        return InputError(f"{self.file}: row {self.number}: {what}; check the file")
+
+    def reply(self, value: Any) -> str:
+        """A reply that is there. Raises InputError."""
+        if not isinstance(value, str):
+            raise self.wrong("a reply is missing")
+        return value
+
+    @property
+    def prompt(self) -> Messages:
+        """A text or a conversation as messages. Raises InputError for none."""
+        value = self.cells["prompt"]
+        if isinstance(value, str):
+            return [{"role": "user", "content": value}]
+        if not value or any(turn is None or turn["content"] is None for turn in value):
+            raise self.wrong("the prompt is missing")
+        return [{"role": turn["role"], "content": turn["content"]} for turn in value]
 
 
-def tables(inputs: PairsLike) -> Iterator[BenchmarkTable]:
-    """Each table; of a raw and a filtered split in a folder the filtered one. Raises InputError for an unread row."""
-    for given in as_list(inputs):
+def rows(asked: ItemsAsked, fit: Callable[[Columns], bool], layout: str) -> Iterator[BenchmarkRow]:
+    """The rows of each table; of a raw and a filtered split in a folder those of the filtered one.
+
+    Raises InputError for a row that cannot be read, and for columns that do not `fit`, where it tells the `layout`.
+    """
+    for given in as_list(asked.inputs):
         opened_tables = open_inputs(given)
         stems = [_SHARD.sub("", opened.stem or ALL) for opened in opened_tables]
         for stem, opened in zip(stems, opened_tables, strict=True):
@@ -96,7 +123,18 @@ def tables(inputs: PairsLike) -> Iterator[BenchmarkTable]:
             if opened.unread.height:
                 raise InputError(f"{opened.where}: {opened.unread.height} rows cannot be read; check the file")
             for frame in opened.frames:
-                yield BenchmarkTable(opened.where, stem, frame)
+                columns = frame.collect_schema()
+                if not fit(columns):
+                    raise InputError(f"{opened.where}: {layout}; check the file")
+                require_column(asked.group, columns, opened.where)
+                for number, cells in enumerate(frame.collect().iter_rows(named=True), 1):
+                    yield BenchmarkRow(opened.where, stem, number, columns, cells)
+
+
+def require_column(group: str | None, columns: Iterable[str], where: str) -> None:
+    """Raise ConfigError where there is no such column to group by."""
+    if group is not None and group not in columns:
+        raise ConfigError(f"{where} has no column {group!r} to group by; there are {', '.join(columns)}")
 
 
 def are_texts(dtype: pl.DataType | None) -> bool:
@@ -111,19 +149,3 @@ def is_prompt(dtype: pl.DataType | None) -> bool:
     if not isinstance(dtype, pl.List) or not isinstance(dtype.inner, pl.Struct):
         return False
     return {"role", "content"} <= dtype.inner.to_schema().keys()
-
-
-def reply(value: Any, where: str, number: int) -> str:
-    """A reply that is there. Raises InputError."""
-    if not isinstance(value, str):
-        raise InputError(f"{where}: row {number}: a reply is missing; check the file")
-    return value
-
-
-def prompt(value: Any, where: str, number: int) -> Messages:
-    """A text or a conversation as messages. Raises InputError for none."""
-    if isinstance(value, str):
-        return [{"role": "user", "content": value}]
-    if not value or any(turn is None or turn["content"] is None for turn in value):
-        raise InputError(f"{where}: row {number}: the prompt is missing; check the file")
-    return [{"role": turn["role"], "content": turn["content"]} for turn in value]

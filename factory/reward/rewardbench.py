@@ -9,21 +9,10 @@ from typing import Any
 
 import polars as pl
 
-from factory.errors import InputError
 from factory.readers.messages import is_text
 from factory.reward.accuracy import GroupAccuracy, Weighted, WeightedMean, mean
 from factory.reward.any_pairs import beyond, tallies
-from factory.reward.official import (
-    Benchmark,
-    ItemsAsked,
-    ReadItems,
-    Scored,
-    ScoredItem,
-    is_prompt,
-    prompt,
-    reply,
-    tables,
-)
+from factory.reward.official import Benchmark, Columns, ItemsAsked, ReadItems, Scored, ScoredItem, is_prompt, rows
 
 SECTIONS: dict[str, dict[str, int]] = {
     "Chat": {
@@ -121,21 +110,18 @@ def fits(frames: Sequence[pl.LazyFrame]) -> bool:
     return bool(subsets) and subsets <= SUBSETS
 
 
+def _fit(columns: Columns) -> bool:
+    return is_prompt(columns.get("prompt")) and is_text(columns.get("chosen")) and is_text(columns.get("rejected"))
+
+
 def read(asked: ItemsAsked) -> ReadItems:
     """Rows with prompt, chosen, rejected; the subset is that column or, as for the prior sets, the file."""
     items = []
-    for where, stem, frame in tables(asked.inputs):
-        columns = frame.collect_schema()
-        if not (
-            is_prompt(columns.get("prompt")) and all(is_text(columns.get(side)) for side in ("chosen", "rejected"))
-        ):
-            raise InputError(f"{where}: RewardBench has columns prompt, chosen and rejected, of text; check the file")
-        for number, row in enumerate(frame.collect().iter_rows(named=True), 1):
-            group = row["subset"] if row.get("subset") in SUBSETS else stem
-            replies = (reply(row["chosen"], where, number), reply(row["rejected"], where, number))
-            items.append(
-                ScoredItem(str(row.get("id", number)), group, prompt(row["prompt"], where, number), replies, 1)
-            )
+    for row in rows(asked, _fit, "RewardBench has columns prompt, chosen and rejected, of text"):
+        cells = row.cells
+        group = cells["subset"] if cells.get("subset") in SUBSETS else row.stem
+        replies = row.reply(cells["chosen"]), row.reply(cells["rejected"])
+        items.append(ScoredItem(str(cells.get("id", row.number)), group, row.prompt, replies, 1))
     return ReadItems(items)
 
 

@@ -11,20 +11,20 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from factory.errors import InputError
 from factory.readers.messages import is_text
+from factory.reward.accuracy import percentiles, resampled
 from factory.reward.official import (
     Benchmark,
+    BenchmarkRow,
+    Columns,
     ItemsAsked,
     ReadItems,
     Scored,
     ScoredItem,
     are_texts,
-    prompt,
-    reply,
-    tables,
+    rows,
 )
-from factory.statistics.shares import CONFIDENCE, RESAMPLES, Interval, wilson
+from factory.statistics.shares import RESAMPLES, wilson
 
 BEST_OF = ("Factuality", "Precise IF", "Math", "Safety", "Focus")
 TIES = "Ties"
@@ -88,16 +88,13 @@ def best_of(sample: Sample) -> float | None:
 
 def ties(samples: Sequence[Sample], seed: int) -> TiesScore:
     """The score of Ties, with an interval from resampling its prompts (a reference and its tied prompt are one)."""
-    gaps = {sample.id: _gap(sample) for sample in samples}
-    table = _table({name: gap for name, gap in gaps.items() if gap is not None})
+    table, missing = _table(samples), sum(_gap(sample) is None for sample in samples)
     if not len(table):
-        return TiesScore(None, None, None, 0, len(gaps), *[None] * 5)
-    drawn = np.random.default_rng(seed).integers(0, len(table), (RESAMPLES, len(table)))
-    low, high = percentiles(np.array([_total(_means(table[rows])) for rows in drawn]))
+        return TiesScore(None, None, None, 0, missing, *[None] * 5)
+    low, high = percentiles(_resampled_ties(table, np.random.default_rng(seed)))
     means = _means(table)
     measured = [None if np.isnan(value) else float(value) for value in means]
-    missing = sum(gap is None for gap in gaps.values())
-    return TiesScore(float(_total(means)), low, high, len(gaps) - missing, missing, *measured)
+    return TiesScore(float(_total(means)), low, high, len(samples) - missing, missing, *measured)
 
 
 def rewardbench2(groups: Mapping[str, Sequence[Sample]], seed: int) -> dict[str, Any]:
@@ -113,13 +110,13 @@ def rewardbench2(groups: Mapping[str, Sequence[Sample]], seed: int) -> dict[str,
         known = np.array([one for one in points if one is not None])
         found[name] = _subset(known, len(points) - len(known))
         if len(known):
-            draws += known[random.integers(0, len(known), (RESAMPLES, len(known)))].mean(axis=1)
+            draws += resampled(known, random)
     tied = ties(groups.get(TIES, ()), seed)
     found[TIES] = tied._asdict()
     scores = [subset["score"] for subset in found.values()]
     if any(score is None for score in scores):
         return {"score": None, "score_low": None, "score_high": None, "subsets": found}
-    draws += _resampled_ties(groups[TIES], random)
+    draws += _resampled_ties(_table(groups[TIES]), random)
     low, high = percentiles(draws / len(SUBSETS))
     return {"score": fsum(scores) / len(SUBSETS), "score_low": low, "score_high": high, "subsets": found}
 
@@ -146,12 +143,13 @@ def _gap(sample: Sample) -> _Gap | None:
     return _Gap(margin > 0, margin, max(right) - min(right) if len(right) > 1 else None)
 
 
-def _table(gaps: Mapping[str, _Gap]) -> NDArray[np.float64]:
+def _table(samples: Sequence[Sample]) -> NDArray[np.float64]:
     """A row per pair of prompts: ref, tied, preferred, preferred_hard, margin; NaN where it has no such part."""
     pairs: dict[str, dict[str, _Gap]] = {}
-    for name, gap in gaps.items():
-        kind, _, number = name.partition(":")
-        pairs.setdefault(number, {})[kind] = gap
+    for sample in samples:
+        if (gap := _gap(sample)) is not None:
+            kind, _, number = sample.id.partition(":")
+            pairs.setdefault(number, {})[kind] = gap
     rows = [_row(both.get("ref"), both.get("tied")) for both in pairs.values()]
     return np.array(rows, dtype=np.float64).reshape(-1, 5)
 
@@ -182,16 +180,9 @@ def _total(means: NDArray[np.float64]) -> np.float64:
     return weighed
 
 
-def _resampled_ties(samples: Sequence[Sample], random: np.random.Generator) -> NDArray[np.float64]:
-    table = _table({sample.id: gap for sample in samples if (gap := _gap(sample)) is not None})
+def _resampled_ties(table: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.float64]:
     drawn = random.integers(0, len(table), (RESAMPLES, len(table)))
     return np.array([_total(_means(table[rows])) for rows in drawn])
-
-
-def percentiles(values: NDArray[np.float64]) -> Interval:
-    """The middle 95 % of a bootstrap's values."""
-    low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(float(low), float(high))
 
 
 def fits(frames: Sequence[pl.LazyFrame]) -> bool:
@@ -199,36 +190,30 @@ def fits(frames: Sequence[pl.LazyFrame]) -> bool:
     return any(_lists(frame.collect_schema()) and "domain" not in frame.collect_schema() for frame in frames)
 
 
-def _lists(columns: Mapping[str, pl.DataType]) -> bool:
+def _lists(columns: Columns) -> bool:
     return are_texts(columns.get("chosen")) and are_texts(columns.get("rejected"))
+
+
+def _fit(columns: Columns) -> bool:
+    return _lists(columns) and is_text(columns.get("prompt")) and is_text(columns.get("subset")) and "id" in columns
 
 
 def read(asked: ItemsAsked) -> ReadItems:
     """Rows with id, subset, prompt, and lists chosen and rejected."""
-    items = []
-    for where, _, frame in tables(asked.inputs):
-        columns = frame.collect_schema()
-        texts = is_text(columns.get("prompt")) and is_text(columns.get("subset"))
-        if not (_lists(columns) and texts and "id" in columns):
-            raise InputError(
-                f"{where}: RewardBench 2 has the columns id, subset, prompt, and lists of text chosen and rejected; "
-                "check the file"
-            )
-        items += [_item(row, where, number) for number, row in enumerate(frame.collect().iter_rows(named=True), 1)]
-    return ReadItems(items)
+    layout = "RewardBench 2 has the columns id, subset, prompt, and lists of text chosen and rejected"
+    return ReadItems([_item(row) for row in rows(asked, _fit, layout)])
 
 
-def _item(row: Mapping[str, Any], where: str, number: int) -> ScoredItem:
-    chosen, rejected = row["chosen"] or [], row["rejected"] or []
-    group, name = row["subset"], str(row["id"])
+def _item(row: BenchmarkRow) -> ScoredItem:
+    chosen, rejected = row.cells["chosen"] or [], row.cells["rejected"] or []
+    group, name = row.cells["subset"], str(row.cells["id"])
     if group not in SUBSETS:
-        raise InputError(f"{where}: row {number}: RewardBench 2 has no subset {group!r}; check the file")
+        raise row.wrong(f"RewardBench 2 has no subset {group!r}")
     if group == TIES and name.partition(":")[0] not in ("ref", "tied"):
-        raise InputError(f"{where}: row {number}: in Ties an id is ref:N or tied:N, not {name!r}; check it")
+        raise row.wrong(f"in Ties an id is ref:N or tied:N, not {name!r}")
     if not chosen or not rejected:
-        raise InputError(f"{where}: row {number}: chosen or rejected is empty; check the file")
-    replies = tuple(reply(one, where, number) for one in (*chosen, *rejected))
-    return ScoredItem(name, group, prompt(row["prompt"], where, number), replies, len(chosen))
+        raise row.wrong("chosen or rejected is empty")
+    return ScoredItem(name, group, row.prompt, tuple(map(row.reply, (*chosen, *rejected))), len(chosen))
 
 
 def result(scored: Scored, seed: int) -> dict[str, Any]:

@@ -11,20 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from factory.errors import InputError
-from factory.reward.official import (
-    Benchmark,
-    ItemsAsked,
-    ReadItems,
-    Scored,
-    ScoredItem,
-    are_texts,
-    prompt,
-    reply,
-    tables,
-)
-from factory.reward.rewardbench2 import percentiles
-from factory.statistics.shares import RESAMPLES
+from factory.reward.accuracy import percentiles, resampled
+from factory.reward.official import Benchmark, Columns, ItemsAsked, ReadItems, Scored, ScoredItem, are_texts, rows
 
 STYLES = ("concise", "detailed", "markdown")
 SAFETY = "safety"
@@ -38,30 +26,20 @@ def fits(frames: Sequence[pl.LazyFrame]) -> bool:
     return bool(frames) and all(_lists(frame.collect_schema()) for frame in frames)
 
 
-def _lists(columns: Mapping[str, pl.DataType]) -> bool:
+def _lists(columns: Columns) -> bool:
     return are_texts(columns.get("chosen")) and are_texts(columns.get("rejected")) and "domain" in columns
 
 
 def read(asked: ItemsAsked) -> ReadItems:
     """Rows with id, prompt, domain, and three replies each in chosen and rejected."""
     items = []
-    for where, _, frame in tables(asked.inputs):
-        columns = frame.collect_schema()
-        if not (_lists(columns) and {"id", "prompt"} <= columns.keys()):
-            raise InputError(
-                f"{where}: RM-Bench has the columns id, prompt, domain, and lists of text chosen and rejected; "
-                "check the file"
-            )
-        for number, row in enumerate(frame.collect().iter_rows(named=True), 1):
-            sides = row["chosen"] or [], row["rejected"] or []
-            if any(len(side) != len(STYLES) for side in sides):
-                raise InputError(f"{where}: row {number}: RM-Bench has three replies on each side; check the file")
-            replies = tuple(reply(one, where, number) for side in sides for one in side)
-            items.append(
-                ScoredItem(
-                    str(row["id"]), str(row["domain"]), prompt(row["prompt"], where, number), replies, len(STYLES)
-                )
-            )
+    layout = "RM-Bench has the columns id, prompt, domain, and lists of text chosen and rejected"
+    for row in rows(asked, lambda columns: _lists(columns) and {"id", "prompt"} <= columns.keys(), layout):
+        sides = row.cells["chosen"] or [], row.cells["rejected"] or []
+        if any(len(side) != len(STYLES) for side in sides):
+            raise row.wrong("RM-Bench has three replies on each side")
+        replies = tuple(row.reply(one) for side in sides for one in side)
+        items.append(ScoredItem(str(row.cells["id"]), str(row.cells["domain"]), row.prompt, replies, len(STYLES)))
     return ReadItems(items)
 
 
@@ -85,9 +63,7 @@ def result(scored: Scored, seed: int) -> dict[str, Any]:
     if not found:
         return {"score": None, "domains": {}}
     levels = {name: _levels(matrices) for name, matrices in found.items()}
-    drawn = {name: one.mean(axis=1)[random.integers(0, len(one), (RESAMPLES, len(one)))].mean(axis=1)
-             for name, one in levels.items()}  # fmt: skip
-    low, high = percentiles(_over(drawn))
+    low, high = percentiles(_over({name: resampled(one.mean(axis=1), random) for name, one in levels.items()}))
     means = _over({name: one.mean(axis=0) for name, one in levels.items()})
     return {
         "score": float(means.mean()),
