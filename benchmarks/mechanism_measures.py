@@ -8,9 +8,10 @@ import torch
 from benchmarks.mechanism_pool import ORACLES, asked
 from factory.config.engines import TransformersEngine
 from factory.engines import open_generator
+from factory.models.layout import buckets, layout
 from factory.models.load import load_model, load_tokenizer
 from factory.models.ref import ModelRef
-from factory.models.sequences import buckets, layout, plan_for, reply_logps
+from factory.models.sequences import plan_for, reply_logps
 from factory.schema import logp_column
 from factory.training.conditionals import Conditional
 from factory.training.data import PairReader, encode

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from factory.engines.batch_invariant import CHUNK, Span, batch_invariant_attention
+from factory.models.attention import positions
 
 COLUMNS = 64
 """The width of a cache is a multiple of this."""
@@ -79,7 +80,7 @@ class InPlaceKVCache:
         self.places = torch.zeros(0, dtype=torch.long, device=model.device)
         """The row that each line of a pass belongs to."""
         self.window = 0
-        self.limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        self.limit = positions(model.config)
         self._prefix: tuple[list[int], Any] = ([], None)
 
     @property

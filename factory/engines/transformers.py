@@ -14,9 +14,10 @@ from factory.engines.render import Renderer, unscored
 from factory.identity import Messages
 from factory.models.attention import even_up_to, evenly
 from factory.models.chat import end_ids
+from factory.models.layout import Encoded, buckets, layout
 from factory.models.load import context_length, load_model
 from factory.models.ref import ModelRef
-from factory.models.sequences import Encoded, SequencePlan, buckets, layout, plan_for, reply_logps
+from factory.models.sequences import SequencePlan, plan_for, reply_logps
 
 Item = tuple[ScoreRequest, Encoded]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

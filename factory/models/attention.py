@@ -14,6 +14,12 @@ _REACHES = re.compile(r"window|chunk|block_size|local_att|sparse|topk")
 """Names of a reach, whatever else they look like."""
 
 
+def positions(config: Any) -> int | None:
+    """Most tokens that the model's positions reach, or None where the configuration knows no limit."""
+    found = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return int(found) if found and found > 0 else None
+
+
 def possible_window(config: Any) -> int:
     """The largest number of the model configuration `config` that may be how far a token sees; 0 without one.
 
@@ -22,7 +28,7 @@ def possible_window(config: Any) -> int:
     """
     # Some configurations keep a sliding_window that no layer uses.
     full = set(getattr(config, "layer_types", None) or ()) == {"full_attention"}
-    context = getattr(config, "max_position_embeddings", None) or float("inf")
+    context = positions(config) or float("inf")
     found = (value for name, value in _numbers("", config.to_dict()) if not (full and name == "sliding_window"))
     return max((value for value in found if value < context), default=0)
 

@@ -26,6 +26,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from factory.errors import EngineError
+from factory.models.attention import positions
 from factory.models.ref import ModelRef
 
 
@@ -109,12 +110,10 @@ def load_tokenizer(ref: ModelRef) -> PreTrainedTokenizerBase:
 def context_length(ref: ModelRef) -> int | None:
     """Most tokens the model can see at once, where its configuration says. Raises EngineError like `load_model`."""
     path = resolve(ref.name)
-    folder = Path(path)
-    if not (folder / "config.json").is_file() and (folder / "adapter_config.json").is_file():
-        return context_length(ref._replace(name=_base_of(folder)))
+    if _is_adapter(path):
+        return context_length(ref._replace(name=_base_of(Path(path))))
     config = _read(AutoConfig, ref, path, trust_remote_code=ref.trust_remote_code)
-    limit = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return int(limit) if limit is not None and limit > 0 else None
+    return positions(config)
 
 
 def load_model(ref: ModelRef, device: str = "cpu", dtype: torch.dtype | str = "auto") -> PreTrainedModel:
@@ -124,7 +123,7 @@ def load_model(ref: ModelRef, device: str = "cpu", dtype: torch.dtype | str = "a
     Raises EngineError naming the model when it cannot be had.
     """
     path = resolve(ref.name)
-    if not (Path(path) / "config.json").is_file() and (Path(path) / "adapter_config.json").is_file():
+    if _is_adapter(path):
         return _with_adapter(ref, Path(path), device, dtype)
     model = _read(
         AutoModelForCausalLM, ref, path, dtype=dtype, use_safetensors=True, trust_remote_code=ref.trust_remote_code
@@ -141,7 +140,7 @@ def load_reward_model(
     Without it EngineError is raised for a checkpoint that has no such head, or one of several outputs.
     """
     path = resolve(ref.name)
-    if not (Path(path) / "config.json").is_file() and (Path(path) / "adapter_config.json").is_file():
+    if _is_adapter(path):
         raise EngineError(f"{ref.name} is an adapter; give a folder in which it is merged into its base model")
     options: dict[str, object] = {"num_labels": 1} if new_head else {}
     model, found = _read(
@@ -227,6 +226,10 @@ def _with_adapter(ref: ModelRef, path: Path, device: str, dtype: torch.dtype | s
     return _place(merged, ref, device)
 
 
+def _is_adapter(path: str) -> bool:
+    return not (Path(path) / "config.json").is_file() and (Path(path) / "adapter_config.json").is_file()
+
+
 def _base_of(adapter: Path) -> str:
     try:
         return str(json.loads((adapter / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"])
@@ -295,8 +298,7 @@ def _dequantised(gguf: Path) -> PreTrainedModel:
 def merged_path(ref: ModelRef, work: str) -> str:
     """The model's folder or Hub id; a policy kept as an adapter is merged with its base into the folder `work`."""
     path = resolve(ref.name)
-    folder = Path(path)
-    if (folder / "config.json").is_file() or not (folder / "adapter_config.json").is_file():
+    if not _is_adapter(path):
         return path
     load_model(ref).save_pretrained(work)
     load_tokenizer(ref).save_pretrained(work)

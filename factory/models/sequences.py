@@ -19,24 +19,10 @@ import torch
 from torch import Tensor
 
 from factory.errors import ConfigError
-from factory.models.attention import possible_window
+from factory.models.attention import positions, possible_window
 from factory.models.head import Head, find_head, token_logps
-from factory.models.layout import Encoded, Layout, TensorBatch, buckets, layout
+from factory.models.layout import Encoded, Layout, TensorBatch, layout
 from factory.models.shared_prompt import kernel
-
-__all__ = [
-    "Encoded",
-    "Layout",
-    "ReplyLogps",
-    "SequencePlan",
-    "TensorBatch",
-    "buckets",
-    "layout",
-    "plan_for",
-    "reply_logps",
-    "same_in_training",
-    "unwrapped",
-]
 
 _PROBE = 25
 """Tokens that are tried on a model without any window."""
@@ -167,7 +153,7 @@ def _probe_items(model: Any) -> list[Encoded]:
     """A few tokens; and a reply twice as long as any window the configuration may mean, half of it out of sight."""
     config = model.config.get_text_config()
     window = possible_window(config)
-    long = min(2 * window, (getattr(config, "max_position_embeddings", None) or 2 * window + 5) - 5)
+    long = min(2 * window, (positions(config) or 2 * window + 5) - 5)
     size = max(_PROBE, min(long, 2 * _LONGEST_WINDOW))
     # Random ones, and fixed: repeated tokens hide a wrong position, and a run must come out alike each time.
     tokens = torch.randint(config.vocab_size, (size,), generator=torch.Generator().manual_seed(0)).tolist()

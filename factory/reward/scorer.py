@@ -9,14 +9,13 @@ from transformers import PreTrainedTokenizerBase
 
 from factory.errors import EngineError
 from factory.identity import Messages, digest
-from factory.models.attention import even_up_to
+from factory.models.attention import even_up_to, positions
 from factory.models.load import load_reward_model, load_tokenizer
 from factory.models.ref import ModelRef
 from factory.progress import Progress
 from factory.reward.config import RewardScoring
 from factory.reward.tokens import REFUSED, ConversationReader, with_padding
 from factory.store.journal import Journal
-from factory.training.policy import context_length
 
 
 class Conversation(NamedTuple):
@@ -51,7 +50,7 @@ class RewardModel:
     """Scores with a model that is in memory."""
 
     def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, config: RewardScoring) -> None:
-        limits = [limit for limit in (config.max_length, context_length(model)) if limit is not None]
+        limits = [limit for limit in (config.max_length, positions(model.config)) if limit is not None]
         self._model, self._reader = model, ConversationReader(tokenizer)
         self._pad = with_padding(tokenizer, model)
         self._limit, self._room = min(limits, default=None), config.batch_tokens

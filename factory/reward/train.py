@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from factory.errors import InputError, TrainingError
 from factory.identity import digest
+from factory.models.attention import positions
 from factory.models.load import load_reward_model, load_tokenizer
 from factory.models.ref import ModelRef, fingerprint
 from factory.progress import Progress
@@ -23,7 +24,7 @@ from factory.reward.trainer import PairTrainer, arguments, order
 from factory.store import write_json
 from factory.training import checkpoints
 from factory.training.arguments import quiet_and_seeded
-from factory.training.policy import adapter, context_length, require_even
+from factory.training.policy import adapter, require_even
 from factory.training.stats import MetricsFile
 
 MODEL = "model"
@@ -51,7 +52,7 @@ def train(
         tokenizer = load_tokenizer(base)
         model = load_reward_model(base, "cpu", torch.float32, new_head=True)
         with_padding(tokenizer, model)
-        limits = [limit for limit in (config.max_length, context_length(model)) if limit is not None]
+        limits = [limit for limit in (config.max_length, positions(model.config)) if limit is not None]
         labels = Labels(config.margin, config.soft_labels)
         found = ConversationReader(tokenizer).pairs(data.train, min(limits, default=None), labels)
         if not found.pairs:

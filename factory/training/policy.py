@@ -79,12 +79,6 @@ def _finish_adapter(folder: Path, ref: ModelRef, merge: bool) -> None:
         merged.save_pretrained(folder)
 
 
-def context_length(model: Any) -> int | None:
-    """Most tokens the model's positions reach, or None where it knows no limit."""
-    found = getattr(unwrapped(model).config.get_text_config(), "max_position_embeddings", None)
-    return int(found) if found else None
-
-
 def require_even(model: Any, longest: int) -> None:
     """Raise ConfigError where a sequence is so long that its numbers would depend on what else is in its batch."""
     core = unwrapped(model)

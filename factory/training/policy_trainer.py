@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from factory.errors import TrainingError
-from factory.models.sequences import Encoded, SequencePlan, TensorBatch, layout, reply_logps, unwrapped
+from factory.models.layout import Encoded, TensorBatch, layout
+from factory.models.sequences import SequencePlan, reply_logps, unwrapped
 from factory.training.activation_checkpointing import Keeping, keep_up_to
 from factory.training.batches import MicroBatch, computed, micro_batches
 from factory.training.data import TrainingExample

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase, TrainingArguments
 from factory.config import Training
 from factory.errors import ConfigError
 from factory.identity import digest
+from factory.models.attention import positions
 from factory.models.load import load_tokenizer
 from factory.models.ref import ModelRef, fingerprint
 from factory.models.sequences import plan_for, same_in_training, unwrapped
@@ -29,7 +30,7 @@ from factory.training.data import Encoding, PairReader, TrainingExample, encode
 from factory.training.dropout import dropout
 from factory.training.methods import Method, method_of
 from factory.training.passing import deciding, passing
-from factory.training.policy import context_length, require_even, save, trainable
+from factory.training.policy import require_even, save, trainable
 from factory.training.policy_trainer import Objective, PolicyTrainer, Watch
 from factory.training.reference import complete, store_for
 from factory.training.stats import MetricsFile
@@ -129,7 +130,7 @@ def _with_trusted_scores(pairs: pl.DataFrame, job: TrainingJob) -> pl.DataFrame:
 
 
 def _reader(method: Method, model: Any, tokenizer: PreTrainedTokenizerBase, job: TrainingJob) -> PairReader:
-    limits = [limit for limit in (job.config.max_length, context_length(model)) if limit is not None]
+    limits = [limit for limit in (job.config.max_length, positions(unwrapped(model).config)) if limit is not None]
     return PairReader(method.needed, tokenizer, job.policy.fold_system, min(limits, default=_UNLIMITED))
 
 
