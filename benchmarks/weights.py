@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).parent.parent)
 
 from factory.config import BUNDLED_MODEL
-from factory.models.load import bundled_gguf, convert
+from factory.models.bundled import bundled_gguf, convert
 
 PIECE = 50_000_000
 

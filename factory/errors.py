@@ -88,3 +88,8 @@ class InterruptedRunError(FactoryError):
 def first_line(error: BaseException) -> str:
     """The first line of what an error says."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
+
+
+def named_line(error: BaseException) -> str:
+    """The same behind the kind of error, for those whose words say little without it."""
+    return f"{type(error).__name__}: {first_line(error)}"

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from factory.engines.kv_cache import KVCache, kv_cache_for
 from factory.engines.sampling import pick
+from factory.errors import named_line
 
 PREFILL_TOKENS, GPU_PREFILL_TOKENS = 4096, 65536
 """Most prompt tokens in one forward pass: enough to keep the device busy, little enough for its memory."""
@@ -231,7 +232,7 @@ class Decoder:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if len(struck) == 1:
-            struck[0].error = f"{type(error).__name__}: {error}"[:500]
+            struck[0].error = named_line(error)
             yield struck[0]
             return
         # Half of what was tried, not of what was allowed: with a budget far above the memory it would fail many times

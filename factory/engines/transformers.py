@@ -11,6 +11,7 @@ from factory.config.engines import TransformersEngine
 from factory.engines.base import Completion, Request, Score, ScoreRequest
 from factory.engines.decoding import Decoder, DecodingRow
 from factory.engines.render import Renderer, unscored
+from factory.errors import named_line
 from factory.identity import Messages
 from factory.models.attention import even_up_to, evenly
 from factory.models.chat import end_ids
@@ -142,7 +143,7 @@ class TransformersModel:
                 # most.
                 groups += [items[:half], items[half:]]
             else:
-                yield unscored(items[0][0], f"{type(error).__name__}: {error}"[:500])
+                yield unscored(items[0][0], named_line(error))
             return
         start = 0
         for request, item in items:

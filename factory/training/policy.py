@@ -11,7 +11,8 @@ from transformers import PreTrainedTokenizerBase, Trainer
 from factory.config import Lora
 from factory.errors import ConfigError, MissingExtraError
 from factory.models.attention import even_up_to
-from factory.models.load import load_model, quiet_peft, resolve
+from factory.models.load import load_model, resolve
+from factory.models.quiet import quiet_peft
 from factory.models.ref import ModelRef
 from factory.models.sequences import unwrapped
 

@@ -9,7 +9,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from factory.errors import EngineError
-from factory.models import load
+from factory.models import bundled, load
+from factory.models.quiet import quiet_peft
 from factory.models.ref import ModelRef
 from tests.tiny import tiny_model_folder, tiny_tokenizer
 
@@ -91,7 +92,7 @@ def test_an_adapter_is_merged_into_its_base(folder, tmp_path):
     peft = pytest.importorskip("peft")
     base = AutoModelForCausalLM.from_pretrained(folder)
     settings = peft.LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
-    with load.quiet_peft():
+    with quiet_peft():
         adapted = peft.get_peft_model(base, settings)
     adapted.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"] == str(folder)
@@ -106,17 +107,17 @@ def test_an_adapter_is_merged_into_its_base(folder, tmp_path):
 @pytest.fixture
 def bundle(monkeypatch, tmp_path):
     """A distribution with the file, and a conversion that saves a tiny model instead."""
-    (tmp_path / load.BUNDLES[NAME].file).write_bytes(b"GGUF")
+    (tmp_path / bundled.BUNDLES[NAME].file).write_bytes(b"GGUF")
     distribution = SimpleNamespace(
         version="9",
-        files=[SimpleNamespace(name=load.BUNDLES[NAME].file)],
+        files=[SimpleNamespace(name=bundled.BUNDLES[NAME].file)],
         locate_file=lambda file: tmp_path / file.name,
     )
     monkeypatch.setattr(metadata, "distribution", lambda name: distribution)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     model = AutoModelForCausalLM.from_pretrained(tiny_model_folder(tmp_path / "tiny"))
-    monkeypatch.setattr(load, "_dequantised", lambda path: model)
-    monkeypatch.setattr(load.AutoTokenizer, "from_pretrained", lambda *_, **__: tiny_tokenizer())
+    monkeypatch.setattr(bundled, "_dequantised", lambda path: model)
+    monkeypatch.setattr(bundled.AutoTokenizer, "from_pretrained", lambda *_, **__: tiny_tokenizer())
     return tmp_path / "cache" / "sso-factory" / "models"
 
 
@@ -124,7 +125,7 @@ def test_a_bundled_model_is_converted_once(bundle, monkeypatch):
     path = load.resolve(NAME)
     assert path == str(bundle / "smollm2-135m-instruct-9")
     assert [entry.name for entry in bundle.iterdir()] == ["smollm2-135m-instruct-9"]
-    monkeypatch.setattr(load, "_dequantised", None)
+    monkeypatch.setattr(bundled, "_dequantised", None)
     assert load.resolve(NAME) == path
 
 
@@ -132,8 +133,8 @@ def test_a_broken_conversion_leaves_nothing_and_a_lost_race_is_no_error(bundle, 
     def broken(path):
         raise OSError("disk full")
 
-    whole = load._dequantised
-    monkeypatch.setattr(load, "_dequantised", broken)
+    whole = bundled._dequantised
+    monkeypatch.setattr(bundled, "_dequantised", broken)
     with pytest.raises(EngineError, match=r"cannot convert .* disk full"):
         load.resolve(NAME)
     assert list(bundle.iterdir()) == []
@@ -144,7 +145,7 @@ def test_a_broken_conversion_leaves_nothing_and_a_lost_race_is_no_error(bundle, 
         (target / "theirs").touch()
         return whole(path)
 
-    monkeypatch.setattr(load, "_dequantised", raced)
+    monkeypatch.setattr(bundled, "_dequantised", raced)
     assert load.resolve(NAME) == str(bundle / "smollm2-135m-instruct-9")
     assert (bundle / "smollm2-135m-instruct-9" / "theirs").exists()
     assert len(list(bundle.iterdir())) == 1

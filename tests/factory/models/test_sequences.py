@@ -10,7 +10,7 @@ from factory.models import head
 from factory.models.head import Head
 from factory.models.layout import Encoded, layout
 from factory.models.layout import layout as layout_of
-from factory.models.load import quiet_peft
+from factory.models.quiet import quiet_peft
 from factory.models.sequences import SequencePlan, plan_for, reply_logps
 from factory.models.shared_prompt import kernel
 
