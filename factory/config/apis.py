@@ -118,7 +118,16 @@ class ApiEngine(EngineBase):
         return self.model_copy(update={"cache_dir": None, "max_retries": 1})
 
 
-class OpenaiEngine(ApiEngine):
+class LogprobEngine(ApiEngine):
+    """A server that may give log-probabilities and take seeds."""
+
+    logprobs: bool = True
+    """Ask for identifier log-probabilities when judging; off by itself once the server refuses."""
+    seed: bool = True
+    """Send seeds; off by itself once the server refuses."""
+
+
+class OpenaiEngine(LogprobEngine):
     """Any OpenAI-compatible server. The key is read from the environment and written nowhere."""
 
     decides = ("kind", "model", "base_url", "serve", "structured_outputs", "extra_body")
@@ -135,12 +144,8 @@ class OpenaiEngine(ApiEngine):
     the server runs already."""
     token_parameter: Literal["max_tokens", "max_completion_tokens"] = "max_completion_tokens"
     """How the server calls the length limit; the other one is tried when it refuses this one."""
-    logprobs: bool = True
-    """Ask for identifier log-probabilities when judging; off by itself once the server refuses."""
     structured_outputs: bool = False
     """Let judges answer nothing but an identifier, by vLLM's field of that name; off by itself once refused."""
-    seed: bool = True
-    """Send seeds; off by itself once the server refuses."""
     batch: bool = False
     """Use the Batch API (half price, answers within a day)."""
     batch_poll_seconds: float = Field(30.0, gt=0)
@@ -203,7 +208,7 @@ class AnthropicEngine(ApiEngine):
         return " ".join(part for part in (super().mark, other) if part)
 
 
-class GeminiEngine(ApiEngine):
+class GeminiEngine(LogprobEngine):
     """Google's Gemini API. Log-probabilities of identifiers are asked for; most models there give none."""
 
     vendor = "Gemini"
@@ -214,10 +219,6 @@ class GeminiEngine(ApiEngine):
     base_url: str | None = None
     """null: GOOGLE_GEMINI_BASE_URL, or Google itself."""
     key_env: str = Field("GEMINI_API_KEY", pattern=_VARIABLE)
-    logprobs: bool = True
-    """Ask for identifier log-probabilities when judging; off by itself once the server refuses."""
-    seed: bool = True
-    """Send seeds; off by itself once the server refuses."""
 
 
 ApiBlock = OpenaiEngine | AnthropicEngine | GeminiEngine

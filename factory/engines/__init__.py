@@ -1,7 +1,7 @@
 """Engines by name, and the two ways to hold one: as a generator of text and as a scorer of replies."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -25,11 +25,8 @@ def open_generator(block: EngineBlock, model: ModelRef) -> Iterator[Engine]:
 
     Raises MissingExtraError when the engine's package is not installed, EngineError when the model cannot be loaded.
     """
-    engine = _start(block, model)
-    try:
+    with closing(_start(block, model)) as engine:
         yield engine
-    finally:
-        engine.close()
 
 
 @contextmanager
@@ -40,11 +37,8 @@ def open_scorer(block: EngineBlock, model: ModelRef) -> Iterator[Scorer]:
             f"engine {block.kind} cannot score replies: it gives no log-probabilities of given text; "
             "use engine transformers or vllm, or training.method: none"
         )
-    engine = _start(block, model)
-    try:
+    with closing(_start(block, model)) as engine:
         yield engine
-    finally:
-        engine.close()
 
 
 def resolve_engine(block: EngineBlock) -> Any:

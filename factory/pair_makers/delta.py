@@ -5,9 +5,7 @@ The recipe of OLMo 3's preference data: what counts is the difference between th
 
 import polars as pl
 
-from factory.config import Config
 from factory.engines.api.accounts import ENGINE, WEAK
-from factory.errors import ConfigError
 from factory.line.steps import IterationTables, Steps
 from factory.models.ref import ModelRef
 from factory.schema import Split
@@ -19,7 +17,8 @@ from factory.store.journal import Journal
 def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> IterationTables:
     """One reply of each model to each prompt, `samples_per_view` times."""
     config, sampling, seed = steps.config.pairs, steps.config.sampling, steps.config.run.seed
-    weak, block = ModelRef.by_content(weaker(steps.config)), config.weak_engine or steps.config.engine
+    assert config.weak is not None  # `pair_maker` has asked for it
+    weak, block = ModelRef.by_content(config.weak), config.weak_engine or steps.config.engine
     account = WEAK if config.weak_engine else ENGINE
 
     def write(part: pl.DataFrame, journal: Journal) -> Split:
@@ -32,10 +31,3 @@ def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Iter
 
     decides = {"weak": weak.identity, "weak_engine": block.fingerprint}
     return IterationTables(steps.pairs(prompts, policy, iteration, write, decides))
-
-
-def weaker(config: Config) -> str:
-    """The name of the weaker model. Raises ConfigError without one."""
-    if config.pairs.weak is None:
-        raise ConfigError("pairs.from: delta takes the rejected replies from a weaker model; name it in pairs.weak")
-    return config.pairs.weak

@@ -76,9 +76,3 @@ def quiet_and_seeded(seed: int) -> Iterator[None]:
     with unnoticed(), torch.random.fork_rng():
         torch.manual_seed(seed % 2**63)
         yield
-
-
-def warm_up(args: TrainingArguments, config: Training, total: int) -> TrainingArguments:
-    """Set the warm-up once the number of steps is known; rounded down, so that a short training wastes no step."""
-    args.warmup_steps = int(config.warmup_ratio * total)
-    return args

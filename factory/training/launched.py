@@ -9,7 +9,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from shlex import join, quote
@@ -89,33 +89,19 @@ def _on(host: str, command: Sequence[str]) -> list[str]:
 
 def _follow(children: Sequence[Child], told: Path, shown: Progress) -> None:
     """Pass on what process 0 tells, until its machine is through or another has failed."""
-    lines = _lines(told)
-    while children[0].exit_code(_POLL_SECONDS) is None and not any(child.exit_code() for child in children[1:]):
-        _pass_on(lines, shown)
-    _pass_on(lines, shown)
-
-
-def _pass_on(lines: Iterator[list[Any] | None], shown: Progress) -> None:
-    for line in lines:
-        if line is None:
-            return
-        getattr(shown, line[0])(*line[1:])
-
-
-def _lines(path: Path) -> Iterator[list[Any] | None]:
-    """Each whole line as it comes; None where there is none yet."""
-    while not path.is_file():
-        yield None
-    with path.open(encoding="utf-8") as file:
-        rest = ""
-        while True:
-            rest += file.readline()
-            # A line may be read while half of it is written.
-            if rest.endswith("\n"):
-                yield json.loads(rest)
-                rest = ""
-            else:
-                yield None
+    told.touch()
+    with told.open(encoding="utf-8") as file:
+        rest, ended = "", False
+        while not ended:
+            # Looked at before the file is read, so that what was told last is still passed on.
+            ended = children[0].exit_code(_POLL_SECONDS) is not None or any(child.exit_code() for child in children[1:])
+            while more := file.readline():
+                rest += more
+                # A line may be read while half of it is written.
+                if rest.endswith("\n"):
+                    name, *given = json.loads(rest)
+                    getattr(shown, name)(*given)
+                    rest = ""
 
 
 def _failure(path: Path, ended: Child) -> FactoryError:

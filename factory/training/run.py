@@ -24,7 +24,7 @@ from factory.progress import Progress, Silent
 from factory.store import write_json
 from factory.training import TrainingJob, checkpoints
 from factory.training.activation_checkpointing import activation_checkpointing
-from factory.training.arguments import arguments, quiet_and_seeded, warm_up
+from factory.training.arguments import arguments, quiet_and_seeded
 from factory.training.batches import steps, thinned
 from factory.training.data import Encoding, PairReader, TrainingExample, encode
 from factory.training.dropout import dropout
@@ -162,7 +162,8 @@ def _trainer(
     )
     most = min(config.micro_batch_tokens, keeping.tokens or config.micro_batch_tokens)
     objective = Objective(method, plan, config.logits_chunk, most, pad, keeping)
-    return PolicyTrainer(model, warm_up(args, config, len(made)), made, objective, watch)
+    args.warmup_steps = int(config.warmup_ratio * len(made))  # rounded down, so that a short training wastes no step
+    return PolicyTrainer(model, args, made, objective, watch)
 
 
 def _optimise(trainer: PolicyTrainer, examples: Sequence[TrainingExample], job: TrainingJob) -> int:

@@ -12,7 +12,7 @@ from factory.config.apis import ApiEngine
 from factory.engines.api import transfer
 from factory.engines.api.dialects import dialect_of
 from factory.engines.api.failures import AskedServer, Failure, error_of, judge_status, short_line
-from factory.engines.api.intake import Secrets, UnreadableError, parsed, text_or_value
+from factory.engines.api.intake import UnreadableError, parsed, scrubber, text_or_value
 from factory.errors import ConfigError, EngineError
 from factory.models.ref import ModelRef
 
@@ -39,7 +39,7 @@ class Endpoint:
         """Says why the server will never answer again, where that is known."""
         self._key = os.environ.get(block.key_env, "").strip()
         self._asked = AskedServer(self.shown, self.model, block.key_env, block.vendor, block.home)
-        self.scrub = Secrets([self._key, *_forms(user)]).scrub
+        self.scrub = scrubber([self._key, *_forms(user)])
         """The gate for texts: `text` with what is secret blotted out."""
 
     def __repr__(self) -> str:

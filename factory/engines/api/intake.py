@@ -20,23 +20,18 @@ class UnreadableError(Exception):
     """An answer that is no JSON that may be kept; says what it is instead."""
 
 
-class Secrets:
-    """Words that are sent to a server and may come back from it, each blotted out wherever it stands."""
+def scrubber(secrets: Iterable[str]) -> Scrub:
+    """Blots words that are sent to a server out of what comes back, and what no file can hold (lone surrogates)."""
+    # Long ones first: a short secret inside a long one, blotted out first, would leave the rest of the long one
+    # standing.
+    words = sorted({word for word in secrets if len(word) >= _SHORTEST_SECRET}, key=len, reverse=True)
 
-    def __init__(self, words: Iterable[str]) -> None:
-        # Long ones first: a short secret inside a long one, blotted out first, would leave the rest of the long one
-        # standing.
-        self._words = sorted({word for word in words if len(word) >= _SHORTEST_SECRET}, key=len, reverse=True)
-
-    def __repr__(self) -> str:
-        return f"Secrets({len(self._words)})"
-
-    def scrub(self, text: str) -> str:
-        """`text` without the words, and without what no file can hold (lone surrogates)."""
-        for word in self._words:
-            if word in text:
-                text = text.replace(word, "***")
+    def scrub(text: str) -> str:
+        for word in words:
+            text = text.replace(word, "***")
         return text if text.isascii() else replace_surrogates(text)
+
+    return scrub
 
 
 def parsed(content: bytes, scrub: Scrub) -> Any:
