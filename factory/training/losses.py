@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from factory.config import Training
-from factory.config.training import LOSSES as LOSSES
 
 
 class Loss(Protocol):
@@ -101,9 +100,3 @@ class Simpo:
     def __call__(self, margin: Tensor) -> Tensor:
         """Logistic loss of the scaled margin beyond the target."""
         return -logsigmoid(self.beta * margin - self.margin)
-
-
-def base_loss(config: Training) -> Loss:
-    """The loss that `training.loss` names, with its options."""
-    made: Loss = LOSSES.load(config.loss).of(config)
-    return made

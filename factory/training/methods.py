@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from factory.config import Training
+from factory.config.training import LOSSES
 from factory.training.conditionals import UNDER_BAD, WEIGHED, Conditional, ObjectiveForm
-from factory.training.losses import Loss, base_loss
+from factory.training.losses import Loss
 from factory.training.sso import ComparedPairs, PairLogps, Scored, Terms, combine, weight
 
 
@@ -63,4 +64,5 @@ class Method:
 
 def method_of(config: Training) -> Method:
     """The objective of a training block; method `none` is none and must not get here."""
-    return Method(config, base_loss(config), ObjectiveForm.of(config))
+    loss: Loss = LOSSES.load(config.loss).of(config)
+    return Method(config, loss, ObjectiveForm.of(config))

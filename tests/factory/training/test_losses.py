@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from factory.config import Training
-from factory.training.losses import LOSSES, Dpo, Hinge, Ipo, Simpo, base_loss
+from factory.config.training import LOSSES
+from factory.training.losses import Dpo, Hinge, Ipo, Simpo
+from factory.training.methods import method_of
 
 BY_HAND = {
     # beta 0.2: 1 / (2 * 0.2) = 2.5; (0 - 2.5)^2 = 6.25, (2.5 - 2.5)^2 = 0, (-1 - 2.5)^2 = 12.25
@@ -22,7 +24,7 @@ BY_HAND = {
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_by_hand(name):
-    loss = base_loss(Training(loss=name, beta=0.2, simpo_margin=0.5))
+    loss = method_of(Training(loss=name, beta=0.2, simpo_margin=0.5)).loss
     margins, values = zip(*BY_HAND[name], strict=True)
     assert loss(torch.tensor(margins)).tolist() == pytest.approx(list(values), abs=1e-6)
 
@@ -30,13 +32,13 @@ def test_by_hand(name):
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_better_margin_never_costs_more(name):
     """Up to IPO's optimum at 2.5, where it begins to rise again."""
-    values = base_loss(Training(loss=name, beta=0.2))(torch.linspace(-20, 2.5, 50))
+    values = method_of(Training(loss=name, beta=0.2)).loss(torch.linspace(-20, 2.5, 50))
     assert (values.diff() <= 0).all()
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_finite_at_extreme_margins(name):
-    assert base_loss(Training(loss=name))(torch.tensor([-1e4, 1e4])).isfinite().all()
+    assert method_of(Training(loss=name)).loss(torch.tensor([-1e4, 1e4])).isfinite().all()
 
 
 def test_what_each_declares():
@@ -45,5 +47,5 @@ def test_what_each_declares():
 
 
 def test_options_arrive():
-    assert base_loss(Training(loss="simpo", beta=2.0, simpo_margin=0.7)) == Simpo(2.0, 0.7)
-    assert base_loss(Training(loss="ipo", beta=0.3)) == Ipo(0.3)
+    assert method_of(Training(loss="simpo", beta=2.0, simpo_margin=0.7)).loss == Simpo(2.0, 0.7)
+    assert method_of(Training(loss="ipo", beta=0.3)).loss == Ipo(0.3)
