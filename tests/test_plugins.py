@@ -19,7 +19,7 @@ from factory.errors import ConfigError
 from factory.exports import EXPORTERS
 from factory.pair_makers import PAIR_MAKERS
 from factory.readers.layouts import layouts
-from factory.training.losses import base_loss
+from factory.training.methods import method_of
 from filters import FILTERS
 
 PAGE = (Path(__file__).parent.parent / "docs/plugins.md").read_text(encoding="utf-8")
@@ -99,7 +99,7 @@ def test_a_format_and_a_layout_of_another_package(acme):
 
 
 def test_a_loss_of_another_package(acme):
-    loss = base_loss(Training(loss="cdpo", beta=0.5))
+    loss = method_of(Training(loss="cdpo", beta=0.5)).loss
     assert loss(torch.zeros(2)).tolist() == pytest.approx([0.6931, 0.6931], abs=1e-4)
     with pytest.raises(ValueError, match="there is no base loss 'cdop'; did you mean cdpo"):
         Training(loss="cdop")

@@ -40,6 +40,7 @@ def _numbers(name: str, value: Any) -> Iterator[tuple[str, int]]:
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for inside in value:
             yield from _numbers(name, inside)
+    # To Python a switch that is on is the number 1.
     elif isinstance(value, int) and not isinstance(value, bool) and (_REACHES.search(name) or not _SIZES.search(name)):
         yield name, value
 

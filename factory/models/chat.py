@@ -23,6 +23,7 @@ from factory.models.plain import (
 )
 from principles.views import folded
 
+# Between characters for private use, which no template looks for and hardly a text holds.
 _REPLY = "\ue000reply\ue001"
 """Stands for a reply where a template is looked at."""
 
@@ -105,6 +106,7 @@ def frame_of(tokenizer: PreTrainedTokenizerBase) -> Frame:
     return _frame(tokenizer, tokenizer.get_chat_template())
 
 
+# By the template too: a tokenizer is hashed by what it is, not by what it holds, and may be given another one.
 @lru_cache(maxsize=8)
 def _frame(tokenizer: PreTrainedTokenizerBase, template: str) -> Frame:
     prompt = _render(tokenizer, _asked(), generate=True)
@@ -121,6 +123,7 @@ def _frame(tokenizer: PreTrainedTokenizerBase, template: str) -> Frame:
         # No end of its own: then what comes next in a longer conversation is the end.
         longer = _render(tokenizer, [*_asked(_REPLY), *_asked()], generate=False)
         end = _first_special(tokenizer, longer.rpartition(_REPLY)[2])
+        # A text may be begun anew with each turn; what begins one does not end the last.
         end = None if end is not None and end.id == tokenizer.bos_token_id else end
     if end is None and tokenizer.eos_token_id is None:
         raise EngineError(f"the tokenizer of {tokenizer.name_or_path} names no end-of-turn and no end-of-text token")
@@ -190,6 +193,7 @@ def _conversation(
     masks = masks_of(tokenizer, turns)
     ids = _encoded(tokenizer, [masked(turn, masks) for turn in turns], masks, generate=generate, until=until)
     controls = controls_of(tokenizer, len(tokenizer))
+    # Whether a content is empty is part of it, as templates leave out empty ones.
     shape = tuple((turn["role"], bool(turn["content"].strip())) for turn in turns)
     bare = _bare(tokenizer, tokenizer.get_chat_template(), shape, generate, until is not None)
     if tuple(token for token in ids if token in controls) == bare:
@@ -210,6 +214,7 @@ def _encoded(
     """Ids of what the template writes of masked turns, up to `until`; what is masked is spelled out."""
     text = _render(tokenizer, turns, generate=generate)
     if until is not None:
+        # A space before a reply is part of its first word to most tokenizers, and by itself another token.
         text = text.rpartition(until)[0].rstrip(" ")
     if not masks:
         return tokens_of(tokenizer, text)

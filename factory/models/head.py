@@ -38,6 +38,7 @@ class Head(NamedTuple):
         So the hooks of a wrapper run once around them: under FSDP every call is an exchange, and processes with unlike
         numbers of chunks would wait for each other.
         """
+        # Wrappers hook into calls of the module, so that it is its forward that is exchanged, and it that is called.
         plain, own = output.forward, output.__dict__.get("forward")
         rows = chunk or max(1, KEPT_BYTES // (4 * output.weight.shape[0]))
 
@@ -63,10 +64,12 @@ def find_head(model: Any) -> Head | None:
         return None
     config = model.config.get_text_config()
     scale = 1.0
+    # As Cohere's, Granite's and Falcon-H1's configurations call it; Granite divides.
     for name, power in (("logit_scale", 1), ("logits_scaling", -1), ("lm_head_multiplier", 1)):
         value = getattr(config, name, None)
         if isinstance(value, int | float):
             scale *= float(value) ** power
+    # As Gemma's and RecurrentGemma's call it.
     caps = (getattr(config, name, None) for name in ("final_logit_softcapping", "logits_soft_cap"))
     return Head(scale, next((cap for cap in caps if cap), None))
 
@@ -80,6 +83,7 @@ def token_logps(states: Tensor, targets: Tensor, project: Projection | None, chu
     if not len(targets):
         return states.new_zeros(0, dtype=torch.float32)
     *parts, (last, wanted) = zip(torch.split(states, chunk), torch.split(targets, chunk), strict=True)
+    # The last one first: the backward pass begins with it, so that its logits need not be made twice.
     logits = _logits(last, project)
     again = len(parts) - KEPT_BYTES // (chunk * logits.shape[-1] * logits.itemsize)
     if project is None or not torch.is_grad_enabled():
@@ -121,5 +125,6 @@ class _Picked(torch.autograd.Function):
     @once_differentiable
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
         logps, targets = context.saved_tensors
+        # The derivative is one_hot(target) - softmax; in place, since a copy of this table is what costs the memory.
         into = logps.exp_().mul_(-gradient[:, None])
         return into.scatter_add_(1, targets[:, None], gradient[:, None]), None

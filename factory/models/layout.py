@@ -69,6 +69,7 @@ def buckets(lengths: Sequence[int], max_tokens: int, padded: bool = False) -> li
     used = 0
     # Longest first: a batch that does not fit fails at once, not after an hour.
     for item in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        # In rows the first of a group is its longest, which all others are padded to.
         cost = lengths[groups[-1][0]] if groups and padded else lengths[item]
         if not groups or used + cost > max_tokens:
             groups.append([])
@@ -134,6 +135,7 @@ def _targets(items: Sequence[Encoded], starts: Sequence[int]) -> tuple[Tensor, T
     return torch.tensor(at, dtype=torch.int64), torch.tensor(targets, dtype=torch.int64), owner, number
 
 
+# Every reply goes on where its prompt ends, as if the others were not there.
 def _positions(items: Sequence[Encoded], kind: Layout, width: int) -> Tensor:
     rows = [
         [*range(len(item.prompt)), *(len(item.prompt) + i for reply in item.replies for i in range(len(reply)))]
@@ -149,6 +151,7 @@ def _mask(items: Sequence[Encoded], kind: Layout, width: int) -> Tensor:
     ]
     if kind == "separate":
         return torch.tensor([_pad([1] * len(row), width, 0) for row in parts])
+    # Padding is a part of its own. It sees the prompt, as a row of which all is masked comes out of softmax as NaN.
     part = torch.tensor([_pad(row, width, -1) for row in parts])
     seen = (part[:, None, :] == 0) | (part[:, None, :] == part[:, :, None])
     return (seen & torch.ones(width, width, dtype=torch.bool).tril()).unsqueeze(1)

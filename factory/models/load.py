@@ -69,6 +69,7 @@ def load_model(ref: ModelRef, device: str = "cpu", dtype: torch.dtype | str = "a
     path = resolve(ref.name)
     if _is_adapter(path):
         return _with_adapter(ref, Path(path), device, dtype)
+    # Safetensors alone: the older files are pickles, which run what code they hold.
     model = _read(
         AutoModelForCausalLM, ref, path, dtype=dtype, use_safetensors=True, trust_remote_code=ref.trust_remote_code
     )
@@ -97,6 +98,7 @@ def load_reward_model(
         trust_remote_code=ref.trust_remote_code,
         **options,
     )
+    # A head that the checkpoint lacks is drawn at random, and would give rewards without a complaint.
     if not new_head and (found["missing_keys"] or model.config.num_labels != 1):
         raise EngineError(
             f"{ref.name} is no reward model: its checkpoint has no head with one output; "
@@ -113,6 +115,7 @@ def _read(loader: Any, ref: ModelRef, path: str, **options: object) -> Any:
             return _from_hub(loader, path, options)
     except EngineError:
         raise
+    # Of any type, as with trust_remote_code the model's own code runs.
     except Exception as error:
         raise EngineError(f"cannot load {ref.name}: {named_line(error)}") from error
 
@@ -122,6 +125,7 @@ def _from_hub(loader: Any, name: str, options: Mapping[str, object]) -> Any:
     cached = try_to_load_from_cache(name, "config.json")
     if isinstance(cached, str):
         try:
+            # As a folder: by its name transformers would ask the Hub for each file again.
             return loader.from_pretrained(Path(cached).parent, **options)
         except OSError:
             pass  # an earlier download was broken off
@@ -149,6 +153,7 @@ def _check_hub(name: str) -> None:
 def _place(model: PreTrainedModel, ref: ModelRef, device: str) -> PreTrainedModel:
     try:
         return model.to(device).eval()
+    # An AssertionError is how a torch without CUDA says so.
     except (RuntimeError, AssertionError) as error:
         raise EngineError(f"cannot put {ref.name} on device {device}: {named_line(error)}") from error
 
@@ -158,6 +163,7 @@ def _with_adapter(ref: ModelRef, path: Path, device: str, dtype: torch.dtype | s
         raise EngineError(f"the adapter in {path} has no adapter_model.safetensors; save it as safetensors")
     from peft import PeftModel  # only adapters need it
 
+    # On the CPU, so that the device never holds more than the merged weights.
     model = load_model(ref._replace(name=_base_of(path)), "cpu", dtype)
     with quiet_peft():
         merged = PeftModel.from_pretrained(model, str(path)).merge_and_unload()

@@ -12,6 +12,7 @@ def tokens_of(tokenizer: PreTrainedTokenizerBase, text: str, plain: bool = False
     """Ids of `text` with nothing added; `plain` reads special-token strings as text, as far as the tokenizer can."""
     if not text:
         return []
+    # The template has written the token that begins a text. `verbose` would warn of texts beyond the model's context.
     return list(tokenizer(text, add_special_tokens=False, split_special_tokens=plain, verbose=False)["input_ids"])
 
 
@@ -27,6 +28,7 @@ def masks_of(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]]) ->
     known = filter(None, special_tokens(tokenizer).values())
     found = {token for token in known if any(token in turn["content"] for turn in turns)}
     base = digest([turn["content"] for turn in turns])
+    # One special token may stand inside another.
     ordered = sorted(found, key=lambda token: (-len(token), token))
     return {f"\ue000{base}-{i}\ue001": token for i, token in enumerate(ordered)}
 
@@ -58,6 +60,7 @@ def spelled(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     ids, controls = tokens_of(tokenizer, text, plain=True), controls_of(tokenizer, len(tokenizer))
     if len(text) < 2 or controls.isdisjoint(ids):
         return ids
+    # A control token is made of letters that stand together, so that some cut parts it.
     middle = len(text) // 2
     return spelled(tokenizer, text[:middle]) + spelled(tokenizer, text[middle:])
 
@@ -65,6 +68,7 @@ def spelled(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 @lru_cache(maxsize=8)
 def controls_of(tokenizer: PreTrainedTokenizerBase, size: int) -> frozenset[int]:
     """Ids that no text may become; not that of unknown letters alone. `size`, of the tokenizer, is only the cache's."""
+    # Some tokenizers begin, end or pad with the token of unknown letters, and then it is one.
     unknown = {tokenizer.unk_token_id} - {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
     return frozenset(special_tokens(tokenizer).keys() - unknown)
 

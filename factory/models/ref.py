@@ -40,6 +40,7 @@ def fingerprint(folder: Path) -> str:
     """Hash of all that decides what the model in `folder` says: weights, configuration, tokenizer, template."""
     hashes = {}
     for path in sorted(folder.iterdir()):
+        # These hold the fingerprint itself.
         record = path.name in ("policy.json", "reward.json")
         if path.suffix in (".safetensors", ".json", ".jinja", ".model", ".txt") and not record:
             with path.open("rb") as file:

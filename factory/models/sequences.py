@@ -28,6 +28,7 @@ _PROBE = 25
 """Tokens that are tried on a model without any window."""
 _LONGEST_WINDOW = 1024
 """A configuration that may mean a longer one is not packed: the probe that could tell would take too long."""
+# An argument that a model does not take, a shape or a type it cannot have, a part it does not have.
 _PROBE_ERRORS = (TypeError, ValueError, RuntimeError, LookupError, AttributeError, AssertionError)
 
 
@@ -62,6 +63,7 @@ def reply_logps(model: Any, batch: TensorBatch, plan: SequencePlan, chunk: int |
         logps = token_logps(states, batch.targets, None, chunk or len(batch.targets) or 1)
     else:
         logps = plan.head.token_logps(core.get_output_embeddings(), states, batch.targets, chunk)
+    # Added up in float32, whatever the model computes in.
     sums = torch.zeros(len(batch.counts), device=logps.device).index_add(0, batch.owner, logps)
     return ReplyLogps(sums, batch.counts)
 
@@ -70,6 +72,7 @@ def _run(module: Any, batch: TensorBatch) -> Any:
     options: dict[str, Any] = {"attention_mask": batch.attention_mask, "use_cache": False}
     if batch.attention_mask is not None and batch.attention_mask.dim() == 4:
         # Eager attention adds the mask to its scores.
+        # Under autocast those have its type, and adding another one would turn them into that.
         dtype = torch.get_autocast_dtype(batch.input_ids.device.type) if torch.is_autocast_enabled() else module.dtype
         options["attention_mask"] = torch.zeros(batch.attention_mask.shape, dtype=dtype, device=batch.input_ids.device)
         options["attention_mask"].masked_fill_(~batch.attention_mask, torch.finfo(dtype).min)
@@ -106,6 +109,7 @@ def plan_for(model: Any, want: Literal["auto", "packed", "separate"] = "auto") -
         items = _probe_items(core)
         full = _probe(core, items, SequencePlan("separate", None))
         head = find_head(core)
+        # More strictly than layouts: a head that is almost right would be wrong by the same bit for every token.
         if head is not None and not _agrees(
             _probe(core, items, SequencePlan("separate", head)), full, _tolerance(core) / 10
         ):

@@ -64,6 +64,7 @@ def kernel(model: Any, active: bool = True) -> Iterator[None]:
     if not active or before == KERNEL:
         yield
         return
+    # Global to the process and the same each time; what is switched on and off is the model's choice of it.
     AttentionInterface.register(KERNEL, shared_prompt_attention)
     model.set_attn_implementation(KERNEL)
     try:
@@ -80,6 +81,7 @@ def segments_of(spans: list[tuple[int, int, list[tuple[int, int]]]], total: int)
         for reply in replies
     ]
     longest = max(len(row) for row in rows)
+    # Padding behind is never seen in causal attention, whatever stands in it.
     gather = torch.zeros(len(rows), longest, dtype=torch.int64)
     scatter = torch.zeros(total, dtype=torch.int64)
     for number, row in enumerate(rows):

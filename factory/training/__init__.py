@@ -61,6 +61,7 @@ def trainer(engine: "EngineBlock", config: "Training") -> Callable[[TrainingJob]
 
     A scripted engine has no weights, so its training makes none either and a dry run stays one.
     """
+    # Ray's block holds that of the engine in its actors.
     inner = getattr(engine, "engine", engine)
     kind = "scripted" if inner.kind == "scripted" else "launched" if config.launch else "transformers"
     found: Callable[[TrainingJob], dict[str, Any]] = with_extra(TRAINERS[kind], "train")

@@ -25,6 +25,7 @@ def loop(config: Any, out: Path, seed: int) -> dict[str, Any]:
         "lr_scheduler_type": config.lr_scheduler,
         "weight_decay": config.weight_decay,
         "max_grad_norm": config.max_grad_norm,
+        # The Trainer seeds numpy too, which takes 32 bits.
         "seed": seed % 2**32,
         "logging_steps": 1,
         # The Trainer would show the last finite loss in place of NaN, and a lost training would look well.
@@ -46,9 +47,11 @@ def arguments(config: Training, out: Path, seed: int) -> TrainingArguments:
     """Arguments of the optimiser loop, `trainer_options` among them. Raises ConfigError on what they refuse."""
     options: dict[str, Any] = {
         **loop(config, out, seed),
+        # An item of the loader is a whole optimiser step.
         "per_device_train_batch_size": 1,
         "gradient_accumulation_steps": 1,
         "learning_rate": config.learning_rate,
+        # Else DDP walks the graph of each pass for parameters without a gradient; here all have one.
         "ddp_find_unused_parameters": False,
         **config.trainer_options,
     }

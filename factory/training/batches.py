@@ -71,10 +71,13 @@ def micro_batches(
     rows = kind != "flat"
     lengths = [_size(example, kind, by_view) for example in step]
     groups = buckets(lengths, max_tokens, padded=rows)
+    # Halved until they go round evenly; a filler would be computed for nothing.
     while len(groups) % world and max(map(len, groups)) > 1:
         largest = groups.pop(groups.index(max(groups, key=len)))
         groups += [largest[::2], largest[1::2]]
+    # Those with all views first, since `computed` cuts the sums there.
     made = [MicroBatch(tuple(sorted((step[i] for i in group), key=lambda one: -len(one.items)))) for group in groups]
+    # Alike ones side by side: each process takes one of `world` neighbours, and all wait for the slowest.
     made.sort(key=lambda micro: -sum(example.tokens(kind) for example in micro.examples))
     shortest = min(step, key=lambda example: example.tokens(kind))
     made += [MicroBatch((shortest,), filler=True)] * (-len(made) % world)
@@ -120,6 +123,7 @@ def computed(method: Method, micro: MicroBatch, sums: Tensor, counts: Tensor, re
 def _together(parts: Sequence[Terms], method: Method) -> Terms:
     steering = None
     if method.form.steering is not None:
+        # 1/share times, so that the mean over many steps is that over all pairs.
         drawn = [torch.zeros_like(one.loss) if one.steering is None else one.steering for one in parts]
         steering = torch.cat(drawn) / method.config.steering_share
     weights = [one.weight for one in parts if one.weight is not None]

@@ -27,6 +27,7 @@ def claim(out: Path, identity: str) -> None:
 
 def last(out: Path) -> Path | None:
     """The latest whole checkpoint; its state file is written last, so one without it is torn and not used."""
+    # By their steps, not their names: checkpoint-10 comes after checkpoint-9.
     whole = [path for path in out.glob("checkpoint-*") if _step(path) is not None]
     return max(whole, key=lambda path: _step(path) or 0, default=None)
 

@@ -104,10 +104,13 @@ def _example(row: Mapping[str, Any], reader: PairReader) -> TrainingExample | st
         text = row.get(reply)
         if text is None:
             return "missing_view"
+        # Whoever wrote it left it unfinished; an end behind it would teach to end in the middle.
         finished = row.get(f"finish_{reply}") != "length"
         written = as_written(reader.tokenizer, text)
         stripped += written != text
+        # Four bytes a token, where a list has eight for its reference alone.
         replies[reply] = array("i", reply_ids(reader.tokenizer, written, finished))
+        # Nothing but reasoning that the template strips: what would be trained is the end token alone.
         if not replies[reply] or (text and not written):
             return "empty_reply"
     if any(turns[needed.view] is None for needed in reader.needed):
@@ -131,6 +134,7 @@ def _key(items: Sequence[Encoded]) -> str:
     hashed = hashlib.blake2b(digest_size=16)
     for item in items:
         for ids in (item.prompt, *item.replies):
+            # With the length, so that a token that goes from a prompt to its reply makes another key.
             hashed.update(len(ids).to_bytes(4, "little"))
             hashed.update(array("i", ids).tobytes())
     return hashed.hexdigest()

@@ -39,6 +39,7 @@ def stage(job: TrainingJob) -> dict[str, Any]:
     """
     assert job.config.launch is not None
     folder = job.out / JOB
+    # What was told before a kill must not be taken for what is told now.
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     job.pairs.write_parquet(folder / PAIRS)
@@ -64,10 +65,12 @@ def commands(launch: Launch, job: Path) -> list[list[str]]:
     """
     machines = 1 + len(launch.hosts)
     options = ["--num_processes", str(launch.processes * machines), "--num_machines", str(machines)]
+    # Not accelerate's own default, which another training on this machine may have taken.
     options += ["--main_process_port", str(free_port())]
     if launch.hosts:
         options += ["--main_process_ip", launch.address or getfqdn()]
     if launch.config_file is None:
+        # In full: accelerate warns of what it has to guess. The type is the Trainer's to choose.
         options += ["--multi_gpu", "--mixed_precision", "no", "--dynamo_backend", "no"]
     elif not Path(launch.config_file).is_file():
         raise ConfigError(f"training.launch.config_file: there is no file {launch.config_file}")

@@ -35,6 +35,7 @@ def passes(method: Method, micro: MicroBatch, by_view: bool) -> list[TrainingPas
     views = method.views[: max(len(example.items) for example in micro.examples)]
     if not by_view or len(views) == 1:
         return [_pass(micro, range(len(views)), gradient=True)]
+    # W multiplies what it weighs: the gradient of each view needs its value before that view's own pass.
     weighing = [views.index(view) for view in method.weighing]
     others = [place for place in range(len(views)) if place not in weighing]
     return [

@@ -22,6 +22,8 @@ def trainable(ref: ModelRef, lora: Lora | None) -> Any:
 
     Adapter weights are drawn from torch's generator. With an adapter the reference is the model with the adapter off.
     """
+    # On the CPU: the Trainer moves it, or parts of it where it is sharded. In float32: bfloat16 weights would swallow
+    # steps of 5e-7.
     model = load_model(ref, "cpu", torch.float32)
     if lora is None:
         return model.requires_grad_(True)  # a merged adapter leaves its base frozen
@@ -75,6 +77,7 @@ def _finish_adapter(folder: Path, ref: ModelRef, merge: bool) -> None:
     settings["base_model_name_or_path"] = resolve(ref.name)
     settings_path.write_text(json.dumps(settings, indent=2, sort_keys=True), "utf-8")
     if merge:
+        # Loaded from the folder, as the model in hand may be sharded over processes.
         merged = load_model(ref._replace(name=str(folder)), "cpu", torch.float32)
         shutil.rmtree(folder)
         merged.save_pretrained(folder)

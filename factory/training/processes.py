@@ -121,5 +121,6 @@ def leave(code: Any) -> NoReturn:
 def _store(timeout: timedelta) -> Any:
     from torch.distributed.rendezvous import rendezvous
 
+    # The launcher's own, so that it is there before the processes of torch have met, and when some are gone.
     store, *_ = next(rendezvous("env://", timeout=timeout))
     return store

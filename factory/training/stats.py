@@ -37,6 +37,7 @@ def measured(terms: Terms, on_policy: PairLogps, tokens: int) -> Tensor:
         rejected.exp(),
     ]
     sums = torch.stack([part.detach().double().sum() for part in parts])
+    # In float64, since float32 counts tokens exactly up to 2^24 only.
     counts = torch.tensor([len(terms.loss), tokens], dtype=torch.float64, device=sums.device)
     return torch.cat([counts, sums])
 
@@ -49,6 +50,7 @@ def means(sums: Tensor) -> dict[str, float | int | None]:
     """
     values = dict(zip(NAMES, sums.tolist(), strict=True))
     pairs, tokens = int(values.pop("pairs")), int(values.pop("tokens"))
+    # NaN is the only number that is unlike itself.
     per_pair = {name: None if value != value else value / pairs for name, value in values.items()}
     return {"pairs": pairs, "tokens": tokens, **per_pair}
 

@@ -60,6 +60,7 @@ def main() -> NoReturn:
         told = _told(error)
         if first_to_fail():
             write_json(folder / FAILURE, {"error": str(told), "exit_code": told.exit_code})
+        # The launcher ends the others as soon as one has ended so.
         leave(told.exit_code)
     if rank() == 0:
         write_json(folder / FACTS, facts)
