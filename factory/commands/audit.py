@@ -164,9 +164,10 @@ def _settings(
 
 def _writers(pairs: pl.LazyFrame) -> list[str | None]:
     """The models that wrote the replies, as the pairs name them."""
-    named = [name for name in ("policy", "rejected_by") if name in pairs.collect_schema()]
-    columns = [pairs.select(pl.col(name).cast(pl.String).alias("writer")) for name in named]
-    return pl.concat(columns).unique().collect(engine="streaming")["writer"].to_list()
+    # Read once for both: of two readings polars would have the files of both in hand at the same time.
+    named = [pl.col(name).cast(pl.String) for name in ("policy", "rejected_by") if name in pairs.collect_schema()]
+    found = pairs.select(named).unique().collect(engine="streaming")
+    return [name for column in found for name in column]
 
 
 def _subject(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from factory.files.streaming import compact
@@ -10,7 +11,7 @@ from factory.files.table_file import ROW_GROUP, TableFile, sink
 
 AT_ONCE = 20_000
 """Rows whose requests are with the engine at a time: enough to keep any batch full."""
-_PLACE = "__place__"
+_PLACE, _ROW = "__place__", "__row__"
 
 
 def parts(table: pl.LazyFrame) -> Iterator[pl.DataFrame]:
@@ -51,10 +52,10 @@ def in_order(folder: Path, rows: pl.LazyFrame, ids: pl.Series) -> pl.LazyFrame:
 def dealt(folder: Path, rows: pl.LazyFrame, ids: pl.Series) -> dict[int, Path]:
     """The `rows` of each part of these ids, by its number, in files in `folder`; what is of no part is left out.
 
-    The rows are read once, and memory holds a part of them. Each has its place among the ids beside it.
+    The rows are read for their ids, and once more; memory holds a part of them. Each has its place among the ids beside
+    it.
     """
-    places = pl.LazyFrame({"pair_id": ids}).with_row_index(_PLACE)
-    sink(compact(rows.join(places, on="pair_id")), folder / "picked.parquet", row_group_size=ROW_GROUP)
+    sink(compact(_placed(rows, ids)), folder / "picked.parquet", row_group_size=ROW_GROUP)
     files: dict[int, TableFile] = {}
     for part in parts(pl.scan_parquet(folder / "picked.parquet")):
         for (number,), some in part.group_by((pl.col(_PLACE) // AT_ONCE).cast(pl.Int64), maintain_order=True):
@@ -65,3 +66,17 @@ def dealt(folder: Path, rows: pl.LazyFrame, ids: pl.Series) -> dict[int, Path]:
         table.close()
     (folder / "picked.parquet").unlink()
     return {number: folder / f"{number}.parquet" for number in files}
+
+
+def _placed(rows: pl.LazyFrame, ids: pl.Series) -> pl.LazyFrame:
+    """The rows of these ids with their place among them.
+
+    Ids alone are joined: a join may hold the whole of either side.
+    """
+    wanted = pl.LazyFrame({"pair_id": ids}).with_row_index(_PLACE)
+    joined = rows.select("pair_id").with_row_index(_ROW).join(wanted, on="pair_id").select(_ROW, _PLACE)
+    found = joined.collect(engine="streaming")
+    places = np.full(rows.select(pl.len()).collect(engine="streaming").item(), -1, dtype=np.int64)
+    places[found[_ROW].to_numpy()] = found[_PLACE].to_numpy()
+    place = pl.col(_ROW).map_batches(lambda row: pl.Series(places[row.to_numpy()]), pl.Int64, is_elementwise=True)
+    return rows.with_row_index(_ROW).with_columns(place.alias(_PLACE)).filter(pl.col(_PLACE) >= 0).drop(_ROW)

@@ -65,3 +65,22 @@ def test_no_part_is_left_beside_the_tables(config, tmp_path, monkeypatch):
 def test_an_empty_table_is_one_part():
     assert [part.height for part in parts.parts(pl.LazyFrame({"a": []}))] == [0]
     assert [part.height for part in parts.parts(pl.LazyFrame({"a": [1] * parts.AT_ONCE}))] == [parts.AT_ONCE]
+
+
+def test_rows_are_put_in_the_order_of_ids_each_once(tmp_path, monkeypatch):
+    """Of `b`, which is there twice, the first row; `x` is not asked for, and `y` not there."""
+    monkeypatch.setattr(parts, "AT_ONCE", 2)
+    rows = pl.LazyFrame({"pair_id": ["a", "b", "x", "b", "c"], "text": ["1", "2", "3", "4", "5"]})
+    ids = pl.Series(["c", "b", "y", "a"])
+    found = parts.in_order(tmp_path, rows, ids).collect()
+    assert found.rows() == [("c", "5"), ("b", "2"), ("a", "1")]
+    files = parts.dealt(tmp_path, rows, ids)
+    assert {number: pl.read_parquet(path)["text"].to_list() for number, path in files.items()} == {
+        0: ["2", "4", "5"],
+        1: ["1"],
+    }
+
+
+def test_rows_are_picked_without_a_join_that_would_hold_their_texts():
+    rows = pl.LazyFrame({"pair_id": ["a", "b"], "text": ["1", "2"]})
+    assert "JOIN" not in parts._placed(rows, pl.Series(["b"])).explain()
