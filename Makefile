@@ -18,13 +18,12 @@ test-all: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -q -n auto
 
 # The method, the filters, the stages and the readers, without models, servers or whole runs.
-UNIT = tests/filters tests/principles tests/factory/stages tests/factory/readers tests/factory/files \
-	tests/factory/test_*.py \
-	tests/factory/training/test_losses.py tests/factory/training/test_sso.py tests/factory/training/test_methods.py
-WHOLE = test_cli test_forecast test_line_prompts test_rounds test_scale
+UNIT = tests/filters tests/principles tests/factory/test_*.py \
+	$(addprefix tests/factory/,config files pair_makers readers stages store terminal) \
+	$(addprefix tests/factory/training/test_,losses.py sso.py methods.py)
 
 unit: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest -q -n auto $(UNIT) $(WHOLE:%=--ignore=tests/factory/%.py)
+	$(VENV)/bin/python -m pytest -q -n auto $(UNIT) --ignore=tests/factory/test_cli.py
 
 # The core on the oldest versions that pyproject.toml admits; warnings that these give are not ours to mend.
 test-lowest: $(LOWEST_VENV)/.done

@@ -162,6 +162,16 @@ def test_files_stay_small() -> None:
         assert len(lines) <= 300, f"{path} has {len(lines)} lines"
 
 
+def test_tests_lie_as_the_source_does() -> None:
+    """A room's tests in a room of its name; beside the rooms, tests of modules that lie there too."""
+    source, tests = ROOT / "factory", ROOT / "tests/factory"
+    beside = {path.stem.strip("_") for path in source.glob("*.py")}
+    for path in tests.rglob("test_*.py"):
+        room = path.parent.relative_to(tests)
+        assert (source / room).is_dir(), f"{path}: there is no factory/{room}"
+        assert room.parts or path.stem.split("_")[1] in beside, f"{path}: no module of factory/ alone has its name"
+
+
 def test_a_file_of_tests_has_one_subject() -> None:
     """Beyond so many lines there were always two."""
     for path in (ROOT / "tests").rglob("*.py"):

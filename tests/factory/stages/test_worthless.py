@@ -12,7 +12,7 @@ from factory.config import Config
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.stages.worthless import IN_A_ROW, AnswerWatch, _Differing
-from tests.factory.test_money import _environment, config, speak  # noqa: F401 - a fixture
+from tests.factory.engines.api.test_money import _environment, config, speak  # noqa: F401 - a fixture
 from tests.loopback import Loopback, Seen, Spoken, error
 
 ROLES = ("chosen", "rejected", "candidate", "first", "second")

@@ -11,7 +11,7 @@ from factory.exports.facts.bill import LOST, Bill, Charge
 from factory.exports.facts.run import run_facts
 from factory.terminal import show
 from tests import loopback
-from tests.factory.test_money import _environment, charged, config, speak  # noqa: F401 - a fixture
+from tests.factory.engines.api.test_money import _environment, charged, config, speak  # noqa: F401 - a fixture
 from tests.loopback import Loopback
 
 

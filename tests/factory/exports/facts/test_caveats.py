@@ -12,7 +12,7 @@ from factory.config import BUNDLED_MODEL
 from factory.exports.facts.caveats import caveats
 from factory.exports.pages.markdown import escaped
 from factory.terminal import show
-from tests.factory.test_rounds import config
+from tests.factory.line.test_rounds import config
 from tests.pairs import pair, table, user
 from tests.runs import run_folder
 

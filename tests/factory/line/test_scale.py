@@ -18,7 +18,7 @@ from factory.schema import REPLIES
 from factory.stages.features import AllocationRequest
 from principles import template
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
 EXAMPLES = sorted((ROOT / "examples").glob("scale-*.yaml"))
 PROMPTS, SAMPLES = 40, 2

@@ -10,7 +10,7 @@ from factory.config import FiltersConfig, Training
 from factory.config.load import as_config, load_config, override
 from factory.errors import ConfigError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

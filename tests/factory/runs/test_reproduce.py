@@ -22,7 +22,7 @@ from factory.models.ref import fingerprint
 from tests.pairs import pairs
 from tests.runs import run_folder
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 QUICK, PROMPTS = ROOT / "examples/quickstart.yaml", ROOT / "examples/prompts.jsonl"
 HERE = f"prompts.paths={PROMPTS}"
 

@@ -16,7 +16,7 @@ from tests.heard import Heard
 from tests.hub import Hub
 from tests.pairs import pair, table, user
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 QUICKSTART = ROOT / "examples" / "quickstart.yaml"
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

@@ -13,7 +13,7 @@ from factory.errors import ConfigError, EngineError, FactoryError
 from factory.line.checking import FILE
 from factory.terminal import show
 from tests import loopback
-from tests.factory.test_money import _environment, bill, config, speak  # noqa: F401 - a fixture
+from tests.factory.engines.api.test_money import _environment, bill, config, speak  # noqa: F401 - a fixture
 from tests.heard import Heard
 from tests.hub import Hub
 from tests.loopback import Loopback, Seen, Spoken, Wire

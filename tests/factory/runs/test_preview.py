@@ -12,7 +12,7 @@ from factory.config import Config
 from factory.engines.api.accounts import spent_in
 from factory.errors import EngineError
 from factory.store.journal import Journal
-from tests.factory.test_money import _environment, charged, config, speak  # noqa: F401 - a fixture
+from tests.factory.engines.api.test_money import _environment, charged, config, speak  # noqa: F401 - a fixture
 from tests.loopback import Loopback
 
 
