@@ -49,6 +49,7 @@ class Entry(NamedTuple):
         """Whether `name` is its name, the last part of it, a longer path to it, or one of the values it may take."""
         values = self.facts.get("one of", "").split(", ")
         short = (self.name, self.name.rpartition(".")[2], self.name.rpartition(": ")[2])
+        # A longer path too: `judges.0.engine.timeout` is the `timeout` of every engine.
         return name in (*short, *values) or name.endswith(f".{self.name}")
 
 

@@ -148,6 +148,7 @@ def reward_score(
 
     def build(work: Workspace) -> dict[str, Any]:
         found = read_items(pairs, benchmark, group, how, shown)
+        # By name, and only where there is something to do: torch takes seconds to load.
         measure = with_extra("factory.reward.score:measure", "reward")
         scores, result = measure(found, refs, settings, seed, work.journal, shown)
         scores.write_parquet(work.path / SCORES)
@@ -156,6 +157,7 @@ def reward_score(
 
     inputs = {
         "pairs": fingerprint(pairs),
+        # One alone as ever: a list of one would make anew what was scored before several could be given.
         "model": refs[0].identity if len(refs) == 1 else [ref.identity for ref in refs],
         "benchmark": benchmark,
         "group": group,

@@ -85,6 +85,7 @@ class _Job(NamedTuple):
         try:
             return trainer(TrainingJob(table, self.policy, work, self.settings, self.seed, progress=self.progress))
         except RuntimeError as error:
+            # torch tells of a process that is gone by a RuntimeError, as of much else.
             gone = lost(error)
             if gone is None:
                 raise

@@ -83,6 +83,7 @@ def next_round(steps: Steps, prompts: Stage, made: Sequence[Generated]) -> NextR
     passed = steps.make("passed", made, rounds).facts
     # Portions are numbered as rounds are: those up to `rounds` are used, the next one's are the next round's.
     portions = prompts.read()["portion"]
+    # Judging over all rounds stands in `passed`: the filter's own manifest is replaced with each round.
     asked = [stage.used for one in made for stage in (*one.made.before, one.triples)]
     why = TargetProgress(
         target=config.target_pairs,

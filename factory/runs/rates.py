@@ -57,6 +57,7 @@ class Rates(NamedTuple):
                 rows = int(manifest["facts"].get("rows") or 0)
                 if path.name == "triples.manifest.json":
                     made, triples = made + rows, triples + rows + int(manifest["facts"].get("rejected") or 0)
+                # Rows of the filter's manifest are the kept pairs, not those that it was given.
                 kept += rows if path.name == "filter.manifest.json" else 0
                 audited = path.name == "audit.manifest.json"
                 for asker, used in manifest.get("used", {}).items():

@@ -58,6 +58,7 @@ class LiveProgress:
         """Move the bar."""
         if self._bars is None or self._task is None:
             return
+        # One step goes on at a time, and has the one bar.
         fields = self._bars.tasks[0].fields
         self._bars.update(self._task, advance=count, tokens=fields["tokens"] + tokens, cost=fields["cost"] + cost)
 

@@ -34,6 +34,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> None:
         """Call the function and print what it returns."""
+        # Taken out, as the functions of commands know neither.
         as_json = ctx.params.pop("as_json")
         ctx.find_root().meta[_WHOLE] = ctx.params.pop("verbose")
         # What a library prints while it works, as trackers do, is no part of the result, which alone goes to stdout.

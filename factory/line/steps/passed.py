@@ -18,5 +18,6 @@ def inputs(steps: Steps, made: Sequence[Generated], round_: int) -> Facts:
 def make(steps: Steps, work: Workspace, made: Sequence[Generated], round_: int) -> dict[str, Any]:
     """Facts alone: kept pairs, the latest iteration among them, and what judging took."""
     filtered = steps.make("filter", made)
+    # The latest iteration with a pair that passes tells how many rounds have added none.
     kept = pl.scan_parquet(filtered.folder / "kept.parquet").select("iteration").collect()["iteration"]
     return {"rows": len(kept), "latest": kept.max() or 0, "judging": filtered.used}
