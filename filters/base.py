@@ -78,10 +78,15 @@ def first_of(*cases: tuple[pl.Expr, str]) -> pl.Expr:
     return pl.coalesce(*(pl.when(condition).then(pl.lit(token)) for condition, token in cases), KEPT)
 
 
-def either_reply(seen: Mapping[str, pl.Expr], token: str) -> pl.Expr:
-    """`both_<token>`, `chosen_<token>` or `rejected_<token>`: of which replies it is true, among those looked at."""
-    chosen, rejected = (seen.get(reply, pl.lit(False)) for reply in ("chosen", "rejected"))
+def either_reply(chosen: pl.Expr, rejected: pl.Expr, token: str) -> pl.Expr:
+    """`both_<token>`, `chosen_<token>` or `rejected_<token>` for what is true of the replies, null for neither."""
     return first_of((chosen & rejected, f"both_{token}"), (chosen, f"chosen_{token}"), (rejected, f"rejected_{token}"))
+
+
+def among(seen: Mapping[str, pl.Expr], token: str) -> pl.Expr:
+    """`either_reply`, of those replies alone that a filter looks at."""
+    never = pl.lit(False)
+    return either_reply(seen.get("chosen", never), seen.get("rejected", never), token)
 
 
 def sided(token: str, meaning: str) -> dict[str, str]:

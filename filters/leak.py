@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import polars as pl
 
 import principles
-from filters.base import Filter, either_reply, sided
+from filters.base import Filter, among, sided
 from principles.leaks import either, leak_pattern, may_leak_pattern
 
 
@@ -31,7 +31,7 @@ class Leak(Filter):
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """`chosen_leak`, `rejected_leak` or `both_leak`."""
-        return rows.with_columns(reason=either_reply({one: pl.col(f"leaks_{one}") for one in self.replies}, "leak"))
+        return rows.with_columns(reason=among({one: pl.col(f"leaks_{one}") for one in self.replies}, "leak"))
 
 
 def leaks(text: pl.Expr, adjectives: frozenset[str]) -> pl.Expr:

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import polars as pl
 
 from factory.schema import logp_column
-from filters.base import Filter, either_reply, first_of, sided
+from filters.base import Filter, among, first_of, sided
 from filters.logprob_order import number
 
 _OTHER = {"chosen": ("good", "bad"), "rejected": ("bad", "good")}
@@ -47,7 +47,7 @@ class LogprobMean(Filter):
         unscored = pl.any_horizontal(column.is_null() for column in columns.values())
         # The mean is of the scored pairs: the others are none of those that a reply is compared with.
         low = {reply: self._low(pl.when(~unscored).then(column)) for reply, column in columns.items()}
-        below = either_reply(low, "off_policy" if self.of == "on_policy" else "small_gap")
+        below = among(low, "off_policy" if self.of == "on_policy" else "small_gap")
         return rows.with_columns(reason=pl.coalesce(first_of((unscored, "unscored")), below))
 
     def _low(self, value: pl.Expr) -> pl.Expr:

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import polars as pl
 
 from factory.schema import logp_column
-from filters.base import Filter, either_reply, first_of, sided
+from filters.base import Filter, among, first_of, sided
 
 _RISING = {"chosen": ("bad", "plain", "good"), "rejected": ("good", "plain", "bad")}
 """Views under which a reply should become likelier from left to right."""
@@ -36,7 +36,7 @@ class LogprobOrder(Filter):
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """`unscored`, `chosen_order`, `rejected_order` or `both_order`."""
         rises = {reply: pl.col(f"rises_{reply}") for reply in self.replies}
-        order = either_reply({reply: ~rising for reply, rising in rises.items()}, "order")
+        order = among({reply: ~rising for reply, rising in rises.items()}, "order")
         if self.keep_unscored:
             return rows.with_columns(reason=order)
         unscored = pl.any_horizontal(rising.is_null() for rising in rises.values())

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import polars as pl
 from pydantic import Field, field_validator
 
-from filters.base import Filter, either_reply, sided
+from filters.base import Filter, among, sided
 
 _CANNOT = r"(?:can(?:no|['’]?)t|can not|won['’]?t|will not|(?:am|are|['’]m|['’]re) (?:unable|not able)|must decline)"
 _DO = (
@@ -60,6 +60,4 @@ class Refusal(Filter):
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """`chosen_refusal`, `rejected_refusal` or `both_refusal`."""
-        return rows.with_columns(
-            reason=either_reply({one: pl.col(f"refuses_{one}") for one in self.replies}, "refusal")
-        )
+        return rows.with_columns(reason=among({one: pl.col(f"refuses_{one}") for one in self.replies}, "refusal"))
