@@ -115,6 +115,8 @@ def make(wanted: list[Asked], policy: ModelRef, engine: TransformersEngine, toke
     requests = [one.request(view, tokens, seed) for one in wanted for view in VIEW_OF.values()]
     with open_generator(engine, policy) as generator:
         answers = {answer.id: answer for answer in generator.generate(requests)}
+    if failed := [answer.error for answer in answers.values() if answer.error]:
+        raise SystemExit(f"{len(failed)} of {len(answers)} replies failed; the first: {failed[0]}")
     rows = [_row(one, answers, policy) for one in wanted]
     return pl.DataFrame([row for row in rows if row], schema_overrides={"prompt": MESSAGES})
 
