@@ -8,7 +8,7 @@ from factory.exports.facts.run import run_seed
 from factory.files.json_text import parsed
 from factory.files.rows import rows
 from factory.reviewing.labels import read_answers
-from filters.benchmarks import load
+from filters.benchmarks import read
 
 DEEP = "[" * 100_000
 
@@ -30,6 +30,6 @@ def test_files_of_ours_are_passed_over(tmp_path):
 def test_files_of_others_are_refused_in_a_sentence(tmp_path, name):
     place = tmp_path / name
     place.write_text(DEEP + "\n")
-    for read in (load, lambda path: list(rows(path))):
+    for reader in (read, lambda path: list(rows(path))):
         with pytest.raises(InputError, match=f"{name}.*nested too deeply"):
-            read(place)
+            reader(place)

@@ -15,12 +15,12 @@ from factory.exports.eval_files import questions
 from factory.files import unpacking
 from factory.files.unpacking import open_unpacked
 from factory.readers import read_pairs, read_prompts
-from filters.benchmarks import load
+from filters.benchmarks import read
 
 READERS: dict[str, Callable[[Path], object]] = {
     "pairs": read_pairs,
     "prompts": read_prompts,
-    "benchmarks": load,
+    "benchmarks": read,
     "check": lambda path: check_data(path, "rm"),
     "questions": lambda path: questions(path, "alpaca_eval"),
 }
@@ -88,8 +88,8 @@ def test_a_file_of_much_the_same_rows_is_read(tmp_path: Path) -> None:
 def test_damaged_data_is_one_sentence_and_content_decides(tmp_path: Path) -> None:
     (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(b"one\ntwo\n")[:-6])
     with pytest.raises(InputError, match="damaged or cut off"):
-        load(tmp_path / "cut.txt.gz")
+        read(tmp_path / "cut.txt.gz")
     (tmp_path / "plain.txt.gz").write_text("one\ntwo\n")
-    assert [item.text for item in load(tmp_path / "plain.txt.gz")] == ["one", "two"]
+    assert [item.text for item in read(tmp_path / "plain.txt.gz").items] == ["one", "two"]
     with open_unpacked(tmp_path / "plain.txt.gz") as file:
         assert file.read() == b"one\ntwo\n"
