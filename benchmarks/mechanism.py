@@ -3,7 +3,6 @@
     python benchmarks/mechanism.py --out runs/mechanism                     everything that is not there yet
     python benchmarks/mechanism.py --out runs/mechanism --arms sso pbaa --seeds 1 2
     python benchmarks/mechanism.py --out runs/mechanism --tune              the learning rates tried on seed 0
-    python benchmarks/mechanism.py --out runs/mechanism --tuned             the rate that this came to
     python benchmarks/mechanism.py --out runs/mechanism --report docs       results, page and figure of what is there
     python benchmarks/mechanism.py --report docs                            page and figure from the results kept here
 
@@ -18,7 +17,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
@@ -58,11 +57,10 @@ DOSES: dict[str, dict[str, Any]] = {
 ARMS = MAIN | DOSES
 """What each arm sets beside the defaults; gamma 0 is sso_no_g, gamma 0.1 and alpha 0.66 are sso."""
 RATES = (5e-5, 2e-5, 1e-5)
-"""Tried in this order on seed 0, unless others are given; the first that passes is taken."""
-TUNED = ("pbaa", "sso")
+"""Tried in this order on seed 0; the first that passes is taken."""
 POOL_TOKENS = {"cpu": 16384, "cuda": 400_000}
 POLICY_TOKENS = {"cpu": 16384, "cuda": 100_000}
-"""Tokens in flight at once: of the pool, made by one process, and of a policy, one of several on a GPU of 80 GB."""
+"""Tokens in flight at once: of the pool, made by one process, and of a policy, which may be one of several on a GPU."""
 
 OF_TRAINING = {"pairs", "batch_pairs", "learning_rate", "gamma", "beta"}
 """What of a plan the start policy does not depend on."""
@@ -249,26 +247,17 @@ def start_cell(out: Path, plan: Plan, held_out: pl.DataFrame) -> None:
         write_json(cell, {**facts, **measures(ModelRef(plan.model), held_out, plan, plan.replies > 0)})
 
 
-def tune(out: Path, plan: Plan, tables: tuple[pl.DataFrame, pl.DataFrame], rates: Sequence[float]) -> None:
-    """Train on seed 0 at each rate until one has passed; of several processes each takes what no other is at."""
-    for rate in rates:
-        for arm in TUNED:
-            with claimed(out / f"rate-{rate:g}" / f"lock-{arm}") as mine:
-                if mine:
-                    run(out / f"rate-{rate:g}", arm, 0, plan._replace(learning_rate=rate, replies=0), tables)
-        if passes(out, rate, plan):
+def tune(out: Path, plan: Plan, tables: tuple[pl.DataFrame, pl.DataFrame]) -> None:
+    """Say the first of the rates at which replies keep half their length under pbaa, which has nothing to hold it."""
+    for rate in RATES:
+        run(out / f"rate-{rate:g}", "pbaa", 0, plan._replace(learning_rate=rate), tables)
+        before, after = (
+            fmean(json.loads((out / path).read_text("utf-8"))["lengths"]["tokens"])
+            for path in ("cells/start-0-0.json", f"rate-{rate:g}/cells/pbaa-0-1.json")
+        )
+        print(f"learning rate {rate:g}: {after:.1f} tokens a reply, {before:.1f} before", file=sys.stderr, flush=True)
+        if after >= before / 2:
             return
-
-
-def passes(out: Path, rate: float, plan: Plan) -> bool:
-    """Whether replies keep half their length at a rate, after all iterations and under all of TUNED."""
-    cells = [out / f"rate-{rate:g}" / "cells" / f"{arm}-0-{plan.iterations}.json" for arm in TUNED]
-    cells.insert(0, out / "cells" / "start-0-0.json")
-    if not all(cell.exists() for cell in cells):
-        return False
-    before, *after = (fmean(json.loads(cell.read_text("utf-8"))["lengths"]["tokens"]) for cell in cells)
-    print(f"learning rate {rate:g}: {after} tokens a reply, {before:.1f} before", file=sys.stderr, flush=True)
-    return min(after) >= before / 2
 
 
 def main() -> None:
@@ -279,9 +268,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, help="default: 1 to 7 for the methods, 1 to 3 for the doses")
     parser.add_argument("--pool-seeds", type=int, default=8, help="seeds that the pool of triples has pairs for")
     parser.add_argument("--report", type=Path, help="folder of replication.md and mechanism.png; runs nothing")
-    parser.add_argument("--tune", action="store_true", help="try learning rates on seed 0")
-    parser.add_argument("--tuned", action="store_true", help="print the rate that was found, by default the last")
-    parser.add_argument("--rates", nargs="+", type=float, default=RATES, help="to be tried, in this order")
+    parser.add_argument("--tune", action="store_true", help=f"learning rates {RATES} on seed 0, pbaa")
     for name, value in Plan._field_defaults.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     given = parser.parse_args()
@@ -291,15 +278,12 @@ def main() -> None:
     if given.out is None:
         parser.error("--out is needed to run anything")
     plan = Plan(**{name: getattr(given, name) for name in Plan._fields})
-    if given.tuned:
-        print(next((rate for rate in given.rates if passes(given.out, rate, plan)), given.rates[-1]))
-        return
     tables = pool(given.out, plan, given.pool_seeds)
     with claimed(given.out / "locks" / "start") as mine:
         if mine:
             start_cell(given.out, plan, tables[0])
     if given.tune:
-        tune(given.out, plan, tables, given.rates)
+        tune(given.out, plan, tables)
         return
     for arms, seeds in ((MAIN, range(1, 8)), (DOSES, range(1, 4))):
         order = [(arm, seed) for seed in given.seeds or seeds for arm in arms if not given.arms or arm in given.arms]

@@ -5,9 +5,8 @@ from typing import Any
 import polars as pl
 import torch
 
-from benchmarks.mechanism_pool import ORACLES, asked
+from benchmarks.mechanism_pool import ORACLES, answered, asked
 from factory.config.engines import TransformersEngine
-from factory.engines import open_generator
 from factory.models.layout import buckets, layout
 from factory.models.load import load_model, load_tokenizer
 from factory.models.ref import ModelRef
@@ -50,8 +49,7 @@ def teacher_forced(pairs: pl.DataFrame, policy: ModelRef, device: str, max_token
 def lengths(policy: ModelRef, engine: TransformersEngine, prompts: int, tokens: int) -> dict[str, Any]:
     """Tokens of the policy's own replies to held-out prompts, and how many were cut at `tokens`."""
     requests = [one.request("plain", tokens, 2) for one in asked(True, prompts, 2)]
-    with open_generator(engine, policy) as generator:
-        answers = sorted(generator.generate(requests), key=lambda answer: answer.id)
+    answers = [answer for _, answer in sorted(answered(policy, engine, requests).items())]
     return {
         "tokens": [answer.completion_tokens for answer in answers],
         "cut": sum(answer.finish == "length" for answer in answers),
@@ -66,8 +64,7 @@ def behaviour(policy: ModelRef, engine: TransformersEngine, prompts: int, replie
     """
     wanted = [one._replace(sample=k) for one in asked(True, prompts, 3) for k in range(replies)]
     requests = [one.request(view, tokens, 3) for one in wanted for view in ("good", "bad")]
-    with open_generator(engine, policy) as generator:
-        texts = {answer.id: answer.text or "" for answer in generator.generate(requests)}
+    texts = {name: answer.text or "" for name, answer in answered(policy, engine, requests).items()}
     found = []
     for one in wanted:
         good, bad = (ORACLES[one.feature](texts[one.request(view, 1, 0).id]) for view in ("good", "bad"))

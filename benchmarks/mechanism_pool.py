@@ -110,13 +110,19 @@ def _rounds(texts: list[str]) -> Iterator[Asked]:
         yield Asked(text, features[(place + turn) % len(features)], turn // len(features))
 
 
-def make(wanted: list[Asked], policy: ModelRef, engine: TransformersEngine, tokens: int, seed: int) -> pl.DataFrame:
-    """A PAIRS-like table of the triples, those with an empty or twice the same reply left out."""
-    requests = [one.request(view, tokens, seed) for one in wanted for view in VIEW_OF.values()]
+def answered(policy: ModelRef, engine: TransformersEngine, requests: list[Request]) -> dict[str, Completion]:
+    """Every reply by its request's id. SystemExit with the first failure's words: one left out is another sample."""
     with open_generator(engine, policy) as generator:
         answers = {answer.id: answer for answer in generator.generate(requests)}
     if failed := [answer.error for answer in answers.values() if answer.error]:
         raise SystemExit(f"{len(failed)} of {len(answers)} replies failed; the first: {failed[0]}")
+    return answers
+
+
+def make(wanted: list[Asked], policy: ModelRef, engine: TransformersEngine, tokens: int, seed: int) -> pl.DataFrame:
+    """A PAIRS-like table of the triples, those with an empty or twice the same reply left out."""
+    requests = [one.request(view, tokens, seed) for one in wanted for view in VIEW_OF.values()]
+    answers = answered(policy, engine, requests)
     rows = [_row(one, answers, policy) for one in wanted]
     return pl.DataFrame([row for row in rows if row], schema_overrides={"prompt": MESSAGES})
 

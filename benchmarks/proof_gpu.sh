@@ -8,8 +8,9 @@
 #   SIZE=tiny benchmarks/proof_gpu.sh                      whether it runs, anywhere, with a random model
 #
 # DATA has what benchmarks/proof_gpu_reward.sh reads; without it that part is left out. A model of this size leaves a
-# GPU idle most of the time, so that several processes share it (WORKERS; 14 in all take some 130 GB). After SECONDS_ALL seconds everything is
-# ended; what is there is packed into OUT/cells.tar.gz, and the same command goes on where it stopped.
+# GPU idle most of the time, so that several processes share it (WORKERS and REWARD_WORKERS: 9 and 3 were seen to take
+# 67 GB). After SECONDS_ALL seconds everything is ended; what is there is packed into OUT/cells.tar.gz, and the same
+# command goes on where it stopped. What came of its one run is in the two pages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 began=$SECONDS

@@ -162,6 +162,16 @@ def test_files_stay_small() -> None:
         assert len(lines) <= 300, f"{path} has {len(lines)} lines"
 
 
+def test_every_room_is_in_the_wheel() -> None:
+    """Without __init__.py it is no package to the docs; the wheel, ruff and mypy leave out what .gitignore names."""
+    ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text("utf-8").split() if not line.startswith("/")}
+    for room in {path.parent for path in SOURCES if path.is_relative_to(ROOT)}:
+        parts = room.relative_to(ROOT).parts
+        if parts[0] in ("factory", "filters", "principles"):
+            assert (room / "__init__.py").is_file(), f"{room} has no __init__.py"
+            assert not ignored & set(parts), f".gitignore names {room}; begin its line with a slash"
+
+
 def test_tests_lie_as_the_source_does() -> None:
     """A room's tests in a room of its name; beside the rooms, tests of modules that lie there too."""
     source, tests = ROOT / "factory", ROOT / "tests/factory"

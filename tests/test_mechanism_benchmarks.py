@@ -3,15 +3,21 @@
 import json
 import re
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from runpy import run_path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks import mechanism_pool
 from benchmarks.mechanism_report import BEGIN, END, RESULTS, Results, block
-from benchmarks.mechanism_statistics import estimate, holm, measures, sign_flip
+from benchmarks.mechanism_statistics import by_seed, estimate, holm, measures, sign_flip
+from factory.config.engines import TransformersEngine
+from factory.engines.base import Completion
+from factory.models.ref import ModelRef
 from tests.tiny import tiny_model_folder
 
 ROOT = Path(__file__).parent.parent
@@ -64,6 +70,27 @@ def test_the_page_s_own_words_give_no_number_that_its_tables_lack() -> None:
     tables, after = rest.split(END)
     told = re.findall(r"[+-]\d\.\d+", after)
     assert [number for number in told if number not in tables and f"{number}" not in before] == []
+
+
+def test_what_came_of_the_gpu_is_what_its_cells_say() -> None:
+    """Differences need no start policy; in brackets stand the means of the two seeds."""
+    cells = json.loads((RESULTS.parent / "mechanism_gpu.json").read_text("utf-8"))["cells"]
+    reference = dict.fromkeys(cells[0]["logps"], [0.0] * 200)
+    told = " ".join(PAGE.split("did not come to its endpoint")[1].split("## Results")[0].split())
+    for second, measures_told in (("sso_no_g", "S"), ("sso_no_w", "P"), ("pbaa", "SPM")):
+        assert f"`sso` less `{second}`" in told
+        for measure in measures_told:
+            one, other = (by_seed(cells, reference, arm, measure) for arm in ("sso", second))
+            seeds = [float((one[seed] - other[seed]).mean()) for seed in (1, 2)]
+            assert f"{measure} {sum(seeds) / 2:+.4f} ({seeds[0]:+.4f}, {seeds[1]:+.4f})" in told
+
+
+def test_a_failed_reply_is_no_sample_to_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [Completion("1", "Yes.", "stop"), Completion("2", None, None, error="no kernel")]
+    opened = nullcontext(SimpleNamespace(generate=lambda requests: iter(answers)))
+    monkeypatch.setattr(mechanism_pool, "open_generator", lambda engine, policy: opened)
+    with pytest.raises(SystemExit, match="1 of 2 replies failed; the first: no kernel"):
+        mechanism_pool.answered(ModelRef("x"), TransformersEngine(), [])
 
 
 @pytest.fixture

@@ -19,10 +19,8 @@ from factory.engines.api.prices import priced
 from factory.engines.base import ScoreRequest
 from factory.files import PathLike
 from factory.identity import Messages
-from factory.runs.amounts import CHARS_PER_TOKEN, LENGTHS, Scale, StageAmounts, StagePlan, spread, summed
 from factory.line.checking import due, question
 from factory.line.preflight import last_stage, preflight
-from factory.runs.rates import Rates, Time
 from factory.line.steps import Steps
 from factory.models.ref import ModelRef
 from factory.notebook import html_table
@@ -30,6 +28,8 @@ from factory.pair_makers import comparisons
 from factory.pipeline import the_line
 from factory.progress import Silent
 from factory.readers import Reading, fetched_once, read_prompts
+from factory.runs.amounts import CHARS_PER_TOKEN, LENGTHS, Scale, StageAmounts, StagePlan, spread, summed
+from factory.runs.rates import Rates, Time
 from factory.schema import ORDERS
 from factory.stages import is_before
 from factory.stages.asked_models import judge_block, judge_model

@@ -14,12 +14,12 @@ from factory.exports.destinations.write import README
 from factory.exports.facts.public import public_name, without
 from factory.exports.facts.recipe import mixed_in, model_of
 from factory.identity import versions
-from factory.runs.forecast import Plan, plan
 from factory.line.run_files import HEAD
 from factory.models.ref import ModelRef
 from factory.pipeline import run
 from factory.progress import Progress
 from factory.readers import fetched_once, fingerprint
+from factory.runs.forecast import Plan, plan
 from factory.stages.asked_models import asked_models, judge_ref, remote_models
 from factory.store.ownership import require_apart
 from principles import template_of

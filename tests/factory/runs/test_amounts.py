@@ -14,8 +14,8 @@ from factory.runs.amounts import Amount, StagePlan
 from factory.runs.forecast import Plan
 from factory.runs.rates import Rates
 from factory.terminal.show import plan as shown
-from tests.factory.stages.test_worthless import many
 from tests.factory.engines.api.test_money import ROOM, _environment, charged, config  # noqa: F401 - a fixture
+from tests.factory.stages.test_worthless import many
 from tests.loopback import Loopback, Seen, Spoken
 
 
