@@ -146,7 +146,7 @@ def test_the_gpu_experiment_runs_anywhere_with_a_tiny_model(tmp_path: Path) -> N
     """Its script chooses a rate, and makes every cell of its arms; a second call finds nothing left to do."""
     model = tiny_model_folder(tmp_path / "model")
     more = {"MODEL": str(model), "DEVICE": "cpu", "SIZE": "tiny", "OUT": str(tmp_path / "out"), "WORKERS": "2",
-            "SECONDS_LEFT": "3000"}  # fmt: skip
+            "SECONDS_LEFT": "3000", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}  # fmt: skip
     for _ in range(2):
         subprocess.run([SCRIPT], env=os.environ | more, check=True, capture_output=True)
         cells = reward_records.read(tmp_path / "out/cells.jsonl")
