@@ -2,8 +2,10 @@
 
 import asyncio
 
+from factory.engines.api.rate_limiter import Clock
 
-class FakeClock:
+
+class FakeClock(Clock):
     """Sleeping takes no time and moves the clock on; every nap is written down."""
 
     def __init__(self) -> None:

@@ -20,6 +20,7 @@ _POSITIVE_SLACK = 1e-3
 
 def bounded_count(value: object) -> int | None:
     """`value` where it is a number of tokens, None where it cannot be one."""
+    # JSON's true is a bool, which to Python is the integer 1.
     if isinstance(value, bool) or not isinstance(value, Integral):
         return None
     number = int(value)
@@ -105,6 +106,7 @@ class Completion:
             "cost": bounded_money(self.cost),
             "choice_logprobs": {name: logp for name, logp in likely.items() if logp is not None} or None,
         }
+        # The one way to set a field of a frozen dataclass.
         for name, value in bounded.items():
             object.__setattr__(self, name, value)
 

@@ -5,7 +5,7 @@ import math
 import os
 import pickle
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import pyarrow
 import ray
@@ -81,6 +81,7 @@ class RayModel:
             override_num_blocks=math.ceil(len(requests) / block.block_size),
         ).map_batches(
             Actor,
+            # A whole block at a time: cut into batches, the last rows would wait for others to fill theirs.
             batch_size=None,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=block.concurrency, initial_size=block.concurrency),
@@ -118,21 +119,16 @@ class Actor:
                 self._answer = getattr(self._engine.__enter__(), self._method)
             answers = list(self._answer(requests))
         except FactoryError as error:
-            answers = [_Failure(str(error))]
+            # As one of ours of one argument: others cannot all be pickled.
+            answers = [EngineError(str(error))]
         return pyarrow.table({COLUMN: [pickle.dumps(answer) for answer in answers]})
-
-
-class _Failure(NamedTuple):
-    """An engine that could not answer a block at all."""
-
-    reason: str
 
 
 def _opened(payload: bytes) -> Any:
     """An answer. Raises EngineError where the engine had none."""
     answer = pickle.loads(payload)
-    if isinstance(answer, _Failure):
-        raise EngineError(answer.reason)
+    if isinstance(answer, EngineError):
+        raise answer
     return answer
 
 
@@ -154,6 +150,7 @@ def _silence() -> None:
 
 def _join(block: RayEngine) -> bool:
     """Connect to Ray unless that is done already; whether it was started for us."""
+    # It would log each plan that it executes.
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     if ray.is_initialized():
         return False

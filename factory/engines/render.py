@@ -60,6 +60,7 @@ class Renderer:
             prompt = prompt_ids(self.tokenizer, request.messages, self._fold)
         except EngineError as error:
             return unscored(request, str(error))
+        # As the template would write it in a conversation, which is what training sees of it.
         texts = (as_written(self.tokenizer, reply.text) for reply in request.replies)
         replies = tuple(
             reply_ids(self.tokenizer, text, reply.finished) for text, reply in zip(texts, request.replies, strict=True)

@@ -103,6 +103,7 @@ class ScriptedModel:
         return _completion(request, **answer)
 
     def _made_up(self, request: Request) -> Completion:
+        # By all that decides an answer and not by the id, so that a cache and a resumed run find the same.
         random = Random(int(request.content_key(self.identity), 16))
         stage = request.tags.get("stage", "reply")
         if stage == "judge" or request.choices:
@@ -200,6 +201,7 @@ def _reply(request: Request, random: Random) -> str:
     openings, extra = OPENINGS.get(view, OPENINGS["plain"]), _EXTRA_SENTENCES.get(view, (0, 2))
     last = request.messages[-1]["content"] if request.messages else ""
     topic = " ".join(last.split()[:6]).strip("?!.,;:") or "the question"
+    # The length is the prompt's own, so that replies to one prompt are alike in length as a model's are.
     own_length = 3 + draw(request.tags.get("prompt_id") or digest(last)) % 3
     count = max(1, own_length + random.randint(*extra))
     sentences = [f'{random.choice(openings)} about "{topic}", {_sentence(random)}.']

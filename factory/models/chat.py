@@ -158,14 +158,9 @@ def _asked(reply: str | None = None) -> list[dict[str, str]]:
     return turns if reply is None else [*turns, {"role": "assistant", "content": reply}]
 
 
-def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token the chat template puts after an assistant's reply, else the end-of-text token."""
-    return frame_of(tokenizer).end
-
-
 def end_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel | None = None) -> frozenset[int]:
     """Every token that ends a reply: the template's, the tokenizer's, and those of the model's generation config."""
-    found = {end_of_turn(tokenizer), tokenizer.eos_token_id}
+    found = {frame_of(tokenizer).end, tokenizer.eos_token_id}
     if model is not None:
         configured = getattr(model.generation_config, "eos_token_id", None)
         found.update(configured if isinstance(configured, Iterable) else [configured])

@@ -38,6 +38,7 @@ def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Iter
         made = {id_: [best_and_worst(found[id_], standing[id_])] for id_ in found}
         return paired(part, made, Origin("best_of_n", policy.called, iteration))
 
+    # What was judged or measured by others has to be made again.
     judges = [judge_fingerprint(one, config.engine) for one in config.judges] if reward is None else []
     decides = {"n": config.pairs.n, "reward": reward.identity if reward else None, "judges": judges}
     return IterationTables(steps.pairs(prompts, policy, iteration, write, decides))
@@ -45,6 +46,7 @@ def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Iter
 
 def best_and_worst(candidates: Sequence[Completion], standing: Sequence[float | None]) -> Pairing:
     """The pair of a prompt's candidates; `undecided` where none stands above another."""
+    # Of equals the earlier one is the best, and the later one the worst.
     known = [(value, -place) for place, value in enumerate(standing) if value is not None]
     failed = next((one for one in candidates if one.text is None), None)
     if not known and failed is not None:
@@ -68,6 +70,7 @@ def by_judges(
         for (one, first), (other, second) in combinations(enumerate(candidates), 2)
         if first.text and second.text and first.text != second.text
     }
+    # Begun at 0, so that one that never won stands apart from one that was never compared.
     won = Counter[tuple[str, int]]({place: 0 for both in sides.values() for place in both})
     if sides:
         texts = {pair: [found[id_][place].text for id_, place in both] for pair, both in sides.items()}
@@ -76,6 +79,7 @@ def by_judges(
             for pair, (one, other) in texts.items()
         ]
         votes = judge(pl.DataFrame(rows), judges, None, seed).drop_nulls("vote")
+        # True is 1: the second of the two.
         won.update(sides[pair][vote == "rejected"] for pair, vote in votes.select("pair_id", "vote").iter_rows())
     return {
         id_: [float(won[id_, place]) if (id_, place) in won else None for place in range(len(candidates))]

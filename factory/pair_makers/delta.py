@@ -24,6 +24,7 @@ def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Iter
     def write(part: pl.DataFrame, journal: Journal) -> Split:
         strong = steps.engines.generator(steps.config.engine, policy, journal, f"replies {iteration}")
         chosen = replies(part, strong, sampling, seed, iteration, "chosen", sampling.samples_per_view)
+        # After all of the stronger one's: at most one engine is open.
         other = steps.engines.generator(block, weak, journal, f"weaker replies {iteration}", account)
         rejected = replies(part, other, sampling, seed, iteration, "rejected", sampling.samples_per_view)
         made = {id_: [Pairing(*both) for both in zip(chosen[id_], rejected[id_], strict=True)] for id_ in chosen}

@@ -42,6 +42,7 @@ def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Iter
 
 def label(seed: int, prompt_id: str, iteration: int) -> str:
     """What the second reply to a prompt is to be: a coin."""
+    # By the prompt's id, not its place: the same prompt gets the same label in a file of another order.
     return LABELS[draw(seed, "label", prompt_id, iteration) % 2]
 
 
@@ -50,6 +51,7 @@ def pairing(first: Completion, second: Completion, label: str) -> Pairing:
     if second is not first and second.text is not None:
         text = strip_label(second.text, LABELS)
         words = find_leak(text, LABELS)
+        # What the server counted was the text with its label.
         tokens = second.completion_tokens if text == second.text else None
         second = Completion(second.id, text, second.finish, completion_tokens=tokens, error=second.error)
         if words:

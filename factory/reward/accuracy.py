@@ -67,6 +67,7 @@ def mean(parts: Sequence[Weighted]) -> WeightedMean:
     """
     if not parts:
         return WeightedMean(None, None, None)
+    # fsum, so that the order of the subsets changes nothing.
     total = fsum(part.weight for part in parts)
     score = fsum(part.weight * part.share for part in parts) / total
     effective = total**2 / fsum(part.weight**2 / part.n for part in parts)

@@ -47,6 +47,7 @@ def _replies(columns: Mapping[str, pl.DataType]) -> list[str]:
     numbered = [
         (int(found[1]), name) for name in columns if (found := _REPLY.fullmatch(name)) and is_text(columns[name])
     ]
+    # By number: response_10 comes after response_9.
     return [name for _, name in sorted(numbered)]
 
 
@@ -122,6 +123,7 @@ def best_of(candidates: Candidates, n: int) -> float:
 def told_apart(candidates: Candidates) -> float | None:
     """Share of pairs of unlike quality in which the better one scores higher, a tie being half; None without one."""
     quality, scores = np.array(candidates.quality), np.array(candidates.scores)
+    # [replies, replies], so that every two are compared at once.
     better = quality[:, None] > quality[None, :]
     won = (scores[:, None] > scores[None, :]) + 0.5 * (scores[:, None] == scores[None, :])
     return float(won[better].mean()) if better.any() else None
@@ -170,6 +172,7 @@ def _curve(group: Sequence[Candidates], random: np.random.Generator) -> dict[str
     for n in (1 << power for power in range(MOST.bit_length()) if 1 << power <= most):
         enough = [one for one in group if len(one.quality) >= n]
         worth = np.array([best_of(one, n) for one in enough])
+        # Of a model whose scores are the qualities themselves.
         limit = float(np.mean([best_of(one._replace(scores=one.quality), n) for one in enough]))
         curve[str(n)] = {**_mean("by_model", worth, random), "at_best": limit, "prompts": len(enough)}
     return curve

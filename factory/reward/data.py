@@ -49,7 +49,9 @@ def read_data(
         held = read_and_tell(tests, how, shown).pairs
         test, unread = held.kept.collect(), unread + held.rejected.collect().height
     else:
+        # As one list (implode): polars takes a column of as many values for one to compare row by row.
         test = pairs.filter(pl.col("prompt_id").is_in(held_out(pairs["prompt_id"], test_share, seed).implode()))
+    # Also where the data brings its own test split: a prompt in both would be measured by what was learnt by heart.
     kept = pairs.join(test.select("prompt_id").unique(), on="prompt_id", how="anti", maintain_order="left")
     if kept.is_empty():
         raise InputError("there is no pair to train on: no row of the files is one, or all prompts are in the test")

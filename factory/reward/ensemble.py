@@ -16,6 +16,7 @@ def _standardised(scores: Matrix) -> Matrix:
     """Each model's scores with mean 0 and deviation 1 over the replies; alike ones are 0."""
     centred = scores - np.nanmean(scores, axis=1, keepdims=True)
     spread = np.nanstd(scores, axis=1, keepdims=True)
+    # Scores that are all alike say nothing, and are 0 in place of 0 / 0.
     made: Matrix = centred / np.where(spread > 0, spread, 1.0)
     return made
 
@@ -34,6 +35,7 @@ def joined(models: Sequence[Sequence[Reward]], how: str) -> list[Reward]:
     """One reward of each reply; a reply to which one of the models gives none has none."""
     rows = [[float("nan") if reward.score is None else reward.score for reward in rewards] for rewards in models]
     scores = np.array(rows, dtype=np.float64)
+    # A sum in which one is NaN is NaN: a reply that one model gave nothing has no reward of the others alone.
     known: NDArray[np.bool_] = np.isfinite(scores.sum(axis=0))
     ours = np.full(scores.shape[1], np.nan)
     if known.any():

@@ -118,6 +118,7 @@ def rows(asked: ItemsAsked, fit: Callable[[Columns], bool], layout: str) -> Iter
         opened_tables = open_inputs(given)
         stems = [_SHARD.sub("", opened.stem or ALL) for opened in opened_tables]
         for stem, opened in zip(stems, opened_tables, strict=True):
+            # RewardBench comes as both in one folder, and is scored on the filtered one.
             if "filtered" in stems and stem != "filtered":
                 continue
             if opened.unread.height:

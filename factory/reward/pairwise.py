@@ -64,6 +64,7 @@ def calibration(pairs: Sequence[ScoredPair]) -> dict[str, Any]:
     filled: dict[int, list[float]] = {}
     for margin in margins:
         place = int((sigmoid(abs(margin)) - 0.5) * 2 * BINS)
+        # A confidence of 1 would lie behind the last bin.
         filled.setdefault(min(place, BINS - 1), []).append(margin)
     bins = [_bin(place, filled[place]) for place in sorted(filled)]
     n = len(margins)
@@ -92,4 +93,5 @@ def sigmoid(value: float) -> float:
 
 
 def _softplus(value: float) -> float:
+    # log(1 + e^x) by itself overflows where a model is sure.
     return max(value, 0.0) + log1p(exp(-abs(value)))

@@ -91,6 +91,7 @@ def _over(sections: Sequence[Mapping[str, Weighted]], weights: Sequence[float]) 
         return WeightedMean(None, None, None)
     flat = []
     for section, weight in zip(sections, weights, strict=True):
+        # Within a section by its weights, but each section by its own, whatever its weights add up to.
         total = sum(part.weight for part in section.values())
         flat += [part._replace(weight=weight * part.weight / total) for part in section.values()]
     return mean(flat)
@@ -119,6 +120,7 @@ def read(asked: ItemsAsked) -> ReadItems:
     items = []
     for row in rows(asked, _fit, "RewardBench has columns prompt, chosen and rejected, of text"):
         cells = row.cells
+        # The prior sets bring no such column, or another one of that name.
         group = cells["subset"] if cells.get("subset") in SUBSETS else row.stem
         replies = row.reply(cells["chosen"]), row.reply(cells["rejected"])
         items.append(ScoredItem(str(cells.get("id", row.number)), group, row.prompt, replies, 1))

@@ -150,17 +150,20 @@ def _table(samples: Sequence[Sample]) -> NDArray[np.float64]:
         if (gap := _gap(sample)) is not None:
             kind, _, number = sample.id.partition(":")
             pairs.setdefault(number, {})[kind] = gap
+    # ref:N and tied:N belong together, and a bootstrap draws them together.
     rows = [_row(both.get("ref"), both.get("tied")) for both in pairs.values()]
     return np.array(rows, dtype=np.float64).reshape(-1, 5)
 
 
 def _row(ref: _Gap | None, tied: _Gap | None) -> tuple[float, ...]:
+    # NaN, which `_means` leaves out: a prompt whose other half is not there still counts for its own accuracy.
     nan = float("nan")
     first = float(ref.accurate) if ref else nan
     second = float(tied.accurate) if tied else nan
     if ref is None or tied is None or tied.spread is None:
         return first, second, nan, nan, nan
     smaller = min(ref.margin, tied.margin)
+    # Right replies of one score have no spread to measure by.
     margin = tanh(smaller / tied.spread - 1) if tied.spread > 0 else nan
     return first, second, float(tied.margin > tied.spread), float(smaller > tied.spread), margin
 

@@ -53,16 +53,19 @@ def result(scored: Scored, seed: int) -> dict[str, Any]:
     for item, scores in scored:
         known = [score for score in scores if score is not None]
         domains.setdefault(item.group, [])
+        # A matrix with a hole would lean to one of the three parts.
         if len(known) < len(scores):
             missing[item.group] = missing.get(item.group, 0) + 1
             continue
         right, wrong = np.array(known[: len(STYLES)]), np.array(known[len(STYLES) :])
+        # A tie is no win, as in all benchmarks here.
         domains[item.group].append((right[:, None] > wrong[None, :]).astype(np.float64))
     random = np.random.default_rng(seed)
     found = {name: np.array(matrices) for name, matrices in sorted(domains.items()) if matrices}
     if not found:
         return {"score": None, "domains": {}}
     levels = {name: _levels(matrices) for name, matrices in found.items()}
+    # Each domain's prompts are drawn apart: how many there are of each says nothing about reward models.
     low, high = percentiles(_over({name: resampled(one.mean(axis=1), random) for name, one in levels.items()}))
     means = _over({name: one.mean(axis=0) for name, one in levels.items()})
     return {

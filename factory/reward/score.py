@@ -57,6 +57,7 @@ def measure(
     replies = [Conversation(item.prompt, reply) for item in found.items for reply in item.replies]
     each = []
     for ref in refs:
+        # batch_tokens and device are no part of it: they change how fast a score is there.
         identity = digest([ref.identity, config.max_length, config.dtype])
         each.append(open_reward_model(ref, config).rewards(replies, progress, journal, identity))
     if len(each) == 1:

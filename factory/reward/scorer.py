@@ -69,6 +69,7 @@ class RewardModel:
         or whose reward is no number, has none. What the journal holds under `identity`, which names model and
         settings, is not computed again; what is computed is added to it.
         """
+        # By number, as batches go by length and what the journal knows comes first.
         found: dict[int, Reward] = {}
         read: dict[int, list[int]] = {}
         keys = [digest([identity, [dict(turn) for turn in talk.prompt], talk.reply]) for talk in conversations]
@@ -87,6 +88,7 @@ class RewardModel:
             for number, score in zip(batch, self._forward([self._end(read[n]) for n in batch]), strict=True):
                 length = len(read[number])
                 cut = self._limit is not None and length > self._limit
+                # A journal is JSON, which has no NaN, and a comparison with NaN is a loss nobody sees.
                 sound = isfinite(score)
                 found[number] = Reward(score if sound else None, length, cut, None if sound else "no_number")
                 if journal is not None:
@@ -117,6 +119,7 @@ class RewardModel:
 
     @torch.no_grad()
     def _forward(self, rows: Sequence[list[int]]) -> list[float]:
+        # Padded behind, since the model reads its reward at the last token that is no padding.
         width = max(map(len, rows))
         ids = torch.full((len(rows), width), self._pad)
         mask = torch.zeros((len(rows), width), dtype=torch.long)
@@ -125,4 +128,5 @@ class RewardModel:
             mask[row, : len(tokens)] = 1
         device = self._model.device
         logits = self._model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False).logits
+        # To the CPU as a whole: each number by itself would wait for the GPU once more.
         return [float(value) for value in logits.squeeze(-1).float().cpu()]

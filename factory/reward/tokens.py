@@ -70,6 +70,7 @@ def _number(table: pl.DataFrame, name: str | None, default: pl.Expr, low: float,
     if not table[name].dtype.is_numeric():
         raise InputError(f"the column {name} is {table[name].dtype} and must hold numbers")
     values = table[name].cast(pl.Float64)
+    # A label that is not there is not wrong: its pair is dropped, and counted.
     wrong = table["pair_id"].filter(
         (values.is_nan() | values.is_infinite() | ~values.is_between(low, high)).fill_null(False)
     )
@@ -132,5 +133,6 @@ def with_padding(tokenizer: PreTrainedTokenizerBase, model: Any) -> int:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token_id is None:
         raise EngineError(f"the tokenizer of {tokenizer.name_or_path} has neither a padding nor an end-of-text token")
+    # Where both differ, it would take the reward at a padding token.
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     return int(tokenizer.pad_token_id)

@@ -50,6 +50,7 @@ def train(
     began = time.monotonic()
     with quiet_and_seeded(seed):
         tokenizer = load_tokenizer(base)
+        # In float32 on the CPU, as a policy is loaded to be trained.
         model = load_reward_model(base, "cpu", torch.float32, new_head=True)
         with_padding(tokenizer, model)
         limits = [limit for limit in (config.max_length, positions(model.config)) if limit is not None]
@@ -124,6 +125,7 @@ def _optimise(trainer: PairTrainer, pairs: list[PairTokens], job: _Job) -> int:
 def _save_and_test(
     trainer: PairTrainer, tokenizer: PreTrainedTokenizerBase, test: pl.DataFrame, job: _Job
 ) -> dict[str, Any] | None:
+    # Measured as it is saved, an adapter merged in: that is what will be asked.
     model = trainer.finished().eval()
     model.save_pretrained(job.out / MODEL)
     tokenizer.save_pretrained(job.out / MODEL)

@@ -49,6 +49,7 @@ def order(pairs: Sequence[PairTokens], epochs: int, batch: int, seed: int, most:
             steps = [pool[i : i + batch] for i in range(0, len(pool), batch)]
             whole = [step for step in steps if len(step) == batch]
             rng.shuffle(whole)
+            # A short step last, so that those before it are cut where the trainer cuts them.
             made += [pair for step in [*whole, *(s for s in steps if len(s) < batch)] for pair in step]
     return made[:most]
 
@@ -123,6 +124,7 @@ class PairTrainer(RewardTrainer):
 
         TRL's own loss is -log sigmoid(d); what is missing to it is (1 - p) d.
         """
+        # Taken out, as TRL hands all inputs to the model.
         p_chosen = inputs.pop("p_chosen", None)
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
         if p_chosen is not None:
@@ -146,11 +148,13 @@ class PairTrainer(RewardTrainer):
             raise TrainingError(f"the loss is not a number at step {self.state.global_step}; lower learning_rate")
         line = {name: logs[name] for name in _LOGGED if name in logs}
         self._lines.append({"step": self.state.global_step, **line})
+        # TRL counts from the beginning of the training.
         seen = int(logs.get("num_tokens", self._seen))
         self._advance(seen - self._seen)
         self._seen = seen
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        # TRL's would shuffle what `order` has laid out.
         return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)
 
     def create_model_card(self, *_: object, **__: object) -> None:

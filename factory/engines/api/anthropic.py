@@ -38,6 +38,7 @@ class MessagesFields:
     def body(self, request: Request, model: str, extra: Mapping[str, Any]) -> dict[str, Any]:
         """The JSON body of `request`; `extra` wins over what is said here."""
         system, turns = system_apart(request.messages)
+        # It knows no role system; max_tokens has no default.
         body: dict[str, Any] = {"model": model, "max_tokens": request.max_new_tokens, "messages": turns}
         if system:
             body["system"] = system

@@ -148,6 +148,7 @@ class AsyncRequests:
                 call.limiter.stop(EngineError(result.message))
                 return
             else:
+                # Only what may be the prompt's doing counts against it; a server that is away is waited for.
                 tries += result.kind == "broken"
                 call.limiter.troubled(slot, request.id, result)
                 if tries <= self._block.max_retries or call.limiter.down:

@@ -1,7 +1,6 @@
 """OpenAI's Batch API as a Generator: files of requests, answered within a day at a lower price."""
 
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from factory.engines.api.spending import EngineSpending, out_of_money, size_of
 from factory.engines.api.wire import completion
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
+from factory.files import cache_folder
 from factory.identity import digest
 
 MOST_REQUESTS = 50_000
@@ -46,7 +46,7 @@ class Batches:
 
     def __init__(self, block: OpenaiEngine, endpoint: Endpoint, clock: Clock) -> None:
         self._block, self._endpoint, self._clock = block, endpoint, clock
-        self._folder = BatchFolder(_folder(block))
+        self._folder = BatchFolder(Path(block.cache_dir or cache_folder()) / "batches")
         self._fields, self.spending = request_fields(block), EngineSpending(block)
         self._used: dict[str, RequestFields] = {}
         self._tries: Counter[str] = Counter()
@@ -227,10 +227,3 @@ def _files(lines: Iterable[tuple[str, bytes]]) -> Iterator[_File]:
         content += line
     if keys:
         yield _File(keys, bytes(content))
-
-
-def _folder(block: OpenaiEngine) -> Path:
-    if block.cache_dir:
-        return Path(block.cache_dir) / "batches"
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "sso-factory" / "batches"

@@ -99,6 +99,7 @@ class BatchClient:
 
     def _lines(self, file: str) -> Iterator[bytes]:
         """A file's lines; where the connection breaks, the file is taken up again after the last whole one."""
+        # Counted, since a file is always sent from its beginning.
         client, patience, taken = self._client(), self._patience(), 0
         while True:
             with self._borne(patience), client.files.with_streaming_response.content(file) as raw:
@@ -118,6 +119,7 @@ class BatchClient:
                 found = read(said)
                 self._heard = True
                 return found
+            # What failed may have failed on its way back.
             if (after_all := done()) is not None:
                 return after_all
 

@@ -42,6 +42,7 @@ class BatchFolder:
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            # Synced before it is renamed: after a power cut the name would else stand for an empty file.
             with temporary.open("w", encoding="utf-8") as file:
                 json.dump(asdict(sent), file)
                 file.flush()

@@ -11,7 +11,7 @@ from factory.engines.api.batch import Batches
 from factory.engines.api.cache import Cached
 from factory.engines.api.endpoint import Endpoint
 from factory.engines.api.prices import priced
-from factory.engines.api.rate_limiter import Clock, RealClock
+from factory.engines.api.rate_limiter import Clock
 from factory.engines.api.wire import estimate_tokens
 from factory.engines.base import Completion, Request
 from factory.errors import ConfigError
@@ -46,15 +46,12 @@ class ApiGenerator(ServerSide):
         block = priced(block, self.endpoint.model)
         if block.max_cost is not None and not (block.prices and block.prices.money):
             raise ConfigError("max_cost needs prices: give what a million tokens cost under engine.prices")
-        clock = clock or RealClock()
+        clock = clock or Clock()
         if isinstance(block, OpenaiEngine) and block.batch:
             self._engine: Batches | AsyncRequests = Batches(block, self.endpoint, clock)
         else:
             self._engine = AsyncRequests(block, self.endpoint, clock)
         self._cached = Cached(self._engine.generate, self.identity, Path(block.cache_dir)) if block.cache_dir else None
-
-    def __repr__(self) -> str:
-        return f"ApiGenerator({self.identity!r})"
 
     @property
     def identity(self) -> str:

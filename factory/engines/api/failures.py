@@ -51,6 +51,7 @@ _LOOKS = "base_url looks like"
 
 def error_of(body: Any) -> dict[str, Any]:
     """The `error` object of a response body in any of the shapes seen, or an empty one."""
+    # Google's servers put it into a list of one.
     body = body[0] if isinstance(body, list) and len(body) == 1 else body
     inner = body.get("error", body) if isinstance(body, dict) else body
     if isinstance(inner, dict):
@@ -93,6 +94,7 @@ def judge_status(status: int, error: Mapping[str, Any], headers: Mapping[str, st
         return Failure("fatal", f"{server} does not let this key use {model} ({said})")
     if status == 429:
         return Failure("throttled", said, retry_after(headers) or _delay(error))
+    # A redirect that says not where to is as good as no answer.
     if status in (408, 409, 425) or status >= 500 or status < 400:
         return Failure("broken", said, retry_after(headers))
     prefix = "context_length_exceeded: " if too_long(error, said) else ""
@@ -113,6 +115,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         except ValueError:
             seconds = _until(value)
         if math.isfinite(seconds) and seconds > 0:
+            # In bounds, as 0.001 would be asking all the time, and a year for ever.
             return min(max(seconds, _SHORTEST_WAIT), _LONGEST_WAIT)
     return None
 

@@ -53,6 +53,7 @@ class GenerateFields:
             config["seed"] = request.seed & 0x7FFFFFFF
         if request.choices and self.logprobs:
             config |= {"responseLogprobs": True, "logprobs": self.logprobs}
+        # The one field that `extra` is merged into: what it names there must not push out the length limit.
         body: dict[str, Any] = {
             "contents": [
                 {"role": _ROLES.get(turn["role"], "user"), "parts": [{"text": turn["content"]}]} for turn in turns

@@ -34,6 +34,7 @@ def _known(address: str, model: str) -> Prices | None:
         found = calc_price(used, model_ref=model, provider_api_url=address)
     except (LookupError, ValueError):
         return None
+    # Its prices are sums for so many tokens.
     million = 1e6 / _SAMPLE
     return Prices(prompt=float(found.input_price) * million, completion=float(found.output_price) * million)
 

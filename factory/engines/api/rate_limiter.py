@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from factory.config.apis import ApiEngine
 from factory.engines.api.failures import Failure
@@ -25,24 +25,11 @@ BACKOFF, LONGEST_BACKOFF = 0.5, 60.0
 _log = logging.getLogger(__name__)
 
 
-class Clock(Protocol):
-    """Time, so that tests need not wait."""
+class Clock:
+    """The time it is; a test has another one, so that it need not wait."""
 
     def now(self) -> float:
         """Seconds since some moment."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait inside the event loop."""
-
-    def wait(self, seconds: float) -> None:
-        """Wait outside of it."""
-
-
-class RealClock:
-    """The time it is."""
-
-    def now(self) -> float:
-        """Seconds of the monotonic clock."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
@@ -50,7 +37,7 @@ class RealClock:
         await asyncio.sleep(seconds)
 
     def wait(self, seconds: float) -> None:
-        """Block the thread."""
+        """Wait outside of it."""
         time.sleep(seconds)
 
 
@@ -88,9 +75,9 @@ class Patience:
                 self._seconds / 60,
             )
 
-    def lasted(self, now: float) -> str:
-        """How long there was no answer, in words."""
-        return f"{(now - self._began) / 60:,.3g} minutes"
+    def minutes(self, now: float) -> float:
+        """How long there was no answer."""
+        return (now - self._began) / 60
 
 
 class Slot(NamedTuple):
@@ -249,7 +236,7 @@ class RateLimiter:
             return
         self.stop(
             EngineError(
-                f"{self._server} gave no answer for {patience.lasted(now)} ({failure.message}); "
+                f"{self._server} gave no answer for {patience.minutes(now):,.3g} minutes ({failure.message}); "
                 "what has arrived is kept, the same command goes on from here"
             )
         )

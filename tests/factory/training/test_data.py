@@ -5,7 +5,7 @@ import pytest
 
 from factory.config import Training
 from factory.errors import ConfigError
-from factory.models.chat import end_of_turn, prompt_ids
+from factory.models.chat import frame_of, prompt_ids
 from factory.training.data import PairReader, encode
 from factory.training.methods import method_of
 from principles.views import view_messages
@@ -42,7 +42,7 @@ def test_annotated_reads_the_plain_view_alone():
 def test_a_finished_reply_has_its_end_token_and_a_cut_one_has_not():
     pairs = scored_pairs(2).with_columns(finish_chosen=pl.lit(None, pl.String))
     first, second = encode(pairs, reader(method="pbaa")).examples
-    end = end_of_turn(TOKENIZER)
+    end = frame_of(TOKENIZER).end
     assert [reply[-1] == end for reply in first.items[0].replies] == [True, True]
     assert [reply[-1] == end for reply in second.items[0].replies] == [True, False], "row 1's rejected reply was cut"
 
