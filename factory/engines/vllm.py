@@ -1,7 +1,7 @@
 """vLLM, offline, in a process of its own: its memory is free as soon as the engine is closed."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -62,7 +62,8 @@ class VllmModel:
 
     def score(self, requests: Sequence[ScoreRequest]) -> Iterator[Score]:
         """Mean log-probability of each reply under its prompt, computed by vLLM in its own precision."""
-        waiting: dict[str, _Scoring] = {}
+        waiting: dict[str, tuple[ScoreRequest, tuple[list[int], ...]]] = {}
+        found: dict[str, dict[int, JobOutcome | str]] = {}
         jobs: list[SequenceJob] = []
         for request in requests:
             # One token of room is kept: vLLM generates at least one behind what it scores.
@@ -71,20 +72,20 @@ class VllmModel:
                 yield made
                 continue
             prompt, replies = made
-            waiting[request.id] = _Scoring(request, replies)
+            waiting[request.id], found[request.id] = (request, replies), {}
             jobs += [
                 SequenceJob(f"{request.id}#{place}", prompt + ids, score_from=len(prompt))
                 for place, ids in enumerate(replies)
                 if ids
             ]
             if not any(replies):
-                yield waiting.pop(request.id).score()
+                yield _score(request, replies, {})
         for name, outcome in self._outcomes(jobs):
             owner, _, place = name.rpartition("#")
-            scoring = waiting[owner]
-            scoring.add(int(place), outcome)
-            if scoring.complete:
-                yield waiting.pop(owner).score()
+            request, replies = waiting[owner]
+            found[owner][int(place)] = outcome
+            if len(found[owner]) == sum(map(bool, replies)):
+                yield _score(request, replies, found.pop(owner))
 
     def close(self) -> None:
         """End the process and wait until it is gone."""
@@ -134,31 +135,14 @@ class VllmModel:
         return Completion(name, text, finish, len(prompt.ids), len(outcome.new), choice_logprobs=logprobs)
 
 
-class _Scoring:
-    """A score request whose replies come in one by one."""
-
-    def __init__(self, request: ScoreRequest, replies: Sequence[Sequence[int]]) -> None:
-        self.request, self.replies = request, replies
-        self._means: dict[int, float] = {}
-        self._left = sum(1 for ids in replies if ids)
-        self._error: str | None = None
-
-    @property
-    def complete(self) -> bool:
-        return self._left == 0
-
-    def add(self, place: int, outcome: JobOutcome | str) -> None:
-        self._left -= 1
-        if isinstance(outcome, str):
-            self._error = outcome
-        elif outcome.scores:
-            self._means[place] = sum(outcome.scores) / len(outcome.scores)
-
-    def score(self) -> Score:
-        if self._error is not None:
-            return unscored(self.request, self._error)
-        logps = tuple(self._means.get(place) for place in range(len(self.replies)))
-        return Score(self.request.id, logps, tuple(map(len, self.replies)))
+def _score(request: ScoreRequest, replies: Sequence[list[int]], found: Mapping[int, JobOutcome | str]) -> Score:
+    """From what came of the jobs of those replies that have tokens, by place."""
+    failed = next((one for one in found.values() if isinstance(one, str)), None)
+    if failed is not None:
+        return unscored(request, failed)
+    scores = {place: one.scores for place, one in found.items() if isinstance(one, JobOutcome) and one.scores}
+    means = {place: sum(logps) / len(logps) for place, logps in scores.items()}
+    return Score(request.id, tuple(map(means.get, range(len(replies)))), tuple(map(len, replies)))
 
 
 def arguments(block: VllmEngine, model: ModelRef, path: str) -> dict[str, Any]:

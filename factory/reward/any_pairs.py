@@ -1,9 +1,6 @@
 """Pairs of any layout, counted apart by a column where one is named."""
 
-from collections.abc import Sequence
 from typing import Any
-
-import polars as pl
 
 from factory.readers.told import read_and_tell
 from factory.reward.accuracy import GroupAccuracy, tally
@@ -49,9 +46,4 @@ def result(scored: Scored, seed: int) -> dict[str, Any]:
     return {**whole(scored), "groups": {} if list(groups) == [ALL] else groups, **beyond(scored)}
 
 
-def fits(frames: Sequence[pl.LazyFrame]) -> bool:
-    """Anything."""
-    return True
-
-
-PAIRS = Benchmark(fits, read, result, grouped=True)
+PAIRS = Benchmark(lambda frames: True, read, result, grouped=True)

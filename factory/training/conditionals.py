@@ -1,7 +1,6 @@
 """Which log-probabilities an objective is made of: a table without tensors, for whoever plans what to measure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from factory.config import Training
@@ -28,21 +27,14 @@ UNDER_BAD = {"original": "original", "naive": "rejected"}
 """The reply that G prefers to y+ under the bad principle: eq. 3 and eq. 2."""
 
 
-@dataclass(frozen=True)
-class Preset:
-    """Which parts of eq. 1 a method has."""
-
-    steering: bool
-    weight: bool
-
-
-PRESETS: Mapping[str, Preset] = {
-    "sso": Preset(steering=True, weight=True),
-    "sso_no_w": Preset(steering=True, weight=False),
-    "sso_no_g": Preset(steering=False, weight=True),
-    "pbaa": Preset(steering=False, weight=False),
-    "annotated": Preset(steering=False, weight=False),
+PRESETS: Mapping[str, frozenset[str]] = {
+    "sso": frozenset({"steering", "weight"}),
+    "sso_no_w": frozenset({"steering"}),
+    "sso_no_g": frozenset({"weight"}),
+    "pbaa": frozenset(),
+    "annotated": frozenset(),
 }
+"""Which parts of eq. 1 a method has beside the plain pair's loss."""
 
 
 class ObjectiveForm(NamedTuple):
@@ -54,9 +46,10 @@ class ObjectiveForm(NamedTuple):
     @classmethod
     def of(cls, config: Training) -> "ObjectiveForm":
         """Those of a training block. `gamma` 0 leaves G out altogether, conditionals included."""
-        preset = PRESETS[config.method]
+        parts = PRESETS[config.method]
         return cls(
-            config.steering if preset.steering and config.gamma else None, config.weight if preset.weight else None
+            config.steering if "steering" in parts and config.gamma else None,
+            config.weight if "weight" in parts else None,
         )
 
     @property

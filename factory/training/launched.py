@@ -102,8 +102,8 @@ def _follow(children: Sequence[Child], told: Path, shown: Progress) -> None:
                 rest += more
                 # A line may be read while half of it is written.
                 if rest.endswith("\n"):
-                    name, *given = json.loads(rest)
-                    getattr(shown, name)(*given)
+                    name, given, named = json.loads(rest)
+                    getattr(shown, name)(*given, **named)
                     rest = ""
 
 

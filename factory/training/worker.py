@@ -2,15 +2,17 @@
 
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import polars as pl
 
 from factory.config import Training
 from factory.errors import FactoryError, TrainingError, first_line
 from factory.models.ref import ModelRef
-from factory.progress import Silent
+from factory.progress import Progress, Silent
 from factory.store import write_json
 from factory.training import TrainingJob
 from factory.training.launched import FACTS, FAILURE, PAIRS, SETTINGS, TOLD
@@ -18,29 +20,16 @@ from factory.training.processes import first_to_fail, leave, lost, rank
 
 
 class Teller:
-    """Progress of process 0, told through a file."""
+    """Progress of process 0: what it is told goes through a file, and is told again where the training was started."""
 
     def __init__(self, folder: Path) -> None:
         self._file = (folder / TOLD).open("a", encoding="utf-8")
 
-    def say(self, text: str) -> None:
-        """As Progress has it."""
-        self._tell("say", text)
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return partial(self._tell, name)
 
-    def start(self, name: str, total: int, unit: str, done: int = 0) -> None:
-        """As Progress has it."""
-        self._tell("start", name, total, unit, done)
-
-    def advance(self, count: int = 1, tokens: int = 0, cost: float = 0.0) -> None:
-        """As Progress has it."""
-        self._tell("advance", count, tokens, cost)
-
-    def finish(self) -> None:
-        """As Progress has it."""
-        self._tell("finish")
-
-    def _tell(self, *what: str | float) -> None:
-        self._file.write(json.dumps(what) + "\n")
+    def _tell(self, name: str, *given: object, **named: object) -> None:
+        self._file.write(json.dumps([name, given, named]) + "\n")
         self._file.flush()
 
 
@@ -50,7 +39,7 @@ def main() -> NoReturn:
 
     folder = Path(sys.argv[1])
     settings = json.loads((folder / SETTINGS).read_text("utf-8"))
-    shown = Silent() if rank() else Teller(folder)
+    shown = Silent() if rank() else cast(Progress, Teller(folder))
     try:
         pairs, policy = pl.read_parquet(folder / PAIRS), ModelRef(**settings["policy"])
         config = Training.model_validate(settings["training"])

@@ -110,7 +110,8 @@ class Batches:
         for file in _files(self._line(key, wanted[key]) for key in keys):
             # With the time: the same requests may be sent again after they expired, and must not find their old batch.
             mark = digest([self._endpoint.identity, file.keys, time.time_ns()])
-            batch = Sent(mark, self._endpoint.identity, file.keys, money=self._most(file.keys, wanted))
+            money = sum(self.spending.most(size_of(wanted[key])) for key in file.keys)
+            batch = Sent(mark, self._endpoint.identity, file.keys, money=money)
             uploaded = self._client.upload(f"{mark}.jsonl", file.content)
             self._folder.write(batch)
             self.spending.set_aside(batch.money)
@@ -206,9 +207,6 @@ class Batches:
                     return number
                 raise EngineError(out_of_money(short, money, "the next request"))
         return len(keys)
-
-    def _most(self, keys: Sequence[str], wanted: Mapping[str, Request]) -> float:
-        return sum(self.spending.most(size_of(wanted[key])) for key in keys)
 
     def _drop(self, sent: Sent) -> None:
         """The batch is over: what was set aside for it is free."""
