@@ -1,1 +1,1 @@
-"""Any OpenAI-compatible server: pacing, faults told apart, the Batch API, and an answer cache across runs."""
+"""Models behind an API: one file per vendor, pacing, faults told apart, the Batch API, an answer cache across runs."""
