@@ -12,6 +12,7 @@ import factory
 from factory.commands.report import report_into
 from factory.config import Config
 from factory.config.load import as_config, load_config
+from factory.config.pairs import PAIR_MAKERS
 from factory.config.prompts import Budget
 from factory.engines.api.accounts import FILE as SPENDING
 from factory.engines.api.accounts import Spending
@@ -29,7 +30,6 @@ from factory.line.steps import Generated, Steps
 from factory.line.steps.train import next_policy
 from factory.line.tracking import tracked
 from factory.models.ref import ModelRef
-from factory.pair_makers import pair_maker
 from factory.progress import Progress, Silent
 from factory.readers import fetched_once
 from factory.stages.pool import EnginePool
@@ -108,7 +108,7 @@ def the_line(steps: Steps) -> Outcome:
 
 def generate(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> Generated:
     """The pairs of an iteration, written and scored by one policy."""
-    made = pair_maker(steps.config)(steps, prompts, policy, iteration)
+    made = PAIR_MAKERS.load(steps.config.pairs.maker)(steps, prompts, policy, iteration)
     return Generated(made, steps.make("scores", made.triples, policy, iteration))
 
 

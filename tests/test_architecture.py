@@ -21,7 +21,8 @@ FLOORS = (
     ),
     ("factory.runs", "factory.terminal.show"),
     ("factory.pipeline",),
-    ("factory.line", "factory.pair_makers"),
+    ("factory.pair_makers",),
+    ("factory.line",),
     ("factory.commands",),
     ("factory.exports.report",),
     ("factory.exports.card",),
@@ -141,10 +142,8 @@ def room(name: str) -> str:
 
 
 def test_no_two_rooms_import_each_other() -> None:
-    """The one circle: makers of pairs are given the steps of the line, whose preflight looks their names up."""
     between = {(room(module(path)), room(name)) for path in SOURCES for name in imports(path)}
-    circles = {pair for pair in between if pair[0] < pair[1] and pair[::-1] in between and "factory" not in pair}
-    assert circles == {("factory.line", "factory.pair_makers")}
+    assert not {pair for pair in between if pair[0] < pair[1] and pair[::-1] in between and "factory" not in pair}
 
 
 @pytest.mark.parametrize("package", ["factory", "filters", "principles", "factory.cli"])

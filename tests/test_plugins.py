@@ -13,11 +13,11 @@ import factory
 from factory.cli import main
 from factory.commands.explain import explain
 from factory.config import Config, Training
+from factory.config.pairs import PAIR_MAKERS
 from factory.config.training import LOSSES
 from factory.engines import ENGINES
 from factory.errors import ConfigError
 from factory.exports import EXPORTERS
-from factory.pair_makers import PAIR_MAKERS
 from factory.readers.layouts import layouts
 from factory.training.methods import method_of
 from filters import FILTERS

@@ -10,10 +10,10 @@ from pydantic.fields import FieldInfo
 
 from factory import errors, schema
 from factory.config import Config, FiltersConfig
+from factory.config.pairs import PAIR_MAKERS
 from factory.config.training import LOSSES
 from factory.errors import ConfigError, FactoryError
 from factory.exports import EXPORTERS
-from factory.exports.facts.making import MAKINGS
 from factory.readers.layouts import layouts
 from factory.strict import blocks_in, descriptions
 from filters import FILTERS, PRESETS
@@ -23,7 +23,7 @@ COLUMN, FORMAT, LAYOUT, EXIT_CODE = "column", "export format", "pair layout", "e
 KINDS = (CONFIG_KEY, FILTER, OPTION, REASON, COLUMN, FORMAT, LAYOUT, EXIT_CODE)
 """Kinds of entries, in the order of the reference."""
 _TABLES = (schema.PROMPTS, schema.FEATURES, schema.CONTRAST, schema.SCORES, schema.JUDGMENTS, schema.REJECTED)
-_ONE_OF = {key: {"one of": ", ".join(names)} for key, names in (("pairs.from", MAKINGS), ("training.loss", LOSSES))}
+_ONE_OF = {key: {"one of": ", ".join(names)} for key, names in (("pairs.from", PAIR_MAKERS), ("training.loss", LOSSES))}
 """The names that a key of a registry may take; its type says only that they are text."""
 _NEAREST = 4
 

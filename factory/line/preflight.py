@@ -5,18 +5,19 @@ from pathlib import Path
 from factory.commands.filter import require_judges
 from factory.config import Config, Export
 from factory.config.engines import RayEngine
+from factory.config.pairs import PAIR_MAKERS
 from factory.errors import ConfigError
 from factory.exports import exporter
 from factory.exports.card.licenses import require_as_strict, require_language, require_license
 from factory.exports.destinations.hub import token_for
 from factory.exports.destinations.mix import without_benchmarks
 from factory.line.tracking import require_trackers
-from factory.pair_makers import pair_maker
 from factory.stages import LINE, stages_of
 from factory.stages.asked_models import asked_models, judge_names, remote_models
 from factory.stages.audit_sample import check_independent
 from factory.stages.judge import distinct_names
 from factory.stages.pool import innermost, is_remote
+from factory.training.conditionals import ObjectiveForm
 from filters import build
 from principles import template_of
 
@@ -31,7 +32,7 @@ def preflight(config: Config) -> None:
             "openai with engine.serve"
         )
     require_trackers("run.report_to", config.run.report_to)
-    pair_maker(config)
+    _check_pairs(config)
     if apart:
         _check_generator(config)
     _check_trained(config)
@@ -53,6 +54,26 @@ def preflight(config: Config) -> None:
             [config.policy.model, config.pairs.weaker],
             [name for judge in config.judges for name in judge_names(judge)],
         )
+
+
+def _check_pairs(config: Config) -> None:
+    """Raise ConfigError where `pairs.from` is no way to make pairs, or cannot do with what else is set."""
+    name, pairs = config.pairs.maker, config.pairs
+    if name not in PAIR_MAKERS:
+        raise ConfigError(f"pairs.from: {PAIR_MAKERS.unknown(name)}")
+    method = config.training.method
+    unsteered = method != "none" and not pairs.steered
+    if unsteered and any(view != "plain" for _, view in ObjectiveForm.of(config.training).needed):
+        raise ConfigError(
+            f"pairs.from: {name} makes pairs without principles, under which training.method: {method} compares "
+            "replies; set training.method to pbaa (the base loss alone), sso_no_g with weight w, or none"
+        )
+    if name == "delta" and pairs.weak is None:
+        raise ConfigError("pairs.from: delta takes the rejected replies from a weaker model; name it in pairs.weak")
+    if name == "best_of_n" and pairs.by is None and not config.judges:
+        raise ConfigError("pairs.from: best_of_n needs somebody to tell best from worst; name judges, or set pairs.by")
+    # Read for the error alone: another package's may be none, or may not import.
+    PAIR_MAKERS.load(name)
 
 
 def _check_generator(config: Config) -> None:

@@ -17,7 +17,7 @@ from factory.store.journal import Journal
 def make(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> IterationTables:
     """One reply of each model to each prompt, `samples_per_view` times."""
     config, sampling, seed = steps.config.pairs, steps.config.sampling, steps.config.run.seed
-    assert config.weak is not None  # `pair_maker` has asked for it
+    assert config.weak is not None  # preflight has asked for it
     weak, block = ModelRef.by_content(config.weak), config.weak_engine or steps.config.engine
     account = WEAK if config.weak_engine else ENGINE
 

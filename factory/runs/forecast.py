@@ -24,7 +24,6 @@ from factory.line.preflight import last_stage, preflight
 from factory.line.steps import Steps
 from factory.models.ref import ModelRef
 from factory.notebook import html_table
-from factory.pair_makers import comparisons
 from factory.pipeline import the_line
 from factory.progress import Silent
 from factory.readers import Reading, fetched_once, read_prompts
@@ -157,7 +156,7 @@ def _stages(config: Config, engines: "_CountingPool", size: _Size, rates: Rates)
         scale = Scale(once, once, once, once)
         if asked.name.startswith("judge "):
             # A judge's votes hang on what it says, which nobody knows yet: counted is what it may be asked about.
-            asked.pairs, asked.compared = size.sampled * samples, size.sampled * comparisons(config.pairs)
+            asked.pairs, asked.compared = size.sampled * samples, size.sampled * config.pairs.comparisons
             scale = whole
         elif asked.name.startswith("audit "):
             scale = _audited(config, asked.pairs, size, whole, rates)

@@ -7,8 +7,8 @@ from factory.cli import main
 from factory.commands.explain import KINDS, explain, page, reference
 from factory.config import Config
 from factory.config.engines import ENGINES
+from factory.config.pairs import PAIR_MAKERS
 from factory.errors import ConfigError
-from factory.pair_makers import PAIR_MAKERS
 
 
 def names(kind):

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 import factory
 from factory.config import Config, Sampling
 from factory.config.load import load_config
+from factory.config.pairs import PAIR_MAKERS
 from factory.engines.base import Completion
 from factory.errors import ConfigError
 from factory.line.preflight import preflight
-from factory.pair_makers import PAIR_MAKERS, pair_maker
 from factory.pair_makers.best_of_n import best_and_worst
 from factory.pair_makers.label_first import label, pairing
 from factory.schema import PAIRS, check
@@ -114,7 +114,7 @@ def test_a_weaker_model_does_not_audit_its_own_replies(tmp_path: Path, auditor: 
 
 
 def test_a_weight_that_reads_x_alone_needs_no_principles(tmp_path: Path) -> None:
-    pair_maker(Config.model_validate(config(tmp_path, "label_first", training={"method": "sso_no_g"})))
+    preflight(Config.model_validate(config(tmp_path, "label_first", training={"method": "sso_no_g"})))
 
 
 def test_the_key_is_called_from(tmp_path: Path) -> None:

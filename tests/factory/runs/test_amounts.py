@@ -8,8 +8,8 @@ import pytest
 
 import factory
 from factory.config import Config
+from factory.config.pairs import PAIR_MAKERS
 from factory.exports.facts.bill import WEAKER, Bill
-from factory.pair_makers import PAIR_MAKERS
 from factory.runs.amounts import Amount, StagePlan
 from factory.runs.forecast import Plan
 from factory.runs.rates import Rates

@@ -8,13 +8,13 @@ import polars as pl
 import pytest
 
 from factory.config import Pairs
+from factory.config.pairs import PAIR_MAKERS
 from factory.exports.facts import BINS, Share, bin_width, histogram, share
 from factory.exports.facts.bill import Bill
 from factory.exports.facts.judges import judge_facts
 from factory.exports.facts.making import MAKINGS
 from factory.exports.facts.public import public_config, public_name
 from factory.exports.facts.run import run_facts
-from factory.pair_makers import PAIR_MAKERS
 from factory.schema import JUDGMENTS, ORDERS, conform
 from filters.votes import first_order
 from tests.runs import run_folder
