@@ -126,8 +126,9 @@ def with_pairs_columns(pairs: pl.LazyFrame) -> pl.LazyFrame:
         raise InputError(
             f"export: the column prompt is {known['prompt']} and must be {MESSAGES}; read the file with load_pairs"
         )
-    # Categories go as the texts they are: Arrow would make a dictionary of such a column.
-    casts = [pl.col(name).cast(pl.String) for name, kind in known.items() if kind in (pl.Categorical, pl.Enum)]
+    # Arrow would make a dictionary of categories, and knows no integers of 128 bits: both go as texts.
+    as_text = (pl.Categorical, pl.Enum, pl.Int128, pl.UInt128)
+    casts = [pl.col(name).cast(pl.String) for name, kind in known.items() if kind in as_text]
     return pairs.with_columns(*absent, *casts)
 
 

@@ -138,7 +138,8 @@ def _mt_answers(answers: Iterable[Answer], model: str) -> str:
     for given in answers:
         number = given.question.id
         line = {
-            "question_id": int(number) if number.isdigit() else number,
+            # ASCII alone: int reads no ², which is a digit too.
+            "question_id": int(number) if number.isascii() and number.isdigit() else number,
             # FastChat draws one; made of the answer, it is the same whenever the file is written.
             "answer_id": digest([model, number, given.replies])[:22],
             "model_id": model,

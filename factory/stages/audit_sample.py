@@ -1,5 +1,6 @@
 """What an audit looks at: a sample that mirrors iterations and features, what it will cost, and whom not to ask."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from math import ceil, floor
 
@@ -125,7 +126,7 @@ def rough_tokens(conversations: Sequence[Messages]) -> list[int]:
 def check_independent(judge: Judge, policies: Iterable[str | None], filter_judges: Iterable[str]) -> None:
     """ConfigError when the judge is one of the models that wrote the pairs, or one whose votes filtered them.
 
-    Names are compared without case, organisation (`org/`) and what follows an @ (`policy@sso-2`).
+    Names are compared without case, organisation (`org/`) and what follows an @ within them (`policy@sso-2`).
     """
     for name in policies:
         if name and wrote(judge, [name]):
@@ -143,4 +144,5 @@ def wrote(judge: Judge, names: Iterable[str | None]) -> bool:
 
 
 def _plain(name: str) -> str:
-    return name.split("@", 1)[0].rstrip("/").rsplit("/", 1)[-1].casefold()
+    # Not an @ at the beginning, which some servers put before all their names: `@cf/org/model`.
+    return re.sub(r"(?<=.)@.*", "", name).rstrip("/").rsplit("/", 1)[-1].casefold()

@@ -9,7 +9,7 @@ from factory.config import Sampling
 from factory.engines.base import Completion, Generator
 from factory.identity import pair_id
 from factory.schema import Split
-from factory.stages.triples import own_columns, reply_request, split_pairs
+from factory.stages.triples import SILENT, K, own_columns, reply_request, split_pairs
 from filters.text import normalised
 from principles.views import view_messages
 
@@ -52,9 +52,7 @@ def replies(
     }
     answers = {one.id: one for one in engine.generate([request for each in asked.values() for request in each])}
     return {
-        prompt_id: [
-            answers.get(one.id) or Completion(one.id, None, error="the engine gave no answer") for one in requests
-        ]
+        prompt_id: [answers.get(one.id) or Completion(one.id, None, error=SILENT) for one in requests]
         for prompt_id, requests in asked.items()
     }
 
@@ -74,13 +72,13 @@ def paired(prompts: pl.DataFrame, made: Mapping[str, Sequence[Pairing]], origin:
     # No column for what is not known: a null one would be written into every pair.
     columns = {name: pl.lit(value) for name, value in origin._asdict().items() if value is not None}
     table = own_columns(prompts).join(pl.DataFrame(rows, schema=_ROW), on="prompt_id", how="inner")
-    table = table.sort("prompt_id", "k").with_columns(**columns, filter=pl.lit("triples"), reason=_reason())
-    return split_pairs(table, ("k",))
+    table = table.sort("prompt_id", K).with_columns(**columns, filter=pl.lit("triples"), reason=_reason())
+    return split_pairs(table, (K,))
 
 
 _ROW: dict[str, pl.DataType] = {
     "prompt_id": pl.String(),
-    "k": pl.Int64(),
+    K: pl.Int64(),
     "pair_id": pl.String(),
     **{f"{part}{side}": pl.String() for side in ("chosen", "rejected") for part in ("", "finish_")},
     **{f"tokens_{side}": pl.Int64() for side in ("chosen", "rejected")},
@@ -90,13 +88,13 @@ _ROW: dict[str, pl.DataType] = {
 
 
 def _row(prompt_id: str, prompt: Any, pairing: Pairing, k: int) -> dict[str, Any]:
-    row: dict[str, Any] = {"prompt_id": prompt_id, "k": k, "reason": pairing.reason, "detail": pairing.detail}
+    row: dict[str, Any] = {"prompt_id": prompt_id, K: k, "reason": pairing.reason, "detail": pairing.detail}
     for side, reply in (("chosen", pairing.chosen), ("rejected", pairing.rejected)):
         failed = reply.text is None or reply.error is not None
         row |= {side: None if failed else reply.text, f"finish_{side}": reply.finish}
         row[f"tokens_{side}"] = reply.completion_tokens
         if failed:
-            row |= {"reason": "failed", "detail": f"{side}: {reply.error or 'the engine gave no answer'}"}
+            row |= {"reason": "failed", "detail": f"{side}: {reply.error or SILENT}"}
     known = row["chosen"] is not None and row["rejected"] is not None
     row["pair_id"] = pair_id(prompt, row["chosen"], row["rejected"]) if known else None
     return row

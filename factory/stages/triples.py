@@ -18,7 +18,10 @@ from principles.views import Turns, views
 VIEW_OF = {"chosen": "good", "rejected": "bad", "original": "plain"}
 """The view each reply is sampled under."""
 
-_SILENT = "the engine gave no answer"
+# With underscores, as no column is read under such a name: one of the user's may be called k or leak, and stays.
+K, _FAILURE, _LEAK = "__k", "__failure", "__leak"
+_ADJECTIVES = {"adjective_good": "__good", "adjective_bad": "__bad"}
+SILENT = "the engine gave no answer"
 
 
 def triples(
@@ -40,11 +43,12 @@ def triples(
     but for spacing), `leak` (chosen or rejected calls itself what it was told to be) or `same_pair` (an earlier
     sample of the prompt gave this very pair).
     """
-    asked = conform(contrast, CONTRAST).join(own_columns(prompts), on="prompt_id", how="inner").sort("prompt_id")
+    steered = conform(contrast, CONTRAST).rename(_ADJECTIVES)
+    asked = steered.join(own_columns(prompts), on="prompt_id", how="inner").sort("prompt_id")
     replies = _replies(asked.to_dicts(), engine, sampling, seed, iteration)
     origin = {"method": pl.lit(method), "policy": pl.lit(policy), "iteration": pl.lit(iteration, pl.Int64)}
-    table = asked.drop("adjective_good", "adjective_bad").join(replies, on="prompt_id", how="inner")
-    return split_pairs(table.sort("prompt_id", "k").with_columns(**origin, **_reasons()), ("k", "failure", "leak"))
+    table = asked.drop(_ADJECTIVES.values()).join(replies, on="prompt_id", how="inner").sort("prompt_id", K)
+    return split_pairs(table.with_columns(**origin, **_reasons()), (K, _FAILURE, _LEAK))
 
 
 def _replies(
@@ -58,7 +62,7 @@ def _replies(
 
 def own_columns(prompts: pl.DataFrame) -> pl.DataFrame:
     """The prompts table without the columns that pairs fill otherwise; those of the user's stay."""
-    taken = {*PAIRS.columns, *CONTRAST.columns, *REJECTED.columns, *_RECORD, "portion"}
+    taken = {*PAIRS.columns, *REJECTED.columns, "portion"}
     return prompts.drop(taken - {"prompt_id", "prompt", "source"}, strict=False)
 
 
@@ -87,31 +91,30 @@ def reply_request(
 
 _RECORD: dict[str, pl.DataType] = {
     "prompt_id": pl.String(),
-    "k": pl.Int64(),
+    K: pl.Int64(),
     "pair_id": pl.String(),
     **{reply: pl.String() for reply in REPLIES},
     **{f"finish_{reply}": pl.String() for reply in REPLIES},
     **{f"tokens_{reply}": pl.Int64() for reply in REPLIES},
-    "failure": pl.String(),
-    "leak": pl.String(),
+    _FAILURE: pl.String(),
+    _LEAK: pl.String(),
 }
 
 
 def _record(row: Mapping[str, Any], k: int, answers: Mapping[str, Completion]) -> dict[str, Any]:
     """The k-th triple of a prompt: its replies without labels, and the first failure and leak found in it."""
-    both = (row["adjective_good"], row["adjective_bad"])
-    adjectives = [word for side in both if side for word in side.split(TOGETHER)]
-    record: dict[str, Any] = {"prompt_id": row["prompt_id"], "k": k, "failure": None, "leak": None}
+    adjectives = [word for side in _ADJECTIVES.values() if row[side] for word in row[side].split(TOGETHER)]
+    record: dict[str, Any] = {"prompt_id": row["prompt_id"], K: k, _FAILURE: None, _LEAK: None}
     for reply, view in VIEW_OF.items():
         request_id = f"reply/{row['prompt_id']}/{view}/{k}"
-        answer = answers.get(request_id) or Completion(request_id, None, error=_SILENT)
+        answer = answers.get(request_id) or Completion(request_id, None, error=SILENT)
         text = None if answer.text is None or answer.error else strip_label(answer.text, adjectives)
         record |= {reply: text, f"finish_{reply}": answer.finish}
         record[f"tokens_{reply}"] = answer.completion_tokens if text == answer.text else None
         if text is None:
-            record["failure"] = record["failure"] or f"{reply}: {answer.error or _SILENT}"
+            record[_FAILURE] = record[_FAILURE] or f"{reply}: {answer.error or SILENT}"
         elif reply != "original" and (words := find_leak(text, adjectives)):
-            record["leak"] = record["leak"] or f"{reply}: {words}"
+            record[_LEAK] = record[_LEAK] or f"{reply}: {words}"
     known = record["chosen"] is not None and record["rejected"] is not None
     record["pair_id"] = pair_id(row["prompt"], record["chosen"], record["rejected"]) if known else None
     return record
@@ -120,13 +123,13 @@ def _record(row: Mapping[str, Any], k: int, answers: Mapping[str, Completion]) -
 def _reasons() -> dict[str, pl.Expr]:
     """Why a triple is no pair, and what exactly; both null for a pair."""
     plain = {reply: normalised(pl.col(reply)) for reply in REPLIES}
-    chain: list[tuple[pl.Expr, str, pl.Expr]] = [(pl.col("failure").is_not_null(), "failed", pl.col("failure"))]
+    chain: list[tuple[pl.Expr, str, pl.Expr]] = [(pl.col(_FAILURE).is_not_null(), "failed", pl.col(_FAILURE))]
     chain += [(plain[reply] == "", f"empty_{reply}", pl.lit(None, pl.String)) for reply in REPLIES]
     chain += [
         (plain[one] == plain[other], "equal_replies", pl.lit(f"{one}, {other}"))
         for one, other in combinations(REPLIES, 2)
     ]
-    chain.append((pl.col("leak").is_not_null(), "leak", pl.col("leak")))
+    chain.append((pl.col(_LEAK).is_not_null(), "leak", pl.col(_LEAK)))
     return {
         "filter": pl.lit("triples"),
         "reason": pl.coalesce(pl.when(wrong).then(pl.lit(reason)) for wrong, reason, _ in chain),

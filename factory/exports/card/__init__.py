@@ -1,5 +1,6 @@
 """The dataset card: README.md from the numbers of the export and, where there is one, of its run."""
 
+import re
 import shutil
 from functools import cache
 from itertools import islice
@@ -94,7 +95,9 @@ def _license(facts: CardFacts) -> dict[str, str]:
         return {}
     if facts.license_id in hub_licenses():
         return {"license": str(facts.license_id)}
-    return {"license": "other", "license_name": "-".join(facts.license.lower().split())[:60]}
+    # The Hub takes an id there, not a name: letters, digits, dots and hyphens.
+    name = re.sub(r"[^a-z0-9.]+", "-", facts.license.lower()).strip("-.")
+    return {"license": "other", "license_name": name[:60] or "own-terms"}
 
 
 def _code(text: str) -> Safe:

@@ -21,7 +21,7 @@ def draw_plots(facts: CardFacts, folder: Path) -> list[Path]:
     run = facts.run
     jobs: dict[str, tuple[Any, Any, float]] = {"lengths": (_lengths, facts.pairs.histogram, 2.6)}
     if run and run.funnel and run.funnel.steps:
-        jobs["funnel"] = (_funnel, run.funnel, 0.6 + 0.38 * (len(run.funnel.steps) + 1))
+        jobs["funnel"] = (funnel_bars, run.funnel, 0.6 + 0.38 * (len(run.funnel.steps) + 1))
     if run and run.likelihood("chosen"):
         jobs["likelihood"] = (_likelihood, run, 2.6)
     if run and run.audit and run.audit.groups:
@@ -72,10 +72,13 @@ def share_dots(axes: "Axes", rows: Sequence[tuple[str, float, tuple[float, float
     axes.set_xlabel(label, color=INK, fontsize=9)
 
 
-def _funnel(axes: "Axes", funnel: FunnelFacts) -> None:
+def funnel_bars(axes: "Axes", funnel: FunnelFacts) -> None:
+    """A bar for all pairs and for what each step kept, from the top down."""
     names = ["all pairs", *(step.filter for step in funnel.steps)]
     kept = [funnel.input, *(step.kept for step in funnel.steps)]
-    axes.barh(names, kept, color=CHOSEN, height=0.62)
+    # By place, and the names beside it: two bars of one name, as of a filter that is used twice, would be one.
+    axes.barh(range(len(kept)), kept, color=CHOSEN, height=0.62)
+    axes.set_yticks(range(len(kept)), names)
     for row, count in enumerate(kept):
         axes.text(count, row, f" {count:,}", va="center", color=INK, fontsize=9)
     axes.invert_yaxis()

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from math import fsum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,7 +46,8 @@ def mix(
     it up are drawn by seed and pair. ConfigError when the shares leave no room for the rest.
     """
     said = progress or Silent()
-    room = 1 - sum(other.share or 0 for other in others)
+    # fsum, as the plain sum of 0.1, 0.2 and 0.7 stops short of 1 and would leave room for next to nothing.
+    room = 1 - fsum(other.share or 0 for other in others)
     if room <= 0:
         raise ConfigError("export.mix: the shares add up to 1 or more and leave nothing of your own pairs")
     hows = [how_to_read({}, other.columns) for other in others]

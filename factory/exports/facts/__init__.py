@@ -78,8 +78,8 @@ class PairFacts(Strict):
     """Pairs whose feature was drawn because the policy's answer could not be read."""
 
 
-class FunnelStep(Strict):
-    """One filter: what it kept of what reached it."""
+class FunnelStep(Strict, extra="ignore"):
+    """One filter: what it kept of what reached it. What else funnel.json says of it is left there."""
 
     filter: str
     kept: int
@@ -87,8 +87,8 @@ class FunnelStep(Strict):
     reasons: dict[str, int] = Field(default_factory=dict)
 
 
-class FunnelFacts(Strict):
-    """The filters, in order."""
+class FunnelFacts(Strict, extra="ignore"):
+    """The filters, in order, as funnel.json has them."""
 
     input: int
     steps: list[FunnelStep]

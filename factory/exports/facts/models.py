@@ -47,8 +47,8 @@ class AuditedGroup(Strict):
         return share(self.right, self.n)
 
 
-class AgreementRow(Strict):
-    """How far two judges agree."""
+class AgreementRow(Strict, extra="ignore"):
+    """How far two judges agree, as audit.json has it."""
 
     judges: tuple[str, str]
     on: str
@@ -57,8 +57,8 @@ class AgreementRow(Strict):
     kappa: float | None = None
 
 
-class AuditFacts(Strict):
-    """audit.json, as far as it is there."""
+class AuditFacts(Strict, extra="ignore"):
+    """audit.json, as far as it is there and is shown."""
 
     judge: str | None = None
     n: int = 0

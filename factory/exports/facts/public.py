@@ -1,5 +1,6 @@
 """What of a configuration may be shown to everybody: neither where things lie nor how servers are reached."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
@@ -19,7 +20,8 @@ PAPER = "paper preset"
 
 def public_name(name: str) -> str:
     """A model or file name without the folders that lead to it, where it is a path of some machine."""
-    text = str(name)
+    # fsspec reads file:///home/… as the path that it is.
+    text = re.sub(r"^file:/+", "/", str(name), flags=re.IGNORECASE)
     # By hand, as Windows paths are to be known on any system, and org/model is none.
     local = text.startswith(("/", "./", "../", "~", "\\")) or (len(text) > 2 and text[1] == ":" and text[2] in "\\/")
     return PurePath(text.replace("\\", "/")).name if local else text

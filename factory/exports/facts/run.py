@@ -1,11 +1,14 @@
 """A run folder's numbers, collected once for card and report. What the folder does not hold is left out."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
+from pydantic import BaseModel, ValidationError
 
 from factory.config import Judge
 from factory.exports.facts import FunnelFacts, Lengths, Model, bin_width, counts, histogram, lengths, narrow, scan
@@ -13,7 +16,7 @@ from factory.exports.facts.bill import bill, prices_of
 from factory.exports.facts.caveats import caveats
 from factory.exports.facts.judges import JudgeFacts, judge_facts, kept_verdicts
 from factory.exports.facts.making import MAKINGS, PRINCIPLES, UNKNOWN, maker_of
-from factory.exports.facts.models import AgreementRow, AuditedGroup, AuditFacts, Balance, IterationFacts, RunFacts
+from factory.exports.facts.models import AuditedGroup, AuditFacts, Balance, IterationFacts, RunFacts
 from factory.exports.facts.public import public_config, public_name
 from factory.exports.facts.recipe import recipe
 from factory.files.json_text import parsed, read_object
@@ -26,6 +29,7 @@ from factory.store import read_manifest
 from filters.confounds import said
 
 _POINTS = 300
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def run_facts(root: Path) -> RunFacts:
@@ -157,30 +161,29 @@ def _metrics(path: Path) -> list[dict[str, float | None]]:
 
 
 def _number(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value == value)
+    # JSON as Python writes it has NaN and Infinity, as of a gradient that overflowed; a chart has no place for them.
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value))
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.is_file():
-        return
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
+    """The objects of a file of JSON lines; others are passed over, as is a last line that a kill has torn."""
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
+        with suppress(ValueError):
             value = parsed(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict):
-            yield value
+            if isinstance(value, dict):
+                yield value
+
+
+def _as(model: type[_Model], values: object) -> _Model | None:
+    """What a file of the run says; None where it is damaged, so that it is left out as one that is not there."""
+    with suppress(ValidationError):
+        return model.model_validate(values)
+    return None
 
 
 def _funnel(path: Path) -> FunnelFacts | None:
     found = read_object(path)
-    if "steps" not in found:
-        return None
-    steps = [
-        {key: step[key] for key in ("filter", "kept", "rejected", "reasons") if key in step} for step in found["steps"]
-    ]
-    confounds = said(found.get("confounds") or [])
-    return FunnelFacts(input=found["input"], kept=found["kept"], steps=steps, confounds=confounds)
+    return _as(FunnelFacts, {**found, "confounds": said(found.get("confounds") or [])})
 
 
 def _judges(judgments: pl.LazyFrame | None, pairs: pl.DataFrame, config: Mapping[str, Any]) -> list[JudgeFacts]:
@@ -201,10 +204,9 @@ def _public(health: Health) -> Health:
 
 def _quality(path: Path) -> Quality | None:
     """What funnel.json says of the kept pairs; folders of older versions say nothing."""
-    known = read_object(path).get("quality")
-    if not known:
+    found = _as(Quality, read_object(path).get("quality"))
+    if found is None:
         return None
-    found = Quality.model_validate(known)
     shown = [one.model_copy(update={"judge": public_name(one.judge)}) for one in found.judges]
     return found.model_copy(update={"judges": shown})
 
@@ -232,18 +234,12 @@ def _audit(path: Path, config: Mapping[str, Any]) -> AuditFacts | None:
     if not found.get("n"):
         return None
     strata = [row for row in found.get("strata") or [] if isinstance(row, dict)]
-    agreement = found.get("agreement") or []
-    listed = {"agreement", "by_iteration", "by_feature", "judge", "health"}
-    known = {key: value for key, value in found.items() if key in AuditFacts.model_fields and key not in listed}
     judge = found.get("judge") or ((config.get("audit") or {}).get("judge") or {}).get("name")
-    return AuditFacts(
-        **known,
-        judge=public_name(judge) if judge else None,
-        health=_public(Health.model_validate(found["health"])) if found.get("health") else None,
-        agreement=[{key: row[key] for key in AgreementRow.model_fields if key in row} for row in agreement],
-        by_iteration=_tallies(strata, "iteration"),
-        by_feature=_tallies(strata, "feature"),
-    )
+    groups = {f"by_{name}": _tallies(strata, name) for name in ("iteration", "feature")}
+    audit = _as(AuditFacts, {**found, **groups, "judge": public_name(judge) if judge else None})
+    if audit is None or audit.health is None:
+        return audit
+    return audit.model_copy(update={"health": _public(audit.health)})
 
 
 def _tallies(strata: list[dict[str, Any]], by: str) -> dict[str, AuditedGroup]:

@@ -1,6 +1,7 @@
 """Two runs side by side: what each kept, how good that is, and which pairs only one of them has."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +139,18 @@ def _side(run: RunFacts, root: Path) -> ComparedRun:
 
 def _funnel(one: RunFacts, two: RunFacts) -> list[StepPair]:
     """The steps of both, in the first one's order; those of the second alone follow."""
-    sides = [{step.filter: step for step in run.funnel.steps} if run.funnel else {} for run in (one, two)]
+    steps = [run.funnel.steps if run.funnel else [] for run in (one, two)]
+    sides = [dict(zip(_numbered(step.filter for step in each), each, strict=True)) for each in steps]
     names = list(dict.fromkeys([*sides[0], *sides[1]]))
     return [StepPair(filter=name, first=sides[0].get(name), second=sides[1].get(name)) for name in names]
+
+
+def _numbered(names: Iterable[str]) -> Iterator[str]:
+    """The names, one that comes again with its number: a filter may be used twice."""
+    seen = Counter[str]()
+    for name in names:
+        seen[name] += 1
+        yield f"{name} {seen[name]}" if seen[name] > 1 else name
 
 
 def _common(first: Path, second: Path) -> tuple[list[str], list[str]]:
@@ -204,8 +214,8 @@ def _flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, An
             yield from _flat(value, f"{before}{key}.")
         elif isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
             # By name, so that a filter put before others does not make all after it differ.
-            named = {str(one.get("use") or one.get("name") or place): one for place, one in enumerate(value)}
-            yield from _flat(named, f"{before}{key}.")
+            names = _numbered(str(one.get("use") or one.get("name") or "entry") for one in value)
+            yield from _flat(dict(zip(names, value, strict=True)), f"{before}{key}.")
         else:
             yield f"{before}{key}", value
 

@@ -28,7 +28,7 @@ from tests.tiny import tiny_model_folder
 ALPACA = [{"instruction": "Say a.", "dataset": "helpful_base", "output": "reference"}, {"instruction": "Say b."}]
 MT = [
     {"question_id": 81, "category": "writing", "turns": ["First?", "And then?"]},
-    {"question_id": 111, "category": "math", "turns": ["1 + 1?"]},
+    {"question_id": "11²", "category": "math", "turns": ["1 + 1?"]},
 ]
 
 
@@ -97,7 +97,7 @@ def test_mt_bench_file(tmp_path: Path) -> None:
     assert file == tmp_path / "out" / "model_answer" / "mine.jsonl"
     first, second = (json.loads(line) for line in file.read_text().splitlines())
     assert set(first) == {"question_id", "answer_id", "model_id", "choices", "tstamp"}
-    assert (first["question_id"], first["model_id"]) == (81, "mine")
+    assert (first["question_id"], first["model_id"], second["question_id"]) == (81, "mine", "11²")
     assert len(first["choices"][0]["turns"]) == 2
     assert len(second["choices"][0]["turns"]) == 1
 

@@ -115,6 +115,7 @@ def test_rough_tokens() -> None:
         ({"name": "org/model"}, "org/model@sso-2"),
         ({"name": "strict", "model": "org/model"}, "org/model"),
         ({"name": "model"}, "/models/model/"),
+        ({"name": "@cf/org/model"}, "@cf/org/model"),
     ],
 )
 def test_a_judge_that_wrote_the_pairs_is_refused(judge: dict[str, str], policy: str) -> None:
@@ -126,6 +127,7 @@ def test_a_judge_that_wrote_the_pairs_is_refused(judge: dict[str, str], policy: 
 
 def test_another_judge_is_welcome() -> None:
     check_independent(Judge(name="gpt-4o"), [None, "gpt-4o-mini", "", "org/gpt"], ["gpt-4"])
+    check_independent(Judge(name="@cf/org/one"), ["@cf/org/two"], ["@cf/org/three"])
 
 
 def test_labelled_pairs_come_first_in_each_stratum() -> None:

@@ -14,6 +14,7 @@ from factory.identity import draw, pair_id
 from factory.models.ref import ModelRef
 from factory.schema import CONTRAST, FEATURES, PAIRS, REJECTED, check, conform
 from factory.stages.contrast import contrast
+from factory.stages.plain_pairs import Origin, Pairing, paired
 from factory.stages.triples import triples
 from principles.views import view_messages
 from tests.answering import Answering, prompts_frame
@@ -53,6 +54,17 @@ def test_all_replies_are_asked_for_in_one_call_with_their_own_view_and_seed():
         assert request.tags == {"stage": "reply", "prompt_id": prompt_id, "view": view, "k": k}
         assert (request.max_new_tokens, request.temperature, request.top_p) == (50, 0.6, 0.9)
     assert len({request.seed for request in engine.asked}) == 12
+
+
+def test_columns_of_the_user_s_stay_whatever_they_are_called():
+    """Those names stood for columns of the table in the making, which took the user's away."""
+    own = {name: ["mine"] for name in ("k", "leak", "failure", "adjective_good", "adjective_bad", "note")}
+    split, *_ = run(by_view(), **own)
+    assert split.kept.select(list(own)).to_dicts() == [dict.fromkeys(own, "mine")]
+    prompts = prompts_frame("Why?", **own)
+    pairing = Pairing(Completion("good", "A reply."), Completion("bad", "Another."))
+    plain = paired(prompts, {prompts["prompt_id"][0]: [pairing]}, Origin("delta", "me", 1))
+    assert plain.kept.select(list(own)).to_dicts() == [dict.fromkeys(own, "mine")]
 
 
 def test_turns_and_the_prompts_own_system_message_are_kept():

@@ -242,6 +242,8 @@ def test_data_cannot_speak_in_the_card(tmp_path: Path) -> None:
         ("MIT", {"license": "mit"}),
         ("cc-by-4.0", {"license": "cc-by-4.0"}),
         ("Our Own Terms", {"license": "other", "license_name": "our-own-terms"}),
+        ("Terms, of (2026)!", {"license": "other", "license_name": "terms-of-2026"}),
+        ("独自 の 規約", {"license": "other", "license_name": "own-terms"}),
         (None, {}),
     ],
 )

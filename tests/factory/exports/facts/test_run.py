@@ -120,6 +120,7 @@ def test_unread_votes_and_money_are_counted_and_never_made_up() -> None:
         ("./runs/x/policy", "policy"),
         ("~/models/mine/", "mine"),
         ("C:\\Users\\me\\mine", "mine"),
+        ("file:///home/me/mine", "mine"),
     ],
 )
 def test_public_names_have_no_folders_of_a_machine(given: str, shown: str) -> None:

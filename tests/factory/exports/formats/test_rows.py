@@ -159,6 +159,21 @@ def test_llamafactory_holds_columns_of_any_type(tmp_path: Path) -> None:
         assert {name: row[name] for name in odd} == {name: told for name, (_, told) in odd.items()}
 
 
+def test_parquet_holds_columns_of_any_type(tmp_path: Path) -> None:
+    """What Arrow has no type for, or would make a dictionary of, is text; all else is what it was."""
+    odd = {
+        "wide": (pl.Series([2**70], dtype=pl.Int128), str(2**70)),
+        "category": (pl.Series(["a"], dtype=pl.Categorical), "a"),
+        "vector": (pl.Series([[0.5, 1.0]], dtype=pl.Array(pl.Float32, 2)), [0.5, 1.0]),
+        "span": (pl.Series([timedelta(days=1)]), timedelta(days=1)),
+        "nothing": (pl.Series([None]), None),
+    }
+    given = pairs(4).with_columns(pl.lit(series).first().alias(name) for name, (series, _) in odd.items())
+    export(given, "pairs", tmp_path / "out")
+    row = rows(tmp_path / "out", tmp_path)[0]
+    assert {name: row[name] for name in odd} == {name: told for name, (_, told) in odd.items()}
+
+
 def test_llamafactory_is_parquet_in_a_folder_per_split_once_a_file_is_full(tmp_path: Path) -> None:
     export(pairs(40), "llamafactory", tmp_path / "out", Export(shard_rows=20, test_share=0.25))
     info = json.loads((tmp_path / "out" / "dataset_info.json").read_text())

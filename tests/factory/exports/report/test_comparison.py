@@ -6,9 +6,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 from click.testing import CliRunner
+from matplotlib.figure import Figure
 
 import factory
 from factory.cli import main
+from factory.exports.card.plots import funnel_bars
+from factory.exports.facts import FunnelFacts
 from factory.exports.facts.opinions import Opinion, difference
 from factory.exports.report.comparison import compare
 from tests.runs import run_folder
@@ -164,6 +167,23 @@ def test_a_second_folder_that_is_no_run_is_one_sentence(runs: dict[str, Path], t
     done = CliRunner().invoke(main, ["report", str(runs["first"]), "--against", str(tmp_path)])
     assert done.exit_code == 2
     assert "is no run folder" in done.output
+
+
+def test_a_filter_that_is_used_twice_is_two_steps(tmp_path: Path) -> None:
+    """In the comparison, in what differs of the settings, and in the card's drawing: two bars for two steps."""
+    one, two = (run_folder(tmp_path / name, prompts=12) for name in "ab")
+    twice = {"input": 9, "kept": 3, "steps": [{"filter": "f", "kept": kept, "rejected": 3} for kept in (6, 3)]}
+    for root, largest in ((one, 30), (two, 40)):
+        (root / "filtered/funnel.json").write_text(json.dumps(twice))
+        head = json.loads((root / "run.json").read_text())
+        head["config"]["filters"] = [{"use": "f", "most": most} for most in (largest, 20)]
+        (root / "run.json").write_text(json.dumps(head))
+    found = compare(one, two)
+    assert [(step.filter, step.first and step.first.kept) for step in found.funnel] == [("f", 6), ("f 2", 3)]
+    assert ("filters.f.most", 30, 40) in [(each.key, each.first, each.second) for each in found.settings]
+    axes = Figure().subplots()
+    funnel_bars(axes, FunnelFacts(**twice))
+    assert [(bar.get_y() + bar.get_height() / 2, bar.get_width()) for bar in axes.patches] == [(0, 9), (1, 6), (2, 3)]
 
 
 def test_unfinished_runs_are_compared_as_far_as_they_are(tmp_path: Path) -> None:

@@ -124,8 +124,13 @@ def test_damaged_files_are_left_out_too(tmp_path: Path) -> None:
     run = run_folder(tmp_path / "demo", prompts=20)
     for name in ("audit/audit.json", "filtered/funnel.json"):
         (run / name).write_text("{torn")
-    (run / "iterations/1/metrics.jsonl").write_text("[1]\n{torn\n")
+    # Python writes what overflowed as Infinity; half a letter is what a kill leaves of an ï.
+    (run / "iterations/1/metrics.jsonl").write_bytes(b'[1]\n{"step": 1, "loss": Infinity, "margin": NaN}\n{torn \xc3\n')
     assert not {"funnel"} & set(Page(report_html(run)).sections)
+    for odd in ({"steps": [1]}, {"input": "many", "steps": [], "kept": 0}, {"quality": {"kept": 1}}):
+        (run / "filtered/funnel.json").write_text(json.dumps(odd))
+        (run / "audit/audit.json").write_text(json.dumps({"n": 3, "right": "all", "strata": "x"}))
+        assert "funnel" not in Page(report_html(run)).sections
 
 
 def test_the_command_writes_where_asked_and_knows_a_run(run: Path, tmp_path: Path) -> None:
