@@ -199,7 +199,10 @@ def _subject(
     seen = Seen(rows, sum(reasons.values()), len(drawn))
     told = reading._replace(set_aside=reasons)
     ordered = random_order(drawn, draw(seed, "audit")) if whole else drawn
-    return Subject(split.kept, ordered, recorded, seen, labels, certify, settings.sample, told)
+    # Each pair once, as they are drawn: rows may hold one twice.
+    there = None if settings.sample is None else split.kept.select(pl.col("pair_id").n_unique())
+    population = None if there is None else there.collect(engine="streaming").item()
+    return Subject(split.kept, ordered, recorded, seen, labels, certify, settings.sample, told, population)
 
 
 def _tell_labels(labels: pl.DataFrame, drawn: pl.Series, shown: Progress) -> None:

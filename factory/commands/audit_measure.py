@@ -45,6 +45,8 @@ class Subject(NamedTuple):
     """Pairs to ask about at most, where the judge's answers decide how many."""
     reading: Reading | None = None
     """How the pairs were read."""
+    population: int | None = None
+    """Pairs that these were drawn from; None: there are no others."""
 
 
 def looked_at(pairs: pl.LazyFrame) -> pl.LazyFrame:
@@ -71,7 +73,7 @@ def _report(
     _require_answers(votes.scan(), name)
     said = _said(out / _SCRATCH / "recorded", votes, subject, name)
     own = wrote(member.config, _policies(pairs))
-    found = report(pairs, said, name, seed, subject.gold, own)
+    found = report(pairs, said, name, seed, subject.gold, own, subject.population)
     if asked.certificate is not None:
         found = with_certificate(found, asked.certificate)
     if subject.reading is not None:
@@ -112,5 +114,6 @@ def _ask(scratch: Path, subject: Subject, member: JudgeWithEngine, seed: int) ->
     if share is not None and gold is None:
         return certified(scratch / "votes", pairs, len(ids), subject.most, member, share, seed)
     votes = judge_into(scratch / "votes", pairs, [member], rule=None, seed=seed)
-    by_labels = None if share is None or gold is None else certified_by_labels(ids, gold, share)
+    whole = subject.population or len(ids)
+    by_labels = None if share is None or gold is None else certified_by_labels(ids, gold, share, whole)
     return Certified(pairs, votes, by_labels)

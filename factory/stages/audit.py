@@ -33,14 +33,16 @@ def report(
     seed: int,
     gold: pl.DataFrame | None = None,
     wrote: bool = False,
+    population: int | None = None,
 ) -> AuditReport:
     """What `judgments` say about `pairs`, by the votes of `judge`; other judges' votes serve for agreement alone.
 
     `pairs` has pair_id (each once), prompt_id, chosen, rejected and, where known, iteration and feature. Of judgments
     there is a table for each of its `parts`, with all votes on them; the answers are not looked at. `gold` has pair_id
     and gold (chosen, rejected or tie) of those that a person has labelled. Joined by pair_id: the order of rows within
-    a part means nothing; `wrote` says that the judge wrote replies. Without labels shares are of agreement with the
-    judge; with them `estimate` is of accuracy.
+    a part means nothing; `wrote` says that the judge wrote replies, and `population` how many pairs these were drawn
+    from, where there are more. Without labels shares are of agreement with the judge; with them `estimate` is of
+    accuracy.
     """
     counts = AuditCounts(judge, gold)
     for part, said in zip(parts(measured(pairs)), judgments, strict=True):
@@ -51,10 +53,11 @@ def report(
     preferred_longer = unequal.filter((pl.col("gap") > 0) == (pl.col("verdict") == "right"))
     interval = _bootstrap(rows, seed)
     n, right, unsure = tally["n"], tally["right"], tally["unsure"]
-    estimated = _estimate(rows, judge)
+    estimated = _estimate(rows, judge, interval, population)
     return AuditReport(
         judge=judge,
         pairs=rows.height,
+        population=population or rows.height,
         **tally,
         accuracy_with_unsure=ratio(right + unsure, n),
         health=next(iter(counts.leanings.healths([judge] if wrote else [])), None),
@@ -74,7 +77,7 @@ def report(
         together=_together(rows, counts),
         estimate=estimated,
         measure=estimated.measure,
-        meaning=". ".join([estimated.meaning(judge), *_apart(rows)]),
+        meaning=". ".join([estimated.meaning(judge, population), *_apart(rows)]),
         confounds=[Confound(**row) for row in records(confounds(pairs))],
     )
 
@@ -144,11 +147,17 @@ def _right() -> pl.Expr:
     return (pl.col("gold") == CHOSEN).cast(pl.Float64).alias("right")
 
 
-def _estimate(rows: pl.DataFrame, judge: str) -> Estimated:
-    """From all judges' votes where there are labels to weigh them by; else the agreement with the one that audits."""
+def _estimate(rows: pl.DataFrame, judge: str, clustered: Interval, population: int | None) -> Estimated:
+    """From all judges' votes where there are labels to weigh them by; else the agreement with the one that audits.
+
+    Agreement has the interval of prompts drawn whole, as the pairs of a prompt are right or wrong together. Labels are
+    of pairs drawn one by one out of these pairs, whatever prompts they are of.
+    """
     heard = judge_columns(rows) if rows["gold"].count() else [SCORE + judge]
     said = verdict_score(pl.col("verdict").cast(pl.String)).alias(IN_BOTH)
-    return Estimated(**estimate_from(rows.select(*heard, said, _right()))._asdict())
+    found = Estimated(**estimate_from(rows.select(*heard, said, _right()), pairs=population)._asdict())
+    ends = [end for end in (found.low, found.high, *clustered) if end is not None]
+    return found.model_copy(update={"low": min(ends), "high": max(ends)}) if ends and not found.n_gold else found
 
 
 def _apart(rows: pl.DataFrame) -> list[str]:

@@ -118,7 +118,8 @@ class AuditReport(Strict):
     wilson_low: float | None
     wilson_high: float | None
     bootstrap_low: float | None
-    """95 % bootstrap interval of right / n, prompts drawn as a whole."""
+    """95 % interval of right / n, prompts drawn as a whole: Wilson's, of as many pairs as these are worth by a
+    bootstrap."""
     bootstrap_high: float | None
     flip_rate: float | None
     """unsure / n"""
@@ -142,6 +143,8 @@ class AuditReport(Strict):
     """How the pairs were read, where they were: layout, columns, rows set aside, warnings, one pair."""
     accuracy_decided: float | None = None
     """right / (right + wrong)"""
+    population: int | None = None
+    """Pairs that those looked at were drawn from: with labels, the estimate is of the share among these."""
     estimate: Estimated | None = None
     """None in audits of older versions."""
     certificate: Certificate | None = None

@@ -67,11 +67,14 @@ def certify(
     return Certified(ordered.head(drawn), votes, found)
 
 
-def certified_by_labels(ids: pl.Series, gold: pl.DataFrame, share: float) -> Certificate:
-    """The same of the labels there are, however often more were given and looked at: at least `share` are right."""
+def certified_by_labels(ids: pl.Series, gold: pl.DataFrame, share: float, pairs: int) -> Certificate:
+    """The same of the labels there are, however often more were given and looked at: at least `share` are right.
+
+    Of all `pairs`, out of which those of the `ids` were drawn.
+    """
     labels = gold.join(ids.to_frame("pair_id"), on="pair_id", how="semi")["gold"]
     right = int(labels.eq(CHOSEN).sum())
-    return certificate(Certifier(len(ids), share), right, len(labels), len(ids), share, "accuracy")
+    return certificate(Certifier(pairs, share), right, len(labels), pairs, share, "accuracy")
 
 
 def certificate(test: Certifier, right: int, drawn: int, pairs: int, share: float, measure: str) -> Certificate:

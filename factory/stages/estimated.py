@@ -7,7 +7,8 @@ class Estimated(Strict):
     """How many labels are right, see `factory.estimate`; under the method `agreement`, how often the judge agrees."""
 
     accuracy: float | None
-    """Share of right labels among all audited pairs; of agreement, which is no accuracy, where there are no labels."""
+    """Share of right labels among all pairs that the audited ones were drawn from; of agreement, which is no accuracy,
+    where there are no labels."""
     low: float | None
     """Ends of its 95 % interval."""
     high: float | None
@@ -31,8 +32,8 @@ class Estimated(Strict):
         """What the share is of: accuracy where people labelled pairs, else agreement."""
         return "accuracy" if self.n_gold else "agreement"
 
-    def meaning(self, judge: str) -> str:
-        """The number in a sentence, with what it does not say."""
+    def meaning(self, judge: str, population: int | None = None) -> str:
+        """The number in a sentence, with what it does not say; `population` is what the pairs were drawn from."""
         if self.accuracy is None or self.low is None or self.high is None:
             return "No verdict could be read, so that nothing can be said of these pairs"
         share = f"{self.accuracy:.1%} ({self.low:.1%} to {self.high:.1%})"
@@ -41,10 +42,9 @@ class Estimated(Strict):
                 f"{share} is agreement: so often {judge} prefers the reply called chosen, in both orders. It is no"
                 " accuracy: the judge may be wrong itself, and how often, only labels by people can tell (--gold)"
             )
-        of = (
-            f"Accuracy {share}: so many of all {self.n:,} pairs are labelled right, by {self.n_gold:,} labels of people"
-        )
-        if self.n_gold == self.n:
+        pairs = max(self.n, population or 0)
+        of = f"Accuracy {share}: so many of all {pairs:,} pairs are labelled right, by {self.n_gold:,} labels of people"
+        if self.n_gold == pairs:
             return f"{of}, which are all there are"
         more = f"{self.needed:,} labels more would halve the interval"
         if self.method == "labels":

@@ -25,6 +25,8 @@ IN_BOTH = "in both orders"
 """The column of the mean verdict of the judges that a pair was read by in both orders, as `verdict_score`."""
 FEWEST_LABELS = 10
 """With fewer, nothing can be learnt about a judge; and each further judge's weight takes so many more."""
+_FOLDS = 10
+"""Parts of the labels, each of which is held against weights fitted without it, where there are several weights."""
 
 
 class Estimate(NamedTuple):
@@ -83,15 +85,19 @@ def verdict_score(verdict: pl.Expr) -> pl.Expr:
     return verdict.replace_strict({"right": 1.0, "unsure": 0.5, "wrong": 0.0}, default=None, return_dtype=pl.Float64)
 
 
-def estimate_from(table: pl.DataFrame, confidence: float = CONFIDENCE) -> Estimate:
-    """`estimate`, from a row per pair: a column of `scores` per judge, the mean of their verdicts, and `right`."""
+def estimate_from(table: pl.DataFrame, confidence: float = CONFIDENCE, pairs: int | None = None) -> Estimate:
+    """`estimate`, from a row per pair: a column of `scores` per judge, the mean of their verdicts, and `right`.
+
+    `pairs` is how many there are where those of the table are a random part of them; None: there are no others.
+    """
     judges = judge_columns(table)
     n, m = table.height, table["right"].count()
+    pairs = max(n, pairs or n)
     effective = effective_judges(table, judges)
     if not m:
         return Estimate(*_agreement(table, confidence), AGREEMENT, n, 0, 0, None, *effective)
     right = table["right"].to_numpy()
-    found = fit(table.select(pl.col(judges).fill_null(0.5)).to_numpy(), right, confidence)
+    found = fit(table.select(pl.col(judges).fill_null(0.5)).to_numpy(), right, confidence, pairs)
     return Estimate(
         accuracy=found.share,
         low=found.low,
@@ -99,8 +105,8 @@ def estimate_from(table: pl.DataFrame, confidence: float = CONFIDENCE) -> Estima
         method=ASSISTED if found.weights else LABELS,
         n=n,
         n_gold=m,
-        worth=_worth(found.spread, n, m, confidence) if found.weights else 0,
-        needed=_needed(found, n, m, confidence),
+        worth=_worth(found.spread, pairs, m, confidence) if found.weights else 0,
+        needed=_needed(found, n, m, confidence, pairs),
         effective_judges=effective.judges,
         effective_from=effective.measured_on,
     )
@@ -121,43 +127,86 @@ def _agreement(table: pl.DataFrame, confidence: float) -> tuple[float | None, fl
     return share, *score_interval(share, normal_quantile(confidence) ** 2 / len(score))
 
 
-def fit(scores: NDArray[np.float64], right: NDArray[np.float64], confidence: float = CONFIDENCE) -> Fit:
+def fit(
+    scores: NDArray[np.float64], right: NDArray[np.float64], confidence: float = CONFIDENCE, pairs: int | None = None
+) -> Fit:
     """The share of right labels among n pairs from `scores` [n, judges] and `right` [n]: 1, 0, NaN where not known.
 
     The judges' scores with weights fitted on the labels, or the labels alone where that gives less. At least one label.
+    Where the n are a random part of `pairs`, the share is that of all of these.
     """
     known = ~np.isnan(right)
     labels = right[known]
-    n, m = len(known), len(labels)
-    # 1/m - 1/n, not 1/m: pairs are drawn without replacement, and once all are labelled nothing is uncertain.
-    alone = normal_quantile(confidence) ** 2 * (1 / m - 1 / n)
+    n, m, pairs = len(known), len(labels), pairs or len(known)
+    alone = _spread(1.0, m, n, pairs, None, confidence)
     share, spread, unexplained, weights = float(labels.mean()), alone, 1.0, 0
-    assisted = _assisted(_predictors(scores, m), known, labels, confidence) if 0 < share < 1 and m < n else None
-    if assisted is not None and _worth(assisted[1], n, m, confidence) and _width(*assisted[:2]) < _width(share, spread):
+    assisted = _assisted(_predictors(scores, m), known, labels, confidence, pairs) if 0 < share < 1 and m < n else None
+    worth = _worth(assisted[1], pairs, m, confidence) if assisted else 0
+    if assisted and worth and _width(*assisted[:2]) < _width(share, spread):
         share, spread, unexplained, weights = assisted
     low, high = score_interval(share, spread)
-    least = float(labels.sum()) / n  # the labels that are known bound what can be
-    low, high = max(low, least), min(high, least + (n - m) / n)
+    least = float(labels.sum()) / pairs  # the labels that are known bound what can be
+    low, high = max(low, least), min(high, least + (pairs - m) / pairs)
     return Fit(min(max(share, low), high), spread, unexplained, weights, low, high)
 
 
+def _spread(unexplained: float, m: int, n: int, pairs: int, freedom: int | None, confidence: float) -> float:
+    """Squared quantile over the labels' effective number: m of n pairs labelled, the n drawn out of `pairs`.
+
+    1/m - 1/n, not 1/m: pairs are drawn without replacement, and once all are labelled nothing is uncertain. What judges
+    explain is uncertain only by the pairs that they were not asked about. `freedom` is the residuals'; None: no judge.
+    """
+    n = max(n, m)
+    quantile = normal_quantile(confidence) if freedom is None else student_quantile(confidence, freedom)
+    return quantile**2 * unexplained * (1 / m - 1 / n) + normal_quantile(confidence) ** 2 * (1 / n - 1 / pairs)
+
+
 def _assisted(
-    scores: NDArray[np.float64], known: NDArray[np.bool_], labels: NDArray[np.float64], confidence: float
+    scores: NDArray[np.float64], known: NDArray[np.bool_], labels: NDArray[np.float64], confidence: float, pairs: int
 ) -> tuple[float, float, float, int] | None:
     """Share, spread, unexplained and weights with the judges; None where they have nothing to say."""
     n, m = len(known), len(labels)
     weights, rank = least_squares(scores[known], labels)
     if not weights.any():
         return None
-    off = labels - scores[known] @ weights
+    said = (
+        _left_out(scores, known, labels)
+        if rank > 1
+        else _Said(scores[known] @ weights, float((scores @ weights).mean()))
+    )
+    off = labels - said.labelled
     # Few errors of a judge, or none, are no evidence that it makes none: as Wilson's interval does for a share, half
     # the squared quantile is the least that is left unexplained.
     left = max(float(((off - off.mean()) ** 2).sum()), normal_quantile(confidence) ** 2 / 2)
     freedom = m - 1 - rank
     unexplained = left / float(((labels - labels.mean()) ** 2).sum()) * (m - 1) / freedom
-    spread = student_quantile(confidence, freedom) ** 2 * unexplained * (1 / m - 1 / n)
-    share = float(off.mean() + (scores @ weights).mean())
+    spread = _spread(unexplained, m, n, pairs, freedom, confidence)
+    share = float(off.mean() + said.all)
     return min(max(share, 0.0), 1.0), spread, unexplained, rank
+
+
+class _Said(NamedTuple):
+    """What weighted judges say."""
+
+    labelled: NDArray[np.float64]
+    """Of each labelled pair, in the order of the labels."""
+    all: float
+    """Of all pairs, in the mean."""
+
+
+def _left_out(scores: NDArray[np.float64], known: NDArray[np.bool_], labels: NDArray[np.float64]) -> _Said:
+    """Each labelled pair by weights that it had no part in, and all pairs by the mean of those weights.
+
+    Cross-prediction (Zrnic and Candes 2024). Several weights fitted on few errors make these look fewer: with three
+    judges the interval of the fitted residuals held the truth in 90 % of draws instead of 95.
+    """
+    folds = np.arange(len(labels)) % _FOLDS
+    labelled, weights = np.empty(len(labels)), np.empty((_FOLDS, scores.shape[1]))
+    for fold in range(_FOLDS):
+        held_out = folds == fold
+        weights[fold] = least_squares(scores[known][~held_out], labels[~held_out])[0]
+        labelled[held_out] = scores[known][held_out] @ weights[fold]
+    return _Said(labelled, float((scores @ weights.mean(axis=0)).mean()))
 
 
 def _predictors(scores: NDArray[np.float64], m: int) -> NDArray[np.float64]:
@@ -183,20 +232,19 @@ def least_squares(scores: NDArray[np.float64], labels: NDArray[np.float64]) -> t
     return weights, 0
 
 
-def _worth(spread: float, n: int, m: int, confidence: float) -> int:
+def _worth(spread: float, pairs: int, m: int, confidence: float) -> int:
     """Labels alone whose interval is as wide, less those there are."""
-    return max(0, round(1 / (spread / normal_quantile(confidence) ** 2 + 1 / n)) - m)
+    return max(0, round(1 / (spread / normal_quantile(confidence) ** 2 + 1 / pairs)) - m)
 
 
-def _needed(found: Fit, n: int, m: int, confidence: float) -> int:
+def _needed(found: Fit, n: int, m: int, confidence: float, pairs: int) -> int:
     """The fewest further labels with which the interval is half as wide, share and judges staying as they are."""
     aim = _width(found.share, found.spread) / 2
-    least, most = m, n
+    least, most = m, pairs
     while least < most:
         middle = (least + most) // 2
-        freedom = middle - 1 - found.weights
-        quantile = student_quantile(confidence, freedom) if found.weights else normal_quantile(confidence)
-        if _width(found.share, quantile**2 * found.unexplained * (1 / middle - 1 / n)) <= aim:
+        freedom = middle - 1 - found.weights if found.weights else None
+        if _width(found.share, _spread(found.unexplained, middle, n, pairs, freedom, confidence)) <= aim:
             most = middle
         else:
             least = middle + 1

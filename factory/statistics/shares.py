@@ -100,25 +100,42 @@ def coin_p_value(hits: int, n: int) -> float | None:
 def cluster_bootstrap(
     hits: NDArray[np.int64], totals: NDArray[np.int64], seed: int, resamples: int = RESAMPLES
 ) -> Interval:
-    """Percentile interval of sum(hits) / sum(totals) when whole clusters are drawn again with replacement.
+    """Interval of sum(hits) / sum(totals) when whole clusters are drawn again with replacement.
 
-    `hits` and `totals` have shape [clusters]. None for fewer than two clusters, from which nothing can be learnt about
-    how clusters differ. Resamples without any total are drawn again. Clusters that are alike are drawn as one kind, so
-    that time goes with the kinds there are, not with clusters, and the order of clusters means nothing.
+    `hits` and `totals` have shape [clusters]. The bootstrap's variance says how many independent trials these are
+    worth, and these go into Wilson's interval, with Student's quantile where clusters are few (Korn and Graubard 1998):
+    percentiles of the resamples held the truth in 23 to 92 % of draws from 5 to 50 prompts, of which most were right.
+    None for fewer than two clusters, from which nothing can be learnt about how clusters differ.
     """
-    clusters = len(totals)
-    if clusters < 2 or totals.sum() == 0:
+    hits, totals = hits[totals > 0], totals[totals > 0]
+    clusters, trials = len(totals), int(totals.sum())
+    if clusters < 2:
         return Interval(None, None)
-    random = np.random.default_rng(seed)
+    if trials == clusters:
+        return wilson(int(hits.sum()), trials)
+    share = float(hits.sum()) / trials
+    variance = _between(hits, totals, seed, resamples)
+    # All trials of a cluster alike is the worst there is, and all that can be said where nothing differs.
+    worth = trials**2 / float((totals.astype(np.float64) ** 2).sum())
+    if variance:
+        worth = min(max(share * (1 - share) / variance, worth * (clusters - 1) / clusters), trials)
+    wider = student_quantile(CONFIDENCE, clusters - 1) / student_quantile(CONFIDENCE, trials - 1)
+    return Interval(*score_interval(share, (normal_quantile(CONFIDENCE) * wider) ** 2 / worth))
+
+
+def _between(hits: NDArray[np.int64], totals: NDArray[np.int64], seed: int, resamples: int) -> float:
+    """Variance of the share over resamples of whole clusters.
+
+    Clusters that are alike are drawn as one kind, so that time goes with the kinds there are, not with clusters, and
+    the order of clusters means nothing.
+    """
+    random, clusters = np.random.default_rng(seed), len(totals)
     kinds, frequency = np.unique(np.stack([hits, totals]), axis=1, return_counts=True)
+    if len(frequency) == 1:
+        return 0.0
     # By cluster, not by pair: pairs of one prompt are right or wrong together.
-    shares: list[float] = []
-    while len(shares) < resamples:
-        right, total = (int(count) for count in kinds @ random.multinomial(clusters, frequency / clusters))
-        if total:
-            shares.append(right / total)
-    low, high = np.quantile(shares, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(float(low), float(high))
+    right, total = kinds @ random.multinomial(clusters, frequency / clusters, resamples).T
+    return float(np.var(right / total)) * clusters / (clusters - 1)
 
 
 def cohens_kappa(counts: Mapping[tuple[str, str], int]) -> Kappa:

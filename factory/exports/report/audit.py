@@ -71,12 +71,12 @@ def _lengths(rows: Sequence[LengthRow]) -> str:
 _GLOSSARY = """Each pair is judged twice, the chosen reply shown first and shown second. Both votes for chosen make it
 right, both for rejected wrong, one for each unsure. A pair with a vote that could not be read is invalid and is
 counted beside the others, never among them. Agreement is right / n, the unsure counting as not right; its interval is
-Wilson's, at 95 %, and holds the judge's agreement, not the share of labels that are right; the bootstrap draws whole
-prompts. Accuracy is said only where people labelled a random part of the pairs: the share of right labels among all of
-them, from labels and votes. The flip rate is the share of unsure verdicts. Without a bias for the first slot half of
-all votes go there. "Always the longer" says how often a judge that only liked length would have come to the same
-decided verdict. What form gives
-away is beyond chance at 95 % for all that was compared; a reward model may learn it as if it were quality."""
+Wilson's, at 95 %, and holds the judge's agreement, not the share of labels that are right; with several pairs a prompt
+the wider one holds, for which a bootstrap draws whole prompts. Accuracy is said only where people labelled a random
+part of the pairs: the share of right labels among all of them, from labels and votes. The flip rate is the share of
+unsure verdicts. Without a bias for the first slot half of all votes go there. "Always the longer" says how often a
+judge that only liked length would have come to the same decided verdict. What form gives away is beyond chance at 95 %
+for all that was compared; a reward model may learn it as if it were quality."""
 
 
 def _summary(report: AuditReport) -> str:

@@ -262,7 +262,30 @@ def test_labelled_pairs_are_in_the_sample(tmp_path: Path) -> None:
         )
     assert isinstance(found, AuditReport)
     assert found.estimate is not None
-    assert (found.pairs, found.estimate.n_gold) == (8, 6)
+    assert (found.pairs, found.population, found.estimate.n_gold) == (8, 16, 6)
+
+
+def test_labels_of_a_sample_speak_of_all_pairs(tmp_path: Path) -> None:
+    """As many labels as pairs are audited leave open what is right among the others, for estimate and certificate."""
+    pairs = pairs_file(tmp_path)
+    ids = load_pairs(pairs)["pair_id"].to_list()
+    labels = str(tmp_path / "labels.csv")
+    pl.DataFrame({"pair_id": ids[::2], "right": [True, False, True, True] * 2}).write_csv(labels)
+    with Loopback(judging(longer)) as server:
+        given = {"base_url": server.base_url, "gold": labels}
+        some = audit(pairs, out=tmp_path / "some", sample=8, certify=0.7, **given)
+        every = audit(pairs, out=tmp_path / "every", **given)
+    for found in (some, every):
+        assert isinstance(found, AuditReport)
+        assert found.estimate is not None
+        assert found.estimate.low is not None
+        assert found.estimate.high is not None
+        assert found.estimate.low < 0.75 < found.estimate.high
+        assert "of all 16 pairs are labelled right, by 8 labels of people" in found.meaning
+        assert "which are all there are" not in found.meaning
+    assert isinstance(some, AuditReport)
+    assert some.certificate is not None
+    assert (some.certificate.pairs, some.certificate.drawn, some.certificate.verdict) == (16, 8, "undecided")
 
 
 def test_a_label_that_the_layout_used_up_says_chosen_everywhere(tmp_path: Path) -> None:

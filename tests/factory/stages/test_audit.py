@@ -213,8 +213,11 @@ def test_without_labels_it_is_agreement_and_with_them_accuracy() -> None:
     assert found.accuracy_decided == 12 / 16
     assert found.estimate is not None
     assert (found.measure, found.estimate.method, found.estimate.n) == ("agreement", "agreement", 25)
-    assert (found.estimate.accuracy, found.estimate.low) == (found.accuracy_without_unsure, found.wilson_low)
-    assert "63.2% (41.0% to 80.9%) is agreement: so often J" in found.meaning
+    assert (found.estimate.accuracy, found.estimate.low) == (found.accuracy_without_unsure, found.bootstrap_low)
+    assert found.wilson_low is not None
+    assert found.estimate.low is not None
+    assert found.estimate.low < found.wilson_low, "two pairs a prompt"
+    assert "63.2% (30.4% to 87.1%) is agreement: so often J" in found.meaning
     assert "no accuracy" in found.meaning
     assert [name for name in found.headline() if "accura" in name] == []
     gold = pairs.select("pair_id", gold=pl.Series(["chosen"] * 7 + ["rejected", "tie", "rejected"] + [None] * 15))

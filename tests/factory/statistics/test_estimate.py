@@ -254,3 +254,36 @@ def test_labels_of_nobodys_pair_and_labels_that_are_lists_are_told() -> None:
             factory.estimate(votes, pl.DataFrame({"pair_id": ["a"], name: [[1]]}))
     with pytest.raises(InputError, match="labels need the columns pair_id"):
         factory.estimate(votes, pl.DataFrame({"label": [1]}))
+
+
+@pytest.mark.parametrize("share", [0.8, 0.9, 0.95])
+def test_the_interval_of_several_judges_who_err_together_holds_the_truth(share: float) -> None:
+    """Three judges, right about nine pairs in ten, and mostly about the same ones; 100 labels, 400 draws."""
+    random, held = np.random.default_rng(int(100 * share)), 0
+    right = np.arange(1000) < 1000 * share
+    for _ in range(400):
+        common = random.random((1000, 1)) < 0.9
+        own = random.random((1000, 3)) < 0.9
+        agree = np.where(random.random((1000, 3)) < 0.8, common, own)
+        scores = np.where(agree, right[:, None], ~right[:, None]).astype(float)
+        known = np.full(1000, np.nan)
+        labelled = random.permutation(1000)[:100]
+        known[labelled] = right[labelled]
+        found = fit(scores, known)
+        held += found.low <= share <= found.high
+    assert held / 400 >= 0.925
+
+
+@pytest.mark.parametrize("audited", [50, 200])
+def test_the_interval_is_of_all_pairs_and_not_of_the_audited_ones(audited: int) -> None:
+    """50 labels of 50 or 200 audited pairs, drawn out of 1,000: with no more than 50 there is no doubt about these."""
+    random, held = np.random.default_rng(audited), 0
+    for _ in range(400):
+        right = random.random(1000) < 0.8
+        agree = random.random(1000) < 0.9
+        drawn = random.permutation(1000)[:audited]
+        scores = np.where(agree, right, ~right)[drawn].astype(float)[:, None]
+        known = np.where(np.arange(audited) < 50, right[drawn], np.nan)
+        found = fit(scores, known, pairs=1000)
+        held += found.low <= right.mean() <= found.high
+    assert held / 400 >= 0.925

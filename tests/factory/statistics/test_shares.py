@@ -51,7 +51,7 @@ def test_bootstrap_of_single_pairs_is_near_the_binomial_interval() -> None:
     hits = np.array([1] * 80 + [0] * 20)
     found = cluster_bootstrap(hits, np.ones(100, dtype=np.int64), seed=1)
     assert found == pytest.approx((0.72, 0.88), abs=0.015)
-    assert found == cluster_bootstrap(hits, np.ones(100, dtype=np.int64), seed=1)
+    assert found == wilson(80, 100), "nothing hangs together"
 
 
 def test_bootstrap_is_wider_where_prompts_hang_together() -> None:
@@ -59,6 +59,36 @@ def test_bootstrap_is_wider_where_prompts_hang_together() -> None:
     clustered = cluster_bootstrap(np.array([10] * 8 + [0] * 2), np.full(10, 10), seed=1)
     assert clustered.low is not None
     assert clustered.low <= 0.55
+
+
+@pytest.mark.parametrize("prompts", [5, 20, 60])
+@pytest.mark.parametrize("alike", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.95])
+def test_bootstrap_holds_the_share_also_of_few_prompts_and_near_one(prompts: int, alike: float, share: float) -> None:
+    """Four pairs a prompt, each with the mind of its prompt with probability `alike`, in 400 draws."""
+    random = np.random.default_rng([prompts, int(10 * alike), int(100 * share)])
+    totals, held = np.full(prompts, 4), 0
+    for draw in range(400):
+        of_prompt = random.random((prompts, 1)) < share
+        own = random.random((prompts, 4)) < share
+        right = np.where(random.random((prompts, 4)) < alike, of_prompt, own)
+        low, high = cluster_bootstrap(right.sum(axis=1), totals, seed=draw, resamples=100)
+        assert low is not None
+        assert high is not None
+        held += low <= share <= high
+    assert held / 400 >= 0.92
+
+
+@pytest.mark.parametrize("right", [0, 4])
+def test_bootstrap_of_prompts_that_are_all_alike_is_no_point(right: int) -> None:
+    """Five prompts, all right or all wrong, say what five pairs say, however many pairs each has."""
+    found = cluster_bootstrap(np.full(5, right), np.full(5, 4), seed=1)
+    one_each = wilson(5 * right / 4, 5)
+    ends = (found.low, one_each.low) if right else (one_each.high, found.high)
+    assert ends[0] is not None
+    assert ends[1] is not None
+    assert ends[0] <= ends[1]
+    assert found != Interval(right / 4, right / 4)
 
 
 def test_bootstrap_of_nothing_or_of_one_prompt_is_unknown() -> None:
