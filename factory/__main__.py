@@ -39,8 +39,10 @@ def main() -> None:
         sys.stderr.write(f"sso-factory: {said}\n")
         if not usable:
             raise SystemExit(2)
-    from factory.cli import main as command
-
+    try:
+        from factory.cli import main as command
+    except KeyboardInterrupt:  # in the tenths of a second before the command line is there to say it
+        raise SystemExit(130) from None
     command()
 
 

@@ -1,5 +1,6 @@
 """Progress as a person sees it: a live bar with rate and ETA on a terminal, a line every few seconds elsewhere."""
 
+import os
 import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TextIO
@@ -78,8 +79,9 @@ class LineProgress:
 
 
 def for_stream(stream: TextIO) -> "LiveProgress | LineProgress":
-    """Bars where the stream is a terminal, lines where it is not."""
-    if stream.isatty():
+    """Bars where the stream is a terminal that can move its cursor, lines where it is none."""
+    # `dumb` is what editors and CI call the terminals in which a bar would be a line of its own at each step.
+    if stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
         from factory.terminal.bars import bars
 
         return bars(stream)

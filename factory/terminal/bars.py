@@ -15,16 +15,14 @@ class RateColumn(ProgressColumn):
     """Rate and time left, by what this process has done."""
 
     def render(self, task: Task) -> Text:
-        """As `describe_rate`."""
+        """As `describe_rate`, what a person looks for first: the end of it is cut where the terminal is narrow."""
         done, fields = task.completed - task.fields["before"], task.fields
         left, seconds = task.remaining or 0.0, task.elapsed or 0.0
         rate = describe_rate(done, left, seconds, fields["unit"], fields["tokens"], fields["cost"])
-        return Text(rate, style="progress.data.speed")
-
-
-def _shortened() -> Column:
-    """A part of a bar that is cut, and not broken, where the terminal is narrow."""
-    return Column(no_wrap=True, overflow="ellipsis")
+        *paces, eta = rate.split(" · ")
+        # Of a column that may be broken, rich takes all that is missing, before it takes as much from each of the
+        # others, of which the count would be the first to be gone. The text itself is cut, not broken.
+        return Text(" · ".join([eta, *paces]), style="progress.data.speed", no_wrap=True, overflow="ellipsis")
 
 
 class LiveProgress:
@@ -42,11 +40,14 @@ class LiveProgress:
     def start(self, name: str, total: int, unit: str, done: int = 0) -> None:
         """Show a bar."""
         self.finish()
+        width = self._console.width
         self._bars = Bars(
-            TextColumn("{task.description}", table_column=_shortened()),
-            BarColumn(bar_width=24, table_column=Column(no_wrap=True, min_width=8)),
+            TextColumn(
+                "{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", max_width=width // 3)
+            ),
+            BarColumn(bar_width=min(24, width // 5), table_column=Column(no_wrap=True)),
             MofNCompleteColumn(table_column=Column(no_wrap=True)),
-            RateColumn(table_column=_shortened()),
+            RateColumn(),
             console=self._console,
             # Gone when it is done: what stays is the line that the store says of the finished stage.
             transient=True,

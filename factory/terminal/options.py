@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import os
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -42,9 +43,18 @@ class Command(click.Command):
             found, shown = super().invoke(ctx)
         # Under accelerate launch every process comes here with the same result.
         if processes.rank() == 0:
-            click.echo(terminal.show.as_json(found) if as_json else shown(found))
+            _print(terminal.show.as_json(found) if as_json else shown(found))
         if isinstance(difference := getattr(found, "difference", None), str):
             raise NotReproducedError(difference)
+
+
+def _print(result: str) -> None:
+    """To stdout. Whoever reads it may have enough before its end, as `head` has: nothing is wrong then."""
+    try:
+        click.echo(result)
+    except BrokenPipeError:
+        # Python writes out what is left once more when it ends, and would say that this failed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class ReadsPairs(Command):
@@ -91,6 +101,8 @@ class Main(Group):
             if processes.world() > 1:
                 processes.leave(end.code)
             raise
+        except OSError as error:  # a help text that cannot be written: click prints it before `invoke`
+            raise SystemExit(_failed(1, _of_disk(error))) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; an expected failure is one sentence and an exit code."""
@@ -102,13 +114,22 @@ class Main(Group):
         except KeyboardInterrupt:
             code, sentence = InterruptedRunError.exit_code, "stopped; the same command goes on from here"
         except OSError as error:
-            code, sentence = 1, f"{error.filename or 'the disk'}: {error.strerror or error}; mend that and go on"
+            code, sentence = 1, _of_disk(error)
         except _table_errors() as error:
             code, sentence = 1, f"a table cannot be read or written: {str(error).splitlines()[0]}; check the file"
-        if processes.first_to_fail():
-            sentence = f"sso-factory: {one_line(sentence)}"
-            click.echo(sentence if ctx.meta.get(_WHOLE) else _shortened(sentence), err=True)
-        raise SystemExit(code)
+        raise SystemExit(_failed(code, sentence, whole=ctx.meta.get(_WHOLE, False)))
+
+
+def _failed(code: int, sentence: str, *, whole: bool = False) -> int:
+    """Say what went wrong, long or shortened; returns the exit code."""
+    if processes.first_to_fail():
+        sentence = f"sso-factory: {one_line(sentence)}"
+        click.echo(sentence if whole else _shortened(sentence), err=True)
+    return code
+
+
+def _of_disk(error: OSError) -> str:
+    return f"{error.filename or 'the disk'}: {error.strerror or error}; mend that and go on"
 
 
 def _table_errors() -> tuple[type[Exception], ...]:

@@ -56,14 +56,23 @@ def test_the_rate_beside_a_bar_is_of_what_was_done_since():
     task = bars.add_task("scores 1", total=45, completed=28, before=28, unit="prompts", tokens=0, cost=0.0)
     bars.advance(task, 2)
     clock[0] = 10.0
-    assert RateColumn().render(bars.tasks[0]).plain == "0.2 prompts/s · ETA 1m15s"
+    assert RateColumn().render(bars.tasks[0]).plain == "ETA 1m15s · 0.2 prompts/s"
 
 
 def test_lines_where_there_is_no_terminal():
     assert isinstance(for_stream(io.StringIO()), LineProgress)
 
 
-def test_a_bar_fits_a_narrow_terminal_on_one_line():
+@pytest.mark.parametrize(("kind", "progress"), [("dumb", LineProgress), ("xterm-256color", LiveProgress)])
+def test_lines_where_the_terminal_cannot_move_its_cursor(kind, progress, monkeypatch):
+    """rich shows no bar there, and a run of hours would say nothing."""
+    monkeypatch.setenv("TERM", kind)
+    stream = io.StringIO()
+    stream.isatty = lambda: True
+    assert isinstance(for_stream(stream), progress)
+
+
+def test_a_bar_fits_a_narrow_terminal_on_one_line_with_its_count():
     for width in (40, 60, 80):
         stream = io.StringIO()
         bar = LiveProgress(Console(file=stream, force_terminal=True, width=width))
@@ -73,4 +82,8 @@ def test_a_bar_fits_a_narrow_terminal_on_one_line():
         shown = Console(width=width, file=io.StringIO()).render_lines(bar._bars.get_renderable())
         assert len(shown) == 1
         assert sum(segment.cell_length for segment in shown[0]) <= width
+        bar.finish()
+        text = "".join(segment.text for segment in shown[0])
+        assert "1028/100000" in text
+        assert width < 60 or "ETA" in text
         bar.finish()
