@@ -45,6 +45,12 @@ NAMES: dict[str, tuple[str, ...]] = {
     "turns": ("turns",),
 }
 """Role to the names of columns that have it, the first to look for first."""
+_MEDIA = re.compile(
+    r"(?:(?:input|prompt|user|query|question|source|file_name)_)?"
+    r"(?:image|img|picture|photo|screenshot|video|audio)s?"
+    r"(?:_(?:ids?|urls?|uris?|paths?|files?|file_names?|filenames?|names?|bytes|base64|b64|data|list))?|pixel_values"
+)
+"""What the columns are called that hold, or point to, pictures and sound, beside those of NAMES."""
 
 LONE_REPLIES = ("completion", "response", "output", "answer", "reply", "generation")
 """Columns that hold the one reply of a row."""
@@ -78,8 +84,9 @@ PICKS = ("choice", "winner", "best", "label", "preference", "chosen_index")
 
 VERDICTS = (
     *("winner", "choice", "better_response_id", "verdict"),
-    *("overall_preference", "preference_strength", "preference"),
+    *("overall_preference", "preference", "preference_strength"),
     *("label", "labels", "orig_preference", "overall_response", "gold_label"),
+    *("preference_label", "human_preference", "judgment", "judgement", "comparison", "selected_response"),
 )
 """Columns that say which reply is better, those whose name says it before the many-sided `label`."""
 MARKS = ("label", "kto_tag", "is_good", "good", "desirable", "is_safe")
@@ -157,11 +164,18 @@ class Columns(Mapping[str, pl.DataType]):
             return [self.named[role]]
         taken = set(self.named.values())
         found = [name for name in NAMES.get(role, (role,)) if name in self._schema and name not in taken]
+        if role == "media":
+            found += [name for name in self._schema if name not in found and self._shows(name)]
         if role == "chosen" and not found:  # answer beside rejected_answer
             # Only by its partner: `answer` is a reply among others, or the one to learn from, in any other file.
             lone = (self.first("rejected") or "").removeprefix("rejected_")
             return [lone] if lone in LONE_REPLIES and lone in self._schema and lone not in taken else []
         return found
+
+    def _shows(self, name: str) -> bool:
+        # A number or a mark is no picture, whatever its column is called.
+        dtype = self._schema[name]
+        return bool(_MEDIA.fullmatch(plainly(name))) and not (dtype.is_numeric() or dtype == pl.Boolean)
 
     def first(self, role: str) -> str | None:
         """The first of those, or None."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from factory.readers.cells.values import json_in, json_of
-from factory.readers.columns.verdicts import names_reply
+from factory.readers.columns.reply_words import names_reply
 from factory.readers.how import How
 from factory.readers.messages import is_text
 from factory.readers.names import KNOWN, LISTS, NUMBERED, Columns

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import polars as pl
 
 from factory.readers.cells.values import looked_up
+from factory.readers.columns.reply_words import in_words, number_in
 from factory.readers.inputs.opened import UnclearError
 from factory.readers.names import RANKS, VERDICTS, Columns
 
@@ -23,22 +24,7 @@ GRADES = ("score", "rating", "reward", "upvotes")
 _ANNOTATOR = re.compile(r"annotator_?\d+")
 FLAGS = ("winner_model_a", "winner_model_b")
 """A mark for each reply of the arena's files of 55,000, whose cells are lists of texts written out."""
-_WHOSE = re.compile(
-    r"^(the )?(model|response|answer|assistant|output|completion|conversation|reply|option|summary)[_ ]?"
-)
-_HOW_MUCH = re.compile(
-    r"[ _-]is[ _-]((slightly|somewhat|clearly|significantly|much|far)[ _-])?(better|preferred)([ _-]than[ _-].*)?$"
-)
-"""What follows the name of a reply in words such as `A-is-clearly-better`."""
-_TIES = frozenset(
-    {
-        *("tie", "ties", "tied", "tie (bothbad)", "draw", "same", "equal", "equally good", "equally bad"),
-        *("both", "both_bad", "bothbad", "both bad", "both_good", "both good"),
-        *("neither", "none", "no preference", "c", "a=b", "b=a"),
-    }
-)
 _WAY = "name the column that says it, as in --columns label=…"
-_FIRST, _SECOND = ("a", "first", "left"), ("b", "second", "right")
 
 
 class Better(NamedTuple):
@@ -84,11 +70,8 @@ def better(frame: pl.LazyFrame, columns: Columns, replies: tuple[str, str]) -> B
         return Better((first - second).fill_null(0), said)
     ranked = names == graded(columns, replies, RANKS)
     if ranked or names == graded(columns, replies, GRADES):
-        first, second = (pl.col(name).cast(pl.Float64, strict=False) for name in names)
         told = (f"{' and '.join(names)} are ranks: the lower the better",) if ranked else ()
-        # A NaN is no score: left in, its sign would be NaN too, and neither a tie nor null.
-        sign = (second - first if ranked else first - second).fill_nan(None).sign()
-        return Better(sign.cast(pl.Int8), said, told)
+        return Better(_higher(names[::-1] if ranked else names), said, told)
     votes = [_of_column(frame, name, columns, replies) for name in names]
     remarks = tuple(remark for vote in votes for remark in vote.remarks)
     if len(votes) == 1:
@@ -98,20 +81,34 @@ def better(frame: pl.LazyFrame, columns: Columns, replies: tuple[str, str]) -> B
     return Better(total.sign().cast(pl.Int8), said, remarks)
 
 
+def _higher(names: Sequence[str]) -> pl.Expr:
+    """Which of two columns of numbers holds the higher one."""
+    first, second = (pl.col(name).cast(pl.Float64, strict=False) for name in names)
+    # A NaN is no score: left in, its sign would be NaN too, and neither a tie nor null.
+    return (first - second).fill_nan(None).sign().cast(pl.Int8)
+
+
 def _contradictions(frame: pl.LazyFrame, vote: Better, columns: Columns, replies: tuple[str, str]) -> tuple[str, ...]:
-    """A remark for each further verdict column that names the other reply in some rows."""
+    """A remark for each further verdict column, or pair of scores, that names the other reply in some rows."""
     taken, *others = _verdict_columns(columns) or ("",)
     against: dict[str, pl.Expr] = {}
     for name in others:
         with suppress(UnclearError):  # nothing hangs on a column that is not taken
             other = _of_column(frame, name, columns, replies).sign
             against[name] = (vote.sign * other < 0).sum().alias(name)
+    scores = graded(columns, replies, GRADES)
+    if taken and scores and not any(columns[name].is_nested() for name in scores):
+        name = " and ".join(scores)
+        against[name] = (vote.sign * _higher(scores) < 0).sum().alias(name)
     if not against:
         return ()
     counts = frame.select(*against.values(), pl.len().alias("__rows")).collect(engine="streaming").row(0, named=True)
     says, rows = f"{taken} says which reply is better", counts["__rows"]
+    verb = {name: "speak for" if name == " and ".join(scores or ()) else "names" for name in against}
     return tuple(
-        f"{says}; {name} names the other one in {counts[name]:,} of {rows:,} rows" for name in against if counts[name]
+        f"{says}; {name} {verb[name]} the other one in {counts[name]:,} of {rows:,} rows"
+        for name in against
+        if counts[name]
     )
 
 
@@ -138,8 +135,8 @@ def _of_column(frame: pl.LazyFrame, name: str, columns: Columns, replies: tuple[
             "write 1 for the first and 2 for the second"
         )
     text, seen = _text(name, columns[name]), _seen(frame, name, columns)
-    numbers = {value: number for value in seen if (number := _number(value)) is not None}
-    signs = {value: sign for value in seen if value not in numbers and (sign := _in_words(value)) is not None}
+    numbers = {value: number for value in seen if (number := number_in(value)) is not None}
+    signs = {value: sign for value in seen if value not in numbers and (sign := in_words(value)) is not None}
     # A cell may name the column of the better reply.
     signs |= {name.lower(): sign for name, sign in zip(replies, (1, -1), strict=True) if name.lower() not in numbers}
     if numbers:
@@ -160,6 +157,8 @@ def _counted(name: str, values: set[float], signs: set[int | None], replies: tup
     one, two = replies
     if values and (min(values) < 0 or name in _STRENGTHS[:3]):
         return (f"{name} is signed: below 0 speaks for {one}, above 0 for {two}",)
+    if {0, 2} <= values:
+        return (f"{name} is counted from 1: 1 is {one}, 2 is {two}, and 0 a tie",)
     from_zero = 0 in values and 0 not in signs and ending_of(one) != "0" and name != "labels"
     return (f"{name} is counted from 0: 0 is {one}, 1 is {two}",) if from_zero else ()
 
@@ -188,43 +187,6 @@ def _text(name: str, dtype: pl.DataType) -> pl.Expr:
     if dtype.is_float():
         return pl.col(name).cast(pl.Float64).cast(pl.String)
     return pl.col(name).cast(pl.String).str.strip_chars().str.to_lowercase()
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(_bare(text))
-    except ValueError:
-        return None
-
-
-def _bare(text: str) -> str:
-    """A word without what it is called, and how much better it is: `1` of `Response 1 is much better`."""
-    return _WHOSE.sub("", _HOW_MUCH.sub("", text))
-
-
-def names_reply(text: str) -> bool:
-    """Whether a text is a reply's letter or place, as `a`, `2`, `model_b` and `response 1`."""
-    return bool(_in_words(text)) or _number(text) in (0, 1, 2)
-
-
-def _in_words(text: str) -> int | None:
-    """What a word such as `model_a`, `[[B]]`, `A>B` or `tie` says."""
-    word = text.strip("[]() ")
-    if word in _TIES or text in _TIES:
-        return 0
-    # A>B, A>>B and A=B, as judges are asked to answer.
-    sides = re.split(r"[><≻=]+", word.replace(" ", ""))
-    if len(sides) == 2 and re.search("[><≻]", word):
-        one, other = (_in_words(_bare(side)) if _number(side) is None else _place(side) for side in sides)
-        if one is None or other is None or one * other != -1:
-            return 0 if one is not None and one == other else None
-        return one if re.search("[>≻]", word) else -one
-    bare = _bare(word)
-    return 1 if bare in _FIRST else -1 if bare in _SECOND else None
-
-
-def _place(digit: str) -> int | None:
-    return {"1": 1, "2": -1}.get(digit)
 
 
 def _in_numbers(
@@ -257,7 +219,9 @@ def _doubt(name: str, values: Collection[float], last: str, columns: Columns) ->
     """Why numbers can be meant in two ways; None where they cannot. `last` is how the first reply's name ends."""
     if min(values) < 0:
         signed = any(word in name for word in ("preference", "strength"))
-        return None if signed else "a number below 0 can speak for either reply"
+        # Of a plain `preference` 1 and -1 are no strengths, but may be the first and the second.
+        plain = name not in _STRENGTHS[:3] and {*values} <= {-1, 0, 1} and not _SIGNED_BESIDE & {*columns}
+        return None if signed and not plain else "a number below 0 can speak for either reply"
     if name in _STRENGTHS[:3]:
         # A part of HelpSteer may hold nobody who preferred the first.
         return None if _SIGNED_BESIDE & {*columns} else "without one below 0 they can be places or strengths"
@@ -270,7 +234,8 @@ def _doubt(name: str, values: Collection[float], last: str, columns: Columns) ->
         return "1 can be the first reply or the second"
     if last == "0":
         return "no reply is called 2" if 2 in values else None
-    if {0, 2} <= {*values} and name != "preference":
+    # Where the replies are called 1 and 2, a 0 beside these in AlpacaFarm's column is a tie.
+    if {0, 2} <= {*values} and (name != "preference" or last != "1"):
         return "1 can be the first reply or the second"
     return "0 can be the first reply or a tie" if {*values} == {0} else None
 

@@ -136,12 +136,14 @@ def _merged(prompt: pl.Expr, head: pl.Expr) -> pl.Expr:
     covered = stated.list.tail(begun.list.len()) == begun
     # Replies that open with the assistant go on from the prompt, and do not repeat it.
     continued = head.list.first().struct.field("role").eq_missing("assistant")
+    # A conversation beside the replies may hold one of them, or another reply, at its end.
+    answered = prompt.list.last().struct.field("role").eq_missing("assistant") & (before_last(stated) == begun)
     return (
         pl.when(length == 0)
         .then(head)
         .when(continued)
         .then(joined(prompt, head))
-        .when(repeated)
+        .when(repeated | answered)
         .then(head)
         .when(covered)
         .then(prompt)

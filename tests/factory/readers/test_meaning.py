@@ -62,7 +62,10 @@ def test_a_prompt_of_an_unusual_type_is_read(dtype):
 
 ASIDE = {
     "pictures": ({"prompt": "Hi", "images": ["a.png"]}, "not_text"),
-    "a picture": ({"prompt": "Hi", "image": "a.png"}, "not_text"),
+    **{
+        f"a picture in {name}": ({"prompt": "Hi", name: "a.png"}, "not_text")
+        for name in ("image", "image_path", "imageUrl", "input_image", "photo", "screenshot_base64", "video_id")
+    },
     "tools": ({"prompt": "Hi", "tools": [{"name": "f"}]}, "tool_turns"),
     "a list of several texts": ({"prompt": ["Hi", "Ho"]}, "not_text"),
 }
@@ -73,6 +76,31 @@ def test_what_cannot_be_in_a_prompt_sets_the_row_aside(name, tmp_path):
     given, reason = ASIDE[name]
     kept, rejected = read(tmp_path, {**given, **REPLIES})
     assert (kept, [row["reason"] for row in rejected]) == ([], [reason])
+
+
+def test_numbers_and_marks_that_are_called_as_pictures_are_none(tmp_path):
+    kept, _ = read(
+        tmp_path, {"prompt": "Hi", "image_id": 4, "input_image": False, "image_description": "A cat.", **REPLIES}
+    )
+    assert len(kept) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["article", "options", "schema", "title", "background", "few_shot_examples", "premise"]
+)
+def test_a_column_that_may_belong_to_a_prompt_and_is_not_in_it_is_named_in_a_warning(name):
+    frame = pl.DataFrame({"prompt": ["Hi"], name: ["A tale."], **{side: [text] for side, text in REPLIES.items()}})
+    [warning] = read_pairs(frame).reading.parts[0].warnings
+    assert warning == f"{name} is kept aside, though by its name it may belong to the pair"
+
+
+@pytest.mark.parametrize("prompt", ["messages", "conversations"])
+@pytest.mark.parametrize("last", ["Tin.", "Another."])
+def test_a_conversation_beside_two_whole_ones_may_hold_its_answer(prompt, last, tmp_path):
+    row = {"instruction": "Hi", prompt: [HI, assistant(last)]}
+    row |= {side: [HI, assistant(text)] for side, text in REPLIES.items()}
+    kept, _ = read(tmp_path, row)
+    assert [(one["prompt"], one["chosen"], one["rejected"]) for one in kept] == [([HI], "Tin.", "Wood.")]
 
 
 def test_reasoning_stands_before_the_reply_and_tells_replies_apart(tmp_path):

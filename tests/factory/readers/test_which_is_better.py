@@ -77,6 +77,50 @@ def test_a_column_that_names_the_better_one_wins_over_a_label_and_contradictions
     assert warning == f"{first} says which reply is better; {other} names the other one in 1 of 2 rows"
 
 
+@pytest.mark.parametrize(
+    ("replies", "name", "values"),
+    [
+        ("ab", "preference", (1, -1)),
+        ("ab", "preference", (-1, 0, 1)),
+        ("12", "preference", (-1, 1)),
+        ("ab", "preference", (0, 1, 2)),
+        ("12", "label", (0, 1, 2)),
+    ],
+)
+def test_numbers_that_two_customs_read_otherwise_are_refused_with_the_question(replies, name, values):
+    one, two = (f"response_{end}" for end in replies)
+    rows = [{"prompt": "Hi", one: "Tin.", two: "Wood.", name: value} for value in values]
+    with pytest.raises(InputError, match=f"the column {name} holds .*; which is meant"):
+        read_pairs(pl.DataFrame(rows))
+
+
+def test_a_preference_of_alpaca_farm_has_0_for_a_tie_and_says_so():
+    rows = [{"prompt": "Hi", "output_1": "Tin.", "output_2": "Wood.", "preference": value} for value in (0, 1, 2)]
+    found = read_pairs(pl.DataFrame(rows))
+    assert found.kept.collect()["chosen"].to_list() == ["Tin.", "Wood."]
+    assert found.reasons() == {"tie": 1}
+    assert found.reading.parts[0].warnings == (
+        "preference is counted from 1: 1 is output_1, 2 is output_2, and 0 a tie",
+    )
+
+
+@pytest.mark.parametrize(("column", "says"), [("label", [1, 2]), ("winner", ["a", "b"])])
+def test_scores_that_speak_for_the_other_reply_are_counted_in_a_warning(column, says):
+    replies = {"prompt": ["Hi", "Yo"], "response_a": ["Tin.", "Tin!"], "response_b": ["Wood.", "Wood!"]}
+    found = read_pairs(pl.DataFrame({**replies, column: says, "score_a": [1, 1], "score_b": [5, 5]}))
+    assert found.kept.collect()["chosen"].to_list() == ["Tin.", "Wood!"]
+    [warning] = found.reading.parts[0].warnings
+    wanted = f"{column} says which reply is better; score_a and score_b speak for the other one in 1 of 2 rows"
+    assert warning == wanted
+
+
+def test_a_label_that_is_not_a_number_costs_its_row():
+    replies = {"prompt": ["Hi", "Yo", "Ho"], "response_a": ["Tin."] * 3, "response_b": ["Wood."] * 3}
+    found = read_pairs(pl.DataFrame({**replies, "label": [1.0, 2.0, NAN]}))
+    assert found.kept.collect()["chosen"].to_list() == ["Tin.", "Wood."]
+    assert found.reasons() == {"unreadable": 1}
+
+
 def test_a_score_that_is_no_number_sets_its_row_aside(tmp_path):
     rows = [{"prompt": "Hi", "answer_0": "Tin.", "answer_1": "Wood.", "score_0": s, "score_1": 0.5} for s in (1.5, NAN)]
     kept, rejected = read(tmp_path, *rows)
