@@ -71,7 +71,8 @@ def _grouped(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: f
     # Repeating the keys instead would copy the cache of every row at every token.
     packed = query.reshape(rows, key.shape[1], groups * length, size)
     out = scaled_dot_product_attention(packed, key, value, attn_mask=mask.repeat(1, 1, groups, 1), scale=scaling)
-    return out.view(rows, heads, length, value.shape[3])
+    # No view: each kernel has a memory order of its own, and CUDA's for float32 puts position before head.
+    return out.reshape(rows, heads, length, value.shape[3])
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from torch import Tensor
 from factory.engines.kv_cache import KVCache, kv_cache_for
 from factory.engines.sampling import pick
 from factory.errors import named_line
+from factory.models.exact import exact_device
 
 PREFILL_TOKENS, GPU_PREFILL_TOKENS = 4096, 65536
 """Most prompt tokens in one forward pass: enough to keep the device busy, little enough for its memory."""
@@ -194,8 +195,8 @@ class Decoder:
         """Pick each row's next token."""
         # A number from each row's own generator: torch.multinomial draws for the whole batch at once.
         settings = [(row.temperature, row.top_p, row.random.random()) for row in self._rows]
-        temperature, top_p, uniform = torch.tensor(settings, dtype=torch.float64, device=logits.device).unbind(1)
-        tokens = pick(logits, temperature.float(), top_p, uniform).tolist()
+        where = exact_device(logits.device)
+        tokens = pick(logits, *torch.tensor(settings, dtype=torch.float64, device=where).unbind(1)).tolist()
         for row, token, scores in zip(self._rows, tokens, logits, strict=True):
             if row.choices is None:
                 row.take(token, self.ends)

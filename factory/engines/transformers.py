@@ -15,6 +15,7 @@ from factory.errors import named_line
 from factory.identity import Messages
 from factory.models.attention import even_up_to, evenly
 from factory.models.chat import end_ids
+from factory.models.exact import exact
 from factory.models.layout import Encoded, buckets, layout
 from factory.models.load import context_length, load_model
 from factory.models.ref import ModelRef
@@ -160,7 +161,7 @@ class TransformersModel:
             found = [reply_logps(self._model, batch, self._plan) for batch in batches]
         sums, counts = (torch.cat(part) for part in zip(*found, strict=True))
         # At least one token, as an empty reply has none; its mean is replaced by None where counts are read.
-        return (sums.double() / counts.clamp(min=1)).tolist(), counts.tolist()
+        return (exact(sums) / exact(counts.clamp(min=1))).tolist(), counts.tolist()
 
 
 def _rows(item: Encoded, kind: str) -> int:

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from factory.errors import TrainingError
+from factory.models.exact import exact
 from factory.models.layout import Encoded, TensorBatch, layout
 from factory.models.sequences import SequencePlan, reply_logps, unwrapped
 from factory.training.activation_checkpointing import Keeping, keep_up_to
@@ -125,7 +126,7 @@ class PolicyTrainer(Trainer):
             batch = self._batch([item for example in micro.examples for item in example.items])
             with torch.no_grad(), self.compute_loss_context_manager():
                 sums = model(batch)
-            values = (sums.double() / batch.counts).view(len(micro.examples), -1).tolist()
+            values = (exact(sums) / exact(batch.counts)).view(len(micro.examples), -1).tolist()
             found += [(example.key, tuple(row)) for example, row in zip(micro.examples, values, strict=True)]
         return dict(gather_object(found))
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from factory.models.exact import exact
 from factory.training.sso import PairLogps, Terms
 
 NAMES = (
@@ -36,7 +37,7 @@ def measured(terms: Terms, on_policy: PairLogps, tokens: int) -> Tensor:
         chosen.exp(),
         rejected.exp(),
     ]
-    sums = torch.stack([part.detach().double().sum() for part in parts])
+    sums = torch.stack([exact(part.detach()).sum() for part in parts])
     # In float64, since float32 counts tokens exactly up to 2^24 only.
     counts = torch.tensor([len(terms.loss), tokens], dtype=torch.float64, device=sums.device)
     return torch.cat([counts, sums])
