@@ -49,6 +49,11 @@ def message(role: str, content: pl.Expr) -> pl.Expr:
     return pl.struct(pl.lit(role).alias("role"), content.alias("content"))
 
 
+def as_reply(name: str) -> pl.Expr:
+    """A column of texts as lists of one assistant message."""
+    return pl.concat_list(message("assistant", pl.col(name)))
+
+
 def first() -> pl.Expr:
     """The first message of the prompt."""
     return pl.col("prompt").list.first()

@@ -1,5 +1,6 @@
 """The card's plots: quiet PNG files, the same bytes for the same numbers."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from factory.exports.facts.models import AuditFacts, RunFacts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK, SOFT, CHOSEN, REJECTED, PLAIN = "#22262b", "#8a929c", "#1f7a6d", "#c2573a", "#6b7785"
 PALE, FAINT = "#c3cad2", "#e6e2da"
@@ -37,15 +39,23 @@ def _draw(path: Path, paint: Any, what: Any, height: float) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.2, height), dpi=150, layout="constrained")
+    figure = Figure(figsize=(7.2, height), layout="constrained")
     # Without pyplot, which would keep each figure until it is closed.
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     quiet(axes)
     paint(axes, what)
-    # matplotlib would write its version into the file, which changes bytes with every upgrade.
-    figure.savefig(path, metadata={"Software": None})
+    save(figure, path, 150)
     return path
+
+
+def save(figure: "Figure", path: Path, dpi: int) -> None:
+    """Write a figure as a PNG whose bytes depend on what it shows alone."""
+    with warnings.catch_warnings():
+        # Names come from data: a letter that the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
+        # matplotlib would write its version into the file, which changes bytes with every upgrade.
+        figure.savefig(path, dpi=dpi, metadata={"Software": None})
 
 
 def quiet(axes: "Axes") -> None:

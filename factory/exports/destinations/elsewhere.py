@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from factory.errors import ConfigError
 from factory.exports.destinations.write import BY, README
-from factory.store.ownership import RECORD, Record, parsed
+from factory.store.ownership import ELSEWHERE, RECORD, Record, parsed
 
 Marks = Sequence[str]
 """What tells contents apart without reading them: sizes and hashes, as the place gives them."""
@@ -53,16 +53,13 @@ class RemoteContents(NamedTuple):
             if name in (README, RECORD) or self.owns(name):
                 continue
             if name in self.own:
-                raise ConfigError(f"{self.where}/{name} was changed since sso-factory wrote it; {_ELSEWHERE}")
+                raise ConfigError(f"{self.where}/{name} was changed since sso-factory wrote it; {ELSEWHERE}")
             if any(fnmatchcase(name, pattern) for pattern in patterns):
-                raise ConfigError(f"{self.where}/{name} was not written by sso-factory; {_ELSEWHERE}")
+                raise ConfigError(f"{self.where}/{name} was not written by sso-factory; {ELSEWHERE}")
 
     def stale(self, names: Iterable[str]) -> list[str]:
         """What an export left there and a new one, of the files given, does not hold."""
         return sorted(name for name in self.own if name in self.files and name not in {*names, README})
-
-
-_ELSEWHERE = "move it away, or choose another place"
 
 
 def record_text(folder: Record, marks: Mapping[str, Marks]) -> str:

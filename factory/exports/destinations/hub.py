@@ -20,6 +20,7 @@ from factory.store.ownership import RECORD, Record
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 TOKEN = "HF_TOKEN"
@@ -45,17 +46,15 @@ def token_for(repo: str) -> str:
 
 def check_token(repo: str) -> str | None:
     """Ask the Hub whose the token is; returns why that cannot be told now. ConfigError where it is not accepted."""
-    token = token_for(repo)
-    from huggingface_hub import HfApi
+    api = _hub_for(repo)
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, token=token).whoami()
+        api.whoami()
     except HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else 0
         # Anything else may pass until the export is pushed, and is then said in full.
-        if status in (401, 403):
-            raise ConfigError(f"pushing to {repo}: {_WHAT_TO_DO[status]}") from None
+        if _status(error) in (401, 403):
+            raise ConfigError(f"pushing to {repo}: {_WHAT_TO_DO[_status(error)]}") from None
         return f"the Hub did not say whose the token is ({first_line(error)})"
     except _network_errors() as error:
         return f"the Hub cannot be asked now ({first_line(error)})"
@@ -83,19 +82,30 @@ def push(folder: Path, repo: str, *, private: bool = False, progress: Progress |
         return _commit(api, folder, repo, private, progress or Silent())
 
 
+def _hub_for(repo: str) -> "HfApi":
+    token = token_for(repo)
+    # Here, as huggingface_hub is slow to load, and few commands push.
+    from huggingface_hub import HfApi
+
+    # An address that is set to nothing would be asked as one; the library takes None for its own.
+    return HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, token=token)
+
+
+def _status(error: "HfHubHTTPError") -> int:
+    # What is raised before an answer is there has no response.
+    return error.response.status_code if error.response is not None else 0
+
+
 @contextmanager
 def _asking(repo: str) -> Iterator["HfApi"]:
     """The Hub; what goes wrong with it is one sentence."""
-    token = token_for(repo)
-    from huggingface_hub import HfApi
+    api = _hub_for(repo)
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, token=token)
     try:
         yield api
     except HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else 0
-        raise FactoryError(f"pushing to {repo}: {_WHAT_TO_DO.get(status, first_line(error))}") from None
+        raise FactoryError(f"pushing to {repo}: {_WHAT_TO_DO.get(_status(error), first_line(error))}") from None
     except HFValidationError as error:
         raise ConfigError(f"pushing to {repo}: {first_line(error)}") from None
     except _network_errors() as error:

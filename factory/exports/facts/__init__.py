@@ -1,6 +1,6 @@
 """The numbers that the card and the report are made from, as small frozen models; whatever is not known is None."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -137,8 +137,8 @@ def pair_facts(pairs: pl.LazyFrame) -> PairFacts:
         by_iteration=grouped(table, "iteration"),
         by_source=grouped(table, "source"),
         policies=counts(table, "policy"),
-        tokens=_tokens(table),
-        cut=_truncated(table),
+        tokens={reply: float(known.mean()) for reply, known in _known(table, "tokens")},
+        cut={reply: int((known == "length").sum()) for reply, known in _known(table, "finish")},
         fallback_features=_fallback(table),
     )
 
@@ -190,16 +190,12 @@ def _bins(values: pl.Series, width: int) -> list[int]:
     return [found.get(slot, 0) for slot in range(BINS)]
 
 
-def _tokens(table: pl.DataFrame) -> dict[str, float]:
-    columns = {reply: f"tokens_{reply}" for reply in REPLIES if f"tokens_{reply}" in table.columns}
-    means: dict[str, Any] = {reply: table[column].mean() for reply, column in columns.items()}
-    return {reply: float(mean) for reply, mean in means.items() if mean is not None}
-
-
-def _truncated(table: pl.DataFrame) -> dict[str, int]:
-    columns = {reply: f"finish_{reply}" for reply in REPLIES if f"finish_{reply}" in table.columns}
-    known = {reply: table[column].drop_nulls() for reply, column in columns.items()}
-    return {reply: int((values == "length").sum()) for reply, values in known.items() if len(values)}
+def _known(table: pl.DataFrame, kind: str) -> Iterator[tuple[str, Any]]:
+    """Each reply with what is known of its `tokens` or its `finish`, where anything is."""
+    for reply in REPLIES:
+        known = table[f"{kind}_{reply}"].drop_nulls() if f"{kind}_{reply}" in table.columns else ()
+        if len(known):
+            yield reply, known
 
 
 def _fallback(table: pl.DataFrame) -> int | None:

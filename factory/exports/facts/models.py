@@ -8,6 +8,7 @@ from factory.exports.facts import FunnelFacts, Histogram, Lengths, Model, Share,
 from factory.exports.facts.bill import Bill
 from factory.exports.facts.judges import JudgeFacts
 from factory.exports.facts.making import PRINCIPLES
+from factory.stages.audit_model import JudgeAgreement
 from factory.stages.estimated import Estimated
 from factory.stages.health import Health, warnings
 from factory.stages.quality import Quality
@@ -47,16 +48,6 @@ class AuditedGroup(Strict):
         return share(self.right, self.n)
 
 
-class AgreementRow(Strict, extra="ignore"):
-    """How far two judges agree, as audit.json has it."""
-
-    judges: tuple[str, str]
-    on: str
-    n: int
-    agreement: float | None = None
-    kappa: float | None = None
-
-
 class AuditFacts(Strict, extra="ignore"):
     """audit.json, as far as it is there and is shown."""
 
@@ -84,7 +75,7 @@ class AuditFacts(Strict, extra="ignore"):
     """What the auditor's votes lean to."""
     estimate: Estimated | None = None
     """The share of right labels, where people labelled pairs."""
-    agreement: list[AgreementRow] = Field(default_factory=list)
+    agreement: list[JudgeAgreement] = Field(default_factory=list)
     by_iteration: dict[str, AuditedGroup] = Field(default_factory=dict)
     by_feature: dict[str, AuditedGroup] = Field(default_factory=dict)
 

@@ -2,14 +2,14 @@
 
 import polars as pl
 
-from factory.exports.base import Format, message, not_for_reply
+from factory.exports.base import Format, as_reply, not_for_reply
 
 FORMAT = Format(
     name="dpo",
     fields={
         "prompt": pl.col("prompt"),
-        "chosen": pl.concat_list(message("assistant", pl.col("chosen"))),
-        "rejected": pl.concat_list(message("assistant", pl.col("rejected"))),
+        "chosen": as_reply("chosen"),
+        "rejected": as_reply("rejected"),
     },
     problem=not_for_reply(),
     one_per_prompt=True,

@@ -2,12 +2,12 @@
 
 import polars as pl
 
-from factory.exports.base import Format, folded, message, not_alternating
+from factory.exports.base import Format, as_reply, folded, not_alternating
 
 
 def _conversations(prompt: pl.Expr) -> dict[str, pl.Expr]:
     # No `prompt` column: TRL would put it before conversations that hold it already.
-    return {reply: pl.concat_list(prompt, message("assistant", pl.col(reply))) for reply in ("chosen", "rejected")}
+    return {reply: pl.concat_list(prompt, as_reply(reply)) for reply in ("chosen", "rejected")}
 
 
 FORMAT = Format(

@@ -1,28 +1,21 @@
 """What makes an audit a document one can file: what was looked at, by what, when, and verdicts with their answers."""
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
-from markupsafe import Markup, escape
 
 import factory
 from factory.errors import excerpt
-from factory.exports.pages.html import asset, content_policy
 from factory.exports.pages.markdown import escaped, fenced
 from factory.files.streaming import few
 from factory.identity import versions
 from factory.strict import Strict
 from filters.hash_draw import hash_draw_expr
 from filters.votes import verdicts
-
-if TYPE_CHECKING:
-    from markdown_it import MarkdownIt
 
 KINDS = ("right", "unsure", "wrong", "invalid")
 EACH = 2
@@ -163,32 +156,3 @@ def examples_markdown(found: Sequence[JudgedExample]) -> str:
             )
         parts += [f"{label}:\n\n{fenced(text, 'text')}" for label, text in blocks]
     return "\n\n".join(parts)
-
-
-@cache
-def _renderer() -> "MarkdownIt":
-    from markdown_it import MarkdownIt
-
-    # html off, so that markup in a reply stays text in the page as well.
-    return MarkdownIt("commonmark", {"html": False}).enable("table")
-
-
-def as_html(title: str, text: str, figures: Mapping[str, Markup] | None = None) -> str:
-    """Markdown of our own making as a page that needs nothing else and may do nothing.
-
-    `figures` are drawings, by the file name of the picture in whose place each stands.
-    """
-    style = asset("report.css")
-    body = str(_renderer().render(text))
-    for name, drawing in (figures or {}).items():
-        # Found and cut, not substituted: a drawing may hold what re.sub reads as a group.
-        picture = re.search(rf'<p><img src="{re.escape(name)}"[^>]*></p>', body)
-        if picture:
-            body = f"{body[: picture.start()]}{drawing}{body[picture.end() :]}"
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{content_policy(style)}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main class="document">\n'
-        f"{body}</main>\n</body>\n</html>\n"
-    )

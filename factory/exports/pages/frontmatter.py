@@ -9,33 +9,22 @@ import yaml
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
 
 
-def size_category(rows: int) -> str:
-    """The Hub's name for a data set of so many rows."""
-    return next((name for power, name in enumerate(_SIZES, 3) if rows < 10**power), _SIZES[-1])
+_TYPES: Mapping[type, str] = {pl.String: "string", pl.Int64: "int64", pl.Float64: "float64", pl.Boolean: "bool"}
+"""What `json_columns` leaves, beside lists of it, to the name that `datasets` has for it."""
 
 
-def configs(patterns: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The `configs` entry: split name to glob of its files."""
-    files = [{"split": split, "path": pattern} for split, pattern in patterns.items()]
-    return [{"config_name": "default", "data_files": files}]
-
-
-def features(schema: pl.Schema) -> list[dict[str, Any]] | None:
-    """The `features` entry for JSON files, whose empty columns have no type; None where a type has no short name."""
+def features(schema: pl.Schema) -> list[dict[str, Any]]:
+    """The `features` entry for JSON files: a name and a type for each column."""
     # JSON has no types: `datasets` would take a column that is empty in its first rows for one of nulls.
-    columns = [(name, _feature(kind)) for name, kind in schema.items()]
-    return None if any(kind is None for _, kind in columns) else [{"name": n, **(kind or {})} for n, kind in columns]
+    return [{"name": name, **_feature(kind)} for name, kind in schema.items()]
 
 
-def _feature(kind: object) -> dict[str, Any] | None:
+def _feature(kind: object) -> dict[str, Any]:
     if isinstance(kind, pl.List):
         inner = _feature(kind.inner)
-        if inner is None:
-            return None
-        return {"sequence": inner["dtype"] if set(inner) == {"dtype"} else inner}
-    names: dict[type, str] = {pl.String: "string", pl.Int64: "int64", pl.Float64: "float64", pl.Boolean: "bool"}
-    name = names.get(type(kind))
-    return {"dtype": name} if name else None
+        # As the Hub writes it: the bare name of a type in place of a mapping that holds nothing else.
+        return {"sequence": inner.get("dtype", inner)}
+    return {"dtype": _TYPES[type(kind)]}
 
 
 def front_matter(values: Mapping[str, Any]) -> str:
@@ -47,11 +36,13 @@ def front_matter(values: Mapping[str, Any]) -> str:
 def metadata(
     patterns: Mapping[str, str], rows: int, types: Sequence[Mapping[str, Any]] | None = None
 ) -> dict[str, Any]:
-    """What the head of every export says, card or not."""
-    values: dict[str, Any] = {
+    """What the head of every export says, card or not; `patterns`: split to the glob of its files."""
+    size = next((name for power, name in enumerate(_SIZES, 3) if rows < 10**power), _SIZES[-1])
+    files = [{"split": split, "path": pattern} for split, pattern in patterns.items()]
+    return {
         "task_categories": ["text-generation"],
         "tags": ["preference", "reward-model", "rlhf", "dpo", "synthetic", "sso-factory"],
-        "size_categories": [size_category(rows)],
-        "configs": configs(patterns),
+        "size_categories": [size],
+        "configs": [{"config_name": "default", "data_files": files}],
+        **({"dataset_info": {"features": list(types)}} if types else {}),
     }
-    return {**values, "dataset_info": {"features": list(types)}} if types else values

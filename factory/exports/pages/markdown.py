@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -137,28 +137,25 @@ def _narrowed(found: re.Match[str]) -> str:
     return "".join(f"| {' | '.join(row[at] for at in kept)} |\n" for row in rows)
 
 
-def environment() -> "Environment":
-    """Jinja over the templates of this package, escaping every printed value for Markdown."""
+def environment(finalize: Callable[[Any], Any] = shown, *, html: bool = False) -> "Environment":
+    """Jinja over the templates of this package, with a filter for each kind of number.
+
+    `finalize` has the last word on every printed value: by default it escapes for Markdown. `html`: so does Jinja, for
+    HTML.
+    """
     # Here, as every run looks at the licences it may name, and few write a page.
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(
         loader=PackageLoader("factory.exports"),
-        autoescape=False,  # `finalize` escapes for Markdown, where HTML escaping would not do
-        finalize=shown,
+        autoescape=html,
+        finalize=finalize,
+        # A name that a template misspells is an error, and not a blank on the page.
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        keep_trailing_newline=True,
+        keep_trailing_newline=not html,
     )
-    made.filters.update(
-        number=number,
-        percent=percent,
-        signed=signed,
-        span=span,
-        rate=rate,
-        interval=interval,
-        fenced=fenced,
-        as_yaml=as_yaml,
-    )
+    printed = (number, percent, signed, span, rate, interval, fenced, as_yaml)
+    made.filters.update({each.__name__: each for each in printed})
     return made

@@ -4,22 +4,20 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from factory.exports.facts.models import RunFacts
 from factory.exports.facts.public import public_name
 from factory.exports.facts.recipe import made_from
 from factory.exports.facts.run import run_facts
-from factory.exports.pages import markdown as words
 from factory.exports.pages.charts import bar, dot, scale
 from factory.exports.pages.document import JudgedExample, examples, source_of, today
 from factory.exports.pages.html import asset, content_policy
-from factory.exports.pages.markdown import level, runs_left
+from factory.exports.pages.markdown import environment, level, runs_left
 from factory.exports.report.comparison import Comparison
 from factory.exports.report.pairs import LONGEST, Packed, packed_pairs
 from factory.exports.report.views import (
@@ -37,6 +35,9 @@ from factory.exports.report.views import (
     time_by_step,
     training,
 )
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 _SECTIONS = {
     "against": "Against",
@@ -104,18 +105,13 @@ def report_html(root: Path, *, title: str | None = None, beside: Comparison | No
 
 
 @cache
-def _template() -> Template:
-    made = Environment(
-        loader=PackageLoader("factory.exports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters.update(bare=lambda text: Markup(escape(level(text))), exact=escape)
-    made.filters.update(number=words.number, percent=words.percent, rate=words.rate, duration=duration, biases=biases)
+def _template() -> "Template":
+    made = environment(_shown, html=True)
     made.filters.update(
+        bare=lambda text: Markup(escape(level(text))),
+        exact=escape,
+        duration=duration,
+        biases=biases,
         points=lambda difference: f"{100 * difference:+.1f} points",
         line=lambda text: textwrap.shorten(text, _LINE, placeholder=" …"),
         reasons=reasons,

@@ -1,6 +1,5 @@
 """An audit as Markdown and as a picture, beside its JSON."""
 
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,10 @@ from typing import Any
 from markupsafe import Markup
 
 from factory.errors import number
-from factory.exports.card.plots import CHOSEN, FAINT, INK, PALE, QUARTERS, REJECTED, quiet, share_dots
+from factory.exports.card.plots import CHOSEN, FAINT, INK, PALE, QUARTERS, REJECTED, quiet, save, share_dots
 from factory.exports.pages.charts import dot, scale, stack
-from factory.exports.pages.document import About, JudgedExample, as_html, examples_markdown
+from factory.exports.pages.document import About, JudgedExample, examples_markdown
+from factory.exports.pages.html import as_html
 from factory.exports.pages.markdown import escaped
 from factory.stages.audit_model import AuditReport, LengthRow, Stratum
 from factory.statistics.shares import wilson
@@ -158,10 +158,7 @@ def draw(report: AuditReport, path: Path) -> None:
     quiet(right)
     share_dots(left, [group[:3] for group in groups], "right / (right + unsure + wrong), 95 % interval")
     _draw_gaps(right, report)
-    with warnings.catch_warnings():
-        # Names come from data: a letter that the font lacks is drawn as a box.
-        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
-        figure.savefig(path, dpi=110, metadata={"Software": None})
+    save(figure, path, 110)
 
 
 def _groups(report: AuditReport) -> list[tuple[str, float, tuple[float, float], int]]:

@@ -247,12 +247,15 @@ def _told(root: Path, other: Path, ids: pl.Series) -> list[LonePair]:
     # First those that the other run made too and dropped: of them it can be said why.
     fates = _fates(other).join(alone, on="pair_id", how="semi").unique("pair_id", keep="first", maintain_order=True)
     known = alone.join(fates, on="pair_id", how="left").sort(pl.col("there").is_null(), "pair_id")
-    few = known.head(SHOWN).with_row_index("place")
+    few = known.head(SHOWN).with_columns(pl.col("there").fill_null("not made")).with_row_index("place")
     rows = pl.scan_parquet(root / "filtered/kept.parquet")
     extra = [name for name in ("feature", "iteration") if name in rows.collect_schema()]
-    texts = rows.select("pair_id", pl.col("prompt").cast(MESSAGES), "chosen", "rejected", *extra)
-    found = few.join(texts, on="pair_id").unique("pair_id", keep="first").sort("place").collect()
-    return [_lone(row) for row in found.iter_rows(named=True)]
+    # Cast, as a column of prompts that are all empty has no type of its own.
+    prompt = pl.col("prompt").cast(MESSAGES).list.last().struct.field("content").fill_null("").alias("prompt")
+    texts = rows.select("pair_id", prompt, "chosen", "rejected", *extra)
+    # A pair may be there twice in either table, and each side of a join keeps no order of its own.
+    found = few.join(texts, on="pair_id").unique("pair_id", keep="first").sort("place").drop("place").collect()
+    return [LonePair(**row) for row in found.iter_rows(named=True)]
 
 
 def _fates(root: Path) -> pl.LazyFrame:
@@ -261,16 +264,3 @@ def _fates(root: Path) -> pl.LazyFrame:
     if rejected is None or not {"pair_id", "filter", "reason"} <= set(rejected.collect_schema()):
         return pl.LazyFrame(schema={"pair_id": pl.String, "there": pl.String})
     return rejected.select("pair_id", there=pl.format("rejected by {}: {}", "filter", "reason"))
-
-
-def _lone(row: Mapping[str, Any]) -> LonePair:
-    turns = row["prompt"] or [{"content": ""}]
-    return LonePair(
-        pair_id=row["pair_id"],
-        prompt=turns[-1]["content"] or "",
-        chosen=row["chosen"],
-        rejected=row["rejected"],
-        feature=row.get("feature"),
-        iteration=row.get("iteration"),
-        there=row["there"] or "not made",
-    )

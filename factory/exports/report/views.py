@@ -4,11 +4,10 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import NamedTuple
 
-import polars as pl
 from markupsafe import Markup
 
 from factory.errors import number
-from factory.exports.facts import FunnelStep, Lengths, Share, bin_width, histogram, narrow
+from factory.exports.facts import FunnelStep, Lengths, Share, histogram, narrow, scan
 from factory.exports.facts import lengths as measure
 from factory.exports.facts.judges import JudgeFacts
 from factory.exports.facts.models import AuditFacts, RunFacts
@@ -184,30 +183,24 @@ def likelihood_rows(run: RunFacts) -> list[tuple[str, str]]:
 def lengths(run: RunFacts, root: Path) -> LengthView | None:
     """Reply lengths before and after the balance; of the kept pairs alone where nothing was balanced."""
     if run.balance:
-        pair = run.balance
-        # One scale for both panels, which are there to be compared.
-        top = max(max(h.chosen + h.rejected) for h in (pair.before_histogram, pair.after_histogram))
-        panels = [
-            HistogramPanel(title, _histogram(h.chosen, h.rejected, h.width, top), row)
-            for title, h, row in (
-                (f"Before the length balance, {pair.before.pairs:,} pairs", pair.before_histogram, pair.before),
-                (f"After it, {pair.after.pairs:,} pairs", pair.after_histogram, pair.after),
-            )
+        before, after, note = run.balance.before, run.balance.after, "Both panels have the same scales; the last bin"
+        shown = [
+            (f"Before the length balance, {before.pairs:,} pairs", run.balance.before_histogram, before),
+            (f"After it, {after.pairs:,} pairs", run.balance.after_histogram, after),
         ]
-        return LengthView("Both panels have the same scales; the last bin holds all that is longer.", panels)
-    kept = root / "filtered/kept.parquet"
-    table = narrow(pl.scan_parquet(kept)) if kept.is_file() else None
-    if table is None or not table.height:
-        return None
-    found = histogram(table, bin_width(table))
-    chart = _histogram(found.chosen, found.rejected, found.width, max(found.chosen + found.rejected))
-    return LengthView(
-        "The last bin holds all that is longer.", [HistogramPanel("Kept pairs", chart, measure(table, "kept"))]
-    )
-
-
-def _histogram(chosen: list[int], rejected: list[int], width: int, top: int) -> Markup:
-    return steps([("chosen", "chosen", chosen), ("rejected", "rejected", rejected)], width, "characters", top)
+    else:
+        kept = scan(root / "filtered/kept.parquet")
+        table = None if kept is None else narrow(kept)
+        if table is None or not table.height:
+            return None
+        note, shown = "The last bin", [("Kept pairs", histogram(table), measure(table, "kept"))]
+    # One scale for both panels, which are there to be compared.
+    top = max(max(found.chosen + found.rejected) for _, found, _ in shown)
+    panels = []
+    for title, found, row in shown:
+        sides = [("chosen", "chosen", found.chosen), ("rejected", "rejected", found.rejected)]
+        panels.append(HistogramPanel(title, steps(sides, found.width, "characters", top), row))
+    return LengthView(f"{note} holds all that is longer.", panels)
 
 
 def training(run: RunFacts) -> list[tuple[str, str, Markup]]:

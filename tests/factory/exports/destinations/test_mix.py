@@ -115,7 +115,7 @@ def test_rows_that_are_no_pairs_are_counted(tmp_path: Path) -> None:
 
 def test_shares_leave_room(tmp_path: Path) -> None:
     path = str(skywork(tmp_path / "sky.jsonl", 3))
-    for shares in ((0.6, 0.5), (0.1, 0.2, 0.7)):
+    for shares in ((0.6, 0.5), (0.7, 0.2, 0.1)):
         with pytest.raises(ConfigError, match="leave nothing of your own"):
             mix(pairs(2).lazy(), [Mix(path=path, share=share) for share in shares])
 
