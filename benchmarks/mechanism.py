@@ -5,6 +5,7 @@
     python benchmarks/mechanism.py --out runs/mechanism --tune              the learning rates tried on seed 0
     python benchmarks/mechanism.py --out runs/mechanism --report docs       results, page and figure of what is there
     python benchmarks/mechanism.py --report docs                            page and figure from the results kept here
+    python benchmarks/mechanism.py --report docs --behaviour runs/replies   with the behaviour of another folder's cells
 
 The start policy makes all triples once. A cell is an arm and a seed, and OUT/cells gets a JSON file for each, so that
 a process that is killed loses one cell. The same command may run several times at once: each takes cells that no other
@@ -268,12 +269,13 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, help="default: 1 to 7 for the methods, 1 to 3 for the doses")
     parser.add_argument("--pool-seeds", type=int, default=8, help="seeds that the pool of triples has pairs for")
     parser.add_argument("--report", type=Path, help="folder of replication.md and mechanism.png; runs nothing")
+    parser.add_argument("--behaviour", type=Path, help="folder of an experiment with --replies, for the report")
     parser.add_argument("--tune", action="store_true", help=f"learning rates {RATES} on seed 0, pbaa")
     for name, value in Plan._field_defaults.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     given = parser.parse_args()
     if given.report:
-        write_report(given.out, given.report)
+        write_report(given.out, given.behaviour, given.report)
         return
     if given.out is None:
         parser.error("--out is needed to run anything")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.mechanism_behaviour import behaviours, collect_behaviour, shown
 from benchmarks.mechanism_statistics import CONTRASTS, Cell, Estimate, by_seed, difference, estimate, holm
 
 RESULTS = Path(__file__).parent / "results" / "mechanism.json"
@@ -26,6 +27,7 @@ class Results:
         self.plan: Mapping[str, Any] = found["plan"]
         self.start: Cell = found["start"]
         self.rates: Sequence[Cell] = found["rates"]
+        self.behaviour = behaviours(found.get("behaviour"), iteration)
         self.arms = {cell["arm"] for cell in self.cells}
 
     def of(self, arm: str, measure: str, seeds: set[int] | None = None) -> Estimate:
@@ -57,8 +59,12 @@ def collect(out: Path) -> dict[str, Any]:
     trained = [cell for cell in cells if cell["arm"] != "start"]
     if start is None or not trained:
         raise SystemExit(f"no finished cell in {out / 'cells'}")
-    lean = [{name: value for name, value in cell.items() if name != "plan"} for cell in (start, *trained)]
-    return {"plan": trained[0]["plan"], "start": lean[0], "cells": lean[1:], "rates": rates(out)}
+    lean = [
+        {name: value for name, value in cell.items() if name not in ("plan", "behaviour")} for cell in (start, *trained)
+    ]
+    found = {"plan": trained[0]["plan"], "start": lean[0], "cells": lean[1:], "rates": rates(out)}
+    behaviour = collect_behaviour(out)
+    return found if behaviour is None else {**found, "behaviour": behaviour}
 
 
 def rates(out: Path) -> list[dict[str, Any]]:
@@ -70,13 +76,6 @@ def rates(out: Path) -> list[dict[str, Any]]:
         for cell in cells
         if cell["iteration"]
     ]
-
-
-def shown(found: Estimate) -> str:
-    """Mean and interval."""
-    if found.seeds < 2:
-        return f"{found.mean:+.4f}"
-    return f"{found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
 
 
 def methods(results: Results) -> list[str]:
@@ -160,25 +159,6 @@ HEADS = {
 }
 
 
-def behaviours(results: Results) -> list[str]:
-    """The oracle's difference between replies under x+ and x-, for the cells that have it."""
-    with_it = [cell for cell in (results.start, *results.cells) if "behaviour" in cell]
-    if not with_it:
-        return []
-    lines = ["| policy | seeds | oracle's difference, in its spread | right / even / wrong |", "|---|---|---|---|"]
-    spread = _spreads(results.start["behaviour"] if "behaviour" in results.start else with_it[0]["behaviour"])
-    for arm in ("start", *METHODS):
-        found = [cell["behaviour"] for cell in with_it if cell["arm"] == arm]
-        if found:
-            scaled = np.array(
-                [[d / spread[f] for d, f in zip(one["difference"], one["features"], strict=True)] for one in found]
-            )
-            right, wrong = (sum(sign[place] for one in found for sign in one["signs"]) for place in (0, 1))
-            even = sum(one["replies"] * len(one["signs"]) for one in found) - right - wrong
-            lines.append(f"| `{arm}` | {len(found)} | {shown(estimate(scaled))} | {right} / {even} / {wrong} |")
-    return lines
-
-
 def pairs_written(results: Results) -> list[str]:
     """The pairs that each method's policies wrote for their next training: the oracles' verdicts, length, e^{pi~}."""
     lines = [
@@ -196,16 +176,6 @@ def pairs_written(results: Results) -> list[str]:
     return lines
 
 
-def _spreads(found: Mapping[str, Any]) -> dict[str, float]:
-    """Standard deviation of each feature's differences, so that features can be averaged."""
-    return {
-        feature: float(
-            np.std([d for d, f in zip(found["difference"], found["features"], strict=True) if f == feature]) or 1
-        )
-        for feature in sorted(set(found["features"]))
-    }
-
-
 def block(results: Results, second: Results) -> str:
     """What stands between the page's two marks; `second` is the second iteration."""
     parts = ["### The four methods", *methods(results), "### The primary endpoint", *contrasts(results)]
@@ -213,8 +183,9 @@ def block(results: Results, second: Results) -> str:
         parts += ["### Doses", *found]
     if second.arms:
         parts += ["### After two iterations", *methods(second), "", *contrasts(second), "", *pairs_written(second)]
-    if found := behaviours(results):
-        parts += ["### Behaviour", *found]
+    for after, one in (("one iteration", results), ("two iterations", second)):
+        if one.behaviour:
+            parts += [f"### Behaviour after {after}", *one.behaviour]
     if found := other_rates(results):
         parts += ["### Other learning rates", *found]
     lines: list[str] = []
@@ -273,12 +244,19 @@ def _points(axis: Any, results: Results, measure: str, pairs: Mapping[str, tuple
     axis.set_xticks(range(len(pairs)), list(pairs))
 
 
-def write_report(out: Path | None, docs: Path) -> None:
-    """`docs`/mechanism.png and the made part of `docs`/replication.md; the cells of `out`, where given, come first."""
-    if out is not None:
+def write_report(out: Path | None, behaviour: Path | None, docs: Path) -> None:
+    """`docs`/mechanism.png and the made part of `docs`/replication.md; what is given of the two folders is kept first.
+
+    `behaviour` is a folder whose cells give their behaviour alone, beside the cells of `out` or those kept before.
+    """
+    found = json.loads(RESULTS.read_text("utf-8")) if out is None else collect(out)
+    if behaviour is not None:
+        found["behaviour"] = collect_behaviour(behaviour)
+        if found["behaviour"] is None:
+            raise SystemExit(f"no cell in {behaviour / 'cells'} has behaviour; make them with --replies")
+    if out is not None or behaviour is not None:
         RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(collect(out), separators=(",", ":")) + "\n", "utf-8")
-    found = json.loads(RESULTS.read_text("utf-8"))
+        RESULTS.write_text(json.dumps(found, separators=(",", ":")) + "\n", "utf-8")
     results = Results(found)
     page = docs / "replication.md"
     page.write_text(with_block(page.read_text("utf-8"), block(results, Results(found, iteration=2))), "utf-8")

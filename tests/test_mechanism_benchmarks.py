@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks import mechanism_pool
+from benchmarks.mechanism_behaviour import behaviours, collect_behaviour
 from benchmarks.mechanism_report import BEGIN, END, RESULTS, Results, block
 from benchmarks.mechanism_statistics import by_seed, estimate, holm, measures, sign_flip
 from factory.config.engines import TransformersEngine
@@ -91,6 +92,69 @@ def test_a_failed_reply_is_no_sample_to_be_left_out(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(mechanism_pool, "open_generator", lambda engine, policy: opened)
     with pytest.raises(SystemExit, match="1 of 2 replies failed; the first: no kernel"):
         mechanism_pool.answered(ModelRef("x"), TransformersEngine(), [])
+
+
+def behaving(folder: Path, arm: str, seed: int, difference: list[float], replies: int = 2) -> None:
+    """A made-up cell of four prompts under two features."""
+    signs = [[int(one > 0), int(one < 0)] for one in difference]
+    found = {"replies": replies, "features": ["Mood", "Self"] * 2, "difference": difference, "signs": signs}
+    cell = {"arm": arm, "seed": seed, "iteration": int(seed > 0), "behaviour": found}
+    (folder / "cells").mkdir(parents=True, exist_ok=True)
+    (folder / "cells" / f"{arm}-{seed}.json").write_text(json.dumps(cell), "utf-8")
+
+
+def test_behaviour_by_hand(tmp_path: Path) -> None:
+    """Before, Mood is 0 and 2, spread 1, and Self 0 and 4, spread 2: all means are in these.
+
+    `sso` has (1, 3) and (2, 6) in seeds 1 and 2, so 2 and (1 + 3) / 2 = 2; `pbaa`, the same in seed 1 and 2, 1 and 2
+    spreads less. Seed 3 of `sso` has no fellow, and stands in no contrast.
+    """
+    behaving(tmp_path, "start", 0, [0, 0, 2, 4])
+    for seed in (1, 2):
+        behaving(tmp_path, "sso", seed, [1, 2, 3, 6])
+        behaving(tmp_path, "pbaa", seed, [0, -2, 2, 2])
+    behaving(tmp_path, "sso", 3, [1, 2, 3, 0])
+    kept = collect_behaviour(tmp_path)
+    assert kept is not None
+    text = "\n".join(behaviours(kept, 1))
+    assert "| `start` | – | +1.0000 | +1.0000 | +1.0000 | 25.0% / 75.0% / 0.0% |" in text
+    assert re.search(
+        r"\| `sso` \| 3 \| \+1\.7500 \(.*\) \| \+2\.0000 \(.*\) \| \+1\.5000 \(.*\) \| 45\.8% / 54\.2%", text
+    )
+    assert "| `sso` - `pbaa` | 2 | +1.5000 (+1.0000 to +2.0000) | +1.0000 (+1.0000 to +1.0000) |" in text
+    assert "| `sso` - `start` | 3 | " in text
+    assert "sso_no_g" not in text
+    assert behaviours(kept, 2) == behaviours(None, 1) == []
+
+
+def test_behaviour_of_unlike_cells_is_not_mixed(tmp_path: Path) -> None:
+    behaving(tmp_path, "sso", 1, [1, 2, 3, 6])
+    with pytest.raises(SystemExit, match="no behaviour of the start policy"):
+        collect_behaviour(tmp_path)
+    behaving(tmp_path, "start", 0, [0, 0, 2, 4], replies=8)
+    with pytest.raises(SystemExit, match=r"sso-1 .* other prompts or replies than start"):
+        collect_behaviour(tmp_path)
+
+
+def test_behaviour_of_another_folder_joins_the_page(
+    program: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kept cells stay as they are; what is added is small."""
+    for place, arm in enumerate(("start", "sso", "pbaa", "sso")):
+        behaving(tmp_path, arm, place, [0.5 * place, 0, 2, 4 - place])
+    results, page = tmp_path / "mechanism.json", tmp_path / "replication.md"
+    results.write_bytes(RESULTS.read_bytes())
+    page.write_text(PAGE, "utf-8")
+    monkeypatch.setattr("benchmarks.mechanism_report.RESULTS", results)
+    monkeypatch.setattr("benchmarks.mechanism_report.plot", lambda results, path: None)
+    monkeypatch.setattr(sys, "argv", ["x", "--report", str(tmp_path), "--behaviour", str(tmp_path)])
+    program["main"]()
+    found, before = (json.loads(path.read_text("utf-8")) for path in (results, RESULTS))
+    assert found | {"behaviour": None} == before | {"behaviour": None}
+    assert found["behaviour"]["cells"][0].keys() == {"arm", "seed", "iteration", "difference", "signs"}
+    made = page.read_text("utf-8").split(BEGIN)[1].split(END)[0]
+    assert "### Behaviour after one iteration\n" in made
+    assert "### Behaviour after two iterations" not in made
 
 
 @pytest.fixture
