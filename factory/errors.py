@@ -26,6 +26,12 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.4g}"
 
 
+def span(low: object, high: object, spec: str = "") -> str:
+    """`low to high`, both written as `spec` says; one of them where that is the same."""
+    ends = dict.fromkeys(format(end, spec) for end in (low, high))
+    return " to ".join(ends)
+
+
 class FactoryError(Exception):
     """Anything the user can be told in one sentence; `exit_code` is what the command line ends with."""
 

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from factory.errors import span
 from factory.files.streaming import compact
 from filters.hash_draw import hash_draw_expr
 from filters.languages import language
@@ -99,7 +100,7 @@ def said(records: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def _sentence(name: str, chosen: float, rejected: float, difference: float, low: float, high: float, n: int) -> str:
     shares = [_percent(share, abs(difference)) for share in (chosen, rejected)]
-    points = f"a difference of {100 * low:.1f} to {100 * high:.1f} points, told from {n:,} pairs"
+    points = f"a difference of {span(100 * low, 100 * high, '.1f')} points, told from {n:,} pairs"
     if name == _LENGTH:
         return f"the longer reply is chosen in {shares[0]} of pairs and rejected in {shares[1]} ({points})"
     kind, _, value = name.partition(": ")

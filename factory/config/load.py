@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from factory.config import Config
 from factory.config.engines import TransformersEngine
-from factory.errors import ConfigError, InputError
+from factory.errors import ConfigError, InputError, span
 from factory.files import PathLike
 from factory.files.yaml_file import Loader, read_yaml
 from factory.strict import first_fault, first_key
@@ -166,7 +166,7 @@ def _put(inside: Any, above: tuple[str, ...], keys: Sequence[str], value: Any, t
     if isinstance(inside, dict):
         return {**inside, key: _put(inside.get(key), (*above, key), rest, value, text)}
     if not key.isdigit() or int(key) > len(inside):
-        raise ConfigError(f"--set {text}: {name} is a list of {len(inside)}; give a number from 0 to {len(inside)}")
+        raise ConfigError(f"--set {text}: {name} is a list of {len(inside)}; its numbers are {span(0, len(inside))}")
     at = int(key)
     former = inside[at] if at < len(inside) else None
     return [*inside[:at], _put(former, (*above, key), rest, value, text), *inside[at + 1 :]]

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
+from factory.errors import span
 from factory.notebook import html_table
 from factory.stages.estimated import Certificate, Estimated, Together
 from factory.stages.health import Health
@@ -212,4 +213,4 @@ class AuditReport(Strict):
 
 
 def _span(low: float | None, high: float | None) -> str | None:
-    return None if low is None or high is None else f"{low:.3f} to {high:.3f}"
+    return None if low is None or high is None else span(low, high, ".3f")

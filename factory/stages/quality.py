@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from factory.errors import span
 from factory.files.streaming import few
 from factory.schema import JUDGMENTS, ORDERS
 from factory.stages.health import Health, sizes, warnings
@@ -45,7 +46,7 @@ class KeptAgreement(Strict):
         )
         unread = f", {self.sampled - self.n:,} unreadable beside them" if self.sampled > self.n else ""
         return (
-            f"{self.judge} agrees with {share} of them (95 % interval {low} to {high}; {self.n:,} judged in both "
+            f"{self.judge} agrees with {share} of them (95 % interval {span(low, high)}; {self.n:,} judged in both "
             f"orders: {self.right:,} right, {self.unsure:,} unsure, {self.wrong:,} wrong{unread})"
         )
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from factory.errors import one_line, short
+from factory.errors import one_line, short, span
 from factory.terminal import describe_seconds
 from factory.terminal.show import table
 
@@ -42,7 +42,7 @@ def _numbers(found: "Comparison") -> Iterator[list[Any]]:
         )
         apart = ""
         if each.difference is not None and each.low is not None and each.high is not None:
-            apart = f"{100 * each.difference:+.1f} points ({100 * each.low:+.1f} to {100 * each.high:+.1f})"
+            apart = f"{100 * each.difference:+.1f} points ({span(100 * each.low, 100 * each.high, '+.1f')})"
         yield [label, _opinion(each.first), _opinion(each.second), apart]
     yield from _lengths(found.first, found.second)
     yield ["tokens", found.first.tokens, found.second.tokens, ""]
@@ -64,7 +64,7 @@ def _apart(first: int | None, second: int | None) -> str:
 
 
 def _opinion(said: "Opinion | None") -> str:
-    return "–" if said is None else f"{100 * said.share:.1f} % ({100 * said.low:.1f} to {100 * said.high:.1f})"
+    return "–" if said is None else f"{100 * said.share:.1f} % ({span(100 * said.low, 100 * said.high, '.1f')})"
 
 
 def _step(side: Any) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from pydantic import BaseModel
 
-from factory.errors import number, one_line, short
+from factory.errors import number, one_line, short, span
 from factory.terminal import describe_seconds
 
 if TYPE_CHECKING:
@@ -188,10 +188,11 @@ def plan(found: "Plan") -> str:
         title += f"\n{found.further:,} more prompts wait for further rounds, until target_pairs is reached"
     columns = ["stage", "requests", "tokens sent", "tokens received", "time", "cost", "at most"]
     low, high, most = found.total.low, found.total.high, found.total.most
-    known = f"probably {low.requests:,} to {high.requests:,} requests, {low.tokens:,} to {high.tokens:,} tokens"
+    requests, tokens = span(low.requests, high.requests, ","), span(low.tokens, high.tokens, ",")
+    known = f"probably {requests} requests, {tokens} tokens"
     bound = f"at most {most.requests:,} requests, {most.tokens:,} tokens"
     if most.cost is not None:
-        known += f", cost {number(low.cost or 0)} to {number(high.cost or 0)}"
+        known += f", cost {span(number(low.cost or 0), number(high.cost or 0))}"
         bound += f", cost {number(most.cost)}"
     rounds = ", all further rounds" if found.further else ""
     every = f"the longest answers, every pair in both orders, all retries{rounds}, a token per byte of a prompt"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from factory.errors import span
 from factory.terminal.show import brief, table
 
 _KINDS = ("sections", "subsets", "domains", "categories", "best_of", "groups", "by_length")
@@ -21,7 +22,7 @@ def reward(result: Mapping[str, Any]) -> str:
     for kind in (kind for kind in _KINDS if result.get(kind)):
         parts += _members(kind, result[kind])
     if calibration is not None and calibration["bins"]:
-        rows = [[f"{one['from']:.2f} to {one['to']:.2f}", one["n"], one["confidence"], one["accuracy"],
+        rows = [[span(one["from"], one["to"], ".2f"), one["n"], one["confidence"], one["accuracy"],
                  "#" * round(20 * one["accuracy"])] for one in calibration["bins"]]  # fmt: skip
         parts.append(table(["confidence", "pairs", "mean", "accuracy", ""], rows))
     return "\n\n".join([*parts, *_models(result)])

@@ -1,5 +1,6 @@
 """Errors: each has an exit code, and says its sentence."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,23 @@ def test_exit_codes(kind):
 )
 def test_numbers_are_written_out(value, text):
     assert errors.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("ends", "spec", "text"),
+    [((10, 12), ",", "10 to 12"), ((10, 10), ",", "10"), ((0.9996, 1.0), ".1%", "100.0%"), (("–", "–"), "", "–")],
+)
+def test_a_range_whose_ends_read_alike_is_one_number(ends, spec, text):
+    assert errors.span(*ends, spec) == text
+
+
+def test_every_range_is_written_so():
+    """Both ends beside each other in one text are written by hand."""
+    root = Path(errors.__file__).parents[1]
+    for folder in ("factory", "filters", "principles"):
+        for path in (*root.glob(f"{folder}/**/*.py"), *root.glob(f"{folder}/**/*.jinja")):
+            by_hand = re.search(r"\{[^{}]*\b(low|from)\b[^{}]*\}+ (to|–) \{", path.read_text(encoding="utf-8"))
+            assert by_hand is None, f"{path}: {by_hand and by_hand[0]} is not written by errors.span"
 
 
 def test_there_are_all():

@@ -3,6 +3,7 @@
 from typing import Any
 
 import factory
+from factory.errors import span
 from factory.exports.card.facts import CardFacts
 from factory.exports.facts import Model
 from factory.exports.facts.making import Making, making_of
@@ -93,7 +94,7 @@ def responsible(facts: CardFacts) -> dict[str, Any]:
 
 def _annotation(run: RunFacts, making: Making) -> list[str]:
     shares = [
-        f"{said.judge}: {said.measure} {said.share:.1%} ({said.low:.1%} to {said.high:.1%}) of {said.n:,} {said.of}"
+        f"{said.judge}: {said.measure} {said.share:.1%} ({span(said.low, said.high, '.1%')}) of {said.n:,} {said.of}"
         for said in opinions(run)
     ]
     return [f"A label says {making.labels}.", *([_JUDGED] if run.judges else []), *shares]

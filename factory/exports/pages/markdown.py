@@ -92,7 +92,10 @@ def percent(value: float | None, digits: int = 1) -> Safe:
 def span(interval: Sequence[float | None]) -> Safe:
     """An interval of shares in percent; nothing where it is not known."""
     low, high = interval
-    return Safe("" if low is None or high is None else f"{100 * low:.1f}–{100 * high:.1f} %")
+    if low is None or high is None:
+        return Safe("")
+    ends = dict.fromkeys(f"{100 * end:.1f}" for end in (low, high))
+    return Safe(f"{'–'.join(ends)} %")
 
 
 def signed(value: float) -> Safe:

@@ -10,6 +10,7 @@ import polars as pl
 import yaml
 from markupsafe import Markup, escape
 
+from factory.errors import span
 from factory.exports.facts.models import RunFacts
 from factory.exports.facts.public import public_name
 from factory.exports.facts.recipe import made_from
@@ -116,7 +117,7 @@ def _template() -> "Template":
         line=lambda text: textwrap.shorten(text, _LINE, placeholder=" …"),
         reasons=reasons,
     )
-    made.globals.update(bar=bar, dot=dot, scale=scale)
+    made.globals.update(bar=bar, dot=dot, scale=scale, span=span)
     return made.get_template("report.html.jinja")
 
 

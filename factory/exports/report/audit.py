@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from factory.errors import number
+from factory.errors import number, span
 from factory.exports.card.plots import CHOSEN, FAINT, INK, PALE, QUARTERS, REJECTED, quiet, save, share_dots
 from factory.exports.pages.charts import dot, scale, stack
 from factory.exports.pages.document import About, JudgedExample, examples_markdown
@@ -94,8 +94,8 @@ def _strata(strata: Sequence[Stratum]) -> str:
     headers = (*counts, "agreement", "95 % interval")
     rows = []
     for row in strata[:_MOST_ROWS]:
-        span = f"{_cell(row.wilson_low)} to {_cell(row.wilson_high)}"
-        rows.append((*(getattr(row, name) for name in counts), row.accuracy_without_unsure, span))
+        ends = span(_cell(row.wilson_low), _cell(row.wilson_high))
+        rows.append((*(getattr(row, name) for name in counts), row.accuracy_without_unsure, ends))
     more = f"\n\n{len(strata) - _MOST_ROWS:,} more are in audit.json." if len(strata) > _MOST_ROWS else ""
     return _table(headers, rows) + more
 
@@ -129,7 +129,7 @@ def figures(report: AuditReport) -> Markup:
     for row in report.gaps:
         counts = {name: getattr(row, name) for name in _FILLS}
         bar = stack([(kind, counts[name]) for name, kind in _FILLS.items()])
-        gaps.append((f"{row.low:+,} to {row.high:+,}", bar, Markup("{:,}").format(sum(counts.values()))))
+        gaps.append((span(row.low, row.high, "+,"), bar, Markup("{:,}").format(sum(counts.values()))))
     key = Markup("").join(
         Markup('<span class="key"><i class="{}"></i>{}</span>').format(k, n) for n, k in _FILLS.items()
     )

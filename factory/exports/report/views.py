@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from factory.errors import number
+from factory.errors import number, span
 from factory.exports.facts import FunnelStep, Lengths, Share, histogram, narrow, scan
 from factory.exports.facts import lengths as measure
 from factory.exports.facts.judges import JudgeFacts
@@ -89,7 +89,7 @@ def figures(run: RunFacts) -> list[Figure]:
 
 def _said(said: Opinion) -> list[Figure]:
     """How good the pairs are by somebody, with its interval, and how often the judge could not tell."""
-    ends = f"{percent(said.low)} to {percent(said.high)} at 95 %, {said.n:,} {said.of}"
+    ends = f"{span(percent(said.low), percent(said.high))} at 95 %, {said.n:,} {said.of}"
     label = "Accuracy" if said.measure == "accuracy" else f"{said.judge} agrees"
     note = f"{ends}, by labels of people" if said.measure == "accuracy" else ends
     found = [Figure(label, str(percent(said.share)), note)]

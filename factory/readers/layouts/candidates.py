@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from factory.errors import span
 from factory.readers.cells.values import json_in, json_of, json_text
 from factory.readers.columns.asked import asked, kind_of
 from factory.readers.columns.verdicts import GRADES, graded
@@ -261,7 +262,7 @@ def _base(frame: pl.LazyFrame, columns: Columns, names: _Names) -> int:
     if low is None or low == 0 or names.pick == "choice":
         return 0
     raise UnclearError(
-        f"the column {names.pick} holds {low:g} to {high:g}, and may be counted from 0 or from 1; count from 0"
+        f"the column {names.pick} holds {span(low, high, 'g')}, and may be counted from 0 or from 1; count from 0"
     )
 
 
