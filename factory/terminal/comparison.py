@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from factory.errors import one_line, short, span
 from factory.terminal import describe_seconds
-from factory.terminal.show import table
+from factory.terminal.tables import table
 
 if TYPE_CHECKING:
     from factory.exports.facts.opinions import Opinion

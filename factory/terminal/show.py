@@ -2,8 +2,7 @@
 
 import json
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
-from io import StringIO
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from pydantic import BaseModel
 
 from factory.errors import number, one_line, short, span
 from factory.terminal import describe_seconds
+from factory.terminal.tables import WIDTH, brief, cell, table
 
 if TYPE_CHECKING:
     from factory.commands.explain import Entry
@@ -28,39 +28,8 @@ if TYPE_CHECKING:
     from factory.stages.audit_sample import AuditForecast
     from filters.funnel import Funnel
 
-_WIDTH = 100
 _SHOWN = 160
 _MOST_PAIRS = 20
-
-
-def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> str:
-    """A plain table; the first column is aligned left, numbers right. Cells are text, never markup."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    made = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold", pad_edge=False)
-    listed = [list(row) for row in rows]
-    for position, header in enumerate(headers):
-        numeric = position > 0 and all(isinstance(row[position], int | float | None) for row in listed)
-        # Folded, not cut: ids and paths are there to be copied.
-        made.add_column(header, justify="right" if numeric else "left", overflow="fold")
-    for row in listed:
-        # Text, not str, in which rich takes [red] for markup.
-        made.add_row(*(Text(_cell(value)) for value in row))
-    # Without a width of its own rich asks the terminal, and a result in a file would differ from one on a screen.
-    out = StringIO()
-    Console(file=out, width=_WIDTH, color_system=None).print(made)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return number(value)
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def funnel(found: "Funnel") -> str:
@@ -164,7 +133,7 @@ def audit(found: "AuditReport | AuditForecast") -> str:
     """The headline numbers of an audit, or of its estimate."""
     headline = table(["measure", "value"], [[name, value] for name, value in found.headline().items()])
     says = getattr(found, "meaning", "")
-    meaning = textwrap.fill(f"{says}.", _WIDTH) if says else ""
+    meaning = textwrap.fill(f"{says}.", WIDTH) if says else ""
     warnings = "\n".join(getattr(found, "warnings", []))
     parts = [warnings, headline, meaning, *_form(getattr(found, "said", []))]
     return "\n\n".join(part for part in parts if part)
@@ -210,11 +179,6 @@ def _time(time: "Time") -> str:
     if time.seconds is None:
         return "unknown"
     return ", ".join(filter(None, [describe_seconds(time.seconds), time.basis]))
-
-
-def brief(value: Any) -> Any:
-    """Counts by reason as a text."""
-    return ", ".join(f"{name} {_cell(one)}" for name, one in value.items()) or 0 if isinstance(value, dict) else value
 
 
 def training(found: Any) -> str:
@@ -275,7 +239,7 @@ def _facts(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     lines = []
     for row in rows:
         named = [(name, value) for name, value in row.items() if value is not None and name != "pair_id"]
-        lines.append("  " + ", ".join(f"{one_line(name)} {short(_cell(value), _SHOWN)}" for name, value in named))
+        lines.append("  " + ", ".join(f"{one_line(name)} {short(cell(value), _SHOWN)}" for name, value in named))
     return "\n".join([title, *lines])
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from factory.terminal.show import table
+from factory.terminal.tables import table
 
 if TYPE_CHECKING:
     from factory.commands.check_data import CheckedData

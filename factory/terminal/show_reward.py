@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from factory.errors import span
-from factory.terminal.show import brief, table
+from factory.terminal.tables import brief, table
 
 _KINDS = ("sections", "subsets", "domains", "categories", "best_of", "groups", "by_length")
 _ELSEWHERE = (*_KINDS, "calibration", "matrices", "models", "over_models")

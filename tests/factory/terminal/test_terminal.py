@@ -7,6 +7,7 @@ from rich.progress import Progress as Bars
 
 from factory.terminal import LineProgress, describe_rate, describe_seconds, for_stream
 from factory.terminal.bars import LiveProgress, RateColumn
+from factory.terminal.tables import cell
 
 
 @pytest.mark.parametrize(
@@ -87,3 +88,7 @@ def test_a_bar_fits_a_narrow_terminal_on_one_line_with_its_count():
         assert "1028/100000" in text
         assert width < 60 or "ETA" in text
         bar.finish()
+
+
+def test_cells_as_people_write_them():
+    assert [cell(value) for value in (None, 1234, 0.12345, True, "x")] == ["–", "1,234", "0.1235", "True", "x"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from factory.errors import span
 from factory.exports.pages.document import About, JudgedExample, Source, Vote
 from factory.exports.report import audit as audit_report
 from factory.schema import JUDGMENTS, conform
@@ -112,7 +113,7 @@ def test_the_page_draws_in_its_own_colours_what_the_picture_shows(tmp_path: Path
     assert f'100.0% <span class="soft small">of {found.n}</span>' in page
     assert page.count('<svg class="bar"') == len(found.gaps) > 0
     for row in found.gaps:
-        assert f"{row.low:+,} to {row.high:+,}" in page
+        assert span(row.low, row.high, "+,") in page
     assert not re.search(r'<svg[^>]*>[^<]*<[^>]*(fill|stroke|style)="', page), "colours come from the page's classes"
 
 
