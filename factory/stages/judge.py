@@ -16,6 +16,7 @@ from factory.stages.health import Leanings, health
 from factory.stages.parts import parts
 from factory.stages.verdict import IDENTIFIERS, Verdict, read_verdict
 from factory.stages.votes import VOTE_ORDER, VoteParts
+from factory.statistics.shares import total
 from filters.votes import DEFAULT_RULE, next_questions
 from principles import Template, template_of
 
@@ -75,13 +76,14 @@ def judge_into(
             ids = sorted(rows)
             if not number and shares[member.config.name] < 1:
                 asking.settle(ids[:PROBE], names, rule, shares)
-                asking.turn(asking.follows_slot)
+                if asking.follows_slot:
+                    asking.turn()
             asking.settle(ids, names, rule, shares)
             votes.put(number, asking.votes)
         if _follows_slot(votes, member.config.name):
             for number, part in enumerate(parts(pairs)):
                 asking = _Asking(member, by_id(part), votes.of(number), seed)
-                asking.turn(True)
+                asking.turn()
                 votes.put(number, asking.votes)
     return votes
 
@@ -118,10 +120,9 @@ class _Asking:
             if not self._ask(questions.filter(pl.col("judge") == self._member.config.name)):
                 return
 
-    def turn(self, whether: bool) -> None:
-        """Ask for the other order of all it voted on, if so."""
-        if whether:
-            self._ask(other_orders(self._its))
+    def turn(self) -> None:
+        """Ask for the other order of all it voted on."""
+        self._ask(missing(self._its.select("pair_id"), self._its))
 
     def _ask(self, due: pl.DataFrame) -> bool:
         asked = [Question(*question) for question in due.select("pair_id", "order").iter_rows()]
@@ -130,14 +131,10 @@ class _Asking:
         return bool(asked)
 
 
-def other_orders(votes: pl.DataFrame) -> pl.DataFrame:
-    """[pair_id, order] that one judge's `votes` lack."""
-    return (
-        votes.select("pair_id")
-        .unique(maintain_order=True)
-        .join(pl.DataFrame({"order": ORDERS}), how="cross")
-        .join(votes, on=["pair_id", "order"], how="anti")
-    )
+def missing(ids: pl.DataFrame, votes: pl.DataFrame) -> pl.DataFrame:
+    """[pair_id, order] of these pairs that one judge's `votes` lack."""
+    both = ids.unique(maintain_order=True).join(pl.DataFrame({"order": ORDERS}), how="cross")
+    return both.join(votes, on=["pair_id", "order"], how="anti", maintain_order="left")
 
 
 def distinct_names(judges: Sequence[Judge]) -> list[str]:
@@ -253,15 +250,7 @@ class _Judgment:
             vote = "chosen" if (self._verdict.identifier == IDENTIFIERS[0]) == chosen_first else "rejected"
         if self._verdict.p_first is not None:
             p_chosen = self._verdict.p_first if chosen_first else 1 - self._verdict.p_first
-        used = [
-            _sum(getattr(answer, name) for answer in self._used)
-            for name in ("prompt_tokens", "completion_tokens", "cost")
-        ]
+        spent = ("prompt_tokens", "completion_tokens", "cost")
+        used = [total(getattr(answer, name) for answer in self._used) for name in spent]
         question = (self._question.pair_id, self._judge, self._question.order)
         return (*question, vote, p_chosen, self._raw, *used, self._error, len(self._used))
-
-
-def _sum(values: Iterable[float | None]) -> float | None:
-    """Sum of what is known; null where nothing is."""
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None

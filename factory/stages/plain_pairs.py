@@ -9,7 +9,7 @@ from factory.config import Sampling
 from factory.engines.base import Completion, Generator
 from factory.identity import pair_id
 from factory.schema import Split
-from factory.stages.triples import SILENT, K, own_columns, reply_request, split_pairs
+from factory.stages.triples import SILENT, K, answered, own_columns, reply_request, split_pairs
 from filters.text import normalised
 from principles.views import view_messages
 
@@ -50,11 +50,8 @@ def replies(
         ]
         for prompt_id, prompt in prompts.select("prompt_id", "prompt").rows()
     }
-    answers = {one.id: one for one in engine.generate([request for each in asked.values() for request in each])}
-    return {
-        prompt_id: [answers.get(one.id) or Completion(one.id, None, error=SILENT) for one in requests]
-        for prompt_id, requests in asked.items()
-    }
+    answers = answered(engine, [request for each in asked.values() for request in each])
+    return {prompt_id: [answers[one.id] for one in requests] for prompt_id, requests in asked.items()}
 
 
 def paired(prompts: pl.DataFrame, made: Mapping[str, Sequence[Pairing]], origin: Origin) -> Split:

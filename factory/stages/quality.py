@@ -8,10 +8,10 @@ import polars as pl
 
 from factory.errors import span
 from factory.files.streaming import few
-from factory.schema import JUDGMENTS, ORDERS
+from factory.schema import JUDGMENTS
 from factory.stages.health import Health, sizes, warnings
 from factory.stages.id_set import IdSet
-from factory.stages.judge import JudgeWithEngine, Question, ask, by_id
+from factory.stages.judge import JudgeWithEngine, Question, ask, by_id, missing
 from factory.stages.parts import parts
 from factory.stages.votes import NARROW, VoteParts, VotesInParts
 from factory.statistics.shares import ratio, wilson
@@ -209,8 +209,7 @@ def _asked(
     member: JudgeWithEngine, wanted: pl.DataFrame, kept: pl.LazyFrame, votes: pl.DataFrame, seed: int
 ) -> pl.DataFrame:
     """The member's votes on the wanted pairs that are not among its `votes`."""
-    both = wanted.join(pl.DataFrame({"order": ORDERS}), how="cross")
-    due = both.join(votes, on=["pair_id", "order"], how="anti")
+    due = missing(wanted, votes)
     if due.is_empty():
         return JUDGMENTS.empty()
     rows = by_id(few(kept.join(due.lazy().select("pair_id").unique(), on="pair_id", how="semi")))

@@ -56,8 +56,14 @@ def _replies(
 ) -> pl.DataFrame:
     samples = range(sampling.samples_per_view)
     requests = [each for row in rows for k in samples for each in _requests(row, k, sampling, seed, iteration)]
-    answers = {answer.id: answer for answer in engine.generate(requests)}
+    answers = answered(engine, requests)
     return pl.DataFrame([_record(row, k, answers) for row in rows for k in samples], schema=_RECORD)
+
+
+def answered(engine: Generator, requests: Sequence[Request]) -> dict[str, Completion]:
+    """The answer to each request, by its id; one that did not come has failed."""
+    found = {answer.id: answer for answer in engine.generate(requests)}
+    return {one.id: found.get(one.id) or Completion(one.id, None, error=SILENT) for one in requests}
 
 
 def own_columns(prompts: pl.DataFrame) -> pl.DataFrame:
@@ -79,7 +85,7 @@ def reply_request(
 ) -> Request:
     """The request for the `k`-th reply of a `role` to a prompt, whose `messages` are those of a view."""
     return Request(
-        id=f"reply/{prompt_id}/{role}/{k}",
+        id=_reply_id(prompt_id, role, k),
         messages=messages,
         max_new_tokens=sampling.max_new_tokens,
         temperature=sampling.temperature,
@@ -87,6 +93,10 @@ def reply_request(
         seed=draw(seed, "reply", prompt_id, role, k, iteration),
         tags={"stage": "reply", "prompt_id": prompt_id, "view": view, "k": str(k)},
     )
+
+
+def _reply_id(prompt_id: str, role: str, k: int) -> str:
+    return f"reply/{prompt_id}/{role}/{k}"
 
 
 _RECORD: dict[str, pl.DataType] = {
@@ -106,8 +116,7 @@ def _record(row: Mapping[str, Any], k: int, answers: Mapping[str, Completion]) -
     adjectives = [word for side in _ADJECTIVES.values() if row[side] for word in row[side].split(TOGETHER)]
     record: dict[str, Any] = {"prompt_id": row["prompt_id"], K: k, _FAILURE: None, _LEAK: None}
     for reply, view in VIEW_OF.items():
-        request_id = f"reply/{row['prompt_id']}/{view}/{k}"
-        answer = answers.get(request_id) or Completion(request_id, None, error=SILENT)
+        answer = answers[_reply_id(row["prompt_id"], view, k)]
         text = None if answer.text is None or answer.error else strip_label(answer.text, adjectives)
         record |= {reply: text, f"finish_{reply}": answer.finish}
         record[f"tokens_{reply}"] = answer.completion_tokens if text == answer.text else None

@@ -1,9 +1,9 @@
 """Intervals and agreement: pure functions of counts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import comb, fsum, sqrt
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from factory.errors import InputError
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
+Number = TypeVar("Number", int, float)
 
 
 class Interval(NamedTuple):
@@ -32,6 +33,12 @@ class Kappa(NamedTuple):
 def ratio(hits: int, n: int) -> float | None:
     """Share of hits in n; None where there is nothing to divide by."""
     return hits / n if n else None
+
+
+def total(values: Iterable[Number | None]) -> Number | None:
+    """The sum of what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def wilson(hits: float, n: float, confidence: float = CONFIDENCE) -> Interval:

@@ -1,8 +1,8 @@
 """The numbers that the card and the report are made from, as small frozen models; whatever is not known is None."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import polars as pl
 from pydantic import Field
@@ -110,7 +110,6 @@ def scan(path: Path) -> pl.LazyFrame | None:
     return pl.scan_parquet(path) if path.is_file() else None
 
 
-Number = TypeVar("Number", int, float)
 _NARROW = ("prompt_id", "feature", "iteration", "source", "policy", "feature_source")
 BINS = 40
 
@@ -202,9 +201,3 @@ def _fallback(table: pl.DataFrame) -> int | None:
     if "feature_source" not in table.columns or table["feature_source"].null_count() == table.height:
         return None
     return int((table["feature_source"] == "fallback").sum())
-
-
-def total(values: Iterable[Number | None]) -> Number | None:
-    """The sum of what is known, None where nothing is."""
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None

@@ -9,10 +9,10 @@ from pydantic import Field
 
 from factory.engines.api.accounts import spent_in
 from factory.engines.base import recorded_completion
-from factory.exports.facts import total
 from factory.exports.facts.public import public_name
 from factory.files import PathLike
 from factory.files.json_text import parsed, read_object
+from factory.statistics.shares import total
 from factory.store import read_manifest
 from factory.store.journal import Usage
 from factory.strict import Strict

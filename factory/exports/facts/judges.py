@@ -4,8 +4,9 @@ from collections.abc import Collection
 
 import polars as pl
 
-from factory.exports.facts import Share, share, total
+from factory.exports.facts import Share, share
 from factory.stages.health import Health, first_votes, health
+from factory.statistics.shares import total
 from factory.strict import Strict
 from filters.votes import verdicts
 
