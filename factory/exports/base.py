@@ -56,11 +56,13 @@ def as_reply(name: str) -> pl.Expr:
 
 def first() -> pl.Expr:
     """The first message of the prompt."""
+    # first, which is null for an empty list, where get(0) ends in an error.
     return pl.col("prompt").list.first()
 
 
 def has_system() -> pl.Expr:
     """Whether the prompt begins with a system message of its own."""
+    # eq_missing: with a plain ==, an empty prompt would be neither with nor without a system message.
     return first().struct.field("role").eq_missing("system")
 
 
@@ -105,6 +107,7 @@ def last_content() -> pl.Expr:
 
 def not_alternating() -> pl.Expr:
     """The reason for prompts whose turns, system message apart, are not user, assistant, …, user."""
+    # As one text, since polars looks for no pattern over a list.
     roles = turns().list.eval(pl.element().struct.field("role")).list.join(",")
     ok = roles.str.contains("^(user,assistant,)*user$")
     return pl.when(ok.fill_null(value=False)).then(None).otherwise(pl.lit("turns do not alternate from user to user"))

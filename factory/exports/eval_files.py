@@ -88,6 +88,7 @@ def questions(path: str | Path, name: str) -> list[EvalQuestion]:
 def _is_own(path: Path, kind: EvalFormat) -> bool:
     if not path.is_file() or suffix_of(path) not in SUFFIXES:
         return False
+    # One row tells: the tools write every column into each.
     first = next(rows(path), None)
     return first is not None and isinstance(first.cells, dict) and kind.own(first.cells.keys())
 
@@ -144,6 +145,7 @@ def _mt_answers(answers: Iterable[Answer], model: str) -> str:
             "answer_id": digest([model, number, given.replies])[:22],
             "model_id": model,
             "choices": [{"index": 0, "turns": list(given.replies)}],
+            # FastChat writes the time; the same answers are to be the same bytes.
             "tstamp": 0.0,
         }
         lines.append(json.dumps(line, ensure_ascii=False) + "\n")

@@ -164,6 +164,7 @@ def stage_at(path: str) -> LineStage | None:
 
 def order(path: str) -> tuple[int, int, int, str]:
     """What puts stages, by their paths, in the order of the line; what is none of it comes after its neighbours."""
+    # By number, as iterations/10 sorts before iterations/2.
     stage, parts = stage_at(path), path.split("/")
     place = LINE.index(stage) if stage else len(LINE)
     if parts[0] == "iterations":

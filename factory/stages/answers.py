@@ -43,6 +43,7 @@ def answer(questions: Sequence[EvalQuestion], generator: Generator, sampling: Sa
     replies: dict[str, list[str]] = {question.id: [] for question in questions}
     errors: dict[str, str] = {}
     for turn in range(max((len(question.turns) for question in questions), default=0)):
+        # Who failed at a turn is not asked the next, which rests on it.
         open_ = [q for q in questions if len(q.turns) > turn and q.id not in errors]
         for completion in generator.generate([_request(q, replies[q.id], turn, sampling, seed) for q in open_]):
             # From the right: a tool's own ids of questions may hold slashes.

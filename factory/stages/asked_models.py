@@ -127,6 +127,7 @@ def asked_models(config: Config) -> list[AskedModel]:
     judges += [("audit.judge", "audit", config.audit.judge)] if config.audit.judge else []
     for key, role, judge in judges:
         block = judge_block(judge, run)
+        # Identity, as account_of has it: an equal block of a judge's own is paid for apart.
         engine = "engine" if block is run else f"{key}.engine"
         found.append(AskedModel(key, engine, block, ModelRef(judge_model(judge)), account_of(judge, run, role), judge))
     return found

@@ -126,6 +126,7 @@ def _lengths(verdict: str, rows: pl.DataFrame) -> LengthRow:
 
 def _gaps(rows: pl.DataFrame) -> list[GapRow]:
     """Verdicts along the length gap, in bins of about equally many pairs; equal gaps stay in one bin."""
+    # rank max: equal gaps have one rank, and so one bin.
     bins = ((pl.col("gap").rank("max").cast(pl.Int64) - 1) * _GAP_BINS // pl.len()).alias("bin")
     counts = [(pl.col("verdict") == name).sum().alias(name) for name in (*DECIDED, INVALID)]
     found = rows.group_by(bins).agg(pl.min("gap").alias("low"), pl.max("gap").alias("high"), *counts).sort("bin")

@@ -55,6 +55,7 @@ class AuditCounts:
             self.leanings.add(votes, pairs)
         self._spent.append(votes.select(requests=pl.col("tries").fill_null(1).sum(), **_slots(), **_sums()))
         its = ruled.filter(pl.col("judge") == self.judge)
+        # strict=False: `partial`, a pair that was asked about in one order, is not of the enum, and so becomes invalid.
         verdict = its.select("pair_id", pl.col("verdict").cast(_VERDICT, strict=False))
         rows = pairs.join(verdict, on="pair_id", how="left").with_columns(pl.col("verdict").fill_null(INVALID))
         self._strata.append(rows.group_by(*STRATA, "verdict").len())
@@ -76,6 +77,7 @@ class AuditCounts:
 
         `heard` says that a judge was asked about it. Within a part rows are sorted by pair.
         """
+        # diagonal, as a judge may have votes on some parts alone.
         rows = pl.concat(self._rows, how="diagonal")
         if SCORE + self.judge not in rows.columns:
             rows = rows.with_columns(pl.lit(None, pl.Float64).alias(SCORE + self.judge))
@@ -102,6 +104,7 @@ class AuditCounts:
 
 def _narrow(rows: pl.DataFrame) -> list[pl.Expr | str]:
     return [
+        # Eight bytes for thirty-two: only which pairs share a prompt is asked of it.
         pl.col("prompt_id").hash().alias("prompt"),
         pl.col("chosen", "rejected", "verdict"),
         (pl.col("chosen") - pl.col("rejected")).alias("gap"),

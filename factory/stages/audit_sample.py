@@ -41,6 +41,7 @@ def sample(pairs: pl.LazyFrame, n: int | None, seed: int, first: pl.DataFrame | 
         joined = keys.join(shares, on=columns, nulls_equal=True) if columns else keys.join(shares, how="cross")
         known = pl.Series([], dtype=pl.String) if first is None else first["pair_id"]
         ranked = joined.sort(~pl.col("pair_id").is_in(known.implode()), "toss", "pair_id").with_columns(
+            # Without strata over one constant, as over() of nothing is an error.
             rank=pl.int_range(pl.len()).over(columns or [pl.lit(0)])
         )
         keys = ranked.filter(pl.col("rank") < pl.col("share"))
@@ -53,6 +54,7 @@ def _shares(sizes: pl.DataFrame, n: int) -> pl.Series:
     exact = [n * size / total for size in sizes["size"]]
     places = [floor(share) for share in exact]
     by_remainder = sorted(range(len(exact)), key=lambda i: (places[i] - exact[i], i))
+    # Rounding down leaves fewer places over than there are strata: none gets two.
     for i in by_remainder[: n - sum(places)]:
         places[i] += 1
     return pl.Series("share", places, dtype=pl.Int64)
@@ -113,6 +115,7 @@ def estimate(
         completion_tokens=received,
         cost=price(prices, sent, received),
         most_requests=questions * tries,
+        # A rough count may come out above a token per byte, and is the bound then.
         most_tokens=(max(longest, sent) + received) * tries,
         most_cost=price(prices, max(longest, sent) * tries, received * tries),
     )

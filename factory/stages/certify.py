@@ -58,6 +58,7 @@ def certify(
         said = ask(part, [member], rule=None, seed=seed)
         right += int((verdicts(said).collect()["verdict"] == "right").sum())
         open_part, drawn = pl.concat([open_part, said]), drawn + part.height
+        # At the end of a part, as the report reads votes and pairs side by side, part by part.
         if left_of_part(drawn) == left_of_part(0):
             votes.put(len(votes), open_part)
             open_part = JUDGMENTS.empty()

@@ -40,11 +40,13 @@ def contrast(
     read, or none came, the set's own are used, and `principle_source` says which it was.
     """
     frame, records = template("contrast"), []
+    # By prompt, as prompts and triples are: the tables of an iteration are read beside each other, part by part.
     rows = features.select("prompt_id", "feature", "feature_source").sort("prompt_id").rows()
     written = {} if config.source == "set" else _written(prompts, rows, principles, engine, seed, iteration)
     for prompt_id, name, source in rows:
         chosen = _features(principles, name)
         goods, bads = [one.good for one in chosen], [one.bad for one in chosen]
+        # An answer that cannot be read costs no prompt: the set's own principles stand in.
         own = written.get(prompt_id)
         good, bad = own or Written(*("\n\n".join(side.principle for side in sides) for sides in (goods, bads)))
         records.append(

@@ -84,6 +84,7 @@ class AllocationRequest:
 
     def request(self, prompt_id: str, prompt: Messages, seed: int, iteration: int) -> Request:
         """The request for one prompt, sampled as replies are by default: a small model's greedy answers hardly vary."""
+        # A single question as the worked examples are put, a conversation with who said what.
         one_turn = len(prompt) == 1 and prompt[0]["role"] == "user"
         *head, question = self._messages(prompt[0]["content"] if one_turn else prompt)
         return Request(
@@ -134,6 +135,7 @@ def _parts(answer: str) -> list[str]:
 
 def _names(line: str) -> list[str]:
     split = line.split(",") if "," in line else re.split(r"(?i)\band\b|[&/;]", line)
+    # As in `A, B, and C`.
     return [name for part in split if (name := part.removeprefix(" and ").strip(_AROUND))]
 
 
@@ -157,6 +159,7 @@ def draw_feature(
     if named and config.features == "both":
         return DrawnFeature(TOGETHER.join([*named[:2], *extra]), ALLOCATED)
     candidates = named or [feature.name for feature in principles.offered]
+    # The remainder of 63 bits favours none of so few by more than one in 10^17.
     feature_name = candidates[draw(seed, "feature", prompt_id, iteration) % len(candidates)]
     by_chance = FALLBACK if asked_for(principles) else DRAWN
     return DrawnFeature(TOGETHER.join([feature_name, *extra]), ALLOCATED if named else by_chance)

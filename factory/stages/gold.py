@@ -45,7 +45,9 @@ def from_answers(answers: pl.DataFrame, where: str) -> pl.DataFrame:
     who = pl.col("annotator").cast(pl.String) if "annotator" in answers.columns else pl.lit(None, pl.String)
     answers = answers.with_columns(as_text(answers["pair_id"], f"the column pair_id of {where}"))
     require_filled(answers, ["pair_id"], where)
+    # Answers without an annotator are one person's: unique takes nulls for equal.
     last = answers.select("pair_id", gold=labels, who=who).unique(["pair_id", "who"], keep="last").drop_nulls("gold")
+    # More than half: two against one decide, one against one is a tie, and so is one of each of three answers.
     most = [(pl.col("gold") == name).mean() > 0.5 for name in (CHOSEN, REJECTED)]
     decided = pl.when(most[0]).then(pl.lit(CHOSEN)).when(most[1]).then(pl.lit(REJECTED)).otherwise(pl.lit(TIE))
     return last.group_by("pair_id").agg(gold=decided).sort("pair_id")
@@ -89,6 +91,7 @@ def _right(values: pl.Series, where: str) -> pl.Series:
 
 def _read(values: pl.Series, where: str) -> pl.Series:
     """chosen, rejected, tie or null."""
+    # Cells of a spreadsheet come with spaces, in capitals, and empty rather than null.
     text = as_text(values, where).str.strip_chars().str.to_lowercase().replace({"": None, _SKIPPED: None})
     label = text.replace_strict({**_ANSWERS, "true": CHOSEN, "false": REJECTED}, default=None)
     strange = text.filter(text.is_not_null() & label.is_null())

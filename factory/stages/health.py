@@ -87,6 +87,7 @@ class Health(Strict):
     def _lean(self) -> str:
         second = self.first_votes - self.first_slot
         slot, hits = ("second", second) if second > self.first_slot else ("first", self.first_slot)
+        # The p-value of a million votes may underflow to 0, which none is.
         chance = f"p = {self.p_value:.2g}" if self.p_value else "p < 1e-300"
         return f"{hits:,} of {self.first_votes:,} first votes went to the reply shown {slot} ({chance})"
 
@@ -137,6 +138,7 @@ def warnings(judges: Sequence[Health]) -> list[str]:
 
 def sizes(pairs: pl.LazyFrame) -> pl.LazyFrame:
     """[pair_id, chosen, rejected]: lengths in characters of the pairs that have both replies."""
+    # Rejected rows may be no pairs, and lack a reply.
     there = pairs.filter(pl.all_horizontal(pl.col("pair_id", "chosen", "rejected").is_not_null()))
     return there.select("pair_id", pl.col("chosen", "rejected").str.len_chars())
 
@@ -145,6 +147,7 @@ def first_votes(votes: _Votes, judge: str) -> _Votes:
     """[pair_id, order, vote] of a judge's readable votes that were asked first, one per pair."""
     readable = votes.filter(pl.col("vote").is_not_null()).select("pair_id", "order", "vote")
     asked_first = readable.filter(pl.col("order") == first_order_expr(judge))
+    # The same vote twice, as from two files of judgments, is one.
     return asked_first.unique("pair_id", keep="first", maintain_order=True)
 
 

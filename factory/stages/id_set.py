@@ -21,6 +21,7 @@ class IdSet:
         """For each id whether it is among them."""
         if not len(self):
             return pl.repeat(False, len(ids), eager=True)
+        # polars hashes with the same seeds in one process, which is as long as a set lives.
         asked = ids.hash().to_numpy()
         at = np.searchsorted(self._hashes, asked)
         return pl.Series(self._hashes[np.minimum(at, len(self) - 1)] == asked)

@@ -65,6 +65,7 @@ def judge_into(
     Votes lie in `folder`, a file for each part, sorted within it; memory holds the requests and votes of one part. The
     probe is of the first part.
     """
+    # Before any question: votes of two judges under one name cannot be parted afterwards.
     names = distinct_names([member.config for member in judges])
     shares = {member.config.name: _full_share(member.config, rule) for member in judges}
     votes = VoteParts(folder)
@@ -80,6 +81,7 @@ def judge_into(
                     asking.turn()
             asking.settle(ids, names, rule, shares)
             votes.put(number, asking.votes)
+        # At the end once more: what 50 pairs leave open, all of them may show.
         if _follows_slot(votes, member.config.name):
             for number, part in enumerate(parts(pairs)):
                 asking = _Asking(member, by_id(part), votes.of(number), seed)
@@ -116,6 +118,7 @@ class _Asking:
     def settle(self, ids: Sequence[str], names: Sequence[str], rule: str | None, shares: Mapping[str, float]) -> None:
         """Ask until the rule needs no more of this judge about these pairs."""
         while True:
+            # All names, as the rule also looks at earlier judges; asked is this one alone, whose engine is open.
             questions = next_questions(self.votes, ids, names, rule or DEFAULT_RULE, shares)
             if not self._ask(questions.filter(pl.col("judge") == self._member.config.name)):
                 return
@@ -178,6 +181,7 @@ def ask(
     due = list(questions)
     for attempt in range(member.config.retries + 1):
         by_id = {_id(member.config.name, question, attempt): question for question in due}
+        # One call for all: the engine's batch stays full to the end of the stage.
         for answer in member.engine.generate(requests(member.config, due, rows, seed, attempt)):
             found[by_id[answer.id]].take(answer)
         due = [question for question in due if found[question].again]
@@ -193,6 +197,7 @@ def _id(judge_name: str, question: Question, attempt: int) -> str:
 def _request(
     config: Judge, template: Template, question: Question, row: dict[str, Any], seed: int, attempt: int
 ) -> Request:
+    # The identifiers stay with the slots, the replies change places: a liking for a letter shows as one for a slot.
     first, second = ("chosen", "rejected") if question.order == ORDERS[0] else ("rejected", "chosen")
     named = {"feature": row["feature"]} if template.kind == BY_FEATURE else {}
     messages = template.render(

@@ -17,6 +17,7 @@ _PLACE, _ROW = "__place__", "__row__"
 def parts(table: pl.LazyFrame) -> Iterator[pl.DataFrame]:
     """`table` in order, AT_ONCE rows at a time; an empty one is a part of its own."""
     at = 0
+    # A slice of a scanned file reads the row groups that it lies in, and no others.
     while (part := table.slice(at, AT_ONCE).collect()).height or not at:
         yield part
         at += AT_ONCE
@@ -58,6 +59,7 @@ def dealt(folder: Path, rows: pl.LazyFrame, ids: pl.Series) -> dict[int, Path]:
     sink(compact(_placed(rows, ids)), folder / "picked.parquet", row_group_size=ROW_GROUP)
     files: dict[int, TableFile] = {}
     for part in parts(pl.scan_parquet(folder / "picked.parquet")):
+        # A part of the rows may hold some of every part of the ids: each goes to its own file.
         for (number,), some in part.group_by((pl.col(_PLACE) // AT_ONCE).cast(pl.Int64), maintain_order=True):
             if number not in files:
                 files[number] = TableFile(folder / f"{number}.parquet")
@@ -76,7 +78,9 @@ def _placed(rows: pl.LazyFrame, ids: pl.Series) -> pl.LazyFrame:
     wanted = pl.LazyFrame({"pair_id": ids}).with_row_index(_PLACE)
     joined = rows.select("pair_id").with_row_index(_ROW).join(wanted, on="pair_id").select(_ROW, _PLACE)
     found = joined.collect(engine="streaming")
+    # An array, in which a row looks its place up; -1 is none.
     places = np.full(rows.select(pl.len()).collect(engine="streaming").item(), -1, dtype=np.int64)
     places[found[_ROW].to_numpy()] = found[_PLACE].to_numpy()
+    # is_elementwise, or polars would gather the whole column before it asks.
     place = pl.col(_ROW).map_batches(lambda row: pl.Series(places[row.to_numpy()]), pl.Int64, is_elementwise=True)
     return rows.with_row_index(_ROW).with_columns(place.alias(_PLACE)).filter(pl.col(_PLACE) >= 0).drop(_ROW)

@@ -91,6 +91,7 @@ def _row(prompt_id: str, prompt: Any, pairing: Pairing, k: int) -> dict[str, Any
         row |= {side: None if failed else reply.text, f"finish_{side}": reply.finish}
         row[f"tokens_{side}"] = reply.completion_tokens
         if failed:
+            # Before any reason of the maker's, which is about replies that came.
             row |= {"reason": "failed", "detail": f"{side}: {reply.error or SILENT}"}
     known = row["chosen"] is not None and row["rejected"] is not None
     row["pair_id"] = pair_id(prompt, row["chosen"], row["rejected"]) if known else None

@@ -73,6 +73,7 @@ class EnginePool:
             self._engine = self._open.enter_context(open_generator(block, model))
             self._opened = (block, model)
         if self._spending and isinstance(block, ApiEngine):
+            # At each turn: judges that share an open engine may be paid for by different accounts.
             self._engine.charge(self._spending.accounts(account, block.max_cost))
         return self._engine
 

@@ -46,6 +46,7 @@ def in_portions(planned: pl.DataFrame, config: Prompts, seed: int, iterations: i
     size = per_round(config, iterations)
     if size is None:
         return planned.with_columns(portion=1 + hashes % iterations)
+    # ordinal: of two equal hashes one still comes first.
     return planned.with_columns(portion=1 + (hashes.rank("ordinal").cast(pl.Int64) - 1) // size)
 
 
@@ -82,6 +83,7 @@ def within_context(prompts: pl.DataFrame, counter: TokenCounter, room: int, extr
     context = counter.context_length
     if context is None or not prompts.height:
         return Split(prompts, rejected(prompts.clear(), TOO_LONG, pl.lit(None)))
+    # A large `room` alone would reject every prompt of a small model.
     needed = min(room, max(LEAST_ROOM, context // LEAST_SHARE))
     lengths = _lengths(prompts, counter, context)
     counted = prompts.with_columns(lengths.alias("__tokens"))
@@ -103,6 +105,7 @@ def _lengths(prompts: pl.DataFrame, counter: TokenCounter, context: int) -> pl.S
     contents = pl.element().struct.field("content").str.len_bytes()
     size = prompts.select(pl.col("prompt").list.eval(contents).list.sum()).to_series()
     countable = size <= context * _MOST_LETTERS
+    # All in one call, as tokenizers are fast in batches.
     counts = iter(counter.count_tokens(prompts.filter(countable)["prompt"].to_list()))
     return pl.Series([next(counts) if small else context + 1 for small in countable], dtype=pl.Int64)
 

@@ -142,6 +142,7 @@ def judge_kept(
         drawn = _drawn(kept, seed, size)
         counts: Counter[str] = Counter()
         for wanted in parts(drawn.to_frame().lazy()):
+            # Filtered before the join, which would hold all votes of the other judges as well.
             its = votes.scan().select(NARROW).filter(pl.col("judge") == name)
             given = its.join(wanted.lazy(), on="pair_id", how="semi").collect(engine="streaming")
             more = _asked(member, wanted, kept, given, seed)
@@ -182,6 +183,7 @@ def _drawn(pairs: pl.LazyFrame, seed: int, size: int | None) -> pl.Series:
     """The ids, each once, in an order drawn by seed, the first `size` of them."""
     ids = pl.DataFrame(schema={"pair_id": pl.String})
     for part in [pairs.select("pair_id").collect()] if size is None else parts(pairs.select("pair_id")):
+        # The lowest tosses so far and those of a part: in hand are never more than the two.
         tossed = pl.concat([ids, part]).unique().with_columns(toss=hash_draw_expr(f"kept sample {seed}"))
         ids = tossed.sort("toss", "pair_id").select("pair_id").head(part.height if size is None else size)
     return ids["pair_id"]

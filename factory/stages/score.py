@@ -29,6 +29,7 @@ def read_by(training: Training, filters: Sequence[Filter]) -> tuple[str, ...]:
     loss = ObjectiveForm.of(training).needed if training.method != "none" else ()
     found = {logp_column(*conditional) for conditional in (*PLAIN, *loss)}
     read = (*filters, *build(training.filters))
+    # What a filter reads shows in its expressions; nobody has to declare it.
     found |= {name for each in read for measure in each.measures().values() for name in measure.meta.root_names()}
     return tuple(name for name in LOGPS if name in found or training.scores == "all")
 
@@ -77,4 +78,5 @@ def _measured(asked: ScoreCall, answer: Score | None) -> dict[str, float | None]
     if answer is None or (answer.error is not None and not answer.logps):
         return {}
     pairs = zip(asked.columns, answer.logps, strict=True)
+    # A NaN in a column of numbers would be the mean of all that is averaged with it.
     return {column: logp for column, logp in pairs if logp is not None and math.isfinite(logp)}

@@ -63,6 +63,7 @@ def _replies(
 def answered(engine: Generator, requests: Sequence[Request]) -> dict[str, Completion]:
     """The answer to each request, by its id; one that did not come has failed."""
     found = {answer.id: answer for answer in engine.generate(requests)}
+    # Looked up by id, as engines answer in any order.
     return {one.id: found.get(one.id) or Completion(one.id, None, error=SILENT) for one in requests}
 
 
@@ -141,6 +142,7 @@ def _reasons() -> dict[str, pl.Expr]:
     chain.append((pl.col(_LEAK).is_not_null(), "leak", pl.col(_LEAK)))
     return {
         "filter": pl.lit("triples"),
+        # The first that holds: what failed is not called empty as well.
         "reason": pl.coalesce(pl.when(wrong).then(pl.lit(reason)) for wrong, reason, _ in chain),
         # Filled: a null would be passed over for the detail of a reason further down, which is not the one given.
         "detail": pl.coalesce(pl.when(wrong).then(detail.fill_null("")) for wrong, _, detail in chain),

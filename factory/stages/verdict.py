@@ -89,6 +89,7 @@ def read_text(text: str, cut: bool = False) -> str | None:
         if not ended:
             return None
     plain = _MARKUP.sub("", _SPECIAL.sub(" ", text)).strip()
+    # Where both are named, one is weighed against the other, and which is meant nobody can be sure of.
     if len(set(_NAMED.findall(plain))) != 1:
         return None
     sentences = [part.strip(_TRIMMED) for part in _SENTENCES.split(plain)]

@@ -47,7 +47,9 @@ class VoteParts:
         """All votes there are on the pairs of a part; parts are put in their order."""
         path = self._folder / f"{number:06d}.parquet"
         self._folder.mkdir(exist_ok=True)
+        # Sorted, so that the bytes do not hang on the order in which answers came.
         votes.sort(VOTE_ORDER).write_parquet(path)
+        # A further judge adds to a part that is there, whose file is written again.
         if number == len(self._files):
             self._files.append(path)
 

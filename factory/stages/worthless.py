@@ -130,6 +130,7 @@ def require_verdicts(votes: VoteParts) -> None:
             read=pl.col("vote").count(), answered=pl.len(), pairs=pl.col("pair_id").n_unique()
         )
         for judge, *found in by_judge.iter_rows():
+            # Every pair has all its votes in one part, so that pairs may be summed over parts.
             counts[judge].update(dict(zip(("read", "answered", "pairs"), found, strict=True)))
     for judge, count in sorted(counts.items()):
         if count["read"] == 0 and count["pairs"] == most:

@@ -50,7 +50,9 @@ def write_card(facts: CardFacts, folder: Path) -> list[Path]:
 
 def _schema(file: Path) -> pl.Schema:
     if file.suffix == ".parquet":
+        # The footer alone is read.
         return pl.Schema(pl.read_parquet_schema(file))
+    # By all of them: by its first rows a column that is empty there would have no type.
     return pl.DataFrame([row.cells for row in islice(rows(file), _FIRST)], infer_schema_length=None).schema
 
 

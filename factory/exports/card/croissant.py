@@ -81,6 +81,7 @@ def _file(folder: Path, name: str, kind: str) -> dict[str, Any]:
         "@id": name,
         "name": name,
         "contentUrl": name,
+        # A text with its unit, as schema.org has it.
         "contentSize": f"{path.stat().st_size} B",
         "encodingFormat": kind,
         "sha256": source_of(path).sha256,
@@ -124,6 +125,7 @@ def _rows(schema: pl.Schema, facts: CardFacts, kind: str) -> dict[str, Any]:
         "source": {
             "fileSet": {"@id": "files"},
             "extract": {"fileProperty": "fullpath"},
+            # data/train-00000-of-….parquet, train/train-….parquet or train.json, as an export names its files.
             "transform": {"regex": "^(?:.*/)?(train|test)[-.].*$"},
         },
     }
@@ -140,6 +142,7 @@ def _rows(schema: pl.Schema, facts: CardFacts, kind: str) -> dict[str, Any]:
 def _field(name: str, dtype: pl.DataType, meaning: str, kind: str) -> dict[str, Any]:
     column = {"column": name} if kind.endswith("parquet") else {"jsonPath": f"$[*].{name}"}
     source = {"fileSet": {"@id": "files"}, "extract": column}
+    # A list of messages is a repeated field with sub-fields, and no type of its own.
     inner = dtype.inner if isinstance(dtype, pl.List) else dtype
     found: dict[str, Any] = {
         "@type": "cr:Field",

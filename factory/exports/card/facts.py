@@ -139,6 +139,7 @@ def read_back(written: Exported, replies: tuple[str, str] = ("chosen", "rejected
 
 
 def _columns(names: list[str], renamed: Mapping[str, str]) -> list[CardColumn]:
+    # The card explains a column by the name that the user knows.
     back = {new: old for old, new in renamed.items()}
 
     def meaning(name: str) -> str:
@@ -154,6 +155,7 @@ def _columns(names: list[str], renamed: Mapping[str, str]) -> list[CardColumn]:
 def _example(written: Exported, seed: int) -> str | None:
     """One of the first rows, by draw, as it is in the file but for long texts and empty cells."""
     first = [row.cells for row in islice(rows(written.files[0]), 50)]
+    # By a draw of the pair, so that formats which hold it among their first rows show the same one.
     cells = min(first, key=lambda row: draw(seed, "example", row["pair_id"]))
     shown = retold({key: value for key, value in cells.items() if value is not None}, lambda text: excerpt(text, _CELL))
     return json.dumps(shown, ensure_ascii=False, indent=1, default=str)

@@ -55,6 +55,7 @@ def require_as_strict(name: str | None, inputs: Mapping[str, str | None]) -> Non
 def require_license(name: str | None) -> None:
     """Raise ConfigError for a licence that is nearly, and not quite, one of the Hub's identifiers."""
     key = license_key(name)
+    # 0.8: apache2 is near apache-2.0, and mit is not near isc.
     near = get_close_matches(key, hub_licenses(), n=1, cutoff=0.8) if key and key not in hub_licenses() else []
     if near:
         why = f"license {name!r} is none that the Hub knows: is {near[0]} meant"

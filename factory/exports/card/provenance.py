@@ -54,6 +54,7 @@ def _agent(model: Model) -> dict[str, Any]:
 
 def _entity(name: str, licence: str | None, label: str) -> dict[str, Any]:
     stated = {"sc:license": licence} if licence else {}
+    # An @id is an IRI, in which no space may stand.
     return {"@type": "prov:Entity", "@id": f"urn:sso-factory:{'-'.join(name.split())}", "prov:label": label, **stated}
 
 

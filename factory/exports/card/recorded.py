@@ -14,6 +14,7 @@ from factory.exports.facts.recipe import INPUTS, MIXED, NOT_SHOWN, VERSIONS, rec
 from factory.files.rows import rows
 from factory.files.yaml_file import MOST_BYTES, yaml_of
 
+# Up to a fence as long as the one that opens it: shorter ones may stand within.
 _BLOCK = re.compile(r"^## Configuration\n(?:(?!#|`).*\n)*(`{3,})yaml\n((?:.*\n)*?)\1$", re.MULTILINE)
 
 

@@ -50,6 +50,7 @@ def check(path: PathLike, format: str, most: int = 20, *, keep_system: bool = Fa
     seen = 0
     for row in rows(where):
         seen += 1
+        # The first alone: a rule may take for granted what those before it ask.
         found = next(_broken(row.cells, format, keep_system), None)
         if found is not None:
             broken += 1

@@ -53,6 +53,7 @@ def predict(path: Path, format: str, tokenizer: Tokenizer, max_length: int) -> l
     if not trainers:
         known = ", ".join(sorted({name for trainer in TRAINERS for name in trainer.formats}))
         raise ConfigError(f"what trainers make of {format} is not known; it is of {known}")
+    # By name, so that one pass over the rows serves all trainers.
     found: dict[str, list[Affected]] = {trainer.name: [] for trainer in trainers}
     seen = 0
     for row in rows(path):

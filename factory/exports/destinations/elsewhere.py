@@ -30,6 +30,7 @@ class RemoteContents(NamedTuple):
         if record is None:
             return cls(where, files, {})
         known = parsed(record, f"{where}/{RECORD}")
+        # Read once more: only a record that lies elsewhere holds marks, which `parsed` knows nothing of.
         marks = {name: entry.get("marks", ()) for name, entry in json.loads(record)["files"].items() if name in known}
         return cls(where, files, {name: marks[name] for name, entry in known.items() if entry.by == BY})
 

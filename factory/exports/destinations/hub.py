@@ -144,6 +144,7 @@ def _marks(path: Path) -> list[str]:
     """What the Hub calls the contents: as a file of git's, and as a large one."""
     # SHA-1 names a file to git, and proves nothing here; without the flag a FIPS build of Python refuses it.
     git, large = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False), hashlib.sha256()
+    # Both in one pass, as a shard may be gigabytes.
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             git.update(block)
@@ -154,6 +155,7 @@ def _marks(path: Path) -> list[str]:
 def _commit(api: "HfApi", folder: Path, repo: str, private: bool, said: Progress) -> str:
     from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
 
+    # exist_ok: two pushes at once may both find it missing.
     address = str(api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True))
     there, latest = _standing(api, repo, private)
     files = {path.relative_to(folder).as_posix(): path for path in exported(folder) if path.name != RECORD}

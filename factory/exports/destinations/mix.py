@@ -53,6 +53,7 @@ def mix(
     hows = [how_to_read({}, other.columns) for other in others]
     splits = [read_and_tell(one.path, how, said, one.source).pairs.split for one, how in zip(others, hows, strict=True)]
     marked = [frame.with_columns(pl.lit(n).alias(_PART)) for n, frame in enumerate([pairs, *(s.kept for s in splits)])]
+    # relaxed: what is a whole number in one file may be a fraction in another.
     together = pl.concat(marked, how="diagonal_relaxed")
     rejected = pl.concat([REJECTED.empty().lazy(), *(split.rejected for split in splits)], how="diagonal_relaxed")
     doubles = filters.build([{"use": "duplicate"}]) if others else ()
@@ -90,6 +91,7 @@ def _drawn(kept: pl.LazyFrame, others: Sequence[Mix], room: float, seed: int, sa
         counts[name] += take
         said.say(f"mix: {take} pairs of {there} from {name}{f', where its share asks for {asked}' * (take < asked)}")
         if take:
+            # The highest of so many lowest coins: the pairs can then be chosen as they stream by, without a join.
             last = narrow.filter(pl.col(_PART) == part)["coin"].sort()[take - 1]
             wanted.append((pl.col(_PART) == part) & (coin <= last))
     return Mixed(kept.filter(pl.any_horizontal(wanted)).drop(_PART), dict(counts))

@@ -38,13 +38,16 @@ class ExportPlan(NamedTuple):
 def plan(pairs: pl.LazyFrame, target: Format, config: Export, seed: int) -> ExportPlan:
     """Decide the rows of every split. The same prompts are held out in every format, whatever else is in the table."""
     one = target.one_per_prompt if config.one_per_prompt is None else config.one_per_prompt
+    # Signed: the difference of two of polars' own lengths, which are not, would wrap around.
     lengths = [pl.col(reply).str.len_chars().cast(pl.Int64) for reply in ("chosen", "rejected")]
     wanted = [pl.col("prompt_id"), *([pl.col("pair_id"), *lengths] if one else [])]
     narrow = pairs.with_row_index(ROW).select(ROW, *wanted, target.problem.alias(PROBLEM)).collect(engine="streaming")
     usable = narrow.filter(pl.col(PROBLEM).is_null()).drop(PROBLEM)
+    # Sorted, as value_counts gives them in any order.
     left_out = narrow.filter(pl.col(PROBLEM).is_not_null())[PROBLEM].value_counts().sort(PROBLEM)
     kept = _one_per_prompt(usable) if one else usable
     held = held_out(kept["prompt_id"], config.test_share, seed)
+    # implode: of a bare Series polars cannot tell whether it is a set or has a value for each row.
     rows = kept.select(ROW, pl.col("prompt_id").is_in(held.implode()).alias("test")).sort(ROW)
     tests = int(rows["test"].sum())
     counts = {name: n for name, n in zip(SPLITS, (rows.height - tests, tests), strict=True) if n}
@@ -62,6 +65,7 @@ def _one_per_prompt(rows: pl.DataFrame) -> pl.DataFrame:
     # Numbers in place of ids, as the balance counts in arrays.
     prompts = table["prompt_id"].rank("dense").cast(pl.Int64).to_numpy() - 1
     items = BalanceItems.of(table["chosen"].to_numpy(), table["rejected"].to_numpy(), MEAN_GAP)
+    # Tosses are whole numbers of 64 bits; the balance takes fractions of one.
     return table.filter(pl.Series(one_each(items, prompts, table["toss"].to_numpy() / 2.0**64)))
 
 

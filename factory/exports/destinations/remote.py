@@ -67,6 +67,7 @@ def _standing(system: "AbstractFileSystem", root: str, url: str) -> RemoteConten
     system.invalidate_cache()
     # A listing may be from before another process wrote there.
     files = _listed(system, root)
+    # What is no UTF-8 is no record, which whoever reads it says.
     record = system.cat_file(f"{root}/{RECORD}").decode("utf-8", "replace") if RECORD in files else None
     return RemoteContents.of(url, files, record)
 
@@ -108,6 +109,7 @@ def _copy(folder: Path, system: "AbstractFileSystem", root: str, there: RemoteCo
     for name in stale:
         system.rm_file(f"{root}/{name}")
     system.invalidate_cache()
+    # What a store calls contents, its ETag, is known only once they lie there.
     now = _listed(system, root)
     system.pipe_file(f"{root}/{RECORD}", record_text(record, {name: now[name] for name in sent}).encode())
     return list(sent)

@@ -165,6 +165,7 @@ def counts(table: pl.DataFrame, column: str) -> dict[str, int]:
     """Rows per value of a column, the most frequent first; rows without a value are left out."""
     if column not in table.columns:
         return {}
+    # Then by value, as counts that are equal have no order of their own.
     found = table[column].drop_nulls().value_counts().sort("count", column, descending=[True, False])
     return {str(value): int(n) for value, n in found.iter_rows()}
 
@@ -184,6 +185,7 @@ def bin_width(table: pl.DataFrame) -> int:
 
 
 def _bins(values: pl.Series, width: int) -> list[int]:
+    # Clipped, not cut off: the last bin holds all that is longer.
     slots = (values // width).clip(0, BINS - 1).value_counts()
     found: dict[int, int] = dict(slots.iter_rows())
     return [found.get(slot, 0) for slot in range(BINS)]

@@ -47,6 +47,7 @@ def judge_facts(judgments: pl.DataFrame, pairs: pl.DataFrame, authors: Collectio
     `authors`: judges that wrote replies.
     """
     ruled = verdicts(judgments.select("pair_id", "judge", "order", "vote")).collect()
+    # A pair that two iterations wrote has one set of votes.
     unique = pairs.unique("pair_id", keep="first", maintain_order=True)
     each = health(judgments, unique, authors)
     return [_one(found, judgments.filter(pl.col("judge") == found.judge), unique, ruled) for found in each]

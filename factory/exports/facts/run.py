@@ -38,6 +38,7 @@ def run_facts(root: Path) -> RunFacts:
     config: Mapping[str, Any] = head.get("config") or {}
     kept, rejected = scan(root / "filtered/kept.parquet"), scan(root / "filtered/rejected.parquet")
     everything = _narrow_all(root)
+    # By number, as 10 comes before 2 by name; what else lies there is none of the run's.
     numbers = sorted(int(p.name) for p in (root / "iterations").glob("*") if p.is_dir() and p.name.isdigit())
     kept_counts = _counts(kept, "iteration")
     judgments = scan(root / "filtered/judgments.parquet")
@@ -116,6 +117,7 @@ def _principles(config: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     try:
         return principles.load(name).model_dump(mode="json")
+    # The file of one's own set may be gone by now: the card then shows no principles.
     except FactoryError:
         return None
 
@@ -147,6 +149,7 @@ def _likelihood(scores: pl.LazyFrame | None) -> dict[str, float]:
         return {}
     known = scores.collect_schema()
     names = {f"{reply}_{view}": logp_column(reply, view) for reply in REPLIES for view in VIEWS}
+    # e^{pi~} of each pair first, then the mean: the other way round it would be a geometric one.
     means = [pl.col(column).exp().mean().alias(name) for name, column in names.items() if column in known]
     row = scores.select(means).collect(engine="streaming").row(0, named=True) if means else {}
     return {name: value for name, value in row.items() if value is not None}

@@ -7,6 +7,7 @@ from factory.exports.base import Format, last_content, not_alternating, system, 
 
 def _several_turns() -> pl.Expr:
     several = turns().list.len() > 1
+    # The first reason that holds: of turns that do not alternate the other says nothing.
     return pl.coalesce(not_alternating(), pl.when(several).then(pl.lit("more than one user turn")))
 
 

@@ -36,6 +36,7 @@ def ticks(low: float, high: float, most: int = 5) -> tuple[float, ...]:
     power: float = 10.0 ** floor(log10(raw))
     # 0.999: what rounding makes of a step that fits exactly is still that step.
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * 0.999)
+    # 1e-9, since 0.3 / 0.1 falls short of 3.
     first = floor(low / step + 1e-9)
     found: list[float] = []
     # Multiplied and rounded, not added up: sums of 0.1 drift.
@@ -78,6 +79,7 @@ def steps(series: Sequence[tuple[str, str, Sequence[int]]], width: float, x_labe
 
 def bar(part: float, whole: float, before: float | None = None, kind: str = "chosen") -> Markup:
     """A bar of `part` in `whole`, behind it a pale one of `before`."""
+    # Widths as attributes of shapes: the page's policy forbids attributes of style.
     pale = "" if before is None else f'<rect class="pale" width="{_percent(before, whole)}" height="100%"/>'
     rect = f'<rect class="fill {escape(kind)}" width="{_percent(part, whole)}" height="100%"/>'
     return Markup(f'<svg class="bar" aria-hidden="true">{pale}{rect}</svg>')
@@ -96,6 +98,7 @@ def stack(parts: Sequence[tuple[str, float]]) -> Markup:
 def dot(value: float, interval: tuple[float, float], reference: float | None = None, kind: str = "chosen") -> Markup:
     """A share in [0, 1] as a dot on its interval, with a hairline at `reference`."""
     low, high = interval
+    # Hidden from screen readers, as bars are: the number stands beside it in words.
     at = None if reference is None else _percent(reference, 1)
     line = "" if at is None else f'<line class="hair" x1="{at}" x2="{at}" y1="0" y2="100%"/>'
     span = f'<line class="span" x1="{_percent(low, 1)}" x2="{_percent(high, 1)}" y1="50%" y2="50%"/>'
@@ -122,6 +125,7 @@ def _track() -> str:
 
 
 def _percent(part: float, whole: float) -> str:
+    # Bounded: what lies beyond the edge of an SVG would be drawn over its neighbour.
     return f"{100 * min(1.0, max(0.0, part / whole if whole else 0.0)):.2f}%"
 
 
@@ -133,8 +137,10 @@ class _Plot(NamedTuple):
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Where a point lies."""
+        # A single point has no extent to divide by.
         across, up = (self.x[1] - self.x[0]) or 1.0, (self.y[1] - self.y[0]) or 1.0
         left = _LEFT + (x - self.x[0]) / across * (WIDTH - _LEFT - _RIGHT)
+        # From the bottom up, where SVG counts from the top down.
         top = HEIGHT - _BOTTOM - (y - self.y[0]) / up * (HEIGHT - _TOP - _BOTTOM)
         return round(left, 1), round(top, 1)
 

@@ -95,6 +95,7 @@ class JudgedExample(Strict):
 
 def today() -> str:
     """The date, in UTC."""
+    # UTC, so that a run on two machines has one date.
     return datetime.now(UTC).date().isoformat()
 
 

@@ -29,6 +29,7 @@ def _feature(kind: object) -> dict[str, Any]:
 
 def front_matter(values: Mapping[str, Any]) -> str:
     """A README.md head between its two lines of dashes."""
+    # width: a line that YAML folds is the same to a reader of YAML, and two to whoever looks for one.
     body = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=1000)
     return f"---\n{body}---\n"
 

@@ -27,6 +27,7 @@ def content_policy(style: str, script: str | None = None, *more: str) -> str:
     """
     scripts = [] if script is None else [f"script-src {_source(script)}"]
     allowed = [*scripts, f"style-src {_source(style)}", *more]
+    # base-uri and form-action are named, as neither falls back to default-src.
     return "; ".join(["default-src 'none'", *allowed, "base-uri 'none'", "form-action 'none'"])
 
 

@@ -76,6 +76,7 @@ def fenced(text: str, language: str = "") -> Safe:
 
 def as_yaml(value: Mapping[str, Any]) -> Safe:
     """A mapping as a YAML code block."""
+    # safe_dump: what is no plain value is an error here, and not a tag that runs Python where it is read.
     return fenced(yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True, width=100), "yaml")
 
 

@@ -155,6 +155,7 @@ def _selects(pairs: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, list[st
         ("verdict", "Verdict", [name for name in _VERDICTS if name in verdicts]),
         ("reason", "Reason", sorted(reasons)),
     ]
+    # A choice of one is none; but that all were rejected for one reason is worth knowing.
     return [(id_, label, options) for id_, label, options in found if len(options) > (id_ != "reason")]
 
 

@@ -176,11 +176,13 @@ def _margin(report: AuditReport, by: str) -> list[tuple[str, int, int]]:
         sums[getattr(row, by)] = (right + row.right, n + row.n)
     if len(sums) < 2:
         return []
+    # Names come from data, and a long one would take the drawing's room.
     named = {value: f"{by} {value}" if by == "iteration" else str(value or "no feature") for value in sums}
     return [(named[value][:40], *counts) for value, counts in sums.items()]
 
 
 def _draw_gaps(axes: Any, report: AuditReport) -> None:
+    # Bars are stacked by hand, as matplotlib stacks areas alone.
     bottom = [0.0] * len(report.gaps)
     totals = [row.right + row.unsure + row.wrong + row.invalid for row in report.gaps]
     for name, colour in _BAR_COLOURS.items():

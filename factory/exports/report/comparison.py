@@ -245,6 +245,7 @@ def _told(root: Path, other: Path, ids: pl.Series) -> list[LonePair]:
     """Some of the pairs `ids` of `root` with their texts and what became of them in `other`."""
     alone = ids.to_frame("pair_id").lazy()
     # First those that the other run made too and dropped: of them it can be said why.
+    # Unique, as one pair may have been rejected in two iterations.
     fates = _fates(other).join(alone, on="pair_id", how="semi").unique("pair_id", keep="first", maintain_order=True)
     known = alone.join(fates, on="pair_id", how="left").sort(pl.col("there").is_null(), "pair_id")
     few = known.head(SHOWN).with_columns(pl.col("there").fill_null("not made")).with_row_index("place")

@@ -75,6 +75,7 @@ def _drawn(frame: pl.LazyFrame, count: int, seed: int, by: Sequence[str], room: 
     wanted = [name for name in known if room.original or name != "original"]
     cut = [_cut_expr(name, room.longest) for name in REPLIES if name in wanted and known[name] == pl.String]
     rows = frame.select(wanted).with_row_index(_ROW).filter(pl.col(_ROW).is_in(picked.implode())).with_columns(cut)
+    # The same type on both sides: polars joins no column of 32 bits with one of 64.
     place = pl.LazyFrame({_ROW: picked, "place": range(len(picked))}, schema_overrides={_ROW: picked.dtype})
     return rows.join(place, on=_ROW).sort("place").drop(_ROW, "place").collect(engine="streaming").to_dicts()
 
@@ -116,6 +117,7 @@ def _shortened(value: Any, longest: int) -> Any:
 def _votes(root: Path, pair_ids: Sequence[str]) -> Mapping[str | None, list[dict[str, Any]]]:
     """Per pair what each judge said, those of the audit marked."""
     found: dict[str | None, list[dict[str, Any]]] = {}
+    # With its type, as an empty list has none.
     wanted = pl.Series(list(dict.fromkeys(pair_ids)), dtype=pl.String).implode()
     for path, audit in ((root / "filtered/judgments.parquet", False), (root / "audit/judgments.parquet", True)):
         table = scan(path)
@@ -218,4 +220,5 @@ def _entry(pair: Mapping[str, Any]) -> dict[str, Any]:
 def _pack(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     # mtime=0, or the same pairs would be other bytes each second; base64, as a page is text.
+    # replace: JSON may hold half of a surrogate pair, UTF-8 may not.
     return b64encode(gzip.compress(text.encode("utf-8", "replace"), mtime=0)).decode()

@@ -217,6 +217,7 @@ def training(run: RunFacts) -> list[tuple[str, str, Markup]]:
             points = [
                 (step, value) for row in it.metrics if (step := row.get("step")) and (value := row.get(key)) is not None
             ]
+            # The style sheet has so many tones; iterations beyond them share the darkest.
             series.append(Line(f"iter. {it.number}", f"tone-{min(_TONES, place + 1)}", points))
         chart = lines(series, "step", key)
         if chart:

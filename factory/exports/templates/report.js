@@ -141,6 +141,7 @@
     while (walk.nextNode()) nodes.push(walk.currentNode);
     for (const node of nodes) {
       const text = node.data, low = text.toLowerCase();
+      // Some letters grow in lower case, as İ does: places in the one are then no places in the other.
       if (low.length !== text.length || !low.includes(words)) continue;
       const parts = document.createDocumentFragment();
       let from = 0;
@@ -165,6 +166,7 @@
     while (ends < Math.min(a.length, b.length) - start && a[a.length - 1 - ends] === b[b.length - 1 - ends]) ends += 1;
     const n = a.length - ends - start, m = b.length - ends - start;
     if (n * m > CELLS) return null;
+    // 16 bits do: no subsequence is longer than the shorter side, and the product of both is bounded above.
     const long = new Uint16Array((n + 1) * (m + 1)), wide = m + 1;
     for (let i = n - 1; i >= 0; i -= 1) for (let j = m - 1; j >= 0; j -= 1) {
       long[i * wide + j] = a[start + i] === b[start + j] ? long[(i + 1) * wide + j + 1] + 1
@@ -239,6 +241,7 @@
     by("page").textContent = shown.length ? `${(first + 1).toLocaleString("en")} to ${Math.min(first + PAGE, shown.length).toLocaleString("en")}` : "";
   };
   const apply = async () => {
+    // Unpacking takes time: what was asked meanwhile makes this answer out of date.
     const asked = words(), mine = ++turn;
     if (asked && !haystacks) { count.textContent = "reading all pairs …"; await read_all(); }
     if (mine !== turn) return;

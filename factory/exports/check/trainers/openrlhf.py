@@ -40,6 +40,7 @@ def _sides(prompt: str, chosen: str, rejected: str, tokenizer: Tokenizer, longes
         text = text if text.endswith(tokenizer.eos_token) else f"{text} {tokenizer.eos_token}"
         ids = ids_of(tokenizer, text, special=False)
         cut = cut or len(ids) > longest
+        # A side that was cut ends with the end token all the same: OpenRLHF overwrites its last one.
         sides.append([*ids[:longest][:-1], tokenizer.eos_token_id])
     return Prepared(sides[0], sides[1], cut)
 
