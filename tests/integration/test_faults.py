@@ -36,7 +36,9 @@ def at_home(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     run_dir = tmp_path_factory.mktemp("unbroken") / "run"
-    assert child(quickstart(run_dir)).returncode == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        assert here(run_dir).exit_code == 0
     return contents(run_dir)
 
 
@@ -184,7 +186,7 @@ def test_stopped_amid_requests_everything_that_came_is_kept(number: int, tmp_pat
         assert code == 130
         assert sentence(said) == "sso-factory: stopped; the same command goes on from here"
         asked = len(server.asked)
-        done = child(arguments)
-        assert done.returncode == 0, done.stderr
+        done = CliRunner().invoke(main, arguments)
+        assert done.exit_code == 0, done.output
         assert len(server.asked) - asked <= 600 - asked + 8, "at most those in flight are asked again"
     assert pl.read_parquet(tmp_path / "out/judgments.parquet").height == 600

@@ -75,6 +75,7 @@ def test_exports_load_as_they_are(run_dir: Path) -> None:
         assert {"chosen", "rejected"} <= set(loaded.column_names)
 
 
+@pytest.mark.slow
 def test_a_run_that_starts_processes_to_train_leaves_the_same_policy(run_dir: Path, tmp_path: Path) -> None:
     """Iteration 1 trained again, in two processes: what moved by 1e-2 a step differs by rounding alone."""
     again = tmp_path / "run"

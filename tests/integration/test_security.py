@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from factory.cli import main
 from factory.commands.export import export
@@ -34,6 +34,10 @@ sys.addaudithook(watch)
 from factory.cli import main
 main()
 """
+
+
+def here(*arguments: object, **env: str) -> Result:
+    return CliRunner().invoke(main, [*map(str, arguments)], env=env)
 
 
 def test_a_run_without_an_api_touches_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,19 +100,19 @@ def api_config(folder: Path, server: Loopback, **more: object) -> Path:
 def test_keys_are_written_nowhere(tmp_path: Path) -> None:
     keys = {"OPENAI_API_KEY": OPENAI_KEY, "HF_TOKEN": HUB_KEY}
     with Loopback(model, faults=echoing) as server:
-        config, run_dir = api_config(tmp_path, server), str(tmp_path / "run")
-        done = [child(["run", str(config), "--run-dir", run_dir, "--no-check"], env=keys)]
-        assert done[0].returncode == 0, done[0].stderr
-        done.append(child(["export", run_dir, "--format", "dpo", "--out", str(tmp_path / "dpo")], env=keys))
-        assert done[1].returncode == 0, done[1].stderr
-        done.append(child(["status", run_dir], env=keys))
+        config, run_dir = api_config(tmp_path, server), tmp_path / "run"
+        done = [here("run", config, "--run-dir", run_dir, "--no-check", **keys)]
+        assert done[0].exit_code == 0, done[0].output
+        done.append(here("export", run_dir, "--format", "dpo", "--out", tmp_path / "dpo", **keys))
+        assert done[1].exit_code == 0, done[1].output
+        done.append(here("status", run_dir, **keys))
         assert {seen.headers["authorization"] for seen in server.asked} == {f"Bearer {OPENAI_KEY}"}, "the mark is live"
     with Loopback(faults=lambda seen: error(401, f"Incorrect API key provided: {OPENAI_KEY}")) as server:
         config = api_config(tmp_path, server)
-        done.append(child(["run", str(config), "--run-dir", str(tmp_path / "refused")], env=keys))
-        assert done[-1].returncode == 1
+        done.append(here("run", config, "--run-dir", tmp_path / "refused", **keys))
+        assert done[-1].exit_code == 1
         assert "***" in done[-1].stderr
-    said = "".join(one.stdout + one.stderr for one in done)
+    said = "".join(one.output for one in done)
     for key in (OPENAI_KEY, HUB_KEY):
         assert key not in said
         assert [path for path, data in everything(tmp_path) if key.encode() in data] == []
@@ -118,7 +122,7 @@ def test_keys_are_written_nowhere(tmp_path: Path) -> None:
 def test_what_replies_hold_is_text_in_every_table_and_frame(tmp_path: Path) -> None:
     with Loopback(model) as server:
         config = api_config(tmp_path, server)
-        assert child(["run", str(config), "--run-dir", str(tmp_path / "run")]).returncode == 0
+        assert here("run", config, "--run-dir", tmp_path / "run").exit_code == 0
         judged = [seen for seen in server.asked if '{"conversation"' in seen.last]
         assert judged
         for seen in judged:
