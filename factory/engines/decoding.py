@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from factory.engines.kv_cache import KVCache, kv_cache_for
+from factory.engines.lone_failures import LoneFailures
 from factory.engines.sampling import pick
 from factory.errors import named_line
 from factory.models.exact import exact_device
@@ -144,9 +145,10 @@ class Decoder:
         self._rows: list[DecodingRow] = []
         self._queue: deque[DecodingRow] = deque()
         self._lengths: list[int] = []
+        self._failures = LoneFailures(self._attempt)
 
     def run(self, rows: Sequence[DecodingRow]) -> Iterator[DecodingRow]:
-        """Yield each row when it is finished or has failed."""
+        """Yield each row when it is finished or has failed. Raises EngineError when nothing at all can be run."""
         # Longest first: those that take longest do not begin last, and widths in flight fall rather than jump.
         self._queue.extend(queue_order(rows, self._cache.can_share))
         with self._cache.attention():
@@ -211,7 +213,18 @@ class Decoder:
             self._rows = [self._rows[old] for old in self._cache.remove(gone)]
             # A judge's answer is one token; counted as a reply's length it would make room for far too many rows.
             self._lengths += [len(row.new) for row in done if row.choices is None]
+            self._failures.answered()
             yield from done
+
+    def _attempt(self) -> None:
+        """The least there is to run: a token drawn after two, with nothing else in flight."""
+        row = DecodingRow([self.pad, self.pad], 1, temperature=1.0)
+        try:
+            self._cache.start([row.prompt], 0)
+            self._rows = [row]
+            self._take(self._cache.step([row.last]))
+        finally:
+            self._cache, self._rows = self._cache.empty(), []
 
     def _make_room(self) -> None:
         """Send the youngest rows back to the queue while one more token each would exceed the budget."""
@@ -235,6 +248,7 @@ class Decoder:
         if len(struck) == 1:
             struck[0].error = named_line(error)
             yield struck[0]
+            self._failures.add(error)
             return
         # Half of what was tried, not of what was allowed: with a budget far above the memory it would fail many times
         # over.

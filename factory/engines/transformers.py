@@ -10,6 +10,7 @@ import torch
 from factory.config.engines import TransformersEngine
 from factory.engines.base import Completion, Request, Score, ScoreRequest
 from factory.engines.decoding import Decoder, DecodingRow
+from factory.engines.lone_failures import LoneFailures
 from factory.engines.render import Renderer, unscored
 from factory.errors import named_line
 from factory.identity import Messages
@@ -52,7 +53,10 @@ class TransformersModel:
         return [self._renderer.count(messages) for messages in conversations]
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Yield each completion as soon as it is there. Raises EngineError when the weights cannot be loaded."""
+        """Yield each completion as soon as it is there.
+
+        Raises EngineError when the weights cannot be loaded, or nothing at all can be run with them.
+        """
         model = self._load(self._generation_dtype())
         ends = end_ids(self._renderer.tokenizer, model)
         rows: dict[DecodingRow, Request] = {}
@@ -85,8 +89,10 @@ class TransformersModel:
         lengths = [item.tokens(kind) if kind == "flat" else item.longest * _rows(item, kind) for _, item in items]
         places = buckets(lengths, self._block.batch_tokens, padded=kind != "flat")
         groups = [[items[place] for place in group] for group in places]
+        token = min(end_ids(self._renderer.tokenizer, model))
+        failures = LoneFailures(lambda: self._means([Encoded([token], ([token],))]))
         while groups:
-            yield from self._scored(groups, groups.pop())
+            yield from self._scored(groups, groups.pop(), failures)
 
     def close(self) -> None:
         """Let go of the weights."""
@@ -133,7 +139,7 @@ class TransformersModel:
             error=row.error,
         )
 
-    def _scored(self, groups: list[list[Item]], items: list[Item]) -> Iterator[Score]:
+    def _scored(self, groups: list[list[Item]], items: list[Item], failures: LoneFailures) -> Iterator[Score]:
         """Score one group; a failed one goes back in halves, and an item that fails alone is given up."""
         try:
             means, counts = self._means([item for _, item in items])
@@ -145,7 +151,9 @@ class TransformersModel:
                 groups += [items[:half], items[half:]]
             else:
                 yield unscored(items[0][0], named_line(error))
+                failures.add(error)
             return
+        failures.answered()
         start = 0
         for request, item in items:
             part = slice(start, start := start + len(item.replies))
