@@ -121,7 +121,9 @@ def audit(pairs: tuple[str, ...], out: Path, dry_run: bool, **options: Any) -> S
 )
 @click.option("--sample", type=click.IntRange(min=1), help="Review this many, drawn at random.")
 @click.option("--blind", is_flag=True, help="Never tell which reply is called chosen, nor what judges said.")
-@click.option("--port", default=0, help="Port on this machine; any free one if left out.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port on this machine; any free one if left out."
+)
 def review(pairs: tuple[str, ...], out: Path, **options: Any) -> Shown:
     """Label PAIRS on a page on this machine, one at a time, by keyboard."""
     browser = sys.stderr.isatty()  # where the person sits: stdout is the result's

@@ -51,7 +51,7 @@ def _below(body: Sequence[ast.stmt]) -> Iterator[tuple[str, str]]:
 def first_fault(error: ValidationError, block: type[BaseModel]) -> str:
     """What is wrong, and how many faults there are more; a misspelt key goes first, as others follow from it."""
     faults = _sorted(error)
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    more = f" (and {len(faults) - 1} more fault{'s' * (len(faults) > 2)})" if len(faults) > 1 else ""
     return f"{_sentence(faults[0], block)}{more}"
 
 

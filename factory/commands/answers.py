@@ -112,4 +112,8 @@ def _settings(
     block = {"kind": engine} if isinstance(engine, str) else dict(engine or {})
     if base_url is not None:
         block = {"kind": "openai", **block, "base_url": base_url}
-    return override({"engine": {"kind": "transformers", **block}, "sampling": dict(sampling or {})}, sets, Answering)
+    block = {"kind": "transformers", **block}
+    settings = override({"engine": block, "sampling": dict(sampling or {})}, sets, Answering, "answers")
+    if settings.sampling.samples_per_view > 1:
+        raise ConfigError("answers: these tools compare one answer to a question; leave sampling.samples_per_view out")
+    return settings

@@ -68,7 +68,7 @@ def reward_train(
                                                   progress=progress, **reading))  # fmt: skip
     alone("reward train")
     shown = progress or Silent()
-    settings = override(as_config(config or {}, RewardTraining).model_dump(), sets, RewardTraining)
+    settings = override(as_config(config or {}, RewardTraining).model_dump(), sets, RewardTraining, "reward train")
     how = how_to_read(reading)
 
     require_apart(Path(out), [*places(pairs), model])
@@ -136,7 +136,7 @@ def reward_score(
     """
     alone("reward score")
     shown = progress or Silent()
-    settings = override(as_config(config or {}, RewardScoring).model_dump(), sets, RewardScoring)
+    settings = override(as_config(config or {}, RewardScoring).model_dump(), sets, RewardScoring, "reward score")
     how = how_to_read(reading)
     names = [model] if isinstance(model, str) else list(model)
     if not names or len({*names}) < len(names):

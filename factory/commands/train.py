@@ -57,7 +57,7 @@ def train(
     """
     how = how_to_read(reading)
     base = ANNOTATED.model_dump() | dict(config) if isinstance(config, Mapping) else config.model_dump()
-    settings = override(base, sets, Training)
+    settings = override(base, sets, Training, "train")
     if settings.launch and world() > 1:
         raise ConfigError("training.launch starts processes, and this is one of several; give one or the other")
     group = ProcessGroup()

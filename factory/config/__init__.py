@@ -72,7 +72,8 @@ class Sampling(Strict):
     max_new_tokens: int = Field(2048, ge=1)
     """Longest reply."""
     samples_per_view: int = Field(1, ge=1)
-    """Replies drawn from each of x, x+ and x-; the i-th of each make the i-th pair."""
+    """Replies drawn from each of x, x+ and x-; the i-th of each make the i-th pair. delta draws as many of each model;
+    best_of_n and label_first make one pair of a prompt."""
 
 
 class Judge(Strict):

@@ -57,8 +57,8 @@ def as_config(config: Block | Mapping[str, Any] | PathLike, block: type[Block]) 
     raise ConfigError(f"a {type(config).__name__} is no configuration; give its keys, a {block.__name__} or a path")
 
 
-def override(values: Mapping[str, Any], sets: Sequence[str], block: type[Block], where: str = "--set") -> Block:
-    """`values` with overrides, as a `block`: what `load_config` does, for a block that comes from no file."""
+def override(values: Mapping[str, Any], sets: Sequence[str], block: type[Block], where: str = "config") -> Block:
+    """`values` with overrides, as a `block`; `where` they come from is told of what is wrong with them."""
     for text in sets:
         values = _set(values, text)
     return _validated(values, block, where, sets)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import filters
 from factory.commands.filter import require_judges
 from factory.config import Config, Export
 from factory.config.engines import RayEngine
@@ -18,7 +19,7 @@ from factory.stages.audit_sample import check_independent
 from factory.stages.judge import distinct_names
 from factory.stages.pool import innermost, is_remote
 from factory.training.conditionals import ObjectiveForm
-from filters import build
+from filters.base import Filter
 from principles import template_of
 
 
@@ -36,13 +37,12 @@ def preflight(config: Config) -> None:
     if apart:
         _check_generator(config)
     _check_trained(config)
-    if any(one.needs_votes for one in build(config.training.filters)):
+    if any(one.needs_votes for one in filters.build(config.training.filters)):
         raise ConfigError("training.filters: nobody has voted when training begins; leave filters that need votes out")
     _check_money(config)
     check_export(config.export)
     require_as_strict(config.export.license, {"prompts": config.prompts.license, "policy": config.policy.license})
-    if config.filters is not None:
-        require_judges(build(config.filters), config.judges)
+    require_judges(filters_of(config), config.judges)
     distinct_names(config.judges)
     auditor = config.audit.judge
     for judge in [*config.judges, *([auditor] if auditor else [])]:
@@ -54,6 +54,21 @@ def preflight(config: Config) -> None:
             [config.policy.model, config.pairs.weaker],
             [name for judge in config.judges for name in judge_names(judge)],
         )
+
+
+def filters_of(config: Config) -> tuple[Filter, ...]:
+    """The configured filters, or the paper's. ConfigError for one that drops all rounds beyond the iterations."""
+    blocks = filters.paper(judged=bool(config.judges)) if config.filters is None else config.filters
+    if config.prompts.target_pairs is None:
+        return filters.build(blocks)
+    # The preset's own is left out in silence; one that somebody wrote is refused below.
+    steps = filters.build([one for one in blocks if config.filters is not None or one["use"] != "iteration"])
+    if any(step.name == "iteration" for step in steps):
+        raise ConfigError(
+            "prompts.target_pairs draws rounds beyond the iterations, which the filter iteration drops; "
+            "leave that filter out"
+        )
+    return steps
 
 
 def _check_pairs(config: Config) -> None:

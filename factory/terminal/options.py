@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -95,6 +96,9 @@ class Main(Group):
         """Run, and end every process of its group."""
         # A process that ends gives everything back at once; looking for cycles in it first takes longer than --help.
         atexit.register(gc.freeze)
+        # An encoding without dashes or someone's script, as latin-1, is no reason to end in a traceback.
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return super().main(*args, **options)
         except SystemExit as end:

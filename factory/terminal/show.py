@@ -3,6 +3,7 @@
 import json
 import textwrap
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -250,9 +251,9 @@ def as_json(found: Any) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
+        return _plain(value.model_dump(mode="json"))
     if isinstance(value, pl.DataFrame):
-        return value.to_dicts()
+        return _plain(value.to_dicts())
     if isinstance(value, Mapping):
         return {str(name): _plain(one) for name, one in value.items()}
     # Its own word first; then names, as a NamedTuple is a sequence too and would lose them.
@@ -262,4 +263,7 @@ def _plain(value: Any) -> Any:
         return _plain({**value._asdict(), **({"total": value.total} if hasattr(value, "total") else {})})
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(one) for one in value]
+    # NaN and infinity are no JSON, though Python writes them.
+    if isinstance(value, float) and not isfinite(value):
+        return None
     return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-import filters
 import principles
 from factory.config import Config
 from factory.config.engines import EngineBlock
 from factory.engines.base import Generator
-from factory.errors import ConfigError
+from factory.line.preflight import filters_of
 from factory.models.ref import ModelRef
 from factory.schema import Split
 from factory.stages import STAGES
@@ -19,7 +18,6 @@ from factory.stages.parts import of_iteration, parts
 from factory.stages.pool import EnginePool, scorer_block
 from factory.store import RunFolder, Stage
 from factory.store.journal import Journal
-from filters.base import Filter
 
 Facts = Mapping[str, Any]
 Writer = Callable[[pl.DataFrame, Journal], Split]
@@ -51,7 +49,7 @@ class Steps:
     def __init__(self, config: Config, folder: RunFolder, engines: EnginePool) -> None:
         self.config, self.folder, self.engines = config, folder, engines
         self.seed = config.run.seed
-        self.filters = _filters_of(config)
+        self.filters = filters_of(config)
         self.principles = principles.load(config.principles.set)
 
     def iterations(self) -> range:
@@ -110,18 +108,3 @@ class Steps:
         """What decides an answer of the policy beside the question: inputs of what asks it."""
         engine = self.config.engine.fingerprint
         return {"policy": policy.identity, "engine": engine, "seed": self.seed, "iteration": iteration}
-
-
-def _filters_of(config: Config) -> tuple[Filter, ...]:
-    """The configured filters, or the paper's; rounds beyond the iterations must not be dropped for their number."""
-    blocks = filters.paper(judged=bool(config.judges)) if config.filters is None else config.filters
-    if config.prompts.target_pairs is None:
-        return filters.build(blocks)
-    # The preset's own is left out in silence; one that somebody wrote is refused below.
-    steps = filters.build([one for one in blocks if config.filters is not None or one["use"] != "iteration"])
-    if any(step.name == "iteration" for step in steps):
-        raise ConfigError(
-            "prompts.target_pairs draws rounds beyond the iterations, which the filter iteration drops; "
-            "leave that filter out"
-        )
-    return steps

@@ -195,11 +195,12 @@ def test_a_policy_trained_anew_in_its_folder_is_asked_anew(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "nothing"}, "there is no 'nothing'"),
+        ({"engine": "nothing"}, "^answers: engine.kind: there is no 'nothing'"),
         ({"engine": "scripted", "base_url": "http://x"}, "base_url is unknown"),
         ({"sets": ["sampling.temperatur=1"]}, "did you mean temperature"),
         ({"columns": "prompt=query,nothing=x"}, "nothing that a pair has"),
         ({"format": "rm"}, "the formats are alpaca_eval, mt_bench"),
+        ({"sampling": {"samples_per_view": 2}}, "one answer to a question"),
         ({"name": "../up"}, "cannot be a file's name"),
     ],
 )

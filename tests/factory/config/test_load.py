@@ -106,7 +106,10 @@ WRONG = {
         "prompts: x\njudges: [a, {name: b, retrys: 1}]",
         "the key judges.1.retrys is unknown; did you mean retries?",
     ),
-    "typo before what it leaves out": ("promts: x", "the key promts is unknown; did you mean prompts? (and 1 more)"),
+    "typo before what it leaves out": (
+        "promts: x",
+        "the key promts is unknown; did you mean prompts? (and 1 more fault)",
+    ),
     "out of range": ("prompts: x\ntraining: {beta: -1}", "training.beta: should be greater than 0, and is -1"),
     "wrong type": ("prompts: x\nrun: {seed: soon}", "run.seed: should be a valid integer"),
     "no such engine": ("prompts: x\nengine: vlm", "engine.kind: there is no 'vlm'; known are 'transformers', 'vllm'"),

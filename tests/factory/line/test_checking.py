@@ -120,6 +120,17 @@ def test_training_a_model_that_an_api_alone_knows_is_refused(tmp_path: Path) -> 
         factory.plan(changed(settings, policy={"model": "org/name"}))
 
 
+def test_a_filter_that_drops_further_rounds_is_refused_before_there_is_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("One?\nTwo?\n")
+    prompts = {"paths": [str(tmp_path / "prompts.txt")], "target_pairs": 3}
+    kept = [{"use": "iteration", "keep": {"*": [1]}}]
+    settings = {"prompts": prompts, "engine": "scripted", "training": {"method": "none"}, "filters": kept}
+    for command in (factory.check, factory.plan, factory.run):
+        with pytest.raises(ConfigError, match="which the filter iteration drops"):
+            command(settings, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_stage_that_is_none_is_refused_in_a_plan_too(tmp_path: Path) -> None:
     with Loopback(speak) as server:
         settings = config(tmp_path, server)

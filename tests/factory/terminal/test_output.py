@@ -1,14 +1,18 @@
 """What becomes of a result whose reader is gone, or that cannot be written, and of Ctrl-C before there is a command."""
 
+import json
 import os
 import subprocess
 import sys
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 
+import polars as pl
 import pytest
+from pydantic import BaseModel
 
 from factory.__main__ import main
+from factory.terminal.show import as_json
 
 FULL = Path("/dev/full")
 
@@ -30,6 +34,27 @@ def test_a_reader_who_has_enough_hears_nothing(words: tuple[str, ...]) -> None:
         os.close(stdout)
     assert said == ""
     assert code == (words == ("--version",))
+
+
+@pytest.mark.parametrize("words", [("explain", "scores.original"), ("run", "--help")])
+def test_what_an_encoding_does_not_have_is_written_otherwise(words: tuple[str, ...]) -> None:
+    command, environment = [sys.executable, "-m", "factory", *words], {**os.environ, "PYTHONIOENCODING": "iso-8859-6"}
+    done = subprocess.run(command, capture_output=True, check=True, env=environment)
+    assert done.stderr == b""
+    assert b"\\" in done.stdout
+
+
+def test_what_is_no_number_is_null_in_json() -> None:
+    class Measured(BaseModel):
+        share: float
+
+    found = {
+        "a": float("nan"),
+        "frame": pl.DataFrame({"b": [float("inf"), 1.0]}),
+        "model": Measured(share=float("nan")),
+    }
+    shown = json.loads(as_json(found), parse_constant=pytest.fail)
+    assert shown == {"a": None, "frame": [{"b": None}, {"b": 1.0}], "model": {"share": None}}
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="Linux's disk that is always full")
