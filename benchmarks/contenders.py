@@ -1,4 +1,4 @@
-"""Who filters the pairs of benchmarks/filters.py: this package, datasets' map and filter, datasketch."""
+"""Who filters the pairs of benchmarks/filters.py: this package (reading as its commands do), datasets, datasketch."""
 
 import hashlib
 import os
@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.planted import everything, found
+from factory.files.streaming import small_morsels
 from factory.schema import REJECTED, LazySplit
 from filters import build
 from filters.balancing.items import BalanceItems
@@ -23,6 +24,7 @@ CONTEST = 20_000
 """Pairs of the contest of near-duplicates."""
 
 
+@small_morsels()
 def ours(folder: Path, out: Path) -> str:
     """sso-factory's funnel: kept and rejected rows, each of these with its reason."""
     nothing = REJECTED.empty().lazy()
@@ -31,6 +33,7 @@ def ours(folder: Path, out: Path) -> str:
     return _counts(funnel.input, *(step.kept for step in funnel.steps))
 
 
+@small_morsels()
 def all_on(folder: Path, out: Path) -> str:
     """The funnel with everything on, and what it found of what was planted."""
     pairs = LazySplit(pl.scan_parquet(folder / "pairs/*.parquet"), REJECTED.empty().lazy())
@@ -38,6 +41,7 @@ def all_on(folder: Path, out: Path) -> str:
     return f"{_counts(funnel.input, *(step.kept for step in funnel.steps))}; {found(out)}"
 
 
+@small_morsels()
 def near_only(folder: Path, out: Path) -> str:
     """Exact and near-duplicates alone, of the first pairs."""
     pairs = LazySplit(pl.scan_parquet(folder / "pairs/*.parquet").head(CONTEST), REJECTED.empty().lazy())

@@ -63,13 +63,20 @@ def _pairs(rng: np.random.Generator, noise: str, start: int, rows: int) -> pl.Da
         {
             "pair_id": ids,
             "prompt_id": prompts,
-            "prompt": pl.Series([[{"role": "user", "content": texts[i][0]}] for i in original], dtype=MESSAGES),
+            "prompt": _prompts([texts[i][0] for i in original]),
             "chosen": chosen,
             "rejected": [texts[i][2] for i in original],
             "method": rng.choice(METHODS, rows),
             "iteration": rng.integers(1, 4, rows),
         }
     )
+
+
+def _prompts(contents: list[str]) -> pl.Series:
+    """A turn of the user's each."""
+    # In columns: as lists of dicts the prompts take a third of the time of making the pairs.
+    turn = pl.struct(role=pl.lit("user"), content="content")
+    return pl.DataFrame({"content": contents}).select(pl.concat_list(turn).cast(MESSAGES)).to_series()
 
 
 def _endings(rng: np.random.Generator, rows: int) -> pl.Series:

@@ -6,7 +6,8 @@ table of measures, among the rows that earlier filters kept, and so may look at 
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import polars as pl
 
@@ -20,8 +21,13 @@ KEPT = pl.lit(None, dtype=pl.String)
 """The reason of a row that is kept."""
 
 
-Look = Callable[[pl.Series], pl.LazyFrame]
-"""Reads again the rows of these numbers: their SCORES columns and `row`."""
+class Look(NamedTuple):
+    """What a filter has that must see the texts of a few rows again."""
+
+    at: Callable[[pl.Series], pl.LazyFrame]
+    """Reads the rows of these numbers: their SCORES columns and `row`."""
+    scratch: Path
+    """A folder for what it cannot hold in memory, which is removed after the funnel."""
 
 
 class Filter(Strict):
@@ -64,7 +70,7 @@ class Filter(Strict):
         raise NotImplementedError
 
     def decide(self, rows: pl.LazyFrame, look: Look) -> pl.LazyFrame:
-        """`reason`, of a filter that must see the texts of a few rows again, which `look` reads."""
+        """`reason`, of a filter that needs to `look` at the texts of a few rows again."""
         return self.reason(rows)
 
     def fingerprint(self) -> dict[str, Any]:

@@ -66,23 +66,23 @@ class Decisions:
 
     def alive(self, row: pl.Expr) -> pl.Expr:
         """Whether a row is kept, by its number."""
-        return _looked_up(row, pl.Series(self._codes == 0), "alive")
+        return looked_up(row, pl.Series(self._codes == 0), "alive")
 
     def verdict(self, row: pl.Expr) -> list[pl.Expr]:
         """The columns filter, reason and detail of a row, by its number; null for one that is kept."""
-        code = _looked_up(row, pl.Series(self._codes), "code")
+        code = looked_up(row, pl.Series(self._codes), "code")
         filters, reasons = (pl.Series([label[part] for label in self._labels], dtype=pl.String) for part in range(2))
         details = self._dense(self._details)
         return [
-            _looked_up(code, filters, "filter"),
-            _looked_up(code, reasons, "reason"),
-            _NOTHING.alias("detail") if details is None else _looked_up(row, details, "detail"),
+            looked_up(code, filters, "filter"),
+            looked_up(code, reasons, "reason"),
+            _NOTHING.alias("detail") if details is None else looked_up(row, details, "detail"),
         ]
 
     def flags(self, row: pl.Expr, name: str) -> list[pl.Expr]:
         """The column of remarks on kept rows, by row number; no column where there is no remark."""
         remarks = self._dense([flags.filter(self.alive(pl.col(ROW))) for flags in self._flags])
-        return [] if remarks is None else [_looked_up(row, remarks, name)]
+        return [] if remarks is None else [looked_up(row, remarks, name)]
 
     def _dense(self, said: list[pl.DataFrame]) -> pl.Series | None:
         """What was said, at its row's number; None where nothing was."""
@@ -97,7 +97,7 @@ def _counts(tokens: pl.Series) -> dict[str, int]:
     return dict(tokens.value_counts().sort(tokens.name).iter_rows())
 
 
-def _looked_up(position: pl.Expr, values: pl.Series, name: str) -> pl.Expr:
+def looked_up(position: pl.Expr, values: pl.Series, name: str) -> pl.Expr:
     """The value at each position. Only rows have positions: polars also tries expressions on a file's statistics."""
 
     def look_up(positions: pl.Series) -> pl.Series:

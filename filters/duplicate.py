@@ -17,6 +17,7 @@ _SAME = ("hash_1", "hash_2")
 """128 bits, so that no two of ten million pairs share them by chance."""
 _HASHES = pl.Struct({**dict.fromkeys(_SAME, pl.UInt64), "turned": pl.UInt64})
 """`turned` is the same for a pair and for the one with its replies in each other's place."""
+_BATCH = 1_000
 _WEIGHTS = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 
 
@@ -55,7 +56,7 @@ class Duplicate(Filter):
         """Its MinHash, where near-duplicates matter."""
         if not self.near:
             return {}
-        from filters.near import sketch
+        from filters.near.sketches import sketch
 
         return {"sketch": sketch(self.threshold, self.num_perm)}
 
@@ -86,20 +87,22 @@ class Duplicate(Filter):
 
     def _near(self, rows: pl.LazyFrame, look: Look) -> pl.DataFrame:
         """[row, detail, reason] of near-duplicates."""
-        from filters.near import SHINGLE_SETS, Edges, resembled
+        from filters.near.candidates import SketchTable, candidates
+        from filters.near.sketches import SHINGLE_SETS
+        from filters.near.verified import SetFile, resembled
 
-        table = rows.select(*_RANK, "sketch").sort(_RANK, nulls_last=True).collect()
-        edges = Edges(table["sketch"].to_numpy(), self.threshold, self.num_perm)
+        order = _by_rank(rows)
+        table = SketchTable(rows, order)
+        edges = candidates(table, self.threshold, self.num_perm)
         wanted = edges.rows()
-        seen = look(table[ROW].gather(wanted)).select(ROW, measured({"sets": SHINGLE_SETS}).struct.unnest())
-        places = pl.LazyFrame({ROW: table[ROW].gather(wanted), "place": wanted})
-        sets = places.join(seen, on=ROW).select("place", "sets").collect(engine="streaming")
-        by_place = {place: one.to_numpy() for place, one in zip(sets["place"], sets["sets"], strict=True)}
-        dropped = resembled(edges, by_place, self.threshold)
-        rows_, kept = (
-            table[column].gather(list(side)) for column, side in ((ROW, dropped), ("pair_id", dropped.values()))
-        )
-        return pl.DataFrame({ROW: rows_, "detail": kept}).with_columns(reason=pl.lit("near"))
+        seen = look.at(order.gather(wanted)).select(ROW, measured({"sets": SHINGLE_SETS}).struct.unnest())
+        with SetFile(look.scratch / "shingles", wanted) as sets:
+            for batch in seen.collect_batches(chunk_size=_BATCH, engine="streaming"):
+                sets.add(table.places(batch[ROW]), batch["sets"])
+            found = resembled(edges, sets, self.threshold)
+        pairs = pl.DataFrame({ROW: order.gather(list(found)), "kept": order.gather(list(found.values()))})
+        named = rows.select("pair_id", kept=ROW).join(pairs.lazy(), on="kept")
+        return named.select(ROW, detail="pair_id", reason=pl.lit("near")).collect(engine="streaming")
 
     def _contradictions(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """[row, detail, reason or flag] of pairs that contradict another; exact duplicates are gone."""
@@ -123,6 +126,17 @@ def _exact(rows: pl.LazyFrame) -> pl.LazyFrame:
     first = alike.select(ROW, *(pl.col(name).first().over(_SAME).alias(f"first_{name}") for name in (ROW, "pair_id")))
     later = first.filter(pl.col(ROW) != pl.col(f"first_{ROW}"))
     return later.select(ROW, detail="first_pair_id", reason=pl.lit("exact"))
+
+
+def _by_rank(rows: pl.LazyFrame) -> pl.Series:
+    """The numbers of the rows in the order of _RANK."""
+    # By their ids, which are nearly always different; all of _RANK, of millions, would be twice as much to hold.
+    ids = rows.select(ROW, "pair_id").collect(engine="streaming")
+    order = ids["pair_id"].arg_sort()
+    again = ids["pair_id"].gather(order).rle_id().is_duplicated()
+    numbers = ids[ROW].gather(order)
+    alike = rows.join(numbers.filter(again).to_frame().lazy(), on=ROW, how="semi").select(_RANK)
+    return numbers.scatter(again.arg_true(), alike.sort(_RANK, nulls_last=True).collect()[ROW])
 
 
 def _hashes(pairs: pl.Series) -> pl.Series:

@@ -6,9 +6,11 @@ from pathlib import Path
 import polars as pl
 
 from factory.errors import InputError
+from factory.files.streaming import compact
 from factory.files.table_file import sink
 from factory.schema import PAIRS, SCORES, Table, check
-from filters.base import ROW, Filter
+from filters.base import ROW, Filter, Look
+from filters.decisions import looked_up
 from filters.pair_words import WordMeasure, measured
 
 IDS = ("pair_id", "prompt_id")
@@ -44,10 +46,17 @@ class Measures:
         """Row numbers and ids."""
         return pl.scan_parquet(self._path).select(ROW, *IDS)
 
-    def look(self, numbers: pl.Series) -> pl.LazyFrame:
+    @property
+    def look(self) -> Look:
+        """The pairs again, for filters whose measures do not settle all."""
+        return Look(self._at, self._path.parent)
+
+    def _at(self, numbers: pl.Series) -> pl.LazyFrame:
         """The SCORES columns of the rows of these numbers, read again."""
-        # Numbered as in the first pass: the funnel holds in the end that the pairs came in the same order.
-        return self._pairs.with_row_index(ROW).join(numbers.to_frame(ROW).lazy(), on=ROW, how="semi")
+        # Looked up, since a join holds thousands of rows of texts before it lets the first one through. Numbered as in
+        # the first pass: the funnel holds in the end that the pairs came in the same order.
+        wanted = pl.repeat(False, self.size, eager=True).scatter(numbers, True)
+        return compact(self._pairs.with_row_index(ROW).filter(looked_up(pl.col(ROW), wanted, ROW)))
 
     def of(self, position: int) -> pl.LazyFrame:
         """Row numbers, ids and the measures of the filter at `position`."""

@@ -5,7 +5,7 @@ texts in one array; in other texts what beyond ASCII is in no word becomes space
 machine and day.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
@@ -28,6 +28,7 @@ _FIRST = np.array([0, *((1 << 8 * size) - 1 for size in range(1, _STEP + 1))], d
 _CAPITALS = np.uint64(0x4040404040404040)
 """The bit that tells ASCII letters from digits; below it is the one that tells small letters from capitals."""
 
+_Whole = TypeVar("_Whole", bound=np.integer)
 Hashes = NDArray[np.uint64]
 Ints = NDArray[np.int64]
 
@@ -177,7 +178,7 @@ def whole(words: Words) -> Hashes:
     return _mixed(sums[starts + words.counts] - sums[starts] + words.counts.astype(np.uint64))
 
 
-def distinct(numbers: Hashes) -> Hashes:
+def distinct(numbers: NDArray[_Whole]) -> NDArray[_Whole]:
     """The different numbers, sorted; sorts in place. `np.unique` counts by a hash table, which is slower by far."""
     numbers.sort()
     return numbers[np.concatenate(([True], numbers[1:] != numbers[:-1]))] if len(numbers) else numbers

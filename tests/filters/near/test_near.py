@@ -7,7 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.schema import MESSAGES
-from filters.near import SHINGLE_SETS, Edges, bands, shingles, sketch
+from filters.base import ROW
+from filters.near.candidates import SketchTable, candidates
+from filters.near.sketches import SHINGLE_SETS, bands, shingles, sketch
+from filters.near.verified import SetFile
 from filters.pair_words import PLACES, measured, pair_words
 from filters.words import split_words
 from tests.filters.table import row, run, table
@@ -36,7 +39,13 @@ def frame(rows):
 
 
 def sketches(rows, threshold=0.8, num_perm=128):
-    return frame(rows).select(measured({"it": sketch(threshold, num_perm)}).struct.unnest())["it"].to_numpy()
+    return frame(rows).select(measured({"sketch": sketch(threshold, num_perm)}).struct.unnest()).with_row_index(ROW)
+
+
+def edges(rows, threshold=0.8, num_perm=128, order=None, **options):
+    measures = sketches(rows, threshold, num_perm)
+    numbers = measures[ROW] if order is None else pl.Series(ROW, order, pl.UInt32)
+    return candidates(SketchTable(measures.lazy(), numbers), threshold, num_perm, **options)
 
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "Ä", "中", "don't"]), max_size=9).map(" ".join)
@@ -113,9 +122,9 @@ def test_what_all_pairs_share_makes_them_neither_alike_nor_slow():
     instructed = [[f"{shared} {p}", c, r] for p, c, r in texts]
     copies = [[p, changed(rng, c, 1), r] for p, c, r in instructed[:40]]
     both = [*instructed, *copies]
-    edges = Edges(sketches(both), 0.8, 128)
-    assert len(edges.low) <= 4 * bands(0.8, 128)[0] * len(both)
-    pairs = set(zip(edges.low.tolist(), edges.high.tolist(), strict=True))
+    found = edges(both)
+    assert len(found.low) <= 4 * bands(0.8, 128)[0] * len(both)
+    pairs = set(zip(found.low.tolist(), found.high.tolist(), strict=True))
     assert len({(n, 250 + n) for n in range(40)} & pairs) >= 39
     rows = [row(str(n), *one) for n, one in enumerate(both)]
     assert run({"use": "duplicate", "near": True}, table(rows)).rejected.height in (39, 40)
@@ -128,10 +137,40 @@ def test_bands_propose_the_pairs_at_the_threshold_wherever_they_can(threshold, n
     assert 1 - (1 - threshold**size) ** count >= 0.99 or size == 1
     assert 1 - (1 - threshold ** (size + 1)) ** (num_perm // (size + 1)) < 0.99
     rows = [("p", "some words that make more than one run", "r")] * 2
-    assert Edges(sketches(rows, threshold, num_perm), threshold, num_perm).rows().tolist() == [0, 1]
+    assert edges(rows, threshold, num_perm).rows().tolist() == [0, 1]
 
 
 def test_no_rows_and_no_words():
-    assert len(Edges(sketches([]), 0.8, 128).rows()) == 0
+    assert len(edges([]).rows()) == 0
     empty = [row("a", "?", "!", "."), row("b", "!", "?", "...")]
     assert run({"use": "duplicate", "near": True}, table(empty)).rejected.is_empty()
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.data())
+def test_bands_held_one_at_a_time_propose_what_all_of_them_do(data):
+    """Whatever order the rows have, and however few numbers of the bands are held at once."""
+    texts = st.tuples(st.just("some words that all the pairs have"), WORDS, WORDS)
+    rows = data.draw(st.lists(texts, min_size=1, max_size=30))
+    order = data.draw(st.permutations(range(len(rows))))
+    whole = edges(rows, order=order)
+    for held in (1, 2 * len(rows), 7 * len(rows)):
+        part = edges(rows, order=order, at_once=held)
+        assert [side.tolist() for side in part] == [side.tolist() for side in whole]
+    # And places are all that the order changes: the rows in that order propose the same.
+    moved = edges([rows[number] for number in order])
+    assert [side.tolist() for side in moved] == [side.tolist() for side in whole]
+
+
+@settings(deadline=None)
+@given(st.lists(st.sets(st.integers(0, 2**32 - 1), max_size=9).map(sorted), min_size=1, max_size=9), st.data())
+def test_sets_are_read_as_they_were_written(tmp_path_factory, sets, data):
+    """In whatever order and parts they were added, empty ones too; places need not follow each other."""
+    order = data.draw(st.permutations(range(len(sets))))
+    cut = data.draw(st.integers(0, len(sets)))
+    with SetFile(tmp_path_factory.mktemp("sets") / "sets", np.arange(len(sets)) * 3 + 1) as file:
+        for part in (order[:cut], order[cut:]):
+            lists = pl.Series([sets[number] for number in part], dtype=pl.List(pl.UInt32))
+            file.add(np.array(part, dtype=np.int64) * 3 + 1, lists)
+        for number in order:
+            assert file[3 * number + 1].tolist() == sets[number]
