@@ -57,8 +57,9 @@ def effective_judges(table: pl.DataFrame, judges: Sequence[str]) -> Effective:
     values = rows.select(pl.col(judges).fill_null(0.5)).to_numpy()
     if on_errors:
         values = np.abs(values - rows["right"].to_numpy()[:, None])
-    # Bounded on the next line: judges of opposite minds would be worth more than there are of them.
-    found = len(judges) ** 2 / float(_correlations(values).sum()) if values.size else 0.0
+    together = float(_correlations(values).sum()) if values.size else float(len(judges) ** 2)
+    # Judges of opposite minds would be worth more than there are of them: their correlations add up to nothing.
+    found = len(judges) ** 2 / together if together > 0 else float(len(judges))
     return Effective(min(max(found, 1.0), float(len(judges))), ERRORS if on_errors else VOTES)
 
 

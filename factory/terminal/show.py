@@ -165,7 +165,10 @@ def plan(found: "Plan") -> str:
         known += f", cost {span(number(low.cost or 0), number(high.cost or 0))}"
         bound += f", cost {number(most.cost)}"
     rounds = ", all further rounds" if found.further else ""
-    every = f"the longest answers, every pair in both orders, all retries{rounds}, a token per byte of a prompt"
+    every = (
+        f"the longest answers, every pair in both orders, all retries{rounds}, a token per byte of a prompt;\n"
+        "  where a server fails, it is asked again beyond that"
+    )
     read = "\n".join(found.reading.lines()) if found.reading else ""
     parts = [*filter(None, [read]), title, table(columns, rows), f"{known}:\n  {found.basis}\n{bound}:\n  {every}"]
     if found.max_cost is not None and most.cost is not None and found.max_cost < most.cost:

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import factory
@@ -287,3 +289,28 @@ def test_the_interval_is_of_all_pairs_and_not_of_the_audited_ones(audited: int) 
         found = fit(scores, known, pairs=1000)
         held += found.low <= right.mean() <= found.high
     assert held / 400 >= 0.925
+
+
+@settings(deadline=None, max_examples=150)
+@given(data=st.data(), judges=st.integers(0, 4), pairs=st.integers(1, 12))
+def test_any_votes_of_any_judges_have_an_estimate(data: st.DataObject, judges: int, pairs: int) -> None:
+    """Judges of one mind, of opposite minds, silent ones and none: numbers in their bounds, or none, and no error."""
+    words = st.sampled_from(["chosen", "rejected", None])
+    rows = [
+        (f"p{pair}", f"j{judge}", order, data.draw(words))
+        for judge in range(judges)
+        for pair in range(pairs)
+        for order in data.draw(st.sampled_from([ORDERS, ORDERS[:1], ORDERS[1:], ()]))
+    ]
+    judgments = pl.DataFrame(rows, dict.fromkeys(("pair_id", "judge", "order", "vote"), pl.String), orient="row")
+    labelled = st.lists(st.booleans(), min_size=0, max_size=judgments["pair_id"].n_unique())
+    ids = judgments["pair_id"].unique().sort()
+    right = data.draw(labelled)
+    found = factory.estimate(judgments, pl.DataFrame({"pair_id": ids[: len(right)], "right": right}) if right else None)
+    assert 0 <= found.effective_judges <= judgments["judge"].n_unique()
+    if found.accuracy is None:
+        assert (found.low, found.high) == (None, None)
+    else:
+        assert found.low is not None
+        assert found.high is not None
+        assert 0 <= found.low <= found.accuracy <= found.high <= 1
