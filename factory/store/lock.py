@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from factory.errors import ConfigError, StoreError
-from factory.store.ownership import ELSEWHERE, RECORD
+from factory.store.ownership import ELSEWHERE, RECORD, require_folder
 
 _LOCK = ".lock"
 _HOLDER = re.compile(r"process \d+ on .*\n?")
@@ -19,8 +19,10 @@ _HOLDER = re.compile(r"process \d+ on .*\n?")
 def locked(root: Path) -> Iterator[None]:
     """Hold the lock of the folder `root`, made if need be; it stays only where something of the factory's lies beside.
 
-    StoreError when another process holds it or it cannot be written, ConfigError when its lock is another's file.
+    StoreError when another process holds it or it cannot be written, ConfigError when its lock is another's file, or
+    where a file stands in its place.
     """
+    require_folder(root)
     path, new = root / _LOCK, not os.path.lexists(root / _LOCK)
     try:
         root.mkdir(parents=True, exist_ok=True)

@@ -232,11 +232,25 @@ def _there(root: Path, name: str) -> Iterator[str]:
             yield place.relative_to(root).as_posix()
 
 
-def require_apart(out: Path, inputs: Iterable[str | Path]) -> None:
+def require_folder(root: Path) -> None:
+    """Raise ConfigError where a file, or a link that leads nowhere, stands where the folder `root` is to be."""
+    for place in (root, *root.parents):
+        try:
+            if place.is_dir():
+                return
+            if os.path.lexists(place):
+                what = "is a link that leads nowhere" if place.is_symlink() and not place.exists() else "is a file"
+                raise ConfigError(f"{place} {what}, and the output is a folder; {ELSEWHERE}")
+        except (OSError, ValueError):  # whoever opens it says that it is no path
+            return
+
+
+def require_apart(out: Path, inputs: Iterable[str | Path], *, a_file: bool = False) -> None:
     """Raise ConfigError where the output `out` is one of the inputs, or lies around or inside one.
 
     `inputs` are files and folders that are read; those that are not on this disk are passed over. Links are followed;
-    of a hard link nothing is to fear, as every file is put in place by a rename.
+    of a hard link nothing is to fear, as every file is put in place by a rename. So where a file stands in the way of
+    the folder `out`, or, if that is `a_file`, of the folder it lies in.
     """
     for given in inputs:
         for place, path in product(_ways_to(out), _ways_to(given)):
@@ -246,6 +260,7 @@ def require_apart(out: Path, inputs: Iterable[str | Path]) -> None:
             where = where or ("lies inside" if path in place.parents else None)
             if where:
                 raise ConfigError(f"the output {out} {where} the input {given}; choose another place for it")
+    require_folder(out.parent if a_file else out)
 
 
 def _ways_to(path: str | Path) -> set[Path]:

@@ -186,6 +186,26 @@ def test_an_output_that_is_or_lies_around_or_inside_an_input_is_refused(name: st
         assert contents(folder.parent) == before
 
 
+@pytest.mark.parametrize("name", [*READING, "init", "report", "review"])
+def test_a_file_in_place_of_the_output_folder_is_refused(name: str, given: Path, tmp_path: Path) -> None:
+    """A file there, one where a folder above is to be, and a link that leads nowhere."""
+    (tmp_path / "in").mkdir()
+    _copy(given, tmp_path / "in")
+    (tmp_path / "in" / "run.json").write_text("{}")
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "lost").symlink_to("nowhere")
+    more = {
+        "init": lambda _, out: factory.init(out),
+        "report": lambda path, out: factory.report(path.parent, out / "page.html"),
+        "review": lambda path, out: factory.review(path, out / "labels.parquet"),
+    }
+    before = contents(tmp_path)
+    for out in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / "lost"):
+        with pytest.raises(ConfigError, match=r"(file|lost) is a (file|link that leads nowhere), and the output"):
+            {**READING, **more}[name](tmp_path / "in" / "pairs.parquet", out)
+    assert contents(tmp_path) == before
+
+
 def _copy(given: Path, folder: Path) -> None:
     (folder / "pairs.parquet").write_bytes((given / "pairs.parquet").read_bytes())
 
