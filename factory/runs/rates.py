@@ -2,8 +2,9 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from factory.config.apis import ApiEngine
 from factory.config.engines import EngineBlock
@@ -51,25 +52,23 @@ class Rates(NamedTuple):
         triples = kept = 0
         for root in run_dirs:
             made = 0
-            # The filter's last, as its judges were asked about the triples that the others count.
-            for path in sorted(root.rglob("*.manifest.json"), key=lambda path: path.name == "filter.manifest.json"):
-                manifest = read_manifest(path) or {"facts": {}}
-                rows = int(manifest["facts"].get("rows") or 0)
-                if path.name == "triples.manifest.json":
-                    made, triples = made + rows, triples + rows + int(manifest["facts"].get("rejected") or 0)
+            for stage, manifest in _manifests(root):
+                facts = manifest["facts"]
+                rows = int(facts.get("rows") or 0)
+                if stage == "triples":
+                    made, triples = made + rows, triples + rows + int(facts.get("rejected") or 0)
                 # Rows of the filter's manifest are the kept pairs, not those that it was given.
-                kept += rows if path.name == "filter.manifest.json" else 0
-                audited = path.name == "audit.manifest.json"
+                kept += rows if stage == "filter" else 0
+                given = {"filter": made, "audit": int(facts.get("pairs") or 0)}.get(stage, 0)
                 for asker, used in manifest.get("used", {}).items():
                     # An audit asks both orders of every pair whatever the filters' rule needs: its rate is another one.
-                    kind = kind_of(asker.replace("judge ", "audit ", 1) if audited else asker)
+                    kind = kind_of(asker.replace("judge ", "audit ", 1) if stage == "audit" else asker)
                     key = kind, str(used.get("setting", ""))
                     answers[key] += used["asked"]
                     seconds[key] += used["seconds"]
                     new = Taken(*(int(used.get(name, 0)) for name in Taken._fields))
                     taken[key] = Taken(*map(sum, zip(taken.get(key, Taken(0, 0, 0)), new, strict=True)))
-                    filtered = made if path.name == "filter.manifest.json" else 0
-                    pairs[kind] += int(manifest["facts"].get("pairs") or 0) if audited else filtered
+                    pairs[kind] += given
         speed = {key: answers[key] / seconds[key] for key in answers if answers[key] and seconds[key]}
         return cls(speed, {key: each for key, each in taken.items() if each.requests}, dict(pairs), triples, kept)
 
@@ -84,6 +83,13 @@ class Rates(NamedTuple):
         if rate is None:
             return Time() if ceiling is None else Time(ceiling, CEILING)
         return Time(requests / rate, MEASURED)
+
+
+def _manifests(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each stage with its manifest; the filter's last, as its judges were asked about what the others count."""
+    for path in sorted(root.rglob("*.manifest.json"), key=lambda path: path.name == "filter.manifest.json"):
+        if manifest := read_manifest(path):
+            yield path.name.removesuffix(".manifest.json"), manifest
 
 
 def kind_of(name: str) -> str:

@@ -190,7 +190,7 @@ def _funnel(path: Path) -> FunnelFacts | None:
 
 
 def _judges(judgments: pl.LazyFrame | None, pairs: pl.DataFrame, config: Mapping[str, Any]) -> list[JudgeFacts]:
-    """The judges; their health bears names that say nothing of this machine."""
+    """The judges, under names that say nothing of this machine."""
     if judgments is None:
         return []
     policy = (config.get("policy") or {}).get("model")
@@ -198,7 +198,7 @@ def _judges(judgments: pl.LazyFrame | None, pairs: pl.DataFrame, config: Mapping
     authors = [judge.name for judge in named if wrote(judge, [policy])]
     # Without the answers, which are nearly all of the table.
     found = judge_facts(judgments.select(pl.exclude("raw")).collect(), pairs, authors)
-    return [one.model_copy(update={"health": _public(one.health)}) for one in found]
+    return [one.model_copy(update={"name": public_name(one.name), "health": _public(one.health)}) for one in found]
 
 
 def _public(health: Health) -> Health:

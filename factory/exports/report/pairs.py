@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.exports.facts import scan
+from factory.exports.facts.public import public_name
 from factory.schema import REPLIES, VIEWS, logp_column
 from filters.hash_draw import hash_draw_expr
 from filters.votes import verdicts
@@ -90,6 +91,8 @@ def _plain(row: dict[str, Any], longest: int) -> dict[str, Any]:
     cells = {name: row[name] for name in REPLIES if row.get(name) not in (None, "")}
     named = (name for name in (*_PLAIN, *_MARKS) if name not in REPLIES and row.get(name) not in (None, [], ""))
     cells |= {name: _shortened(row[name], longest) for name in named}
+    if "policy" in cells:
+        cells["policy"] = public_name(cells["policy"])
     if isinstance(row.get("prompt"), list):
         cells["prompt"] = [
             {"role": t["role"], "content": _shortened(t["content"] or "", longest)} for t in row["prompt"] if t
@@ -125,13 +128,16 @@ def _votes(root: Path, pair_ids: Sequence[str]) -> Mapping[str | None, list[dict
             continue
         # Votes of the pairs that are shown, as those of a million do not fit a page, nor the memory of a report.
         rows = table.filter(pl.col("pair_id").is_in(wanted)).select("pair_id", "judge", "order", "vote").collect()
-        votes: dict[tuple[str, str], dict[str, str | None]] = {}
-        for pair, judge, order, vote in rows.sort("pair_id", "judge", "order").iter_rows():
-            votes.setdefault((pair, judge), {})[order] = vote
-        ruled = {(pair, judge): verdict for pair, judge, verdict in verdicts(rows).collect().iter_rows()}
-        for (pair, judge), given in votes.items():
-            entry = {"judge": judge, "verdict": ruled[pair, judge], "audit": audit, "votes": given}
-            found.setdefault(pair, []).append(entry)
+        given = (
+            rows.sort("pair_id", "judge", "order")
+            .group_by("pair_id", "judge", maintain_order=True)
+            .agg("order", "vote")
+        )
+        ruled = given.join(verdicts(rows).collect(), on=["pair_id", "judge"], maintain_order="left")
+        for row in ruled.iter_rows(named=True):
+            votes = dict(zip(row["order"], row["vote"], strict=True))
+            entry = {"judge": public_name(row["judge"]), "verdict": row["verdict"], "audit": audit, "votes": votes}
+            found.setdefault(row["pair_id"], []).append(entry)
     return found
 
 

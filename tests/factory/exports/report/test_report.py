@@ -14,7 +14,7 @@ from factory.commands.report import report
 from factory.errors import InputError
 from factory.exports.pages.charts import scale
 from factory.exports.report import report_html
-from factory.exports.report.pairs import BLOCK
+from factory.exports.report.pairs import BLOCK, reader_pairs
 from factory.exports.report.views import duration
 from tests.report_page import Page, data
 from tests.runs import blind, run_folder
@@ -87,6 +87,18 @@ def test_data_are_text_and_nothing_else(tmp_path: Path) -> None:
     assert "<img" not in text
     assert len(index["pairs"]) == len(found)
     assert found[0]["chosen"] == "</script><script>window.hacked=1</script>{{ 7*7 }}"
+
+
+def test_no_folder_of_a_machine_is_told(tmp_path: Path) -> None:
+    """Models that lie in folders are called by their names, in every section and in the reader."""
+    run = run_folder(tmp_path / "demo", prompts=20)
+    for name, column in (("judgments", "judge"), ("kept", "policy")):
+        table = pl.read_parquet(run / f"filtered/{name}.parquet")
+        table.with_columns("/home/me/" + pl.col(column)).write_parquet(run / f"filtered/{name}.parquet")
+    page = report_html(run)
+    assert "judge-large" in page
+    assert "/home/me" not in page
+    assert "/home/me" not in json.dumps(reader_pairs(run, 0))
 
 
 def test_names_turn_none_of_our_words_around(tmp_path: Path) -> None:
