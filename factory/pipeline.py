@@ -153,7 +153,7 @@ def run(
             check_once(settings, engines, whole)
         facts = {"sso_factory": factory.__version__, "seed": settings.run.seed, "versions": versions()}
         write_head(folder, settings, facts)
-        tracked(folder, settings.run.report_to, settings.model_dump(mode="json"), shown)
+        tracked(folder, settings, shown)
         try:
             return the_line(steps)
         except StageReachedError as reached:

@@ -39,6 +39,16 @@ class EngineBase(Strict):
         return self.kind
 
     @property
+    def inner(self) -> "EngineBase":
+        """The engine that answers: Ray's is the one in its actors."""
+        return self
+
+    @property
+    def remote(self) -> bool:
+        """Whether the model is that of a server which runs without us, asked over HTTP from here or Ray's workers."""
+        return False
+
+    @property
     def fingerprint(self) -> dict[str, Any]:
         """The deciding fields with their values."""
         return {name: getattr(self, name) for name in self.decides}
@@ -111,6 +121,11 @@ class ApiEngine(EngineBase):
     def starts_server(self) -> bool:
         """Whether the run starts the server itself."""
         return False
+
+    @property
+    def remote(self) -> bool:
+        """Unless the run starts the server."""
+        return not self.starts_server
 
     @property
     def live(self) -> Self:

@@ -110,6 +110,16 @@ class RayEngine(EngineBase):
         return self
 
     @property
+    def inner(self) -> EngineBase:
+        """The one in each actor."""
+        return self.engine
+
+    @property
+    def remote(self) -> bool:
+        """Whether the actors ask a server."""
+        return self.engine.remote
+
+    @property
     def fingerprint(self) -> dict[str, Any]:
         """The inner engine's: Ray changes where the work is done, not what comes of it."""
         return self.engine.fingerprint

@@ -1,7 +1,7 @@
 """Before money is spent: one tiny request to each model behind a server, and whatever else would fail at the end."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,38 +59,39 @@ def check(
     preflight(settings)
     root = Path(run_dir or settings.run.dir)
     with EnginePool(progress or Silent()) as engines:
-        return [*checked(settings, engines), _disk(root), *_hub(settings)]
+        return [*checked(_models(settings), engines), _disk(root), *_hub(settings)]
 
 
 def check_once(config: Config, engines: EnginePool, folder: RunFolder) -> None:
     """`check` at the start of a run, said where something is amiss; not again for what was found well."""
-    if not due(config, folder.root):
+    models = due(config, folder.root)
+    if not models:
         return
     for name in (SPENDING, FILE):
         folder.record.require_free([name], name)
         folder.record.claim([name], name)
-    for found in [*checked(config, engines), _disk(folder.root), *_hub(config)]:
+    for found in [*checked(models, engines), _disk(folder.root), *_hub(config)]:
         # Said, not raised: what a run cannot do has raised already.
         if not found.well:
             folder.progress.say(f"check: {found.what}: {found.said}")
     # Last: a check that ended in an error is made again, and the models that answered are asked once more with it.
-    write_text(folder.root / FILE, _mark(config))
+    write_text(folder.root / FILE, _mark(models))
 
 
 def due(config: Config, root: Path) -> list[RemoteModel]:
     """The models that a run in the folder `root` asks before all else: none, where the same ones answered before."""
-    mark = root / FILE
-    return [] if mark.is_file() and mark.read_text(encoding="utf-8") == _mark(config) else _models(config)
+    mark, models = root / FILE, _models(config)
+    return [] if mark.is_file() and mark.read_text(encoding="utf-8") == _mark(models) else models
 
 
-def _mark(config: Config) -> str:
+def _mark(models: Iterable[RemoteModel]) -> str:
     """What is written down once the models of a run have answered."""
-    return digest([[model.block.fingerprint, model.asked.ref.name] for model in _models(config)])
+    return digest([[model.block.fingerprint, model.asked.ref.name] for model in models])
 
 
-def checked(config: Config, engines: EnginePool) -> Iterator[CheckResult]:
-    """Ask each API model of the run one tiny question. Raises EngineError, with its words, where it does not answer."""
-    for model in _models(config):
+def checked(models: Iterable[RemoteModel], engines: EnginePool) -> Iterator[CheckResult]:
+    """Ask each of them one tiny question. Raises EngineError, with its words, where it does not answer."""
+    for model in models:
         answer = _ask(model, engines)
         what = f"{model.asked.key}: {model.name}"
         if model.asked.judge is not None and read_verdict(answer).identifier is None:

@@ -17,7 +17,6 @@ from factory.stages import LINE, stages_of
 from factory.stages.asked_models import asked_models, judge_names, remote_models
 from factory.stages.audit_sample import check_independent
 from factory.stages.judge import distinct_names
-from factory.stages.pool import innermost, is_remote
 from factory.training.conditionals import ObjectiveForm
 from filters.base import Filter
 from principles import template_of
@@ -26,9 +25,9 @@ from principles import template_of
 def preflight(config: Config) -> None:
     """Raise ConfigError or InputError for an engine, exports, filters, judges or an audit that cannot work out."""
     apart, trained = config.training.generator == "separate", config.training.method != "none"
-    if is_remote(config.engine) and trained and (apart or config.run.iterations > 1):
+    if config.engine.remote and trained and (apart or config.run.iterations > 1):
         raise ConfigError(
-            f"engine {innermost(config.engine).kind} goes on asking the untrained model: its server does not get the "
+            f"engine {config.engine.inner.kind} goes on asking the untrained model: its server does not get the "
             "trained policy; set training.method: none or run.iterations: 1, or use engine transformers, vllm, or "
             "openai with engine.serve"
         )
@@ -123,7 +122,7 @@ def _check_trained(config: Config) -> None:
     model = config.policy.model
     # What can be loaded: a Hub id, a bundled model, a folder; a bare name is one that an API knows.
     here = "/" in model or model.startswith("bundled:") or Path(model).is_dir()
-    if is_remote(config.engine) and config.training.method != "none" and not here:
+    if config.engine.remote and config.training.method != "none" and not here:
         raise ConfigError(
             f"training.method {config.training.method} scores and trains the policy on this machine, and {model} is a "
             "name that an API knows; set training.method: none, or policy.model to a Hub id or folder"
@@ -136,7 +135,7 @@ def _check_money(config: Config) -> None:
     bound = next((key for key, value in bounds.items() if value is not None), None)
     models = remote_models(config)
     blocks = ((one.engine, one.block) for one in asked_models(config))
-    over_ray = next((key for key, block in blocks if isinstance(block, RayEngine) and is_remote(block)), None)
+    over_ray = next((key for key, block in blocks if isinstance(block, RayEngine) and block.remote), None)
     if over_ray and bound:
         raise ConfigError(f"{bound} is not kept over Ray's workers; ask the API from here: {over_ray}.kind openai")
     for key, block, model in ((one.asked.engine, one.block, one.name) for one in models):

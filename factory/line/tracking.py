@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from math import isfinite
 from typing import Any
 
+from factory.config import Config
 from factory.errors import ConfigError, first_line
 from factory.exports.facts.public import public_config
 from factory.identity import digest
@@ -32,12 +33,12 @@ _FAILURES = (OSError, RuntimeError, ValueError, TypeError, AttributeError, Impor
 """What a tracker may raise beside errors of its own."""
 
 
-def tracked(folder: RunFolder, names: Sequence[str], config: Mapping[str, Any], progress: Progress) -> None:
-    """Have each stage that `folder` makes from now on told to the trackers of these names.
+def tracked(folder: RunFolder, config: Config, progress: Progress) -> None:
+    """Have each stage that `folder` makes from now on told to the trackers of `run.report_to`.
 
     A tracker that fails is said once and left out from then on: a run does not end for it.
     """
-    left = list(names)
+    left, told = list(config.run.report_to), public_config(config.model_dump(mode="json"))
 
     def tell(stage: Stage, seconds: float) -> None:
         values, number = dict(numbers(stage, seconds)), iteration_of(stage)
@@ -45,7 +46,7 @@ def tracked(folder: RunFolder, names: Sequence[str], config: Mapping[str, Any], 
         for name in tuple(left):
             failures: tuple[type[Exception], ...] = (*_FAILURES, *_own_errors(name))
             try:
-                TRACKERS[name](folder, values, number, public_config(config))
+                TRACKERS[name](folder, values, number, told)
             except failures as error:
                 left.remove(name)
                 said = f"{type(error).__name__}: {first_line(error)}"

@@ -11,7 +11,7 @@ from factory.engines.api.accounts import ENGINE, WEAK
 from factory.engines.api.prices import priced
 from factory.models.ref import ModelRef
 from factory.stages.judge import BY_FEATURE, JudgeWithEngine
-from factory.stages.pool import EnginePool, innermost, is_remote
+from factory.stages.pool import EnginePool
 from factory.store.journal import Journal
 from principles import template_of
 
@@ -24,7 +24,7 @@ def judge_block(judge: Judge, run_engine: EngineBlock | None) -> EngineBlock:
     """
     if judge.engine is not None:
         return judge.engine
-    if run_engine is not None and innermost(run_engine).kind == "scripted":
+    if run_engine is not None and run_engine.inner.kind == "scripted":
         return run_engine
     model = judge_model(judge)
     # No list of names is kept: a slash or a folder is what a Hub id or a path has, and a vendor's name has not.
@@ -41,7 +41,7 @@ def judge_model(judge: Judge) -> str:
 def judge_ref(judge: Judge, run_engine: EngineBlock | None) -> ModelRef:
     """The same as an engine is told it: by its content where it lies in a folder that is loaded from here."""
     name = judge_model(judge)
-    return ModelRef(name) if is_remote(judge_block(judge, run_engine)) else ModelRef.by_content(name)
+    return ModelRef(name) if judge_block(judge, run_engine).remote else ModelRef.by_content(name)
 
 
 def judge_names(judge: Judge) -> list[str]:

@@ -115,21 +115,10 @@ def scorer_block(block: EngineBlock, trained: bool) -> EngineBlock | None:
     On Ray where the run is and its actors hold models. None for a model of an API, or of another package's engine, that
     is not trained: nobody needs to have it here.
     """
-    if is_remote(block) or isinstance(innermost(block), PluginEngine):
+    if block.remote or isinstance(block.inner, PluginEngine):
         return TransformersEngine() if trained else None
-    if innermost(block).kind in ("scripted", "transformers"):
+    if block.inner.kind in ("scripted", "transformers"):
         return block
     if isinstance(block, RayEngine):
         return block.model_copy(update={"engine": TransformersEngine()})
     return TransformersEngine()
-
-
-def is_remote(block: EngineBlock) -> bool:
-    """Whether the model is that of a server which runs without us, asked over HTTP from here or from Ray's workers."""
-    inner = innermost(block)
-    return isinstance(inner, ApiEngine) and not inner.starts_server
-
-
-def innermost(block: EngineBlock) -> EngineBlock:
-    """The engine that answers: Ray's is the one in its actors."""
-    return block.engine if isinstance(block, RayEngine) else block
