@@ -87,7 +87,7 @@ def export(
     require_language(options.language)
     if out is None and options.push_to_hub is None:
         raise ConfigError("export needs a place to write to: give --out DIR or --push-to-hub USER/NAME")
-    root = _run_root(pairs)
+    root, how = _run_root(pairs), how_to_read(reading)
     if root is not None:
         require_as_strict(options.license, run_licenses(root))
         seed = run_seed(root) if seed is None else seed
@@ -101,7 +101,7 @@ def export(
         require_apart(Path(out), [*places(pairs), *(other.path for other in options.mix), *options.decontaminate])
     with _folder(None if url else out) as folder:
         require_free(folder, format)
-        read = read_and_tell(pairs, how_to_read(reading), shown).pairs
+        read = read_and_tell(pairs, how, shown).pairs
         tell_set_aside(read.reasons(), shown)
         files = job.write(read.kept, folder)[1]
         addresses = send(folder, url) if url else []

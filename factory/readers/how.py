@@ -60,8 +60,12 @@ class ReadOptions(TypedDict, total=False):
 def how_to_read(options: ReadOptions, configured: Mapping[str, str] | None = None) -> How:
     """The options, checked; `configured` are the columns of a configuration, which those of the options win over.
 
-    Raises ConfigError for a role, or a way of pairing, that there is not.
+    Raises ConfigError for a role, or a way of pairing, that there is not, and TypeError for an option that is none.
     """
+    # A function that takes these as further keywords takes any: a misspelt `sample` would audit, and pay for, all.
+    strange = next((name for name in options if name not in ReadOptions.__annotations__), None)
+    if strange is not None:
+        raise TypeError(f"got an unexpected keyword argument {strange!r}")
     given = options.get("columns")
     said = parse_columns(given) if isinstance(given, str) else dict(given or {})
     # What is read as context is called input in alpaca files.
