@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from factory.readers.cells.literals import written_in
 from factory.readers.cells.records import by_cell
 from factory.readers.cells.values import json_in, json_of
 from factory.readers.messages import (
@@ -48,7 +49,7 @@ def turns_within(name: str, dtype: PolarsType) -> pl.Expr:
 
 
 def _within(text: str) -> list[dict[str, str | None]] | None:
-    value = json_in(text)
+    value = written_in(text)
     first = value[0] if isinstance(value, list) and value else value
     return _within_object(first) if isinstance(first, dict) else None
 

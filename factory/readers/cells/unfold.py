@@ -1,19 +1,17 @@
 """Cells of text that hold more than a text: messages written out as JSON or as Python prints them, chat templates."""
 
-import ast
-import json
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
 
+from factory.readers.cells.literals import literal, written_in
 from factory.readers.cells.objects import is_request
 from factory.readers.cells.records import Value, by_cell, value_of
 from factory.readers.cells.templates import SUSPECT, marker_in, turns_in, without_end
 from factory.readers.cells.values import json_in
-from factory.readers.messages import is_text
+from factory.readers.messages import is_text, reply_turn
 from factory.readers.names import ASKED, REPLIES, SPOKEN, Columns
 from factory.schema import MESSAGES, PAIRS
 
@@ -27,9 +25,10 @@ _KEYS = "__keys"
 _LEFT = "left"
 """The kind of a text that holds a marker and is left as it is."""
 _OPENS = r"^\s*[\[{]"
-_LIST = r'^\s*\[\s*"'
-_NUMPY = re.compile(r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|\}\s+\{""", re.DOTALL)
-"""A quoted text, or the place between two objects where an array is printed without a comma."""
+_LIST = r"""^\s*\[\s*["']"""
+_BESIDE_A_REPLY = frozenset(("model", "score", "rating", "rank", "generator", "role", "finish_reason"))
+"""Keys that an object has which is a reply with what is known of it, and that the reply itself would hardly have."""
+_SAMPLE = 100
 
 
 class Unfolded(NamedTuple):
@@ -57,9 +56,10 @@ def unfolded(frame: pl.LazyFrame, columns: Columns) -> list[Unfolded]:
     if listed:
         frame, keys = frame.with_columns(by_cell(pl.col(name), _texts, "texts") for name in listed), None
         found = [name for name in found if name not in listed]
-    said = (f"{' and '.join(listed)} hold lists of replies, written out as JSON",) if listed else ()
+    said: tuple[str, ...] = (f"{' and '.join(listed)} hold lists of replies, written out",) if listed else ()
     if not found:
         return [Unfolded(frame, said, keys)]
+    said += _left(frame, found, columns)
     kinds = [_kinds(name) for name in found]
     # Kinds first, in one pass, and cells again afterwards: kinds are short, and the cells of a file would be held.
     groups = frame.select(kinds).group_by(pl.all()).len().collect(engine="streaming").sort(pl.all())
@@ -74,19 +74,37 @@ def unfolded(frame: pl.LazyFrame, columns: Columns) -> list[Unfolded]:
 
 
 def _listed(frame: pl.LazyFrame, found: Sequence[str], columns: Columns) -> list[str]:
-    """Chosen and rejected, where each row has one chosen reply in a list and a list of rejected ones."""
+    """Chosen and rejected, where each row has a list of replies in both that can be no reply itself.
+
+    As Python prints lists, or with one chosen reply each beside several rejected ones.
+    """
     names = [name for role in ("chosen", "rejected") if (name := columns.first(role)) in found and name is not None]
     if len(names) < 2 or not all(frame.select(pl.col(names).str.contains(_LIST).all()).collect().row(0)):
         return []
     cells = frame.select(names).collect(engine="streaming")
     lists = [[_texts(text) for text in cells[name]] for name in names]
-    one_each = all(one is not None and len(one) == 1 for one in lists[0])
-    return names if one_each and None not in lists[1] else []
+    if any(one is None for side in lists for one in side):
+        return []
+    # JSON may be what was asked for, and is then the reply as it is.
+    printed = any(json_in(text) is None for name in names for text in cells[name])
+    return names if printed or all(one is not None and len(one) == 1 for one in lists[0]) else []
 
 
 def _texts(cell: str) -> list[str] | None:
-    value = json_in(cell)
+    value = written_in(cell)
     return value if isinstance(value, list) and value and all(isinstance(item, str) for item in value) else None
+
+
+def _left(frame: pl.LazyFrame, found: Sequence[str], columns: Columns) -> tuple[str, ...]:
+    """A remark where both replies are JSON in every row that is looked at, and are left as the texts they are."""
+    names = [name for role in ("chosen", "rejected") if (name := columns.first(role)) in found and name is not None]
+    if len(names) < 2:
+        return ()
+    cells = frame.select(names).head(_SAMPLE).drop_nulls().collect(engine="streaming")
+    every = [(name, text) for name in names for text in cells[name]]
+    if not all(_cell(name, text).kind is None and isinstance(json_in(text), dict | list) for name, text in every):
+        return ()
+    return (f"{' and '.join(names)} are lists or objects written out as JSON in every row, and read as such texts",)
 
 
 def _screened(frame: pl.LazyFrame, names: Sequence[str], columns: Columns) -> tuple[list[str], pl.Series | None]:
@@ -128,6 +146,8 @@ def _cell(name: str, text: str) -> _Cell:
             return _Cell(found.kind, found.value)
         if found.kind == "json" and name not in REPLIES and is_request(json_in(found.value)):
             return _Cell("odd", {"json": found.value})
+        if found.kind == "json" and name in REPLIES and (told := _reply(json_in(found.value))):
+            return _Cell("message", told)
     marker = marker_in(text)
     if marker is None:
         bare = without_end(text) if name in REPLIES else text
@@ -167,22 +187,14 @@ def _remark(name: str, kind: str, count: int) -> str | None:
     return f"{count:,} texts in {name} that carry a chat template ({marker}) {done}"
 
 
+def _reply(value: Any) -> dict[str, str | None] | None:
+    """The turn of an object that is a reply, by what stands beside it: without that, JSON may be the reply itself."""
+    return reply_turn(value) if isinstance(value, dict) and _BESIDE_A_REPLY & value.keys() else None
+
+
 def _parsed(text: str) -> Value:
     """The value that `text` writes out as JSON or as Python does."""
     try:
-        return value_of(_literal(text))
+        return value_of(literal(text))
     except RecursionError:
         return Value(None, None)
-
-
-def _literal(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        pass
-    try:
-        with warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # of backslashes in a text
-            # literal_eval builds plain values only: the text comes from a file, and must not run.
-            return ast.literal_eval(_NUMPY.sub(lambda found: found[1] or "}, {", text.strip()))
-    except (ValueError, SyntaxError, TypeError, MemoryError):
-        return None

@@ -9,8 +9,9 @@ import polars as pl
 
 from factory.errors import InputError
 from factory.files.unpacking import GZIP, open_unpacked
+from factory.readers.inputs.csv_files import read_csv
 from factory.readers.inputs.opened import Opened, naming
-from factory.readers.inputs.texts import Rows, read_csv, read_json, read_jsonl, read_lines
+from factory.readers.inputs.texts import Rows, read_json, read_jsonl, read_lines
 
 SUFFIXES = {
     ".parquet": "parquet",

@@ -1,10 +1,9 @@
-"""Files of text: JSONL, JSON, CSV and plain lines. A row that cannot be read is kept beside, with its line."""
+"""Files of text: JSONL, JSON and plain lines. A row that cannot be read is kept beside, with its line."""
 
-import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 import polars as pl
@@ -15,11 +14,10 @@ from factory.readers.cells.records import Value, cell, frames_of
 from factory.readers.inputs.nested_trees import messages_in
 from factory.readers.inputs.opened import Unread, naming, unread_frame
 from factory.readers.names import KNOWN, plainly
-from factory.schema import LOGPS, PAIRS
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _BOM = b"\xef\xbb\xbf"
-_SEPARATOR = re.compile(r"^sep=.\r?\n", re.IGNORECASE)
+_AROUND_A_ROW = {"row", "row_idx", "truncated_cells"}
 
 
 class Rows(NamedTuple):
@@ -78,7 +76,7 @@ class _Records:
                 self._set_aside(f"{place} holds {_kind(raw)} where an object must be", shown)
                 continue
             try:
-                for record in messages_in(raw) or (raw,):
+                for record in messages_in(raw) or (_unwrapped(raw),):
                     yield {self._name(name): cell(name, value) for name, value in record.items()}
             except RecursionError:
                 self._set_aside(f"{place} is nested too deeply", _json_text(raw) if text is None else text)
@@ -196,11 +194,13 @@ def _listed(raw: Any) -> list[Any] | None:
     tables = [value for value in lists if value and all(isinstance(row, dict) for row in value)]
     if any(raw.get("data") is table for table in tables):
         return list(raw["data"])
-    known = any(plainly(name) in KNOWN for name in raw)
+    known = _known(raw)
     if len(tables) == len(raw) and not known:  # the splits of a data set, by name
         return [row for table in tables for row in table]
     if len(lists) == len(raw) > 1 and len({len(value) for value in lists}) == 1:
         return [dict(zip(raw, values, strict=True)) for values in zip(*lists, strict=True)]
+    if not known and (rows := _under_a_name(raw, tables)):
+        return rows
     # DataFrame.to_json(orient="split").
     if raw.keys() == {"columns", "index", "data"} and all(isinstance(row, list) for row in raw["data"]):
         return [dict(zip(raw["columns"], row, strict=False)) for row in raw["data"]]
@@ -211,69 +211,26 @@ def _listed(raw: Any) -> list[Any] | None:
     return None
 
 
-def read_csv(stream: BinaryIO, where: str, tabs: bool) -> Rows:
-    """CSV with a header; the separator is the comma, semicolon or tab that the header holds most of.
+def _known(row: Mapping[str, Any], least: int = 1) -> bool:
+    return sum(plainly(name) in KNOWN for name in row) >= least
 
-    Lines may end as on an old Macintosh, and the first may name the separator, as spreadsheets write it.
+
+def _under_a_name(raw: Mapping[str, Any], tables: Sequence[list[Any]]) -> list[Any] | None:
+    """The rows that stand in an object beside what is said of them, as a list or each under its id; None without any.
+
+    Only where two columns are known by their names, as a manifest may hold lists of objects too.
     """
-    text = decoded(stream.read(), where)
-    text = _SEPARATOR.sub("", text if "\n" in text else text.replace("\r", "\n"), count=1)
-    # Only the header is counted, since a prose cell holds commas whatever parts the cells.
-    header_line = text.lstrip("\r\n").split("\n", 1)[0]
-    separator = "\t" if tabs else max(",;\t", key=header_line.count)
-    header = next(csv.reader([header_line], delimiter=separator), [])
-    # polars would call the second one a_duplicated_0.
-    twice = next((name for name in header if header.count(name) > 1), None)
-    if not header or twice is not None:
-        raise InputError(
-            f"{where}: " + (f"the column {twice!r} is there twice; rename one" if header else "it holds no row")
-        )
-    try:
-        # All as text: a reply that is "5" or "true" is no number.
-        frame = pl.read_csv(io.BytesIO(text.encode()), separator=separator, infer_schema=False)
-        rows = Rows((frame,), unread_frame([]))
-    except (pl.exceptions.PolarsError, UnicodeEncodeError):
-        rows = _ragged_csv(text, where, separator)
-    if not rows.frames[0].height:
-        raise InputError(f"{where}: it holds no row; check that it is the file you mean")
-    return Rows(tuple(map(_typed, rows.frames)), rows.unread)
+    found = [table for table in tables if all(_known(_unwrapped(row), 2) for row in table)]
+    if len(found) == 1:
+        return found[0]
+    by_id = all(isinstance(row, dict) and _known(row, 2) for row in raw.values())
+    return list(raw.values()) if by_id else None
 
 
-def _ragged_csv(text: str, where: str, separator: str) -> Rows:
-    """CSV that polars refuses: rows with more cells than the header are set aside."""
-    # The module's limit is global, so that it is put back; a long reply is over its 128 kB.
-    limit = csv.field_size_limit(max(len(text), 131_072))
-    try:
-        # newline="", so that line ends within a quoted cell stay as they are.
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-        header = next(reader)
-        kept: list[list[str | None]] = []
-        unread: list[Unread] = []
-        for cells in reader:
-            if len(cells) > len(header):
-                detail = f"line {reader.line_num} has {len(cells)} cells and the header {len(header)}"
-                unread.append(Unread(detail, replace_surrogates(separator.join(cells))))
-            elif cells:
-                kept.append(
-                    [replace_surrogates(cell) if cell else None for cell in cells] + [None] * (len(header) - len(cells))
-                )
-    except csv.Error as error:
-        raise InputError(f"{where}, line {reader.line_num}: not CSV ({error}); correct the file") from error
-    finally:
-        csv.field_size_limit(limit)
-    frame = pl.DataFrame(kept, schema=dict.fromkeys(header, pl.String()), orient="row")
-    return Rows((frame,), unread_frame(unread))
-
-
-def _typed(frame: pl.DataFrame) -> pl.DataFrame:
-    """The factory's own number columns as numbers, where every cell is one; all else stays text."""
-    numbers = {name: c.dtype for name, c in {**PAIRS.columns, **LOGPS}.items() if c.dtype.is_numeric()}
-    # A cell that is no number would become null: one such, and the column stays text.
-    for name in set(frame.columns) & set(numbers):
-        cast = frame[name].cast(numbers[name], strict=False)
-        if cast.null_count() == frame[name].null_count():
-            frame = frame.with_columns(cast)
-    return frame
+def _unwrapped(raw: dict[str, Any]) -> dict[str, Any]:
+    """A row that the Hub's server of rows wrote, without its number."""
+    inner = raw.get("row")
+    return inner if isinstance(inner, dict) and raw.keys() <= _AROUND_A_ROW else raw
 
 
 def read_lines(stream: BinaryIO, where: str) -> Rows:

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.errors import span
-from factory.readers.cells.values import json_in, json_of, json_text
+from factory.readers.cells.literals import written_in
+from factory.readers.cells.values import json_of, json_text
 from factory.readers.columns.asked import asked, kind_of
 from factory.readers.columns.verdicts import GRADES, graded
 from factory.readers.inputs.opened import UnclearError
@@ -94,7 +95,7 @@ def _rows(columns: Columns) -> pl.Expr | None:
     if name is None or not is_text(columns.get(name)):
         return None
     # What opens so is a list of texts, objects or lists; [1] in prose is none.
-    return pl.col(name).str.contains(r"^\s*\[\s*[\"{\[]").fill_null(value=False)
+    return pl.col(name).str.contains(r"^\s*\[\s*[\"'{\[]").fill_null(value=False)
 
 
 def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
@@ -149,7 +150,7 @@ def _texts(columns: Columns, names: _Names) -> pl.Expr:
 
 def _values(row: Mapping[str, str | None], names: _Names) -> dict[str, Any]:
     """What is needed of a row; what picks a reply is a word where it is no JSON."""
-    found = {name: json_in(text) for name, text in row.items()}
+    found = {name: written_in(text) for name, text in row.items()}
     if names.pick is not None and found.get(names.pick) is None:
         found[names.pick] = row.get(names.pick)
     return found
@@ -255,7 +256,7 @@ def _base(frame: pl.LazyFrame, columns: Columns, names: _Names) -> int:
     place = pl.col(names.pick).cast(pl.String).cast(pl.Float64, strict=False).alias("place")
     seen = pl.concat(one.select(place) for one in columns.everywhere(names.pick, frame))
     low, high = seen.select(pl.min("place"), high=pl.max("place")).collect(engine="streaming").row(0)
-    first = json_in(frame.select(json_of(names.replies[0], columns[names.replies[0]])).head(1).collect().item())
+    first = written_in(frame.select(json_of(names.replies[0], columns[names.replies[0]])).head(1).collect().item())
     # The last of as many replies is named by its number: counted from 1.
     if low is not None and low > 0 and isinstance(first, list) and high == len(first):
         return 1

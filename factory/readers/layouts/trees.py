@@ -21,14 +21,15 @@ _Message = Mapping[str, Any]
 
 
 def _fits(columns: Columns) -> bool:
-    ranked = "rank" in columns and columns["rank"].is_numeric()
+    # A CSV file has its numbers as texts.
+    ranked = "rank" in columns and (columns["rank"].is_numeric() or is_text(columns["rank"]))
     return ranked and all(is_text(columns.get(name)) for name in NEEDED)
 
 
 def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
     """One row per pair, that of its chosen reply, and one per message that no pair is made of."""
     rows = frame.collect()
-    messages = rows.select(*NEEDED, "rank").to_dicts()
+    messages = rows.select(*NEEDED, pl.col("rank").cast(pl.Float64, strict=False)).to_dicts()
     known = {message["message_id"]: message for message in messages}
     if len(known) < len(messages):
         raise UnclearError("several rows have the same message_id, or none; give each message its own")

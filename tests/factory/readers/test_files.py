@@ -60,6 +60,13 @@ READABLE = {
     "pandas.json": json.dumps({name: {"0": cell} for name, cell in ROW.items()}).encode(),
     "pandas_split.json": json.dumps({"columns": [*ROW], "index": [0], "data": [[*ROW.values()]]}).encode(),
     "splits.json": b'{"train": [' + LINE + b'], "test": [' + LINE + b"]}",
+    "named.json": b'{"version": 1, "tags": [{"id": 3}], "examples": [' + LINE + b"]}",
+    "server.json": b'{"features": [{"name": "prompt"}], "rows": [{"row_idx": 0, "row": '
+    + LINE
+    + b', "truncated_cells": []}]}',
+    "by_id.json": b'{"a1": ' + LINE.strip() + b"}",
+    "spaced.csv": b'prompt, chosen, rejected\n"Why?", "Because.", "No."\n',
+    "marks.tsv": b'prompt\tchosen\trejected\n"Why?"\t"Because."\tNo.\n"Who?\t"a\tb\n',
 }
 
 
@@ -68,7 +75,7 @@ def test_readable(name, tmp_path):
     file = tmp_path / name
     file.write_bytes(READABLE[name])
     pairs = load_pairs(file)
-    assert pairs.height == (2 if name in ("lines.json", "splits.json") else 1)
+    assert pairs.height == (2 if name in ("lines.json", "splits.json", "marks.tsv") else 1)
     row = pairs.row(0, named=True)
     assert (row["prompt"][-1]["content"], row["chosen"], row["rejected"]) == ("Why?", "Because.", "No.")
     assert row["source"] == name.split(".", 1)[0]
@@ -91,6 +98,10 @@ UNREADABLE = {
     "latin.json": ('[{"prompt": "caf\xe9"}]'.encode("latin-1"), "line 1: not UTF-8 text"),
     "latin.csv": ("prompt,chosen,rejected\na,b,c\nx,caf\xe9,z\n".encode("latin-1"), "line 3: not UTF-8 text"),
     "open_quote.csv": (b'prompt,chosen,rejected\na,"b,c\n', "not CSV"),
+    "mark.csv": (
+        b'prompt,chosen,rejected\na,"b "c" d",e\n',
+        "line 2: a quotation mark within a quoted cell is not doubled",
+    ),
     "twice.csv": (b"prompt,chosen,chosen\na,b,c\n", "the column 'chosen' is there twice"),
     "deep.json": (b"[" + DEEP + b"]", "row 1 is nested too deeply"),
     "twice.jsonl.gz": (gzip.compress(gzip.compress(LINE)), "is gzipped twice"),
@@ -189,6 +200,44 @@ def test_a_row_of_a_csv_with_too_many_cells_is_set_aside(tmp_path):
     split = read_pairs(file)
     assert split.kept.collect()["chosen"].to_list() == ["Because.", "e"]
     assert split.rejected.collect()["detail"].to_list() == ["line 4 has 4 cells and the header 3"]
+
+
+MARKED = {
+    "doubled": ('"say ""a, b"" now"', 'say "a, b" now'),
+    "behind a backslash": (r'"say \"a, b\" now"', 'say "a, b" now'),
+    "behind a backslash, without a comma": (r'"say \"a\" now"', 'say "a" now'),
+    "behind a backslash that is doubled itself": (r'"a path C:\\" "', None),
+    "in a cell without marks": ('say "a" now', 'say "a" now'),
+    "at the end, behind a backslash": ('"ends in C:\\"', "ends in C:\\"),
+    "a formula": (r'"\frac{1}{2} is \"half\""', r'\frac{1}{2} is "half"'),
+}
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_quotation_marks_in_cells_of_csv_stay_or_the_file_is_refused(name, tmp_path):
+    written, cell = MARKED[name]
+    file = tmp_path / "x.csv"
+    file.write_text(f'prompt,chosen,rejected\n"Why?",{written},No.\n')
+    if cell is None:
+        with pytest.raises(InputError, match="line 2: a quotation mark"):
+            read_pairs(file)
+    else:
+        assert load_pairs(file)["chosen"].to_list() == [cell]
+
+
+@pytest.mark.parametrize("word", ["", '""', "nan", "NaN", "None", "null", "NULL", "<NA>", '"nan"'])
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_a_cell_that_says_it_has_no_value_is_missing(word, ending, tmp_path):
+    file, mark = tmp_path / f"x.{ending}", {"csv": ",", "tsv": "\t"}[ending]
+    rows = [
+        ("prompt", "chosen", "rejected", "topic"),
+        ("Why?", "Because.", word, "None"),
+        ("Who?", "I.", "N/A", "None"),
+    ]
+    file.write_text("".join(mark.join(row) + "\n" for row in rows))
+    read = read_pairs(file)
+    assert read.kept.collect().select("rejected", "topic").rows() == [("N/A", "None")]
+    assert read.reasons() == {"empty_rejected": 1}
 
 
 def test_csv_keeps_texts_that_look_like_numbers(tmp_path):

@@ -239,6 +239,46 @@ def test_a_reply_that_is_json_itself_stays_as_it_is(replies, tmp_path):
     assert [row["chosen"] for row in kept] == [replies]
 
 
+def test_replies_that_are_all_json_are_left_and_said(tmp_path):
+    rows = [{"prompt": "As JSON", "chosen": f'["a{n}", "b"]', "rejected": '["c", "d"]'} for n in range(3)]
+    pl.DataFrame(rows).write_csv(tmp_path / "x.csv")
+    [warning] = read_pairs(tmp_path / "x.csv").reading.parts[0].warnings
+    assert (
+        warning == "chosen and rejected are lists or objects written out as JSON in every row, and read as such texts"
+    )
+    pl.DataFrame([*rows, {"prompt": "In words", "chosen": "a", "rejected": "b"}]).write_csv(tmp_path / "y.csv")
+    assert read_pairs(tmp_path / "y.csv").reading.parts[0].warnings == ()
+
+
+PRINTED = {
+    "lists": ("['Tin.', 'So.']", "['Wood.', \"It's so.\"]"),
+    "lists of one": ("['Tin.']", "['Wood.', 'So.']"),
+    "arrays of numpy's": ("['Tin.' 'So.'\n 'Or.']", "['Wood.' \"It's so.\"]"),
+    "arrays of messages": (
+        "[{'content': 'Hi', 'role': 'user'}\n {'content': 'Tin.', 'role': 'assistant'}]",
+        "[{'content': 'Hi', 'role': 'user'}\n {'content': 'Wood.', 'role': 'assistant'}]",
+    ),
+    "objects": ('{"response": "Tin.", "model": "x"}', '{"response": "Wood.", "model": "y", "score": 1}'),
+    "objects as Python prints them": ("{'text': 'Tin.', 'score': 2}", "{'text': 'Wood.', 'score': 1}"),
+}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_replies_that_pandas_wrote_to_a_csv_file_are_no_texts(name, tmp_path):
+    chosen, rejected = PRINTED[name]
+    pl.DataFrame({"prompt": ["Hi"], "chosen": [chosen], "rejected": [rejected]}).write_csv(tmp_path / "x.csv")
+    kept = read_pairs(tmp_path / "x.csv").kept.collect().to_dicts()
+    assert [(one["prompt"], one["chosen"], one["rejected"]) for one in kept] == [([HI], "Tin.", "Wood.")]
+
+
+@pytest.mark.parametrize("scores", ["[1, 5]", "[1. 5.]", "[1 5]", "[1.5e0   5.0e+0]", "['1', '5']"])
+@pytest.mark.parametrize("replies", ['["Wood.", "Tin."]', "['Wood.', 'Tin.']", "['Wood.' 'Tin.']"])
+def test_candidates_that_pandas_wrote_to_a_csv_file_are_read(replies, scores, tmp_path):
+    pl.DataFrame({"prompt": ["Hi"], "responses": [replies], "scores": [scores]}).write_csv(tmp_path / "x.csv")
+    kept = read_pairs(tmp_path / "x.csv").kept.collect().to_dicts()
+    assert [(one["chosen"], one["rejected"]) for one in kept] == [("Tin.", "Wood.")]
+
+
 def test_names_of_columns_are_matched_without_case():
     frame = pl.DataFrame({"Prompt": ["Hi"], "Response_A": ["Wood."], "Response_B": ["Tin."], "WINNER": ["b"]})
     assert read_pairs(frame).kept.collect()["chosen"].to_list() == ["Tin."]

@@ -131,3 +131,5 @@ def test_answers_of_a_tree_that_rank_alike_or_hang_in_the_air_are_set_aside_and_
     assert (pair["prompt"], pair["chosen"], pair["rejected"]) == ([user("r")], "b", "a")
     assert read.reasons() == {"alone": 6}
     assert read_prompts(file).kept["prompt"].to_list() == [[user("r")]]
+    pl.DataFrame(rows).write_csv(tmp_path / "x.csv")
+    assert read_pairs(tmp_path / "x.csv").kept.collect()["chosen"].to_list() == ["b"]
