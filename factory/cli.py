@@ -9,9 +9,9 @@ import click
 
 import factory
 from factory import terminal
-from factory.identity import DEFAULT_SEED
 from factory.terminal import for_stream
 from factory.terminal.options import Main, ReadsPairs, Shown, whole_numbers
+from factory.terminal.options_shared import CARD, DRY_RUN, HUB, MIXED, OUT, PAIRS, RUN, SEED, SETS, TRAINING
 
 
 @click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -20,13 +20,6 @@ def main() -> None:
     """Make, filter, audit and export preference data by Self-Steering Optimization."""
     # As Ctrl-C: by default Python ends at once, and no journal, lock or child process would be seen to.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-
-_pairs = click.argument("pairs", nargs=-1, required=True)
-_out = click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
-_set = click.option("--set", "sets", multiple=True, metavar="KEY.PATH=VALUE", help="Override a key of the config.")
-_seed = click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="Every draw derives from it.")
-_dry = click.option("--dry-run", is_flag=True, help="Say what would be done and what it would cost; do nothing.")
 
 
 @main.command()
@@ -38,15 +31,13 @@ def init(directory: Path, preset: str) -> Shown:
 
 
 @main.command()
-@click.argument("config", type=click.Path(path_type=Path))
-@click.option("--run-dir", type=click.Path(path_type=Path), help="Run folder, instead of run.dir.")
-@_set
+@RUN
 @click.option("--until", metavar="STAGE", help="Stop after a stage (prompts, features, 2/triples, filter, exports …).")
 @click.option("--preview", type=click.IntRange(min=1), metavar="N", help="Make N prompts first; the run reuses them.")
 @click.option(
     "--no-check", "check", is_flag=True, flag_value=False, default=True, help="Ask no API model a tiny question first."
 )
-@_dry
+@DRY_RUN
 def run(config: Path, run_dir: Path | None, sets: tuple[str, ...], dry_run: bool, **options: Any) -> Shown:
     """Carry out CONFIG: generate, train, filter, export. The same command resumes a stopped run."""
     settings = factory.load_config(config, sets)
@@ -58,9 +49,7 @@ def run(config: Path, run_dir: Path | None, sets: tuple[str, ...], dry_run: bool
 
 
 @main.command()
-@click.argument("config", type=click.Path(path_type=Path))
-@click.option("--run-dir", type=click.Path(path_type=Path), help="Run folder, instead of run.dir.")
-@_set
+@RUN
 def check(config: Path, run_dir: Path | None, sets: tuple[str, ...]) -> Shown:
     """Look at what a run of CONFIG needs: each API model is asked one tiny question."""
     settings = factory.load_config(config, sets)
@@ -76,18 +65,18 @@ def status(run_dir: Path) -> Shown:
 
 
 @main.command(name="filter", cls=ReadsPairs)
-@_pairs
-@_out
+@PAIRS
+@OUT
 @click.option("--config", type=click.Path(path_type=Path), help="FILTERS.yaml; without it the paper preset.")
 @click.option("--judgments", type=click.Path(path_type=Path), help="Votes recorded earlier, as judgments.parquet.")
-@_dry
+@DRY_RUN
 def filter_(pairs: tuple[str, ...], out: Path, **options: Any) -> Shown:
     """Filter PAIRS (files, folders, runs, Hub ids) into kept and rejected."""
     return factory.filter(pairs, out, progress=for_stream(sys.stderr), **options), terminal.show.funnel
 
 
 @main.command(cls=ReadsPairs)
-@_pairs
+@PAIRS
 @click.option("--rows", default=3, show_default=True, type=click.IntRange(min=0), help="Show this many pairs.")
 @click.option("--prompts", is_flag=True, help="Read them as prompts of a run, as files without replies are anyway.")
 def look(pairs: tuple[str, ...], rows: int, prompts: bool, **options: Any) -> Shown:
@@ -96,8 +85,8 @@ def look(pairs: tuple[str, ...], rows: int, prompts: bool, **options: Any) -> Sh
 
 
 @main.command(cls=ReadsPairs)
-@_pairs
-@_out
+@PAIRS
+@OUT
 @click.option("--judge", help="Model that judges; gpt-4o, unless the config names one.")
 @click.option("--engine", metavar="KIND", help="What runs the judge, such as anthropic, gemini, or openai (default).")
 @click.option("--base-url", help="Server that is asked; otherwise OPENAI_BASE_URL, or OpenAI itself.")
@@ -106,7 +95,7 @@ def look(pairs: tuple[str, ...], rows: int, prompts: bool, **options: Any) -> Sh
 @click.option("--certify", type=float, metavar="SHARE", help="Ask until it is certain whether so many are right.")
 @click.option("--gold", metavar="COLUMN|FILE", help="People's labels of some pairs: chosen, rejected or tie, or 1/2.")
 @click.option("--allow-self", is_flag=True, help="Allow a judge that generated or filtered the pairs.")
-@_dry
+@DRY_RUN
 def audit(pairs: tuple[str, ...], out: Path, dry_run: bool, **options: Any) -> Shown:
     """Measure PAIRS with a judge asked in both orders: agreement, or with --gold accuracy."""
     result = factory.audit(pairs, out=out, dry_run=dry_run, progress=for_stream(sys.stderr), **options)
@@ -114,7 +103,7 @@ def audit(pairs: tuple[str, ...], out: Path, dry_run: bool, **options: Any) -> S
 
 
 @main.command(cls=ReadsPairs)
-@_pairs
+@PAIRS
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Parquet file of labels, for audit --gold.")
 @click.option(
     "--as", "name", default="reviewer", show_default=True, help="Who reviews; each person's answers are kept."
@@ -132,20 +121,17 @@ def review(pairs: tuple[str, ...], out: Path, **options: Any) -> Shown:
 
 
 @main.command(cls=ReadsPairs)
-@_pairs
+@PAIRS
 @click.option(
     "--format", "fmt", required=True, help="rm, dpo, sso, llamafactory, axolotl, verl, kto, tpo, sdft, pairs."
 )
 @click.option("--out", help="Folder, or s3:// and other URLs.")
-@click.option("--mix", multiple=True, metavar="PATH[=SHARE]", help="Mix in other pairs, as this share of the result.")
-@click.option("--decontaminate", multiple=True, metavar="FILE", help="Drop pairs that share text with its prompts.")
+@MIXED
 @click.option("--test-share", type=float, help="Share of prompts in the test split; 0.05 if left out.")
-@click.option("--license", help="Licence of the data set, for its card: an SPDX-like name of the Hub, such as mit.")
-@click.option("--language", multiple=True, metavar="CODE", help="Language of the texts, for the card, such as en.")
-@click.option("--push-to-hub", metavar="USER/NAME", help="Push the folder to the Hub as well.")
+@CARD
+@HUB
 @click.option("--all-pairs", is_flag=True, help="Keep every pair of a prompt, also in dpo.")
 @click.option("--keep-system", is_flag=True, help="Keep a prompt's system message as a message in rm too.")
-@click.option("--private", is_flag=True, help="Make the Hub repository private.")
 @click.option("--policy", hidden=True)  # until the next minor version: `answers`
 @click.option("--check", is_flag=True, hidden=True)  # likewise: `check-data`
 def export(pairs: tuple[str, ...], fmt: str, out: str | None, **options: Any) -> Shown:
@@ -168,13 +154,13 @@ def check_data(files: tuple[str, ...], fmt: str, **options: Any) -> Shown:
 @click.argument("prompts")
 @click.option("--policy", required=True, help="Model that answers: Hub id, folder, bundled:… or an API's name.")
 @click.option("--format", "fmt", required=True, help="alpaca_eval or mt_bench.")
-@_out
+@OUT
 @click.option("--name", help="What the tool calls the policy; the last part of its name if left out.")
 @click.option("--engine", metavar="KIND", help="transformers (default), vllm, openai, ray or scripted.")
 @click.option("--base-url", help="OpenAI-compatible server that answers; OPENAI_BASE_URL with --engine openai.")
-@_set
+@SETS
 @click.option("--columns", metavar="ROLE=COLUMN,…", help="Columns by role: prompt=query,system=rules, …")
-@_seed
+@SEED
 def answers(prompts: str, fmt: str, out: Path, policy: str, **options: Any) -> Shown:
     """Let a policy answer PROMPTS (a tool's questions, any prompts, a run); --set takes engine. and sampling. keys."""
     done = factory.answers(prompts, fmt, out, policy=policy, progress=for_stream(sys.stderr), **options)
@@ -194,11 +180,9 @@ def report(run_dir: Path, out: Path | None, against: Path | None, title: str | N
 
 
 @main.command(cls=ReadsPairs)
-@_pairs
+@PAIRS
 @click.option("--policy", required=True, help="Model to train: Hub id, folder or bundled:smollm2-135m-instruct.")
-@_out
-@_set
-@_seed
+@TRAINING
 def train(pairs: tuple[str, ...], policy: str, out: Path, sets: tuple[str, ...], **options: Any) -> Shown:
     """Train POLICY on PAIRS; --set takes keys of the training block. Also under accelerate launch."""
     done = factory.train(pairs, policy, out, sets=sets, progress=for_stream(sys.stderr), **options)
@@ -228,8 +212,8 @@ def trace(run_or_export: Path, pair_id: str) -> Shown:
 @main.command()
 @click.argument("card", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the new run; NAME-reproduced if left out.")
-@_set
-@_dry
+@SETS
+@DRY_RUN
 def reproduce(card: Path, out: Path | None, sets: tuple[str, ...], dry_run: bool) -> Shown:
     """Run again what CARD (README.md of an export, or its folder) records; exit code 1 if other pairs come."""
     made = factory.reproduce(card, out, sets=sets, dry_run=dry_run, progress=for_stream(sys.stderr))
@@ -242,13 +226,11 @@ def reward() -> None:
 
 
 @reward.command(name="train", cls=ReadsPairs)
-@_pairs
+@PAIRS
 @click.option(
     "--model", "--policy", "model", required=True, help="Language model it begins with: Hub id, folder or bundled:…."
 )
-@_out
-@_set
-@_seed
+@TRAINING
 @click.option("--seeds", callback=whole_numbers, metavar="N,N,…", help="A model of each, in OUT/seed-N.")
 def reward_train(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str, ...], **options: Any) -> Shown:
     """Train a reward model on PAIRS, any files or an exported folder; --set takes keys such as epochs or lora.r."""
@@ -257,11 +239,11 @@ def reward_train(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str,
 
 
 @reward.command(name="score", cls=ReadsPairs)
-@_pairs
+@PAIRS
 @click.option(
     "--model", required=True, multiple=True, help="Reward model: folder or Hub id. Several are scored as one ensemble."
 )
-@_out
+@OUT
 @click.option(
     "--benchmark",
     default="auto",
@@ -269,7 +251,7 @@ def reward_train(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str,
     help="rewardbench, rewardbench2, rmbench, judgebench, best_of_n (own files) or pairs; auto looks at the columns.",
 )
 @click.option("--group", metavar="COLUMN", help="Count pairs apart by this column.")
-@_set
+@SETS
 def reward_score(
     pairs: tuple[str, ...], model: tuple[str, ...], out: Path, sets: tuple[str, ...], **options: Any
 ) -> Shown:

@@ -8,43 +8,16 @@ nobody has looked at yet: a new one of transformers must be put into one of thes
 from collections.abc import Mapping
 from difflib import get_close_matches
 
+_names = str.split
+"""Of a text with white space between names, which one a line would fill the page."""
 FREE = frozenset(
-    {
-        "adam_beta1",
-        "adam_beta2",
-        "adam_epsilon",
-        "ddp_backend",
-        "ddp_broadcast_buffers",
-        "ddp_bucket_cap_mb",
-        "ddp_find_unused_parameters",
-        "ddp_static_graph",
-        "ddp_timeout",
-        "debug",
-        "deepspeed",
-        "disable_tqdm",
-        "fsdp",
-        "fsdp_config",
-        "full_determinism",
-        "log_level",
-        "log_level_replica",
-        "log_on_each_node",
-        "lr_scheduler_kwargs",
-        "optim",
-        "optim_args",
-        "optim_target_modules",
-        "project",
-        "run_name",
-        "save_total_limit",
-        "skip_memory_metrics",
-        "tf32",
-        "torch_compile",
-        "torch_compile_backend",
-        "torch_compile_mode",
-        "trackio_bucket_id",
-        "trackio_space_id",
-        "trackio_static_space_id",
-        "use_cpu",
-    }
+    _names("""
+    adam_beta1 adam_beta2 adam_epsilon ddp_backend ddp_broadcast_buffers ddp_bucket_cap_mb
+    ddp_find_unused_parameters ddp_static_graph ddp_timeout debug deepspeed disable_tqdm fsdp fsdp_config
+    full_determinism log_level log_level_replica log_on_each_node lr_scheduler_kwargs optim optim_args
+    optim_target_modules project run_name save_total_limit skip_memory_metrics tf32 torch_compile
+    torch_compile_backend torch_compile_mode trackio_bucket_id trackio_space_id trackio_static_space_id use_cpu
+    """)
 )
 """The optimiser, where and on how many devices it runs, and what is told to whom: taken as they are."""
 
@@ -94,26 +67,17 @@ _SENTENCES = {
     "push_to_hub": _HUB,
     "local_rank": "the launcher says which process this is",
     **dict.fromkeys(
-        (
-            "per_device_eval_batch_size",
-            "prediction_loss_only",
-            "include_for_metrics",
-            "batch_eval_metrics",
-            "load_best_model_at_end",
-            "metric_for_best_model",
-            "greater_is_better",
-        ),
+        _names("""
+        per_device_eval_batch_size prediction_loss_only include_for_metrics batch_eval_metrics
+        load_best_model_at_end metric_for_best_model greater_is_better
+        """),
         _EVAL,
     ),
     **dict.fromkeys(
-        (
-            "save_only_model",
-            "save_on_each_node",
-            "enable_jit_checkpoint",
-            "ignore_data_skip",
-            "restore_callback_states_from_checkpoint",
-            "resume_from_checkpoint",
-        ),
+        _names("""
+        save_only_model save_on_each_node enable_jit_checkpoint ignore_data_skip
+        restore_callback_states_from_checkpoint resume_from_checkpoint
+        """),
         _CHECKPOINTS,
     ),
     **dict.fromkeys(("remove_unused_columns", "label_names", "train_sampling_strategy", "length_column_name"), _STEPS),
@@ -134,14 +98,12 @@ POLICY = SHARED | {
 }
 """The same for the training of a policy."""
 
-REWARD_FREE = FREE | {
-    "activation_offloading",
-    "disable_dropout",
-    "liger_kernel_config",
-    "neftune_noise_alpha",
-    "pad_to_multiple_of",
-    "use_liger_kernel",
-}
+REWARD_FREE = FREE.union(
+    _names("""
+    activation_offloading disable_dropout liger_kernel_config neftune_noise_alpha pad_to_multiple_of
+    use_liger_kernel
+    """)
+)
 """The user's in the training of a reward model, which TRL's own steps do."""
 _MODEL = "the model that the command is given brings it"
 REWARD = SHARED | {
