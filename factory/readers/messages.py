@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeAlias
 
 import polars as pl
@@ -186,11 +187,16 @@ def said(role: str, text: pl.Expr) -> pl.Expr:
     return pl.when(text.is_not_null()).then(pl.concat_list(one))
 
 
+@cache
+def no_turns() -> pl.Expr:
+    """TURNS of a conversation without any; kept, since an empty list of structs is slow to make and often needed."""
+    return pl.lit([], dtype=TURNS)
+
+
 def joined(*parts: pl.Expr) -> pl.Expr:
     """Lists of turns one after the other; a null counts as no turns."""
-    empty = pl.lit([], dtype=TURNS)
     # concat_list is null where any of its parts is.
-    return pl.concat_list([part.fill_null(empty) for part in parts])
+    return pl.concat_list([part.fill_null(no_turns()) for part in parts])
 
 
 def before_last(turns: pl.Expr) -> pl.Expr:

@@ -17,7 +17,7 @@ from factory.readers.inputs.opened import Opened, columns_of, naming
 from factory.readers.inputs.sources import PairsLike, open_inputs
 from factory.readers.layouts.base import UNREADABLE, Layout
 from factory.readers.layouts.trees import NEEDED
-from factory.readers.messages import TURNS, before_last, is_messages, plain, problem_of, said, turns_of
+from factory.readers.messages import before_last, is_messages, no_turns, plain, problem_of, said, turns_of
 from factory.readers.names import Columns
 from factory.readers.reading import Part, PromptsRead, part_of
 from factory.readers.table.ids import prompt_ids, turns_json
@@ -143,7 +143,7 @@ def _from_columns(claim: Detected, opened: Opened) -> _Part:
         nothing = rows.with_columns(pl.lit([], dtype=MESSAGES).alias(PROMPT), *verdict(why))
         return _split(nothing, schema, {}, opened.stem)
     # A column between the steps: each names its turns several times, and in one expression they would multiply.
-    rows = rows.with_columns(found.turns.fill_null(pl.lit([], dtype=TURNS)).alias(PROMPT))
+    rows = rows.with_columns(found.turns.fill_null(no_turns()).alias(PROMPT))
     for step in (_unanswered, without_blank_system):
         rows = rows.with_columns(step(pl.col(PROMPT)).alias(PROMPT))
     beside = [RejectCase(why.is_not_null(), reason, why) for reason, why in beside_text(columns)]

@@ -89,7 +89,7 @@ PIECES = st.sampled_from([words(1, 7), words(3, 12), words(9, 20), words(14, 15)
 PROSE = st.lists(PIECES, max_size=4).map(" ".join)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(PROSE, max_size=8), st.lists(PROSE, max_size=6), st.integers(1, 15))
 def test_decisions_are_those_of_comparing_every_text_with_every_prompt(prompts, texts, min_words):
     items = [BenchmarkPrompt(f"b:{number}", text) for number, text in enumerate(prompts)]
@@ -97,7 +97,7 @@ def test_decisions_are_those_of_comparing_every_text_with_every_prompt(prompts, 
     assert list(hits_of(series, items, min_words)) == list(plain_hits(series, items, min_words))
 
 
-@settings(deadline=None)
+@settings(max_examples=40)
 @given(st.integers(2, 60), st.integers(0, 10**6))
 def test_an_instruction_that_many_prompts_share_changes_no_decision(count, seed):
     """Prompts of a shared instruction and words of their own; texts hold parts of both."""

@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from factory.schema import MESSAGES
@@ -35,9 +35,7 @@ def read(some):
     return pl.Series([str([(place, its) for owner, place, its in texts if owner == n]) for n in range(some.pairs)])
 
 
-@pytest.mark.parametrize("at_once", [1, 40, 1 << 20])
-@settings(deadline=None)
-@given(PAIRS)
+@given(st.sampled_from([1, 40, 1 << 20]), PAIRS)
 def test_however_many_are_held_at_once_each_pair_has_its_words(at_once, rows):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pair_words, "_AT_ONCE", at_once)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from factory.exports.card.facts import CardFacts
 from factory.exports.facts import FunnelFacts, Histogram
-from factory.exports.facts.models import AuditFacts, RunFacts
+from factory.exports.facts.models import AuditFacts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,8 @@ def draw_plots(facts: CardFacts, folder: Path) -> list[Path]:
     if run and run.funnel and run.funnel.steps:
         jobs["funnel"] = (funnel_bars, run.funnel, 0.6 + 0.38 * (len(run.funnel.steps) + 1))
     if run and run.likelihood("chosen"):
-        jobs["likelihood"] = (_likelihood, run, 2.6)
+        points = {reply: run.likelihood(reply) for reply in ("original", "chosen", "rejected")}
+        jobs["likelihood"] = (_likelihood, ([it.number for it in run.iterations], points), 2.6)
     if run and run.audit and run.audit.groups:
         rows = sum(len(values) for values in run.audit.groups.values())
         jobs["agreement"] = (_agreement, run.audit, 0.9 + 0.3 * rows)
@@ -109,13 +110,15 @@ def _lengths(axes: "Axes", found: Histogram) -> None:
     axes.legend(frameon=False, fontsize=9)
 
 
-def _likelihood(axes: "Axes", run: RunFacts) -> None:
+def _likelihood(axes: "Axes", shown: tuple[list[int], dict[str, list[tuple[int, float]]]]) -> None:
+    iterations, points = shown
     lines = (("original", PLAIN, "without principle"), ("chosen", CHOSEN, "chosen"), ("rejected", REJECTED, "rejected"))
     for reply, color, label in lines:
-        points = run.likelihood(reply)
-        if points:
-            axes.plot(*zip(*points, strict=True), color=color, marker="o", markersize=4, linewidth=1.6, label=label)
-    axes.set_xticks([it.number for it in run.iterations])
+        if points[reply]:
+            axes.plot(
+                *zip(*points[reply], strict=True), color=color, marker="o", markersize=4, linewidth=1.6, label=label
+            )
+    axes.set_xticks(iterations)
     axes.set_xlabel("iteration", color=INK, fontsize=9)
     axes.set_ylabel("probability per token", color=INK, fontsize=9)
     axes.set_ylim(bottom=0)

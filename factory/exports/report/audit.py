@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from markupsafe import Markup
 
@@ -12,7 +12,7 @@ from factory.exports.pages.charts import dot, scale, stack
 from factory.exports.pages.document import About, JudgedExample, examples_markdown
 from factory.exports.pages.html import as_html
 from factory.exports.pages.markdown import escaped
-from factory.stages.audit_model import AuditReport, LengthRow, Stratum
+from factory.stages.audit_model import AuditReport, GapRow, LengthRow, Stratum
 from factory.statistics.shares import wilson
 from factory.store import write_json, write_text
 
@@ -20,12 +20,14 @@ _MOST_ROWS = 40
 _FILLS = {"right": "chosen", "unsure": "plain", "wrong": "rejected", "invalid": "pale"}
 """Verdict to the class that colours it on a page."""
 _BAR_COLOURS = {"right": CHOSEN, "unsure": PALE, "wrong": REJECTED, "invalid": FAINT}
+_Group: TypeAlias = tuple[str, float, tuple[float, float], int]
+"""Label, share of right ones, its interval, n."""
 
 
 def write_audit(out: Path, report: AuditReport, about: About, shown: Sequence[JudgedExample]) -> None:
     """Write audit.json, audit.md, audit.html and audit.png into `out`."""
     write_json(out / "audit.json", report.model_dump(mode="json"))
-    draw(report, out / "audit.png")
+    draw(_groups(report), report.gaps, out / "audit.png")
     text = markdown(report, about, shown)
     write_text(out / "audit.md", text)
     write_text(out / "audit.html", as_html(f"Audit by {report.judge}", text, {"audit.png": figures(report)}))
@@ -147,22 +149,21 @@ def _rows(title: str, key: Markup, rows: Sequence[tuple[str, Markup, Markup]], e
     return Markup('<div><h3>{}</h3>{}<div class="rows">{}{}</div></div>').format(title, key, body, last)
 
 
-def draw(report: AuditReport, path: Path) -> None:
+def draw(groups: Sequence[_Group], gaps: Sequence[GapRow], path: Path) -> None:
     """Agreement with its interval by iteration and by feature, and the verdicts along the length gap, as a PNG."""
     from matplotlib.figure import Figure
 
-    groups = _groups(report)
     figure = Figure(figsize=(11, 1.6 + 0.3 * max(len(groups), 8)), layout="constrained")
     left, right = figure.subplots(1, 2)
     quiet(left)
     quiet(right)
     share_dots(left, [group[:3] for group in groups], "right / (right + unsure + wrong), 95 % interval")
-    _draw_gaps(right, report)
+    _draw_gaps(right, gaps)
     save(figure, path, 110)
 
 
-def _groups(report: AuditReport) -> list[tuple[str, float, tuple[float, float], int]]:
-    """(label, share of right ones, its interval, n) of all pairs, and of the first iterations and features."""
+def _groups(report: AuditReport) -> list[_Group]:
+    """Of all pairs, and of the first iterations and features."""
     groups = [("all", report.right, report.n), *_margin(report, "iteration"), *_margin(report, "feature")]
     known = [(label, right / n, wilson(right, n), n) for label, right, n in groups[:_MOST_ROWS] if n]
     return [(label, share, (found.low or 0.0, found.high or 0.0), n) for label, share, found, n in known]
@@ -181,16 +182,16 @@ def _margin(report: AuditReport, by: str) -> list[tuple[str, int, int]]:
     return [(named[value][:40], *counts) for value, counts in sums.items()]
 
 
-def _draw_gaps(axes: Any, report: AuditReport) -> None:
+def _draw_gaps(axes: Any, gaps: Sequence[GapRow]) -> None:
     # Bars are stacked by hand, as matplotlib stacks areas alone.
-    bottom = [0.0] * len(report.gaps)
-    totals = [row.right + row.unsure + row.wrong + row.invalid for row in report.gaps]
+    bottom = [0.0] * len(gaps)
+    totals = [row.right + row.unsure + row.wrong + row.invalid for row in gaps]
     for name, colour in _BAR_COLOURS.items():
-        shares = [getattr(row, name) / total for row, total in zip(report.gaps, totals, strict=True)]
+        shares = [getattr(row, name) / total for row, total in zip(gaps, totals, strict=True)]
         axes.bar(range(len(shares)), shares, bottom=bottom, color=colour, label=name)
         bottom = [low + share for low, share in zip(bottom, shares, strict=True)]
-    axes.set_xticks(range(len(report.gaps)))
-    axes.set_xticklabels([f"{row.low:+}\n{row.high:+}" for row in report.gaps], fontsize=8)
+    axes.set_xticks(range(len(gaps)))
+    axes.set_xticklabels([f"{row.low:+}\n{row.high:+}" for row in gaps], fontsize=8)
     axes.set_xlabel("how many characters longer the chosen reply is (from, to)", color=INK, fontsize=9)
     axes.set_ylabel("share of verdicts", color=INK, fontsize=9)
     axes.set_yticks(QUARTERS, [f"{tick:.0%}" for tick in QUARTERS])

@@ -12,7 +12,7 @@ import polars as pl
 
 from factory.files.json_text import retold
 from factory.identity import replace_surrogates
-from factory.readers.messages import ODD, TURN, message_kind, reply_turn, system_text, turn
+from factory.readers.messages import ODD, TURN, message_kind, no_turns, reply_turn, system_text, turn
 from factory.readers.names import NAMES, REPLIES, SPOKEN, plainly
 
 CHUNK = 20_000
@@ -189,8 +189,7 @@ def _messages(values: list[Any]) -> pl.Series:
     none = pl.Series([value is None for value in values], dtype=pl.Boolean)
     rows = pl.DataFrame({"owner": pl.Series(range(len(values)), dtype=pl.Int64), "none": none})
     joined = rows.join(grouped, on="owner", how="left", maintain_order="left")
-    empty = pl.lit([], dtype=pl.List(TURN))
-    filled = pl.when("none").then(None).otherwise(pl.col("turns").fill_null(empty))
+    filled = pl.when("none").then(None).otherwise(pl.col("turns").fill_null(no_turns()))
     return joined.select(filled.alias("turns")).to_series()
 
 

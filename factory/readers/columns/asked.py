@@ -20,6 +20,7 @@ from factory.readers.messages import (
     is_messages,
     is_text,
     joined,
+    no_turns,
     said,
     turns_of,
 )
@@ -146,7 +147,7 @@ def _earlier(columns: Columns, spoken: Sequence[str]) -> list[str]:
 
 def _rounds(name: str, columns: Columns) -> pl.Expr:
     if columns[name] == _NOTHING:
-        return pl.lit([], dtype=TURNS)
+        return no_turns()
     if columns[name] != _ROUNDS:
         return turns_of(name, columns[name])
     # null_on_oob: a round may lack its answer.

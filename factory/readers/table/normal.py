@@ -12,10 +12,10 @@ from factory.readers.messages import (
     BAD_ROLES,
     NOT_TEXT,
     TOOL_TURNS,
-    TURNS,
     before_last,
     blank,
     joined,
+    no_turns,
     out_of_order,
     plain,
     problem_of,
@@ -94,8 +94,7 @@ def without_blank_system(turns: pl.Expr) -> pl.Expr:
 
 
 def _turns(prompt: pl.Expr | None) -> pl.Expr:
-    empty = pl.lit([], dtype=TURNS)
-    return empty if prompt is None else prompt.fill_null(empty)
+    return no_turns() if prompt is None else prompt.fill_null(no_turns())
 
 
 def _take_apart(frame: pl.LazyFrame, prompt: pl.Expr | None) -> pl.LazyFrame:
