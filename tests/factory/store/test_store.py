@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import factory
-from factory.errors import StoreError
+from factory.errors import ConfigError, StoreError
 from factory.identity import digest
 from factory.runs.rates import Rates
 from factory.schema import Split
@@ -213,7 +213,10 @@ def test_a_second_process_is_told_who_holds_the_run(tmp_path: Path) -> None:
 
 def test_a_run_folder_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StoreError, match="cannot be written"), open_run(tmp_path / "file", Heard()):
+    with (
+        pytest.raises(ConfigError, match="file is a file, and the output is a folder"),
+        open_run(tmp_path / "file", Heard()),
+    ):
         pass
 
 
