@@ -1,7 +1,6 @@
 """The dataset card: README.md from the numbers of the export and, where there is one, of its run."""
 
 import re
-import shutil
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -14,7 +13,7 @@ from factory.exports.card.facts import CardFacts
 from factory.exports.card.licenses import hub_licenses
 from factory.exports.card.plots import draw_plots
 from factory.exports.card.recipes import recipes
-from factory.exports.destinations.write import BY, CROISSANT, README, WRITING, is_shard, may_write
+from factory.exports.destinations.write import BY, CROISSANT, README, is_shard, may_write, staging_of
 from factory.exports.facts.making import CITATION, making_of
 from factory.exports.facts.public import public_name
 from factory.exports.pages.frontmatter import front_matter
@@ -34,10 +33,8 @@ def write_card(facts: CardFacts, folder: Path) -> list[Path]:
 
     A README.md that somebody wrote is left alone.
     """
-    record, staging = Record.read(folder), folder / WRITING
-    record.claim([WRITING], BY)
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir()
+    record = Record.read(folder)
+    staging = staging_of(record)
     drawn = draw_plots(facts, staging / "plots")
     named = {path.stem: f"plots/{path.name}" for path in drawn}
     if may_write(record, README):

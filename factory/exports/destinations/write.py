@@ -119,23 +119,16 @@ def export(
     rows = json_columns(rows) if as_json else rows
     # Of the rows as they will be: a part of a split may be empty, and its columns must still have types.
     schema = rows.explode(target.apart).collect_schema() if target.apart else rows.collect_schema()
-    record.claim([WRITING], BY)
-    staging = out / WRITING
-    shutil.rmtree(staging, ignore_errors=True)
-    # Within the export's own folder, so that putting files in place is a rename and no copy.
-    (staging / WRITING).mkdir(parents=True)
+    staging = staging_of(record)
+    (staging / WRITING).mkdir()
     shards = {s: Shards(staging / WRITING, s, options.shard_rows, schema, json=as_json) for s in todo.counts}
     counts = _write(rows, todo, shards, target.apart)
-    written = {split: made.paths for split, made in shards.items()}
-    folders = {split: split if target.json else "data" for split in written}
-    places = {split: _places(split, folders[split], len(paths), as_json) for split, paths in written.items()}
-    patterns = {s: names[0] if as_json else f"{folders[s]}/{s}-*" for s, names in places.items()}
-    types = features(schema) if as_json else None
-    head = metadata(patterns, sum(counts.values()), types)
+    patterns = {s: f"{s}.json" if as_json else f"{s if target.json else 'data'}/{s}-*" for s in shards}
+    head = metadata(patterns, sum(counts.values()), features(schema) if as_json else None)
     if target.json:
-        info = dataset_info({s: names[0] if as_json else folders[s] for s, names in places.items()})
+        info = dataset_info({split: pattern.partition("/")[0] for split, pattern in patterns.items()})
         (staging / INFO).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
-    files = _publish(written, places, front_matter(head), record)
+    files = _publish({patterns[split]: made.paths for split, made in shards.items()}, front_matter(head), record)
     held = None if set(target.replies) <= set(target.fields) else _only(table, todo)
     renamed = {name: new for name, new in columns.items() if name != new}
     result = Exported(files, counts, todo.left_out, todo.set_aside, renamed, schema.names(), head, held)
@@ -179,21 +172,28 @@ def _write(
     return counts
 
 
-def _places(split: str, folder: str, count: int, as_json: bool) -> list[str]:
-    if as_json:
-        return [f"{split}.json"]
-    return [f"{folder}/{split}-{index:05d}-of-{count:05d}.parquet" for index in range(count)]
+def staging_of(record: Record) -> Path:
+    """An empty folder within the export's own, from which files are put in place by a rename and no copy."""
+    # Claimed first, so that what a kill leaves there is known for our own and is no foreign file in the way.
+    record.claim([WRITING], BY)
+    staging = record.root / WRITING
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    return staging
 
 
-def _publish(
-    written: Mapping[str, list[Path]], places: Mapping[str, list[str]], head: str, record: Record
-) -> list[Path]:
-    """Put everything in place; a README.md that somebody wrote or changed is left alone. Data files come first."""
-    staging, data = record.root / WRITING, [place for split in written for place in places[split]]
-    for path, place in zip([path for split in written for path in written[split]], data, strict=True):
-        (staging / place).parent.mkdir(exist_ok=True)
-        # Names say how many shards there are, which is known only now.
-        path.replace(staging / place)
+def _publish(written: Mapping[str, list[Path]], head: str, record: Record) -> list[Path]:
+    """Put everything in place; a README.md that somebody wrote or changed is left alone. Data files come first.
+
+    `written`: the pattern that the names of a split's files fit, to its shards.
+    """
+    staging, data = record.root / WRITING, []
+    for pattern, shards in written.items():
+        for index, shard in enumerate(shards):
+            # Names say how many shards there are, which is known only now.
+            data.append(pattern.replace("*", f"{index:05d}-of-{len(shards):05d}.parquet"))
+            (staging / data[-1]).parent.mkdir(exist_ok=True)
+            shard.replace(staging / data[-1])
     (staging / WRITING).rmdir()
     if may_write(record, README):
         (staging / README).write_text(head, encoding="utf-8")
