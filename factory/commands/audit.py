@@ -30,7 +30,7 @@ from factory.readers.inputs.on_disk import places
 from factory.readers.told import read_and_tell, tell_set_aside
 from factory.schema import JUDGMENTS
 from factory.stages import STAGES
-from factory.stages.asked_models import judge_block, judge_fingerprint, judge_model, judge_names, open_judges
+from factory.stages.asked_models import judge_block, judge_fingerprint, judge_model, open_judges
 from factory.stages.audit_model import AuditReport
 from factory.stages.audit_sample import AuditForecast, check_independent, estimate, rough_tokens
 from factory.stages.audit_sample import sample as sample_pairs
@@ -105,27 +105,18 @@ def audit(
 
 
 def audit_into(
-    work: Workspace,
-    kept: Path,
-    judge: Judge,
-    config: Audit,
-    engines: EnginePool,
-    run: Config,
-    seed: int,
-    votes: Path | None = None,
+    work: Workspace, kept: Path, judge: Judge, engines: EnginePool, run: Config, votes: Path
 ) -> dict[str, Any]:
     """The audit that closes a run, of the `kept` pairs, made in a stage's workspace.
 
-    `votes` are the filter judges', for agreement.
+    `votes` are the filter judges', for agreement, where there are any.
     """
+    seed = run.run.seed
     pairs = pl.scan_parquet(kept)
     if not pairs.head(1).collect().height:
         raise InputError("the filters kept no pair, so there is none to audit; see filtered/funnel.json, and ease them")
-    if not config.allow_self:
-        filtered_by = [name for other in run.judges for name in judge_names(other)]
-        check_independent(judge, [run.policy.model, run.pairs.weaker], filtered_by)
-    recorded = pl.scan_parquet(votes) if votes is not None and votes.is_file() else JUDGMENTS.empty().lazy()
-    drawn = sample_pairs(pairs, config.sample, seed)
+    recorded = pl.scan_parquet(votes) if votes.is_file() else JUDGMENTS.empty().lazy()
+    drawn = sample_pairs(pairs, run.audit.sample, seed)
     seen = Seen(pairs.select(pl.len()).collect().item(), 0, len(drawn))
     subject = Subject(pairs, drawn, recorded, seen)
     member = open_judges([judge], run.engine, engines, work.journal, role="audit")[0]

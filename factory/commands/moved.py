@@ -51,6 +51,7 @@ def _answers(named: dict[str, Any], policy: Any) -> list[Path]:
         format_,
         out,
         policy=policy,
+        columns=named.get("columns"),
         seed=DEFAULT_SEED if seed is None else seed,
         progress=named.get("progress"),
     )
@@ -59,7 +60,9 @@ def _answers(named: dict[str, Any], policy: Any) -> list[Path]:
 def _checked(named: dict[str, Any]) -> list[Path]:
     format_ = named.get("format", "rm")
     _say(named, f"export --check is now sso-factory check-data FILES --format {format_}")
-    return [one.path for one in check_data(named["pairs"], format_, progress=named.get("progress"))]
+    keep_system = bool(named.get("keep_system"))
+    checked = check_data(named["pairs"], format_, keep_system=keep_system, progress=named.get("progress"))
+    return [one.path for one in checked]
 
 
 def _say(named: dict[str, Any], sentence: str) -> None:

@@ -19,8 +19,7 @@ def inputs(steps: Steps, filtered: Stage) -> Facts:
 def make(steps: Steps, work: Workspace, filtered: Stage) -> dict[str, Any]:
     """Votes of the run's own judges go beside the auditor's."""
     kept, votes = (filtered.folder / f"{name}.parquet" for name in ("kept", "judgments"))
-    config = steps.config
-    return audit_into(work, kept, _judge(steps), config.audit, steps.engines, config, steps.seed, votes)
+    return audit_into(work, kept, _judge(steps), steps.engines, steps.config, votes)
 
 
 def _judge(steps: Steps) -> Judge:

@@ -15,6 +15,7 @@ from factory.config.apis import OpenaiEngine, Prices
 from factory.config.engines import ScriptedEngine
 from factory.errors import ConfigError, EngineError, InputError
 from factory.exports.pages import document
+from factory.line.preflight import preflight
 from factory.progress import Silent
 from factory.readers import load_pairs
 from factory.schema import JUDGMENTS, check
@@ -348,7 +349,8 @@ def test_a_judge_that_answers_nothing_is_an_error_and_no_result(tmp_path: Path, 
 
 
 def test_the_audit_that_closes_a_run(tmp_path: Path) -> None:
-    config = Config.model_validate({"prompts": "p.txt", "engine": "scripted", "judges": ["filterer"]})
+    raw = {"prompts": "p.txt", "engine": "scripted", "judges": ["filterer"]}
+    config = Config.model_validate({**raw, "audit": {"judge": "auditor", "sample": 4}})
     pairs = pl.DataFrame(
         {
             "pair_id": [f"{number:032x}" for number in range(9)],
@@ -363,13 +365,11 @@ def test_the_audit_that_closes_a_run(tmp_path: Path) -> None:
         (tmp_path / "work").mkdir()
         work = Workspace(tmp_path / "work", journal)
         kept = tmp_path / "kept.parquet"
-        facts = audit_into(work, kept, Judge(name="auditor"), Audit(sample=4), engines, config, 1)
-        for name in (config.policy.model, "filterer"):
-            with pytest.raises(ConfigError):
-                audit_into(work, kept, Judge(name=name), Audit(sample=4), engines, config, 1)
-            assert audit_into(
-                work, tmp_path / "kept.parquet", Judge(name=name), Audit(sample=4, allow_self=True), engines, config, 1
-            )
+        facts = audit_into(work, kept, Judge(name="auditor"), engines, config, tmp_path / "no votes")
+    for name in (config.policy.model, "filterer"):
+        with pytest.raises(ConfigError, match=r"wrote some|filtered"):
+            preflight(Config.model_validate({**raw, "audit": {"judge": name}}))
+        preflight(Config.model_validate({**raw, "audit": {"judge": name, "allow_self": True}}))
     assert isinstance(config.engine, ScriptedEngine)
     assert AuditReport.model_validate(facts).pairs == 4
     assert {path.name for path in work.path.iterdir()} == {
