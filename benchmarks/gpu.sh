@@ -6,6 +6,8 @@
 #   benchmarks/gpu.sh                 on a GPU
 #   SIZE=tiny benchmarks/gpu.sh       whether it runs, anywhere
 #
+# First benchmarks/smoke.py says whether generation and training run at all.
+#
 # Prepared, and so far run with SIZE=tiny on a CPU alone: no number of it stands in the docs yet.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,10 +15,15 @@ if [ -n "${WHEELS:-}" ]; then
   python -m pip install --quiet --no-index --find-links "$WHEELS" trl datasets polars pydantic pyyaml click
 fi
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+device=cuda
+if [ "${SIZE:-1b}" = tiny ]; then device=auto; fi
+timeout 120 python benchmarks/smoke.py --device "$device"
 out="${OUT:-gpu.md}"
 : > "$out"
 model="$(mktemp -d)"
 trap 'rm -rf "$model"' EXIT
+failed=0
 for what in trl exact sampled generation; do
-  timeout 150 python benchmarks/gpu.py "$what" --size "${SIZE:-1b}" --model "$model/model" | tee -a "$out"
+  timeout 150 python benchmarks/gpu.py "$what" --size "${SIZE:-1b}" --model "$model/model" | tee -a "$out" || failed=1
 done
+exit $failed

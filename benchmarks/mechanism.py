@@ -60,7 +60,7 @@ ARMS = MAIN | DOSES
 RATES = (5e-5, 2e-5, 1e-5)
 """Tried in this order on seed 0; the first that passes is taken."""
 POOL_TOKENS = {"cpu": 16384, "cuda": 400_000}
-POLICY_TOKENS = {"cpu": 16384, "cuda": 100_000}
+POLICY_TOKENS = {"cpu": 16384, "cuda": 50_000}
 """Tokens in flight at once: of the pool, made by one process, and of a policy, which may be one of several on a GPU."""
 
 OF_TRAINING = {"pairs", "batch_pairs", "learning_rate", "gamma", "beta"}

@@ -7,10 +7,11 @@
 #   PIECES=folder DATA=folder OUT=folder benchmarks/proof_gpu.sh       on a GPU
 #   SIZE=tiny benchmarks/proof_gpu.sh                      whether it runs, anywhere, with a random model
 #
-# DATA has what benchmarks/proof_gpu_reward.sh reads; without it that part is left out. A model of this size leaves a
-# GPU idle most of the time, so that several processes share it (WORKERS and REWARD_WORKERS: 9 and 3 were seen to take
-# 67 GB). After SECONDS_ALL seconds everything is ended; what is there is packed into OUT/cells.tar.gz, and the same
-# command goes on where it stopped. What came of its one run is in the two pages.
+# DATA has what benchmarks/proof_gpu_reward.sh reads; without it that part is left out. First benchmarks/smoke.py says
+# whether generation and training run at all; where they do not, its error is the last that is printed. A model of this
+# size leaves a GPU idle most of the time, so that several processes share it: WORKERS, by default one for each 12 GB
+# and at most 10, and REWARD_WORKERS. After SECONDS_ALL seconds everything is ended; what is there is packed into
+# OUT/cells.tar.gz, and the same command goes on where it stopped. What came of its one run is in the two pages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 began=$SECONDS
@@ -20,10 +21,15 @@ fi
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=1
 export PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
 export MODEL="${MODEL:-/tmp/sso-factory-proof-model}" DEVICE=cuda SIZE="${SIZE:-full}" OUT="${OUT:-runs/proof}"
-seconds="${SECONDS_ALL:-460}" workers="${WORKERS:-10}"
+memory="$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits 2> /dev/null | head -n 1 | tr -cd 0-9 || true)"
+fit=$((${memory:-0} / 12000))
+seconds="${SECONDS_ALL:-460}" workers="${WORKERS:-$((fit < 1 || fit > 10 ? 10 : fit))}"
 mkdir -p "$OUT"
+touch "$OUT/log"
+if [ "$SIZE" = tiny ]; then DEVICE="${TINY_DEVICE:-cpu}"; fi
+timeout 120 python benchmarks/smoke.py --device "$DEVICE" 2>&1 | tee -a "$OUT/log"
 if [ "$SIZE" = tiny ]; then
-  MODEL="$OUT/tiny" DEVICE="${TINY_DEVICE:-cpu}" workers=2
+  MODEL="$OUT/tiny" workers=2
   [ -d "$MODEL" ] ||
     python -c "import sys; from pathlib import Path; from tests.tiny import tiny_model_folder; tiny_model_folder(Path(sys.argv[1]))" "$MODEL"
   plan=(--pairs 2 --batch-pairs 1 --held-out 3 --prompts 2 --tokens 8 --iterations 2 --replies 2 --behaviour-prompts 3

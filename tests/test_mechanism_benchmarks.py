@@ -164,6 +164,24 @@ def program(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("device", ["cpu", "nowhere"])
+def test_smoke_says_what_does_not_run(
+    device: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each check by itself, with its error as a whole."""
+    smoke = run_path(str(ROOT / "benchmarks" / "smoke.py"))
+    monkeypatch.setattr(sys, "argv", ["smoke.py", "--device", device])
+    if device == "cpu":
+        smoke["main"]()
+    else:
+        with pytest.raises(SystemExit, match="1"):
+            smoke["main"]()
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("smoke: ")]
+    assert len(told) == 5
+    assert sum("FAILED" in line for line in told) == (0 if device == "cpu" else 3)
+
+
+@pytest.mark.slow
 def test_a_cell_is_made_once_and_plans_do_not_mix(
     program: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
