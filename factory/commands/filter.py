@@ -140,6 +140,8 @@ def filter_into(
         more: dict[str, Any] = {}
         for votes in asked:
             more |= _told(out, votes, judges if recorded is None else (), seed)
+            if rule is None:
+                more.pop("judge_agrees")  # it kept nothing where it is no filter of these
     finally:
         rmtree(scratch, ignore_errors=True)
     if reading is not None:

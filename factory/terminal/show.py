@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from factory.runs.rates import Time
     from factory.stages.audit_model import AuditReport
     from factory.stages.audit_sample import AuditForecast
+    from filters.decisions import Step
     from filters.funnel import Funnel
 
 _SHOWN = 160
@@ -52,11 +53,20 @@ def _most_dropped(found: "Funnel") -> list[str]:
     """A sentence for each filter that drops more than half of the pairs that reach it."""
     return [
         f"{step.filter} drops {step.rejected:,} of {step.kept + step.rejected:,} pairs that reach it: right where that "
-        f"many are such pairs, wrong where its options do not fit this data; rejected.parquet holds them, and "
-        f"`sso-factory explain {step.filter}` says what it does"
+        f"many are such pairs, wrong where its options do not fit this data{_commonest(step)}; rejected.parquet holds "
+        f"them, and `sso-factory explain {step.filter}` says what it does"
         for step in found.steps
         if step.filter != "read" and step.rejected > step.kept
     ]
+
+
+def _commonest(step: "Step") -> str:
+    """What the reason means that a filter gave most often."""
+    from filters import FILTERS
+
+    known = FILTERS.load(step.filter).reasons if step.filter in FILTERS else {}
+    name, count = max(step.reasons.items(), key=lambda item: item[1], default=("", 0))
+    return f" ({count:,} {name}: {known[name]})" if name in known else ""
 
 
 def _form(confounds: Sequence[str]) -> list[str]:

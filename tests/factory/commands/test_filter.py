@@ -117,6 +117,19 @@ def test_no_judge_no_word_of_one(tmp_path: Path) -> None:
     assert show.funnel(found).startswith(" step")
 
 
+def test_without_judge_agrees_it_is_said_to_have_kept_nothing_and_why_all_is_dropped(tmp_path: Path) -> None:
+    """A judge without probabilities, whose votes are asked for a margin."""
+    engine = script(tmp_path, *["m"] * 40)
+    config = {"filters": [{"use": "margin"}], "judges": [{"name": "J", "engine": engine}]}
+    found = filter_pairs(pairs(10), tmp_path / "out", config=config)
+    assert found.kept == 0
+    assert "judge_agrees" not in found.more
+    assert found.more["judges"][0]["judge"] == "J"
+    told = show.funnel(found)
+    assert "judge_agrees" not in told
+    assert "(10 unknown: it has no margin: votes without probabilities, or no scores)" in told
+
+
 def test_a_judge_of_its_own_replies_is_told(tmp_path: Path) -> None:
     own = pairs(8).with_columns(policy=pl.lit("org/model-1@sso-2"), pair_id=pl.Series([digest(n) for n in range(8)]))
     config = {"filters": STEPS, "judges": [{"name": "J", "model": "model-1", "engine": "scripted"}]}
