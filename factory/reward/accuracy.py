@@ -63,7 +63,7 @@ def mean(parts: Sequence[Weighted]) -> WeightedMean:
     """The weighted mean of shares, with a Wilson interval at its effective sample size; None where there is no part.
 
     The effective size is Kish's, (sum of weights)^2 / sum of squared weights over all trials (Kish 1965): with weights
-    proportional to n it is the number of trials.
+    proportional to n it is the number of trials. Where the groups' own variances make it less, it is that.
     """
     if not parts:
         return WeightedMean(None, None, None)
@@ -71,6 +71,11 @@ def mean(parts: Sequence[Weighted]) -> WeightedMean:
     total = fsum(part.weight for part in parts)
     score = fsum(part.weight * part.share for part in parts) / total
     effective = total**2 / fsum(part.weight**2 / part.n for part in parts)
+    # That is of trials that are all alike. A small group which is a coin, beside large ones that are not, varies more
+    # than the mean of all tells.
+    variance = fsum((part.weight / total) ** 2 * part.share * (1 - part.share) / part.n for part in parts)
+    if variance:
+        effective = min(effective, score * (1 - score) / variance)
     return WeightedMean(score, *wilson(score * effective, effective))
 
 
@@ -78,6 +83,20 @@ def resampled(values: NDArray[np.float64], random: np.random.Generator) -> NDArr
     """Means of bootstrap samples of `values`, [RESAMPLES]."""
     means: NDArray[np.float64] = values[random.integers(0, len(values), (RESAMPLES, len(values)))].mean(axis=1)
     return means
+
+
+def bootstrapped(share: float, values: NDArray[np.float64], trials: int) -> Interval:
+    """The 95 % interval of a share by its bootstrap: Wilson's, of as many trials as the variance of `values` says.
+
+    `trials` is how many it rests on. Percentiles would be a single point where all trials went well, and of a few of
+    them never reach far enough; they are taken of what is no share between 0 and 1.
+    """
+    if not 0 <= share <= 1:
+        return percentiles(values)
+    # Resamples vary less than samples, by that many parts.
+    variance = float(values.var()) * trials / max(trials - 1, 1)
+    worth = share * (1 - share) / variance if variance and 0 < share < 1 else float(trials)
+    return wilson(share * worth, worth)
 
 
 def percentiles(values: NDArray[np.float64]) -> Interval:

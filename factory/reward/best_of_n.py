@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from factory.readers.cells.values import json_in
 from factory.readers.messages import is_text
-from factory.reward.accuracy import percentiles, resampled
+from factory.reward.accuracy import bootstrapped, percentiles, resampled
 from factory.reward.official import (
     ALL,
     Benchmark,
@@ -160,10 +160,9 @@ def _known(scores: Scores) -> tuple[float, ...] | None:
 
 def _measures(group: Sequence[Candidates], random: np.random.Generator) -> dict[str, Any]:
     apart = np.array([share for one in group if (share := told_apart(one)) is not None])
-    mean = (
-        {"pair_accuracy": None, "low": None, "high": None} if not len(apart) else _mean("pair_accuracy", apart, random)
-    )
-    return {**mean, "n": len(group), "prompts_told_apart": len(apart)}
+    share = float(apart.mean()) if len(apart) else None
+    low, high = (None, None) if share is None else bootstrapped(share, resampled(apart, random), len(apart))
+    return {"pair_accuracy": share, "low": low, "high": high, "n": len(group), "prompts_told_apart": len(apart)}
 
 
 def _curve(group: Sequence[Candidates], random: np.random.Generator) -> dict[str, Any]:

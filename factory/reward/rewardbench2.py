@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from factory.readers.messages import is_text
-from factory.reward.accuracy import percentiles, resampled
+from factory.reward.accuracy import bootstrapped, resampled
 from factory.reward.official import (
     Benchmark,
     BenchmarkRow,
@@ -57,7 +57,7 @@ class TiesScore(NamedTuple):
 
     score: float | None
     low: float | None
-    """Percentile interval of a bootstrap over prompts."""
+    """95 % interval by a bootstrap over prompts."""
     high: float | None
     prompts: int
     missing: int
@@ -91,10 +91,11 @@ def ties(samples: Sequence[Sample], seed: int) -> TiesScore:
     table, missing = _table(samples), sum(_gap(sample) is None for sample in samples)
     if not len(table):
         return TiesScore(None, None, None, 0, missing, *[None] * 5)
-    low, high = percentiles(_resampled_ties(table, np.random.default_rng(seed)))
     means = _means(table)
+    total = float(_total(means))
+    low, high = bootstrapped(total, _resampled_ties(table, np.random.default_rng(seed)), len(table))
     measured = [None if np.isnan(value) else float(value) for value in means]
-    return TiesScore(float(_total(means)), low, high, len(samples) - missing, missing, *measured)
+    return TiesScore(total, low, high, len(samples) - missing, missing, *measured)
 
 
 def rewardbench2(groups: Mapping[str, Sequence[Sample]], seed: int) -> dict[str, Any]:
@@ -117,8 +118,9 @@ def rewardbench2(groups: Mapping[str, Sequence[Sample]], seed: int) -> dict[str,
     if any(score is None for score in scores):
         return {"score": None, "score_low": None, "score_high": None, "subsets": found}
     draws += _resampled_ties(_table(groups[TIES]), random)
-    low, high = percentiles(draws / len(SUBSETS))
-    return {"score": fsum(scores) / len(SUBSETS), "score_low": low, "score_high": high, "subsets": found}
+    score = fsum(scores) / len(SUBSETS)
+    low, high = bootstrapped(score, draws / len(SUBSETS), sum(subset["prompts"] for subset in found.values()))
+    return {"score": score, "score_low": low, "score_high": high, "subsets": found}
 
 
 def _subset(points: NDArray[np.float64], missing: int) -> dict[str, Any]:
