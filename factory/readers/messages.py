@@ -23,7 +23,7 @@ PolarsType: TypeAlias = pl.DataType | DataTypeClass
 """A column type, or the bare class of one, as polars gives it for a field of a struct."""
 
 _ROLE_KEYS = ("role", "from")
-_TEXT_KEYS = ("content", "value", "text", "parts")
+_TEXT_KEYS = ("content", "value", "text", "parts", "message")
 _PART_KEYS = ("text", "value")
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _TOOL_KEYS = ("tool_calls", "function_call")
@@ -34,6 +34,8 @@ ROLES = {
     "bot": "assistant",
     "model": "assistant",
     "chatgpt": "assistant",
+    "chatbot": "assistant",
+    "ai": "assistant",
     "developer": "system",
 }
 """Other names of the roles."""

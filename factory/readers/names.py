@@ -27,10 +27,38 @@ SIDES = (
     ("preferred", "dispreferred"),
     ("preferred", "non_preferred"),
     ("preferred_response", "dispreferred_response"),
+    ("preferred_completion", "dispreferred_completion"),
+    ("preferred_answer", "dispreferred_answer"),
+    ("chosen_reply", "rejected_reply"),
+    ("chosen_summary", "rejected_summary"),
+    ("chosen_generation", "rejected_generation"),
+    ("answer_chosen", "answer_rejected"),
+    ("output_chosen", "output_rejected"),
+    ("completion_chosen", "completion_rejected"),
+    ("text_chosen", "text_rejected"),
+    ("good_response", "bad_response"),
+    ("good_answer", "bad_answer"),
+    ("better_answer", "worse_answer"),
+    ("best_response", "worst_response"),
+    ("winner_response", "loser_response"),
+    ("winning_completion", "losing_completion"),
+    ("response_w", "response_l"),
+    ("y_w", "y_l"),
 )
 """What the columns of the better and of the worse reply are called together, the first to look for first."""
 NAMES: dict[str, tuple[str, ...]] = {
-    "prompt": ("prompt", "question", "query", "instruction", "user_prompt", "user_input", "problem"),
+    "prompt": (
+        "prompt",
+        "question",
+        "query",
+        "instruction",
+        "user_prompt",
+        "user_input",
+        "problem",
+        "prompt_text",
+        "user_message",
+        "user_query",
+    ),
     "conversation": ("messages", "conversations", "conversation", "trajectory", "dialogue", "dialog", "contents"),
     "context": ("input", "context"),
     "history": ("history", "conversation_history", "chat_history"),
@@ -91,6 +119,8 @@ VERDICTS = (
 """Columns that say which reply is better, those whose name says it before the many-sided `label`."""
 MARKS = ("label", "kto_tag", "is_good", "good", "desirable", "is_safe")
 """Columns that say whether the one reply of a row is good."""
+BOOLEAN_MARKS = ("chosen", "accepted", "preferred", "is_chosen", "is_preferred", "is_correct", "correct", "thumbs_up")
+"""Columns that say so where they hold true and false, and another thing where they hold texts or numbers."""
 REQUESTS = ("body", "request", "info")
 """Columns that hold such an object and are looked at where no other column has a prompt."""
 
@@ -164,6 +194,8 @@ class Columns(Mapping[str, pl.DataType]):
             return [self.named[role]]
         taken = set(self.named.values())
         found = [name for name in NAMES.get(role, (role,)) if name in self._schema and name not in taken]
+        if role == "chosen":  # true and false are no replies, but say which are chosen
+            found = [name for name in found if self._schema[name] != pl.Boolean]
         if role == "media":
             found += [name for name in self._schema if name not in found and self._shows(name)]
         if role == "chosen" and not found:  # answer beside rejected_answer

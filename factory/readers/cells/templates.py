@@ -19,7 +19,9 @@ class ChatMarkup(NamedTuple):
     """Whose turn a text before the first header is; None: there may be none."""
 
 
-_BEGIN = re.compile(r"^\s*(<s>|<\|begin_of_text\|>|<bos>|<\|endoftext\|>|\[gMASK\]<sop>)?\s*")
+_BEGIN = re.compile(
+    r"^\s*(<s>|<\|begin_of_text\|>|<bos>|<\|endoftext\|>|\[gMASK\]<sop>|<｜begin▁of▁sentence｜>|<BOS_TOKEN>)?\s*"
+)
 _PREAMBLE = re.compile(r"^Below is an instruction that describes a task.*?(?=### Instruction:)", re.DOTALL)
 _SYSTEM = re.compile(r"<<SYS>>(.*?)<</SYS>>\s*", re.DOTALL)
 _CALLED: Mapping[str, str] = {
@@ -31,11 +33,21 @@ _CALLED: Mapping[str, str] = {
     "[/inst]": "assistant",
 }
 TEMPLATES = (
-    ChatMarkup("<|im_start|>", re.compile(r"<\|im_start\|>(?P<role>\w+)[ \t]*\n"), ("<|im_end|>", "<|endoftext|>")),
+    ChatMarkup(
+        "<|im_start|>",
+        re.compile(r"<\|im_start\|>(?P<role>\w+)(?:<\|im_sep\|>|[ \t]*\n)"),
+        ("<|im_end|>", "<|endoftext|>"),
+    ),
     ChatMarkup(
         "<|start_header_id|>",
         re.compile(r"<\|start_header_id\|>(?P<role>\w+)<\|end_header_id\|>\s*"),
         ("<|eot_id|>", "<|end_of_text|>"),
+    ),
+    ChatMarkup("<｜User｜>", re.compile("<｜(?P<role>User|Assistant)｜>"), ("<｜end▁of▁sentence｜>",), lead="system"),
+    ChatMarkup(
+        "<|START_OF_TURN_TOKEN|>",
+        re.compile(r"<\|START_OF_TURN_TOKEN\|><\|(?P<role>SYSTEM|USER|CHATBOT)_TOKEN\|>"),
+        ("<|END_OF_TURN_TOKEN|>",),
     ),
     ChatMarkup("<start_of_turn>", re.compile(r"<start_of_turn>(?P<role>\w+)\n"), ("<end_of_turn>", "<eos>")),
     ChatMarkup(
@@ -57,10 +69,11 @@ END_MARKERS = (
     "### Response:",
     "### Assistant:",
     "<|assistant|>",
+    "<｜Assistant｜>",
 )
 MARKERS = (*(template.marker for template in TEMPLATES), *END_MARKERS)
 """What a text holds that has been through a chat template."""
-_LAST = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|endoftext|>", "</s>", "<extra_id_1>")
+_LAST = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|endoftext|>", "</s>", "<extra_id_1>", "<｜end▁of▁sentence｜>")
 SUSPECT = tuple(dict.fromkeys((*MARKERS, *_LAST)))
 """What a text holds that has, or may have, been through a chat template."""
 

@@ -15,12 +15,12 @@ from factory.readers.inputs.opened import UnclearError
 from factory.readers.layouts.base import ALONE, TIE, UNREADABLE, Columns, How, Layout, Parts, Reshaped
 from factory.readers.layouts.ranking import MADE, Candidate, CandidatePair, made_parts, one_row_each, pairs_of
 from factory.readers.messages import blank, is_text, joined, said, turns_of
-from factory.readers.names import LONE_REPLIES, MARKS, RANKS, SCORES
+from factory.readers.names import BOOLEAN_MARKS, LONE_REPLIES, MARKS, RANKS, SCORES
 
 _KINDS = ("text", "message", "messages")
 _WORDS = {
-    **dict.fromkeys(("true", "yes", "good", "desirable"), 1.0),
-    **dict.fromkeys(("false", "no", "bad", "undesirable"), 0.0),
+    **dict.fromkeys(("true", "yes", "good", "desirable", "chosen", "positive", "preferred"), 1.0),
+    **dict.fromkeys(("false", "no", "bad", "undesirable", "rejected", "negative", "dispreferred"), 0.0),
 }
 _TURNS = "__turns"
 
@@ -43,7 +43,8 @@ def _mark(columns: Columns) -> str | None:
     scores = [name for name in (*SCORES, *RANKS) if name in columns and _flat(columns[name])]
     # A boolean is a mark and nothing else; a `label` of numbers may be a class, so that scores go before it.
     sure = [name for name in marks if columns[name] == pl.Boolean]
-    return next(iter([*sure, *([named] if named in marks else []), *scores, *marks]), None)
+    more = [name for name in BOOLEAN_MARKS if columns.get(name) == pl.Boolean]
+    return next(iter([*sure, *([named] if named in marks else []), *scores, *marks, *more]), None)
 
 
 def _flat(dtype: pl.DataType) -> bool:

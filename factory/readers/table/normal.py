@@ -39,6 +39,9 @@ _SAYS = {
 }
 
 
+_PLACES = ("<image>", "<video>", "<audio>")
+
+
 class RejectCase(NamedTuple):
     """A condition under which a row is rejected, with its reason token and what exactly."""
 
@@ -164,7 +167,16 @@ def prompt_cases(prompt: pl.Expr, problem: pl.Expr) -> tuple[RejectCase, ...]:
         RejectCase(prompt.list.len() == 0, EMPTY_PROMPT, "there is no turn before the reply"),
         RejectCase(out_of_order(roles), BAD_ROLES, pl.format("the turns are {}", roles)),
         RejectCase(blank(last), EMPTY_PROMPT, "the last turn is empty"),
+        RejectCase(_shows(last), NOT_TEXT, "the last turn has the place of a picture or sound, which is not there"),
     )
+
+
+def _shows(text: pl.Expr) -> pl.Expr:
+    """Whether a text has the place of a picture at its head or its end, as LLaVA and LLaMA-Factory write it."""
+    bare = text.str.strip_chars()
+    ends = (bare.str.starts_with(mark) | bare.str.ends_with(mark) for mark in _PLACES)
+    # Anywhere else, as in a question about HTML, it is a text that speaks of it.
+    return pl.any_horizontal(ends)
 
 
 def _cases() -> tuple[RejectCase, ...]:

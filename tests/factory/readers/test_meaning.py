@@ -9,6 +9,7 @@ from factory.errors import InputError
 from factory.readers import read_pairs, read_prompts
 from factory.readers.layouts import LAYOUTS
 from factory.readers.messages import ROLES
+from factory.readers.names import SIDES
 from tests.pairs import assistant, user
 from tests.reading import read
 
@@ -66,6 +67,8 @@ ASIDE = {
         f"a picture in {name}": ({"prompt": "Hi", name: "a.png"}, "not_text")
         for name in ("image", "image_path", "imageUrl", "input_image", "photo", "screenshot_base64", "video_id")
     },
+    "the place of a picture": ({"prompt": "<image>\nWhat is this?"}, "not_text"),
+    "the place of a sound": ({"prompt": [user("What is this? <audio>")]}, "not_text"),
     "tools": ({"prompt": "Hi", "tools": [{"name": "f"}]}, "tool_turns"),
     "a list of several texts": ({"prompt": ["Hi", "Ho"]}, "not_text"),
 }
@@ -76,6 +79,11 @@ def test_what_cannot_be_in_a_prompt_sets_the_row_aside(name, tmp_path):
     given, reason = ASIDE[name]
     kept, rejected = read(tmp_path, {**given, **REPLIES})
     assert (kept, [row["reason"] for row in rejected]) == ([], [reason])
+
+
+def test_a_prompt_that_speaks_of_the_place_of_a_picture_is_a_text(tmp_path):
+    kept, _ = read(tmp_path, {"prompt": "Is <image> a tag of SVG, or <img>?", **REPLIES})
+    assert len(kept) == 1
 
 
 def test_numbers_and_marks_that_are_called_as_pictures_are_none(tmp_path):
@@ -119,11 +127,8 @@ def test_steps_taken_before_stay_with_both_replies(tmp_path):
     assert [(row["chosen"], row["rejected"]) for row in kept] == [("One.\nTin.", "One.\nWood.")]
 
 
-@pytest.mark.parametrize("name", ["accepted", "chosen_response", "response_chosen", "preferred_output"])
-def test_replies_by_other_names(name, tmp_path):
-    other = {"accepted": "rejected", "preferred_output": "non_preferred_output"}.get(
-        name, name.replace("chosen", "rejected")
-    )
+@pytest.mark.parametrize(("name", "other"), SIDES)
+def test_replies_by_other_names(name, other, tmp_path):
     kept, _ = read(tmp_path, {"input": "Hi", name: "Tin.", other: "Wood."})
     assert [(row["prompt"], row["chosen"], row["rejected"]) for row in kept] == [([HI], "Tin.", "Wood.")]
 
@@ -154,11 +159,18 @@ TEMPLATED = {
     "alpaca": "Below is an instruction that describes a task. Write a response.\n\n### Instruction:\nHi\n\n"
     "### Input:\nthere\n\n### Response:\n",
     "vicuna": "### Human: Hi\n### Assistant:",
+    "phi 4": "<|im_start|>system<|im_sep|>Be brief.<|im_end|><|im_start|>user<|im_sep|>Hi<|im_end|>"
+    "<|im_start|>assistant<|im_sep|>",
+    "deepseek": "<｜begin▁of▁sentence｜>Be brief.<｜User｜>Hi<｜Assistant｜>",
+    "deepseek, two rounds": "<｜User｜>Hi<｜Assistant｜>Yo<｜end▁of▁sentence｜><｜User｜>Why?<｜Assistant｜>",
+    "command": "<BOS_TOKEN><|START_OF_TURN_TOKEN|><|SYSTEM_TOKEN|>Be brief.<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|>"
+    "<|USER_TOKEN|>Hi<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>",
     "gemma": "<bos><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\n",
 }
 ROUNDS = [HI, assistant("Yo"), user("Why?")]
 UNFOLDED = {
     "chatml, two rounds": ROUNDS,
+    "deepseek, two rounds": ROUNDS,
     "helpsteer": ROUNDS,
     "alpaca": [user("Hi\nthere")],
     "vicuna": [HI],

@@ -142,11 +142,30 @@ def test_a_label_that_the_user_names_says_which_of_the_two_named_columns_is_bett
 
 
 @pytest.mark.parametrize(
-    "marks", [("True", "False"), ("good", "bad"), (1.0, 0.0), (1, 0), ("1", "0"), ("yes", "no"), (True, False)]
+    "marks",
+    [
+        ("chosen", "rejected"),
+        ("positive", "negative"),
+        ("True", "False"),
+        ("good", "bad"),
+        (1.0, 0.0),
+        (1, 0),
+        ("1", "0"),
+        ("yes", "no"),
+        (True, False),
+    ],
 )
 def test_marks_of_single_replies_are_read_in_words_and_numbers(marks):
     frame = pl.DataFrame({"prompt": ["Hi", "Hi"], "completion": ["Tin.", "Wood."], "label": list(marks)})
     assert read_pairs(frame).kept.collect().select("chosen", "rejected").rows() == [("Tin.", "Wood.")]
+
+
+@pytest.mark.parametrize("name", ["chosen", "accepted", "preferred", "is_correct", "thumbs_up"])
+def test_true_and_false_say_which_single_replies_are_good_whatever_texts_would_be_there(name):
+    frame = pl.DataFrame({"prompt": ["Hi", "Hi"], "response": ["Tin.", "Wood."], name: [True, False]})
+    assert read_pairs(frame).kept.collect().select("chosen", "rejected").rows() == [("Tin.", "Wood.")]
+    both = {"prompt": ["Hi"], "chosen": ["Tin."], "rejected": ["Wood."], **({name: [True]} if name != "chosen" else {})}
+    assert read_pairs(pl.DataFrame(both)).kept.collect()["chosen"].to_list() == ["Tin."]
 
 
 def test_an_unknown_mark_is_refused_by_name_and_scores_written_as_texts_are_numbers():
