@@ -67,6 +67,7 @@ def answers(
     # Questions read from the tool's own file are at hand for it; of any other prompts it needs a file of them.
     files = [kind.place(called), *([QUESTIONS] if kind.questions and not found.own else [])]
 
+    # All that is above is looked at before the folder is made: what is refused leaves none behind.
     def build(work: Workspace) -> dict[str, Any]:
         with EnginePool(shown, Spending(Path(out))) as engines:
             generator = engines.generator(settings.engine, model, work.journal, f"answers of {called}")

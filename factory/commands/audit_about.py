@@ -34,6 +34,7 @@ def about(
     named = [Path(given).name if isinstance(given, str | Path) else "DATA" for given in as_list(pairs)]
     options = {"--judge": judge.name, "--sample": size, "--certify": certify, "--gold": gold and Path(gold).name}
     words = [f"{option} {shlex.quote(str(value))}" for option, value in options.items() if value is not None]
+    # Names of files without their folders, and quoted: it is shown to others, who paste it.
     command = " ".join(["sso-factory audit", *map(shlex.quote, named), *words, "--out DIR"])
     return _about(sources(pairs), seen, judge, seed, command, None)
 

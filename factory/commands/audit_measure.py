@@ -70,6 +70,7 @@ def _report(
     out: Path, subject: Subject, asked: Certified, member: JudgeWithEngine, seed: int, told: About
 ) -> AuditReport:
     pairs, votes, name = asked.pairs, asked.votes, member.config.name
+    # Before a file is written: a judge that never answered leaves no report, and is asked again.
     _require_answers(votes.scan(), name)
     said = _said(out / _SCRATCH / "recorded", votes, subject, name)
     own = wrote(member.config, _policies(pairs))

@@ -58,6 +58,7 @@ def check_data(
         shown.say(f"{path}: {checked[-1].rows} rows keep the rules of {format}")
     if tokenizer is None or max_length is None:
         return checked
+    # By name, and only now: transformers takes seconds to load, and the rules need none of it.
     known: Any = tokenizer
     if isinstance(tokenizer, str):
         known = with_extra("factory.models.load:load_tokenizer", "train")(ModelRef(tokenizer))

@@ -47,6 +47,7 @@ class Entry(NamedTuple):
 
     def answers_to(self, name: str) -> bool:
         """Whether `name` is its name, the last part of it, a longer path to it, or one of the values it may take."""
+        # As they are shown, so that what the reference lists can be looked up.
         values = self.facts.get("one of", "").split(", ")
         short = (self.name, self.name.rpartition(".")[2], self.name.rpartition(": ")[2])
         # A longer path too: `judges.0.engine.timeout` is the `timeout` of every engine.
@@ -155,6 +156,7 @@ def _choices(annotation: Any) -> Iterator[Any]:
 
 def _shown(value: Any) -> str:
     """A default as YAML writes it."""
+    # None and truth before numbers: True is 1 to Python, and as a key of a mapping it would find what 1 stands for.
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, float):

@@ -81,10 +81,7 @@ def export(
         "license": license,
         "language": list(language) or None,
     }
-    said = {name: value for name, value in given.items() if value is not None}
-    options = override(as_config(config or {}, Export).model_dump() | said, (), Export, "export")
-    require_license(options.license)
-    require_language(options.language)
+    options = _options(config, {name: value for name, value in given.items() if value is not None})
     if out is None and options.push_to_hub is None:
         raise ConfigError("export needs a place to write to: give --out DIR or --push-to-hub USER/NAME")
     root, how = _run_root(pairs), how_to_read(reading)
@@ -93,6 +90,7 @@ def export(
         seed = run_seed(root) if seed is None else seed
     job = ExportJob(format, options, DEFAULT_SEED if seed is None else seed, root, shown)
     url = url_of(out) if out is not None else None
+    # Whatever may be in the way is looked for before anything is read, which may take an hour.
     if url is not None:
         require_free_there(url, format)
     if options.push_to_hub is not None:
@@ -108,6 +106,15 @@ def export(
         if options.push_to_hub:
             addresses.append(push(folder, options.push_to_hub, private=options.private, progress=shown))
     return [*([] if url or out is None else files), *addresses]
+
+
+def _options(config: Export | Mapping[str, Any] | None, said: Mapping[str, Any]) -> Export:
+    """The configuration with what was said beside it. Raises ConfigError for what no card can say."""
+    # Dumped and validated anew, not copied: a copy takes any value.
+    options = override(as_config(config or {}, Export).model_dump() | dict(said), (), Export, "export")
+    require_license(options.license)
+    require_language(options.language)
+    return options
 
 
 class ExportJob(NamedTuple):

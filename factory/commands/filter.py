@@ -91,6 +91,7 @@ def filter_pairs(
 
     with open_run(Path(out), shown) as folder:
         folder.stage("filter", inputs, build, STAGES["filter"].files())
+    # From the disk, as a stage done before returns no more than that.
     funnel = Funnel.read(Path(out) / "funnel.json")
     tell_set_aside(_set_aside(funnel), shown)
     return funnel
@@ -134,6 +135,7 @@ def filter_into(
             require_verdicts(found.votes)
         return found.by_pair()
 
+    # Inside the stage's own folder: on its disk, and gone with it when the process is killed.
     scratch = out / _SCRATCH
     try:
         found = run_funnel(pairs, steps, ask, out)

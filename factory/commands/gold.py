@@ -20,6 +20,7 @@ def read_gold(gold: str, pairs: pl.LazyFrame, given: PairsLike, how: How | None 
     if gold in _deciding(given, how or How()):
         return pairs.select("pair_id", gold=pl.lit(CHOSEN)).collect(engine="streaming")
     schema = pairs.collect_schema()
+    # `from_column` says what is wrong, and which columns there are: of a table without rows, to read none for it.
     if gold not in schema:
         return from_column(pl.DataFrame(schema=schema), gold)
     return from_column(pairs.select(list(dict.fromkeys(("pair_id", gold)))).collect(engine="streaming"), gold)

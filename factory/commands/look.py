@@ -61,6 +61,7 @@ def look(
         raise
     with naming("the pairs"):
         reading = found.reading._replace(set_aside=found.reasons())
+        # One column is enough to count rows; all of them would be read for it.
         height = found.kept.select(found.kept.collect_schema().names()[0]).collect(engine="streaming").height
         first = found.kept.select("pair_id", *SIDES).head(rows).collect(engine="streaming").to_dicts()
     return Looked(reading, height, first)

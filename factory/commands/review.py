@@ -49,6 +49,7 @@ def review(
     pair_id, right, label, annotator, time. `blind` never says which reply is called chosen, what judges voted or which
     principle was used; otherwise that is told after each answer. Returns when the review is finished or interrupted.
     """
+    # Here: a web server takes longer to load than most commands to run.
     from factory.reviewing.server import serve
 
     shown, path = progress or Silent(), Path(out)
@@ -102,6 +103,7 @@ def _items(pairs: PairsLike, sample: int | None, seed: int, how: How, shown: Pro
     drawn = few(rows.join(order.lazy(), on="pair_id", how="semi"))
     if drawn.is_empty():
         raise InputError("there are no pairs to review in what was given")
+    # By id: what the draw puts in order, a join leaves in none.
     said = _said(recorded_votes(pairs), drawn["pair_id"])
     table = {row["pair_id"]: row for row in drawn.iter_rows(named=True)}
     return [_item(table[pair], said.get(pair, [])) for pair in order["pair_id"]]

@@ -63,6 +63,7 @@ def reward_train(
     With `seeds` one model is trained for each of them, in OUT/seed-N, in place of the one for `seed`: the facts are
     where they lie and what they reached, with mean and deviation.
     """
+    # This very function for each seed, so that each is a stage of its own, done or gone on with by itself.
     if seeds:
         return _several(seeds, Path(out), partial(reward_train, pairs, model, config=config, sets=sets,
                                                   progress=progress, **reading))  # fmt: skip

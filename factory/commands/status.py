@@ -33,6 +33,7 @@ def status(run_dir: PathLike) -> RunStatus:
     root = Path(run_dir)
     if not (root / "run.json").is_file():
         raise InputError(f"{root} is no run folder (it has no run.json); give the folder of a run")
+    # Wherever they lie, as a run's folder may hold rounds and formats that nobody lists beforehand.
     manifests = {_name(path, root): path for path in root.rglob("*.manifest.json")}
     journals = {_name(path, root): path for path in root.rglob("*.journal.jsonl")}
     # A stage that is under way has a journal and no manifest yet; one that asks nobody never has a journal.
@@ -41,6 +42,7 @@ def status(run_dir: PathLike) -> RunStatus:
 
 
 def _name(path: Path, root: Path) -> str:
+    # At the first dot: no stage has one in its name, and the endings have two.
     return (path.parent / path.name.split(".", 1)[0]).relative_to(root).as_posix()
 
 

@@ -99,6 +99,7 @@ _SPLITS = ("data", "train", "test")
 
 def _prompt(root: Path, row: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     known = _rows(root / "prompts.parquet", prompt_id=row.get("prompt_id"))
+    # Of an export in which each side is a whole conversation, what comes before its last turn.
     turns = row.get("prompt") or (row["chosen"][:-1] if isinstance(row.get("chosen"), list) else [])
     return {
         "text": "\n".join(turn["content"] or "" for turn in turns),
@@ -114,6 +115,7 @@ def _policies(root: Path, row: Mapping[str, Any], config: Mapping[str, Any]) -> 
         yield f"{row['policy']} ({row.get('method')}, iteration {row.get('iteration')}) wrote the replies"
     latest = row.get("iteration") or 0
     folders = [(number, f"iterations/{number}") for number in range(1, latest)]
+    # The policy of an iteration is trained in the one before it, its data generator in the same.
     for number, folder in (*folders, (latest, f"iterations/{latest}/generator")):
         trained = read_object(root / folder / "policy/policy.json")
         if trained:

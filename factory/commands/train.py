@@ -56,6 +56,7 @@ def train(
     how to read the pairs.
     """
     how = how_to_read(reading)
+    # A mapping says what differs from this command's own default, not from the block's.
     base = ANNOTATED.model_dump() | dict(config) if isinstance(config, Mapping) else config.model_dump()
     settings = override(base, sets, Training, "train")
     if settings.launch and world() > 1:
@@ -100,6 +101,7 @@ def _lead(group: ProcessGroup, pairs: PairsLike, how: How, out: Path, job: _Job)
         table = split.kept.collect()
         reasons = split.reasons()
         tell_set_aside(reasons, job.progress)
+        # Once it is read here: what is wrong with the files is said by this process alone.
         group.announce(work.path)
         return {**job.run(table, work.path), "unread": sum(reasons.values())}
 

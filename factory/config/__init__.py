@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from factory.config.engines import EngineBlock, TransformersEngine, engine_block
 from factory.config.pairs import Pairs
 from factory.config.prompts import Prompts
+
+# Under its own name, as type checkers take no other import for one that is handed on.
 from factory.config.training import METHODS as METHODS
 from factory.config.training import Lora as Lora
 from factory.config.training import Training as Training
@@ -109,12 +111,15 @@ class Judge(Strict):
     @model_validator(mode="before")
     @classmethod
     def _name_alone(cls, value: Any) -> Any:
+        # Before validation pydantic hands on whatever was written: anything but a text or a mapping is its own to
+        # refuse, with the key's name.
         if isinstance(value, str):
             value = {"name": value}
         if isinstance(value, dict):
             value = dict(value)  # what is popped below is the caller's
             if "name" not in value and "model" in value:
                 value["name"] = value["model"]
+            # Put into the block while it is a mapping: a block that is built already is frozen.
             if "base_url" in value:
                 engine = engine_block(value.get("engine") or "openai")
                 value["engine"] = {**engine, "base_url": value.pop("base_url")}
@@ -194,6 +199,7 @@ class Audit(Strict):
 class Config(Strict):
     """A whole run."""
 
+    # Blocks are frozen, so that all configurations may share the one that is a default; a list is made anew for each.
     run: Run = Run()
     prompts: Prompts
     policy: Policy = Policy()
@@ -209,6 +215,11 @@ class Config(Strict):
     """Who votes on the pairs, where a filter needs votes; a text alone is a judge's name."""
     export: Export = Export()
     audit: Audit = Audit()
+
+    @property
+    def pairs_per_prompt(self) -> int:
+        """How many pairs a prompt may become; some ways to make them choose one of all replies."""
+        return 1 if self.pairs.maker in ("best_of_n", "label_first") else self.sampling.samples_per_view
 
 
 class Answering(Strict):

@@ -31,6 +31,7 @@ class EngineBase(Strict):
 
     decides: ClassVar[tuple[str, ...]] = ("kind",)
     """The fields that change what the engine answers; the others change how fast, and leave finished stages valid."""
+    # Each block's own is a Literal, by which pydantic tells them apart without trying one after the other.
     kind: str
 
     @property
@@ -69,6 +70,8 @@ class ApiEngine(EngineBase):
     """Name the server knows the model by; null: the policy's or judge's name."""
     base_url: str | None = None
     """Where the server is; null: what the vendor's variable says, or the vendor itself."""
+    # The name of a variable, as POSIX has it. A key such as sk-… put here itself is none, and is refused before it
+    # could be written into the run folder.
     key_env: str = Field(pattern=_VARIABLE)
     """Environment variable that holds the key, so that policy and judges may be at providers of their own."""
     max_concurrency: int | None = Field(None, ge=1)
@@ -110,6 +113,7 @@ class ApiEngine(EngineBase):
     @property
     def address(self) -> str:
         """Where requests go: `base_url`, what the environment says, or the vendor."""
+        # Read when it is asked for, not when the block is made: a test or a notebook may set the variable later.
         return (self.base_url or os.environ.get(self.home_env) or self.home).rstrip("/")
 
     @property
@@ -130,6 +134,7 @@ class ApiEngine(EngineBase):
     @property
     def live(self) -> Self:
         """The same, for one question that is to be answered now, by the server, and with little patience."""
+        # A copy is not validated again, which these two values do not need.
         return self.model_copy(update={"cache_dir": None, "max_retries": 1})
 
 
@@ -151,6 +156,7 @@ class OpenaiEngine(LogprobEngine):
     home_env = "OPENAI_BASE_URL"
 
     kind: Literal["openai"] = "openai"
+    # Again in each block, for the sentence below it: the reference takes a field's words from where it is declared.
     base_url: str | None = None
     """null: OPENAI_BASE_URL, or OpenAI itself."""
     key_env: str = Field("OPENAI_API_KEY", pattern=_VARIABLE)
@@ -174,6 +180,7 @@ class OpenaiEngine(LogprobEngine):
     @property
     def mark(self) -> str:
         """As of any, and whether judges are bound to identifiers."""
+        # Empty where neither is set, as ever: answers that a cache holds from before there were such options stay.
         told: list[object] = [self.extra_body] if self.extra_body else []
         told += ["structured_outputs"] if self.structured_outputs else []
         return digest(told) if told else ""
@@ -190,6 +197,7 @@ class OpenaiEngine(LogprobEngine):
 
     @model_validator(mode="after")
     def _served_from_here(self) -> "OpenaiEngine":
+        # A cache too: it goes by address, and the server's port is another one each time.
         given = [name for name in ("base_url", "cache_dir", "batch") if getattr(self, name)]
         if self.serve is not None and given:
             raise ValueError(

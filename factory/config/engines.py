@@ -34,6 +34,7 @@ class TransformersEngine(EngineBase):
     decides = ("kind", "dtype")
 
     kind: Literal["transformers"] = "transformers"
+    # No Literal: torch numbers its devices, and knows kinds that we do not.
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -105,6 +106,7 @@ class RayEngine(EngineBase):
     def _no_servers(self) -> "RayEngine":
         if isinstance(self.engine, OpenaiEngine) and self.engine.starts_server:
             raise ValueError("serve starts a server on one machine; on Ray let each actor hold vLLM: engine.kind vllm")
+        # Each actor would count what it spends itself, and none what all of them do.
         if isinstance(self.engine, OpenaiEngine) and self.engine.max_cost is not None:
             raise ValueError("no max_cost is kept over Ray's workers; ask the API from here: engine.kind openai")
         return self
@@ -139,6 +141,7 @@ class PluginEngine(EngineBase):
     @field_validator("name")
     @classmethod
     def _there_is_one(cls, value: str) -> str:
+        # Not in ENGINES: ours have blocks of their own, in which a misspelt option is found.
         if value not in ENGINES.others:
             raise ValueError(ENGINES.unknown(value))
         return value

@@ -119,6 +119,7 @@ def _beside(value: Any, folder: Path, key: str = "") -> Any:
         return {name: _beside(item, folder, str(name)) for name, item in value.items()}
     if isinstance(value, list):
         return [_beside(item, folder, key) for item in value]
+    # No file is called so: a path with a zero byte is a ValueError to the system calls, and what has :// is a URL.
     if not isinstance(value, str) or not value or "\0" in value or "://" in value:
         return value
     if key == "mix" and "=" in value:  # PATH=SHARE
@@ -141,6 +142,7 @@ def _set(raw: Mapping[str, Any], text: str) -> dict[str, Any]:
     if not equals or not all(keys):
         raise ConfigError(f"--set {text}: write it as key.path=value, such as sampling.temperature=0.5")
     try:
+        # `key=` empties a key, as `key:` does in YAML.
         value = yaml.load(written, Loader=Loader) if written.strip() else None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"--set {text}: the value is not YAML; quote it if it is meant as a text") from error
@@ -155,6 +157,7 @@ def _put(inside: Any, above: tuple[str, ...], keys: Sequence[str], value: Any, t
     key, *rest = keys
     name = above[-1] if above else ""
     if inside is None:
+        # A number can only be meant for a list, as no block has a key of digits.
         inside = [] if key.isdigit() else dict(_IMPLIED) if above == ("engine",) else {}
     elif isinstance(inside, str):
         short = _SHORT.get("judge" if name.isdigit() else name)
@@ -186,6 +189,7 @@ def _validated(raw: Mapping[str, Any], block: type[Block], where: str, sets: Seq
 
 def _override_of(key: str, sets: Sequence[str]) -> str | None:
     """The last override that reaches `key`, or what stands in it or around it."""
+    # The last that reaches it is the one that stands.
     for text in reversed(sets):
         path = text.partition("=")[0].strip()
         if f"{key}.".startswith(f"{path}.") or f"{path}.".startswith(f"{key}."):

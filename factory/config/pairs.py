@@ -49,6 +49,7 @@ class Pairs(Strict):
     @model_validator(mode="before")
     @classmethod
     def _name_alone(cls, value: Any) -> Any:
+        # By its alias, which is what an error then calls it.
         return {"from": value} if isinstance(value, str) else value
 
     @property

@@ -53,6 +53,7 @@ class Prompts(Strict):
         # Both keys stay where both are given, so that the one that is unknown is refused.
         if isinstance(value, dict) and "path" in value and "paths" not in value:
             value = {**{k: v for k, v in value.items() if k != "path"}, "paths": value["path"]}
+        # A text is a sequence of letters, each of which would be taken for a path.
         if isinstance(value, dict) and isinstance(value.get("paths"), str):
             value = {**value, "paths": [value["paths"]]}
         return value

@@ -142,6 +142,7 @@ class Training(Strict):
     """Further transformers.TrainingArguments: optimiser, devices and sharding, logging (optim, fsdp, deepspeed, ...).
     What would change the objective, or has a key here, is refused by name."""
 
+    # Not a Literal, as other packages may add one.
     @field_validator("loss")
     @classmethod
     def _there_is_one(cls, value: str) -> str:

@@ -147,7 +147,7 @@ def _checks(config: Config, root: Path, rates: Rates) -> list[StagePlan]:
 
 def _stages(config: Config, engines: "_CountingPool", size: _Size, rates: Rates) -> list[StagePlan]:
     """The plans of all that was asked, and of the further rounds, which count as the iteration after the last."""
-    samples, last = config.sampling.samples_per_view, config.run.iterations
+    samples, last = config.pairs_per_prompt, config.run.iterations
     once = size.first / size.sampled
     rounds = _rounds(config, size, rates)
     whole = Scale(*(once * (size.first + extra) / size.first for extra in rounds))
@@ -176,7 +176,7 @@ def _rounds(config: Config, size: _Size, rates: Rates) -> Scale:
     # How many pairs pass made-up judges says nothing: without a measurement none or all may be needed.
     if target is None or not (rates.kept and rates.triples):
         return Scale(0, 0, size.further, size.further)
-    needed = target / (rates.kept / rates.triples * config.sampling.samples_per_view)
+    needed = target / (rates.kept / rates.triples * config.pairs_per_prompt)
     off = spread(rates.triples)
     expected, low, high = (
         min(max(needed * by - size.first, 0), size.further) for by in (1, 1 / (1 + off), 1 / (1 - off))
@@ -188,7 +188,7 @@ def _audited(config: Config, counted: int, size: _Size, whole: Scale, rates: Rat
     """Pairs that are audited, as a multiple of those counted."""
     bound = config.audit.sample or 10**12
     share = rates.kept / rates.triples if rates.kept else None
-    pairs = [size.sampled * config.sampling.samples_per_view * scale for scale in whole]
+    pairs = [size.sampled * config.pairs_per_prompt * scale for scale in whole]
     kept = [n * share for n in pairs[:3]] if share else [counted * scale for scale in whole[:3]]
     off = spread(rates.triples)
     low, high = (kept[1] * (1 - off), kept[2] * (1 + off)) if share else (0.0, pairs[2])

@@ -142,3 +142,18 @@ def test_under_a_target_the_iterations_are_counted_and_the_rest_is_named(tmp_pat
 def test_what_no_run_can_do_is_refused_before_it_is_counted(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="goes on asking the untrained model"):
         factory.plan(config(tmp_path, engine={"kind": "openai"}))
+
+
+@pytest.mark.parametrize("maker", ["best_of_n", "label_first"])
+def test_a_way_that_makes_one_pair_of_a_prompt_is_judged_once(maker: str, tmp_path: Path) -> None:
+    """Whatever `samples_per_view` says, which it does not read."""
+
+    def judged(samples: int) -> StagePlan:
+        blocks = {"pairs": maker, "training": {"method": "none"}, "judges": ["j"], "filters": [{"use": "judge_agrees"}]}
+        found = by_name(
+            factory.plan(config(tmp_path, sampling={"samples_per_view": samples}, **blocks), tmp_path / "no")
+        )
+        return found["judge j"]
+
+    assert judged(1).most == judged(3).most
+    assert judged(1).low == judged(3).low
