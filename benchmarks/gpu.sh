@@ -17,7 +17,10 @@ fi
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 device=cuda
 if [ "${SIZE:-1b}" = tiny ]; then device=auto; fi
-timeout 120 python benchmarks/smoke.py --device "$device"
+timeout "${SMOKE_SECONDS:-120}" python benchmarks/smoke.py --device "$device" || {
+  echo "smoke: failed, or not done in ${SMOKE_SECONDS:-120} seconds; nothing else was tried"
+  exit 1
+}
 out="${OUT:-gpu.md}"
 : > "$out"
 model="$(mktemp -d)"

@@ -27,7 +27,10 @@ seconds="${SECONDS_ALL:-460}" workers="${WORKERS:-$((fit < 1 || fit > 10 ? 10 : 
 mkdir -p "$OUT"
 touch "$OUT/log"
 if [ "$SIZE" = tiny ]; then DEVICE="${TINY_DEVICE:-cpu}"; fi
-timeout 120 python benchmarks/smoke.py --device "$DEVICE" 2>&1 | tee -a "$OUT/log"
+timeout "${SMOKE_SECONDS:-120}" python benchmarks/smoke.py --device "$DEVICE" 2>&1 | tee -a "$OUT/log" || {
+  echo "smoke: failed, or not done in ${SMOKE_SECONDS:-120} seconds; nothing else was tried"
+  exit 1
+}
 if [ "$SIZE" = tiny ]; then
   MODEL="$OUT/tiny" workers=2
   [ -d "$MODEL" ] ||
