@@ -48,7 +48,16 @@ pack() {
   (cd "$OUT" && find . '(' -path './mechanism/*cells/*.json' -o -path './reward/*' -o -name log ')' -type f -print0 |
     tar czf cells.tar.gz --null -T -)
 }
-trap pack EXIT
+started() { # by process $1: timeout gives each command a group of its own, which no Ctrl-C reaches
+  local child
+  for child in $(pgrep -P "$1"); do
+    echo "$child"
+    started "$child"
+  done
+}
+# Parents first, which would try their command again.
+trap 'kill $(started $$) 2> /dev/null || true; pack' EXIT
+trap 'exit 143' INT TERM HUP
 mechanism() { # until the time is over
   local left=$((seconds - SECONDS + began))
   [ "$left" -gt 1 ] || return 124
