@@ -82,6 +82,8 @@ _PUBLIC = {
 __all__ = ["__version__", *_PUBLIC]
 
 
+# Called by Python for a name that the module does not have (PEP 562), each time: nothing is stored, so that a test
+# which replaces a function where it is defined replaces it here too.
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'factory' has no attribute {name!r}")

@@ -115,7 +115,7 @@ def audit(pairs: tuple[str, ...], out: Path, dry_run: bool, **options: Any) -> S
 )
 def review(pairs: tuple[str, ...], out: Path, **options: Any) -> Shown:
     """Label PAIRS on a page on this machine, one at a time, by keyboard."""
-    browser = sys.stderr.isatty()  # where the person sits: stdout is the result's
+    browser = bool(sys.stderr and sys.stderr.isatty())  # where the person sits: stdout is the result's
     made = factory.review(pairs, out, browser=browser, progress=for_stream(sys.stderr), **options)
     return made, terminal.show.reviewed
 

@@ -112,6 +112,7 @@ def generate(steps: Steps, prompts: Stage, policy: ModelRef, iteration: int) -> 
     return Generated(made, steps.make("scores", made.triples, policy, iteration))
 
 
+# Around the whole run: what several stages read of the Hub is fetched once for all of them.
 @fetched_once()
 @small_morsels()
 def run(

@@ -212,6 +212,7 @@ def check(frame: pl.DataFrame | pl.LazyFrame, table: Table, where: str = "") -> 
 def conform(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
     """`frame` with the table's columns first, in order; absent nullable ones become null, foreign ones follow."""
     missing = [pl.lit(None, dtype=c.dtype).alias(n) for n, c in table.columns.items() if n not in frame.columns]
+    # Cast as well: a column that is all null was read as type Null, which no later concat would take.
     filled = frame.with_columns(missing)
     known = [pl.col(name).cast(column.dtype) for name, column in table.columns.items()]
     return filled.select(*known, *(name for name in frame.columns if name not in table.columns))

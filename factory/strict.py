@@ -79,6 +79,7 @@ def _sentence(fault: ErrorDetails, block: type[BaseModel]) -> str:
         return f"the key {key} is unknown; {hint}"
     if fault["type"] == "missing":
         return f"the key {key} is missing; add it"
+    # Only the errors of some types have one.
     context = fault.get("ctx", {})
     if fault["type"] == "union_tag_not_found":
         return f"the key {key}.kind is missing; add it, to say which kind of {key.rsplit('.', 1)[-1]} it is"

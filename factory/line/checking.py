@@ -58,6 +58,7 @@ def check(
     settings = as_config(config, Config)
     preflight(settings)
     root = Path(run_dir or settings.run.dir)
+    # No spending file: a check by itself has no run folder to keep it in, and asks next to nothing.
     with EnginePool(progress or Silent()) as engines:
         return [*checked(_models(settings), engines), _disk(root), *_hub(settings)]
 

@@ -21,6 +21,7 @@ class Spent(NamedTuple):
     @classmethod
     def by(cls, stages: Iterable[Mapping[str, Any]]) -> "Spent":
         """The sum over what stages used, each by asker as `Stage.used`."""
+        # From manifests, not counted on the way: a run that was killed has used what its stages record, too.
         used = [asker for stage in stages for asker in stage.values()]
         return cls(
             sum(asker["requests"] for asker in used),
@@ -76,6 +77,7 @@ class NextRound(NamedTuple):
 
 def next_round(steps: Steps, prompts: Stage, made: Sequence[Generated]) -> NextRound:
     """Whether the target asks for another round, found by filtering all that was `made` so far."""
+    # Of what was made, not of a counter: a run that goes on has its rounds on disk.
     config, rounds, iterations = steps.config.prompts, len(made), steps.config.run.iterations
     if config.target_pairs is None:
         return NextRound(None)

@@ -23,6 +23,7 @@ READING = "reading"
 def inputs_of(config: Config) -> list[str]:
     """What a run reads on this disk: prompts, pairs to mix in, benchmarks' prompts, the policy's folder."""
     export = config.export
+    # A Hub id or a bundled model is none of them, and does no harm: no run folder lies inside it.
     found: list[str] = [str(path) for path in places(config.prompts.paths, table="prompts.parquet")]
     return [*found, *(mixed.path for mixed in export.mix), *export.decontaminate, config.policy.model]
 

@@ -5,12 +5,13 @@ import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TextIO
 
+from factory.progress import Progress, Silent
+
 if TYPE_CHECKING:  # Looked up on first use, below: a help text needs neither tables nor bars.
     from factory.terminal import comparison as comparison
     from factory.terminal import show as show
     from factory.terminal import show_checks as show_checks
     from factory.terminal import show_reward as show_reward
-    from factory.terminal.bars import LiveProgress
 
 LINE_SECONDS = 5.0
 
@@ -78,8 +79,11 @@ class LineProgress:
         """Nothing to take away."""
 
 
-def for_stream(stream: TextIO) -> "LiveProgress | LineProgress":
+def for_stream(stream: TextIO | None) -> Progress:
     """Bars where the stream is a terminal that can move its cursor, lines where it is none."""
+    # What Python has for a stream that was closed before it began, as cron and `2>&-` do.
+    if stream is None:
+        return Silent()
     # `dumb` is what editors and CI call the terminals in which a bar would be a line of its own at each step.
     if stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
         from factory.terminal.bars import bars

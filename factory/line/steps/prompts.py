@@ -40,6 +40,7 @@ def make(steps: Steps, journal: Journal, policy: ModelRef) -> Iterator[Split]:
     found = read_prompts(config.paths, config.columns)
     note_reading(steps.folder, found.reading)
     planned = prompts(found.split, config, steps.seed, iterations)
+    # The engine that will answer, opened here already: only its own tokenizer knows how long a prompt is.
     counter = steps.engines.get(steps.config.engine, policy)
     # On an empty prompt: what a system message adds is its text and the frame that the template puts around it.
     system = [view_messages(_EMPTY, text) for text in longest(steps.principles, steps.config.principles)]

@@ -16,5 +16,6 @@ def inputs(steps: Steps, export: Stage) -> Facts:
 def make(steps: Steps, work: Workspace, export: Stage) -> dict[str, Any]:
     """Facts alone: its address."""
     config, place = steps.config.export, export.folder / export.name.rsplit("/", 1)[-1]
+    # As a text: a run without a place has no such stage, which types cannot know.
     address = push(place, str(config.push_to_hub), private=config.private, progress=steps.folder.progress)
     return {"address": address}

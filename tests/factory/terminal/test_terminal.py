@@ -5,6 +5,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress as Bars
 
+from factory.progress import Silent
 from factory.terminal import LineProgress, describe_rate, describe_seconds, for_stream
 from factory.terminal.bars import LiveProgress, RateColumn
 from factory.terminal.tables import cell
@@ -62,6 +63,7 @@ def test_the_rate_beside_a_bar_is_of_what_was_done_since():
 
 def test_lines_where_there_is_no_terminal():
     assert isinstance(for_stream(io.StringIO()), LineProgress)
+    assert isinstance(for_stream(None), Silent)  # as `2>&-` leaves it
 
 
 @pytest.mark.parametrize(("kind", "progress"), [("dumb", LineProgress), ("xterm-256color", LiveProgress)])
