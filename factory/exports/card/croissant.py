@@ -5,6 +5,7 @@ fields of the extension for responsible AI, `rai:`.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from factory.exports.card.facts import CardFacts
 from factory.exports.card.provenance import provenance, responsible
 from factory.exports.facts.making import CITATION, PRINCIPLES
 from factory.exports.pages.document import source_of, today
+from factory.identity import digest
 
 _TERMS = (
     *("arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileProperty"),
@@ -140,13 +142,13 @@ def _rows(schema: pl.Schema, facts: CardFacts, kind: str) -> dict[str, Any]:
 
 
 def _field(name: str, dtype: pl.DataType, meaning: str, kind: str) -> dict[str, Any]:
-    column = {"column": name} if kind.endswith("parquet") else {"jsonPath": f"$[*].{name}"}
+    column = {"column": name} if kind.endswith("parquet") else {"jsonPath": f"$[*].{_step(name)}"}
     source = {"fileSet": {"@id": "files"}, "extract": column}
     # A list of messages is a repeated field with sub-fields, and no type of its own.
     inner = dtype.inner if isinstance(dtype, pl.List) else dtype
     found: dict[str, Any] = {
         "@type": "cr:Field",
-        "@id": f"{_ROWS}/{name}",
+        "@id": _id(name),
         "name": name,
         "description": meaning or name,
     }
@@ -156,15 +158,26 @@ def _field(name: str, dtype: pl.DataType, meaning: str, kind: str) -> dict[str, 
         found["subField"] = [
             {
                 "@type": "cr:Field",
-                "@id": f"{_ROWS}/{name}/{part.name}",
+                "@id": _id(name, part.name),
                 "name": part.name,
                 "dataType": _type(part.dtype),
-                "source": {**source, "transform": {"jsonPath": part.name}},
+                "source": {**source, "transform": {"jsonPath": _step(part.name)}},
             }
             for part in inner.fields
         ]
         return found
     return {**found, "dataType": _type(inner), "source": source}
+
+
+def _id(*names: str) -> str:
+    # No space may stand in an @id, not even escaped; the digest tells `a b` from a column a-b.
+    told = (f"{'-'.join(name.split())}-{digest(name)[:8]}" if re.search(r"\s", name) else name for name in names)
+    return "/".join([_ROWS, *told])
+
+
+def _step(name: str) -> str:
+    """A name as a step of a JSON path, in quotes where it is no plain word."""
+    return name if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) else json.dumps(name, ensure_ascii=False)
 
 
 def _type(dtype: Any) -> str:

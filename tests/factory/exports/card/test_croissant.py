@@ -2,6 +2,8 @@
 
 import json
 from hashlib import sha256
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import polars as pl
@@ -9,6 +11,7 @@ import pytest
 
 import factory
 from factory.exports import EXPORTERS
+from tests.pairs import pairs
 from tests.runs import run_folder
 
 
@@ -51,6 +54,32 @@ def test_mlcroissant_finds_no_error_and_reads_the_rows(exported: Path) -> None:
     assert {row["default/split"] for row in rows} == {b"train", b"test"}
     split = next(each for each in described(exported)["recordSet"] if each["@id"] == "default")
     assert f"{len(rows):,} in all" in split["description"]
+
+
+@pytest.mark.parametrize(("format", "key"), [("pairs", "column"), ("llamafactory", "jsonPath")])
+@pytest.mark.filterwarnings("ignore")  # of packages that mlcroissant brings
+def test_columns_of_any_name_can_be_described(format: str, key: str, tmp_path: Path) -> None:
+    """An @id knows no space, and a JSON path reads a name with a quote or a dot in it as something else."""
+    odd = {
+        "a b": '"a b"',
+        "a-b": '"a-b"',
+        "quo'te": '"quo\'te"',
+        "a.b": '"a.b"',
+        "größe": '"größe"',
+        "plain_1": "plain_1",
+    }
+    told = pl.struct(pl.lit(1).alias("c d")).alias("told")
+    factory.export(pairs(4).with_columns(told, **dict.fromkeys(odd, pl.lit("x"))), format, tmp_path / "out")
+    rows = next(each for each in described(tmp_path / "out")["recordSet"] if each["@id"] == "default")
+    fields = [part for field in rows["field"] for part in (field, *field.get("subField", ()))]
+    ids = [field["@id"] for field in fields]
+    assert len(set(ids)) == len(ids)
+    assert not any(letter.isspace() for letter in "".join(ids))
+    paths = {field["name"]: field["source"]["extract"][key] for field in rows["field"] if field["name"] in odd}
+    assert paths == ({name: name for name in odd} if key == "column" else {name: f"$[*].{odd[name]}" for name in odd})
+    if find_spec("mlcroissant"):
+        read = import_module("mlcroissant").Dataset(tmp_path / "out/croissant.json")
+        assert len(list(read.records("default"))) == 8
 
 
 def test_where_a_run_s_pairs_are_from_is_told_in_prov(run: Path, tmp_path: Path) -> None:
