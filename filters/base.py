@@ -49,6 +49,11 @@ class Filter(Strict):
         return {}
 
     @property
+    def looks_at(self) -> tuple[str, ...]:
+        """Columns of pairs of which it needs one, or keeps every pair; people are told where there is none."""
+        return ()
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         """What people are to know before it works, a line each, such as how the files it reads were read."""
         return ()

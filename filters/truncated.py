@@ -8,6 +8,8 @@ import polars as pl
 from filters.base import Filter, first_of
 
 Reply = Literal["chosen", "rejected", "original"]
+CUT = ("length", "max_tokens", "max_length", "max_output_tokens", "model_length")
+"""What engines and vendors call an ending by the length limit, in small letters."""
 
 
 class Truncated(Filter):
@@ -23,9 +25,14 @@ class Truncated(Filter):
     replies: tuple[Reply, ...] = ("chosen", "rejected")
     """Replies that must have ended by themselves."""
 
+    @property
+    def looks_at(self) -> tuple[str, ...]:
+        """How each of `replies` ended."""
+        return tuple(f"finish_{reply}" for reply in self.replies)
+
     def measures(self) -> dict[str, pl.Expr]:
         """Whether each reply was cut; null where its ending is not known."""
-        return {f"cut_{reply}": pl.col(f"finish_{reply}") == "length" for reply in self.replies}
+        return {f"cut_{reply}": pl.col(f"finish_{reply}").str.to_lowercase().is_in(CUT) for reply in self.replies}
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """`chosen_cut`, `rejected_cut` or `original_cut`: the first of `replies` that was."""

@@ -21,7 +21,7 @@ from factory.progress import Progress, Silent
 from factory.readers import PairsLike, Reading, ReadOptions, fetched_once, fingerprint, how_to_read
 from factory.readers.inputs.on_disk import places
 from factory.readers.table.normal import READ
-from factory.readers.told import read_and_tell, tell_remarks, tell_set_aside
+from factory.readers.told import read_and_tell, tell_idle, tell_remarks, tell_set_aside
 from factory.schema import JUDGMENTS, LazySplit, check, conform
 from factory.stages import STAGES, quality
 from factory.stages.asked_models import judge_fingerprint, open_judges
@@ -73,6 +73,7 @@ def filter_pairs(
         require_judges(steps, settings.judges)
     told = read_and_tell(pairs, how, shown)
     tell_remarks(steps, shown)
+    tell_idle(steps, told.pairs, shown)
     if dry_run:
         return _dry(told.pairs.split, steps, recorded, shown)
     inputs = {

@@ -1,3 +1,5 @@
+import pytest
+
 from tests.filters.table import row, run, table
 
 PAIRS = table(
@@ -27,3 +29,9 @@ def test_only_the_named_replies_are_looked_at():
     reasons = run({"use": "truncated", "replies": ["original"]}, PAIRS).reasons
     assert [tag for tag, reason in reasons.items() if reason] == ["both stop"]
     assert reasons["both stop"] == "original_cut"
+
+
+@pytest.mark.parametrize("word", ["LENGTH", "max_tokens", "MAX_TOKENS", "max_output_tokens"])
+def test_vendors_words_for_a_cut_are_known(word):
+    cut = table([row("cut", finish_chosen=word, finish_rejected="stop"), row("whole", finish_chosen="end_turn")])
+    assert run({"use": "truncated"}, cut).reasons == {"cut": "chosen_cut", "whole": None}

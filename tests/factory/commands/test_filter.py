@@ -21,6 +21,7 @@ from factory.stages.judge import JudgeWithEngine
 from factory.terminal import show
 from filters.funnel import Funnel
 from filters.votes import decide
+from tests.heard import Heard
 
 STEPS = [{"use": "judge_agrees"}]
 
@@ -183,3 +184,12 @@ def test_a_pair_that_is_there_twice_is_judged_once_and_nothing_is_left_behind(
     assert votes.select("pair_id", "order").is_unique().all()
     assert votes["pair_id"].n_unique() == 80
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(STAGES["filter"].files())
+
+
+@pytest.mark.parametrize("ending", [None, "stop"])
+def test_a_filter_without_anything_to_go_by_says_that_it_keeps_every_pair(tmp_path: Path, ending: str | None) -> None:
+    heard, config = Heard(), {"filters": [{"use": "truncated", "replies": ["chosen"]}]}
+    given = pairs(3).with_columns(finish_chosen=pl.lit(ending, dtype=pl.String))
+    assert filter_pairs(given, tmp_path / "out", config=config, progress=heard).kept == 3
+    told = "truncated: none of the first 3 pairs has finish_chosen, without which it keeps every pair"
+    assert (told in heard.lines) == (ending is None)
