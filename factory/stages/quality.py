@@ -86,8 +86,8 @@ class Known(Strict):
     def line(self) -> str:
         """One sentence."""
         return (
-            f"of the {self.kept:,} pairs that judge_agrees kept, {self.right:,} are right in both orders, "
-            f"{self.unsure:,} could not be known (the verdict turned with the order) and {self.once:,} were asked once"
+            f"pairs that judge_agrees kept: {self.kept:,}, of which {self.right:,} right in both orders, "
+            f"{self.unsure:,} not known (the verdict turned with the order) and {self.once:,} asked in one order alone"
         )
 
 
