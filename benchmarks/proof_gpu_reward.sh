@@ -14,6 +14,8 @@ export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" HF_HUB_OFFLINE=1 TOKENIZERS_
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}" PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
 end=$((SECONDS + ${SECONDS_LEFT:-170})) workers=${WORKERS:-6}
 mkdir -p "$OUT"
+touch "$OUT/log"
+trap '[ $? = 0 ] || tail -n 20 "$OUT/log" >&2' EXIT
 data="${DATA:-}"
 if [ -z "$data" ] && [ "${SIZE:-full}" = tiny ]; then
   data="$(mktemp -d)"
@@ -59,4 +61,4 @@ for kind in E B D; do levers+=("H+$kind" "H+$kind flipped" "$kind" "$kind flippe
 together --learning-rate "$rate" --arms H H+S "H+S flipped" S "S flipped" --arms H+H "H flipped" "H+S random" \
   --arms "${levers[@]}"
 echo "$(grep -c . "$OUT/cells.jsonl") cells"
-if [ $failed = 1 ]; then tail -n 20 "$OUT/log" >&2 && exit 1; fi
+exit $failed
