@@ -84,6 +84,16 @@ def test_near_duplicates():
     assert strict.rejected["reason"].to_list() == ["exact"]
 
 
+def test_of_near_duplicates_with_one_id_the_earliest_origin_is_kept():
+    """Ids that are not ours may repeat: whatever the order of the rows, the first by _RANK stays."""
+    texts = [LONG.replace(f"word{number} ", "changed ") for number in range(1, 7)]
+    pairs = table([row(str(n), chosen=text, iteration=n, method="sso") for n, text in enumerate(texts)])
+    pairs = pairs.with_columns(pair_id=pl.lit("the same"))
+    for seed in range(3):
+        mixed = pairs.sample(fraction=1, shuffle=True, seed=seed)
+        assert run({"use": "duplicate", "near": True}, mixed).kept["tag"].to_list() == ["0"]
+
+
 def test_near_duplicates_of_a_dropped_pair_alone_are_kept():
     """b resembles a and c resembles b, but c and a do not: whichever comes first by id, a kept pair is what counts."""
     words = LONG.split()

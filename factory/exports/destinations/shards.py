@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from factory.files.streaming import compact
 from factory.readers.cells.values import text_of
 from factory.readers.messages import PolarsType
 
@@ -101,7 +102,8 @@ class ParquetSink:
 
     def write(self, rows: pl.DataFrame) -> None:
         """Append rows; full row groups go to disk."""
-        self._buffer = pl.concat([self._buffer, rows])
+        # Copied: the few rows of a small split would hold all that was read with them until a group of them is full.
+        self._buffer = pl.concat([self._buffer, compact(rows.lazy()).collect()])
         while self._buffer.height >= SLICE:
             self._group.append(arrow(self._buffer.head(SLICE)))
             self._buffer = self._buffer.slice(SLICE)

@@ -1,5 +1,6 @@
 """What streams keeps little in hand: small morsels, and rows picked out of many hold no texts but their own."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ import polars as pl
 import pytest
 
 import factory
-from factory.files.streaming import ROWS, compact, few, small_morsels
+from factory.exports.destinations.shards import SLICE, ParquetSink
+from factory.files.streaming import AHEAD, ROWS, compact, few, small_morsels
 from filters.confounds import _drawn
 
 MANY, LONG, EVERY = 2_000, 500, 100
@@ -43,6 +45,17 @@ def test_rows_picked_out_of_many_hold_their_own_texts_alone(pairs: pl.LazyFrame)
 def test_the_pairs_that_confounds_are_told_from_hold_no_others(pairs: pl.LazyFrame) -> None:
     found = _drawn(pairs, MANY // EVERY).collect()
     assert 0 < held(found) < 6 * found.height * LONG
+
+
+def test_the_rows_of_an_export_that_wait_for_a_full_group_hold_no_others(pairs: pl.LazyFrame, tmp_path: Path) -> None:
+    """Those of a small split come a few at a time, out of batches that hold all others of a large one."""
+    few_rows = picked(pairs).collect()
+    assert few_rows.height < SLICE
+    sink = ParquetSink(tmp_path / "test", few_rows.schema)
+    sink.write(few_rows)
+    assert 0 < held(sink._buffer) < 6 * few_rows.height * LONG < held(few_rows)
+    sink.close()
+    assert pl.read_parquet(tmp_path / "test").equals(few_rows)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +103,31 @@ def test_morsels_are_small_within_and_as_they_were_after() -> None:
     with small_morsels():
         assert largest() <= ROWS < before
     assert largest() == before
+
+
+def ahead(path: Path, capfd: pytest.CaptureFixture[str]) -> str:
+    """What polars says of the row groups that it reads ahead."""
+    with pl.Config(verbose=True):
+        pl.scan_parquet(path).collect(engine="streaming")
+    return re.findall(r"prefetch_limit: (\d+)", capfd.readouterr().err)[0]
+
+
+def test_one_row_group_is_read_ahead_within_unless_somebody_said_otherwise(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(AHEAD, raising=False)
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({"a": range(10)}).write_parquet(path)
+    before = ahead(path, capfd)
+    with small_morsels():
+        with small_morsels():
+            pass
+        assert ahead(path, capfd) == "1" != before
+    assert ahead(path, capfd) == before
+    monkeypatch.setenv(AHEAD, "3")
+    with small_morsels():
+        assert ahead(path, capfd) == "3"
+    assert ahead(path, capfd) == "3"
 
 
 PAIRS = pl.DataFrame({"prompt": ["q"], "chosen": ["a"], "rejected": ["b"]})

@@ -146,20 +146,27 @@ def test_no_rows_and_no_words():
     assert run({"use": "duplicate", "near": True}, table(empty)).rejected.is_empty()
 
 
-@settings(deadline=None, max_examples=30)
-@given(st.data())
-def test_bands_held_one_at_a_time_propose_what_all_of_them_do(data):
-    """Whatever order the rows have, and however few numbers of the bands are held at once."""
-    texts = st.tuples(st.just("some words that all the pairs have"), WORDS, WORDS)
-    rows = data.draw(st.lists(texts, min_size=1, max_size=30))
-    order = data.draw(st.permutations(range(len(rows))))
-    whole = edges(rows, order=order)
-    for held in (1, 2 * len(rows), 7 * len(rows)):
-        part = edges(rows, order=order, at_once=held)
-        assert [side.tolist() for side in part] == [side.tolist() for side in whole]
-    # And places are all that the order changes: the rows in that order propose the same.
-    moved = edges([rows[number] for number in order])
-    assert [side.tolist() for side in moved] == [side.tolist() for side in whole]
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 4))
+def test_bands_held_one_at_a_time_propose_what_all_of_them_do(seed, size, values):
+    """Whatever order the rows have, in buckets of any size; all are alike enough."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(0, values, (size, bands(0.8, 128)[0])).astype(np.uint32)
+    measured_ = np.concatenate([drawn, np.zeros((size, 32), np.uint32)], axis=1)
+
+    def found(order, **options):
+        kind = pl.Array(pl.UInt32, measured_.shape[1])
+        rows = pl.DataFrame({"sketch": pl.Series(measured_, dtype=kind)}).with_row_index(ROW)
+        table = SketchTable(rows.lazy(), pl.Series(ROW, order, pl.UInt32))
+        return [side.tolist() for side in candidates(table, 0.8, 128, **options)]
+
+    order = rng.permutation(size)
+    whole = found(order)
+    for held in (1, 2 * size, 7 * size):
+        assert found(order, at_once=held) == whole
+    # And the order is all that places mean: the rows in that order propose the same.
+    measured_ = measured_[order]
+    assert found(np.arange(size)) == whole
 
 
 @settings(deadline=None)
