@@ -121,7 +121,12 @@ def _fit(claim: Detected, layout: Layout, source: str | None, how: How) -> _Part
         shown = ["source", *(name for name in rest if name != "source")]
     else:
         bad, shown = bad.with_columns(row_json(schema).alias("row")), ["source", "row"]
-    told = part_of(layout.name, parts.columns, claim.columns, (*claim.remarks, *shaped.remarks, *_reasoning(normal)))
+    told = part_of(
+        layout.name,
+        parts.columns,
+        claim.columns,
+        (*claim.remarks, *shaped.remarks, *_reasoning(normal), *_turned(shaped.rows, known)),
+    )
     # The first pair is nearly always among the first rows, and is then known without a pass over the file.
     head = normalise(shaped.rows.head(_SAMPLE), parts, known).filter(pl.col(REASON).is_null())
     first = head.select(
@@ -148,6 +153,25 @@ def _reasoning(normal: pl.LazyFrame) -> tuple[str, ...]:
     if not (chosen or rejected):
         return ()
     return (f"reasoning stands as <think>…</think> before {chosen} chosen and {rejected} rejected of the first rows",)
+
+
+def _turned(rows: pl.LazyFrame, columns: Columns) -> tuple[str, ...]:
+    """A remark where the file's own scores speak for the rejected reply in most of the first rows."""
+    ways = ("score_{}", "{}_score", "rating_{}", "{}_rating", "{}-rating", "{}_avg_rating", "reward_{}", "{}_reward")
+    both = ((way.format("chosen"), way.format("rejected")) for way in ways)
+    names = next((two for two in both if all(name in columns and not columns[name].is_nested() for name in two)), None)
+    if names is None:
+        return ()
+    one, other = (pl.col(name).cast(pl.Float64, strict=False) for name in names)
+    less, known = (
+        rows.head(_SAMPLE)
+        .select((one < other).sum(), (one - other).count().alias("n"))
+        .collect(engine="streaming")
+        .row(0)
+    )
+    if less * 2 <= known:
+        return ()
+    return (f"{' is below '.join(names)} in {less} of the first {known} rows, though chosen is to be the better reply",)
 
 
 def _unfit(rows: pl.LazyFrame, source: str | None) -> _Part:

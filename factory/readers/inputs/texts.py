@@ -36,6 +36,24 @@ class _Raw(NamedTuple):
     """The row as it came; None: as JSON has the value."""
 
 
+class _TwiceError(ValueError):
+    """An object that has a key twice: which of the two values is meant, nobody can tell."""
+
+
+def _require_once(raw: Any, text: str) -> None:
+    """Raise _TwiceError where `text`, which is the object `raw`, has a key of it twice; json takes the last one."""
+    # A key can only be there twice where its name is, quoted: a count is many times quicker than a hook for every key.
+    if isinstance(raw, dict) and any(text.count(f'"{name}"') > 1 for name in raw if name in KNOWN):
+        json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise _TwiceError(f"has the key {twice!r} twice")
+
+
 class _Records:
     """Turns raw JSON values into records and sets aside what is none."""
 
@@ -51,7 +69,12 @@ class _Records:
             text = piece if isinstance(piece, str) else piece.decode("utf-8", "replace").strip()
             try:
                 # Decoded here, since of bytes json.loads guesses the encoding, by where NULs stand in them.
-                yield _Raw(place, json.loads(piece if isinstance(piece, str) else piece.decode("utf-8")), text)
+                whole = piece if isinstance(piece, str) else piece.decode("utf-8")
+                raw = json.loads(whole)
+                _require_once(raw, whole)
+                yield _Raw(place, raw, text)
+            except _TwiceError as error:
+                self._set_aside(f"{place} {error}", text)
             except UnicodeDecodeError:
                 self._set_aside(f"{place} is not UTF-8 text", text)
             except json.JSONDecodeError as error:
@@ -142,9 +165,19 @@ def read_json(stream: BinaryIO, where: str) -> Rows | None:
         records = _Records(where)
         return records.rows(records.parse((f"row {place}", piece) for place, piece in enumerate(pieces, 1)))
     rows = _listed(raw)
+    if rows and isinstance(rows[0], dict) and _more_than_once(rows, text):
+        try:
+            json.loads(text, object_pairs_hook=_once)
+        except _TwiceError as error:
+            raise InputError(f"{where}: an object {error}; leave out one") from error
     return (
         None if rows is None else _Records(where).rows(_Raw(f"row {place}", row) for place, row in enumerate(rows, 1))
     )
+
+
+def _more_than_once(rows: Sequence[Any], text: str) -> bool:
+    """Whether a key of the first row stands in `text` more often than there are rows."""
+    return any(text.count(f'"{name}"') > len(rows) for name in rows[0] if name in KNOWN)
 
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)

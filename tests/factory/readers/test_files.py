@@ -103,6 +103,8 @@ UNREADABLE = {
         "line 2: a quotation mark within a quoted cell is not doubled",
     ),
     "twice.csv": (b"prompt,chosen,chosen\na,b,c\n", "the column 'chosen' is there twice"),
+    "key.json": (b"[" + LINE.replace(b"{", b'{"chosen": "a", ') + b"]", "an object has the key 'chosen' twice"),
+    "key.jsonl": (LINE.replace(b"{", b'{"chosen": "a", '), "line 1 has the key 'chosen' twice"),
     "deep.json": (b"[" + DEEP + b"]", "row 1 is nested too deeply"),
     "twice.jsonl.gz": (gzip.compress(gzip.compress(LINE)), "is gzipped twice"),
     "deep.jsonl": (DEEP, "line 1 is nested too deeply"),
@@ -192,6 +194,17 @@ def test_bytes_that_are_no_text_cost_their_row(tmp_path):
     split = read_pairs(frame)
     assert split.kept.collect()["chosen"].to_list() == ["Because."]
     assert split.rejected.collect().height == 1
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json"])
+def test_a_key_that_is_there_twice_costs_its_line_and_one_of_another_object_nothing(ending, tmp_path):
+    twice = {"prompt": "Who?", "chosen": "I.", "rejected": '"chosen"', "about": {"chosen": 1, "prompt": 2}}
+    rows = [json.dumps(twice), *([LINE.decode().replace("{", '{"prompt": "x", ')] if ending == "jsonl" else [])]
+    file = tmp_path / f"x.{ending}"
+    file.write_text("\n".join(rows) if ending == "jsonl" else f"[{', '.join(rows)}]")
+    read = read_pairs(file)
+    assert read.kept.collect()["chosen"].to_list() == ["I."]
+    assert read.reasons() == ({"unreadable": 1} if ending == "jsonl" else {})
 
 
 def test_a_row_of_a_csv_with_too_many_cells_is_set_aside(tmp_path):

@@ -181,3 +181,12 @@ def test_ranks_beside_replies_and_replies_that_nothing_ranks(name):
     assert read_pairs(frame).kept.collect().select("chosen", "rejected").rows() == [("Tin.", "Wood.")]
     with pytest.raises(InputError, match="responses is a list of replies, and no column says which is better"):
         read_pairs(frame.drop(name))
+
+
+@pytest.mark.parametrize("names", [("score_chosen", "score_rejected"), ("chosen-rating", "rejected-rating")])
+@pytest.mark.parametrize(("low", "said"), [([1, 1, 5], 2), ([1, 5, 5], 0)])
+def test_scores_that_speak_for_most_rejected_replies_are_warned_of(names, low, said):
+    pairs = {"prompt": ["Hi", "Yo", "Ho"], "chosen": ["Tin."] * 3, "rejected": ["Wood."] * 3}
+    found = read_pairs(pl.DataFrame({**pairs, names[0]: low, names[1]: [3, 3, 3]}))
+    told = f"{names[0]} is below {names[1]} in {said} of the first 3 rows, though chosen is to be the better reply"
+    assert found.reading.parts[0].warnings == ((told,) if said else ())
