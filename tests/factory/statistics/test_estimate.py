@@ -291,7 +291,14 @@ def test_the_interval_is_of_all_pairs_and_not_of_the_audited_ones(audited: int) 
     assert held / 400 >= 0.925
 
 
-@settings(deadline=None, max_examples=150)
+def test_judges_of_opposite_minds_have_an_estimate() -> None:
+    """Their correlations add up to nothing, by which nothing can be divided."""
+    said = np.array([1.0, 0.0, 1.0])
+    found = factory.estimate(votes({"a": said, "b": 1 - said}))
+    assert found.effective_judges == 2
+
+
+@settings(deadline=None, max_examples=40)
 @given(data=st.data(), judges=st.integers(0, 4), pairs=st.integers(1, 12))
 def test_any_votes_of_any_judges_have_an_estimate(data: st.DataObject, judges: int, pairs: int) -> None:
     """Judges of one mind, of opposite minds, silent ones and none: numbers in their bounds, or none, and no error."""
