@@ -27,6 +27,10 @@ model="$(mktemp -d)"
 trap 'rm -rf "$model"' EXIT
 failed=0
 for what in trl exact sampled generation; do
-  timeout 150 python benchmarks/gpu.py "$what" --size "${SIZE:-1b}" --model "$model/model" | tee -a "$out" || failed=1
+  timeout "${PART_SECONDS:-150}" python benchmarks/gpu.py "$what" --size "${SIZE:-1b}" --model "$model/model" |
+    tee -a "$out" || {
+    echo "$what: failed, or not ended in ${PART_SECONDS:-150} seconds" | tee -a "$out"
+    failed=1
+  }
 done
 exit $failed
