@@ -60,11 +60,11 @@ def filters_of(config: Config) -> tuple[Filter, ...]:
     blocks = filters.paper(judged=bool(config.judges)) if config.filters is None else config.filters
     if config.prompts.target_pairs is None:
         return filters.build(blocks)
-    # The preset's own is left out in silence; one that somebody wrote is refused below.
-    steps = filters.build([one for one in blocks if config.filters is not None or one["use"] != "iteration"])
+    # The one of the presets, which names no iterations, is left out; one that names some is refused below.
+    steps = filters.build([one for one in blocks if one != {"use": "iteration"}])
     if any(step.name == "iteration" for step in steps):
         raise ConfigError(
-            "prompts.target_pairs draws rounds beyond the iterations, which the filter iteration drops; "
+            "prompts.target_pairs draws rounds beyond the iterations, which this filter iteration drops; "
             "leave that filter out"
         )
     return steps

@@ -128,8 +128,11 @@ def test_no_judge_is_asked_about_a_pair_again(made: Outcome) -> None:
     assert used["asked"] < used["requests"]
 
 
-def test_the_iteration_filter_is_refused_and_left_out_of_the_preset(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the filter iteration drops"):
-        factory.run(config(tmp_path, {"target_pairs": 5}, filters=[{"use": "iteration"}]), tmp_path / "run")
-    made = factory.run(config(tmp_path, {"target_pairs": 5}, filters=None), tmp_path / "run")
-    assert "iteration" not in [step.filter for step in made.funnel.steps]
+def test_the_iteration_filter_of_the_presets_is_left_out_and_one_that_names_iterations_refused(tmp_path: Path) -> None:
+    named = [{"use": "iteration", "keep": {"*": [1, 2]}}]
+    with pytest.raises(ConfigError, match="this filter iteration drops"):
+        factory.run(config(tmp_path, {"target_pairs": 5}, filters=named), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    for number, filters in enumerate((None, [{"use": "iteration"}, {"use": "duplicate"}])):
+        made = factory.run(config(tmp_path, {"target_pairs": 5}, filters=filters), tmp_path / f"run-{number}")
+        assert "iteration" not in [step.filter for step in made.funnel.steps]
