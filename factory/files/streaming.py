@@ -18,8 +18,8 @@ _NOTHING = {pl.String: pl.lit(""), pl.Binary: pl.lit(b"")}
 def small_morsels() -> Iterator[None]:
     """Within this, or a function that it decorates, tables of texts stream a few rows at a time.
 
-    Reading 250,000 pairs in row groups of 10,000 takes 0.18 GB, not 0.45, and no more of it with more files; neither
-    costs processor time. Who has set AHEAD is left his own.
+    Reading 250,000 pairs in row groups of 10,000 takes 0.18 GB, not 0.45, and no more of it with more files, for a few
+    per cent of processor time. Who has set AHEAD is left his own.
     """
     before = os.environ.get(AHEAD)
     # A context, as the setting is the whole process's, and others stream numbers.
