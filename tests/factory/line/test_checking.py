@@ -126,7 +126,7 @@ def test_a_filter_that_drops_further_rounds_is_refused_before_there_is_a_folder(
     kept = [{"use": "iteration", "keep": {"*": [1]}}]
     settings = {"prompts": prompts, "engine": "scripted", "training": {"method": "none"}, "filters": kept}
     for command in (factory.check, factory.plan, factory.run):
-        with pytest.raises(ConfigError, match="which the filter iteration drops"):
+        with pytest.raises(ConfigError, match="which this filter iteration drops"):
             command(settings, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
