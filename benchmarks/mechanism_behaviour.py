@@ -54,12 +54,12 @@ class Behaviour:
         before = np.array(self.start["difference"])
         spreads = {name: float(np.std(before[self.features == name])) or 1.0 for name in set(found["features"])}
         self._spread = np.array([spreads[name] for name in found["features"]])
+        self.before: Numbers = before / self._spread
 
     def by_seed(self, arm: str) -> dict[int, Numbers]:
         """An arm's differences, [prompts], by seed; the start policy's stand for every seed."""
         if arm == "start":
-            before = np.array(self.start["difference"]) / self._spread
-            return {cell["seed"]: before for cell in self.cells} or {0: before}
+            return {cell["seed"]: self.before for cell in self.cells}
         return {cell["seed"]: np.array(cell["difference"]) / self._spread for cell in self.cells if cell["arm"] == arm}
 
     def columns(self, values: Mapping[int, Numbers]) -> str:
@@ -92,8 +92,7 @@ def behaviours(found: Mapping[str, Any] | None, iteration: int) -> list[str]:
         f"| policy | seeds | {heads} | x+ ahead / even / behind |",
         f"|---|{rule}",
     ]
-    before = np.array(results.start["difference"]) / results._spread
-    lines.append(f"| `start` | – | {results.columns({0: before})} | {results.signs('start')} |")
+    lines.append(f"| `start` | – | {results.columns({0: results.before})} | {results.signs('start')} |")
     lines += [
         f"| `{arm}` | {len(arms[arm])} | {results.columns(arms[arm])} | {results.signs(arm)} |"
         for arm in ARMS

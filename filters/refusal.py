@@ -58,7 +58,7 @@ ELSEWHERE = (
 
 
 class Refusal(Filter):
-    """Drops a pair when one of `replies` opens by declining to answer, in English or one of some fifteen languages."""
+    """Drops a pair when one of `replies` opens by declining to answer, in English or thirteen other languages."""
 
     name: ClassVar[str] = "refusal"
     reasons: ClassVar[Mapping[str, str]] = sided("refusal", "opens by declining to answer")

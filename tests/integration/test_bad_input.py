@@ -46,7 +46,7 @@ def reasons(path: Path) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("name", PROMPTS)
-def test_prompts(name: str, tmp_path: Path) -> None:
+def test_bad_prompts_are_refused_or_set_aside(name: str, tmp_path: Path) -> None:
     source, wanted = put(tmp_path, PROMPTS[name]), PROMPTS[name][2]
     config = tmp_path / "c.yaml"
     config.write_text(yaml.safe_dump({"prompts": {"paths": [str(source)]}, "engine": "scripted"}))
@@ -75,7 +75,7 @@ def hold(done: Result, wanted: Refused | Taken, out: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_pairs(name: str, tmp_path: Path) -> None:
+def test_bad_pairs_are_refused_or_set_aside(name: str, tmp_path: Path) -> None:
     source, wanted = put(tmp_path, PAIRS[name]), PAIRS[name][2]
     config = tmp_path / "f.yaml"
     config.write_text("filters: [{use: duplicate}, {use: length_gap}]")
@@ -84,13 +84,15 @@ def test_pairs(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_places(name: str, tmp_path: Path) -> None:
+def test_a_place_without_pairs_is_refused(name: str, tmp_path: Path) -> None:
     place, wanted = ELSEWHERE[name]
     hold_refused(call("filter", place, "--out", tmp_path / "out"), wanted, tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_configurations(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bad_configuration_is_refused_before_a_prompt_is_read(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Told before a prompt is read: what is wrong with the end of a run must not wait until its end."""
     content, wanted = CONFIGS[name]
     lay(tmp_path)
@@ -102,7 +104,7 @@ def test_configurations(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("name", FILTERS)
-def test_filter_files(name: str, tmp_path: Path) -> None:
+def test_a_bad_filter_file_is_refused(name: str, tmp_path: Path) -> None:
     content, wanted = FILTERS[name]
     lay(tmp_path)
     (tmp_path / "f.yaml").write_bytes(content)
@@ -111,7 +113,7 @@ def test_filter_files(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PRINCIPLES)
-def test_principle_sets(name: str, tmp_path: Path) -> None:
+def test_a_bad_principle_set_is_refused(name: str, tmp_path: Path) -> None:
     content, wanted = PRINCIPLES[name]
     lay(tmp_path)
     (tmp_path / "set.yaml").write_bytes(content)
@@ -121,7 +123,7 @@ def test_principle_sets(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", JUDGES)
-def test_judge_answers(name: str, tmp_path: Path) -> None:
+def test_an_answer_of_a_judge_is_read_or_invalid_and_never_a_guess(name: str, tmp_path: Path) -> None:
     """Three pairs under a judge that answers every question so: kept, or invalid; never a guess."""
     answer, wanted = JUDGES[name]
     lay(tmp_path)
@@ -133,7 +135,7 @@ def test_judge_answers(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", VOTES)
-def test_recorded_votes(name: str, tmp_path: Path) -> None:
+def test_recorded_votes_that_are_none_are_refused(name: str, tmp_path: Path) -> None:
     content, wanted = VOTES[name]
     lay(tmp_path)
     (tmp_path / "votes.parquet").write_bytes(content)
@@ -143,7 +145,7 @@ def test_recorded_votes(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_options(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bad_option_is_refused_and_leaves_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     args, wanted = OPTIONS[name]
     lay(tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 
 import factory
 from factory.exports.destinations.shards import SLICE, ParquetSink
-from factory.files.streaming import AHEAD, ROWS, compact, few, small_morsels
+from factory.files.streaming import AHEAD, GROUPS_AHEAD, ROWS, compact, few, small_morsels
 from filters.confounds import _drawn
 
 MANY, LONG, EVERY = 2_000, 500, 100
@@ -112,7 +112,7 @@ def ahead(path: Path, capfd: pytest.CaptureFixture[str]) -> str:
     return re.findall(r"prefetch_limit: (\d+)", capfd.readouterr().err)[0]
 
 
-def test_one_row_group_is_read_ahead_within_unless_somebody_said_otherwise(
+def test_few_row_groups_are_read_ahead_within_unless_somebody_said_otherwise(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(AHEAD, raising=False)
@@ -122,7 +122,7 @@ def test_one_row_group_is_read_ahead_within_unless_somebody_said_otherwise(
     with small_morsels():
         with small_morsels():
             pass
-        assert ahead(path, capfd) == "1" != before
+        assert ahead(path, capfd) == GROUPS_AHEAD != before
     assert ahead(path, capfd) == before
     monkeypatch.setenv(AHEAD, "3")
     with small_morsels():
