@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
+import pyarrow as pa
 
 
 class Refused(NamedTuple):
@@ -46,6 +47,10 @@ def parquet(**columns: Any) -> bytes:
     held = io.BytesIO()
     pl.DataFrame(columns).write_parquet(held)
     return held.getvalue()
+
+
+def zstandard(data: bytes) -> bytes:
+    return pa.Codec("zstd").compress(data, asbytes=True)
 
 
 def talk(*turns: tuple[str, Any]) -> list[dict[str, Any]]:
@@ -124,7 +129,15 @@ PROMPTS: dict[str, Case] = {
     ),
     "gz that is not gz": ("x.jsonl.gz", b"\x1f\x8b\x08\0garbage", refused("x.jsonl.gz", "gzip data", "damaged")),
     "gz cut off": ("x.jsonl.gz", gzip.compress(GOOD * 999)[:-9], refused("x.jsonl.gz", "damaged or cut off")),
-    "gz in gz": ("x.jsonl.gz", gzip.compress(gzip.compress(GOOD)), refused("x.jsonl.gz", "gzipped twice")),
+    "gz in gz": ("x.jsonl.gz", gzip.compress(gzip.compress(GOOD)), refused("x.jsonl.gz", "compressed twice")),
+    "zst that is not zst": (
+        "x.jsonl.zst",
+        b"\x28\xb5\x2f\xfdgarbage",
+        refused("x.jsonl.zst", "Zstandard data", "damaged"),
+    ),
+    "zst cut off": ("x.jsonl.zst", zstandard(GOOD * 999)[:-9], refused("x.jsonl.zst", "damaged or cut off")),
+    "zst in gz": ("x.jsonl.gz", gzip.compress(zstandard(GOOD)), refused("x.jsonl.gz", "compressed twice")),
+    "plain called zst": ("x.jsonl.zst", GOOD, Taken(1)),
     "plain called gz": ("x.jsonl.gz", GOOD, Taken(1)),
     "parquet cut off": ("x.parquet", parquet(prompt=["a"])[:-6], refused("x.parquet", "cannot be read")),
     "bytes in parquet": ("x.parquet", parquet(prompt=[b"\xff"]), refused("x.parquet", "not_text", "no UTF-8")),

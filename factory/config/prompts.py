@@ -22,7 +22,8 @@ class Prompts(Strict):
     """Where prompts come from."""
 
     paths: list[str] = Field(min_length=1)
-    """Files or folders (Parquet, JSONL, JSON, CSV, each also gzipped; .txt: a prompt per line), or a Hub dataset id.
+    """Files or folders (Parquet, JSONL, JSON, CSV, each also gzipped or as `.zst`; .txt: a prompt per line), or a Hub
+    dataset id.
 
     A relative path is taken from the configuration file's folder when it exists there, else from the current folder."""
     columns: dict[str, str] = Field(default_factory=dict)

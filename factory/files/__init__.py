@@ -1,4 +1,4 @@
-"""Files as they lie on disk, whatever they are about: JSON, YAML, gzip, a table that grows."""
+"""Files as they lie on disk, whatever they are about: JSON, YAML, compressed, a table that grows."""
 
 import os
 from pathlib import Path

@@ -8,7 +8,7 @@ from typing import IO, Any, NamedTuple
 
 from factory.errors import InputError, first_line
 from factory.files.json_text import parsed
-from factory.files.unpacking import open_unpacked
+from factory.files.unpacking import bare_name, open_unpacked
 
 SUFFIXES = (".parquet", ".json", ".jsonl", ".ndjson", ".csv")
 ABOUT = ("croissant.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
@@ -37,7 +37,7 @@ def data_files(path: Path) -> list[Path]:
     # Of the path within the folder alone: the folder itself may lie below a hidden one.
     found = [p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts)]
     if not found:
-        raise InputError(f"{path} holds no {', '.join(SUFFIXES)} file (each may be gzipped)")
+        raise InputError(f"{path} holds no {', '.join(SUFFIXES)} file (each may be gzipped, or compressed as .zst)")
     return found
 
 
@@ -52,8 +52,8 @@ def rows(path: Path) -> Iterator[LocatedRow]:
 
 
 def suffix_of(path: Path) -> str:
-    """The kind of a file, whether it is gzipped or not."""
-    return Path(path.name.removesuffix(".gz")).suffix.lower()
+    """The kind of a file, whether it is compressed or not."""
+    return Path(bare_name(path)).suffix.lower()
 
 
 def _cells(file: Path) -> Iterator[Any]:

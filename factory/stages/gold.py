@@ -12,7 +12,7 @@ _ANSWERS = {"1": CHOSEN, "2": REJECTED, CHOSEN: CHOSEN, REJECTED: REJECTED, TIE:
 RIGHT = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 """What a cell of a column `right` may say, wherever one is read; anything else is refused."""
 _SKIPPED = "skip"
-FILES = (".parquet", ".csv", ".jsonl", ".json", ".gz")
+FILES = (".parquet", ".csv", ".jsonl", ".json", ".gz", ".zst")
 """How the name of a file of answers ends; any other name is a column's."""
 
 

@@ -8,7 +8,7 @@ from typing import BinaryIO
 import polars as pl
 
 from factory.errors import InputError
-from factory.files.unpacking import GZIP, open_unpacked
+from factory.files.unpacking import MAGIC, bare_name, open_unpacked
 from factory.readers.inputs.csv_files import read_csv
 from factory.readers.inputs.opened import Opened, naming
 from factory.readers.inputs.texts import Rows, read_json, read_jsonl, read_lines
@@ -25,9 +25,8 @@ SUFFIXES = {
     ".feather": "arrow",
 }
 _FOREIGN = {
-    GZIP: "gzipped twice",
+    **dict.fromkeys(MAGIC, "compressed twice"),
     b"PK\x03\x04": "a ZIP archive",
-    b"\x28\xb5\x2f\xfd": "compressed with Zstandard",
     b"BZh": "compressed with bzip2",
     b"\xfd7zXZ": "compressed with xz",
     b"\x80\x04\x95": "a Python pickle",
@@ -41,19 +40,14 @@ _KNOWN = frozenset({"prompt", "chosen", "rejected", "instruction", "question", "
 
 
 def suffix_kind(path: str | Path) -> str | None:
-    """What a file is by its name, a `.gz` at its end aside; None for a name that says nothing."""
-    return SUFFIXES.get(PurePosixPath(_bare(path)).suffix.lower())
+    """What a file is by its name, a `.gz` or `.zst` at its end aside; None for a name that says nothing."""
+    return SUFFIXES.get(PurePosixPath(bare_name(Path(path))).suffix.lower())
 
 
 def stem_of(path: str | Path) -> str:
     """The file's name without the endings that say what it is: `kept` of `kept.jsonl.gz`."""
-    name = PurePosixPath(_bare(path))
+    name = PurePosixPath(bare_name(Path(path)))
     return name.stem if name.suffix.lower() in SUFFIXES else name.name
-
-
-def _bare(path: str | Path) -> str:
-    name = Path(path).name
-    return name[:-3] if name.lower().endswith(".gz") else name
 
 
 def open_file(path: Path, where: str | None = None, *, named: bool = True) -> Opened | None:
@@ -78,9 +72,10 @@ def open_file(path: Path, where: str | None = None, *, named: bool = True) -> Op
         if rows is None and not named:
             return None
         if rows is None:
-            stream.seek(0)
-            # An object over several lines is one row: without its line ends it is a line of JSONL.
-            rows = read_jsonl(io.BytesIO(b" ".join(stream.read().split(b"\n"))), place)
+            # Opened anew, as what is unpacked cannot go back.
+            with open_unpacked(path, place) as again:
+                # An object over several lines is one row: without its line ends it is a line of JSONL.
+                rows = read_jsonl(io.BytesIO(b" ".join(again.read().split(b"\n"))), place)
         return Opened(place, stem_of(path), tuple(frame.lazy() for frame in rows.frames), rows.unread)
 
 
@@ -146,7 +141,7 @@ def _guess(head: bytes, where: str, named: str | None) -> str:
 
 def _open_parquet(path: Path, stream: BinaryIO, where: str) -> Opened:
     with path.open("rb") as raw:
-        # A gzipped file cannot be scanned: polars looks for the footer at the end of the file itself.
+        # A compressed file cannot be scanned: polars looks for the footer at the end of the file itself.
         plain = raw.read(4) == b"PAR1"
     # glob=False, since the name of a file may hold [ or *.
     frame = pl.scan_parquet(path, glob=False) if plain else pl.read_parquet(io.BytesIO(stream.read())).lazy()

@@ -1,4 +1,4 @@
-"""What a gzipped file unpacks to is bounded, and looked at before any of it is kept."""
+"""What a compressed file unpacks to is bounded, and looked at before any of it is kept."""
 
 import gzip
 import json
@@ -6,7 +6,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from factory.commands.check_data import check_data
@@ -26,9 +28,16 @@ READERS: dict[str, Callable[[Path], object]] = {
 }
 
 
+OPENED: dict[str, Callable[[Path], Any]] = {
+    ".gz": lambda path: gzip.GzipFile(path, "wb", 9),
+    ".zst": lambda path: pa.CompressedOutputStream(str(path), "zstd"),
+}
+ENDINGS = [one.ending for one in unpacking.COMPRESSIONS]
+
+
 def bomb(path: Path, size: int) -> Path:
     """One row whose prompt is so many equal letters."""
-    with gzip.open(path, "wb", 9) as file:
+    with OPENED[path.suffix](path) as file:
         file.write(b'{"prompt": "')
         for _ in range(size >> 20):
             file.write(b"x" * (1 << 20))
@@ -36,19 +45,23 @@ def bomb(path: Path, size: int) -> Path:
     return path
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("name", READERS)
 def test_a_file_that_unpacks_to_more_than_it_may_is_refused(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unpacking, "FLOOR", 1 << 20)
-    path = bomb(tmp_path / "x.jsonl.gz", 4 << 20)
-    with pytest.raises(InputError, match=r"x\.jsonl\.gz: its [\d,]+ bytes unpack to more than 1,048,576; if that"):
+    path = bomb(tmp_path / f"x.jsonl{ending}", 4 << 20)
+    with pytest.raises(
+        InputError, match=rf"x\.jsonl\{ending}: its [\d,]+ bytes unpack to more than 1,048,576; if that"
+    ):
         READERS[name](path)
 
 
-def test_a_bomb_is_found_in_level_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_bomb_is_found_in_level_memory(ending: str, tmp_path: Path) -> None:
     """Half a gigabyte in half a megabyte: memory grows by less than an eighth of it."""
-    path = bomb(tmp_path / "x.jsonl.gz", 1 << 29)
+    path = bomb(tmp_path / f"x.jsonl{ending}", 1 << 29)
     assert path.stat().st_size < 1 << 20
     code = (
         "import resource, sys; from factory.readers import read_pairs; from factory.errors import InputError\n"
@@ -89,6 +102,12 @@ def test_damaged_data_is_one_sentence_and_content_decides(tmp_path: Path) -> Non
     (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(b"one\ntwo\n")[:-6])
     with pytest.raises(InputError, match="damaged or cut off"):
         read(tmp_path / "cut.txt.gz")
+    whole = pa.Codec("zstd").compress(b"one\ntwo\n", asbytes=True)
+    (tmp_path / "cut.txt.zst").write_bytes(whole[:-2])
+    with pytest.raises(InputError, match="damaged or cut off"):
+        read(tmp_path / "cut.txt.zst")
+    (tmp_path / "whole.txt.zst").write_bytes(whole)
+    assert [item.text for item in read(tmp_path / "whole.txt.zst").items] == ["one", "two"]
     (tmp_path / "plain.txt.gz").write_text("one\ntwo\n")
     assert [item.text for item in read(tmp_path / "plain.txt.gz").items] == ["one", "two"]
     with open_unpacked(tmp_path / "plain.txt.gz") as file:

@@ -11,6 +11,7 @@ import pytest
 
 from factory.errors import InputError
 from factory.readers import load_pairs, read_pairs, read_prompts
+from tests.bad_data import zstandard
 from tests.reading import CSV, LINE, ROW, parquet
 
 
@@ -42,6 +43,14 @@ READABLE = {
     "x.csv.gz": gzip.compress(CSV),
     "x.json.gz": gzip.compress(b"[" + LINE + b"]"),
     "x.parquet.gz": gzip.compress(parquet()),
+    "x.jsonl.zst": zstandard(LINE),
+    "x.JSON.ZST": zstandard(b"[" + LINE + b"]"),
+    "x.csv.zst": zstandard(CSV),
+    "x.parquet.zst": zstandard(parquet()),
+    "one.json.zst": zstandard(json.dumps(ROW, indent=2).encode()),
+    "several.jsonl.zst": zstandard(LINE[:9]) + zstandard(LINE[9:]),
+    "pzstd.jsonl.zst": b"\x50\x2a\x4d\x18\x04\0\0\0size" + zstandard(LINE),
+    "zstd_without_name.jsonl": zstandard(LINE),
     "gzip_without_name.jsonl": gzip.compress(LINE),
     "name_without_gzip.jsonl.gz": LINE,
     "no_ending": LINE,
@@ -106,7 +115,7 @@ UNREADABLE = {
     "key.json": (b"[" + LINE.replace(b"{", b'{"chosen": "a", ') + b"]", "an object has the key 'chosen' twice"),
     "key.jsonl": (LINE.replace(b"{", b'{"chosen": "a", '), "line 1 has the key 'chosen' twice"),
     "deep.json": (b"[" + DEEP + b"]", "row 1 is nested too deeply"),
-    "twice.jsonl.gz": (gzip.compress(gzip.compress(LINE)), "is gzipped twice"),
+    "twice.jsonl.gz": (gzip.compress(gzip.compress(LINE)), "is compressed twice"),
     "deep.jsonl": (DEEP, "line 1 is nested too deeply"),
     "deeper.jsonl": (b"[" * 200_000, "nested too deeply"),
     "digits.jsonl": (b'{"a": ' + b"1" * 5000 + b"}", "cannot be read"),
@@ -117,7 +126,8 @@ UNREADABLE = {
     "broken.jsonl.gz": (gzip.compress(LINE)[:12] + b"\0" * 40, "the gzip data in it is damaged"),
     "head.gz": (b"\x1f\x8b", "the gzip data in it is damaged"),
     "page.jsonl": (b"<!DOCTYPE html><html>404</html>", "is a web page"),
-    "x.jsonl.zst": (b"\x28\xb5\x2f\xfd....", "is compressed with Zstandard"),
+    "x.jsonl.zst": (b"\x28\xb5\x2f\xfd....", "the Zstandard data in it is damaged"),
+    "twice.jsonl.zst": (zstandard(zstandard(LINE)), "is compressed twice"),
     "x.jsonl.bz2": (bz2.compress(LINE), "is compressed with bzip2"),
     "x.zip": (b"PK\x03\x04....", "is a ZIP archive"),
     "x.pkl": (pickle.dumps([ROW]), "is a Python pickle"),
