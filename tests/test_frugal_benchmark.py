@@ -35,5 +35,7 @@ def likes(pairs: Iterable[tuple[int, ...]]) -> NDArray[np.float64]:
         (ALIKE, 1.9, 0, 1 / 2),
     ],
 )
-def test_the_fewest_calls(pairs: list[tuple[int, ...]], price: float, calls: float, others: float) -> None:
+def test_the_fewest_calls_are_those_by_hand(
+    pairs: list[tuple[int, ...]], price: float, calls: float, others: float
+) -> None:
     assert fewest(likes(pairs), 2, price) == (pytest.approx(calls / 4), pytest.approx(others))

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "replication.md").read_text("utf-8")
 
 
-def test_measures_by_hand() -> None:
+def test_the_measures_are_those_by_hand() -> None:
     """Against a reference of zeros: S = ((1 - 3) + (2 - 5)) / 2, P = 0.66 * 4 + 0.34 * 6, M = 4 - 6."""
     values = {
         "logp_chosen_plain": 4.0,
@@ -41,7 +41,7 @@ def test_measures_by_hand() -> None:
     assert [found[name][0] for name in ("S", "P", "M", "naive")] == pytest.approx([-2.5, 4.68, -2.0, 2.0])
 
 
-def test_tests_by_hand() -> None:
+def test_sign_flips_and_holm_are_those_by_hand() -> None:
     """Of eight seeds on one side 2 of 256 sign patterns are as far out; of 3 to 1, all but the patterns nearer to 0."""
     assert sign_flip(np.arange(1.0, 9.0)) == 2 / 256
     assert sign_flip(np.array([3.0, -1.0])) == 1.0
@@ -103,7 +103,7 @@ def behaving(folder: Path, arm: str, seed: int, difference: list[float], replies
     (folder / "cells" / f"{arm}-{seed}.json").write_text(json.dumps(cell), "utf-8")
 
 
-def test_behaviour_by_hand(tmp_path: Path) -> None:
+def test_behaviour_is_told_in_spreads_of_the_start_policy(tmp_path: Path) -> None:
     """Before, Mood is 0 and 2, spread 1, and Self 0 and 4, spread 2: all means are in these.
 
     `sso` has (1, 3) and (2, 6) in seeds 1 and 2, so 2 and (1 + 3) / 2 = 2; `pbaa`, the same in seed 1 and 2, 1 and 2

@@ -13,7 +13,7 @@ CODES = {"ConfigError": 2, "InputError": 2, "MissingExtraError": 2, "Interrupted
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
-def test_exit_codes(kind):
+def test_each_error_has_its_exit_code_and_says_what_it_is(kind):
     assert kind.exit_code == CODES.get(kind.__name__, 1)
     assert kind.__doc__
 
@@ -43,7 +43,7 @@ def test_every_range_is_written_so():
             assert by_hand is None, f"{path}: {by_hand and by_hand[0]} is not written by errors.span"
 
 
-def test_there_are_all():
+def test_the_law_of_exit_codes_sees_every_error():
     assert {kind.__name__ for kind in ALL} >= set(CODES)
 
 

@@ -8,7 +8,7 @@ from factory.identity import digest, draw, pair_id, prompt_id
 HI = [{"role": "user", "content": "Hi"}]
 
 
-def test_known_values():
+def test_identities_never_change():
     """BLAKE2b-128 of the canonical JSON, as `b2sum -l 128` gives it: changing it would orphan every run on disk."""
     assert digest([["user", "Hi"]]) == "a54c55ecc31f2f6989744362488d83c0"
     assert digest({"b": 1, "a": "é"}) == digest({"a": "é", "b": 1})

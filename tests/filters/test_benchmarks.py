@@ -21,7 +21,7 @@ def test_text_has_a_prompt_per_line(tmp_path):
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("kind", ["parquet", "jsonl", "json", "csv"])
-def test_tables(tmp_path, kind, packed):
+def test_a_benchmark_is_read_from_every_kind_of_table(tmp_path, kind, packed):
     path = tmp_path / f"b.{kind}"
     if kind == "parquet":
         pl.DataFrame(ROWS).write_parquet(path)

@@ -58,7 +58,7 @@ def test_each_trait_is_found_where_it_is_and_nowhere_else(name):
     assert found[0]["name"] in {one["name"] for one in table.iter_rows(named=True) if abs(one["low"]) > 0.5}
 
 
-def test_the_longer_reply():
+def test_how_often_the_longer_reply_is_chosen_is_said():
     """Three of four pairs of unequal length; the equal one counts on neither side."""
     table = confounds(frame(["long", "long", "long", "b", "cc"], ["a", "a", "a", "long", "dd"]))
     found = row(table, "length")
@@ -174,7 +174,7 @@ TEXTS = {
 }
 
 
-def test_languages():
+def test_every_language_listed_is_recognised():
     assert set(TEXTS) == {*WORDS, *SCRIPTS} - {"Latin"}
     texts = [*TEXTS.values(), "x = f(y)", "", "Paris", None]
     told = pl.DataFrame({"text": texts}).select(language(pl.col("text")))["text"].to_list()

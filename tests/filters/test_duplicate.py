@@ -62,7 +62,7 @@ def test_prompts_that_differ_in_roles_are_different():
 LONG = " ".join(f"word{number}" for number in range(200))
 
 
-def test_near_duplicates():
+def test_one_word_in_two_hundred_is_a_near_duplicate_and_one_in_ten_is_not():
     """One word in 200 changed: Jaccard of the five-grams (196 - 5) / (196 + 5) = 0.95; every tenth leaves few."""
     sparse = " ".join(f"other{n}" if n % 10 == 0 else f"word{n}" for n in range(200))
     pairs = table(

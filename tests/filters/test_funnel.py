@@ -145,7 +145,7 @@ def test_what_a_killed_run_left_is_swept_away(tmp_path):
     assert not (tmp_path / ".funnel").exists()
 
 
-def test_no_filters_and_no_rows(tmp_path):
+def test_no_filters_keep_all_and_no_rows_give_empty_tables(tmp_path):
     pairs = recorded()
     assert apply(lazily(pairs), ()).funnel == Funnel(8, (), 8)
     found = run_funnel(lazily(pairs.clear()), build(None), all_votes(pairs.clear()), tmp_path)

@@ -13,7 +13,7 @@ def test_one_pair_and_a_column_of_them_get_the_same(ids, name):
     assert frame.select(hash_draw_expr(name)).to_series().to_list() == [hash_draw(one, name) for one in known]
 
 
-def test_recorded_values():
+def test_draws_by_hash_never_change():
     """Decisions and journals rest on these: they must never change."""
     assert hash_draw("0" * 32, "a") == 16766104712313576859
     assert hash_draw("x", "first order gpt-4o") == 8297181059308978631

@@ -17,7 +17,7 @@ PAIRS = table(
 )
 
 
-def test_the_papers_iterations():
+def test_iterations_count_by_method_as_in_the_paper():
     """sso counts in 1 to 3, others in 1 and 2; what says no iteration is kept; "*" covers what says no method."""
     assert run({"use": "iteration"}, PAIRS).reasons == {
         "sso 3": None,

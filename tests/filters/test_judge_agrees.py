@@ -25,7 +25,7 @@ JUDGED = votes(
         ("all_right", "not_right", "not_right"),
     ],
 )
-def test_rules(rule, unsure, wrong):
+def test_each_rule_drops_what_it_names(rule, unsure, wrong):
     found = run({"use": "judge_agrees", "rule": rule, "judges": ["A"]}, PAIRS, JUDGED)
     assert found.reasons == {"right": None, "unsure": unsure, "wrong": wrong, "unasked": "not_judged"}
     assert found.details["wrong"] == "A"
@@ -43,7 +43,7 @@ def test_a_judge_that_judged_nothing_leaves_pairs_unjudged():
     assert found.details["right"] == "C"
 
 
-def test_no_votes():
+def test_without_votes_no_pair_passes_and_without_a_table_none_is_judged():
     assert set(run({"use": "judge_agrees"}, PAIRS, JUDGMENTS.empty()).reasons.values()) == {"not_judged"}
     with pytest.raises(ConfigError, match=r"^the filter judge_agrees needs votes"):
         run({"use": "judge_agrees"}, PAIRS)

@@ -46,7 +46,7 @@ def test_the_filter_finds_what_is_found_while_pairs_are_made(text):
     assert found.reasons == {"x": "chosen_leak" if text in WHILE_MAKING else None}
 
 
-def test_own_adjectives_and_none():
+def test_adjectives_of_the_user_take_the_place_of_the_set_s():
     pairs = table([row("own", rejected="Pirate-like answer: arr"), row("set", rejected=LEAKS[0])])
     own = {"use": "leak", "principles": [], "adjectives": ["pirate-like"]}
     assert run(own, pairs).reasons == {"own": "rejected_leak", "set": None}

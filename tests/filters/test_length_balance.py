@@ -34,7 +34,7 @@ def test_the_gap_can_be_set():
     assert run({"use": "length_balance", "max_mean_gap": 0.05}, pairs).kept.height == 2
 
 
-def test_one_per_prompt():
+def test_one_pair_of_each_prompt_is_kept_so_as_to_balance():
     """Each prompt has a pair ahead and a pair behind: one prompt gives the one, the other the other."""
     lengths = [(1010, 1000), (990, 1000), (1010, 1000), (990, 1000)]
     pairs = of_lengths(*lengths, prompts=["p", "p", "q", "q"])

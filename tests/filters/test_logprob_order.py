@@ -29,7 +29,7 @@ PAIRS = table(
 )
 
 
-def test_order():
+def test_replies_out_of_order_are_dropped_and_unscored_ones_too():
     assert run({"use": "logprob_order"}, PAIRS).reasons == {
         "fine": None,
         "chosen wrong": "chosen_order",
@@ -48,7 +48,7 @@ def test_unscored_pairs_can_be_kept_unless_what_is_known_is_wrong():
     assert (reasons["unscored"], reasons["unscored and wrong"]) == (None, "rejected_order")
 
 
-def test_one_reply_alone():
+def test_the_order_of_one_reply_alone_can_be_asked_for():
     reasons = run({"use": "logprob_order", "replies": ["rejected"]}, PAIRS).reasons
     assert {tag for tag, reason in reasons.items() if reason} == {"rejected wrong", "both wrong", "unscored and wrong"}
 

@@ -6,7 +6,7 @@ from tests.filters.table import row, run, table, votes
 FIRST, SECOND = "chosen_first", "rejected_first"
 
 
-def test_by_logprobs():
+def test_the_margin_by_log_probabilities_is_the_one_by_hand():
     """(good - bad) of chosen minus that of rejected: 0.4 - (-0.2) = 0.6; 0.1 - 0.2 = -0.1; 0.25 - 0 = 0.25."""
     names = ("logp_chosen_good", "logp_chosen_bad", "logp_rejected_good", "logp_rejected_bad")
     values = {
@@ -27,7 +27,7 @@ def test_by_logprobs():
     assert (strict.reasons["quarter"], strict.details["turned"]) == (None, "-0.1")
 
 
-def test_by_votes():
+def test_the_margin_by_votes_is_the_mean_of_the_judges():
     """Judge A (0.9 + 0.7) / 2 = 0.8, judge B 0.4: mean 0.6, margin 0.2."""
     pairs = table([row("sure", chosen="one"), row("silent", chosen="two"), row("half silent", chosen="three")])
     sure, silent, half = pairs["pair_id"]
@@ -46,6 +46,6 @@ def test_by_votes():
     assert found.details["sure"] == "0.2"
 
 
-def test_votes_must_be_there():
+def test_a_margin_by_votes_needs_votes():
     with pytest.raises(ConfigError, match=r"^the filter margin needs votes"):
         run({"use": "margin"}, table([row("any")]))

@@ -61,7 +61,7 @@ def hit(text, items=ITEMS, min_words=3):
         ("", None),
     ],
 )
-def test_rules(text, expected):
+def test_each_rule_of_overlap_finds_its_text_and_no_other(text, expected):
     """8-grams: words 1-11 and 10-20 hold 4 + 4 = 8 of 13, over half; 1-10 and 11-20 hold 3 + 3 = 6, which is not."""
     assert hit(text) == expected
 

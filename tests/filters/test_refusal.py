@@ -64,11 +64,11 @@ def test_refusals_are_known(text):
 
 
 @pytest.mark.parametrize("text", ANSWERS)
-def test_answers_are_none(text):
+def test_answers_are_no_refusals(text):
     assert run({"use": "refusal"}, table([row("x", chosen=text, rejected=text)])).reasons == {"x": None}
 
 
-def test_options():
+def test_replies_and_patterns_can_be_chosen():
     refusal = REFUSALS[0]
     pairs = table([row("both", chosen=refusal, rejected=refusal), row("own", rejected="Nope, never.")])
     assert run({"use": "refusal"}, pairs).reasons == {"both": "both_refusal", "own": None}

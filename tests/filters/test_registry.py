@@ -55,7 +55,7 @@ def test_the_place_of_the_faulty_block_is_named():
         build([{"use": "duplicate"}, {"use": "nothing"}])
 
 
-def test_paper_preset():
+def test_the_paper_preset_is_the_paper_s_funnel():
     names = ["iteration", "duplicate", "length_gap", "judge_agrees", "length_balance"]
     assert [block["use"] for block in PAPER] == names
     assert [one.name for one in build(None)] == names
@@ -72,7 +72,7 @@ def test_a_preset_stands_for_its_filters_among_others(name):
     assert name not in FILTERS
 
 
-def test_needs_votes():
+def test_a_filter_says_whether_it_needs_votes():
     made = build(
         [{"use": "judge_agrees"}, {"use": "margin"}, {"use": "margin", "by": "logprobs"}, {"use": "duplicate"}]
     )

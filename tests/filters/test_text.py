@@ -32,13 +32,13 @@ def in_python(text):
         ("a\u200bb", "a\u200bb"),
     ],
 )
-def test_normal_form(text, form):
+def test_white_space_and_compatible_letters_are_made_one(text, form):
     assert normalise(pl.Series([text, None, "plain"])).to_list() == [form, None, "plain"]
     assert in_python(text) == form
 
 
 @given(st.lists(st.text(st.one_of(st.characters(), st.sampled_from(SPACES + "a\u0301\u11a8"))), max_size=6))
-def test_normal_form_is_pythons(texts):
+def test_the_normal_form_in_polars_is_python_s(texts):
     known = [text for text in texts if all(unicodedata.category(char) not in ("Cs", "Cn") for char in text)]
     frame = pl.DataFrame({"text": known}, schema={"text": pl.String})
     assert frame.select(normalised(pl.col("text")))["text"].to_list() == [in_python(text) for text in known]

@@ -53,7 +53,7 @@ def decision(rows, rule=DEFAULT_RULE, judges=None):
         ("unread", "chosen", "invalid", "invalid"),
     ],
 )
-def test_outcomes(rule, first, second, default, strict):
+def test_votes_of_one_judge_say_whom_to_ask_next(rule, first, second, default, strict):
     assert outcome(RULES[rule], first, second) == (default if rule == DEFAULT_RULE else strict)
 
 
@@ -72,7 +72,7 @@ ONE_JUDGE = [
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_one_judge(rule):
+def test_one_judge_decides_alike_whichever_order_came_first(rule):
     """Whichever order the coin of the pair asks first: eight pairs for each pattern of votes."""
     expected, rows = {}, []
     for number, (both, default, strict) in enumerate(ONE_JUDGE):
@@ -85,12 +85,12 @@ def test_one_judge(rule):
     assert decision(rows, rule) == expected
 
 
-def test_reasons():
+def test_each_rule_gives_its_reason():
     wrong = in_asking_order("a", "j", "rejected", "rejected")
     assert [decision(wrong, rule)["a"][0] for rule in RULES] == ["prefers_rejected", "vote_for_rejected", "not_right"]
 
 
-def test_two_judges():
+def test_of_two_judges_either_drops_a_pair():
     """A pair is dropped by whoever drops it; the first of the judges lends its name, and a drop needs no other."""
     right, wrong = ("chosen", "chosen"), ("rejected", "rejected")
     rows = [
@@ -145,7 +145,7 @@ def test_unknown_rules_and_orders_are_named():
     assert judges_of(JUDGMENTS.empty()) == ()
 
 
-def test_verdicts():
+def test_two_votes_are_a_verdict():
     rows = []
     kinds = {
         "right": ("chosen", "chosen"),

@@ -61,7 +61,7 @@ def test_runs_are_sums_of_powers(numbers, size):
     assert runs_at(hashes, pl.arange(0, len(expected), eager=True).to_numpy(), size).tolist() == expected
 
 
-def test_runs_of_words():
+def test_equal_runs_of_words_have_equal_hashes():
     hashes = hashed(pl.Series(["a b c a b c", "a b"])).hashes
     twos = rolled(hashes, 2)
     assert len(twos) == 7

@@ -25,7 +25,7 @@ def quickstart(run: Path, *sets: str) -> dict[str, bytes]:
     return tables(run)
 
 
-def test_blocks_in_any_order(tmp_path: Path) -> None:
+def test_blocks_in_any_order_end_in_the_same_pairs(tmp_path: Path) -> None:
     here = quickstart(tmp_path / "here", "engine=scripted", "run.iterations=1")
     there = quickstart(
         tmp_path / "there",

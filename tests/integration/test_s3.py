@@ -36,7 +36,7 @@ def bucket(monkeypatch):
     server.stop()
 
 
-def test_a_file_and_a_folder(bucket):
+def test_files_and_folders_of_s3_are_read(bucket):
     held = io.BytesIO()
     pl.DataFrame([ROW]).write_parquet(held)
     bucket.pipe(

@@ -53,7 +53,7 @@ def test_no_control_token_stands_in_a_literal(token: str) -> None:
 
 
 @given(st.lists(st.one_of(st.sampled_from(CONTROL), st.sampled_from("<>[]|/_ a1\uff1c"), st.text(max_size=3))))
-def test_nor_among_anything_else(parts: list[str]) -> None:
+def test_no_control_token_arises_among_any_text(parts: list[str]) -> None:
     literal = folded(json_literal("".join(parts)))
     assert [token for token in CONTROL if folded(token) in literal] == []
 
@@ -84,7 +84,7 @@ def test_data_cannot_use_the_marks_of_a_template_of_the_users_own(tmp_path) -> N
     assert said.lower().count("</answer") == said.lower().count("<answer") == said.lower().count("[end") == 1
 
 
-def test_what_escaping_costs() -> None:
+def test_escaping_adds_no_letter_to_ordinary_code() -> None:
     """Letters added to ordinary code and markup: none, where each < and > as an escape added five."""
     code = " ".join(CODE)
     before = json.dumps(code).replace("<", "\\u003c").replace(">", "\\u003e")

@@ -94,7 +94,7 @@ def test_system_messages_are_all_that_can_be_sent():
     assert SSO.features[7].bad.principle in messages[15]
 
 
-def test_a_set_of_any_size(tmp_path):
+def test_a_set_may_have_any_number_of_features(tmp_path):
     assert [feature.name for feature in load(tmp_path, SMALL).offered] == ["Warmth"]
     many = [f"Trait {number}" for number in range(40)]
     assert [feature.name for feature in load(tmp_path, small(*many)).features] == many

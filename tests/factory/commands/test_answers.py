@@ -74,7 +74,7 @@ def test_turns_are_asked_with_what_was_said_and_in_one_call_each() -> None:
     assert len({request.seed for call in engine.calls for request in call}) == 4
 
 
-def test_alpaca_eval_file(tmp_path: Path) -> None:
+def test_alpaca_eval_gets_its_own_fields_and_never_the_reference_answer(tmp_path: Path) -> None:
     asked = written(tmp_path / "alpaca.jsonl", ALPACA)
     heard = Heard()
     options = {"policy": "my/Model", "engine": ScriptedEngine(), "progress": heard}
@@ -89,7 +89,7 @@ def test_alpaca_eval_file(tmp_path: Path) -> None:
     assert first["output"] != "reference"
 
 
-def test_mt_bench_file(tmp_path: Path) -> None:
+def test_mt_bench_gets_every_turn_under_the_tool_s_ids(tmp_path: Path) -> None:
     asked = written(tmp_path / "question.jsonl", MT)
     (file,) = answers(
         asked, "mt_bench", tmp_path / "out", policy="./runs/x policy", name="mine", engine=ScriptedEngine()

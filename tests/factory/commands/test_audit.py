@@ -71,7 +71,7 @@ def pairs_file(folder: Path, right: int = 12, wrong: int = 4, **columns: object)
     return path
 
 
-def test_what_it_finds_and_writes(tmp_path: Path) -> None:
+def test_what_is_found_is_what_is_written_with_every_vote(tmp_path: Path) -> None:
     """A judge that likes length on 12 pairs with the longer reply chosen and 4 with the shorter one."""
     out = tmp_path / "audit"
     with Loopback(judging(longer)) as server:
@@ -119,7 +119,7 @@ def test_a_stopped_audit_goes_on_and_ends_as_an_unbroken_one(tmp_path: Path) -> 
         assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "unbroken" / name).read_bytes()
 
 
-def test_a_sample(tmp_path: Path) -> None:
+def test_no_more_pairs_are_judged_than_the_sample_asks_for(tmp_path: Path) -> None:
     with Loopback(judging(longer)) as server:
         found = audit(pairs_file(tmp_path), out=tmp_path / "out", base_url=server.base_url, sample=5)
     assert isinstance(found, AuditReport)

@@ -15,7 +15,7 @@ from tests.factory.commands.test_audit import _environment, pairs_file  # noqa: 
 from tests.loopback import Loopback, judging, longer
 
 
-def test_gold_labels(tmp_path: Path) -> None:
+def test_a_column_of_labels_measures_judge_and_chosen(tmp_path: Path) -> None:
     pairs = pairs_file(tmp_path, best="chosen")
     with Loopback(judging(longer)) as server:
         found = audit(pairs, out=tmp_path / "out", base_url=server.base_url, gold="best")

@@ -78,7 +78,7 @@ def test_what_resembles_nothing_is_told_where_all_names_are():
         explain("§§§")
 
 
-def test_the_command_line():
+def test_the_command_explains_a_name_or_all_and_refuses_what_is_none():
     done = CliRunner().invoke(main, ["explain", "gamma"])
     assert done.exit_code == 0
     assert "Weight of G" in done.output

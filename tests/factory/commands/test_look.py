@@ -63,7 +63,7 @@ def test_audit_says_how_it_read_and_writes_it(file, tmp_path):
     assert (reading["parts"][0]["columns"]["chosen"], reading["set_aside"]) == (["good"], {"identical": 1})
 
 
-def test_export_takes_the_columns(file, tmp_path):
+def test_columns_that_are_named_for_look_serve_export_too(file, tmp_path):
     factory.export(file, "pairs", tmp_path / "e", columns=NAMED, test_share=0)
     assert pl.read_parquet(tmp_path / "e/data/*.parquet")["chosen"].to_list() == ["Tin."]
 

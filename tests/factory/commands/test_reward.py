@@ -21,7 +21,7 @@ def call(*args: str | Path) -> Result:
     return CliRunner().invoke(main, ["reward", *(str(arg) for arg in args)])
 
 
-def test_train_then_score(tmp_path: Path) -> None:
+def test_a_trained_model_is_scored_with_every_measure_and_pair(tmp_path: Path) -> None:
     base = tiny_model_folder(tmp_path / "base")
     pairs(12).write_parquet(tmp_path / "pairs.parquet")
     options = ("--out", tmp_path / "rm", "--set", "max_steps=2", "--set", "batch_pairs=4", "--seed", "7")

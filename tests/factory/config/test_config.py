@@ -41,7 +41,7 @@ def test_unknown_keys_are_errors_and_values_do_not_change(block):
     assert block.model_config["frozen"]
 
 
-def test_short_forms():
+def test_short_forms_mean_the_long_ones():
     short = Config.model_validate({"prompts": "a.jsonl", "engine": "vllm", "judges": ["gpt-4o", {"model": "m"}]})
     assert (short.prompts.paths, short.engine.kind) == (["a.jsonl"], "vllm")
     assert [(judge.name, judge.model) for judge in short.judges] == [("gpt-4o", None), ("m", "m")]
@@ -69,6 +69,6 @@ def test_a_dumped_configuration_loads_as_itself():
 @pytest.mark.parametrize(
     "bad", [{}, {"prompts": "x", "more": 1}, {"prompts": []}, {"prompts": "x", "run": {"iterations": 0}}]
 )
-def test_refused(bad):
+def test_what_is_missing_unknown_empty_or_too_small_is_refused(bad):
     with pytest.raises(ValidationError):
         Config.model_validate(bad)

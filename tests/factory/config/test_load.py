@@ -55,7 +55,7 @@ SETS = {
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_overrides(name, written):
+def test_an_override_sets_the_key_that_it_names(name, written):
     sets, got, wanted = SETS[name]
     assert got(load_config(written("prompts: p.jsonl"), sets)) == wanted
 
@@ -75,7 +75,7 @@ BAD_SETS = {
 
 
 @pytest.mark.parametrize("text", BAD_SETS)
-def test_bad_overrides(text, written):
+def test_an_override_that_fits_no_key_is_one_sentence(text, written):
     with pytest.raises(ConfigError) as caught:
         load_config(written("prompts: p.jsonl\njudges: []\npolicy: {model: m}\nrun: {dir: d}"), [text])
     assert "\n" not in str(caught.value)
@@ -134,7 +134,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong(name, written):
+def test_a_wrong_file_is_one_sentence_that_names_it(name, written):
     text, sentence = WRONG[name]
     file = written(text)
     with pytest.raises(ConfigError) as caught:
@@ -145,7 +145,7 @@ def test_wrong(name, written):
     assert caught.value.exit_code == 2
 
 
-def test_files_that_are_none(tmp_path):
+def test_what_is_no_readable_file_is_refused_with_the_cause(tmp_path):
     (tmp_path / "latin.yaml").write_bytes(b"prompts: caf\xe9")
     for path, sentence in (
         (tmp_path / "gone.yaml", "No such file"),
@@ -184,7 +184,7 @@ run: {dir: data}
     assert Path(load_config(written("prompts: p.jsonl")).prompts.paths[0]).samefile("p.jsonl")
 
 
-def test_filters(written):
+def test_a_filter_file_holds_filters_and_judges_alone(written):
     made = as_config(written("filters: [{use: duplicate}]\njudges: [gpt-4o]"), FiltersConfig)
     assert made.filters == [{"use": "duplicate"}]
     assert made.judges[0].name == "gpt-4o"

@@ -36,7 +36,7 @@ def test_the_same_key_in_two_mappings_is_fine(tmp_path):
         ("x" * 10_000_001, "larger than 10,000,000 bytes"),
     ],
 )
-def test_what_is_refused(tmp_path, content, says):
+def test_a_key_twice_and_what_is_no_yaml_are_refused_with_the_line(tmp_path, content, says):
     with pytest.raises(InputError) as refused:
         read(tmp_path, content)
     assert says in str(refused.value)

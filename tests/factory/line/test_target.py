@@ -32,7 +32,7 @@ def test_it_goes_on_while_pairs_are_wanting() -> None:
         ({"without_gain": 3}, "none of them from the last 3 rounds"),
     ],
 )
-def test_what_ends_it(changed: dict[str, int], words: str) -> None:
+def test_rounds_end_at_the_target_without_prompts_or_without_gain(changed: dict[str, int], words: str) -> None:
     assert words in (stopped(**changed) or "")
 
 

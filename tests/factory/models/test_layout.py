@@ -68,7 +68,7 @@ def test_an_empty_prompt_is_refused():
         layout([Encoded([], ([20],))], "flat")
 
 
-def test_tokens_of_an_item():
+def test_an_item_counts_its_prompt_once_when_packed_and_per_reply_when_not():
     assert ITEM.tokens("flat") == ITEM.tokens("masked") == 5
     assert ITEM.tokens("separate") == 7
     assert ITEM.longest == 4

@@ -238,7 +238,7 @@ def test_in_bfloat16_within_its_rounding():
     assert ((found - exact).abs() / torch.tensor([12, 15, 11, 2, 1])).max() < 0.1
 
 
-def test_under_autocast():
+def test_under_autocast_sums_stay_float32_and_near():
     model = model_of("llama", "eager")
     with torch.autocast("cpu", torch.bfloat16):
         found = packed_by(model, plan_for(model)).sums
@@ -257,7 +257,7 @@ def test_a_reply_never_sees_another():
     assert sums[0][0] != sums[1][0]
 
 
-def test_inside_an_adapter():
+def test_an_adapter_packs_and_switches_off_like_the_bare_model():
     peft = pytest.importorskip("peft")
     model = model_of("llama")
     bare = plainly(model, items()).detach()

@@ -161,7 +161,9 @@ A, B, C = answer("A"), answer("B"), answer("C")
         ([None, None, None], Pairing(A, C, "undecided")),
     ],
 )
-def test_best_and_worst(standing: list[float | None], found: Pairing) -> None:
+def test_best_and_worst_are_by_standing_and_undecided_where_all_are_level(
+    standing: list[float | None], found: Pairing
+) -> None:
     assert best_and_worst([A, B, C], standing) == found
 
 

@@ -80,7 +80,7 @@ READABLE = {
 
 
 @pytest.mark.parametrize("name", READABLE)
-def test_readable(name, tmp_path):
+def test_every_way_to_write_a_file_reads_the_same(name, tmp_path):
     file = tmp_path / name
     file.write_bytes(READABLE[name])
     pairs = load_pairs(file)
@@ -138,7 +138,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
-def test_unreadable(name, tmp_path):
+def test_a_broken_file_is_one_sentence_that_names_it(name, tmp_path):
     content, sentence = UNREADABLE[name]
     file = tmp_path / name
     file.write_bytes(content)
@@ -284,7 +284,7 @@ def test_nul_characters_in_texts_survive(tmp_path):
     assert load_pairs(file)["prompt"][0][0]["content"] == "a\0b"
 
 
-def test_cells_of_ten_megabytes(tmp_path):
+def test_a_cell_of_ten_megabytes_is_read_whole(tmp_path):
     big = "word " * 2_000_000
     for name, text in (
         ("x.jsonl", json.dumps({**ROW, "chosen": big})),
@@ -295,7 +295,7 @@ def test_cells_of_ten_megabytes(tmp_path):
         assert load_pairs(file)["chosen"].str.len_chars().to_list() == [len(big)]
 
 
-def test_columns_of_mixed_types(tmp_path):
+def test_a_column_of_mixed_types_keeps_every_value(tmp_path):
     rows = [{**ROW, "n": 1}, {**ROW, "n": 2.5}, {**ROW, "n": "three"}, {**ROW, "n": [4]}, {**ROW, "n": None}]
     file = tmp_path / "x.jsonl"
     file.write_text("\n".join(map(json.dumps, rows)))

@@ -14,7 +14,7 @@ TURN = st.fixed_dictionaries({"role": TEXT, "content": TEXT})
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.lists(TURN, max_size=3), TEXT, TEXT), min_size=1, max_size=4))
-def test_equal_to_identity(rows):
+def test_ids_made_in_polars_are_those_made_in_python(rows):
     columns = {name: [row[place] for row in rows] for place, name in enumerate(("prompt", "chosen", "rejected"))}
     frame = pl.DataFrame(columns, schema={"prompt": MESSAGES, "chosen": pl.String, "rejected": pl.String})
     made = frame.select(
@@ -34,7 +34,7 @@ def test_every_character_below_two_thousand():
     assert row == (pair_id([{"role": "user", "content": text}], text, text),)
 
 
-def test_more_rows_than_a_slice():
+def test_ids_are_right_beyond_one_slice_of_rows():
     frame = pl.DataFrame({"prompt": [[{"role": "user", "content": str(n)}] for n in range(20_000)]})
     made = frame.select(prompt_ids(turns_json(pl.col("prompt")))).to_series()
     assert made.n_unique() == 20_000

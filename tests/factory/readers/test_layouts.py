@@ -37,7 +37,7 @@ def test_the_page_about_formats_has_every_layout():
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_reads_back(name, tmp_path):
+def test_every_layout_gives_back_prompt_and_replies(name, tmp_path):
     """One turn and two, with and without a system message, each in a file of its own."""
     case = CASES[name]
     prompts = [turns_for(case, turns) for turns in (TURNS, TALK, [SYSTEM, *TURNS], [SYSTEM, *TALK])]
@@ -150,7 +150,7 @@ def test_a_prompt_beside_conversations_in_its_other_forms(tmp_path):
         assert [pair["prompt"] for pair in kept] == [prompt], rejected
 
 
-def test_static_transcript_as_prompt(tmp_path):
+def test_a_prompt_that_is_a_transcript_becomes_turns(tmp_path):
     ((row,), _) = read(tmp_path, {"prompt": transcript(TURNS, ""), "chosen": " a", "rejected": "b"})
     assert row["prompt"] == TURNS
     assert row["chosen"] == " a"
@@ -175,7 +175,7 @@ def test_null_prompts_are_read_by_what_the_replies_hold(tmp_path):
     assert {*kept["chosen"]} == {"a", "c"}
 
 
-def test_prompts_of_every_layout(tmp_path):
+def test_every_layout_of_pairs_gives_its_prompts(tmp_path):
     for name, case in CASES.items():
         prompt = turns_for(case, TALK)
         prompt = prompt[:1] if case.layout == "trees" else prompt  # the roots alone

@@ -34,7 +34,7 @@ def test_the_order_of_columns_does_not_matter(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name != "shared text"])
-def test_a_column_called_otherwise(name, tmp_path):
+def test_a_column_of_unknown_name_gives_the_same_pairs_or_none(name, tmp_path):
     rows = rows_of(CASES[name])
     right = pairs(rows, tmp_path / "x.jsonl")
     assert len(right) == 3

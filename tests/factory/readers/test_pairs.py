@@ -96,7 +96,7 @@ def test_source_and_iteration_of_several_inputs(tmp_path):
     assert named["source"].to_list() == ["forum", "mine", "mine"]
 
 
-def test_columns_of_the_user(tmp_path):
+def test_columns_of_the_user_survive_beside_ours(tmp_path):
     row = {
         **ROW,
         "filter": "f",

@@ -40,14 +40,14 @@ def read(reader: Callable[[list[str]], Any], row: dict[str, Any], path: Path) ->
     reader([str(path)])
 
 
-def test_of_prompts_in_every_form(plans: list[int], tmp_path: Path) -> None:
+def test_plans_of_prompts_stay_small_in_every_form(plans: list[int], tmp_path: Path) -> None:
     for row, _ in FORMS.values():
         for system in ({}, {"system": "Be brief."}):
             read(read_prompts, system | row, tmp_path / "x.jsonl")
     assert 0 < max(plans) < MOST
 
 
-def test_of_pairs_in_every_layout(plans: list[int], tmp_path: Path) -> None:
+def test_plans_of_pairs_stay_small_in_every_layout(plans: list[int], tmp_path: Path) -> None:
     for case in CASES.values():
         read(read_pairs, case.row([{"role": "user", "content": "Why?"}], "So.", "No."), tmp_path / "x.jsonl")
     assert 0 < max(plans) < MOST

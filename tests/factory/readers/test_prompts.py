@@ -52,7 +52,7 @@ def read(tmp_path, *rows):
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_forms(name, tmp_path):
+def test_prompts_are_read_in_every_form(name, tmp_path):
     row, prompt = FORMS[name]
     split = read(tmp_path, row)
     assert split.rejected.height == 0, split.rejected.to_dicts()
@@ -91,7 +91,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_rejected_with_reason_and_row(name, tmp_path):
+def test_what_is_no_prompt_is_set_aside_with_reason_and_row(name, tmp_path):
     row, reason = BAD[name]
     split = read(tmp_path, {"prompt": "fine", "messages": None}, {"messages": [user("good")]}, {"turns": ["x"]}, row)
     assert split.kept.height == 3
@@ -125,7 +125,7 @@ def test_of_equal_prompts_one_is_kept(tmp_path):
     assert (again.kept.height, again.rejected.height) == (1, 2)
 
 
-def test_lines_of_text(tmp_path):
+def test_each_line_of_text_is_a_prompt(tmp_path):
     file = tmp_path / "list.txt"
     file.write_bytes(b"\xef\xbb\xbfHi\r\n\n  Why? \nca\xe9\n{not json}\n")
     split = read_prompts(file)
@@ -157,7 +157,7 @@ def test_pairs_give_each_prompt_once():
     assert (split.kept.height, split.rejected["reason"].to_list()) == (5, ["duplicate_prompt"] * 5)
 
 
-def test_no_column_with_prompts(tmp_path):
+def test_a_table_without_prompts_is_refused_with_its_columns(tmp_path):
     with pytest.raises(InputError, match=r"no column holds prompts; it has text \(text\), label \(number\), and needs"):
         read(tmp_path, {"text": "Hi", "label": 1})
 

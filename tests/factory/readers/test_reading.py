@@ -119,7 +119,7 @@ def test_a_label_and_replies_that_the_user_names(tmp_path):
         ({"pairing": "most"}, "best_worst, adjacent, all"),
     ],
 )
-def test_options_that_are_none(options, said):
+def test_options_of_reading_that_are_none_are_refused(options, said):
     with pytest.raises(ConfigError, match=said):
         how_to_read(options)
 
@@ -145,7 +145,7 @@ def test_texts_of_a_table_of_our_own_are_what_they_are(tmp_path):
     assert only(found).layout == "pairs"
 
 
-def test_pairings_of_many_candidates(tmp_path):
+def test_candidates_pair_as_best_and_worst_as_neighbours_or_all(tmp_path):
     replies = [{"text": text, "score": score} for text, score in (("c", 1), ("a", 3), ("b", 2), ("d", 1), ("n", None))]
     file = jsonl(tmp_path / "x.jsonl", {"prompt": "Hi", "responses": replies})
     pairs = {

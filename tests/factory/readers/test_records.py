@@ -12,7 +12,7 @@ def frames(*records):
     return frames_of({name: value_of(value) for name, value in record.items()} for record in records)
 
 
-def test_kinds():
+def test_each_kind_of_value_has_its_column_type():
     record = {
         "t": "x",
         "b": True,
@@ -57,13 +57,13 @@ def test_numbers_become_floats_and_empty_lists_take_their_column_s_kind():
     assert frame["m"].list.len().to_list() == [0, 1, None, None]
 
 
-def test_kinds_that_disagree_part():
+def test_records_whose_types_disagree_go_to_frames_of_their_own():
     texts, lists = frames({"a": "x"}, {"a": ["y"]}, {"a": "z"}, {"b": 1})
     assert texts.to_dicts() == [{"a": "x", "b": None}, {"a": "z", "b": None}, {"a": None, "b": 1}]
     assert lists["a"].to_list() == [["y"]]
 
 
-def test_chunks_join(monkeypatch):
+def test_chunks_of_records_join_to_one_frame(monkeypatch):
     monkeypatch.setattr("factory.readers.cells.records.CHUNK", 2)
     assert CHUNK > 2
     rows = [{"a": None}, {}, {"a": []}, {"b": 1}, {"a": [{"role": "user", "content": "x"}]}, {"b": 1.5}, {"a": []}]

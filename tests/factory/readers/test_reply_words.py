@@ -19,22 +19,22 @@ NEITHER = ("model_c", "apple", "alabama", "blue", "better", "response", "", "pri
 
 
 @pytest.mark.parametrize("word", FIRST)
-def test_words_for_the_first(word):
+def test_words_for_the_first_reply_are_read_as_such(word):
     assert in_words(word) == 1
 
 
 @pytest.mark.parametrize("word", SECOND.values())
-def test_words_for_the_second(word):
+def test_words_for_the_second_reply_are_read_as_such(word):
     assert in_words(word) == -1
 
 
 @pytest.mark.parametrize("word", ["tie", "Tie (bothbad)".lower(), "both_bad", "empate", "平局", "a=b", "a > a"])
-def test_words_for_neither_being_better(word):
+def test_words_for_a_tie_are_read_as_such(word):
     assert in_words(word) == 0
 
 
 @pytest.mark.parametrize("word", NEITHER)
-def test_words_that_name_no_reply(word):
+def test_words_that_name_no_reply_are_no_verdict(word):
     assert in_words(word) is None
     assert number_in(word) is None
 

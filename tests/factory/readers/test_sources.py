@@ -16,7 +16,7 @@ from factory.readers.inputs.sources import find
 from tests.reading import CSV, LINE, ROW, parquet
 
 
-def test_no_such_file(tmp_path):
+def test_what_is_no_file_is_refused_with_the_cause(tmp_path):
     with pytest.raises(InputError, match=r"gone.jsonl: No such file or directory"):
         read_pairs(tmp_path / "gone.jsonl")
     for bad in ("", "a\0b"):
@@ -32,7 +32,7 @@ def test_no_such_file(tmp_path):
         read_pairs("/dev/null")
 
 
-def test_unreadable_for_lack_of_rights(tmp_path):
+def test_a_file_without_rights_to_it_is_refused_with_the_cause(tmp_path):
     file = tmp_path / "x.jsonl"
     file.write_bytes(LINE)
     file.chmod(0)
@@ -80,7 +80,7 @@ def test_links_in_a_circle_end(tmp_path):
     assert load_pairs(tmp_path / "linked.jsonl").height == 1
 
 
-def test_folders_without_data(tmp_path):
+def test_a_folder_without_data_is_refused(tmp_path):
     put(tmp_path, notes_dot_md=b"x", config_dot_json=b'{"a": 1}')
     for folder in (tmp_path, tmp_path / "empty"):
         folder.mkdir(exist_ok=True)
@@ -104,7 +104,7 @@ def test_run_and_filter_folders_stand_for_what_they_kept(tmp_path):
     assert read_prompts(run).kept.height == 1
 
 
-def test_frames_and_datasets(tmp_path):
+def test_frames_and_datasets_are_read_as_files_are(tmp_path):
     frame = pl.DataFrame([ROW])
     data = datasets.Dataset.from_list([ROW, {**ROW, "chosen": "x"}])
     both = datasets.DatasetDict(train=data, test=data.select([1]))
@@ -125,7 +125,7 @@ def test_frames_and_datasets(tmp_path):
     assert load_pairs(data.to_iterable_dataset()).height == 2
 
 
-def test_hub_datasets_by_name(monkeypatch, tmp_path):
+def test_a_hub_data_set_is_read_by_its_name(monkeypatch, tmp_path):
     asked = []
 
     def load(name, split=None):
@@ -151,7 +151,7 @@ def test_hub_datasets_by_name(monkeypatch, tmp_path):
     assert len(asked) == 3
 
 
-def test_remote_files():
+def test_files_and_folders_of_an_object_store_are_read():
     memory = fsspec.filesystem("memory")
     with memory.open("/box/a.jsonl", "wb") as file:
         file.write(LINE)
@@ -174,7 +174,7 @@ def test_parquet_stays_on_disk(tmp_path):
     assert "Parquet SCAN" in read_pairs(file).kept.explain()
 
 
-def test_stems():
+def test_a_source_is_called_by_its_file_without_endings():
     names = {"a/kept.jsonl.gz": "kept", "x.y.parquet": "x.y", "noext": "noext", "v1.0": "v1.0", "a.CSV": "a"}
     assert {name: stem_of(name) for name in names} == names
 

@@ -102,7 +102,7 @@ READ = {
 
 
 @pytest.mark.parametrize("name", READ)
-def test_verdicts_in_columns(name, tmp_path):
+def test_a_verdict_in_columns_says_which_reply_is_better(name, tmp_path):
     for given in (written(tmp_path / "x.jsonl", READ[name]), pl.DataFrame([READ[name]])):
         (pair,) = read_pairs(given).kept.collect().to_dicts()
         assert (pair["prompt"], pair["chosen"], pair["rejected"]) == ([user("Hi")], "two", "one")

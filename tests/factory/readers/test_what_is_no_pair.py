@@ -68,7 +68,7 @@ REASONS = {
 
 
 @pytest.mark.parametrize("name", REASONS)
-def test_rejected_with_reason_and_row(name, tmp_path):
+def test_what_is_no_pair_is_set_aside_with_reason_and_row(name, tmp_path):
     row, reason = REASONS[name]
     kept, rejected = read(tmp_path, row)
     assert (len(kept), len(rejected)) == (0, 1)
@@ -78,7 +78,7 @@ def test_rejected_with_reason_and_row(name, tmp_path):
 
 
 @pytest.mark.parametrize(("good", "bad"), [(plain, "texts"), (implicit, "lists")])
-def test_missing_replies(good, bad, tmp_path):
+def test_a_missing_reply_costs_its_row_alone(good, bad, tmp_path):
     gone: list[Any] = [None, ""] if bad == "texts" else [None, []]
     rows = [good(TURNS, "a", "b")]
     rows += [{**rows[0], side: value} for side in ("chosen", "rejected") for value in gone]

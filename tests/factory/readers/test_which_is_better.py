@@ -31,7 +31,7 @@ TIES = {"letters": "tie", "models": "tie (bothbad)", "signs": "A=B", "strength":
 
 
 @pytest.mark.parametrize("name", LABELS)
-def test_labels(name, tmp_path):
+def test_a_label_says_which_reply_is_better(name, tmp_path):
     (one, two), label, (first, second) = LABELS[name]
     rows = [
         {"prompt": "Hi", one: "Tin.", two: "Wood.", label: first},
@@ -45,7 +45,7 @@ def test_labels(name, tmp_path):
         assert {row[label] for row in kept} == {first, second}
 
 
-def test_scores_and_votes_and_flags(tmp_path):
+def test_scores_votes_and_flags_say_which_reply_is_better(tmp_path):
     both = {"prompt": "Hi", "response1": "Tin.", "response2": "Wood."}
     cases = [
         {**both, "score1": 3, "score2": 1.5},

@@ -94,7 +94,7 @@ def test_what_is_no_answer_changes_nothing(body: Any, served: Served) -> None:
         ({"Content_Type": "text/plain"}, "a form's way to send"),
     ],
 )
-def test_others_are_refused(headers: dict[str, str], why: str, served: Served) -> None:
+def test_other_hosts_sites_and_forms_are_refused(headers: dict[str, str], why: str, served: Served) -> None:
     for method, path, body in (
         ("POST", "answer", {"turn": 0, "answer": "1"}),
         ("POST", "undo", {}),

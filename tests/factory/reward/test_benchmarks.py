@@ -68,7 +68,7 @@ def test_every_benchmark_knows_its_files_and_reads_no_other(name: str, tmp_path:
             read_items(place, name, "prompt")
 
 
-def test_rmbench(tmp_path: Path) -> None:
+def test_rmbench_is_scored_by_style_and_domain(tmp_path: Path) -> None:
     """Scores 1, 2, 3 against 0.5, 1.5, 2.5: a right reply beats those of at most its style, so hard is 0.
 
     In the first domain of safety nothing is won, in the second everything: their mean is one domain of two.
@@ -96,7 +96,7 @@ def test_rmbench_has_three_replies_a_side(tmp_path: Path) -> None:
         read_items(written(tmp_path, [FILES["rmbench"][0] | {"chosen": ["c"]}]), "rmbench", None)
 
 
-def test_judgebench(tmp_path: Path) -> None:
+def test_judgebench_is_scored_by_its_labels_and_categories(tmp_path: Path) -> None:
     """The label names the right answer; categories are by source, and a source of none is its own."""
     found = reached(tmp_path, "judgebench", [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
     assert (found["n"], found["wins"]) == (3, 2)
@@ -110,7 +110,7 @@ def test_judgebench(tmp_path: Path) -> None:
     assert {item.replies[0] for item in items} == {"a 0", "b 1", "a 2"}
 
 
-def test_best_of_n(tmp_path: Path) -> None:
+def test_best_of_n_is_the_chance_that_the_model_picks_a_right_reply(tmp_path: Path) -> None:
     """Two of three are right. In the first prompt the wrong one scores highest, in the second lowest.
 
     Of two drawn the first prompt's pick is right when the wrong one is not drawn, 1/3; of one 2/3.

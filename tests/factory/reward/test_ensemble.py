@@ -15,7 +15,7 @@ def rewards(*scores: float | None) -> list[Reward]:
     ("how", "expected"),
     [("mean", [0.0, 20.0, 40.0]), ("standardised", [0.0, 0.0, 0.0]), ("worst", [-(1.5**0.5), 0.0, -(1.5**0.5)])],
 )
-def test_how_scores_become_one(how: str, expected: list[float]) -> None:
+def test_scores_of_several_models_join_by_mean_standard_or_worst(how: str, expected: list[float]) -> None:
     """Scores 1, 0, -1 and -1, 40, 81 go opposite ways; standardised, from 1.5^0.5 to -1.5^0.5, they cancel."""
     one, other = rewards(1, 0, -1), rewards(-1, 40, 81)
     assert [reward.score for reward in joined([one, other], how)] == pytest.approx(expected)

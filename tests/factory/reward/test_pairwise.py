@@ -13,7 +13,7 @@ def pair(margin: float | None, chosen: int = 5, rejected: int = 5) -> ScoredPair
     return ScoredPair(margin, None if margin is None else 0.0, chosen, rejected)
 
 
-def test_accuracy_by_length() -> None:
+def test_accuracy_is_told_for_longer_shorter_and_equal_chosen() -> None:
     """Longer: 1 of 2; shorter: 3 of 3, one without a score; equal: 0 of 1. Their mean is 0.75, whatever the counts."""
     pairs = [pair(1, 9), pair(-1, 9), *[pair(2, 1)] * 3, pair(None, 1), pair(-3)]
     found = by_length(pairs)
@@ -40,7 +40,7 @@ def test_a_model_of_length_alone_gets_half(lengths: list[tuple[int, int]], sign:
     assert found["always_longer" if sign == 1 else "always_shorter"] == pytest.approx(wins / len(lengths))
 
 
-def test_calibration() -> None:
+def test_calibration_compares_confidence_with_accuracy() -> None:
     """Confidence 0.731 four times, right three times; 0.953 once, wrong: ECE = (4 |0.75 - 0.731| + 0.953) / 5."""
     found = calibration([pair(1), pair(1), pair(1), pair(-1), pair(-3), pair(None)])
     one, three = sigmoid(1), sigmoid(3)

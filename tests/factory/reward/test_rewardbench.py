@@ -36,7 +36,7 @@ TALLIES = {name: of(7 * i % 11, 11) for i, name in enumerate(ORDER)}
 PRIOR = dict(zip(PRIOR_SETS, (of(4, 8), of(6, 8), of(2, 8), of(5, 8)), strict=True))
 
 
-def test_the_published_counts() -> None:
+def test_weights_of_rewardbench_are_the_published_counts() -> None:
     """2985 pairs in 23 subsets; math-prm has 447 of them and weighs 984, as much as the six code subsets of 164."""
     weights = {name: weight for section in SECTIONS.values() for name, weight in section.items()}
     assert sorted(weights) == sorted(ORDER)

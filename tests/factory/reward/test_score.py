@@ -200,7 +200,7 @@ def test_rewardbench2_from_its_official_files(folder: Path, tmp_path: Path) -> N
     assert done.result["score"] == pytest.approx(sum(subsets) / 6)
 
 
-def test_pairs_by_a_column(folder: Path, tmp_path: Path) -> None:
+def test_pairs_are_counted_by_a_column_that_is_named(folder: Path, tmp_path: Path) -> None:
     rows = [
         {"prompt": f"q{n}", "response_1": "a b", "response_2": f"c {n}", "label": 1 + n % 2, "subset": "ab"[n % 2]}
         for n in range(8)
@@ -211,7 +211,7 @@ def test_pairs_by_a_column(folder: Path, tmp_path: Path) -> None:
     assert done.result["n"] == 8
 
 
-def test_it_is_scored_once(folder: Path, tmp_path: Path) -> None:
+def test_the_same_pairs_are_scored_once(folder: Path, tmp_path: Path) -> None:
     table = pairs(5).filter(pl.col("prompt").list.first() != SYSTEM)
     first = reward_score(table, str(folder), tmp_path / "out")
     stamp = (first.folder / "scores.parquet").stat().st_mtime_ns

@@ -107,7 +107,7 @@ def test_first_slot_rate_counts_every_readable_vote() -> None:
     assert of(0, 0, 0, invalid=1).first_slot_rate == 1.0
 
 
-def test_length_measures() -> None:
+def test_lengths_are_told_by_verdict_and_equal_ones_stand_aside() -> None:
     """Four decided pairs of unequal length, the longer reply preferred in the 1st and 2nd; equal lengths are aside."""
     pairs = [pair(0, 9, 5), pair(1, 3, 5), pair(2, 3, 5), pair(3, 9, 5), pair(4, 5, 5), pair(5, 9, 5)]
     verdicts = ["right", "wrong", "right", "wrong", "right", "unsure"]
@@ -130,7 +130,7 @@ def test_equal_gaps_share_a_bin() -> None:
     ]
 
 
-def test_strata() -> None:
+def test_strata_are_iteration_and_feature_with_a_row_for_none() -> None:
     pairs = [
         pair(0, iteration=1, feature="Safety"),
         pair(1, iteration=1, feature="Safety"),
@@ -160,7 +160,7 @@ def test_requests_tokens_and_money_are_the_judges_own() -> None:
     assert (recorded.requests, recorded.prompt_tokens, recorded.cost) == (4, None, None)
 
 
-def test_agreement_between_judges() -> None:
+def test_agreement_of_judges_counts_what_both_could_read() -> None:
     """Verdicts J: right right wrong wrong unsure, K: right wrong wrong wrong invalid: on 4 both read, agreement 3/4.
 
     p_e = (2 x 1 + 2 x 3) / 16 = 0.5, kappa = (0.75 - 0.5) / 0.5 = 0.5.
@@ -191,7 +191,7 @@ def test_agreement_looks_at_the_audited_pairs_alone_and_at_every_two_judges() ->
     ]
 
 
-def test_gold_labels() -> None:
+def test_labels_of_people_measure_judge_and_chosen() -> None:
     """right on chosen is right, right on rejected wrong, wrong on rejected right; unsure stays; a tie, and no label."""
     labels = ["chosen", "rejected", "rejected", "chosen", "tie", None]
     pairs = table([pair(number) for number in range(6)])
@@ -243,7 +243,7 @@ def test_labels_of_pairs_that_were_picked_are_told() -> None:
         assert ("hardly drawn at random" in found.meaning) == told
 
 
-def test_judges_together() -> None:
+def test_copies_of_a_judge_are_worth_one_together() -> None:
     """Two copies of one judge are worth one; right and unsure pairs by the mean of all votes; one judge has none."""
     pairs = table([pair(number) for number in range(6)])
     verdicts = ["right", "right", "wrong", "unsure", "invalid", "wrong"]
@@ -273,7 +273,7 @@ def test_flipping_every_vote_turns_right_into_wrong() -> None:
     assert (two.right, two.unsure, two.wrong) == (1, 1, 2)
 
 
-def test_parts_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_in_parts_gives_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two judges, one of whom was not asked of all, and labels: counted seven pairs at a time."""
     pairs = table([pair(n, 3 + n % 4, 5, iteration=n % 2, feature=f"f{n % 3}") for n in range(24)]).sort("pair_id")
     verdicts = ["right", "unsure", "wrong", "invalid", "right", "right", "wrong", "right"] * 3

@@ -83,7 +83,7 @@ def test_all_are_taken_where_as_many_are_wanted(n: int | None) -> None:
     assert sample(pairs.clear(), n, seed=1).is_empty()
 
 
-def test_estimate_by_hand() -> None:
+def test_the_forecast_of_an_audit_is_the_one_by_hand() -> None:
     """3 pairs in 2 orders; a count of 100 a prompt and 4 at most a reply, at 2 and 5 a million."""
     found = estimate(
         pairs_of((1, "a", 3)).lazy(),
@@ -102,7 +102,7 @@ def test_an_estimate_without_prices_has_no_cost() -> None:
     assert estimate(pairs_of((1, "a", 1)).lazy(), Judge(name="J"), Prices(), rough_tokens).cost is None
 
 
-def test_rough_tokens() -> None:
+def test_four_letters_are_about_a_token() -> None:
     """5 + 4 characters are 9, and 9 / 4 is 3 rounded up."""
     assert rough_tokens([[{"role": "user", "content": "12345"}, {"role": "user", "content": "1234"}]]) == [3]
 
@@ -125,7 +125,7 @@ def test_a_judge_that_wrote_the_pairs_is_refused(judge: dict[str, str], policy: 
         check_independent(Judge(**judge), [], [policy])
 
 
-def test_another_judge_is_welcome() -> None:
+def test_a_judge_that_is_nearly_called_like_another_is_welcome() -> None:
     check_independent(Judge(name="gpt-4o"), [None, "gpt-4o-mini", "", "org/gpt"], ["gpt-4"])
     check_independent(Judge(name="@cf/org/one"), ["@cf/org/two"], ["@cf/org/three"])
 

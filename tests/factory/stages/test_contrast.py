@@ -126,7 +126,7 @@ def test_two_labelled_lines_are_read(text):
         f"Good: {'word ' * 201}\nBad: {BAD}",
     ],
 )
-def test_anything_else_is_not(text):
+def test_answers_that_are_not_two_labelled_lines_are_not_read(text):
     assert read_principles(completion(text)) is None
 
 
@@ -146,7 +146,7 @@ def test_a_feature_of_another_set_is_refused():
         contrast(prompts, features_frame(prompts, "Charm"), SSO, SET, None, 1, 1)
 
 
-def test_no_prompt_no_row():
+def test_without_prompts_the_contrast_table_is_empty():
     made = contrast(prompts_frame(), FEATURES.empty(), SSO, SET, None, 1, 1)
     check(made, CONTRAST)
     assert made.is_empty()

@@ -216,7 +216,7 @@ def test_failed_and_missing_answers_fall_back_with_the_error():
     assert "allocated" not in set(made["feature_source"])
 
 
-def test_no_prompt_no_row():
+def test_without_prompts_the_features_table_is_empty():
     made = allocate(prompts_frame(), answered("x"), SSO, seed=1, iteration=1)
     check(made, FEATURES)
     assert made.is_empty()

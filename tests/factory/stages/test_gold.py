@@ -12,13 +12,13 @@ from factory.stages.gold import from_answers, from_column, is_file, right
     "labels",
     [["chosen", "rejected", "tie", None], ["1", " 2 ", "TIE", ""], [True, False, None, None], [1, 2, None, None]],
 )
-def test_columns(labels: list[object]) -> None:
+def test_labels_of_a_column_are_read_in_every_spelling(labels: list[object]) -> None:
     pairs = pl.DataFrame({"pair_id": list("abcd"), "best": labels}, strict=False)
     found = dict(from_column(pairs, "best").iter_rows())
     assert found == {"a": "chosen", "b": "rejected", **({"c": "tie"} if labels[2] else {})}
 
 
-def test_what_is_no_label() -> None:
+def test_what_is_no_label_is_refused_with_the_cause() -> None:
     pairs = pl.DataFrame({"pair_id": ["a"], "best": ["worst"]})
     with pytest.raises(InputError, match="the pairs have no column label"):
         from_column(pairs, "label")
@@ -28,7 +28,7 @@ def test_what_is_no_label() -> None:
         from_answers(pairs, "answers.csv")
 
 
-def test_several_people_and_second_thoughts() -> None:
+def test_the_last_answer_of_each_person_counts_and_more_than_half_decide() -> None:
     """a: two to one. b: one each is a tie. c: skipped. d: the last answer of one person. e: a tie. f: a skip aside."""
     rows = [
         ("a", "chosen", "x"),
@@ -51,7 +51,7 @@ def test_several_people_and_second_thoughts() -> None:
     assert dict(alone.iter_rows())["a"] == "rejected"
 
 
-def test_what_is_a_file() -> None:
+def test_a_file_of_labels_is_told_from_a_column() -> None:
     assert [is_file(name) for name in ("label", "labels.parquet", "LABELS.CSV", "a.jsonl.gz", "gold")] == [
         False,
         True,

@@ -50,7 +50,7 @@ JUDGES = {
 
 
 @pytest.mark.parametrize("judge", JUDGES.values(), ids=JUDGES)
-def test_judging_to_its_end(
+def test_judging_holds_no_table_of_texts_of_all_pairs(
     judge: dict[str, Any], pairs: pl.DataFrame, wide: list[pl.DataFrame], tmp_path: Path
 ) -> None:
     pairs.write_parquet(tmp_path / "pairs.parquet", row_group_size=AT_ONCE)
@@ -64,7 +64,9 @@ AUDITS = {"of all": {}, "certified": {"certify": 0.8}, "against labels": {"gold"
 
 
 @pytest.mark.parametrize("more", AUDITS.values(), ids=AUDITS)
-def test_an_audit(more: dict[str, Any], pairs: pl.DataFrame, wide: list[pl.DataFrame], tmp_path: Path) -> None:
+def test_an_audit_holds_no_table_of_texts_of_all_pairs(
+    more: dict[str, Any], pairs: pl.DataFrame, wide: list[pl.DataFrame], tmp_path: Path
+) -> None:
     labelled = pairs.with_columns(label=pl.when(pl.int_range(pl.len()) < AT_ONCE).then(pl.lit("chosen")))
     labelled.write_parquet(tmp_path / "pairs.parquet", row_group_size=AT_ONCE)
     found = factory.audit(

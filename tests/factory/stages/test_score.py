@@ -155,7 +155,7 @@ def test_no_filter_reads_a_number_that_is_not_measured(use):
     assert named <= set(read_by(Training(method="none"), [made]))
 
 
-def test_no_pair_no_row():
+def test_without_pairs_the_scores_table_is_empty():
     made = score(PAIRS.empty(), Answering(numbers))
     check(made, SCORES)
     assert made.is_empty()

@@ -219,7 +219,7 @@ def test_columns_of_the_users_that_carry_our_names_do_not_get_in_the_way():
     assert (row["chosen"], row["policy"], row["mine"]) == ("A lively reply.", "me@sso-1", "kept")
 
 
-def test_no_prompt_no_row():
+def test_without_prompts_both_tables_of_triples_are_empty():
     split = triples(prompts_frame(), CONTRAST.empty(), Answering(by_view()), Sampling(), **GIVEN)
     check(split.kept, PAIRS)
     assert split.kept.is_empty()

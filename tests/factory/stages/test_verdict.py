@@ -52,7 +52,7 @@ from factory.stages.verdict import Verdict, read_text, read_verdict
     ],
 )
 @pytest.mark.parametrize("identifier", ["m", "M"])
-def test_read(form: str, identifier: str) -> None:
+def test_an_identifier_is_read_in_every_dress(form: str, identifier: str) -> None:
     assert read_text(form.format(identifier)) == identifier
 
 
@@ -96,7 +96,7 @@ def test_read(form: str, identifier: str) -> None:
         "µ",
     ],
 )
-def test_in_doubt(text: str) -> None:
+def test_an_answer_in_doubt_is_no_verdict(text: str) -> None:
     assert read_text(text) is None
 
 

@@ -42,7 +42,7 @@ def judged(share: float = 0.8, accuracy: float = 0.85, seed: int = 0) -> tuple[N
     return right, np.where(rng.random(len(PAIRS)) < accuracy, right, ~right).astype(float)
 
 
-def test_by_hand() -> None:
+def test_the_estimate_is_the_one_by_hand() -> None:
     """200 pairs, 150 right by the judge; labelled: 10 of these, of which 9 are, and 10 others, of which 3 are.
 
     Weight 0.9 - 0.3 = 0.6; share 0.6 + 0.6 (0.75 - 0.5) = 0.75. Labels vary by 20 x 0.6 x 0.4 = 4.8, and 0.9 + 2.1 = 3
@@ -87,7 +87,7 @@ def test_every_pair_labelled_is_the_share_itself() -> None:
 
 @pytest.mark.parametrize("labels", [1, 2, 5, 9, 10, 11, 30, 150, 199])
 @pytest.mark.parametrize("case", ["usual", "all right", "all wrong", "unread", "one order", "copies", "nine judges"])
-def test_laws(labels: int, case: str) -> None:
+def test_ends_hold_the_share_and_are_never_wider_than_labels_alone(labels: int, case: str) -> None:
     """Ends in order and possible, the share between them; never wider than labels alone; known labels are heeded."""
     right, scores = judged(share={"all right": 1.0, "all wrong": 0.0}.get(case, 0.8))
     said = {"J": np.full(len(PAIRS), np.nan) if case == "unread" else scores}

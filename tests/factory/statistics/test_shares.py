@@ -23,7 +23,7 @@ def test_wilson_by_hand() -> None:
         (161, 200, 0.744560, 0.853945),
     ],
 )
-def test_wilson(hits: int, n: int, low: float, high: float) -> None:
+def test_wilson_s_interval_is_the_published_one(hits: int, n: int, low: float, high: float) -> None:
     assert wilson(hits, n) == pytest.approx((low, high), abs=1e-6)
 
 

@@ -13,7 +13,7 @@ def checkpoint(out, step, whole=True):
     return folder
 
 
-def test_the_latest_whole_one(tmp_path):
+def test_the_latest_whole_checkpoint_is_taken(tmp_path):
     checkpoint(tmp_path, 9)
     latest = checkpoint(tmp_path, 10)
     checkpoint(tmp_path, 11, whole=False)
@@ -22,7 +22,7 @@ def test_the_latest_whole_one(tmp_path):
     assert checkpoints.step_of(latest) == 10
 
 
-def test_none(tmp_path):
+def test_without_checkpoints_a_training_begins_at_step_0(tmp_path):
     assert checkpoints.last(tmp_path) is None
     assert checkpoints.step_of(None) == 0
 

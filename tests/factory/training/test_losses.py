@@ -23,7 +23,7 @@ BY_HAND = {
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_by_hand(name):
+def test_every_loss_is_the_one_by_hand(name):
     loss = method_of(Training(loss=name, beta=0.2, simpo_margin=0.5)).loss
     margins, values = zip(*BY_HAND[name], strict=True)
     assert loss(torch.tensor(margins)).tolist() == pytest.approx(list(values), abs=1e-6)
@@ -41,7 +41,7 @@ def test_finite_at_extreme_margins(name):
     assert method_of(Training(loss=name)).loss(torch.tensor([-1e4, 1e4])).isfinite().all()
 
 
-def test_what_each_declares():
+def test_each_loss_declares_reference_and_normalisation():
     declared = {loss: (loss.needs_reference, loss.normalises) for loss in (Ipo, Dpo, Hinge, Simpo)}
     assert declared == {Ipo: (True, True), Dpo: (True, False), Hinge: (True, False), Simpo: (False, True)}
 

@@ -137,7 +137,7 @@ def test_draws_hang_on_seed_step_and_pair_alone(examples):
     assert thinned(made, 1, 1.0) == made
 
 
-def test_training_with_a_share(policy, tmp_path):
+def test_a_share_trains_the_same_pairs_with_fewer_tokens(policy, tmp_path):
     """A training end to end: fewer tokens, the same first margin, the same pairs."""
     config = Training(learning_rate=1e-4, batch_pairs=6, epochs=2, steering_share=0.25)
     found = {}

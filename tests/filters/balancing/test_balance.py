@@ -65,7 +65,7 @@ def test_as_many_prompts_as_brute_force(rows, gap, random):
     assert len(chosen) == largest(lengths, gap, prompts)
 
 
-def test_worked_by_hand():
+def test_the_most_pairs_are_kept_whose_differences_cancel_out():
     """Ahead by 4, 2 and 1, behind by 3 and 7, one equal, g = 0: differences must cancel out.
 
     Three against two: 7 is not 10. Two against two: 6, 5 or 3 are not 10. Two against one: 2 + 1 = 3, which is the
@@ -155,7 +155,7 @@ def test_a_freak_among_many_is_left_out():
     assert not kept[17]
 
 
-def test_nothing_and_one_side_alone():
+def test_nothing_balances_no_rows_and_one_side_alone():
     assert balance(items_of([], Fraction(0))).tolist() == []
     assert balance_prompts(items_of([], Fraction(0)), np.zeros(0, dtype=np.int64), np.zeros(0)).tolist() == []
     assert not balance(items_of([(9, 1)] * 5, Fraction(1, 50))).any()

@@ -140,7 +140,7 @@ def test_bands_propose_the_pairs_at_the_threshold_wherever_they_can(threshold, n
     assert edges(rows, threshold, num_perm).rows().tolist() == [0, 1]
 
 
-def test_no_rows_and_no_words():
+def test_no_rows_and_texts_without_words_are_no_duplicates():
     assert len(edges([]).rows()) == 0
     empty = [row("a", "?", "!", "."), row("b", "!", "?", "...")]
     assert run({"use": "duplicate", "near": True}, table(empty)).rejected.is_empty()

@@ -110,7 +110,7 @@ def test_failures_are_not_kept(tmp_path: Path) -> None:
     assert engine.asked == ["a", "a"]
 
 
-def test_many_answers(tmp_path: Path) -> None:
+def test_answers_beyond_one_page_are_all_found(tmp_path: Path) -> None:
     requests = [replace(BASE, id=f"r{i}", seed=i) for i in range(1203)]
     engine = Counting()
     ask = cached(engine, tmp_path)

@@ -186,7 +186,9 @@ def test_log_probabilities_fall_back_to_fewer_and_then_to_none() -> None:
         (Spoken(None, finish="tool_calls"), None, None, "called a tool"),
     ],
 )
-def test_finish_reason_and_empty_content(said: Spoken, text: str | None, finish: str | None, error: str | None) -> None:
+def test_an_empty_reply_is_one_and_a_withheld_one_is_an_error(
+    said: Spoken, text: str | None, finish: str | None, error: str | None
+) -> None:
     with Loopback(lambda seen: said) as server:
         found = ask(server, some(1))[0]
     assert (found.text, found.finish) == (text, finish)

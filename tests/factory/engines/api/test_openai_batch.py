@@ -9,13 +9,15 @@ import pytest
 from factory.config.apis import OpenaiEngine, Prices
 from factory.engines.api import batch
 from factory.engines.api.accounts import Spending
+from factory.engines.api.batch_client import BatchClient
+from factory.engines.api.endpoint import Endpoint
 from factory.engines.api.engine import ApiGenerator
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.identity import digest
 from factory.models.ref import ModelRef
 from tests.fake_clock import FakeClock
-from tests.loopback import Loopback, Seen, Spoken, Wire, error
+from tests.loopback import CRASH, Loopback, Seen, Spoken, Wire, error
 from tests.loopback_batch import BatchDesk
 
 
@@ -275,3 +277,32 @@ def test_with_the_cache_beside_it(tmp_path: Path) -> None:
         ask(server, some(3), cache_dir=str(tmp_path / "kept"))
         assert len(ask(server, some(3), cache_dir=str(tmp_path / "kept"))) == 3
     assert len(desk.batches) == 1
+
+
+def test_after_trouble_a_batch_is_looked_for_before_it_is_made_again() -> None:
+    """The server makes the batch, and its answer gets lost."""
+    desk = BatchDesk()
+
+    def handle(seen: Seen) -> Wire | None:
+        wire = desk.handle(seen)
+        return CRASH if seen.method == "POST" and seen.path == "/v1/batches" else wire
+
+    with Loopback(other=handle) as server:
+        assert len(ask(server, some(2))) == 2
+    assert len(desk.batches) == 1
+
+
+def test_a_batch_is_found_by_its_mark_on_a_later_page() -> None:
+    def handle(seen: Seen) -> Wire:
+        second = "after=b99" in seen.path
+        rows = [
+            {"id": f"b{n}", "metadata": {"sso_factory": f"mark {n}"}} for n in range(100 * second, 100 + 100 * second)
+        ]
+        return Wire(body=json.dumps({"data": rows, "has_more": not second}).encode())
+
+    with Loopback(other=handle) as server:
+        block = OpenaiEngine(base_url=server.base_url)
+        client = BatchClient(block, Endpoint(block, ModelRef("m")), FakeClock())
+        assert client.find("mark 150") == "b150"
+        assert client.find("mark 300") is None
+        client.close()

@@ -30,7 +30,7 @@ REQUEST = Request("a", [{"role": "user", "content": "x"}], 5, choices=("m", "M")
         ({"retry-after": "soon"}, None),
     ],
 )
-def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
+def test_retry_after_is_read_where_it_is_a_time_to_come(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after(headers) == seconds
 
 
@@ -56,7 +56,7 @@ def test_retry_after_as_a_date() -> None:
         (529, {"type": "error", "error": {"message": "Overloaded"}}, "broken"),
     ],
 )
-def test_statuses(status: int, body: object, kind: str) -> None:
+def test_status_and_body_say_whether_to_wait_to_retry_or_to_stop(status: int, body: object, kind: str) -> None:
     assert judge_status(status, error_of(body), {}, AskedServer("http://here", "m")).kind == kind
 
 
@@ -72,7 +72,7 @@ def test_statuses(status: int, body: object, kind: str) -> None:
         ("x" * 900, "x" * 499 + "…"),
     ],
 )
-def test_error_shapes(body: object, message: str) -> None:
+def test_the_message_is_found_in_every_shape_of_an_error(body: object, message: str) -> None:
     assert error_of(body)["message"] == message
 
 
@@ -157,14 +157,14 @@ def test_a_judge_may_be_held_to_its_identifiers() -> None:
     assert "structured_outputs" not in refused.body(REQUEST, "x", {})
 
 
-def test_cost() -> None:
+def test_cost_is_by_the_million_and_null_where_count_or_price_is_missing() -> None:
     """1,000 at 2.5 and 100 at 10 a million: 0.0025 + 0.001."""
     assert cost(Prices(prompt=2.5, completion=10), 1000, 100) == pytest.approx(0.0035)
     assert cost(Prices(prompt=2.5), None, 100) is None
     assert cost(Prices(), 1000, 100) is None
 
 
-def test_estimate_and_folding() -> None:
+def test_tokens_are_estimated_by_letters_and_a_system_turn_goes_into_the_user_s() -> None:
     """5 characters are 2 tokens, 8 are 2; 4 per turn and 2 in all: 2 + 4 + 2 + 4 + 2."""
     turns = [{"role": "system", "content": "12345"}, {"role": "user", "content": "12345678"}]
     assert estimate_tokens(turns) == 14

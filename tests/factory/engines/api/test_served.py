@@ -196,7 +196,7 @@ def gone(group: int) -> bool:
         ({"serve": []}, "serve"),
     ],
 )
-def test_what_does_not_go_together(block: dict[str, object], said: str) -> None:
+def test_keys_that_do_not_go_with_a_server_of_the_run_are_refused(block: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         as_config({"kind": "openai", **block}, OpenaiEngine)
 

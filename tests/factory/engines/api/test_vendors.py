@@ -122,7 +122,7 @@ REQUEST = Request(
 )
 
 
-def test_what_goes_to_anthropic() -> None:
+def test_anthropic_is_asked_in_its_own_language_and_its_cache_is_counted() -> None:
     with Loopback() as server:
         block = {"prices": Prices(prompt=2.0, completion=10.0), "extra_body": {"thinking": {"type": "disabled"}}}
         found = ask(server, "anthropic", [REQUEST], **block)
@@ -143,7 +143,7 @@ def test_what_goes_to_anthropic() -> None:
     }
 
 
-def test_what_goes_to_gemini() -> None:
+def test_gemini_is_asked_in_its_own_language_and_its_thoughts_are_paid_for() -> None:
     with Loopback() as server:
         extra = {"generationConfig": {"thinkingConfig": {"thinkingBudget": 0}}, "safetySettings": []}
         found = ask(server, "gemini", [REQUEST], prices=Prices(prompt=2.0, completion=10.0), extra_body=extra)

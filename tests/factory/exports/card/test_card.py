@@ -64,7 +64,7 @@ def test_every_format_has_a_card_that_the_hub_reads_and_load_dataset_follows(
     assert "How to load it" in read.text
 
 
-def test_numbers_are_those_of_the_run(run: Path, tmp_path: Path) -> None:
+def test_the_card_shows_the_run_s_own_numbers(run: Path, tmp_path: Path) -> None:
     facts = facts_of(run, tmp_path)
     text = card(facts)
     funnel = facts.run.funnel

@@ -27,7 +27,7 @@ from tests.pairs import pairs
         (Path("odd:name/x"), None),
     ],
 )
-def test_what_is_a_url(given: str | Path, url: str | None) -> None:
+def test_an_address_is_told_from_a_path(given: str | Path, url: str | None) -> None:
     assert url_of(given) == url
 
 

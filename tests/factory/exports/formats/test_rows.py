@@ -27,7 +27,7 @@ def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     datasets.disable_progress_bars()
 
 
-def test_rm_rows(tmp_path: Path) -> None:
+def test_rm_holds_whole_conversations_with_the_system_message_in_the_first_turn(tmp_path: Path) -> None:
     """Two conversations in full; the prompt's own system message stands above the first user turn."""
     prompt = [SYSTEM, user("one"), assistant("two"), user("three")]
     export(table([pair(prompt, "yes", "no", source="here", iteration=2)]), "rm", tmp_path / "out")
@@ -114,7 +114,7 @@ def test_sso_rows_keep_the_three_replies_and_both_system_messages(tmp_path: Path
     assert row["prompt"] == [SYSTEM, user("question 0"), assistant("answer 0"), user("and then 0?")]
 
 
-def test_llamafactory_rows_and_info(tmp_path: Path) -> None:
+def test_llamafactory_parts_history_from_instruction_and_lists_its_columns(tmp_path: Path) -> None:
     prompt = [SYSTEM, user("1"), assistant("2"), user("3"), assistant("4"), user("5")]
     made = [pair(prompt, "yes", "no"), pair([user("only")], "yes", "no")]
     export(table(made), "llamafactory", tmp_path / "out", Export(test_share=0))
@@ -181,7 +181,7 @@ def test_llamafactory_is_parquet_in_a_folder_per_split_once_a_file_is_full(tmp_p
     assert {path.suffix for path in folder.iterdir()} == {".parquet"}
 
 
-def test_axolotl_rows(tmp_path: Path) -> None:
+def test_axolotl_holds_one_user_turn_and_leaves_out_longer_prompts(tmp_path: Path) -> None:
     done = export(pairs(5, 1), "axolotl", tmp_path / "out", Export(test_share=0))
     got = {row["input"]: row["system"] for row in rows(tmp_path / "out", tmp_path)}
     assert got == {"question 1": "", "question 2": "", "question 3": "Answer in rhyme."}

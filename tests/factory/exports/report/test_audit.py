@@ -71,7 +71,7 @@ def write_audit(out: Path, report: AuditReport) -> None:
     audit_report.write_audit(out, report, ABOUT, EXAMPLES)
 
 
-def test_everything_is_there() -> None:
+def test_every_part_of_an_audit_is_in_its_document() -> None:
     text = markdown(audited("Safety"))
     assert "**Accuracy 100.0%: so many of all 6 pairs are labelled right, by 6 labels of people" in text
     assert "6 of 6 pairs are right, 0 unsure, 0 wrong (0 more could not be read)" in text

@@ -36,7 +36,7 @@ def test_what_form_gives_away_is_a_section_where_anything_does(tmp_path: Path) -
     assert text.count("<li>`&lt;think&gt;` in 96 % of chosen and 64 % of rejected</li>") == 1
 
 
-def test_numbers_are_those_of_the_run(run: Path) -> None:
+def test_the_report_shows_the_run_s_own_numbers(run: Path) -> None:
     text = report_html(run)
     funnel = json.loads((run / "filtered/funnel.json").read_text())
     assert f"<dd>{funnel['kept']:,}<small>of {funnel['input']:,}" in text
