@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.errors import ConfigError, InputError
-from factory.files.streaming import compact
+from factory.files.streaming import compact, small_morsels
 from factory.files.table_file import ROW_GROUP, sink
 from factory.notebook import html_table
 from factory.schema import REJECTED, LazySplit
@@ -34,6 +34,9 @@ FLAGS = "flags"
 """Column of kept pairs with what filters remarked on them; only there when they did."""
 _INDEX = "__row__"
 _SCRATCH = ".funnel"
+_MORSEL = 4_000
+"""Rows that Python functions are given at a time, at some milliseconds a call: with 2,000, 4,000 and 10,000 a million
+pairs take 23, 20 and 20 s on two cores, in 0.75, 1.2 and 1.9 GB."""
 _SPARSE = 0.5
 """Where a smaller share of the rows is written than this, their texts are copied out of those of all."""
 
@@ -95,6 +98,7 @@ class Filtered(NamedTuple):
     funnel: Funnel
 
 
+@small_morsels(_MORSEL)
 def run_funnel(
     pairs: LazySplit, filters: Sequence[Filter], judgments: Judgments | Ask | None = None, out: Path | None = None
 ) -> Funnel:

@@ -6,10 +6,8 @@ from contextlib import contextmanager
 
 import polars as pl
 
-ROWS = 4_000
-"""Rows of a morsel. Polars reads some dozens of them ahead; at its own 100,000 those of pairs are whole row groups.
-With 2,000, 4,000 and 10,000 a million pairs pass the plain funnel in 23, 20, 20 s on two cores, in 0.75, 1.2, 1.9 GB.
-"""
+ROWS = 2_000
+"""Rows of a morsel. Polars reads some dozens of them ahead; at its own 100,000 those of pairs are whole row groups."""
 AHEAD = "POLARS_ROW_GROUP_PREFETCH_SIZE"
 """Variable that polars asks for the row groups it may read ahead of those in use, of all files together; by itself it
 reads more of them the more files and processors there are."""
@@ -19,14 +17,14 @@ _NOTHING = {pl.String: pl.lit(""), pl.Binary: pl.lit(b"")}
 
 
 @contextmanager
-def small_morsels() -> Iterator[None]:
+def small_morsels(rows: int = ROWS) -> Iterator[None]:
     """Within this, or a function that it decorates, tables of texts stream a few rows at a time.
 
     Memory then does not grow with the number of files, as polars by itself lets it. Who has set AHEAD is left his own.
     """
     before = os.environ.get(AHEAD)
     # A context, as the setting is the whole process's, and others stream numbers.
-    with pl.Config(streaming_chunk_size=ROWS):
+    with pl.Config(streaming_chunk_size=rows):
         os.environ[AHEAD] = before or GROUPS_AHEAD
         try:
             yield
