@@ -147,7 +147,7 @@ def export(pairs: tuple[str, ...], fmt: str, out: str | None, **options: Any) ->
 @click.option("--max-length", type=click.IntRange(min=1), metavar="N", help="… at this length.")
 def check_data(files: tuple[str, ...], fmt: str, **options: Any) -> Shown:
     """Hold FILES, whoever wrote them, against the rules of a format; nothing is written."""
-    return factory.check_data(files, fmt, progress=for_stream(sys.stderr), **options), terminal.show_checks.checked_data
+    return factory.check_data(files, fmt, **options), terminal.show_checks.checked_data
 
 
 @main.command()

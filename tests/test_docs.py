@@ -107,6 +107,12 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in headings(target), address
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_block_of_code_is_one_to_the_site_too(page: Path) -> None:
+    """Python-Markdown, which the site is made with, takes a fence with a second word for a paragraph."""
+    assert re.findall(r"^ *```\S+ .*$", page.read_text(encoding="utf-8"), flags=re.MULTILINE) == []
+
+
 def test_every_page_is_linked_from_the_readme() -> None:
     linked = {(README.parent / address.partition("#")[0]).resolve() for address in links(README)}
     assert [str(page.relative_to(ROOT)) for page in PAGES[1:] if page.resolve() not in linked] == []

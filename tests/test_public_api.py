@@ -2,6 +2,7 @@
 
 import ast
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 def test_the_reference_of_the_site_has_every_name() -> None:
     page = (Path(__file__).parent.parent / "docs" / "api.md").read_text(encoding="utf-8")
-    assert [line[11:] for line in page.splitlines() if line.startswith("## factory.")] == list(factory._PUBLIC)
-    for place in [line.removeprefix("::: ") for line in page.splitlines() if line.startswith("::: ")]:
-        assert pkgutil.resolve_name(":".join(place.rsplit(".", 1)))
+    told = re.findall(r"::: ([\w.]+)\.(\w+)\n    options: {heading: factory\.(\w+), toc_label: factory\.(\w+)}", page)
+    assert [heading for *_, heading, _ in told] == [label for *_, label in told] == list(factory._PUBLIC)
+    for module, name, heading, _ in told:
+        assert pkgutil.resolve_name(f"{module}:{name}") is getattr(factory, heading)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 PAGE = Path(__file__).parent.parent / "docs" / "tutorial.md"
-BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```([\w-]+)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 
 MORE = "…"
 """Ends what the page shows where more follows that depends on the machine."""
@@ -29,11 +29,11 @@ class Step(NamedTuple):
 
 
 def steps(text: str) -> list[Step]:
-    """The blocks of the page: `sh` and `python` are run, a `text` block is the output of the one before it."""
+    """The blocks of the page: `sh` and `python` are run, a `text` one is the output of the one before it."""
     made: list[Step] = []
-    for language, note, code in BLOCK.findall(text):
-        if language == "text":
-            made[-1] = made[-1]._replace(shown=code, varies=note.strip() == "varies")
+    for language, code in BLOCK.findall(text):
+        if language in ("text", "text-varies"):
+            made[-1] = made[-1]._replace(shown=code, varies=language == "text-varies")
         else:
             made.append(Step(language, code))
     return made
@@ -81,7 +81,7 @@ def test_the_page_shows_and_runs_all_that_it_promises() -> None:
 
 
 def test_a_page_that_shows_something_else_is_noticed(tmp_path: Path) -> None:
-    page = "```sh\necho one 1\n```\n\n```text\none 2\n```\n\n```sh\necho two 1\n```\n\n```text varies\ntwo 2\n```\n"
+    page = "```sh\necho one 1\n```\n\n```text\none 2\n```\n\n```sh\necho two 1\n```\n\n```text-varies\ntwo 2\n```\n"
     first, second = steps(page)
     assert lines(run(first, tmp_path), first.varies) != lines(str(first.shown), first.varies)
     assert lines(run(second, tmp_path), second.varies) == lines(str(second.shown), second.varies)

@@ -115,7 +115,7 @@ def test_how_often_kept_pairs_were_asked_about_and_prices_are_said(run: Path, tm
     votes = pl.read_parquet(run / "filtered/judgments.parquet")
     kept = pl.read_parquet(run / "filtered/kept.parquet")["pair_id"].unique()
     assert sum(counted.values()) == votes.filter(pl.col("pair_id").is_in(kept.implode()))["pair_id"].n_unique()
-    assert f"{counted.get('once', 0)} of the kept pairs of the run that judges voted on" in card(facts)
+    assert f"and {counted.get('once', 0)} were asked about in one order alone" in card(facts)
     priced = facts.run.model_copy(update={"prices": {"policy": (0.15, 0.6)}})
     assert "| policy | 0.15 | 0.60 |" in card(facts.model_copy(update={"run": priced}))
 
