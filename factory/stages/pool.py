@@ -35,9 +35,10 @@ class EnginePool:
 
     def close(self) -> None:
         """Let go of the engine in hand, and of the file that money is counted in."""
-        if self._spending:
-            self._spending.close()
         self._open.close()
+        if self._spending:
+            # Last: an engine that closes counts what is under way.
+            self._spending.close()
         self._open, self._opened, self._engine = ExitStack(), (), None
 
     def generator(

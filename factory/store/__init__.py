@@ -20,7 +20,7 @@ from factory.store.journal import Journal
 from factory.store.lock import locked, was_locked
 from factory.store.manifest import MANIFEST_VERSION
 from factory.store.manifest import read_manifest as read_manifest
-from factory.store.outputs import Output, problem, scratch_of, tables_of
+from factory.store.outputs import Output, digest_of, problem, scratch_of, tables_of
 from factory.store.outputs import write_json as write_json
 from factory.store.outputs import write_text as write_text
 from factory.store.ownership import RECORD, Content, OwnedFile, Record
@@ -41,7 +41,7 @@ class Stage:
     @property
     def digest(self) -> str:
         """Hash of the contents of all files: the fingerprint input of whatever reads them."""
-        return digest({name: output.digest for name, output in self.outputs.items()})
+        return digest_of(self.outputs)
 
     @property
     def _leaf(self) -> str:

@@ -3,8 +3,11 @@
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from factory.identity import digest
 
 
 class Output(NamedTuple):
@@ -13,6 +16,11 @@ class Output(NamedTuple):
     size: int
     mtime_ns: int
     digest: str
+
+
+def digest_of(outputs: Mapping[str, Output]) -> str:
+    """Hash of the contents of all files of a stage: the fingerprint input of whatever reads them."""
+    return digest({name: output.digest for name, output in outputs.items()})
 
 
 def tables_of(name: str) -> tuple[str, ...]:

@@ -139,8 +139,13 @@ class Batches:
     ) -> Iterator[Completion]:
         """Yield what the batch brought for requests still wanted; keys to send again go into `waiting`."""
         again: dict[str, Failure] = {}
+        # Asked by a process that is gone and by this one no more: it is paid for all the same. One that had begun to
+        # land has counted what came.
+        unasked = set() if sent.landing else set(sent.keys).difference(wanted)
+        sent.landing = True
+        self._folder.write(sent)
         for file in batch.files:
-            for key, result in self._results(file, len(sent.keys), wanted):
+            for key, result in self._results(file, sent, wanted, unasked):
                 if isinstance(result, Failure):
                     again[key] = result
                     if result.charged:
@@ -159,13 +164,25 @@ class Batches:
                 yield Completion(wanted.pop(key).id, None, error=failure.message)
 
     def _results(
-        self, file: str, most: int, wanted: Mapping[str, Request]
+        self, file: str, sent: Sent, wanted: Mapping[str, Request], unasked: set[str]
     ) -> Iterator[tuple[str, Completion | Failure]]:
-        """What the lines of a file say of requests still wanted; the request of an unreadable one is sent again."""
-        for record in self._client.records(file, most):
+        """What the lines of a file say of requests still wanted; the request of an unreadable one is sent again.
+
+        The money of answers that are `unasked` is counted.
+        """
+        for record in self._client.records(file, len(sent.keys)):
             key = record.get("custom_id")
             if isinstance(key, str) and key in wanted:
                 yield key, self._result(wanted[key], record)
+            elif isinstance(key, str) and key in unasked:
+                unasked.remove(key)
+                self._pay(self._result(Request(key, [], 0), record), sent.money / len(sent.keys))
+
+    def _pay(self, result: Completion | Failure, most: float) -> None:
+        """Count an answer that nobody waits for, at `most` where it does not say what it came to."""
+        charged = result.charged if isinstance(result, Failure) else True
+        told = None if isinstance(result, Failure) else result.cost
+        self.spending.release(0.0, (most if told is None else told) if charged else 0.0)
 
     def _result(self, request: Request, record: Mapping[str, Any]) -> Completion | Failure:
         response, error = record.get("response"), record.get("error")

@@ -25,6 +25,8 @@ class Sent:
     """The server's id; None while it is being created."""
     money: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """What was set aside for it."""
+    landing: bool = False
+    """Whether its answers began to be dealt with, and counted."""
 
 
 _SENT = TypeAdapter(Sent)

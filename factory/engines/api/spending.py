@@ -38,8 +38,8 @@ class EngineSpending:
         self.accounts: Sequence[Account] = (Account("max_cost", block.max_cost),)
         """What is charged: by default an account of this engine alone, from nothing."""
         self._answers, self._received = 0, 0
-        self._longer = 1.0
-        """How many times the estimate a prompt had, at worst."""
+        self._longer = self._wider = 1.0
+        """How many times the estimate a prompt had, and its room a reply, at worst."""
 
     def expect(self, size: Size) -> int:
         """Tokens: prompt plus the mean reply so far, or plus the longest possible one while no reply is known."""
@@ -48,7 +48,7 @@ class EngineSpending:
 
     def most(self, size: Size) -> float:
         """Money at most: every reply at its longest."""
-        return self._cost(round(size.prompt_tokens * self._longer), size.room)
+        return self._cost(*self._at_most(size))
 
     def refusal(self, money: float) -> Account | None:
         """The account that has no room for `money` more, or None."""
@@ -77,18 +77,24 @@ class EngineSpending:
 
     def spend(self, size: Size, reserved: float, sent: int | None, received: int | None) -> int:
         """Book what an answer used, taken as the most possible where the server does not say; its tokens in all."""
-        sent = size.prompt_tokens if sent is None else sent
-        received = size.room if received is None else received
+        most = self._at_most(size)
+        sent, received = (most[0] if sent is None else sent, most[1] if received is None else received)
         self.release(reserved, self._cost(sent, received))
         self._answers, self._received = self._answers + 1, self._received + received
-        # Four letters a token is wrong for Chinese or code: after the first such answer the bound holds for it too.
+        # Four letters a token is wrong for Chinese or code, and some servers pass over the limit they are told: after
+        # the first such answer the bound holds for these too.
         self._longer = max(self._longer, sent / max(size.prompt_tokens, 1))
+        self._wider = max(self._wider, received / max(size.room, 1))
         return sent + received
 
     def close(self) -> None:
         """Whatever is still under way counts as spent, until it is found again."""
         for account in self.accounts:
             account.abandon()
+
+    def _at_most(self, size: Size) -> tuple[int, int]:
+        """Tokens sent and received, going by the worst answers so far."""
+        return round(size.prompt_tokens * self._longer), round(size.room * self._wider)
 
     def _cost(self, prompt_tokens: int, completion_tokens: int) -> float:
         return cost(self._prices, prompt_tokens, completion_tokens) or 0.0

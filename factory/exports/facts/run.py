@@ -1,6 +1,6 @@
 """A run folder's numbers, collected once for card and report. What the folder does not hold is left out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from math import isfinite
@@ -14,6 +14,7 @@ from factory.config import Judge
 from factory.exports.facts import FunnelFacts, Lengths, Model, bin_width, counts, histogram, lengths, narrow, scan
 from factory.exports.facts.bill import bill, prices_of
 from factory.exports.facts.caveats import caveats
+from factory.exports.facts.current import audited, rounds
 from factory.exports.facts.judges import JudgeFacts, judge_facts, kept_verdicts
 from factory.exports.facts.making import MAKINGS, PRINCIPLES, UNKNOWN, maker_of
 from factory.exports.facts.models import AuditedGroup, AuditFacts, Balance, IterationFacts, RunFacts
@@ -37,9 +38,8 @@ def run_facts(root: Path) -> RunFacts:
     head = read_object(root / "run.json")
     config: Mapping[str, Any] = head.get("config") or {}
     kept, rejected = scan(root / "filtered/kept.parquet"), scan(root / "filtered/rejected.parquet")
-    everything = _narrow_all(root)
-    # By number, as 10 comes before 2 by name; what else lies there is none of the run's.
-    numbers = sorted(int(p.name) for p in (root / "iterations").glob("*") if p.is_dir() and p.name.isdigit())
+    numbers = rounds(root, config)
+    everything = _narrow_all(root, numbers)
     kept_counts = _counts(kept, "iteration")
     judgments = scan(root / "filtered/judgments.parquet")
     return RunFacts(
@@ -53,7 +53,7 @@ def run_facts(root: Path) -> RunFacts:
         models=_models(config),
         prompts_license=(config.get("prompts") or {}).get("license"),
         principles=_principles(config),
-        iterations=[_iteration(root / "iterations" / str(number), number, kept_counts) for number in numbers],
+        iterations=[_iteration(root / "iterations" / str(number), number, kept_counts, config) for number in numbers],
         funnel=_funnel(root / "filtered/funnel.json"),
         balance=_balance(kept, rejected),
         judges=_judges(judgments, everything, config),
@@ -61,7 +61,7 @@ def run_facts(root: Path) -> RunFacts:
         prices=prices_of(config),
         caveats=caveats(config.get("policy") or {}, config.get("engine") or {}, kept) if kept is not None else [],
         quality=_quality(root / "filtered/funnel.json"),
-        audit=_audit(root / "audit/audit.json", config),
+        audit=_audit(root / "audit/audit.json", config) if audited(root, config) else None,
         seconds=_seconds(root),
         bill=bill(root),
         kept_lengths=_kept_lengths(kept),
@@ -71,7 +71,11 @@ def run_facts(root: Path) -> RunFacts:
 
 def run_licenses(root: Path) -> dict[str, str | None]:
     """The licences of the prompts and of the model that wrote the replies of the run in `root`, as it names them."""
-    config = read_object(root / "run.json").get("config") or {}
+    return licenses(read_object(root / "run.json").get("config") or {})
+
+
+def licenses(config: Mapping[str, Any]) -> dict[str, str | None]:
+    """The same as a configuration names them."""
     return {part: (config.get(part) or {}).get("license") for part in ("prompts", "policy")}
 
 
@@ -81,12 +85,13 @@ def run_seed(root: Path) -> int | None:
     return seed if isinstance(seed, int) else None
 
 
-def _narrow_all(root: Path) -> pl.DataFrame:
+def _narrow_all(root: Path, numbers: Iterable[int]) -> pl.DataFrame:
     """Lengths and groups of every pair that could have been judged."""
-    tables = [scan(path) for path in sorted((root / "iterations").glob("*/scores.parquet"))]
+    places = [root / "iterations" / str(number) / "scores.parquet" for number in numbers]
     # Where nothing was scored, what was judged is what was kept or rejected.
-    tables = tables or [scan(root / "filtered/kept.parquet"), scan(root / "filtered/rejected.parquet")]
+    there = [p for p in places if p.is_file()] or [root / "filtered/kept.parquet", root / "filtered/rejected.parquet"]
     wanted = ("pair_id", "chosen", "rejected", "feature", "iteration")
+    tables = [scan(path) for path in there]
     found = [t for t in tables if t is not None and {"pair_id", "chosen", "rejected"} <= set(t.collect_schema())]
     frames = [narrow(t.filter(pl.col("chosen").is_not_null(), pl.col("rejected").is_not_null())) for t in found]
     frames = [frame.select(name for name in wanted if name in frame.columns) for frame in frames]
@@ -122,8 +127,11 @@ def _principles(config: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
 
 
-def _iteration(folder: Path, number: int, kept: Mapping[str, int]) -> IterationFacts:
-    features, triples = scan(folder / "features.parquet"), scan(folder / "triples.parquet")
+def _iteration(folder: Path, number: int, kept: Mapping[str, int], config: Mapping[str, Any]) -> IterationFacts:
+    # What pairs made otherwise, or a training that is off by now, have left is none of the run's.
+    trained = (config.get("training") or {}).get("method") != "none"
+    features = scan(folder / "features.parquet") if maker_of(config) == PRINCIPLES else None
+    triples = scan(folder / "triples.parquet")
     rejected = scan(folder / "triples.rejected.parquet")
     found = features.select("feature", "feature_source").collect() if features is not None else None
     return IterationFacts(
@@ -135,7 +143,7 @@ def _iteration(folder: Path, number: int, kept: Mapping[str, int]) -> IterationF
         set_aside=_counts(rejected, "reason"),
         likelihood=_likelihood(scan(folder / "scores.parquet")),
         kept=kept.get(str(number), 0) if kept else None,
-        metrics=_metrics(folder / "metrics.jsonl"),
+        metrics=_metrics(folder / "metrics.jsonl") if trained else [],
     )
 
 

@@ -7,6 +7,9 @@ import polars as pl
 from factory.commands.export import ExportJob
 from factory.config import Export
 from factory.exports.destinations.mix import without_benchmarks
+from factory.exports.facts.bill import prices_of
+from factory.exports.facts.recipe import recipe
+from factory.exports.facts.run import licenses
 from factory.line.steps import Facts, Steps
 from factory.readers import fingerprint
 from factory.store import Stage, Workspace
@@ -18,7 +21,7 @@ _AS_IT_COMES = Export()
 
 def inputs(steps: Steps, filtered: Stage, audit: Stage | None, name: str) -> Facts:
     """What is written, and all that the card says of it."""
-    config = steps.config.export
+    config, run = steps.config.export, steps.config.model_dump(mode="json")
     unset = {name for name in _ADDED if getattr(config, name) == getattr(_AS_IT_COMES, name)}
     return {
         "kept": filtered.digest,
@@ -27,6 +30,7 @@ def inputs(steps: Steps, filtered: Stage, audit: Stage | None, name: str) -> Fac
         "mix": [fingerprint(other.path) for other in config.mix],
         "decontaminate": [step.fingerprint() for step in without_benchmarks(config.decontaminate)],
         "seed": steps.seed,
+        "card": {"recipe": recipe(run), "licenses": licenses(run), "prices": prices_of(run)},
     }
 
 

@@ -10,6 +10,8 @@ import pytest
 import factory
 from factory.config import Export
 from factory.errors import ConfigError
+from factory.exports.facts.models import RunFacts
+from factory.exports.facts.run import run_facts
 from factory.pipeline import Outcome
 from factory.store.ownership import RECORD
 from tests.heard import Heard
@@ -117,3 +119,46 @@ def test_an_export_without_a_mix_is_decontaminated_too(tmp_path: Path) -> None:
     factory.export(frame, "rm", tmp_path / "out", decontaminate=[bench], test_share=0)
     kept = pl.read_parquet(tmp_path / "out/data/*.parquet")
     assert [row[0]["content"] for row in kept["chosen"].to_list()] == [prompts[1]] * 2
+
+
+def told(root: Path) -> RunFacts:
+    """What card and report say of a run, but for what it took."""
+    return run_facts(root).model_copy(update={"bill": None, "seconds": {}, "finished": None})
+
+
+def test_nothing_is_said_of_what_an_earlier_configuration_left(tmp_path: Path) -> None:
+    """Fewer iterations, pairs made otherwise, no training, no audit: as in a folder that never had another."""
+    quick = ["engine.kind=scripted", "prompts.limit=8", "export.formats=[rm]"]
+    before = [*quick, "run.iterations=2", "audit.judge={name: A, engine: scripted}"]
+    after = [*quick, "run.iterations=1", "training.method=none", "pairs={from: delta, weak: other}"]
+    factory.run(factory.load_config(QUICKSTART, before), tmp_path / "run")
+    (tmp_path / "run/iterations/1/metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\n')  # as a real engine's
+    longer = told(tmp_path / "run")
+    first = longer.iterations[0]
+    assert (len(longer.iterations), bool(longer.audit), len(first.metrics), bool(first.features)) == (2, True, 1, True)
+    factory.run(factory.load_config(QUICKSTART, after), tmp_path / "run")
+    factory.run(factory.load_config(QUICKSTART, after), tmp_path / "fresh/run")
+    assert told(tmp_path / "run") == told(tmp_path / "fresh/run")
+    assert (tmp_path / "run/iterations/2/scores.parquet").is_file()
+
+
+def test_a_card_is_made_again_with_all_that_it_says(tmp_path: Path) -> None:
+    """The licences of prompts and models change no pair, and stand on the card."""
+    quick = ["engine.kind=scripted", "run.iterations=1", "training.method=none", "export.formats=[rm]"]
+    for more in ([], ["prompts.license=cc0-1.0"], ["policy.license=cc-by-4.0"]):
+        said = Heard()
+        factory.run(factory.load_config(QUICKSTART, [*quick, *more]), tmp_path / "run", progress=said)
+        again = [line for line in said.lines if "made again" in line]
+        assert all("exports/rm: made again, because card" in line for line in again)
+        assert len(again) == len(more)
+        card = (tmp_path / "run/exports/rm/README.md").read_text()
+        assert all(one.partition("=")[2] in card for one in more)
+
+
+def test_an_audit_of_pairs_that_are_kept_no_more_is_left_out(tmp_path: Path) -> None:
+    audited = ["engine.kind=scripted", "run.iterations=1", "audit.judge={name: A, engine: scripted}"]
+    factory.run(factory.load_config(QUICKSTART, audited), tmp_path / "run")
+    assert told(tmp_path / "run").audit is not None
+    fewer = [*audited, "filters=[{use: length_gap, max_chars: 1}]"]
+    factory.run(factory.load_config(QUICKSTART, fewer), tmp_path / "run", until="filter")
+    assert told(tmp_path / "run").audit is None

@@ -28,7 +28,7 @@ MADE_OF = {
     "passed": {"scores", "triples", "filters", "judges", "seed"},
     "filter": {"scores", "triples", "filters", "judges", "seed"},
     "audit": {"kept", "judge", "sample", "seed"},
-    "exports": {"kept", "audit", "config", "mix", "decontaminate", "seed"},
+    "exports": {"kept", "audit", "config", "mix", "decontaminate", "seed", "card"},
     "push": {"export", "repository", "private"},
 }
 """Names of what each stage's fingerprint is made of: another name makes every run folder that exists anew."""

@@ -19,8 +19,11 @@ import factory
 from factory.config import Config
 from factory.config.apis import OpenaiEngine, Prices
 from factory.engines.api.accounts import FILE, Account, Spending, spent_in
+from factory.engines.api.engine import ApiGenerator
 from factory.engines.api.prices import priced
+from factory.engines.base import Request
 from factory.errors import ConfigError, EngineError, StoreError
+from factory.models.ref import ModelRef
 from tests import loopback
 from tests.loopback import Loopback, Seen, Spoken, completion
 from tests.loopback_batch import BatchDesk
@@ -164,6 +167,28 @@ def test_answers_that_came_amiss_are_paid_for(tmp_path: Path) -> None:
         with pytest.raises(EngineError, match=r"run\.max_cost is reached"):
             factory.run(config(tmp_path, server, run={"max_cost": 6000}))
         assert charged(server) <= spent_in(tmp_path / "run") <= 6000
+
+
+@pytest.mark.parametrize("sent", [9, 90])
+def test_what_one_answer_tells_holds_for_those_that_tell_nothing(sent: int) -> None:
+    """Prompts taken for 9 tokens have `sent`, replies of 16 at most have 160, and one answer in three says so.
+
+    The bound is for 40 of them, one after the other.
+    """
+
+    def write(seen: Seen) -> loopback.Wire:
+        body = completion(seen, Spoken("yes"))
+        usage = {"prompt_tokens": sent, "completion_tokens": 160}
+        return loopback.Wire(body=json.dumps({**body, "usage": usage if seen.number % 3 == 0 else None}).encode())
+
+    with Loopback(other=write) as server:
+        block = OpenaiEngine(base_url=server.base_url, prices=WORD, max_cost=40.0 * (sent + 160), max_concurrency=1)
+        engine = ApiGenerator(block, ModelRef("m"))
+        asked = [Request(f"{n}", [{"role": "user", "content": f"number {n:04}"}], 16) for n in range(60)]
+        with pytest.raises(EngineError, match="max_cost is reached"):
+            list(engine.generate(asked))
+        engine.close()
+        assert len(server.log) == 40
 
 
 def test_an_account_by_hand() -> None:
