@@ -224,6 +224,68 @@ def contents(turns, chosen, rejected):
     return {"contents": said_so, "completions": replies}
 
 
+def letters(turns, chosen, rejected):
+    swap = len(chosen) % 2
+    one, two = (rejected, chosen) if swap else (chosen, rejected)
+    return {"prompt": turns, "A": one, "B": two, "winner": "AB"[swap]}
+
+
+def _shown(turns, chosen, rejected, names):
+    """What annotators see, and what is called the better reply."""
+    swap = len(chosen) % 2
+    one, two = (rejected, chosen) if swap else (chosen, rejected)
+    return {"prompt": turns, names[0]: one, names[1]: two}, names[swap]
+
+
+def argilla(turns, chosen, rejected):
+    """As Argilla's records are: three of its users are asked, of whom one says otherwise."""
+    fields, better = _shown(turns, chosen, rejected, ("response1", "response2"))
+    answers = [better, "response2" if better == "response1" else "response1", better]
+    said_so = {"preference": [{"value": one, "user_id": f"u{place}"} for place, one in enumerate(answers)]}
+    offered = {"preference": {"value": answers[1], "score": None, "agent": "m"}}
+    row = {"id": repr(turns), "fields": fields, "metadata": {"n": 1}, "suggestions": offered, "responses": said_so}
+    return {**row, "_server_id": "s"}
+
+
+def argilla_flat(turns, chosen, rejected):
+    """The same as a data set: an answer that was discarded does not count."""
+    fields, better = _shown(turns, chosen, rejected, ("response-a", "response-b"))
+    other = "response-b" if better == "response-a" else "response-a"
+    about = {".users": ["u", "v"], ".status": ["discarded", "submitted"]}
+    told = {f"preference.responses{end}": one for end, one in ({"": [other, better]} | about).items()}
+    return {"id": "1", "_server_id": "s", **fields, **told, "preference.suggestion": other}
+
+
+def argilla_ranking(turns, chosen, rejected):
+    fields, better = _shown(turns, chosen, rejected, ("response-1", "response-3"))
+    ranks = {"response-2": 2, **{name: 1 if name == better else 3 for name in ("response-1", "response-3")}}
+    value = [{"value": name, "rank": rank} for name, rank in ranks.items()]
+    said_so = {"order": [{"value": value, "user_id": "u"}]}
+    fields = {**fields, "response-2": "So so."}
+    return {"id": "1", "fields": fields, "suggestions": None, "responses": said_so}
+
+
+def label_studio(turns, chosen, rejected):
+    """As Label Studio exports tasks of its template for preferences."""
+    data, better = _shown(turns, chosen, rejected, ("answer1", "answer2"))
+    value = {"selected": "left" if better == "answer1" else "right"}
+    result = {"value": value, "from_name": "comparison", "to_name": "comparison", "type": "pairwise"}
+    skipped = {"id": 2, "was_cancelled": True, "result": [{**result, "value": {"selected": "left"}}]}
+    annotations = [skipped, {"id": 3, "was_cancelled": False, "result": [result]}]
+    return {"id": 1, "data": data, "annotations": annotations, "inner_id": 1}
+
+
+def label_studio_short(turns, chosen, rejected):
+    """A row per annotator, of whom two say the same."""
+    data, better = _shown(turns, chosen, rejected, ("answer1", "answer2"))
+    sides = ("left", "right") if better == "answer1" else ("right", "left")
+    about = {"created_at": "x", "updated_at": "y", "lead_time": 1.5}
+    return [
+        {**data, "id": 1, "comparison": [{"selected": side}], "annotator": who, "annotation_id": who, **about}
+        for who, side in enumerate((sides[0], sides[1], sides[0]))
+    ]
+
+
 def rejected_answer(turns, chosen, rejected):
     return {"prompt": turns, "answer": chosen, "rejected_answer": rejected}
 
@@ -273,6 +335,12 @@ CASES = {
     "contents": Case("candidates", contents),
     "rejected answer": Case("pairs", rejected_answer),
     "ranks in columns": Case("candidates", rank_columns, system=False, rounds=False),
+    "letters": Case("labelled", letters),
+    "argilla": Case("labelled", argilla),
+    "argilla flat": Case("labelled", argilla_flat),
+    "argilla ranking": Case("candidates", argilla_ranking),
+    "label studio": Case("labelled", label_studio),
+    "label studio short": Case("labelled", label_studio_short),
     "annotations": Case("candidates", annotated, system=False, rounds=False),
     "shared text": Case("trl_implicit_text", shared_text, system=False, rounds=False),
 }

@@ -88,6 +88,8 @@ REPLY_STEMS = (
 )
 REPLY_ENDINGS = (("1", "2"), ("0", "1"), ("a", "b"), ("A", "B"))
 """How the names of the columns of two replies begin and end, such as response_1 and response_2."""
+LETTERS = ("A", "B")
+"""Columns of two replies that are called nothing else."""
 
 TEXTS = ("response", "text", "answer", "completion", "output", "content", "reply", "generation", "generated_text")
 """Keys of an object that hold the reply that it is."""
@@ -130,7 +132,7 @@ SPOKEN = ASKED | {*NAMES["system"], *NAMES["chosen"], *NAMES["rejected"], *NAMES
 """Columns that hold what somebody says: what is neither text nor messages there must not pass for a text."""
 NUMBERED = frozenset(
     f"{stem}{way}{end}" for stem in REPLY_STEMS for way in ("_", "") for pair in REPLY_ENDINGS for end in pair
-)
+).union(LETTERS)
 """Columns of replies of which it is said elsewhere which is the better."""
 REPLIES = NUMBERED | {*NAMES["chosen"], *NAMES["rejected"], *LONE_REPLIES}
 """Columns that can be a reply, be it known or not yet which is the better."""
@@ -140,7 +142,8 @@ MEANT = (SPOKEN - {"response"}) | {name for role in ("steps", "media", "tools", 
 """Columns that are never dropped in silence."""
 PROMPTED = ASKED | {*NAMES["system"], *NAMES["turns"]}
 """Those of them that can belong to a prompt."""
-KNOWN = REPLIES.union(*NAMES.values(), VERDICTS, LISTS, SCORES, RANKS, BESIDE, PICKS, MARKS, REQUESTS)
+_MANY = (f"{stem}{way}{end}" for stem in REPLY_STEMS for way in ("_", "") for end in "23456789cdefghi")
+KNOWN = REPLIES.union(*NAMES.values(), _MANY, VERDICTS, LISTS, SCORES, RANKS, BESIDE, PICKS, MARKS, REQUESTS)
 """Every column that means something by its name."""
 
 
@@ -218,6 +221,7 @@ class Columns(Mapping[str, pl.DataType]):
         for stem, start, between in product(REPLY_STEMS, ("0", "1", "a", "A"), ("_", "")):
             names = (f"{stem}{between}{chr(ord(start) + place)}" for place in range(_MOST_REPLIES))
             yield stem, tuple(takewhile(self._schema.__contains__, names))
+        yield "reply", tuple(takewhile(self._schema.__contains__, "ABCDEFGHI"[:_MOST_REPLIES]))
 
     @property
     def asked(self) -> list[str]:

@@ -14,7 +14,7 @@ import polars as pl
 from factory.readers.cells.values import looked_up
 from factory.readers.columns.reply_words import in_words, number_in
 from factory.readers.inputs.opened import UnclearError
-from factory.readers.names import RANKS, VERDICTS, Columns
+from factory.readers.names import LETTERS, RANKS, VERDICTS, Columns
 
 _STRENGTHS = ("overall_preference", "preference_strength", "strength", "preference")
 """Those of them that may be signed: below 0 the first is better, as in HelpSteer."""
@@ -136,6 +136,9 @@ def _of_column(frame: pl.LazyFrame, name: str, columns: Columns, replies: tuple[
         )
     text, seen = _text(name, columns[name]), _seen(frame, name, columns)
     numbers = {value: number for value in seen if (number := number_in(value)) is not None}
+    if numbers and replies == LETTERS:
+        # Beside two texts called A and B a number is as often a class, or whether they are alike.
+        raise UnclearError(f"{name} holds {min(numbers)}, which may be no verdict on A and B; write A, B or tie")
     signs = {value: sign for value in seen if value not in numbers and (sign := in_words(value)) is not None}
     # A cell may name the column of the better reply.
     signs |= {name.lower(): sign for name, sign in zip(replies, (1, -1), strict=True) if name.lower() not in numbers}
@@ -149,7 +152,8 @@ def _of_column(frame: pl.LazyFrame, name: str, columns: Columns, replies: tuple[
     elif not seen & signs.keys():
         says = f"the column {name} holds {min(seen)!r}, which names neither {replies[0]} nor {replies[1]}"
         raise UnclearError(f"{says}; {_WAY}")
-    return Better(found, text, _counted(name, {*numbers.values()}, {*signs.values()}, replies))
+    sides = (f"{name}: the left one is {replies[0]}, the right one {replies[1]}",) if {"left", "right"} & seen else ()
+    return Better(found, text, (*sides, *_counted(name, {*numbers.values()}, {*signs.values()}, replies)))
 
 
 def _counted(name: str, values: set[float], signs: set[int | None], replies: tuple[str, str]) -> tuple[str, ...]:

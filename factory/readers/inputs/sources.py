@@ -15,6 +15,7 @@ import polars as pl
 
 from factory.errors import FactoryError, InputError, MissingExtraError, first_line
 from factory.files.rows import ABOUT
+from factory.readers.inputs.annotated import rows_of
 from factory.readers.inputs.beside import columns_beside
 from factory.readers.inputs.files import open_file, stem_of, suffix_kind
 from factory.readers.inputs.nested_trees import flattened
@@ -98,12 +99,18 @@ def _opened(found: InputTable) -> Opened | None:
         opened = open_file(found.path, found.where, named=found.named)
         return opened and opened._replace(
             stem=found.stem,
-            frames=tuple(_apart(one) for frame in opened.frames for one in flattened(frame)),
+            frames=tuple(one for frame in opened.frames for one in _plain(frame)),
             named=found.named_columns,
             in_folder=not found.named,
         )
     frame = pl.LazyFrame() if found.frame is None else found.frame
-    return Opened(found.where, found.stem, tuple(map(_apart, flattened(frame))), in_memory=found.in_memory)
+    return Opened(found.where, found.stem, tuple(_plain(frame)), in_memory=found.in_memory)
+
+
+def _plain(frame: pl.LazyFrame) -> Iterator[pl.LazyFrame]:
+    """`frame` with a row per message of trees, and per thing that annotators were asked about."""
+    for tree in flattened(frame):
+        yield from map(_apart, rows_of(tree))
 
 
 def _apart(frame: pl.LazyFrame) -> pl.LazyFrame:

@@ -11,6 +11,7 @@ import polars as pl
 from factory.errors import InputError, first_line
 from factory.identity import replace_surrogates
 from factory.readers.cells.records import Value, cell, frames_of
+from factory.readers.inputs.annotated import is_record
 from factory.readers.inputs.nested_trees import messages_in
 from factory.readers.inputs.opened import Unread, naming, unread_frame
 from factory.readers.names import KNOWN, plainly
@@ -256,7 +257,7 @@ def _under_a_name(raw: Mapping[str, Any], tables: Sequence[list[Any]]) -> list[A
     found = [table for table in tables if all(_known(_unwrapped(row), 2) for row in table)]
     if len(found) == 1:
         return found[0]
-    by_id = all(isinstance(row, dict) and _known(row, 2) for row in raw.values())
+    by_id = all(isinstance(row, dict) and (_known(row, 2) or is_record(row)) for row in raw.values())
     return list(raw.values()) if by_id else None
 
 

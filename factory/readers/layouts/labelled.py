@@ -15,7 +15,7 @@ from factory.readers.columns.asked import FoundPrompt, asked, kind_of, reply
 from factory.readers.columns.verdicts import GRADES, better, graded, role_of, verdicts_in
 from factory.readers.layouts.base import TIE, UNREADABLE, Columns, How, Layout, Parts, Reshaped
 from factory.readers.messages import is_text, turn
-from factory.readers.names import RANKS, REPLY_ENDINGS, REPLY_STEMS
+from factory.readers.names import LETTERS, RANKS, REPLY_ENDINGS, REPLY_STEMS
 
 _BETTER, _SAID, _TALKS = "__better", "__said", ("__talk_one", "__talk_two")
 _LISTED, _SAMPLE = r'^\s*\[\s*("|null)', 100
@@ -39,6 +39,9 @@ def _replies(columns: Columns) -> tuple[str, str] | None:
                     third = chr(ord(two) + 1)
                     more = (f"{begin}{way}{third}" for begin in (stem, *GRADES, *RANKS) for way in ("", "_"))
                     return None if any(name in columns for name in more) else pair
+    # Of a third letter it is one of many choices, of which none need be a reply.
+    if "C" not in columns and all(name in columns and kind_of(columns[name]) == "text" for name in LETTERS):
+        return LETTERS
     chosen, rejected = columns.first("chosen"), columns.first("rejected")
     return (chosen, rejected) if by_label and chosen and rejected else None
 

@@ -61,7 +61,8 @@ def _values(frame: pl.LazyFrame, name: str) -> pl.Expr:
         return -number if name in RANKS else number
     text = pl.col(name).cast(pl.String).str.strip_chars().str.to_lowercase()
     mark = pl.coalesce(number, looked_up(text, _WORDS, pl.Float64))
-    odd = ~blank(text) & ~mark.is_in([0.0, 1.0]).fill_null(value=False)
+    # A tie is what annotators say who are split: of those rows alone nothing is known.
+    odd = ~blank(text) & (text != "tie") & ~mark.is_in([0.0, 1.0]).fill_null(value=False)
     seen = frame.filter(odd).select(pl.col(name).cast(pl.String)).head(1).collect(engine="streaming")
     if seen.height:
         raise UnclearError(
