@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from factory.errors import number, one_line, short, span
 from factory.terminal import describe_seconds
-from factory.terminal.tables import WIDTH, brief, cell, table
+from factory.terminal.tables import brief, cell, table, width
 
 if TYPE_CHECKING:
     from factory.commands.explain import Entry
@@ -144,7 +144,7 @@ def audit(found: "AuditReport | AuditForecast") -> str:
     """The headline numbers of an audit, or of its estimate."""
     headline = table(["measure", "value"], [[name, value] for name, value in found.headline().items()])
     says = getattr(found, "meaning", "")
-    meaning = textwrap.fill(f"{says}.", WIDTH) if says else ""
+    meaning = textwrap.fill(f"{says}.", width()) if says else ""
     warnings = "\n".join(getattr(found, "warnings", []))
     parts = [warnings, headline, meaning, *_form(getattr(found, "said", []))]
     return "\n\n".join(part for part in parts if part)

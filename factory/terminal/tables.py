@@ -1,34 +1,60 @@
 """Tables of text, and how one value stands in them."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from io import StringIO
-from typing import Any
+from shutil import get_terminal_size
+from typing import TYPE_CHECKING, Any
 
 from factory.errors import number
 
-WIDTH = 100
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_WIDTH, _LEAST = 100, 10
+
+
+def width() -> int:
+    """100 columns, the same in every file and pipe; on a terminal that has fewer, as many as that."""
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()
+    return min(_WIDTH, get_terminal_size().columns) if on_terminal else _WIDTH
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A plain table; the first column is aligned left, numbers right. Cells are text, never markup."""
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.measure import Measurement
+
+    listed = [list(row) for row in rows]
+    out, columns = StringIO(), width()
+    console = Console(file=out, width=_WIDTH, color_system=None)
+    # Texts are folded as far as that; numbers that do not fit are left to the terminal, as rich would cut them off.
+    least = [
+        [value if isinstance(value, int | float | None) else cell(value)[:_LEAST] for value in row] for row in listed
+    ]
+    room = Measurement.get(console, console.options, _laid_out(headers, least, narrow=True)).minimum
+    narrow = room <= columns < _WIDTH
+    console.print(_laid_out(headers, listed, narrow=narrow), width=columns if narrow else _WIDTH)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
+
+
+def _laid_out(headers: Sequence[str], rows: Sequence[Sequence[Any]], *, narrow: bool) -> "Table":
+    """The table; a narrow one has a word of a number's header in a line, and every number whole."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     made = Table(box=SIMPLE_HEAD, pad_edge=False)
-    listed = [list(row) for row in rows]
     for position, header in enumerate(headers):
-        numeric = position > 0 and all(isinstance(row[position], int | float | None) for row in listed)
+        numeric = position > 0 and all(isinstance(row[position], int | float | None) for row in rows)
+        said = header.replace(" ", "\n") if narrow and numeric else header
         # Folded, not cut: ids and paths are there to be copied.
-        made.add_column(header, justify="right" if numeric else "left", overflow="fold")
-    for row in listed:
+        justify: Any = "right" if numeric else "left"
+        made.add_column(said, justify=justify, overflow="fold", no_wrap=narrow and numeric)
+    for row in rows:
         # Text, not str, in which rich takes [red] for markup.
         made.add_row(*(Text(cell(value)) for value in row))
-    # Without a width of its own rich asks the terminal, and a result in a file would differ from one on a screen.
-    out = StringIO()
-    Console(file=out, width=WIDTH, color_system=None).print(made)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
+    return made
 
 
 def cell(value: Any) -> str:

@@ -1,5 +1,6 @@
 import io
 import re
+import sys
 
 import pytest
 from rich.console import Console
@@ -8,7 +9,7 @@ from rich.progress import Progress as Bars
 from factory.progress import Silent
 from factory.terminal import LineProgress, describe_rate, describe_seconds, for_stream
 from factory.terminal.bars import LiveProgress, RateColumn
-from factory.terminal.tables import cell
+from factory.terminal.tables import cell, table
 
 
 @pytest.mark.parametrize(
@@ -92,5 +93,30 @@ def test_a_bar_fits_a_narrow_terminal_on_one_line_with_its_count():
         bar.finish()
 
 
-def test_cells_as_people_write_them():
+def test_cells_are_as_people_write_them():
     assert [cell(value) for value in (None, 1234, 0.12345, True, "x")] == ["–", "1,234", "0.1235", "True", "x"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+WIDE = [
+    ["judge gpt-4o", 36, 31_829_516_192_768, 72, "0s, not counted", 0.08029],
+    ["x" * 40, 126, 61_363, 20_140, "unknown", None],
+]
+
+
+@pytest.mark.parametrize(("columns", "at_most"), [(30, 100), (76, 76), (80, 80), (100, 100), (300, 100)])
+def test_a_table_is_no_wider_than_its_terminal_and_holds_every_number_whole(columns, at_most, monkeypatch):
+    """Where the numbers alone are wider it stays as in a file."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    headers = ["stage", "requests", "tokens sent", "tokens received", "time", "cost"]
+    in_a_file = table(headers, WIDE)
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    shown = table(headers, WIDE)
+    assert max(map(len, shown.splitlines())) <= at_most
+    assert {"36", "31,829,516,192,768", "72", "0.08029", "126", "61,363", "20,140", "–"} <= set(shown.split())
+    assert shown.count("x") >= 40
+    assert (shown == in_a_file) == (columns == 30 or columns >= 100)
