@@ -83,7 +83,7 @@ CLAIMS: dict[str, Callable[[], list[str]]] = {
     "the interval of `factory.estimate` holds what it says": coverage,
     "judging less decides the same": frugal,
     "filtering is fast": filtering,
-    "the line costs no speed": rate,
+    "a run costs no speed": rate,
     "training costs": training,
 }
 (SAID,) = tables(section("README.md", "Why trust it"))
