@@ -14,12 +14,13 @@ ROOT = Path(__file__).parents[1]
 LIBRARIES = {*HEAVY, "polars", "pydantic", "numpy", "rich", "yaml", "jinja2", "markdown_it", "pyarrow", "aiohttp"}
 LIBRARIES |= {"httpx", "httpx2", "requests", "huggingface_hub", "rensa"}
 TABLES = {"polars", "pydantic", "numpy", "yaml"}
+OURS = tuple(f"{ROOT / room}/" for room in ("factory", "filters", "principles"))
 CODE = f"""
 import linecache, sys
 from factory.cli import main
 main(sys.argv[1:], standalone_mode=False)
 print("loaded:", *sorted({LIBRARIES!r} & sys.modules.keys()))
-print("read:", *sorted(name for name in linecache.cache if name.startswith({str(ROOT)!r})))
+print("read:", *sorted(name for name in linecache.cache if name.startswith({OURS!r})))
 """
 
 
