@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from factory.config import Config
 from factory.config.engines import TransformersEngine
 from factory.errors import ConfigError, InputError, span
-from factory.files import PathLike
+from factory.files import PathLike, at_home
 from factory.files.yaml_file import Loader, read_yaml
 from factory.strict import first_fault, first_key
 
@@ -27,6 +27,8 @@ _PATH_KEYS = ("paths", "path", "files", "prompts", "decontaminate", "mix", "conf
 """Keys whose texts are paths, or Hub ids."""
 _NAME_OR_PATH_KEYS = ("set", "template", "script", "model", "lora", "weak", "by")
 """Keys whose texts are names, or paths when they look like one."""
+_PLACE_KEYS = (*_PATH_KEYS, *_NAME_OR_PATH_KEYS, "dir", "cache_dir")
+"""Keys in whose texts `~` is the user's home."""
 _SHORT = {"engine": "kind", "prompts": "paths", "judge": "name"}
 """Blocks that may be written as one text, and the key that text stands for."""
 
@@ -135,6 +137,16 @@ def _beside(value: Any, folder: Path, key: str = "") -> Any:
     return str(folder / value) if found else value
 
 
+def _at_home(value: Any, key: str = "") -> Any:
+    """`value` with the user's home in place of each `~` that a path begins with."""
+    # As polars and model loaders read it, too: a folder that is really called so would be another place to them.
+    if isinstance(value, dict):
+        return {name: _at_home(item, str(name)) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_at_home(item, key) for item in value]
+    return at_home(value) if isinstance(value, str) and key in _PLACE_KEYS else value
+
+
 def _set(raw: Mapping[str, Any], text: str) -> dict[str, Any]:
     """The raw configuration with one `key.path=value` applied."""
     path, equals, written = text.partition("=")
@@ -177,7 +189,7 @@ def _put(inside: Any, above: tuple[str, ...], keys: Sequence[str], value: Any, t
 
 def _validated(raw: Mapping[str, Any], block: type[Block], where: str, sets: Sequence[str] = ()) -> Block:
     try:
-        return block.model_validate(raw)
+        return block.model_validate(_at_home(raw))
     except ValidationError as error:
         # Only pydantic knows what is wrong, and only after all overrides: whose fault it was is told by the key.
         to_blame = _override_of(first_key(error, block), sets)

@@ -216,7 +216,9 @@ class RunFolder:
 
 def preview_of(root: Path) -> Path:
     """Where the preview of the run in `root` lies."""
-    return root.with_name(f"{root.name}-preview")
+    # The name of `.` and of `..` is only in the whole path.
+    named = root if root.name not in ("", "..") else root.resolve()
+    return named.parent / f"{named.name}-preview"
 
 
 def adopted(root: Path) -> Record:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from factory.errors import ConfigError, StoreError
+from factory.files import at_home
 from factory.store.outputs import Output, described, file_digest, hashed, write_text
 
 RECORD = ".sso-factory.json"
@@ -235,6 +236,9 @@ def _there(root: Path, name: str) -> Iterator[str]:
 
 def require_folder(root: Path) -> None:
     """Raise ConfigError where a file, or a link that leads nowhere, stands where the folder `root` is to be."""
+    if root.parts[:1] == ("~",):
+        # A folder that is called so is the home to polars and to shells, the one of `rm -r ~` among them.
+        raise ConfigError(f"{root} begins with ~, which the shell has left as it is; write the path out")
     for place in (root, *root.parents):
         try:
             if place.is_dir():
@@ -268,4 +272,5 @@ def _ways_to(path: str | Path) -> set[Path]:
     """A path as it was given, and with links followed."""
     if "\0" in str(path):  # whoever opens it says that it is no path
         return set()
-    return {Path(path).absolute(), Path(os.path.realpath(path))}
+    path = at_home(path)
+    return {Path(os.path.normpath(Path(path).absolute())), Path(os.path.realpath(path))}

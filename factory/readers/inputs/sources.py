@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 import polars as pl
 
 from factory.errors import FactoryError, InputError, MissingExtraError, first_line
+from factory.files import at_home
 from factory.files.rows import ABOUT
 from factory.readers.inputs.annotated import rows_of
 from factory.readers.inputs.beside import columns_beside
@@ -49,7 +50,8 @@ def as_list(inputs: PairsLike) -> list[PairSource]:
     listed = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
     if not listed:
         raise InputError("no input was given; name a file, a folder or a Hub dataset")
-    return cast(list[PairSource], listed)
+    # Polars would look for `~/pairs.jsonl` at home, and whoever guards the inputs for it here.
+    return cast(list[PairSource], [at_home(one) if isinstance(one, str | Path) else one for one in listed])
 
 
 class InputTable(NamedTuple):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import factory
-from factory.config import FiltersConfig, Training
+from factory.config import Config, FiltersConfig, Training
 from factory.config.load import as_config, load_config, override
 from factory.errors import ConfigError
 
@@ -154,6 +154,17 @@ def test_what_is_no_readable_file_is_refused_with_the_cause(tmp_path):
     ):
         with pytest.raises(ConfigError, match=sentence):
             load_config(path)
+
+
+def test_the_home_is_meant_by_a_path_that_begins_with_it(written, tmp_path, monkeypatch):
+    """In a file, in an override, and in keys given from Python; a name that is no path stays."""
+    monkeypatch.setenv("HOME", "/home/me")
+    path = written("prompts: {paths: [~/p.jsonl]}\nrun: {dir: ~/runs/x}\npolicy: {model: ~/models/m}\n")
+    config = load_config(path, ["engine={kind: openai, cache_dir: ~/cache}", "prompts.license=~/L"])
+    assert (config.prompts.paths, config.run.dir) == (["/home/me/p.jsonl"], "/home/me/runs/x")
+    assert (config.policy.model, config.engine.cache_dir) == ("/home/me/models/m", "/home/me/cache")
+    assert config.prompts.license == "~/L"
+    assert as_config({"prompts": {"paths": ["~/p.jsonl"]}}, Config).prompts.paths == ["/home/me/p.jsonl"]
 
 
 def test_paths_are_looked_for_beside_the_file_first(written, tmp_path, monkeypatch):

@@ -159,6 +159,8 @@ def test_an_audit_of_pairs_that_are_kept_no_more_is_left_out(tmp_path: Path) -> 
     audited = ["engine.kind=scripted", "run.iterations=1", "audit.judge={name: A, engine: scripted}"]
     factory.run(factory.load_config(QUICKSTART, audited), tmp_path / "run")
     assert told(tmp_path / "run").audit is not None
+    factory.run(factory.load_config(QUICKSTART, audited[:2]), tmp_path / "run", until="filter")
+    assert told(tmp_path / "run").audit is None
     fewer = [*audited, "filters=[{use: length_gap, max_chars: 1}]"]
     factory.run(factory.load_config(QUICKSTART, fewer), tmp_path / "run", until="filter")
     assert told(tmp_path / "run").audit is None

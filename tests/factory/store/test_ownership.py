@@ -186,6 +186,44 @@ def test_an_output_that_is_or_lies_around_or_inside_an_input_is_refused(name: st
         assert contents(folder.parent) == before
 
 
+@pytest.mark.parametrize("name", READING)
+def test_an_input_at_home_is_guarded_there(
+    name: str, given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Polars reads `~` as the home, and so it is held apart from the output."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    _copy(given, tmp_path / "home")
+    before = contents(tmp_path)
+    with pytest.raises(ConfigError, match=r"the output .* the input"):
+        READING[name](Path("~/pairs.parquet"), tmp_path / "home")
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *OF_MODELS])
+def test_no_folder_is_made_that_is_called_like_the_home(
+    name: str, given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of what wrote there would write at home, and `rm -r ~` would be how to be rid of the other."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    command = {**COMMANDS, **{name: command for name, (command, _) in OF_MODELS.items()}}[name]
+    with pytest.raises(ConfigError, match="begins with ~"):
+        command(given, Path("~/out"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "out"), [*((name, ".") for name in COMMANDS), ("filter", ".."), ("run", "..")])
+def test_the_folder_one_stands_in_is_one_to_write_to(
+    name: str, out: str, given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the way to the inputs leads up from it."""
+    (tmp_path / "out/in").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "out/in")
+    COMMANDS[name](Path(os.path.relpath(given)), Path(out))
+    assert len(list((tmp_path / "out/in" / out).iterdir())) >= 2
+
+
 @pytest.mark.parametrize("name", [*READING, "init", "report", "review"])
 def test_a_file_in_place_of_the_output_folder_is_refused(name: str, given: Path, tmp_path: Path) -> None:
     """A file there, one where a folder above is to be, and a link that leads nowhere."""
