@@ -5,14 +5,15 @@ is computed for a token has the same shapes whatever else is in the batch and ho
 before. On CPUs whose bfloat16 products are exact row by row, a request then gets the same bits in any batch.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface
+
+from factory.models.kernels import attention
 
 KERNEL = "aligned_rows"
 CHUNK = 16
@@ -75,14 +76,6 @@ def _grouped(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: f
     return out.reshape(rows, heads, length, value.shape[3])
 
 
-@contextmanager
-def batch_invariant_attention(model: Any) -> Iterator[None]:
+def batch_invariant_attention(model: Any) -> AbstractContextManager[None]:
     """Give `model` this attention while the block runs."""
-    before = model.config._attn_implementation
-    # Registering is global to the process and the same each time; what is switched on and off is the model's choice.
-    AttentionInterface.register(KERNEL, aligned_attention)
-    model.set_attn_implementation(KERNEL)
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(before)
+    return attention(model, KERNEL, aligned_attention)

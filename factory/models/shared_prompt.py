@@ -5,14 +5,14 @@ sequence per reply (the prompt's queries, keys and values are repeated, not reco
 apply and no mask of the length squared is ever built.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from factory.models.kernels import attention
 
 KERNEL = "shared_prompt"
 
@@ -54,23 +54,14 @@ def _spread(states: Tensor, segments: Segments) -> Tensor:
     return rows.view(*segments.gather.shape, *rows.shape[1:]).transpose(1, 2)
 
 
-@contextmanager
-def kernel(model: Any, active: bool = True) -> Iterator[None]:
+def kernel(model: Any, active: bool = True) -> AbstractContextManager[None]:
     """Give the transformers model `model` this attention while the block runs.
 
     With gradient checkpointing the block must cover the backward pass too, which runs the layers again.
     """
-    before = model.config._attn_implementation
-    if not active or before == KERNEL:
-        yield
-        return
-    # Global to the process and the same each time; what is switched on and off is the model's choice of it.
-    AttentionInterface.register(KERNEL, shared_prompt_attention)
-    model.set_attn_implementation(KERNEL)
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(before)
+    if not active or model.config._attn_implementation == KERNEL:
+        return nullcontext()
+    return attention(model, KERNEL, shared_prompt_attention)
 
 
 def segments_of(spans: list[tuple[int, int, list[tuple[int, int]]]], total: int) -> Segments:

@@ -195,20 +195,23 @@ def test_filter_dry_run_asks_nobody_and_counts_votes_that_are_there(tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
-def test_a_filter_that_needs_votes_without_a_judge_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("filters: [{use: judge_agrees}]", "judge_agrees needs votes"),
+        (
+            "filters: [{use: judge_agrees, judges: [other]}]\njudges: [gpt-4o]",
+            "judge_agrees counts the judge 'other', and judges: names gpt-4o alone",
+        ),
+    ],
+)
+def test_a_filter_whose_votes_nobody_gives_is_told_before_anybody_is_asked(
+    config: str, said: str, tmp_path: Path
+) -> None:
     source = write(tmp_path / "pairs.jsonl", json.dumps({"prompt": "a", "chosen": "yes", "rejected": "no"}))
-    config = write(tmp_path / "f.yaml", "filters: [{use: judge_agrees}]")
-    done = call("filter", source, "--out", tmp_path / "out", "--config", config)
+    done = call("filter", source, "--out", tmp_path / "out", "--config", write(tmp_path / "f.yaml", config))
     assert done.exit_code == 2
-    assert "judge_agrees needs votes" in done.output
-
-
-def test_a_judge_that_is_counted_but_not_asked_is_told_before_anybody_is(tmp_path: Path) -> None:
-    source = write(tmp_path / "pairs.jsonl", json.dumps({"prompt": "a", "chosen": "yes", "rejected": "no"}))
-    config = write(tmp_path / "f.yaml", "filters: [{use: judge_agrees, judges: [other]}]\njudges: [gpt-4o]")
-    done = call("filter", source, "--out", tmp_path / "out", "--config", config)
-    assert done.exit_code == 2
-    assert "judge_agrees counts the judge 'other', and judges: names gpt-4o alone" in done.output
+    assert said in done.output
 
 
 def test_export_of_a_run_is_listed(made: Done, tmp_path: Path) -> None:

@@ -11,14 +11,11 @@ import pytest
 
 import factory
 from factory.progress import Silent
-from tests.integration.test_report_in_browser import ARGUMENTS, CHROMIUM, sync_api
 from tests.runs import NASTY
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium"),
-]
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 CODE = "Use **this**:\n\n```python\nif a < b:\n    print('<b>x</b>')\n```\n\n- one\n- two"
 PAIRS = [
@@ -60,14 +57,6 @@ def review(tmp_path: Path) -> Iterator[Review]:
     yield Review(said.address, labels, thread)
     thread.join(60)
     assert not thread.is_alive()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield running
-        running.close()
 
 
 def opened(browser, address: str, width: int = 1280, scheme: str = "light"):

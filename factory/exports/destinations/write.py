@@ -107,7 +107,8 @@ def export(
     # Which rows go where is decided before any is written: a narrow pass, after which the texts stream through once.
     todo = plan(table, target, options, seed)
     if not todo.counts:
-        why = "; ".join(f"{n} left out: {reason}" for reason, n in todo.left_out.items()) or "the table is empty"
+        empty = "the table is empty; where it was filtered, funnel.json counts what each filter dropped"
+        why = "; ".join(f"{n} left out: {reason}" for reason, n in todo.left_out.items()) or empty
         raise InputError(f"there is no pair to export as {format}: {why}")
     columns = extra_columns(table.collect_schema(), target.fields)
     # One array cannot be read in parts, so that beyond a shard it is Parquet.
