@@ -72,7 +72,7 @@ def test_the_page_adds_a_part_of_every_kind(acme):
             assert f"`{group}`" in PAGE
 
 
-def test_a_filter_of_another_package(acme):
+def test_a_filter_of_another_package_filters(acme):
     block = {"use": "min_words", "least": 2}
     funnel = factory.filter(PAIRS, out=acme / "filtered", config={"filters": [block]})
     assert dict(funnel.steps[-1].reasons) == {"rejected_terse": 1}
@@ -84,7 +84,7 @@ def test_a_filter_of_another_package(acme):
         factory.filter(PAIRS, out=acme / "no", config={"filters": [{"use": "min_word"}]})
 
 
-def test_a_format_and_a_layout_of_another_package(acme):
+def test_a_format_and_a_layout_of_another_package_write_and_read(acme):
     factory.export(PAIRS, format="acme_texts", out=acme / "out", test_share=0)
     rows = pl.read_parquet(acme / "out" / "**" / "*.parquet")
     assert set(rows["good"]) == set(PAIRS["chosen"])
@@ -98,7 +98,7 @@ def test_a_format_and_a_layout_of_another_package(acme):
     assert "acme_votes" in shown.output
 
 
-def test_a_loss_of_another_package(acme):
+def test_a_loss_of_another_package_is_found_by_its_name(acme):
     loss = method_of(Training(loss="cdpo", beta=0.5)).loss
     assert loss(torch.zeros(2)).tolist() == pytest.approx([0.6931, 0.6931], abs=1e-4)
     with pytest.raises(ValueError, match="there is no base loss 'cdop'; did you mean cdpo"):
@@ -130,7 +130,7 @@ def test_a_run_on_an_engine_and_a_pair_maker_of_another_package(acme):
         factory.run(config, acme / "other")
 
 
-def test_an_engine_of_another_package_as_a_judge_s(acme):
+def test_an_engine_of_another_package_can_run_a_judge(acme):
     judged = Config.model_validate({"prompts": "x", "judges": [{"name": "J", "engine": "shout"}]})
     assert judged.judges[0].engine.runner == "shout"
     with pytest.raises(ConfigError, match=r"known are .*'transformers'"):

@@ -27,7 +27,7 @@ def test_ties_and_inversions_are_dropped_with_their_reasons(names, kind):
     assert found.step.reasons == {"inverted": 1, "tie": 1, "unscored": 2}
 
 
-def test_a_least_gap_and_columns_of_ones_own():
+def test_the_least_gap_and_the_columns_can_be_chosen():
     found = run({"use": "score_gap", "columns": ["a", "b"], "min": 0.75}, scored("a", "b"))
     assert found.reasons == {**WANTED, "near": "small"}
     assert found.details["near"] == "0.5"

@@ -77,7 +77,7 @@ def press(page, key: str, count: str) -> None:
     sync_api.expect(page.locator("#count")).to_have_text(count)
 
 
-def test_twenty_pairs_by_keyboard(browser, review: Review) -> None:
+def test_twenty_pairs_are_labelled_by_keyboard(browser, review: Review) -> None:
     page = opened(browser, review.address)
     html = page.content()
     assert "Safety" not in html, "the feature is told after the answer"

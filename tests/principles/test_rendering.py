@@ -152,7 +152,7 @@ def test_a_faulty_template_is_refused_with_file_and_field(tmp_path, content, say
     assert str(path) in str(refused.value)
 
 
-def test_a_template_of_the_users_own(tmp_path):
+def test_a_template_of_the_users_own_is_rendered_as_ours_are(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump({"kind": "judge", "messages": turns('{"a": {"b": {{ prompt }}}} ' + ALL)}))
     mine = principles.template_of("judge", str(path))

@@ -46,7 +46,7 @@ def load(tmp_path, content):
     return principles.load(str(path))
 
 
-def test_the_seven_features_and_concision_with_their_adjectives():
+def test_the_paper_s_set_has_its_seven_features_and_concision_with_their_adjectives():
     found = {feature.name: (feature.good.adjective, feature.bad.adjective) for feature in SSO.features}
     assert found == PAIRS
     assert [feature.name for feature in SSO.offered] == list(PAIRS)[:7]

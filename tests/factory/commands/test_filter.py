@@ -112,7 +112,7 @@ def test_recorded_votes_are_told_of_and_nobody_is_asked(tmp_path: Path) -> None:
     assert [judge["judge"] for judge in again.more["judges"]] == ["J"]
 
 
-def test_no_judge_no_word_of_one(tmp_path: Path) -> None:
+def test_without_a_judge_no_word_is_said_of_one(tmp_path: Path) -> None:
     found = filter_pairs(pairs(5), tmp_path / "out", config=FiltersConfig(filters=[{"use": "duplicate"}]))
     assert set(found.more) == {"reading"}
     assert show.funnel(found).startswith(" step")

@@ -118,7 +118,7 @@ def test_a_table_that_no_review_wrote_is_left_alone(tmp_path: Path) -> None:
         factory.review(pairs(), tmp_path)
 
 
-def test_no_pairs_no_review(tmp_path: Path) -> None:
+def test_without_pairs_there_is_no_review(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no pairs to review"):
         factory.review(pairs().with_columns(rejected="chosen"), tmp_path / "labels.parquet")
     assert list(tmp_path.iterdir()) == []

@@ -38,7 +38,7 @@ def test_a_trained_model_is_scored_with_every_measure_and_pair(tmp_path: Path) -
     assert sum(one["n"] for one in found["calibration"]["bins"]) == 24
 
 
-def test_several_seeds_and_then_all_of_them_as_one(tmp_path: Path) -> None:
+def test_each_seed_makes_a_model_and_their_ensemble_scores_by_the_mean(tmp_path: Path) -> None:
     """A folder of each seed; the ensemble's score is the mean of theirs, and each is told beside it."""
     base = tiny_model_folder(tmp_path / "base")
     pairs(12).write_parquet(tmp_path / "pairs.parquet")

@@ -12,7 +12,7 @@ def read(tmp_path, content):
     return read_yaml(path)
 
 
-def test_plain_values_with_and_without_a_byte_order_mark(tmp_path):
+def test_plain_values_are_read_with_and_without_a_byte_order_mark(tmp_path):
     assert read(tmp_path, "a: 1\nb: [x, y]\n") == {"a": 1, "b": ["x", "y"]}
     assert read(tmp_path, b"\xef\xbb\xbfa: 1\n") == {"a": 1}
 
@@ -43,7 +43,7 @@ def test_a_key_twice_and_what_is_no_yaml_are_refused_with_the_line(tmp_path, con
     assert "\n" not in str(refused.value)
 
 
-def test_a_missing_file_and_a_folder(tmp_path):
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     for path in (tmp_path / "none.yaml", tmp_path):
         with pytest.raises(InputError, match="cannot be read"):
             read_yaml(path)

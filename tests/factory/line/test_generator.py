@@ -31,7 +31,7 @@ def record(folder: Path) -> dict[str, Any]:
     return dict(parsed((folder / "policy.json").read_text()))
 
 
-def test_two_models_in_each_iteration(tmp_path: Path) -> None:
+def test_each_iteration_makes_a_generator_and_a_policy_of_the_policy_before(tmp_path: Path) -> None:
     done = factory.run({**config(tmp_path), "export": {"formats": ["rm"]}}, tmp_path / "run")
     base, policy = "bundled:smollm2-135m-instruct", "bundled:smollm2-135m-instruct"
     for number in (1, 2):

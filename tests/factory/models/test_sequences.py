@@ -228,7 +228,7 @@ def test_chunks_bound_the_logits_that_are_held(kept_chunks, again, monkeypatch):
     assert seen[3:] == again
 
 
-def test_in_bfloat16_within_its_rounding():
+def test_packed_sums_in_bfloat16_are_exact_within_its_rounding():
     """Eight bits of mantissa: 0.4 % of each token's 5 to 6 nats, over at most 15 tokens."""
     model = model_of("llama", dtype=torch.bfloat16)
     plan = plan_for(model)

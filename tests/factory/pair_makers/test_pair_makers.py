@@ -42,7 +42,7 @@ def config(folder: Path, maker: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("maker", OTHERS)
-def test_the_line_behind_every_maker(maker: str, tmp_path: Path) -> None:
+def test_behind_every_maker_every_prompt_is_kept_or_has_a_reason(maker: str, tmp_path: Path) -> None:
     """Pairs without principles, scored, trained on, judged, exported; every prompt is kept or has a reason."""
     done, found = factory.run(config(tmp_path, maker), tmp_path / "run"), 0
     for number in (1, 2):

@@ -169,7 +169,7 @@ READ = {
 
 
 @pytest.mark.parametrize("name", READ)
-def test_read(name, tmp_path):
+def test_annotations_are_read_as_what_most_annotators_said(name, tmp_path):
     rows, wanted = READ[name]
     file = tmp_path / "x.json"
     file.write_text(json.dumps(rows))
@@ -205,7 +205,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refused(name, tmp_path):
+def test_annotations_that_say_no_pair_are_refused_with_a_way_on(name, tmp_path):
     rows, sentence = REFUSED[name]
     with pytest.raises(InputError, match=sentence) as caught:
         outcome(written(rows, tmp_path / "x.json"))
@@ -223,7 +223,7 @@ WAYS_ON = {
 
 
 @pytest.mark.parametrize("name", WAYS_ON)
-def test_a_way_on(name, tmp_path):
+def test_the_way_on_that_is_named_leads_to_pairs(name, tmp_path):
     columns, wanted = WAYS_ON[name]
     assert outcome(written(REFUSED[name][0], tmp_path / "x.json"), columns)[0] == wanted
 

@@ -41,7 +41,7 @@ def one_sentence(error: BaseException, name: str) -> None:
 @pytest.mark.parametrize("ending", ["jsonl", "json", "csv", "txt", "parquet", "jsonl.gz"])
 @settings(max_examples=25, deadline=None)
 @given(data=st.binary(max_size=60) | broken())
-def test_a_file_of_any_bytes(ending, tmp_path_factory, data):
+def test_a_file_of_any_bytes_is_read_or_refused_in_a_sentence(ending, tmp_path_factory, data):
     path = tmp_path_factory.mktemp("any") / f"given.{ending}"
     path.write_bytes(data)
     for read in (read_pairs, read_prompts):
@@ -54,7 +54,7 @@ def test_a_file_of_any_bytes(ending, tmp_path_factory, data):
 
 @settings(max_examples=60, deadline=None)
 @given(rows=ROWS)
-def test_rows_of_any_values(tmp_path_factory, rows):
+def test_rows_of_any_values_are_kept_or_rejected(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("any") / "given.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     for read in (read_pairs, read_prompts):
@@ -69,7 +69,7 @@ def test_rows_of_any_values(tmp_path_factory, rows):
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.binary(max_size=60) | VALUES.map(lambda value: json.dumps(value).encode()))
-def test_a_configuration_set_or_template_of_any_bytes(tmp_path_factory, data):
+def test_a_configuration_set_or_template_of_any_bytes_is_read_or_refused(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("any") / "given.yaml"
     path.write_bytes(data)
     for read in (load_config, load, template):

@@ -48,7 +48,7 @@ def by_datasets(row, path):
     ("layout", "write"),
     [*((layout, as_json) for layout in LAYOUTS), *((layout, by_datasets) for layout in LAYOUTS if layout != "alpaca")],
 )
-def test_messages_in_the_cells_of_a_csv(tmp_path, layout, write):
+def test_messages_in_the_cells_of_a_csv_are_read_whoever_wrote_them(tmp_path, layout, write):
     """Lists of lists are left out for datasets, which prints them as array(…)."""
     write(LAYOUTS[layout], tmp_path / "x.csv")
     (pair,) = load_pairs(tmp_path / "x.csv").to_dicts()

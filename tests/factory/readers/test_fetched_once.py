@@ -61,7 +61,7 @@ def test_a_command_fetches_each_remote_input_once(command: str, fetched: Counter
     assert fetched.keys() == ({PAIRS, PROMPTS} if command == "run" else {PROMPTS if command == "plan" else PAIRS})
 
 
-def test_another_command_fetches_again(fetched: Counter[str]) -> None:
+def test_another_command_fetches_anew(fetched: Counter[str]) -> None:
     factory.look(PAIRS)
     factory.look(PAIRS)
     assert fetched == {PAIRS: 2}

@@ -25,7 +25,7 @@ def test_ids_made_in_polars_are_those_made_in_python(rows):
     assert made["two"].to_list() == [pair_id(*row) for row in rows]
 
 
-def test_every_character_below_two_thousand():
+def test_ids_are_right_for_every_character_below_two_thousand():
     text = "".join(map(chr, range(2000)))
     frame = pl.DataFrame(
         {"prompt": [[{"role": "user", "content": text}]], "text": [text]}, schema_overrides={"prompt": MESSAGES}

@@ -137,7 +137,7 @@ def test_shared_text_is_cut_at_boundaries_alone():
 U, A = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
 
 
-def test_a_prompt_beside_conversations_in_its_other_forms(tmp_path):
+def test_a_prompt_beside_conversations_may_be_any_part_of_what_was_said_before(tmp_path):
     """The prompt may be the system message and first turn, the last turn, or what comes before the replies' turns."""
     cases = [
         ({"prompt": "Hi", **implicit([SYSTEM, U], "a", "b")}, [SYSTEM, U]),

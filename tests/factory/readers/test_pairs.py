@@ -84,7 +84,7 @@ def test_prompt_ids_are_content_hashes_whatever_the_file_says():
     assert kept["given_prompt_id"].to_list() == ["p1", "p2"]
 
 
-def test_source_and_iteration_of_several_inputs(tmp_path):
+def test_source_and_iteration_are_each_input_s_own(tmp_path):
     first = jsonl(
         tmp_path / "web.jsonl", {**ROW, "source": "forum", "iteration": 2}, {**ROW, "chosen": "b", "source": None}
     )
@@ -116,7 +116,7 @@ def test_columns_of_the_user_survive_beside_ours(tmp_path):
     assert (got["iteration"], got["policy"], got["source"], got["score"]) == (None, None, "x", 1)
 
 
-def test_columns_of_the_user_with_other_types_per_file(tmp_path):
+def test_columns_of_the_user_may_have_other_types_in_each_file(tmp_path):
     one = jsonl(tmp_path / "a.jsonl", {**ROW, "n": 1, "m": 1, "meta": {"a": 1}, "talk": [user("Hi")]})
     two = pl.DataFrame([{**ROW, "chosen": "b", "n": 2.5, "m": "x", "meta": {"b": [2]}, "blob": b"\xff", "kind": "k"}])
     kept = load_pairs([one, two.cast({"kind": pl.Categorical})])
@@ -135,7 +135,7 @@ def test_whole_numbers_of_any_width_serve():
     check(conform(kept, SCORES), SCORES)
 
 
-def test_messages_with_further_fields_in_parquet(tmp_path):
+def test_null_fields_of_messages_in_parquet_are_none(tmp_path):
     """Parquet gives every message every field: null tool calls are none, true ones reject the row, ids are dropped."""
     call = pl.List(pl.Struct({"id": pl.Int64}))
     turn = pl.Struct({"content": pl.String, "role": pl.String, "id": pl.Int64, "tool_calls": call})

@@ -177,7 +177,7 @@ def test_single_replies_that_stay_alone_are_each_set_aside(tmp_path):
     assert found.reasons() == {"alone": 3}
 
 
-def test_one_strange_file_among_good_ones(tmp_path):
+def test_one_strange_file_is_named_and_can_be_left_out(tmp_path):
     jsonl(tmp_path / "a.jsonl", ROW)
     (tmp_path / "b.jsonl").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n")
     jsonl(tmp_path / "c.jsonl", {"q": 1})

@@ -37,7 +37,7 @@ def test_each_kind_of_value_has_its_column_type():
     assert frame.row(0) == ("x", True, 3, 0.5, str(2**70), None, '{"a": 1}', [], ["x"], "[1]")
 
 
-def test_messages_of_both_spellings():
+def test_messages_of_both_spellings_are_turns():
     spoken = [{"from": "human", "value": "a"}, {"role": "Assistant", "content": "b"}, {"role": "tool", "content": "c"}]
     (frame,) = frames({"m": spoken, "one": {"from": "gpt", "value": "z"}, "h": [["q", "a"]]})
     assert dict(frame.schema) == {"m": TURNS, "one": TURN, "h": pl.List(pl.List(pl.String))}

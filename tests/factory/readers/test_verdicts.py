@@ -108,7 +108,7 @@ def test_a_verdict_in_columns_says_which_reply_is_better(name, tmp_path):
         assert (pair["prompt"], pair["chosen"], pair["rejected"]) == ([user("Hi")], "two", "one")
 
 
-def test_single_replies_by_a_mark_of_safety_or_a_rank(tmp_path):
+def test_single_replies_are_paired_by_a_mark_of_safety_or_a_rank(tmp_path):
     both = [{"prompt": "Hi", "response": text} for text in ("one", "two")]
     safe = [{**row, "is_safe": row["response"] == "two", "category": {"x": False}} for row in both]
     ranked = [{**row, "rank": 2 - place} for place, row in enumerate(both)]

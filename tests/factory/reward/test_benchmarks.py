@@ -159,7 +159,7 @@ def test_best_of_n_says_what_is_wrong(change: dict[str, Any], words: str, tmp_pa
         read_items(written(tmp_path, rows), "best_of_n", None)
 
 
-def test_best_of_n_by_a_column(tmp_path: Path) -> None:
+def test_prompts_of_best_of_n_are_grouped_by_a_column_that_there_is(tmp_path: Path) -> None:
     place = written(tmp_path, FILES["best_of_n"])
     found = read_items(place, "auto", "question_id")
     assert [item.group for item in found.items] == ["0", "1"]

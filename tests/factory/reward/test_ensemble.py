@@ -35,6 +35,6 @@ def test_a_reply_without_a_score_of_one_model_has_none_and_spoils_no_other(how: 
     assert joined([rewards(5, 5), rewards(1, 1)], "standardised")[0].score == 0
 
 
-def test_mean_and_deviation_over_models() -> None:
+def test_measures_of_several_models_have_mean_and_deviation() -> None:
     found = apart([{"accuracy": 0.5, "score": None}, {"accuracy": 0.7, "score": 1.0}])
     assert found == {"accuracy": {"mean": pytest.approx(0.6), "deviation": pytest.approx(0.02**0.5)}}

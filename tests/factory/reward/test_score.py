@@ -135,7 +135,7 @@ def rewardbench_rows() -> list[dict]:
     ]
 
 
-def test_rewardbench_from_its_official_files(folder: Path, tmp_path: Path) -> None:
+def test_rewardbench_is_read_from_its_official_files(folder: Path, tmp_path: Path) -> None:
     """The repository's folder has a raw split beside the filtered one; a row with equal replies is a tie, no reject."""
     data = tmp_path / "reward-bench" / "data"
     data.mkdir(parents=True)
@@ -189,7 +189,7 @@ def rewardbench2_rows() -> list[dict]:
     return rows
 
 
-def test_rewardbench2_from_its_official_files(folder: Path, tmp_path: Path) -> None:
+def test_rewardbench2_is_read_from_its_official_files(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "rb2.jsonl").write_text("\n".join(map(json.dumps, rewardbench2_rows())))
     done = reward_score(tmp_path / "rb2.jsonl", str(folder), tmp_path / "out")
     assert done.result["benchmark"] == "rewardbench2"

@@ -53,7 +53,7 @@ def of(right: int, unsure: int, wrong: int, invalid: int = 0) -> AuditReport:
     return report(table([pair(number) for number in range(len(verdicts))]), judged(verdicts), "J", seed=1)
 
 
-def test_the_papers_two_accuracies_and_the_interval() -> None:
+def test_the_paper_s_two_accuracies_have_their_interval() -> None:
     """161 right, 35 unsure, 4 wrong of 200: 80.5 % and 98 %. Wilson at z^2 = 3.841459:
 
     (0.805 + 0.009604 ± 1.959964 sqrt(0.805 x 0.195 / 200 + 0.009604 / 400)) / 1.019207... = 0.744560 and 0.853945.

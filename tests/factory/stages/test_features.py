@@ -112,7 +112,7 @@ def test_names_with_and_or_a_slash_are_read_between_commas(tmp_path):
     assert read_features("1. R&D, Truth and Care", own) == ["R&D", "Truth and Care"]
 
 
-def test_one_request_per_prompt_all_in_one_call():
+def test_each_prompt_is_one_request_and_all_go_in_one_call():
     prompts = prompts_frame("Why?", "How?", "When?")
     engine = answered("Safety, Accuracy")
     allocate(prompts, engine, SSO, seed=1, iteration=2)
@@ -222,7 +222,7 @@ def test_without_prompts_the_features_table_is_empty():
     assert made.is_empty()
 
 
-def test_a_set_of_many_features_and_none_beside(tmp_path):
+def test_a_set_of_many_features_is_offered_whole(tmp_path):
     own = own_set(tmp_path, [f"Trait {n}" for n in range(12)])
     made = allocate(prompts_frame("a"), answered("trait 11, Trait 3"), own, seed=1, iteration=1)
     assert made["allocated"].item().to_list() == ["Trait 11", "Trait 3"]
@@ -245,7 +245,7 @@ def test_which_of_the_two_changes_with_seed_prompt_and_iteration(tmp_path):
         assert {draw_feature(["A", "B"], own, *vary(n)).feature for n in range(64)} == {"A", "B"}
 
 
-def test_probabilities_stack(tmp_path):
+def test_probabilities_of_several_features_add_up(tmp_path):
     """C with 0.5 and D with 0.4 beside A, B and E leave a tenth to the named two."""
     own = own_set(tmp_path, ["A", "B", "C", "D", "E"], C=0.5, D=0.4)
     count = Counter(draw_feature(["A", "B"], own, str(n), 1, 1).feature for n in range(2000))

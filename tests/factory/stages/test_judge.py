@@ -159,7 +159,7 @@ def test_two_judges_of_one_name_are_refused() -> None:
         judge(pairs_of(("x", "y")), members, None, 1)
 
 
-def test_no_pairs_no_questions() -> None:
+def test_without_pairs_no_judge_is_asked() -> None:
     votes, engine = one(says("m"), pairs_of(("x", "y")).clear())
     assert votes.is_empty()
     assert engine.calls == []

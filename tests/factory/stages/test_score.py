@@ -35,7 +35,7 @@ def numbers(request):
     return Score(request.id, logps, (3,) * len(logps))
 
 
-def test_one_request_per_pair_and_view_with_all_replies():
+def test_each_pair_and_view_is_one_request_with_all_replies():
     pairs = pairs_frame("a", "b")
     engine = Answering(numbers)
     score(pairs, engine)

@@ -136,7 +136,7 @@ def test_needed_labels_halve_the_interval() -> None:
     assert 40 < found.needed < 160
 
 
-def test_student_quantiles_against_the_table() -> None:
+def test_student_s_quantiles_are_those_of_the_table() -> None:
     """Two-sided 95 %, and 99 % at 30."""
     for freedom, quantile in ((8, 2.306004), (10, 2.228139), (20, 2.085963), (48, 2.010635), (1000, 1.962339)):
         assert student_quantile(0.95, freedom) == pytest.approx(quantile, abs=3e-4)

@@ -37,7 +37,7 @@ def test_a_better_margin_never_costs_more(name):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_finite_at_extreme_margins(name):
+def test_every_loss_is_finite_at_extreme_margins(name):
     assert method_of(Training(loss=name)).loss(torch.tensor([-1e4, 1e4])).isfinite().all()
 
 
@@ -46,6 +46,6 @@ def test_each_loss_declares_reference_and_normalisation():
     assert declared == {Ipo: (True, True), Dpo: (True, False), Hinge: (True, False), Simpo: (False, True)}
 
 
-def test_options_arrive():
+def test_options_of_the_configuration_reach_the_loss():
     assert method_of(Training(loss="simpo", beta=2.0, simpo_margin=0.7)).loss == Simpo(2.0, 0.7)
     assert method_of(Training(loss="ipo", beta=0.3)).loss == Ipo(0.3)

@@ -53,7 +53,7 @@ def test_steering_adds_both_views():
     assert steering(Ipo(0.2), PAIR, swapped).item() == pytest.approx(0.25 + 20.25)
 
 
-def test_equation_1_and_its_parts():
+def test_equation_1_is_the_sum_of_its_parts():
     """L = 0.25, G = 0.25 + 20.25, gamma = 0.1, W = 0.5: 0.5 * (2.05 + 0.25) = 1.15."""
     swapped = PairLogps(PAIR.rejected, PAIR.chosen)
     views, w = ComparedPairs(PAIR, PAIR, swapped), torch.tensor([0.5])

@@ -55,7 +55,7 @@ def test_as_many_pairs_as_brute_force(lengths, gap):
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(LENGTH, LENGTH, st.integers(0, 4)), max_size=9), GAPS, st.randoms(use_true_random=False))
-def test_as_many_prompts_as_brute_force(rows, gap, random):
+def test_as_many_prompts_are_kept_as_brute_force_keeps(rows, gap, random):
     lengths, prompts = [row[:2] for row in rows], [row[2] for row in rows]
     numbers = np.unique(prompts, return_inverse=True)[1].astype(np.int64)
     kept = balance_prompts(items_of(lengths, gap), numbers, np.array([random.random() for _ in rows]))

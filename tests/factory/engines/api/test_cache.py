@@ -147,7 +147,7 @@ def test_several_processes_write_into_one_folder(tmp_path: Path) -> None:
     assert engine.asked == []
 
 
-def test_in_the_engine_with_two_endpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_endpoints_share_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-marked-0123456789")
 
     def ask(server: Loopback, **options: object) -> Completion:

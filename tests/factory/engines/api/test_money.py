@@ -91,7 +91,7 @@ def whole(folder: Path) -> int:
         return charged(server)
 
 
-def test_one_bound_over_all_engines_and_resumes(tmp_path: Path) -> None:
+def test_one_bound_holds_over_all_engines_and_resumes(tmp_path: Path) -> None:
     """Raised step by step, each stops in another engine's work, and the server never answered for more."""
     (tmp_path / "free").mkdir()
     total = whole(tmp_path / "free")
@@ -109,7 +109,7 @@ def test_one_bound_over_all_engines_and_resumes(tmp_path: Path) -> None:
     assert stopped == {"writer", "J", "A"}
 
 
-def test_one_bound_over_batches(tmp_path: Path) -> None:
+def test_one_bound_holds_over_batches(tmp_path: Path) -> None:
     """Files are as large as the money is; what one left over pays for the next."""
     desk = BatchDesk(speak)
     with Loopback(other=desk.handle) as server:

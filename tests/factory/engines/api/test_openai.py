@@ -54,7 +54,7 @@ def test_without_prices_cost_is_unknown_and_not_nothing() -> None:
         assert ask(server, some(1))[0].cost is None
 
 
-def test_model_and_system_message_as_configured() -> None:
+def test_model_and_system_message_are_sent_as_configured() -> None:
     messages = [{"role": "system", "content": "be kind"}, {"role": "user", "content": "hello"}]
     with Loopback() as server:
         engine = ApiGenerator(OpenaiEngine(base_url=server.base_url, model="served"), ModelRef("m", fold_system=True))
@@ -64,7 +64,7 @@ def test_model_and_system_message_as_configured() -> None:
     assert server.log[0].body["messages"] == [{"role": "user", "content": "be kind\n\nhello"}]
 
 
-def test_address_and_key_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_address_and_key_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     with Loopback() as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
         monkeypatch.delenv("OPENAI_API_KEY")

@@ -95,7 +95,9 @@ def test_after_a_kill_the_batches_under_way_are_found_again(monkeypatch: pytest.
     assert states(tmp_path) == []
 
 
-def test_a_kill_between_creating_a_batch_and_writing_its_id(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_kill_between_creating_a_batch_and_writing_its_id_makes_no_second_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     desk = BatchDesk()
     with Loopback(other=desk.handle) as server:
         with monkeypatch.context() as patch:
@@ -302,7 +304,7 @@ def test_log_probabilities_come_through() -> None:
         assert set(ask(server, [request])[0].choice_logprobs or {}) == {"m", "M"}
 
 
-def test_with_the_cache_beside_it(tmp_path: Path) -> None:
+def test_what_the_cache_holds_is_in_no_batch(tmp_path: Path) -> None:
     desk = BatchDesk()
     with Loopback(other=desk.handle) as server:
         ask(server, some(3), cache_dir=str(tmp_path / "kept"))

@@ -34,7 +34,7 @@ def test_retry_after_is_read_where_it_is_a_time_to_come(headers: dict[str, str],
     assert retry_after(headers) == seconds
 
 
-def test_retry_after_as_a_date() -> None:
+def test_retry_after_may_be_a_date() -> None:
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=600), usegmt=True)
     assert retry_after({"retry-after": later}) == pytest.approx(600, abs=5)
     assert retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) is None
@@ -86,7 +86,7 @@ def test_bodies_without_an_answer_are_broken(payload: object) -> None:
     assert found.kind == "broken"
 
 
-def test_content_in_parts_refusals_and_missing_usage() -> None:
+def test_content_in_parts_refusals_and_missing_usage_are_read() -> None:
     parts = {
         "choices": [{"message": {"content": [{"type": "text", "text": "a"}, {"text": "b"}]}, "finish_reason": "eos"}]
     }
@@ -131,7 +131,7 @@ def test_an_identifier_that_was_not_among_the_likeliest_is_missing() -> None:
         "prompt is too long: 9000 tokens",
     ],
 )
-def test_context_overflow_in_several_servers_words(said: str) -> None:
+def test_context_overflow_is_known_in_several_servers_words(said: str) -> None:
     failure = judge_status(400, {"message": said, "param": "max_tokens"}, {}, AskedServer("http://here", "m"))
     assert failure.message == f"context_length_exceeded: {said}"
     assert RequestFields("max_tokens").without_refused(failure.error, failure.message) is None

@@ -371,7 +371,7 @@ PAIRS = table([pair([{"role": "user", "content": f"q {i}"}], f"a long good reply
 
 
 @pytest.mark.parametrize("kind", BLOCKS)
-def test_as_a_judge_in_both_orders_from_log_probabilities_or_text(
+def test_a_judge_of_each_vendor_votes_in_both_orders_by_log_probabilities_or_text(
     kind: str, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The longer reply is the chosen one, and the judge likes length; what is cached is paid once."""

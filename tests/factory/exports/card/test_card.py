@@ -169,7 +169,7 @@ def test_what_form_gives_away_is_said_and_cannot_speak(tmp_path: Path) -> None:
     assert "\n- \\`&lt;think&gt;\\` in 100 % of chosen and 0 % of rejected (" in card(facts)
 
 
-def test_wilson_interval() -> None:
+def test_a_share_has_wilson_s_interval() -> None:
     """8 of 10: centre (0.8 + 1.92073/10)/(1 + 0.384146) = 0.716740, half-width 0.226721."""
     low, high = Share(hits=8, n=10).interval
     assert (low, high) == (pytest.approx(0.490162, abs=1e-5), pytest.approx(0.943318, abs=1e-5))
@@ -247,7 +247,9 @@ def test_data_cannot_speak_in_the_card(tmp_path: Path) -> None:
         (None, {}),
     ],
 )
-def test_licences_as_the_hub_spells_them(given: str | None, expected: dict[str, str], tmp_path: Path) -> None:
+def test_licences_are_written_as_the_hub_spells_them(
+    given: str | None, expected: dict[str, str], tmp_path: Path
+) -> None:
     facts = card_facts(export(pairs(2), "rm", tmp_path), "rm", license=given)
     assert {key: value for key, value in head(facts).items() if "license" in key} == expected
 

@@ -184,7 +184,7 @@ def test_unreadable_files_are_said_in_one_sentence(name: str, content: bytes, me
     assert "\n" not in str(caught.value)
 
 
-def test_missing_files_folders_and_formats(tmp_path: Path) -> None:
+def test_a_missing_file_an_empty_folder_and_an_unknown_format_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         require(tmp_path / "no", "rm")
     with pytest.raises(InputError, match="holds no"):

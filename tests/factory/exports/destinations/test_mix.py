@@ -120,7 +120,7 @@ def test_shares_leave_room(tmp_path: Path) -> None:
             mix(pairs(2).lazy(), [Mix(path=path, share=share) for share in shares])
 
 
-def test_short_forms_of_the_option() -> None:
+def test_a_mix_is_a_path_a_path_with_a_share_or_a_block() -> None:
     given = Export.model_validate({"mix": ["a.jsonl", "b.jsonl=0.25", "odd=name.jsonl", {"path": "c", "source": "C"}]})
     assert [(one.path, one.share) for one in given.mix] == [
         ("a.jsonl", None),

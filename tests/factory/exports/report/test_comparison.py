@@ -114,7 +114,7 @@ def test_a_draw_of_the_same_prompts_is_comparable_and_says_what_is_shared(tmp_pa
     assert not compare(one, two).comparable
 
 
-def test_newcombe_s_interval_of_a_difference() -> None:
+def test_a_difference_has_newcombe_s_interval() -> None:
     """56 of 70 and 48 of 80: 0.2, 0.0524 to 0.3339, his example, method 10."""
     from factory.statistics.shares import wilson
 
