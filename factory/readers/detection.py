@@ -1,7 +1,7 @@
 """Which layout reads which rows of a frame."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -11,8 +11,7 @@ from factory.readers.cells.objects import spoken
 from factory.readers.cells.unfold import Unfolded, unfolded
 from factory.readers.columns.pointers import pointing
 from factory.readers.how import RENAMED, How
-from factory.readers.inputs.annotated import ANSWERS, asked_about
-from factory.readers.inputs.opened import Opened, UnclearError, columns_of
+from factory.readers.inputs.opened import Opened, columns_of
 from factory.readers.layouts import layouts
 from factory.readers.layouts.base import Layout
 from factory.readers.layouts.labelled import replies_beside
@@ -38,30 +37,8 @@ def detect_layouts(frames: Sequence[pl.LazyFrame], how: How, beside: Sequence[pl
     known = [_known(frame, how) for frame in frames]
     whole = (*known, *(_known(frame, how) for frame in beside))
     how = pointing(whole, how)
-    _require_meant(whole, how)
     parts = (part for frame in known for part in unfolded(frame, Columns(frame.collect_schema(), how.columns)))
-    claims = (claim for part in parts for claim in _of_kind(part, how, whole))
-    return [claim._replace(remarks=(*claim.remarks, *_answered(claim.columns))) for claim in claims]
-
-
-def _require_meant(frames: Sequence[pl.LazyFrame], how: How) -> None:
-    """Raise UnclearError where annotators were asked about a pair that was one already: they may have turned it."""
-    for frame in frames:
-        columns = Columns(frame.collect_schema(), how.columns)
-        asked, sides = asked_about(columns), (columns.first("chosen"), columns.first("rejected"))
-        if asked and all(sides) and not {"chosen", "label"} & {*how.columns}:
-            one, two = sides
-            raise UnclearError(
-                f"annotators answered {', '.join(asked)} about {one} and {two}: which counts? take the pairs as they "
-                f"were with --columns chosen={one},rejected={two}, or an answer that names one of the two with "
-                f"--columns first={one},second={two},label=…"
-            )
-
-
-def _answered(columns: Columns) -> Iterator[str]:
-    for question in asked_about(columns):
-        said = f"{question} is what most annotators answered, of numbers the mean, and a tie where they are split"
-        yield f"{said}; {question}{ANSWERS} has all answers"
+    return [claim for part in parts for claim in _of_kind(part, how, whole)]
 
 
 def _known(frame: pl.LazyFrame, how: How) -> pl.LazyFrame:

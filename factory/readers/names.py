@@ -147,6 +147,10 @@ KNOWN = REPLIES.union(*NAMES.values(), _MANY, VERDICTS, LISTS, SCORES, RANKS, BE
 """Every column that means something by its name."""
 
 
+ANSWERS = ".responses"
+"""How the column of all answers to a question ends, in Argilla's flat form and in what other tools' exports become."""
+
+
 def plainly(name: str) -> str:
     """A column's name in lower case, its words joined by underscores: chosen_response of `Chosen Response`."""
     # camelCase is parted first, while its capitals still show.
@@ -222,6 +226,10 @@ class Columns(Mapping[str, pl.DataType]):
             names = (f"{stem}{between}{chr(ord(start) + place)}" for place in range(_MOST_REPLIES))
             yield stem, tuple(takewhile(self._schema.__contains__, names))
         yield "reply", tuple(takewhile(self._schema.__contains__, "ABCDEFGHI"[:_MOST_REPLIES]))
+
+    def answered_first(self, names: Sequence[str]) -> list[str]:
+        """`names`, what annotators answered before what they were shown."""
+        return sorted(names, key=lambda name: f"{name}{ANSWERS}" not in self)
 
     @property
     def asked(self) -> list[str]:

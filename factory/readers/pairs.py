@@ -10,6 +10,7 @@ from factory.readers.cells.values import row_json
 from factory.readers.columns.extra_columns import extra_columns, fitting
 from factory.readers.detection import Detected, detect_layouts, no_layout
 from factory.readers.how import How
+from factory.readers.inputs.annotated import answered, asked_about
 from factory.readers.inputs.opened import Opened, Skipped, alike, naming
 from factory.readers.inputs.sources import PairsLike, open_inputs
 from factory.readers.layouts import require_layout
@@ -89,8 +90,13 @@ def _read(opened: Opened, source: str | None, how: How, beside: Sequence[pl.Lazy
     claims = detect_layouts(opened.frames, how, beside)
     if not any(claim.layout for claim in claims):
         raise no_layout(opened, how)
+    asked = asked_about(opened.names) and not {"chosen", "label", "candidates"} & {*how.columns}
     for claim in claims:
-        part = _unfit(claim.rows, source) if claim.layout is None else _fit(claim, claim.layout, source, how)
+        if claim.layout is None or (asked and not asked_about(claim.columns)):
+            why = "no annotator answered a question about it" if asked else _misfit(claim.columns)
+            part = _unfit(claim.rows, source, why)
+        else:
+            part = _fit(claim, claim.layout, source, how)
         part = part._replace(told=part.told and part.told._replace(files=(opened.where,)))
         yield _computed(part) if opened.in_memory else part
     if opened.unread.height:
@@ -109,6 +115,7 @@ def _fit(claim: Detected, layout: Layout, source: str | None, how: How) -> _Part
     known = Columns(shaped.rows.collect_schema(), claim.columns.named) if layout.reshape else claim.columns
     columns = pl.Schema({name: dtype for name, dtype in known.items() if not name.startswith("__")})
     parts = complete(layout.parts(known), known)
+    told = () if {"chosen", "label", "candidates"} & {*how.columns} else answered(parts.columns, columns)
     normal = normalise(shaped.rows, parts, known)
     own = layout is OWN and columns.get("prompt") == MESSAGES
     given = _given_ids(shaped.rows, columns, own)
@@ -121,11 +128,11 @@ def _fit(claim: Detected, layout: Layout, source: str | None, how: How) -> _Part
         shown = ["source", *(name for name in rest if name != "source")]
     else:
         bad, shown = bad.with_columns(row_json(schema).alias("row")), ["source", "row"]
-    told = part_of(
+    read = part_of(
         layout.name,
         parts.columns,
         claim.columns,
-        (*claim.remarks, *shaped.remarks, *_reasoning(normal), *_turned(shaped.rows, known)),
+        (*claim.remarks, *told, *shaped.remarks, *_reasoning(normal), *_turned(shaped.rows, known)),
     )
     # The first pair is nearly always among the first rows, and is then known without a pass over the file.
     head = normalise(shaped.rows.head(_SAMPLE), parts, known).filter(pl.col(REASON).is_null())
@@ -133,7 +140,7 @@ def _fit(claim: Detected, layout: Layout, source: str | None, how: How) -> _Part
         pl.col(PROMPT).alias("prompt"), pl.col(CHOSEN).alias("chosen"), pl.col(REJECTED).alias("rejected")
     )
     rejected = rejected_rows(bad, pl.col(REASON), pl.col(DETAIL), shown)
-    return _Part(Identified(pairs, ids, keys), rejected, told, first.head(1).collect(engine="streaming"))
+    return _Part(Identified(pairs, ids, keys), rejected, read, first.head(1).collect(engine="streaming"))
 
 
 def _keys(claim: Detected, parts: Parts, pairs: pl.LazyFrame) -> pl.LazyFrame:
@@ -174,11 +181,14 @@ def _turned(rows: pl.LazyFrame, columns: Columns) -> tuple[str, ...]:
     return (f"{' is below '.join(names)} in {less} of the first {known} rows, though chosen is to be the better reply",)
 
 
-def _unfit(rows: pl.LazyFrame, source: str | None) -> _Part:
+def _misfit(columns: Columns) -> str:
+    return f"no layout fits its columns, {', '.join(list(columns)[:20])}"
+
+
+def _unfit(rows: pl.LazyFrame, source: str | None, why: str) -> _Part:
     columns = rows.collect_schema()
     bad = rows.with_columns(source_of(columns, source).alias("source"), row_json(columns).alias("row"))
-    detail = pl.lit(f"no layout fits its columns, {', '.join(list(columns)[:20])}")
-    return _Part(_no_pairs(), rejected_rows(bad, pl.lit(UNREADABLE), detail, ["source", "row"]))
+    return _Part(_no_pairs(), rejected_rows(bad, pl.lit(UNREADABLE), pl.lit(why), ["source", "row"]))
 
 
 def _no_pairs() -> Identified:

@@ -14,7 +14,7 @@ import polars as pl
 from factory.readers.cells.values import looked_up
 from factory.readers.columns.reply_words import in_words, number_in
 from factory.readers.inputs.opened import UnclearError
-from factory.readers.names import LETTERS, RANKS, VERDICTS, Columns
+from factory.readers.names import LETTERS, NUMBERED, RANKS, VERDICTS, Columns
 
 _STRENGTHS = ("overall_preference", "preference_strength", "strength", "preference")
 """Those of them that may be signed: below 0 the first is better, as in HelpSteer."""
@@ -44,14 +44,15 @@ def verdicts_in(columns: Columns, replies: tuple[str, str]) -> tuple[str, ...]:
     # PandaLM has a column for each of those who were asked: the majority decides.
     annotators = tuple(name for name in columns if _ANNOTATOR.fullmatch(name))
     flags: tuple[str, ...] = FLAGS if set(FLAGS) <= {*columns} else ()
-    return annotators or flags or graded(columns, replies, GRADES) or graded(columns, replies, RANKS) or ()
+    # A rank says outright what scores are compared for.
+    return annotators or flags or graded(columns, replies, RANKS) or graded(columns, replies, GRADES) or ()
 
 
 def _verdict_columns(columns: Columns) -> tuple[str, ...]:
     """Every column that is called a verdict: the one that the user names first, then in the order of VERDICTS."""
     named = columns.named.get("label")
     found = [name for role in VERDICTS for name in columns.having(role) if not columns[name].is_nested()]
-    return tuple(dict.fromkeys([*([named] if named else []), *found]))
+    return tuple(dict.fromkeys([*([named] if named else []), *columns.answered_first(found)]))
 
 
 def role_of(names: Sequence[str]) -> str:
@@ -136,6 +137,10 @@ def _of_column(frame: pl.LazyFrame, name: str, columns: Columns, replies: tuple[
         )
     text, seen = _text(name, columns[name]), _seen(frame, name, columns)
     numbers = {value: number for value in seen if (number := number_in(value)) is not None}
+    others = {one.lower() for one in columns if one in NUMBERED.difference(LETTERS, replies)}
+    if strange := sorted(seen & others):
+        says = f"the column {name} names {strange[0]}, which is not one of {replies[0]} and {replies[1]}"
+        raise UnclearError(f"{says}; name the replies, as in --columns first=…,second=…,label=…")
     if numbers and replies == LETTERS:
         # Beside two texts called A and B a number is as often a class, or whether they are alike.
         raise UnclearError(f"{name} holds {min(numbers)}, which may be no verdict on A and B; write A, B or tie")

@@ -14,14 +14,26 @@ import polars as pl
 from factory.readers.cells.literals import written_in
 from factory.readers.cells.records import cell, frames_of
 from factory.readers.cells.values import row_json
-from factory.readers.names import KNOWN, MARKS, PICKS, SCORES, VERDICTS, free, plainly
+from factory.readers.inputs.opened import UnclearError
+from factory.readers.names import (
+    ANSWERS,
+    KNOWN,
+    LISTS,
+    MARKS,
+    PICKS,
+    RANKS,
+    REPLIES,
+    SCORES,
+    SPOKEN,
+    VERDICTS,
+    free,
+    plainly,
+)
 
-ANSWERS = ".responses"
-"""How the column of all answers to a question ends, here as in Argilla's flat form."""
 _TIE = "tie"
 _WORDS = frozenset((*VERDICTS, *PICKS, *MARKS))
 """Names under which an answer in words is looked for; one in numbers is under those of scores."""
-_SHOWN = KNOWN - _WORDS - {*SCORES}
+_SHOWN = SPOKEN | REPLIES | {*LISTS}
 """Columns that are a prompt or a reply, and no answer to a question."""
 _OF_AN_ANSWER = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement")
 """What Label Studio's short form says of each answer."""
@@ -60,6 +72,22 @@ def rows_of(frame: pl.LazyFrame) -> list[pl.LazyFrame]:
     return [one.lazy() for one in frames_of({name: cell(name, one) for name, one in row.items()} for row in made)]
 
 
+def answered(told: Mapping[str, Sequence[str]], columns: Collection[str]) -> tuple[str, ...]:
+    """A remark on what says which reply is better, by role, where annotators were asked.
+
+    Raises UnclearError where it is no answer of theirs: what they were shown may say the contrary.
+    """
+    asked, decide = asked_about(columns), [*told.get("label", ()), *told.get("score", ())]
+    if not asked or (decide and {*decide} <= {*asked}):
+        said = "what most annotators answered, of numbers the mean, a tie where they are split"
+        return (f"{', '.join(decide)}: {said}; {decide[0]}{ANSWERS} has all answers",) if asked else ()
+    by = " and ".join(decide or (*told.get("chosen", ()), *told.get("rejected", ())))
+    raise UnclearError(
+        f"annotators answered {', '.join(asked)}, but {by} would say which reply is better; name the answer that "
+        f"counts, as in --columns first=…,second=…,label={asked[0]}, or --columns chosen=…,rejected=… as they were"
+    )
+
+
 def is_record(raw: Mapping[str, Any]) -> bool:
     """Whether an object is one of Argilla's records, or a task of Label Studio's."""
     return _NESTED.keys() <= raw.keys() or _TASKS.keys() <= raw.keys()
@@ -86,8 +114,10 @@ def _list(raw: Any) -> list[Any]:
 
 
 def _beside(row: _Row, packed: Collection[str], shown: _Row) -> dict[str, Any]:
-    """What else is known of a record, none of it called like what annotators were shown."""
-    return {free(name, shown) if name in shown else name: one for name, one in row.items() if name not in packed}
+    """What else is known of a record, none of it called like what annotators were shown or may say."""
+    # Such as `score`, which in Argilla's record is how near it is to what was searched for.
+    taken = _WORDS.union(shown, SCORES, RANKS)
+    return {free(name, shown) if name in taken else name: one for name, one in row.items() if name not in packed}
 
 
 def _flat(rows: Sequence[_Row]) -> Iterator[_Record]:
@@ -144,13 +174,18 @@ def _said(value: _Row) -> Any:
 
 def _short(rows: Sequence[_Row]) -> Iterator[_Record]:
     """A row for each answer, brought together by what was shown."""
+    names = [*rows[0]] if rows else []
+    # Questions stand there, unless what was shown has an id too.
+    between = names[names.index("id") + 1 : names.index("annotator")] if rows else []
+    between = [] if any(plainly(name) in _SHOWN for name in between) else between
     groups: dict[str, list[_Row]] = {}
     for row in rows:
         shown = {name: one for name, one in row.items() if name == "id" or plainly(name) in _SHOWN}
         groups.setdefault(json.dumps(shown, sort_keys=True), []).append(row)
     for group in groups.values():
         every = {name: [row[name] for row in group] for name in group[0]}
-        answers = {name: [*map(_answer, given)] for name, given in every.items() if _asked(name, given)}
+        asked = [name for name, given in every.items() if name in between or _asked(name, given)]
+        answers = {name: [*map(_answer, every[name])] for name in asked}
         rest = {name: given if name in _OF_AN_ANSWER else given[0] for name, given in every.items()}
         yield _Record({name: one for name, one in rest.items() if name not in answers}, answers)
 
@@ -188,8 +223,8 @@ def _told(records: Sequence[_Record]) -> Iterator[dict[str, Any]]:
         for name, votes in record.answers.items():
             given = [vote for vote in votes if vote is not None]
             if given:
-                row[f"{name}{ANSWERS}"] = given
-                row |= _column(name, _agreed(given), row, alone=len(ranked) == 1)
+                made = _column(name, _agreed(given), row, alone=len(ranked) == 1)
+                row |= made | {f"{one}{ANSWERS}": given for one in made or (name,)}
         yield row
 
 
@@ -207,8 +242,9 @@ def _column(question: str, said: str | float | _Ranking, row: _Row, *, alone: bo
     """The columns that hold an answer; of a ranking a rank for each reply, unless others rank the replies too."""
     if isinstance(said, tuple):
         replies = {reply: plainly(reply) if plainly(reply) in KNOWN else reply for reply, _ in said}
-        if alone and {*replies} <= row.keys():
-            return {f"{replies[reply]}_rank": rank for reply, rank in said}
+        ranks = {f"{replies[reply]}_rank": rank for reply, rank in said}
+        if alone and {*replies} <= row.keys() and not ranks.keys() & row.keys():
+            return ranks
         (first, best), *others = sorted(said, key=lambda one: one[1])
         if len(others) != 1:
             return {}

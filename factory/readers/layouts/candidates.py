@@ -76,7 +76,7 @@ def _in_columns(columns: Columns) -> _Names | None:
             continue
         scores, ranks = graded(columns, each, GRADES), graded(columns, each, RANKS)
         if scores or ranks:
-            return _Names((stem,), "scores" if scores else "ranks", None, each, scores or ranks or ())
+            return _Names((stem,), "ranks" if ranks else "scores", None, each, ranks or scores or ())
     return None
 
 

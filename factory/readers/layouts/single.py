@@ -44,7 +44,8 @@ def _mark(columns: Columns) -> str | None:
     # A boolean is a mark and nothing else; a `label` of numbers may be a class, so that scores go before it.
     sure = [name for name in marks if columns[name] == pl.Boolean]
     more = [name for name in BOOLEAN_MARKS if columns.get(name) == pl.Boolean]
-    return next(iter([*sure, *([named] if named in marks else []), *scores, *marks, *more]), None)
+    own = [named] if named in marks else []
+    return next(iter([*own, *columns.answered_first([*sure, *scores, *marks, *more])]), None)
 
 
 def _flat(dtype: pl.DataType) -> bool:

@@ -147,7 +147,29 @@ def compared(number: int, side: str, to_name: str) -> Row:
     return row
 
 
+STARS = nested(1, [])
+GIVEN = {ONE: [5, 1, 1], TWO: [4, 4, 4]}
+
+
+def shown(row: Row, **more: Any) -> Row:
+    """`row` with more that annotators saw."""
+    held = "fields" if "fields" in row else "data"
+    return {**row, held: {**row[held], **more}}
+
+
+def alone(number: int, said: str, text: str) -> Row:
+    """A record of one reply, found by a search that it was near to."""
+    return {**nested(number, [said], "label"), "fields": {"prompt": "Q1", "response": text}, "score": number}
+
+
 READ = {
+    "an answer beside what said so before": ([shown(nested(1, [TWO]), winner=ONE)], {"Q1": "two"}),
+    "a ranking beside scores": ([shown(nested(1, [rank(2, 1)], "order"), score1=9, score2=1)], {"Q1": "two"}),
+    "replies one by one": ([alone(1, "good", "one 1"), alone(2, "bad", "two 1")], {"Q1": "one"}),
+    "the mean of stars for each": (
+        [STARS | {"responses": {f"{name}_rating": [{"value": one} for one in some] for name, some in GIVEN.items()}}],
+        {"Q1": "two"},
+    ),
     "a ranking of two": ([nested(1, [rank(1, 2)]), nested(2, [rank(2, 1)])], {"Q1": "one", "Q2": "two"}),
     "a flat ranking": ([flat(1, [rank(2, 1)])], {"Q1": "two"}),
     "rankings against each other": ([nested(1, [rank(1, 2)]), nested(2, [rank(1, 2), rank(2, 1)])], {"Q1": "one"}),
@@ -185,20 +207,36 @@ def test_discarded_answers_and_drafts_do_not_count(tmp_path):
 def test_every_answer_is_kept_beside_the_pair(tmp_path):
     read = read_pairs(written([nested(1, [ONE, TWO, TWO])], tmp_path / "x.jsonl"))
     assert read.kept.collect()["preference.responses"].to_list() == [[ONE, TWO, TWO]]
-    assert "preference is what most annotators answered" in " ".join(read.parts[0].warnings)
+    assert "preference: what most annotators answered" in " ".join(read.parts[0].warnings)
 
 
 SUGGESTED = nested(1, []) | {"suggestions": {"preference": {"value": TWO, "score": None, "agent": "m"}}}
 SIDES = ("chosen", "rejected")
+TURNED = "answered [a-z]+, but chosen and rejected would say which reply is better"
+TWICE = shown(compared(1, "right", "answer1,answer2"), response1="one 1", response2="two 1")
 REFUSED = {
+    "scores beside a question of its own": (
+        [shown(nested(1, [TWO], "topic"), score1=2, score2=1)],
+        "answered topic, but score1 and score2 would say",
+    ),
+    "two pairs in a task": ([TWICE], "names answer2, which is not one of response1 and response2.*--columns"),
     "stars for a pair": ([nested(1, [1]), nested(2, [2])], "no column of it says which of response1, response2"),
     "yes and no": ([nested(1, ["yes"]), nested(2, ["no"])], "names neither response1 nor response2"),
     "a question that may be about anything": ([nested(1, [ONE], "topic")], "no column of it says which"),
     "a machine's suggestions alone": ([SUGGESTED], "no column of it says which of response1, response2"),
     "several options at once": ([nested(1, [[ONE, TWO]])], "no column of it says which"),
-    "a nested pair that may be turned": ([nested(1, ["rejected"], names=SIDES)], "about chosen and rejected"),
-    "a flat pair that may be turned": ([flat(1, ["rejected"], names=SIDES)], "about chosen and rejected"),
-    "a task's pair that may be turned": ([task(1, ["right"], names=SIDES)], "about chosen and rejected"),
+    "a nested pair that may be turned": (
+        [nested(1, ["rejected"], names=SIDES)],
+        TURNED,
+    ),
+    "a flat pair that may be turned": (
+        [flat(1, ["rejected"], names=SIDES)],
+        TURNED,
+    ),
+    "a task's pair that may be turned": (
+        [task(1, ["right"], names=SIDES)],
+        TURNED,
+    ),
     "two texts without a name for replies": ([task(1, ["left"], names=("text1", "text2"))], "no pairs can be read"),
     "records of version 1": ([nested(1, []) | {"responses": [{"values": {}}]}], "no pairs can be read"),
 }
@@ -213,6 +251,7 @@ def test_annotations_that_say_no_pair_are_refused_with_a_way_on(name, tmp_path):
 
 
 WAYS_ON = {
+    "scores beside a question of its own": ("label=topic", {"Q1": "two"}),
     "a machine's suggestions alone": ("label=preference.suggestion", {"Q1": "two"}),
     "a question that may be about anything": ("label=topic", {"Q1": "one"}),
     "a nested pair that may be turned": ("first=chosen,second=rejected,label=preference", {"Q1": "two"}),
