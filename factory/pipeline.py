@@ -63,7 +63,7 @@ class Outcome(NamedTuple):
         if self.filtered is None:
             return []
         config = load_config(self.root / HEAD[0]).model_dump(mode="json", include={"policy", "engine"})
-        return caveats(**config, kept=pl.scan_parquet(self.filtered.folder / "kept.parquet"))
+        return caveats(**config, kept=pl.scan_parquet(self.filtered.folder / "kept.parquet", glob=False))
 
     @property
     def funnel(self) -> Funnel:

@@ -117,7 +117,7 @@ def run_funnel(
     try:
         # Read once, and alone: beside the pairs polars reads all files of both at the same time.
         sink(pairs.rejected, scratch / "unread.parquet", row_group_size=ROW_GROUP)
-        aside = pl.scan_parquet(scratch / "unread.parquet")
+        aside = pl.scan_parquet(scratch / "unread.parquet", glob=False)
         found, fingerprint = _apply(pairs._replace(rejected=aside), filters, judgments, scratch)
         funnel = _write(found, fingerprint, scratch)
         # The counts last: where they are, both tables are whole.
@@ -209,7 +209,7 @@ def _write(found: Filtered, fingerprint: int, folder: Path) -> Funnel:
     files = [folder / "kept.parquet", folder / "rejected.parquet"]
     for frame, path in zip(found[:2], files, strict=True):
         sink(frame, path, compression="snappy", row_group_size=ROW_GROUP, sync_on_close="all")
-    kept, rejected = (pl.scan_parquet(path) for path in files)
+    kept, rejected = (pl.scan_parquet(path, glob=False) for path in files)
     sizes = [frame.select(pl.len()).collect().item() for frame in (kept, rejected)]
     if sizes != [found.funnel.kept, found.funnel.input - found.funnel.kept] or _fingerprint(kept) != fingerprint:
         raise InputError("the pairs changed while they were filtered: read them from files that nobody writes to")

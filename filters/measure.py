@@ -40,11 +40,11 @@ class Measures:
     @property
     def size(self) -> int:
         """Number of rows."""
-        return int(pl.scan_parquet(self._path).select(pl.len()).collect().item())
+        return int(pl.scan_parquet(self._path, glob=False).select(pl.len()).collect().item())
 
     def scan(self) -> pl.LazyFrame:
         """Row numbers and ids."""
-        return pl.scan_parquet(self._path).select(ROW, *IDS)
+        return pl.scan_parquet(self._path, glob=False).select(ROW, *IDS)
 
     @property
     def look(self) -> Look:
@@ -61,7 +61,7 @@ class Measures:
     def of(self, position: int) -> pl.LazyFrame:
         """Row numbers, ids and the measures of the filter at `position`."""
         own = [pl.col(place).alias(name) for name, place in self._columns[position].items()]
-        return pl.scan_parquet(self._path).select(ROW, *IDS, *own)
+        return pl.scan_parquet(self._path, glob=False).select(ROW, *IDS, *own)
 
 
 def _place(exprs: list[pl.Expr], expr: pl.Expr) -> int:

@@ -209,3 +209,18 @@ def test_no_public_class_name_stands_for_two_things() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 assert node.name not in where, f"{node.name} is in {where[node.name]} and in {module(path)}"
                 where[node.name] = module(path)
+
+
+def test_no_path_is_read_as_a_pattern() -> None:
+    """To polars `run[1]/kept.parquet` is a pattern, which `run1/kept.parquet` fits: the table of another run."""
+    called = [
+        (path, node)
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ("pl.scan_parquet", "pl.read_parquet", "pl.read_parquet_schema")
+    ]
+    named = [(path, node) for path, node in called if "BytesIO" not in ast.unparse(node)]
+    assert len(named) > 20
+    loose = [(path.name, node.lineno) for path, node in named if "glob=False" not in ast.unparse(node)]
+    assert loose == []

@@ -112,10 +112,10 @@ def audit_into(
     `votes` are the filter judges', for agreement, where there are any.
     """
     seed = run.run.seed
-    pairs = pl.scan_parquet(kept)
+    pairs = pl.scan_parquet(kept, glob=False)
     if not pairs.head(1).collect().height:
         raise InputError("the filters kept no pair, so there is none to audit; see filtered/funnel.json, and ease them")
-    recorded = pl.scan_parquet(votes) if votes.is_file() else JUDGMENTS.empty().lazy()
+    recorded = pl.scan_parquet(votes, glob=False) if votes.is_file() else JUDGMENTS.empty().lazy()
     drawn = sample_pairs(pairs, run.audit.sample, seed)
     seen = Seen(pairs.select(pl.len()).collect().item(), 0, len(drawn))
     subject = Subject(pairs, drawn, recorded, seen)

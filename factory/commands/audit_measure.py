@@ -90,7 +90,7 @@ def _said(folder: Path, votes: VoteParts, subject: Subject, judge: str) -> Itera
     folder.mkdir()
     others = dealt(folder, subject.recorded.filter(pl.col("judge") != judge).select(SAID), subject.ids)
     for number, part in enumerate(votes.parts()):
-        more = [pl.read_parquet(others[number], columns=list(SAID))] if number in others else []
+        more = [pl.read_parquet(others[number], columns=list(SAID), glob=False)] if number in others else []
         yield pl.concat([part.select(SAID), *more])
 
 

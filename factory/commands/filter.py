@@ -182,18 +182,18 @@ def _judged(
     scratch.mkdir(parents=True)
     shown = [name for name in ("pair_id", "prompt", "chosen", "rejected", "feature") if name in live.collect_schema()]
     sink(live.select(shown), scratch / "pairs.parquet", row_group_size=ROW_GROUP)
-    table = pl.scan_parquet(scratch / "pairs.parquet")
+    table = pl.scan_parquet(scratch / "pairs.parquet", glob=False)
     first = table.select("pair_id").collect()["pair_id"].is_first_distinct()
     if not first.all():
         sink(table.filter(first), scratch / "once.parquet", row_group_size=ROW_GROUP)
-        table = pl.scan_parquet(scratch / "once.parquet")
+        table = pl.scan_parquet(scratch / "once.parquet", glob=False)
     votes = judge_into(scratch, table, judges, rule, seed)
     return _Asked(votes, table, judges_of(votes.scan()))
 
 
 def _told(out: Path, asked: _Asked, judges: Sequence[JudgeWithEngine], seed: int) -> dict[str, Any]:
     """What funnel.json says of judges and kept pairs; asks for the votes on the sample, and writes all votes."""
-    kept, rejected = (pl.scan_parquet(out / f"{name}.parquet") for name in ("kept", "rejected"))
+    kept, rejected = (pl.scan_parquet(out / f"{name}.parquet", glob=False) for name in ("kept", "rejected"))
     dropped = IdSet(rejected.filter(pl.col("filter") == JudgeAgrees.name))
     known = quality.known(asked.votes.narrow(), dropped)
     further = VoteParts(out / _SCRATCH / "further")
@@ -221,7 +221,7 @@ def _write_votes(path: Path, asked: _Asked, further: VoteParts) -> Leanings:
 def read_judgments(path: PathLike) -> pl.DataFrame:
     """Votes recorded earlier, checked against the judgments table."""
     try:
-        votes = conform(pl.read_parquet(path), JUDGMENTS)
+        votes = conform(pl.read_parquet(path, glob=False), JUDGMENTS)
     except (OSError, pl.exceptions.PolarsError) as error:
         why = first_line(error)
         raise InputError(f"{path}: no judgments can be read from it ({why}); give a judgments.parquet") from error

@@ -19,7 +19,7 @@ def recorded_votes(pairs: PairsLike) -> pl.LazyFrame:
         # Beside a funnel alone: a judgments.parquet in the user's own folder may be about anything.
         for folder in (path, path / "filtered", path.parent):
             if (folder / "funnel.json").is_file() and (folder / "judgments.parquet").is_file():
-                found.append(pl.scan_parquet(folder / "judgments.parquet"))
+                found.append(pl.scan_parquet(folder / "judgments.parquet", glob=False))
                 break
     return pl.concat([_conformed(table) for table in found])
 

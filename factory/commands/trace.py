@@ -78,7 +78,7 @@ def _find(root: Path, wanted: str) -> tuple[dict[str, Any], str]:
     if not seen:
         raise InputError(f"{root} holds no pairs; give a run folder, one that filter wrote, or an export in Parquet")
     for path, name in seen:
-        scan = pl.scan_parquet(path)
+        scan = pl.scan_parquet(path, glob=False)
         if "pair_id" not in scan.collect_schema():
             continue
         named = scan.select("pair_id").with_row_index(_AT).filter(pl.col("pair_id").str.starts_with(wanted))
@@ -187,4 +187,4 @@ def _rows(*paths: Path, **where: Any) -> list[dict[str, Any]]:
     if path is None or None in where.values():
         return []
     meant = [pl.col(name) == value for name, value in where.items()]
-    return pl.scan_parquet(path).filter(*meant).collect(engine="streaming").to_dicts()
+    return pl.scan_parquet(path, glob=False).filter(*meant).collect(engine="streaming").to_dicts()

@@ -54,7 +54,7 @@ class TableFile:
             self._parts[0].replace(self._path)
         elif self._parts:
             # Scanned and sunk, not read: polars then streams row groups, and never holds the table.
-            whole = pl.concat([pl.scan_parquet(part) for part in self._parts])
+            whole = pl.concat([pl.scan_parquet(part, glob=False) for part in self._parts])
             sink(whole, self._path, row_group_size=ROW_GROUP)
         shutil.rmtree(self._folder)
 

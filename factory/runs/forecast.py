@@ -238,7 +238,7 @@ class _CountingPool(EnginePool):
 
     def audit(self, judge: Judge, kept: Path) -> None:
         """Count both orders of all pairs that the scripted run kept."""
-        rows = by_id(pl.read_parquet(kept))
+        rows = by_id(pl.read_parquet(kept, glob=False))
         block = judge_block(judge, self._config.engine)
         asked = self._count_for(f"audit {judge.name}", block, ModelRef(judge_model(judge)))
         asked.pairs, asked.retried = len(rows), judge.retries + 1

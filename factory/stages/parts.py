@@ -43,11 +43,11 @@ def in_order(folder: Path, rows: pl.LazyFrame, ids: pl.Series) -> pl.LazyFrame:
     """The `rows` of these ids in the order of `ids`, each once, as a table in `folder`; memory holds a part of it."""
     whole = TableFile(folder / "ordered.parquet")
     for _, path in sorted(dealt(folder, rows, ids).items()):
-        part = pl.read_parquet(path).unique(_PLACE, keep="first", maintain_order=True)
+        part = pl.read_parquet(path, glob=False).unique(_PLACE, keep="first", maintain_order=True)
         whole.add(part.sort(_PLACE).drop(_PLACE))
         path.unlink()
     whole.close()
-    return pl.scan_parquet(folder / "ordered.parquet")
+    return pl.scan_parquet(folder / "ordered.parquet", glob=False)
 
 
 def dealt(folder: Path, rows: pl.LazyFrame, ids: pl.Series) -> dict[int, Path]:
@@ -58,7 +58,7 @@ def dealt(folder: Path, rows: pl.LazyFrame, ids: pl.Series) -> dict[int, Path]:
     """
     sink(compact(_placed(rows, ids)), folder / "picked.parquet", row_group_size=ROW_GROUP)
     files: dict[int, TableFile] = {}
-    for part in parts(pl.scan_parquet(folder / "picked.parquet")):
+    for part in parts(pl.scan_parquet(folder / "picked.parquet", glob=False)):
         # A part of the rows may hold some of every part of the ids: each goes to its own file.
         for (number,), some in part.group_by((pl.col(_PLACE) // AT_ONCE).cast(pl.Int64), maintain_order=True):
             if number not in files:

@@ -55,15 +55,15 @@ class VoteParts:
 
     def of(self, number: int) -> pl.DataFrame:
         """The votes on the pairs of a part."""
-        return pl.read_parquet(self._files[number]) if number < len(self._files) else JUDGMENTS.empty()
+        return pl.read_parquet(self._files[number], glob=False) if number < len(self._files) else JUDGMENTS.empty()
 
     def scan(self) -> pl.LazyFrame:
         """All votes, part by part."""
-        return pl.scan_parquet(self._files) if self._files else JUDGMENTS.empty().lazy()
+        return pl.scan_parquet(self._files, glob=False) if self._files else JUDGMENTS.empty().lazy()
 
     def narrow(self) -> Iterator[pl.DataFrame]:
         """What votes alone say, of each part."""
-        return (pl.scan_parquet(path).select(NARROW).collect() for path in self._files)
+        return (pl.scan_parquet(path, glob=False).select(NARROW).collect() for path in self._files)
 
     def parts(self) -> Iterator[pl.DataFrame]:
         """The votes of each part."""

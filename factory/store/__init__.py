@@ -54,16 +54,16 @@ class Stage:
 
     def scan(self) -> pl.LazyFrame:
         """The table, lazily."""
-        return pl.scan_parquet(self.path)
+        return pl.scan_parquet(self.path, glob=False)
 
     def read(self) -> pl.DataFrame:
         """The table."""
-        return pl.read_parquet(self.path)
+        return pl.read_parquet(self.path, glob=False)
 
     def rejected(self) -> pl.LazyFrame:
         """The rows that the stage rejected, lazily."""
         name = f"{self._leaf}.rejected.parquet"
-        return pl.scan_parquet(self.folder / name) if name in self.outputs else REJECTED.empty().lazy()
+        return pl.scan_parquet(self.folder / name, glob=False) if name in self.outputs else REJECTED.empty().lazy()
 
 
 class Workspace(NamedTuple):

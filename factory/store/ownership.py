@@ -223,7 +223,9 @@ def _there(root: Path, name: str) -> Iterator[str]:
     for parent in list(Path(name).parents)[-2::-1]:
         if os.path.lexists(root / parent) and not (root / parent).is_dir():
             yield parent.as_posix()
-    places = [root / name] if not set("*?[") & set(name) else sorted(root.glob(name.rstrip("/")))
+    # A name of the user's choice may be a pattern as well, and stands for itself first.
+    literal = os.path.lexists(root / name) or not set("*?[") & set(name)
+    places = [root / name] if literal else sorted(root.glob(name.rstrip("/")))
     for place in places:
         if name.endswith("/") and place.is_dir():
             for path in sorted(place.rglob("*")):

@@ -91,7 +91,7 @@ def outcome(found: "Outcome", pairs: int = 3) -> str:
     """The end of a run: funnel, some of the kept pairs, and where everything lies."""
     if found.filtered is None:
         return f"The run folder is {found.root}"
-    kept = pl.scan_parquet(found.filtered.folder / "kept.parquet").head(min(pairs, _MOST_PAIRS)).collect()
+    kept = pl.scan_parquet(found.filtered.folder / "kept.parquet", glob=False).head(min(pairs, _MOST_PAIRS)).collect()
     parts = [
         funnel(found.funnel),
         *([found.drawn] if found.drawn else []),

@@ -32,7 +32,7 @@ class ReferenceStore(NamedTuple):
         found: dict[str, tuple[float, ...]] = {}
         for folder in self.folders:
             for path in sorted(folder.glob("part-*.parquet")):
-                rows = pl.read_parquet(path).select("key", *self.columns).iter_rows()
+                rows = pl.read_parquet(path, glob=False).select("key", *self.columns).iter_rows()
                 found.update({key: tuple(values) for key, *values in rows})
         return found
 

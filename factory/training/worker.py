@@ -41,7 +41,7 @@ def main() -> NoReturn:
     settings = json.loads((folder / SETTINGS).read_text("utf-8"))
     shown = Silent() if rank() else cast(Progress, Teller(folder))
     try:
-        pairs, policy = pl.read_parquet(folder / PAIRS), ModelRef(**settings["policy"])
+        pairs, policy = pl.read_parquet(folder / PAIRS, glob=False), ModelRef(**settings["policy"])
         config = Training.model_validate(settings["training"])
         job = TrainingJob(pairs, policy, Path(settings["out"]), config, settings["seed"], settings["iteration"], shown)
         facts = stage(job)

@@ -48,7 +48,7 @@ def write_card(facts: CardFacts, folder: Path) -> list[Path]:
 def _schema(file: Path) -> pl.Schema:
     if file.suffix == ".parquet":
         # The footer alone is read.
-        return pl.Schema(pl.read_parquet_schema(file))
+        return pl.scan_parquet(file, glob=False).collect_schema()
     # By all of them: by its first rows a column that is empty there would have no type.
     return pl.DataFrame([row.cells for row in islice(rows(file), _FIRST)], infer_schema_length=None).schema
 

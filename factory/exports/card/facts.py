@@ -125,7 +125,7 @@ def read_back(written: Exported, replies: tuple[str, str] = ("chosen", "rejected
         return written.pairs
     files = [path for path in written.files if path.suffix in (".parquet", ".json") and path.name != INFO]
     if files[0].suffix == ".parquet":
-        frame = pl.scan_parquet(files)
+        frame = pl.scan_parquet(files, glob=False)
     else:
         frame = pl.concat(
             [pl.read_json(path, infer_schema_length=None) for path in files], how="diagonal_relaxed"

@@ -103,7 +103,9 @@ def pair_ids(folder: Path) -> frozenset[str]:
     found: set[str] = set()
     for path in files:
         if path.suffix == ".parquet":
-            found.update(pl.scan_parquet(path).select("pair_id").unique().collect(engine="streaming")["pair_id"])
+            found.update(
+                pl.scan_parquet(path, glob=False).select("pair_id").unique().collect(engine="streaming")["pair_id"]
+            )
         else:
             found.update(str(row.cells["pair_id"]) for row in rows(path))
     return frozenset(found)

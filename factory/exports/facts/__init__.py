@@ -107,7 +107,7 @@ class Model(Strict):
 
 def scan(path: Path) -> pl.LazyFrame | None:
     """A table of a run folder, None where it is not there (yet)."""
-    return pl.scan_parquet(path) if path.is_file() else None
+    return pl.scan_parquet(path, glob=False) if path.is_file() else None
 
 
 _NARROW = ("prompt_id", "feature", "iteration", "source", "policy", "feature_source")

@@ -190,7 +190,7 @@ def _verdict_examples(root: Path, seed: int) -> tuple[str, list[JudgedExample]] 
     kept = root / "filtered/kept.parquet"
     for path in (root / "audit/judgments.parquet", root / "filtered/judgments.parquet"):
         if kept.is_file() and path.is_file():
-            votes, pairs = pl.scan_parquet(path), pl.scan_parquet(kept)
+            votes, pairs = pl.scan_parquet(path, glob=False), pl.scan_parquet(kept, glob=False)
             judge = votes.select(pl.min("judge")).collect(engine="streaming").item()
             on_kept = votes.join(pairs.select("pair_id"), on="pair_id", how="semi")
             found = [] if judge is None else examples(pairs, [on_kept], judge, seed)

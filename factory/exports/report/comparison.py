@@ -249,7 +249,7 @@ def _told(root: Path, other: Path, ids: pl.Series) -> list[LonePair]:
     fates = _fates(other).join(alone, on="pair_id", how="semi").unique("pair_id", keep="first", maintain_order=True)
     known = alone.join(fates, on="pair_id", how="left").sort(pl.col("there").is_null(), "pair_id")
     few = known.head(SHOWN).with_columns(pl.col("there").fill_null("not made")).with_row_index("place")
-    rows = pl.scan_parquet(root / "filtered/kept.parquet")
+    rows = pl.scan_parquet(root / "filtered/kept.parquet", glob=False)
     extra = [name for name in ("feature", "iteration") if name in rows.collect_schema()]
     # Cast, as a column of prompts that are all empty has no type of its own.
     prompt = pl.col("prompt").cast(MESSAGES).list.last().struct.field("content").fill_null("").alias("prompt")

@@ -39,6 +39,6 @@ def make(steps: Steps, work: Workspace, filtered: Stage, audit: Stage | None, na
     folder, run = work.path / name, steps.folder
     folder.mkdir(exist_ok=True)
     job = ExportJob(name, steps.config.export, steps.seed, run.root, run.progress)
-    written, _ = job.write(pl.scan_parquet(filtered.folder / "kept.parquet"), folder)
+    written, _ = job.write(pl.scan_parquet(filtered.folder / "kept.parquet", glob=False), folder)
     left = sum(written.left_out.values()) + written.set_aside
     return {"rows": sum(written.rows.values()), "splits": written.rows, "left_out": left}

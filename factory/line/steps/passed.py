@@ -19,5 +19,5 @@ def make(steps: Steps, work: Workspace, made: Sequence[Generated], round_: int) 
     """Facts alone: kept pairs, the latest iteration among them, and what judging took."""
     filtered = steps.make("filter", made)
     # The latest iteration with a pair that passes tells how many rounds have added none.
-    kept = pl.scan_parquet(filtered.folder / "kept.parquet").select("iteration").collect()["iteration"]
+    kept = pl.scan_parquet(filtered.folder / "kept.parquet", glob=False).select("iteration").collect()["iteration"]
     return {"rows": len(kept), "latest": kept.max() or 0, "judging": filtered.used}

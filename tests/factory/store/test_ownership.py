@@ -224,6 +224,32 @@ def test_the_folder_one_stands_in_is_one_to_write_to(
     assert len(list((tmp_path / "out/in" / out).iterdir())) >= 2
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_folder_whose_name_is_a_pattern_is_no_other_one(
+    name: str, given: Path, written: dict[str, list[str]], tmp_path: Path
+) -> None:
+    """`out[1]` would fit `out1`, and `out?` both; what lies there is neither read nor touched."""
+    for other in ("out1", "out2"):
+        for place in written[name]:
+            (tmp_path / other / place).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / other / place).write_text(FOREIGN)
+    for folder in ("out[1]", "out?"):
+        COMMANDS[name](given, tmp_path / folder)
+        assert set(written[name]) <= contents(tmp_path / folder).keys()
+    assert {text for other in ("out1", "out2") for text in contents(tmp_path / other).values()} == {FOREIGN.encode()}
+
+
+@pytest.mark.parametrize("file", ["page[1].html", "page?.html", "[a].html"])
+def test_a_foreign_file_whose_name_is_a_pattern_is_refused(file: str, given: Path, tmp_path: Path) -> None:
+    for command in (
+        lambda path: factory.report(given / "run", path),
+        lambda path: factory.review(given / "pairs.parquet", path),
+    ):
+        refused(
+            lambda _, out, command=command: command(out / file), given, tmp_path / command.__code__.co_names[-1], file
+        )
+
+
 @pytest.mark.parametrize("name", [*READING, "init", "report", "review"])
 def test_a_file_in_place_of_the_output_folder_is_refused(name: str, given: Path, tmp_path: Path) -> None:
     """A file there, one where a folder above is to be, and a link that leads nowhere."""
