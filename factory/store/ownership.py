@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from factory.errors import ConfigError, StoreError
 from factory.files import at_home
+from factory.identity import replace_surrogates
 from factory.store.outputs import Output, described, file_digest, hashed, write_text
 
 RECORD = ".sso-factory.json"
@@ -241,6 +242,10 @@ def require_folder(root: Path) -> None:
     if root.parts[:1] == ("~",):
         # A folder that is called so is the home to polars and to shells, the one of `rm -r ~` among them.
         raise ConfigError(f"{root} begins with ~, which the shell has left as it is; write the path out")
+    if replace_surrogates(str(root)) != str(root):
+        raise ConfigError(
+            f"{replace_surrogates(str(root))}: its name is not UTF-8, and polars writes to no such folder; {ELSEWHERE}"
+        )
     for place in (root, *root.parents):
         try:
             if place.is_dir():

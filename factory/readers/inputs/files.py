@@ -9,6 +9,7 @@ import polars as pl
 
 from factory.errors import InputError
 from factory.files.unpacking import MAGIC, bare_name, open_unpacked
+from factory.identity import replace_surrogates
 from factory.readers.inputs.csv_files import read_csv
 from factory.readers.inputs.opened import Opened, naming
 from factory.readers.inputs.texts import Rows, read_json, read_jsonl, read_lines
@@ -46,7 +47,8 @@ def suffix_kind(path: str | Path) -> str | None:
 
 def stem_of(path: str | Path) -> str:
     """The file's name without the endings that say what it is: `kept` of `kept.jsonl.gz`."""
-    name = PurePosixPath(bare_name(Path(path)))
+    # It becomes a value of a column, and a name on disk may be of bytes that are no UTF-8.
+    name = PurePosixPath(replace_surrogates(bare_name(Path(path))))
     return name.stem if name.suffix.lower() in SUFFIXES else name.name
 
 
@@ -141,8 +143,9 @@ def _guess(head: bytes, where: str, named: str | None) -> str:
 
 def _open_parquet(path: Path, stream: BinaryIO, where: str) -> Opened:
     with path.open("rb") as raw:
-        # A compressed file cannot be scanned: polars looks for the footer at the end of the file itself.
-        plain = raw.read(4) == b"PAR1"
+        # A compressed file cannot be scanned: polars looks for the footer at the end of the file itself. Nor can one
+        # whose name is no UTF-8, of which polars knows none.
+        plain = raw.read(4) == b"PAR1" and replace_surrogates(str(path)) == str(path)
     # glob=False, since the name of a file may hold [ or *.
     frame = pl.scan_parquet(path, glob=False) if plain else pl.read_parquet(io.BytesIO(stream.read())).lazy()
     # Reads the footer, so that a torn file is told here, under its name, and not in the middle of a run.

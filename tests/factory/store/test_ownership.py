@@ -200,6 +200,12 @@ def test_an_input_at_home_is_guarded_there(
     assert contents(tmp_path) == before
 
 
+def test_an_input_at_home_is_read_there(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(given))
+    for name in ("pairs.parquet", "run"):
+        assert factory.filter(f"~/{name}", tmp_path / name).input == factory.load_pairs(given / name).height
+
+
 @pytest.mark.parametrize("name", [*COMMANDS, *OF_MODELS])
 def test_no_folder_is_made_that_is_called_like_the_home(
     name: str, given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -237,6 +243,25 @@ def test_a_folder_whose_name_is_a_pattern_is_no_other_one(
         COMMANDS[name](given, tmp_path / folder)
         assert set(written[name]) <= contents(tmp_path / folder).keys()
     assert {text for other in ("out1", "out2") for text in contents(tmp_path / other).values()} == {FOREIGN.encode()}
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *OF_MODELS])
+def test_a_folder_whose_name_is_no_utf8_is_one_sentence(name: str, given: Path, tmp_path: Path) -> None:
+    """Polars knows no such paths, and would end the work in a TypeError."""
+    command = {**COMMANDS, **{name: command for name, (command, _) in OF_MODELS.items()}}[name]
+    with pytest.raises(ConfigError, match="is not UTF-8"):
+        command(given, tmp_path / "out\udcff")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_whose_name_is_no_utf8_is_read(given: Path, tmp_path: Path) -> None:
+    frame = pairs(3)
+    for ending in ("parquet", "jsonl"):
+        path = tmp_path / f"in\udcff.{ending}"
+
+        frame.write_parquet(tmp_path / "x") if ending == "parquet" else frame.write_ndjson(tmp_path / "x")
+        (tmp_path / "x").rename(path)
+        assert factory.filter(path, tmp_path / ending, config={"filters": [{"use": "duplicate"}]}).input == frame.height
 
 
 @pytest.mark.parametrize("file", ["page[1].html", "page?.html", "[a].html"])

@@ -14,7 +14,7 @@ from factory.errors import ConfigError, StoreError
 from factory.identity import digest
 from factory.runs.rates import Rates
 from factory.schema import Split
-from factory.store import RunFolder, Stage, StageReachedError, Workspace, open_run
+from factory.store import RunFolder, Stage, StageReachedError, Workspace, open_run, preview_of
 from factory.store.journal import Journal
 from tests.heard import Heard
 
@@ -225,3 +225,12 @@ def test_no_temporary_file_is_left(tmp_path: Path) -> None:
     names = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
     assert names == [".lock", ".sso-factory.json", "iterations/1/numbers.manifest.json", "iterations/1/numbers.parquet"]
     assert isinstance(RunFolder, type)
+
+
+def test_a_preview_lies_beside_its_run_wherever_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run/in").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "run")
+    assert preview_of(Path("runs/a")) == Path("runs/a-preview")
+    assert preview_of(Path()) == tmp_path / "run-preview"
+    monkeypatch.chdir(tmp_path / "run/in")
+    assert preview_of(Path("..")) == tmp_path / "run-preview"
