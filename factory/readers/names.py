@@ -147,8 +147,8 @@ KNOWN = REPLIES.union(*NAMES.values(), _MANY, VERDICTS, LISTS, SCORES, RANKS, BE
 """Every column that means something by its name."""
 
 
-ANSWERS = ".responses"
-"""How the column of all answers to a question ends, in Argilla's flat form and in what other tools' exports become."""
+ANSWERED = "__answered_"
+"""What a passing column begins with that says of another that annotators answered it: it ends with their file."""
 
 
 def plainly(name: str) -> str:
@@ -229,7 +229,7 @@ class Columns(Mapping[str, pl.DataType]):
 
     def answered_first(self, names: Sequence[str]) -> list[str]:
         """`names`, what annotators answered before what they were shown."""
-        return sorted(names, key=lambda name: f"{name}{ANSWERS}" not in self)
+        return sorted(names, key=lambda name: f"{ANSWERED}{name}" not in self)
 
     @property
     def asked(self) -> list[str]:

@@ -7,7 +7,7 @@ import polars as pl
 
 from factory.readers.cells.unfold import content_key
 from factory.readers.cells.values import row_json
-from factory.readers.columns.extra_columns import extra_columns, fitting
+from factory.readers.columns.extra_columns import extra_columns, fitting, own
 from factory.readers.detection import Detected, detect_layouts, no_layout
 from factory.readers.how import How
 from factory.readers.inputs.annotated import answered, asked_about
@@ -110,20 +110,20 @@ def _computed(part: _Part) -> _Part:
 
 
 def _fit(claim: Detected, layout: Layout, source: str | None, how: How) -> _Part:
-    rows, schema = claim.rows, claim.rows.collect_schema()
+    rows, schema = claim.rows, own(claim.rows.collect_schema())
     shaped = layout.reshape(rows, claim.columns, how) if layout.reshape else Reshaped(rows)
     known = Columns(shaped.rows.collect_schema(), claim.columns.named) if layout.reshape else claim.columns
-    columns = pl.Schema({name: dtype for name, dtype in known.items() if not name.startswith("__")})
+    columns = own(known)
     parts = complete(layout.parts(known), known)
-    told = () if {"chosen", "label", "candidates"} & {*how.columns} else answered(parts.columns, columns)
+    told = () if {"chosen", "label", "candidates"} & {*how.columns} else answered(parts.columns, known)
     normal = normalise(shaped.rows, parts, known)
-    own = layout is OWN and columns.get("prompt") == MESSAGES
-    given = _given_ids(shaped.rows, columns, own)
+    ours = layout is OWN and columns.get("prompt") == MESSAGES
+    given = _given_ids(shaped.rows, columns, ours)
     pairs = _pairs(normal.filter(pl.col(REASON).is_null()), columns, parts, given, source)
     ids = shaped.rows.select("pair_id") if given.pair_id else pairs.select("pair_id")
     keys = None if given.some else _keys(claim, parts, pairs)
     bad = normal.filter(pl.col(REASON).is_not_null()).with_columns(source_of(columns, source).alias("source"))
-    if own:
+    if ours:
         rest = [name for name in columns if name in PAIRS.columns and fitting(name, columns[name])]
         shown = ["source", *(name for name in rest if name != "source")]
     else:
@@ -182,11 +182,11 @@ def _turned(rows: pl.LazyFrame, columns: Columns) -> tuple[str, ...]:
 
 
 def _misfit(columns: Columns) -> str:
-    return f"no layout fits its columns, {', '.join(list(columns)[:20])}"
+    return f"no layout fits its columns, {', '.join(list(own(columns))[:20])}"
 
 
 def _unfit(rows: pl.LazyFrame, source: str | None, why: str) -> _Part:
-    columns = rows.collect_schema()
+    columns = own(rows.collect_schema())
     bad = rows.with_columns(source_of(columns, source).alias("source"), row_json(columns).alias("row"))
     return _Part(_no_pairs(), rejected_rows(bad, pl.lit(UNREADABLE), pl.lit(why), ["source", "row"]))
 

@@ -9,7 +9,7 @@ from factory.errors import InputError
 from factory.readers.cells.objects import is_object, turns_within
 from factory.readers.cells.values import row_json
 from factory.readers.columns.asked import FoundPrompt, asked, beside_text, system_in, under
-from factory.readers.columns.extra_columns import KNOWN, extra_columns
+from factory.readers.columns.extra_columns import KNOWN, extra_columns, own
 from factory.readers.columns.verdicts import FLAGS
 from factory.readers.detection import Detected, detect_layouts
 from factory.readers.how import How, how_to_read
@@ -150,7 +150,7 @@ def _from_columns(claim: Detected, opened: Opened) -> _Part:
     if {*NEEDED} <= {*columns} and found.columns["prompt"] == ("text",):
         beside.append(RejectCase(pl.col("parent_id").is_not_null(), NOT_A_ROOT, "it answers another message"))
     judged = rows.with_columns(verdict(*beside, *prompt_cases(pl.col(PROMPT), problem_of(pl.col(PROMPT)))))
-    extra = extra_columns(columns, {name for names in found.columns.values() for name in names}, _TAKEN)
+    extra = extra_columns(own(columns), {name for names in found.columns.values() for name in names}, _TAKEN)
     made = _split(judged.with_columns(plain(pl.col(PROMPT)).alias(PROMPT)), schema, extra, opened.stem)
     return _told(made, "prompts", found.columns, claim, opened)
 
@@ -185,7 +185,9 @@ def _split(judged: pl.LazyFrame, columns: pl.Schema, extra: Mapping[str, pl.Expr
     good = judged.filter(pl.col(REASON).is_null())
     ids = prompt_ids(turns_json(pl.col(PROMPT)))
     kept = good.select(ids.alias("prompt_id"), pl.col(PROMPT).alias("prompt"), source, **extra)
-    bad = judged.filter(pl.col(REASON).is_not_null()).select(REASON, DETAIL, source, row_json(columns).alias("row"))
+    bad = judged.filter(pl.col(REASON).is_not_null()).select(
+        REASON, DETAIL, source, row_json(own(columns)).alias("row")
+    )
     rejected = rejected_rows(bad, pl.col(REASON), pl.col(DETAIL), ["source", "row"])
     made, aside = pl.collect_all([kept, rejected])
     return _Part(made, aside)

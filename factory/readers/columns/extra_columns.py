@@ -22,6 +22,11 @@ def fitting(name: str, dtype: pl.DataType) -> bool:
     return (wanted == pl.Int64 and dtype.is_integer()) or (wanted == pl.Float64 and dtype.is_numeric())
 
 
+def own(columns: Mapping[str, pl.DataType]) -> pl.Schema:
+    """The user's columns, without those that pass between the readers."""
+    return pl.Schema({name: dtype for name, dtype in columns.items() if not name.startswith("__")})
+
+
 def extra_columns(
     columns: Mapping[str, pl.DataType], spent: Collection[str], taken: Collection[str]
 ) -> dict[str, pl.Expr]:

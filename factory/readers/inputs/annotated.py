@@ -1,7 +1,7 @@
 """Exports of annotation tools as plain rows: Argilla's records, nested or flat, Label Studio's JSON, whole or short.
 
 What the annotators were shown becomes columns, and so does each question, by its name: what most of them answered, the
-mean of numbers, a tie where no answer has more voices than any other. QUESTION.responses keeps every answer.
+mean of numbers, a tie where no answer has more voices than any other. QUESTION.answers keeps them all.
 """
 
 import json
@@ -16,7 +16,7 @@ from factory.readers.cells.records import cell, frames_of
 from factory.readers.cells.values import row_json
 from factory.readers.inputs.opened import UnclearError
 from factory.readers.names import (
-    ANSWERS,
+    ANSWERED,
     KNOWN,
     LISTS,
     MARKS,
@@ -29,7 +29,10 @@ from factory.readers.names import (
     free,
     plainly,
 )
+from factory.schema import PAIRS
 
+_FLAT = ".responses"
+"""How the column of all answers to a question ends in Argilla's flat form."""
 _TIE = "tie"
 _WORDS = frozenset((*VERDICTS, *PICKS, *MARKS))
 """Names under which an answer in words is looked for; one in numbers is under those of scores."""
@@ -58,10 +61,11 @@ def rows_of(frame: pl.LazyFrame) -> list[pl.LazyFrame]:
     """`frame`, where it is such an export, with a row for each thing asked about; any other as it is."""
     schema = frame.collect_schema()
     names = {*schema}
-    flat = {name: object for name in names if ANSWERS in name} if asked_about(names) else {"": object}
+    flat = {name: object for name in names if _FLAT in name} if _questions(names) else {"": object}
     forms = ((_NESTED, _nested), (_TASKS, _tasks), (_SHORT, _short), (flat, _flat))
     needed, read = next((form for form in forms if form[0].keys() <= names), (None, None))
-    if needed is None or read is None:
+    # A table of our own may have their columns beside its pairs.
+    if needed is None or read is None or {*PAIRS.columns} <= names:
         return [frame]
     packed = names - _SHOWN if read is _short else needed.keys()
     texts = frame.select(row_json(schema)).collect().to_series()
@@ -80,7 +84,7 @@ def answered(told: Mapping[str, Sequence[str]], columns: Collection[str]) -> tup
     asked, decide = asked_about(columns), [*told.get("label", ()), *told.get("score", ())]
     if not asked or (decide and {*decide} <= {*asked}):
         said = "what most annotators answered, of numbers the mean, a tie where they are split"
-        return (f"{', '.join(decide)}: {said}; {decide[0]}{ANSWERS} has all answers",) if asked else ()
+        return (f"{', '.join(decide)}: {said}; the columns that end with .answers have all",) if asked else ()
     by = " and ".join(decide or (*told.get("chosen", ()), *told.get("rejected", ())))
     raise UnclearError(
         f"annotators answered {', '.join(asked)}, but {by} would say which reply is better; name the answer that "
@@ -95,7 +99,11 @@ def is_record(raw: Mapping[str, Any]) -> bool:
 
 def asked_about(names: Collection[str]) -> list[str]:
     """The questions among columns that `rows_of` made."""
-    return [name.removesuffix(ANSWERS) for name in names if name.endswith(ANSWERS)]
+    return [name.removeprefix(ANSWERED) for name in names if name.startswith(ANSWERED)]
+
+
+def _questions(names: Collection[str]) -> list[str]:
+    return [name.removesuffix(_FLAT) for name in names if name.endswith(_FLAT)]
 
 
 def _held(raw: Any, packed: bool) -> Any:
@@ -121,16 +129,20 @@ def _beside(row: _Row, packed: Collection[str], shown: _Row) -> dict[str, Any]:
 
 
 def _flat(rows: Sequence[_Row]) -> Iterator[_Record]:
-    asked = asked_about(rows[0]) if rows else []
+    asked = _questions(rows[0]) if rows else []
     for row in rows:
         answers = {}
         for name in asked:
-            said, status = row[f"{name}{ANSWERS}"], _list(row.get(f"{name}{ANSWERS}.status"))
+            said, status = row[f"{name}{_FLAT}"], _list(row.get(f"{name}{_FLAT}.status"))
             given = said if isinstance(said, list) else [said]
             # A draft, or what its author discarded, is no answer.
             counts = [how in (None, "submitted") for how in status] or [True] * len(given)
             answers[name] = [_vote(one) for one, so in zip(given, counts, strict=False) if so]
-        yield _Record({name: one for name, one in row.items() if name.removesuffix(ANSWERS) not in asked}, answers)
+        # Called otherwise, since what is read here may be written, and read again.
+        yield _Record(
+            {f"{name.removesuffix(_FLAT)}.answers" if name.endswith(_FLAT) else name: one for name, one in row.items()},
+            answers,
+        )
 
 
 def _nested(rows: Sequence[_Row]) -> Iterator[_Record]:
@@ -219,12 +231,14 @@ def _told(records: Sequence[_Record]) -> Iterator[dict[str, Any]]:
     answers = [(name, vote) for one in records for name, votes in one.answers.items() for vote in votes]
     ranked = {name for name, vote in answers if isinstance(vote, tuple)}
     for record in records:
-        row = dict(record.columns)
+        # Names that begin so are the readers' own.
+        row = {free(name, record.columns) if name.startswith("__") else name: v for name, v in record.columns.items()}
         for name, votes in record.answers.items():
             given = [vote for vote in votes if vote is not None]
             if given:
                 made = _column(name, _agreed(given), row, alone=len(ranked) == 1)
-                row |= made | {f"{one}{ANSWERS}": given for one in made or (name,)}
+                row |= made | {f"{ANSWERED}{one}": True for one in made or (name,)}
+                row.setdefault(f"{name}.answers", given)
         yield row
 
 

@@ -78,7 +78,7 @@ def columns_of(opened: Opened, most: int = 20) -> str:
     """The columns of an input with their types in few words, for messages."""
     found: dict[str, str] = {}
     for frame in opened.frames:
-        found |= {name: _short(dtype) for name, dtype in frame.collect_schema().items()}
+        found |= {n: _short(dtype) for n, dtype in frame.collect_schema().items() if not n.startswith("__")}
     shown = ", ".join(f"{name} ({kind})" for name, kind in list(found.items())[:most])
     return (shown or "none") + (f" and {len(found) - most} more" if len(found) > most else "")
 

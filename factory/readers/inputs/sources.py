@@ -112,7 +112,7 @@ def _opened(found: InputTable) -> Opened | None:
 def _plain(frame: pl.LazyFrame) -> Iterator[pl.LazyFrame]:
     """`frame` with a row per message of trees, and per thing that annotators were asked about."""
     for tree in flattened(frame):
-        yield from map(_apart, rows_of(tree))
+        yield from rows_of(_apart(tree))
 
 
 def _apart(frame: pl.LazyFrame) -> pl.LazyFrame:

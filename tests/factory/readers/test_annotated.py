@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.errors import InputError
-from factory.readers import how_to_read, read_pairs
+from factory.readers import how_to_read, read_pairs, read_prompts
 from tests.bad_data import zstandard
 
 ONE, TWO = "response1", "response2"
@@ -206,8 +206,26 @@ def test_discarded_answers_and_drafts_do_not_count(tmp_path):
 
 def test_every_answer_is_kept_beside_the_pair(tmp_path):
     read = read_pairs(written([nested(1, [ONE, TWO, TWO])], tmp_path / "x.jsonl"))
-    assert read.kept.collect()["preference.responses"].to_list() == [[ONE, TWO, TWO]]
+    assert read.kept.collect()["preference.answers"].to_list() == [[ONE, TWO, TWO]]
     assert "preference: what most annotators answered" in " ".join(read.parts[0].warnings)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_pairs_that_were_read_are_read_again(name, tmp_path):
+    """As what a filter keeps, and as another layout, with all the columns that follow."""
+    rows = rows_of(FORMS[name], [[FORMS[name].words[0]] * 2, [FORMS[name].words[1]]])
+    kept = read_pairs(written(rows, tmp_path / "x.jsonl")).kept.collect()
+    assert not [column for column in kept.columns if column.startswith("__")]
+    kept.write_parquet(tmp_path / "kept.parquet")
+    kept.drop("pair_id", "prompt_id", "method").write_ndjson(tmp_path / "again.jsonl")
+    for file in ("kept.parquet", "again.jsonl"):
+        assert outcome(tmp_path / file) == ({"Q0": "one", "Q1": "two"}, {})
+
+
+def test_prompts_and_rejected_rows_have_no_columns_of_ours(tmp_path):
+    file = written([nested(1, [ONE]), nested(2, [ONE, TWO]), nested(3, [ONE])], tmp_path / "x.json")
+    assert not [column for column in read_prompts(file).kept.columns if column.startswith("__")]
+    assert all("__" not in row for row in read_pairs(file).rejected.collect()["row"])
 
 
 SUGGESTED = nested(1, []) | {"suggestions": {"preference": {"value": TWO, "score": None, "agent": "m"}}}
