@@ -82,7 +82,7 @@ def check_once(config: Config, engines: EnginePool, folder: RunFolder) -> None:
 def due(config: Config, root: Path) -> list[RemoteModel]:
     """The models that a run in the folder `root` asks before all else: none, where the same ones answered before."""
     mark, models = root / FILE, _models(config)
-    return [] if mark.is_file() and mark.read_text(encoding="utf-8") == _mark(models) else models
+    return [] if mark.is_file() and mark.read_text(encoding="utf-8", errors="replace") == _mark(models) else models
 
 
 def _mark(models: Iterable[RemoteModel]) -> str:

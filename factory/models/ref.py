@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
+from factory.files import at_home
 from factory.identity import digest
 
 
@@ -33,7 +34,8 @@ class ModelRef(NamedTuple):
     @classmethod
     def by_content(cls, name: str) -> "ModelRef":
         """A model that is known by what is in its folder, where it lies in one, else by its name."""
-        return cls(name, fingerprint=fingerprint(Path(name)) if Path(name).is_dir() else "")
+        folder = Path(at_home(name))
+        return cls(name, fingerprint=fingerprint(folder) if folder.is_dir() else "")
 
 
 def fingerprint(folder: Path) -> str:

@@ -10,7 +10,7 @@ import factory
 from factory.cli import main
 from factory.config import Config
 from factory.errors import ConfigError, EngineError, FactoryError
-from factory.line.checking import FILE
+from factory.line.checking import FILE, due
 from factory.terminal import show
 from tests import loopback
 from tests.factory.engines.api.test_money import _environment, bill, config, speak  # noqa: F401 - a fixture
@@ -159,3 +159,9 @@ def test_the_command_prints_what_was_looked_at(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["run", str(tmp_path / "sso.yaml"), "--dry-run", "--until", "trples"])
     assert done.exit_code == 2
     assert isinstance(done.exception, SystemExit | FactoryError)
+
+
+def test_a_garbled_note_of_what_was_checked_is_none(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"\xff\xfe")
+    with Loopback(speak) as server:
+        assert len(due(config(tmp_path, server), tmp_path)) == 3

@@ -21,3 +21,10 @@ def test_a_folder_is_known_by_what_is_in_it_and_not_by_where_it_lies(tmp_path):
 def test_other_models_are_known_by_name(tmp_path):
     for name in ("org/model", "bundled:smollm2-135m-instruct", str(tmp_path / "gone")):
         assert ModelRef.by_content(name).identity == name
+
+
+def test_a_model_at_home_is_known_by_content_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/config.json").write_text("{}")
+    assert ModelRef.by_content("~/m").identity == ModelRef.by_content(str(tmp_path / "m")).identity != "~/m"
