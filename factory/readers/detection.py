@@ -11,6 +11,7 @@ from factory.readers.cells.objects import spoken
 from factory.readers.cells.unfold import Unfolded, unfolded
 from factory.readers.columns.pointers import pointing
 from factory.readers.how import RENAMED, How
+from factory.readers.inputs.annotated import asked_about
 from factory.readers.inputs.opened import Opened, columns_of
 from factory.readers.layouts import layouts
 from factory.readers.layouts.base import Layout
@@ -106,8 +107,11 @@ def _sentence(opened: Opened, how: How) -> str:
         return f"{opened.where}: is not in the layout {asked.name} ({asked.about}); it has {columns_of(opened)}"
     several = next(filter(None, (replies_beside(Columns(frame.collect_schema(), how.columns)) for frame in known)), ())
     if several:
-        way = "--columns label=…" if len(several) == 2 else "--columns first=…,second=…,label=…"
-        return f"{opened.where}: no column of it says which of {', '.join(several)} is better; name it, as in {way}"
+        may = sorted({*asked_about(opened.names), *(name for name in opened.names if name.endswith(".suggestion"))})
+        unless, label = (f", unless {' or '.join(may)} does", may[0]) if may else ("", "…")
+        way = f"--columns label={label}" if len(several) == 2 else f"--columns first=…,second=…,label={label}"
+        said = f"no column of it says which of {', '.join(several)} is better{unless}"
+        return f"{opened.where}: {said}; name it, as in {way}"
     near = "; ".join(f"{layout.name} ({layout.about})" for layout in _nearest(opened))
     way = "name the columns, as in --columns prompt=…,chosen=…,rejected=…"
     return (

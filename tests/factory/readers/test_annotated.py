@@ -240,8 +240,11 @@ REFUSED = {
     "two pairs in a task": ([TWICE], "names answer2, which is not one of response1 and response2.*--columns"),
     "stars for a pair": ([nested(1, [1]), nested(2, [2])], "no column of it says which of response1, response2"),
     "yes and no": ([nested(1, ["yes"]), nested(2, ["no"])], "names neither response1 nor response2"),
-    "a question that may be about anything": ([nested(1, [ONE], "topic")], "no column of it says which"),
-    "a machine's suggestions alone": ([SUGGESTED], "no column of it says which of response1, response2"),
+    "a question that may be about anything": (
+        [nested(1, [ONE], "topic")],
+        "is better, unless topic does; .*label=topic",
+    ),
+    "a machine's suggestions alone": ([SUGGESTED], "unless preference.suggestion does; .*label=preference.suggestion"),
     "several options at once": ([nested(1, [[ONE, TWO]])], "no column of it says which"),
     "a nested pair that may be turned": (
         [nested(1, ["rejected"], names=SIDES)],
