@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from factory.errors import ConfigError, InputError
+from factory.files.streaming import ROWS, small_morsels
 from factory.schema import REJECTED, LazySplit
 from filters import build, paper
 from filters.decisions import Step
@@ -226,3 +227,17 @@ def test_a_rejected_table_can_be_filtered_again():
     again = apply(lazily(first.rejected.collect()), build([{"use": "length_gap", "max_chars": 5}])).rejected.collect()
     assert again.columns.count("reason") == 1
     assert again["detail"].to_list() == ["3999 characters"]
+
+
+def test_the_funnel_has_4000_rows_in_hand_also_where_others_have_fewer(tmp_path):
+    sizes = []
+
+    def watch(cells):
+        sizes.append(len(cells))
+        return cells
+
+    pairs = pl.concat([recorded()] * 4_000).lazy()
+    seen = pairs.with_columns(pl.col("chosen").map_batches(watch, return_dtype=pl.String, is_elementwise=True))
+    with small_morsels():
+        run_funnel(LazySplit(seen, REJECTED.empty().lazy()), build([{"use": "length_gap"}]), None, tmp_path)
+    assert ROWS < max(sizes) <= 4_000

@@ -245,11 +245,10 @@ def _told(records: Sequence[_Record]) -> Iterator[dict[str, Any]]:
 def _agreed(given: Sequence[Any]) -> str | float | _Ranking:
     if all(isinstance(one, float) for one in given):
         return float(sum(given) / len(given))
-    first, *others = Counter(given).most_common(2)
-    if not others or first[1] > others[0][1]:
-        return first[0]  # type: ignore[no-any-return]
-    ranked = isinstance(first[0], tuple)
-    return tuple((reply, 1.0) for reply, _ in first[0]) if ranked else _TIE
+    (most, voices), *others = Counter[str | float | _Ranking](given).most_common(2)
+    if not others or voices > others[0][1]:
+        return most
+    return tuple((reply, 1.0) for reply, _ in most) if isinstance(most, tuple) else _TIE
 
 
 def _column(question: str, said: str | float | _Ranking, row: _Row, *, alone: bool) -> dict[str, Any]:
