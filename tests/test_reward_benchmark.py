@@ -70,6 +70,29 @@ def test_all_weights_but_the_last_block_held_fixed_is_the_frozen_way(tmp_path: P
     assert tops[1].body.embed_tokens.weight.equal(bases[1].model.model.embed_tokens.weight)
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_to_turn_all_labels_is_to_turn_the_head(tmp_path: Path, full: bool) -> None:
+    """So that what a control of one kind of pairs is expected to give can be said without training it."""
+    name = str(tiny_model_folder(tmp_path / "model", context=256))
+    rows = [tables.pair([tables.user(f"Why {n}?")], "because " * (2 + 5 * n), "no " * n, source="t") for n in range(6)]
+    base = FullModel(name, 90, "cpu") if full else Trunk(name, 90, tmp_path / "states", torch.float32)
+    pairs, settings = base.pairs(tables.table(rows), "some"), Settings(steps=4, batch_pairs=4, learning_rate=0.01)
+    top, mirrored = base.top(3), base.top(3)
+    mirrored.score.weight.data.neg_()
+    reward.train(top, pairs, settings, seed=5)
+    reward.train(mirrored, [reward.PairStates(pair.rejected, pair.chosen) for pair in pairs], settings, seed=5)
+    found = reward.margins(top, pairs)
+    assert max(map(abs, found)) > 0.05
+    assert reward.margins(mirrored, pairs) == pytest.approx([-one for one in found], rel=1e-3, abs=1e-4)
+
+
+def test_what_turned_labels_would_cost_is_said_of_arms_of_one_kind() -> None:
+    """An accuracy of 0.54 becomes 0.46: eight points; a mixture of kinds has no such symmetry."""
+    one = {"seeds": 5, "all": {"mean": 0.54, "low": 0.51, "high": 0.57}}
+    rows = reward_report.turned_rows({"arms": {"H": one, "H+S": one, "S flipped": one}})
+    assert rows[2:] == ["| H | 5 | +8.0 | +2.0 to +14.0 |"]
+
+
 def pairs_of(folder: Path, name: str, count: int) -> str:
     """A file of pairs, of which no prompt is in another file; every other one has the longer reply chosen."""
     rows = [
