@@ -6,6 +6,7 @@ import polars as pl
 
 from factory.commands.export import ExportJob
 from factory.config import Export
+from factory.errors import InputError
 from factory.exports.destinations.mix import without_benchmarks
 from factory.exports.facts.bill import prices_of
 from factory.exports.facts.recipe import recipe
@@ -13,6 +14,7 @@ from factory.exports.facts.run import licenses
 from factory.line.steps import Facts, Steps
 from factory.readers import fingerprint
 from factory.store import Stage, Workspace
+from filters.funnel import Funnel
 
 _ADDED = ("keep_system", "language")
 _AS_IT_COMES = Export()
@@ -36,9 +38,21 @@ def inputs(steps: Steps, filtered: Stage, audit: Stage | None, name: str) -> Fac
 
 def make(steps: Steps, work: Workspace, filtered: Stage, audit: Stage | None, name: str) -> dict[str, Any]:
     """Into the folder `name`."""
+    _require_kept(filtered)
     folder, run = work.path / name, steps.folder
     folder.mkdir(exist_ok=True)
     job = ExportJob(name, steps.config.export, steps.seed, run.root, run.progress)
     written, _ = job.write(pl.scan_parquet(filtered.folder / "kept.parquet", glob=False), folder)
     left = sum(written.left_out.values()) + written.set_aside
     return {"rows": sum(written.rows.values()), "splits": written.rows, "left_out": left}
+
+
+def _require_kept(filtered: Stage) -> None:
+    """InputError with what each filter dropped, where no pair is left."""
+    funnel = Funnel.read(filtered.folder / "funnel.json")
+    if not funnel.kept:
+        dropped = [f"{step.filter} {reason} {count}" for step in funnel.steps for reason, count in step.reasons.items()]
+        raise InputError(
+            f"the filters kept none of {funnel.input} pairs, so there is nothing to export; dropped: "
+            f"{', '.join(dropped) or 'none'}; {filtered.folder / 'rejected.parquet'} has each with its reason"
+        )

@@ -164,3 +164,18 @@ def test_an_audit_of_pairs_that_are_kept_no_more_is_left_out(tmp_path: Path) -> 
     fewer = [*audited, "filters=[{use: length_gap, max_chars: 1}]"]
     factory.run(factory.load_config(QUICKSTART, fewer), tmp_path / "run", until="filter")
     assert told(tmp_path / "run").audit is None
+
+
+def test_a_run_that_keeps_no_pair_says_what_dropped_each(tmp_path: Path) -> None:
+    """In one sentence, and report and rejected pairs are there to look at."""
+    config = factory.load_config(QUICKSTART, ["engine.kind=scripted", "run.iterations=1"])
+    with pytest.raises(factory.errors.InputError) as caught:
+        factory.run(config, tmp_path / "run", preview=1)
+    kept_none = tmp_path / "run-preview"
+    funnel = Outcome(kept_none).funnel
+    dropped = [f"{step.filter} {reason} {n}" for step in funnel.steps for reason, n in step.reasons.items()]
+    assert f"kept none of {funnel.input} pairs" in str(caught.value)
+    assert dropped
+    assert ", ".join(dropped) in str(caught.value)
+    assert pl.read_parquet(kept_none / "filtered" / "rejected.parquet").height == funnel.input
+    assert factory.report(kept_none).is_file()
