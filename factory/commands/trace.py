@@ -177,7 +177,8 @@ def _measures(row: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[dic
             for step in filters.build([block]):
                 measured = {name: one.select(expr).item() for name, expr in step.measures().items()}
                 if measured:
-                    known = {name: value for name, value in measured.items() if value is not None}
+                    # A struct holds hashes, which tell a reader nothing.
+                    known = {n: value for n, value in measured.items() if not isinstance(value, dict | None)}
                     yield {"filter": step.name, **known}
 
 

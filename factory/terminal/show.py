@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from factory.errors import number, one_line, short, span
 from factory.terminal import describe_seconds
-from factory.terminal.tables import brief, cell, table, width
+from factory.terminal.tables import brief, table, width, words
 
 if TYPE_CHECKING:
     from factory.commands.explain import Entry
@@ -238,7 +238,7 @@ def trace(found: "Trace") -> str:
     parts = [f"{one_line(found.pair_id)}\n{one_line(found.outcome)}"]
     for title, facts in (("prompt", found.prompt), ("principles", found.principles), ("sampling", found.sampling)):
         lines = [
-            f"  {one_line(name)}: {short(str(value), _SHOWN)}" for name, value in facts.items() if value is not None
+            f"  {one_line(name)}: {short(words(value), _SHOWN)}" for name, value in facts.items() if value is not None
         ]
         parts += ["\n".join([title, *lines])] if lines else []
     parts += ["\n".join(["policies", *(f"  {one_line(line)}" for line in found.policies)])] if found.policies else []
@@ -249,11 +249,12 @@ def trace(found: "Trace") -> str:
 
 
 def _facts(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """A block of rows, each on lines of its own: name and value of what it holds."""
+    """A block of rows, each on a line: name and value of what it holds; of a request each message below it."""
     lines = []
     for row in rows:
-        named = [(name, value) for name, value in row.items() if value is not None and name != "pair_id"]
-        lines.append("  " + ", ".join(f"{one_line(name)} {short(cell(value), _SHOWN)}" for name, value in named))
+        named = [(name, row[name]) for name in row if row[name] is not None and name not in ("pair_id", "messages")]
+        lines.append("  " + ", ".join(f"{one_line(name)} {short(words(value), _SHOWN)}" for name, value in named))
+        lines += [f"    {turn['role']:<9} {short(turn['content'], _SHOWN)}" for turn in row.get("messages") or ()]
     return "\n".join([title, *lines])
 
 

@@ -1,7 +1,7 @@
 """Tables of text, and how one value stands in them."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
@@ -67,6 +67,15 @@ def cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
+def words(value: Any) -> str:
+    """A cell in which lists and mappings, such as counts by reason, are written as people write them."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {words(one)}" for name, one in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(words, value))
+    return cell(value)
+
+
 def brief(value: Any) -> Any:
     """Counts by reason as a text."""
-    return ", ".join(f"{name} {cell(one)}" for name, one in value.items()) or 0 if isinstance(value, dict) else value
+    return words(value) or 0 if isinstance(value, dict) else value

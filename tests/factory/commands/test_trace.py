@@ -64,6 +64,15 @@ def test_an_id_may_be_cut_short_and_the_terminal_shows_it(run):
     assert row["feature"] in done.output
 
 
+def test_the_terminal_shows_words_and_no_values_of_python(run):
+    """Each message of a request on a line of its own, lists with commas, and no hashes."""
+    row = row_of(run, "kept")
+    shown = CliRunner().invoke(main, ["trace", str(run), row["pair_id"]]).output
+    assert "  reply chosen\n    system    " in shown
+    assert f"\n    user      {row['prompt'][-1]['content'][:40]}" in shown
+    assert not any(mark in shown for mark in ("{'", "['", "hash_1", "None"))
+
+
 def test_an_export_tells_what_it_carries(run, tmp_path):
     factory.export(run, "rm", tmp_path / "out", test_share=0)
     row = row_of(run, "kept")
