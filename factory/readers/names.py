@@ -83,7 +83,7 @@ _MEDIA = re.compile(
 LONE_REPLIES = ("completion", "response", "output", "answer", "reply", "generation")
 """Columns that hold the one reply of a row."""
 REPLY_STEMS = (
-    *("response", "output", "answer", "completion", "conversation", "reply"),
+    *("response", "output", "answer", "completion", "conversation", "conv", "reply"),
     *("human_ref", "orig_response", "summary"),
 )
 REPLY_ENDINGS = (("1", "2"), ("0", "1"), ("a", "b"), ("A", "B"))

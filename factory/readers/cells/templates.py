@@ -17,6 +17,8 @@ class ChatMarkup(NamedTuple):
     ends: tuple[str, ...] = ()
     lead: str | None = None
     """Whose turn a text before the first header is; None: there may be none."""
+    opening: str = ""
+    """How that text must begin, where the headers are words that any text may hold."""
 
 
 _BEGIN = re.compile(
@@ -53,12 +55,20 @@ TEMPLATES = (
     ChatMarkup(
         "<|user|>", re.compile(r"<\|(?P<role>system|user|assistant)\|>\s*"), ("<|end|>", "</s>", "<|endoftext|>")
     ),
+    ChatMarkup("<|prompter|>", re.compile(r"<\|(?P<role>system|prompter|assistant)\|>\s*"), ("<|endoftext|>", "</s>")),
     ChatMarkup("<extra_id_1>", re.compile(r"\n?<extra_id_[01]>(?P<role>System|User|Assistant)\n"), (), lead="user"),
     ChatMarkup("[INST]", re.compile(r"(?:<s>\s*)?(?P<role>\[/?INST\])"), ("</s>",)),
     ChatMarkup(
         "### Instruction:", re.compile(r"(?:^|\n)### (?P<role>Instruction|Input|Response):[ \t]*\n?"), ("</s>",)
     ),
     ChatMarkup("### Human:", re.compile(r"(?:^|\n)### (?P<role>Human|Assistant):[ \t]*"), ("</s>",)),
+    ChatMarkup(
+        "ASSISTANT:",
+        re.compile(r"(?:^|\s|</s>)(?P<role>USER|ASSISTANT):"),
+        ("</s>",),
+        "system",
+        "A chat between a curious",
+    ),
 )
 """The templates known, the surer ones first."""
 END_MARKERS = (
@@ -108,10 +118,10 @@ def without_end(text: str) -> str:
 
 def _split(body: str, template: ChatMarkup) -> list[dict[str, str | None]] | None:
     headers = list(template.header.finditer(body))
-    if not headers or (headers[0].start() > 0 and template.lead is None and body[: headers[0].start()].strip()):
+    before = body[: headers[0].start()].strip() if headers else ""
+    if not headers or (before and (template.lead is None or not before.startswith(template.opening))):
         return None
     turns: list[dict[str, str | None]] = []
-    before = body[: headers[0].start()].strip()
     if before and template.lead:
         turns.append(_turn(template.lead, before))
     starts = [*(match.start() for match in headers[1:]), len(body)]

@@ -40,6 +40,10 @@ TEMPLATED = {
     "alpaca": "Below is an instruction that describes a task. Write a response.\n\n### Instruction:\nHi\n\n"
     "### Input:\nthere\n\n### Response:\n",
     "vicuna": "### Human: Hi\n### Assistant:",
+    "vicuna 1.1, two rounds": "USER: Hi ASSISTANT: Yo</s>USER: Why? ASSISTANT:",
+    "vicuna 1.1, on lines": "USER: Hi\nASSISTANT: ",
+    "vicuna 1.1, with its opening": "A chat between a curious user and an AI. USER: Hi ASSISTANT:",
+    "open assistant": "<|system|>Be brief.<|endoftext|><|prompter|>Hi<|endoftext|><|assistant|>",
     "phi 4": "<|im_start|>system<|im_sep|>Be brief.<|im_end|><|im_start|>user<|im_sep|>Hi<|im_end|>"
     "<|im_start|>assistant<|im_sep|>",
     "deepseek": "<｜begin▁of▁sentence｜>Be brief.<｜User｜>Hi<｜Assistant｜>",
@@ -55,6 +59,9 @@ UNFOLDED = {
     "helpsteer": ROUNDS,
     "alpaca": [user("Hi\nthere")],
     "vicuna": [HI],
+    "vicuna 1.1, two rounds": ROUNDS,
+    "vicuna 1.1, on lines": [HI],
+    "vicuna 1.1, with its opening": [{"role": "system", "content": "A chat between a curious user and an AI."}, HI],
     "gemma": [HI],
 }
 
@@ -77,8 +84,15 @@ def test_an_end_token_is_taken_off_a_reply_but_not_off_what_is_struck_out(tmp_pa
     assert (pair["prompt"], pair["chosen"].strip(), pair["rejected"]) == ([HI], "Tin.", "<s>Tin</s>")
 
 
-def test_a_text_that_speaks_of_a_template_is_left_as_it_is(tmp_path):
-    text = "What does <|im_start|> mean?"
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What does <|im_start|> mean?",
+        "Go on with this: USER: Hi ASSISTANT: Yo",
+        "Which role is ASSISTANT: in <|prompter|>?",
+    ],
+)
+def test_a_text_that_speaks_of_a_template_is_left_as_it_is(text, tmp_path):
     kept, _ = read(tmp_path, {"prompt": text, **REPLIES})
     assert [row["prompt"] for row in kept] == [[user(text)]]
 
@@ -104,6 +118,11 @@ NESTED = {
     },
     "lists of replies": {"prompt": "Hi", "chosen": ["Tin."], "rejected": ["Wood."]},
     "conversations": {"conversation_a": SAID["a"], "conversation_b": SAID["b"], "winner": "model_a", "turn": 1},
+    "rated conversations": {
+        **{f"conv_{one.upper()}": turns for one, turns in SAID.items()},
+        "conv_A_rating": 2.0,
+        "conv_B_rating": 1.0,
+    },
     "later turns": {
         **{f"conversation_{one}": [*turns, user("Why?"), assistant("So.")] for one, turns in SAID.items()},
         "winner": "model_a",
