@@ -31,7 +31,7 @@ sys.path[0] = str(ROOT)
 
 from benchmarks.mechanism_measures import behaviour, lengths, teacher_forced, written
 from benchmarks.mechanism_pool import asked, make
-from benchmarks.mechanism_report import write_report
+from benchmarks.mechanism_report import NAME, write_report
 from factory.config import BUNDLED_MODEL, Training
 from factory.config.engines import TransformersEngine
 from factory.identity import draw
@@ -270,12 +270,13 @@ def main() -> None:
     parser.add_argument("--pool-seeds", type=int, default=8, help="seeds that the pool of triples has pairs for")
     parser.add_argument("--report", type=Path, help="folder of replication.md and mechanism.png; runs nothing")
     parser.add_argument("--behaviour", type=Path, help="folder of an experiment with --replies, for the report")
+    parser.add_argument("--name", default=NAME, help="of results file, marks and figure")
     parser.add_argument("--tune", action="store_true", help=f"learning rates {RATES} on seed 0, pbaa")
     for name, value in Plan._field_defaults.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     given = parser.parse_args()
     if given.report:
-        write_report(given.out, given.behaviour, given.report)
+        write_report(given.out, given.behaviour, given.report, given.name)
         return
     if given.out is None:
         parser.error("--out is needed to run anything")

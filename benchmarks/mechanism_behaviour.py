@@ -77,7 +77,7 @@ class Behaviour:
 
 
 def behaviours(found: Mapping[str, Any] | None, iteration: int) -> list[str]:
-    """A table of the policies, and one of what `sso` has more than each; nothing where no cell has behaviour."""
+    """A table of the policies, and one of what `sso` has more than each, and each than `start`; none without cells."""
     if found is None or not any(cell["iteration"] == iteration for cell in found["cells"]):
         return []
     results = Behaviour(found, iteration)
@@ -99,13 +99,14 @@ def behaviours(found: Mapping[str, Any] | None, iteration: int) -> list[str]:
         if arm in arms
     ]
     rows = []
-    for other in ("pbaa", "sso_no_g", "sso_no_w", "start"):
-        second = results.by_seed(other)
+    pairs = [("sso", other) for other in ("pbaa", "sso_no_g", "sso_no_w")] + [(arm, "start") for arm in ARMS]
+    for first, other in pairs:
+        one, second = arms.get(first, {}), results.by_seed(other)
         # A seed that one of the two lacks says nothing of their difference.
-        both = arms.get("sso", {}).keys() & second.keys()
+        both = one.keys() & second.keys()
         if len(both) > 1:
-            less = {seed: arms["sso"][seed] - second[seed] for seed in both}
-            rows.append(f"| `sso` - `{other}` | {len(both)} | {results.columns(less)} |")
+            less = {seed: one[seed] - second[seed] for seed in both}
+            rows.append(f"| `{first}` - `{other}` | {len(both)} | {results.columns(less)} |")
     if rows:
         lines += ["", f"| contrast | seeds | {heads} |", f"|---|{rule[4:]}", *rows]
     return lines

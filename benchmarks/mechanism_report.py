@@ -1,4 +1,4 @@
-"""The page's tables and figure from benchmarks/results/mechanism.json: whoever has the file makes the same ones."""
+"""The page's tables and figures from benchmarks/results/mechanism*.json: whoever has the files makes the same ones."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 
 from benchmarks.mechanism_behaviour import behaviours, collect_behaviour, shown
-from benchmarks.mechanism_statistics import CONTRASTS, Cell, Estimate, by_seed, difference, estimate, holm
+from benchmarks.mechanism_plot import plot_iterations, plot_methods
+from benchmarks.mechanism_statistics import CONTRASTS, Cell, Estimate, by_seed, difference, estimate, holm, over_seeds
 
-RESULTS = Path(__file__).parent / "results" / "mechanism.json"
-BEGIN, END = "<!-- made from benchmarks/results/mechanism.json -->", "<!-- end of what is made -->"
+RESULTS = Path(__file__).parent / "results"
+NAME, END = "mechanism", "<!-- end of what is made -->"
 METHODS = ("sso", "sso_no_w", "sso_no_g", "pbaa")
-TITLES = {"S": "S, steering", "P": "P, on-policy", "M": "M, margin under x"}
-COLOURS = {"S": "#1b6ca8", "P": "#5aa469", "M": "#c0392b"}
+AFTER = ("one iteration", "two iterations", "three iterations")
 
 
 class Results:
-    """What came of all cells of an iteration, with the means that the tables show."""
+    """What came of all cells of an iteration, the first being 1, with the means that the tables show."""
 
     def __init__(self, found: Mapping[str, Any], iteration: int = 1) -> None:
+        self.iteration = iteration
         self.reference: Mapping[str, Sequence[float]] = found["start"]["logps"]
         self.cells: Sequence[Cell] = [cell for cell in found["cells"] if cell["iteration"] == iteration]
         self.plan: Mapping[str, Any] = found["plan"]
@@ -47,9 +48,9 @@ class Results:
         """Length of a policy's own replies over the start policy's, on the prompts that it answered."""
         return fmean(cell["lengths"]["tokens"]) / fmean(self.start["lengths"]["tokens"])
 
-    def lengths(self, arm: str) -> list[float]:
-        """The ratio, by seed."""
-        return [self.ratio(cell) for cell in self.cells if cell["arm"] == arm]
+    def lengths(self, arm: str) -> str:
+        """The columns of an arm's own replies."""
+        return length_columns(self, [cell for cell in self.cells if cell["arm"] == arm])
 
 
 def collect(out: Path) -> dict[str, Any]:
@@ -80,16 +81,16 @@ def rates(out: Path) -> list[dict[str, Any]]:
 
 def methods(results: Results) -> list[str]:
     """A line for each method: how far each measure moved."""
-    lines = ["| method | S | P | M | seeds | length of replies to x | collapsed |", "|---|---|---|---|---|---|---|"]
+    lines = [f"| method | S | P | M | {LENGTHS} |", "|---" * 8 + "|"]
     for arm in METHODS:
         if arm in results.arms:
             values = " | ".join(shown(results.of(arm, measure)) for measure in ("S", "P", "M"))
-            lines.append(f"| `{arm}` | {values} | {length_columns(results.lengths(arm))} |")
+            lines.append(f"| `{arm}` | {values} | {results.lengths(arm)} |")
     return lines
 
 
 def contrasts(results: Results) -> list[str]:
-    """The primary endpoint, and M under the same contrasts."""
+    """The three contrasts, and M under the same ones; "7 of 7" are the seeds in which the difference is above 0."""
     rows = []
     for first, second, needed in CONTRASTS:
         if len(results.seeds(first) & results.seeds(second)) > 1:
@@ -98,31 +99,41 @@ def contrasts(results: Results) -> list[str]:
     lines = ["| contrast | measure | difference | p | p after Holm | M, for comparison |", "|---|---|---|---|---|---|"]
     adjusted = holm([row[-1] for row in rows])
     for (first, second, needed, found, p), after in zip(rows, adjusted, strict=True):
-        differences = "; ".join(f"{name} {shown(one)}" for name, one in zip(needed, found, strict=True))
-        beside = shown(results.difference(first, second, "M"))
+        differences = "; ".join(f"{name} {counted(one)}" for name, one in zip(needed, found, strict=True))
+        beside = counted(results.difference(first, second, "M"))
         lines.append(
             f"| `{first}` - `{second}` | {' and '.join(needed)} | {differences} | {p:.4f} | {after:.4f} | {beside} |"
         )
     return lines
 
 
+def counted(found: Estimate) -> str:
+    """With the seeds above 0."""
+    return f"{shown(found)}, {found.above} of {found.seeds}"
+
+
 def other_rates(results: Results) -> list[str]:
     """Lengths at the other learning rates."""
-    lines = ["| learning rate | method | iterations | seeds | length of replies to x | collapsed |"]
-    lines.append("|---|---|---|---|---|---|")
-    found: dict[tuple[float, int, str], list[float]] = {}
+    lines = [f"| learning rate | method | iterations | {LENGTHS} |", "|---" * 7 + "|"]
+    found: dict[tuple[float, int, str], list[Cell]] = {}
     for cell in results.rates:
-        found.setdefault((cell["rate"], cell["iteration"], cell["arm"]), []).append(results.ratio(cell))
-    for (rate, iteration, arm), ratios in sorted(found.items()):
-        lines.append(f"| {rate:g} | `{arm}` | {iteration} | {length_columns(ratios)} |")
+        found.setdefault((cell["rate"], cell["iteration"], cell["arm"]), []).append(cell)
+    for (rate, iteration, arm), cells in sorted(found.items()):
+        lines.append(f"| {rate:g} | `{arm}` | {iteration} | {length_columns(results, cells)} |")
     return lines if results.rates else []
 
 
-def length_columns(ratios: Sequence[float]) -> str:
-    """Seeds, length of replies over the start policy's, how many are under half."""
+LENGTHS = "seeds | length of replies to x | collapsed | cut at the limit"
+
+
+def length_columns(results: Results, cells: Sequence[Cell]) -> str:
+    """Of each policy's own replies: their length over the start policy's, policies under half of it, replies cut."""
+    ratios = [results.ratio(cell) for cell in cells]
+    cut, replies = (sum(counts) for counts in zip(*((c["lengths"]["cut"], len(c["lengths"]["tokens"])) for c in cells),
+                                                  strict=True))  # fmt: skip
     return (
         f"{len(ratios)} | {fmean(ratios):.0%} ({min(ratios):.0%} to {max(ratios):.0%}) | "
-        f"{sum(ratio < 0.5 for ratio in ratios)} of {len(ratios)}"
+        f"{sum(ratio < 0.5 for ratio in ratios)} of {len(ratios)} | {cut} of {replies}"
     )
 
 
@@ -132,7 +143,7 @@ def doses(results: Results) -> list[str]:
     for name, group, columns in GROUPS:
         (base, label), *others = group.items()
         there = {arm: text for arm, text in others if {arm, base} <= results.arms}
-        if not there.keys() - set(METHODS):
+        if not there:
             continue
         heads = [HEADS.get(column, column) for column in columns]
         lines += [f"| {name}, against {label} | seeds | {' | '.join(heads)} |", "|---|---|" + "---|" * len(columns)]
@@ -143,11 +154,14 @@ def doses(results: Results) -> list[str]:
     return lines
 
 
+PARTS = ("S", "good", "bad", "P", "M")
 GROUPS: tuple[tuple[str, Mapping[str, str], tuple[str, ...]], ...] = (
-    ("gamma", {"sso_no_g": "0", "sso": "0.1", "gamma_1": "1", "gamma_5": "5"}, ("S", "P", "M")),
-    ("gamma without W", {"pbaa": "0", "sso_no_w": "0.1", "no_w_gamma_1": "1", "no_w_gamma_5": "5"}, ("S", "P", "M")),
-    ("gamma of sso", {"pbaa": "pbaa", "sso": "0.1", "gamma_1": "1", "gamma_5": "5"}, ("S", "P", "M")),
-    ("alpha", {"sso": "0.66", "alpha_0": "0", "alpha_1": "1"}, ("chosen", "rejected", "P")),
+    ("gamma", {"sso_no_g": "0", "sso": "0.1", "gamma_1": "1", "gamma_5": "5"}, PARTS),
+    ("gamma without W", {"pbaa": "0", "sso_no_w": "0.1", "no_w_gamma_1": "1", "no_w_gamma_5": "5"}, PARTS),
+    ("gamma of sso", {"pbaa": "pbaa", "sso": "0.1", "gamma_1": "1", "gamma_5": "5"}, PARTS),
+    ("W without G", {"pbaa": "pbaa", "sso_no_g": "W"}, PARTS),
+    ("alpha", {"sso": "0.66", "alpha_0": "0", "alpha_1": "1"}, ("chosen", "rejected", "P", "M")),
+    ("form of G", {"sso_no_g": "none", "sso": "eq. 3", "naive": "eq. 2"}, ("naive", "bad", "S")),
     ("form of G", {"sso": "eq. 3", "naive": "eq. 2"}, ("naive", "bad", "S")),
     ("steering_share", {"sso": "1", "share": "0.25"}, ("S", "P", "M")),
 )
@@ -155,7 +169,8 @@ HEADS = {
     "chosen": "pi~(y+\\|x), change",
     "rejected": "pi~(y-\\|x), change",
     "naive": "h(x-, y-, y+)",
-    "bad": "h(x-, y°, y+)",
+    "good": "S under x+, h(x+, y+, y-)",
+    "bad": "S under x-, h(x-, y°, y+)",
 }
 
 
@@ -165,29 +180,63 @@ def pairs_written(results: Results) -> list[str]:
         "| pairs written by | seeds | right / even / wrong | tokens of y+, y-, y° | e^{pi~} of y+, y- under x |",
         "|---|---|---|---|---|",
     ]
-    for arm in METHODS:
-        found = [cell["made"] for cell in results.cells if cell["arm"] == arm]
-        if found:
-            verdicts = [sum(one["verdicts"][name] for one in found) for name in ("right", "even", "wrong")]
-            tokens = [fmean(one["tokens"][name] for one in found) for name in ("chosen", "rejected", "original")]
-            sure = [fmean(one["on_policy"][name] for one in found) for name in ("chosen", "rejected")]
+    found = {arm: {cell["seed"]: cell["made"] for cell in results.cells if cell["arm"] == arm} for arm in METHODS}
+    for arm, made in found.items():
+        if made:
+            verdicts = [sum(one["verdicts"][name] for one in made.values()) for name in ("right", "even", "wrong")]
+            tokens = [
+                fmean(one["tokens"][name] for one in made.values()) for name in ("chosen", "rejected", "original")
+            ]
+            sure = [fmean(one["on_policy"][name] for one in made.values()) for name in ("chosen", "rejected")]
             columns = " / ".join(map(str, verdicts)), ", ".join(f"{value:.1f}" for value in tokens)
-            lines.append(f"| `{arm}` | {len(found)} | {' | '.join(columns)} | {sure[0]:.3f}, {sure[1]:.3f} |")
+            lines.append(f"| `{arm}` | {len(made)} | {' | '.join(columns)} | {sure[0]:.3f}, {sure[1]:.3f} |")
+    lines += ["", "| contrast | e^{pi~} of y+ | e^{pi~} of y- | share of right pairs less that of wrong ones |"]
+    lines.append("|---|---|---|---|")
+    for first, second, _ in CONTRASTS:
+        if both := sorted(found[first].keys() & found[second].keys()):
+            sides = [(told(found[first][seed]), told(found[second][seed])) for seed in both]
+            each = [over_seeds([one[k] - other[k] for one, other in sides]) for k in range(3)]
+            lines.append(f"| `{first}` - `{second}` | {' | '.join(map(counted, each))} |")
     return lines
 
 
-def block(results: Results, second: Results) -> str:
-    """What stands between the page's two marks; `second` is the second iteration."""
-    parts = ["### The four methods", *methods(results), "### The primary endpoint", *contrasts(results)]
-    if found := doses(results):
-        parts += ["### Doses", *found]
-    if second.arms:
-        parts += ["### After two iterations", *methods(second), "", *contrasts(second), "", *pairs_written(second)]
-    for after, one in (("one iteration", results), ("two iterations", second)):
-        if one.behaviour:
-            parts += [f"### Behaviour after {after}", *one.behaviour]
-    if found := other_rates(results):
-        parts += ["### Other learning rates", *found]
+def told(made: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Of a policy's written pairs: e^{pi~} of y+ and of y-, and how many more are right than wrong."""
+    verdicts = made["verdicts"]
+    return *made["on_policy"].values(), (verdicts["right"] - verdicts["wrong"]) / made["pairs"]
+
+
+def parts_of_steering(results: Results) -> list[str]:
+    """How far each method moved the two parts of S, and what `sso` moved them more than another."""
+    lines = [f"| | {HEADS['good']} | {HEADS['bad']} |", "|---|---|---|"]
+    for arm in METHODS:
+        if arm in results.arms:
+            found = " | ".join(counted(results.of(arm, part)) for part in ("good", "bad"))
+            lines.append(f"| `{arm}` | {found} |")
+    for first, second, _ in CONTRASTS:
+        if results.seeds(first) & results.seeds(second):
+            found = " | ".join(counted(results.difference(first, second, part)) for part in ("good", "bad"))
+            lines.append(f"| `{first}` - `{second}` | {found} |")
+    return lines
+
+
+def block(found: Mapping[str, Any]) -> str:
+    """What stands between the page's marks of one experiment."""
+    every = [one for place, _ in enumerate(AFTER, 1) if (one := Results(found, place)).arms]
+    parts = []
+    for results in every:
+        primary = ", the primary endpoint" if results.iteration == results.plan["iterations"] else ""
+        parts += [f"### After {AFTER[results.iteration - 1]}{primary}", *methods(results), "", *contrasts(results)]
+        parts += ["", *parts_of_steering(results)]
+        if results.iteration > 1:
+            parts += ["", *pairs_written(results)]
+        if results.arms - {*METHODS}:
+            parts += ["### Doses", *doses(results)]
+    for results in every:
+        if results.behaviour:
+            parts += [f"### Behaviour after {AFTER[results.iteration - 1]}", *results.behaviour]
+    if every and (rates := other_rates(every[0])):
+        parts += ["### Other learning rates", *rates]
     lines: list[str] = []
     for line in parts:
         if line.startswith("#") or (lines and lines[-1].startswith("#")):
@@ -196,68 +245,35 @@ def block(results: Results, second: Results) -> str:
     return "\n".join(lines).strip("\n").replace("\n\n\n", "\n\n")
 
 
-def with_block(page: str, made: str) -> str:
-    """The page with what lies between its marks replaced."""
-    before, rest = page.split(BEGIN, 1)
-    return f"{before}{BEGIN}\n\n{made}\n\n{END}{rest.split(END, 1)[1]}"
+def begin(name: str) -> str:
+    """The mark that an experiment's tables stand behind."""
+    return f"<!-- made from benchmarks/results/{name}.json -->"
 
 
-def plot(results: Results, path: Path) -> None:
-    """Paired differences with their intervals: sso less each other method, and each gamma less gamma 0."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, 4, figsize=(13, 3.4))
-    pairs = [("sso", other) for _, other, _ in CONTRASTS if other in results.arms]
-    for axis, (measure, title) in zip(axes, TITLES.items(), strict=False):
-        _points(axis, results, measure, dict(zip([f"- {other}" for _, other in pairs], pairs, strict=True)), 0.0)
-        axis.set_title(f"{title}: sso less another", fontsize=9)
-    gammas = {f"gamma {text}": (arm, "sso_no_g") for arm, text in list(GROUPS[0][1].items())[1:] if arm in results.arms}
-    for measure, shift in zip(TITLES, (-0.15, 0.0, 0.15), strict=True):
-        _points(axes[3], results, measure, gammas, shift)
-    axes[3].set_title("doses of G: less gamma 0", fontsize=9)
-    axes[3].legend(fontsize=8, loc="upper left")
-    for axis in axes:
-        axis.axhline(0, color="black", linewidth=0.6)
-        axis.grid(alpha=0.3)
-        axis.tick_params(labelsize=8)
-        axis.margins(x=0.2)
-    figure.tight_layout()
-    figure.savefig(path, dpi=100)
-    pyplot.close(figure)
+def with_block(page: str, made: str, name: str = NAME) -> str:
+    """The page with what lies between an experiment's marks replaced."""
+    before, rest = page.split(begin(name), 1)
+    return f"{before}{begin(name)}\n\n{made}\n\n{END}{rest.split(END, 1)[1]}"
 
 
-def _points(axis: Any, results: Results, measure: str, pairs: Mapping[str, tuple[str, str]], shift: float) -> None:
-    """A bar with its interval for each pair of arms, and a small point beside it for each seed."""
-    for place, (first, second) in enumerate(pairs.values()):
-        found = results.difference(first, second, measure)
-        reach = [[found.mean - found.low], [found.high - found.mean]] if found.seeds > 1 else None
-        label = measure if place == 0 else None
-        axis.errorbar(
-            [place + shift], [found.mean], yerr=reach, fmt="o", color=COLOURS[measure], capsize=4, label=label
-        )
-        one, other = (by_seed(results.cells, results.reference, arm, measure) for arm in (first, second))
-        seeds = [float((one[seed] - other[seed]).mean()) for seed in sorted(one.keys() & other.keys())]
-        axis.scatter([place + shift + 0.08] * len(seeds), seeds, s=7, color=COLOURS[measure], alpha=0.5)
-    axis.set_xticks(range(len(pairs)), list(pairs))
-
-
-def write_report(out: Path | None, behaviour: Path | None, docs: Path) -> None:
-    """`docs`/mechanism.png and the made part of `docs`/replication.md; what is given of the two folders is kept first.
+def write_report(out: Path | None, behaviour: Path | None, docs: Path, name: str = NAME) -> None:
+    """`docs`/NAME.png and its part of `docs`/replication.md; what is given of the two folders is kept first.
 
     `behaviour` is a folder whose cells give their behaviour alone, beside the cells of `out` or those kept before.
     """
-    found = json.loads(RESULTS.read_text("utf-8")) if out is None else collect(out)
+    file = RESULTS / f"{name}.json"
+    found = json.loads(file.read_text("utf-8")) if out is None else collect(out)
     if behaviour is not None:
         found["behaviour"] = collect_behaviour(behaviour)
         if found["behaviour"] is None:
             raise SystemExit(f"no cell in {behaviour / 'cells'} has behaviour; make them with --replies")
     if out is not None or behaviour is not None:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(found, separators=(",", ":")) + "\n", "utf-8")
-    results = Results(found)
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps(found, separators=(",", ":")) + "\n", "utf-8")
     page = docs / "replication.md"
-    page.write_text(with_block(page.read_text("utf-8"), block(results, Results(found, iteration=2))), "utf-8")
-    plot(results, docs / "mechanism.png")
+    page.write_text(with_block(page.read_text("utf-8"), block(found), name), "utf-8")
+    every = [one for place, _ in enumerate(AFTER, 1) if (one := Results(found, place)).arms]
+    if found["plan"]["iterations"] > 1:
+        plot_iterations(every, docs / f"{name}.png")
+    else:
+        plot_methods(every[0], docs / f"{name}.png", GROUPS[0][1])

@@ -14,8 +14,8 @@ import pytest
 
 from benchmarks import mechanism_pool
 from benchmarks.mechanism_behaviour import behaviours, collect_behaviour
-from benchmarks.mechanism_report import BEGIN, END, RESULTS, Results, block
-from benchmarks.mechanism_statistics import by_seed, estimate, holm, measures, sign_flip
+from benchmarks.mechanism_report import END, RESULTS, begin, block
+from benchmarks.mechanism_statistics import by_seed, estimate, holm, measures, over_seeds, sign_flip
 from factory.config.engines import TransformersEngine
 from factory.engines.base import Completion
 from factory.models.ref import ModelRef
@@ -57,27 +57,41 @@ def test_intervals_see_seeds_and_triples() -> None:
         assert found.low < -0.1 < 0.1 < found.high
     found = estimate(shape + 0.5)
     assert (found.low, found.high) == pytest.approx((0.5, 0.5))
+    assert (found.above, found.seeds) == (8, 8)
 
 
-def test_the_page_is_what_its_results_say() -> None:
-    """Made anew by: python benchmarks/mechanism.py --report docs."""
-    found = json.loads(RESULTS.read_text("utf-8"))
-    made = block(*(Results(found, iteration) for iteration in (1, 2)))
-    assert PAGE.split(BEGIN)[1].split(END)[0].strip() == made
+def test_one_value_a_seed_has_student_s_interval() -> None:
+    """Of 1, 2 and 3: mean 2, standard error 1 over the root of 3, and 4.303 of them with two degrees of freedom."""
+    found = over_seeds([1.0, 2.0, 3.0])
+    assert (found.mean, found.high - 2, 2 - found.low) == pytest.approx((2, 4.3027 / 3**0.5, 4.3027 / 3**0.5), rel=1e-4)
+
+
+KEPT = [file for file in sorted(RESULTS.glob("mechanism*.json")) if begin(file.stem) in PAGE]
+
+
+@pytest.mark.parametrize("file", KEPT, ids=lambda file: file.stem)
+def test_the_page_is_what_its_results_say(file: Path) -> None:
+    """Made anew by: python benchmarks/mechanism.py --report docs --name NAME."""
+    found = json.loads(file.read_text("utf-8"))
+    assert PAGE.split(begin(file.stem))[1].split(END)[0].strip() == block(found)
 
 
 def test_the_page_s_own_words_give_no_number_that_its_tables_lack() -> None:
-    before, rest = PAGE.split(BEGIN)
-    tables, after = rest.split(END)
-    told = re.findall(r"[+-]\d\.\d+", after)
-    assert [number for number in told if number not in tables and f"{number}" not in before] == []
+    assert PAGE.count(END) == len(KEPT) >= 1
+    before, *rest = re.split("<!-- made from .* -->", PAGE)
+    tables, after = zip(*(part.split(END) for part in rest), strict=True)
+    # What it says of the GPU has a test of its own.
+    words = re.sub("(?s)## The larger experiment on a GPU.*?\n## ", "", "".join(after))
+    told = re.findall(r"[+-]\d\.\d+", words)
+    assert len(told) > 30
+    assert [number for number in told if number not in "".join(tables) and number not in before] == []
 
 
 def test_what_came_of_the_gpu_is_what_its_cells_say() -> None:
     """Differences need no start policy; in brackets stand the means of the two seeds."""
-    cells = json.loads((RESULTS.parent / "mechanism_gpu.json").read_text("utf-8"))["cells"]
+    cells = json.loads((RESULTS / "mechanism_gpu.json").read_text("utf-8"))["cells"]
     reference = dict.fromkeys(cells[0]["logps"], [0.0] * 200)
-    told = " ".join(PAGE.split("did not come to its endpoint")[1].split("## Results")[0].split())
+    told = " ".join(PAGE.split("did not come to its endpoint")[1].split("\n## ")[0].split())
     for second, measures_told in (("sso_no_g", "S"), ("sso_no_w", "P"), ("pbaa", "SPM")):
         assert f"`sso` less `{second}`" in told
         for measure in measures_told:
@@ -142,17 +156,17 @@ def test_behaviour_of_another_folder_joins_the_page(
     """The kept cells stay as they are; what is added is small."""
     for place, arm in enumerate(("start", "sso", "pbaa", "sso")):
         behaving(tmp_path, arm, place, [0.5 * place, 0, 2, 4 - place])
-    results, page = tmp_path / "mechanism.json", tmp_path / "replication.md"
-    results.write_bytes(RESULTS.read_bytes())
+    kept, results, page = RESULTS / "mechanism.json", tmp_path / "mechanism.json", tmp_path / "replication.md"
+    results.write_bytes(kept.read_bytes())
     page.write_text(PAGE, "utf-8")
-    monkeypatch.setattr("benchmarks.mechanism_report.RESULTS", results)
-    monkeypatch.setattr("benchmarks.mechanism_report.plot", lambda results, path: None)
+    monkeypatch.setattr("benchmarks.mechanism_report.RESULTS", tmp_path)
+    monkeypatch.setattr("benchmarks.mechanism_report.plot_methods", lambda *_: None)
     monkeypatch.setattr(sys, "argv", ["x", "--report", str(tmp_path), "--behaviour", str(tmp_path)])
     program["main"]()
-    found, before = (json.loads(path.read_text("utf-8")) for path in (results, RESULTS))
+    found, before = (json.loads(path.read_text("utf-8")) for path in (results, kept))
     assert found | {"behaviour": None} == before | {"behaviour": None}
     assert found["behaviour"]["cells"][0].keys() == {"arm", "seed", "iteration", "difference", "signs"}
-    made = page.read_text("utf-8").split(BEGIN)[1].split(END)[0]
+    made = page.read_text("utf-8").split(begin("mechanism"))[1].split(END)[0]
     assert "### Behaviour after one iteration\n" in made
     assert "### Behaviour after two iterations" not in made
 
