@@ -144,7 +144,12 @@ def results(cells: Cells) -> dict[str, Any]:
         own = {test: stacked(cells, arm, test, seeds) for test in tests}
         arms[arm] = {
             **cells.facts[arm],
-            "all": estimate({test: own[test] for test in TESTS}, cells.longer),
+            # Its p would be that of an accuracy of 0.
+            "all": {
+                key: value
+                for key, value in estimate({test: own[test] for test in TESTS}, cells.longer).items()
+                if key != "p"
+            },
             "tests": {test: float(balanced(own[test], cells.longer[test]).mean()) for test in own},
             "accuracy": {test: float(own[test].mean()) for test in own},
             "by_seed": {
@@ -217,27 +222,34 @@ def turned_rows(found: Mapping[str, Any]) -> list[str]:
     To turn all labels is to turn the head's sign: from the head -w the same steps lead to the same weights with the
     other head. -w is as likely a draw as w, so that an accuracy of a is expected to become 1 - a.
     """
-    lines = ["| trained on | seeds | less itself with all labels turned round, by symmetry, in points | 95 % |"]
-    lines.append("|---|--:|--:|---|")
+    lines = [
+        f"| less itself with all labels turned round, by symmetry, in points | seeds | {' | '.join(TESTS)} | all |"
+    ]
+    lines.append("|---" + "|--:" * (1 + len(TESTS)) + "|---|")
     for arm, one in found["arms"].items():
         if not {"+", " "} & set(arm):
-            mean, low, high = (100 * (2 * one["all"][key] - 1) for key in ("mean", "low", "high"))
-            lines.append(f"| {arm} | {one['seeds']} | {mean:+.1f} | {low:+.1f} to {high:+.1f} |")
+            each = " | ".join(f"{200 * one['tests'][test] - 100:+.1f}" for test in TESTS)
+            every = points({key: 2 * value - 1 for key, value in one["all"].items()})
+            lines.append(f"| {arm} | {one['seeds']} | {each} | {every} |")
     return lines
 
 
 def contrast_rows(found: Mapping[str, Any]) -> list[str]:
     """The table of differences."""
-    lines = [f"| difference, in points | seeds | {' | '.join(TESTS)} | all | 95 % | p | held-out pairs of its kind |"]
-    lines += ["|---" + "|--:" * (len(TESTS) + 2) + "|---|--:|--:|"]
+    heads = " | ".join((*TESTS, "all", "p, over seeds alone", "held-out pairs of its kind"))
+    lines = [f"| difference, in points | seeds | {heads} |", "|---|--:" + "|---" * (len(TESTS) + 3) + "|"]
     for one in found["contrasts"]:
-        each = " | ".join(f"{100 * one['tests'][test]['mean']:+.1f}" for test in TESTS)
         kind = own(one["one"], one["tests"])
-        held = f"{100 * one['tests'][kind]['mean']:+.1f}" if kind else "–"
-        low, high, p, seeds = (one["all"][key] for key in ("low", "high", "p", "seeds"))
-        every = f"{100 * one['all']['mean']:+.1f} | {100 * low:+.1f} to {100 * high:+.1f} | {p:.3f}"
-        lines.append(f"| {one['one']} less {one['other']} | {seeds} | {each} | {every} | {held} |")
+        columns = [points(one["tests"][test]) for test in TESTS]
+        columns += [points(one["all"]), f"{one['all']['p']:.3f}", points(one["tests"][kind]) if kind else "–"]
+        lines.append(f"| {one['one']} less {one['other']} | {one['all']['seeds']} | {' | '.join(columns)} |")
     return lines
+
+
+def points(one: Mapping[str, float]) -> str:
+    """An estimate in points, with its interval."""
+    mean, low, high = (100 * one[key] for key in ("mean", "low", "high"))
+    return f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def oracle_row(name: str, state: str, one: Mapping[str, int]) -> str:

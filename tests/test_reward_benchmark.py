@@ -88,9 +88,10 @@ def test_to_turn_all_labels_is_to_turn_the_head(tmp_path: Path, full: bool) -> N
 
 def test_what_turned_labels_would_cost_is_said_of_arms_of_one_kind() -> None:
     """An accuracy of 0.54 becomes 0.46: eight points; a mixture of kinds has no such symmetry."""
-    one = {"seeds": 5, "all": {"mean": 0.54, "low": 0.51, "high": 0.57}}
+    tests = {"hh-rlhf": 0.54, "LLMBar": 0.49, "GSM8K": 0.59}
+    one = {"seeds": 5, "all": {"mean": 0.54, "low": 0.51, "high": 0.57}, "tests": tests}
     rows = reward_report.turned_rows({"arms": {"H": one, "H+S": one, "S flipped": one}})
-    assert rows[2:] == ["| H | 5 | +8.0 | +2.0 to +14.0 |"]
+    assert rows[2:] == ["| H | 5 | +8.0 | -2.0 | +18.0 | +8.0 (+2.0 to +14.0) |"]
 
 
 def pairs_of(folder: Path, name: str, count: int) -> str:
