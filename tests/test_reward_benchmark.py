@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -282,6 +283,17 @@ def test_the_page_holds_the_tables_of_the_results() -> None:
     assert page.count("<!-- begin: benchmarks/reward_report.py") == len(files) >= 1
     for file in files:
         assert reward_report.with_tables(page, json.loads(file.read_text()), file.stem) == page
+
+
+def test_the_page_s_own_words_give_no_number_that_its_tables_lack() -> None:
+    """Points with a sign and accuracies of three digits, from the first verdict to the comparison before the design."""
+    page = reward_report.PAGE.read_text()
+    rest = page.split("### What follows")[1].split("**Before this design**")[0]
+    made = r"(?s)<!-- begin: benchmarks/reward_report.py.*?<!-- end -->"
+    tables_made = "".join(re.findall(made, page))
+    told = re.findall(r"[+-]\d+\.\d\b|\b0\.\d{3}\b", re.sub(made, "", rest))
+    assert len(told) >= 20
+    assert [number for number in told if number not in tables_made] == []
 
 
 @pytest.mark.parametrize(
