@@ -4,14 +4,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from factory.errors import InputError
+from factory.exports.facts.current import left_over
 from factory.files import PathLike
+from factory.files.json_text import read_object
 from factory.notebook import html_table
 from factory.stages import order
 from factory.store import read_manifest
 
 
 class StageStatus(NamedTuple):
-    """One stage: done, or under way with so many answers in its journal."""
+    """One stage: done, under way with so many answers in its journal, or left over from another configuration."""
 
     name: str
     state: str
@@ -37,8 +39,9 @@ def status(run_dir: PathLike) -> RunStatus:
     manifests = {_name(path, root): path for path in root.rglob("*.manifest.json")}
     journals = {_name(path, root): path for path in root.rglob("*.journal.jsonl")}
     # A stage that is under way has a journal and no manifest yet; one that asks nobody never has a journal.
-    names = sorted({*manifests, *journals}, key=order)
-    return RunStatus(_one(name, manifests.get(name), journals.get(name)) for name in names)
+    config = read_object(root / "run.json").get("config") or {}
+    found = [_one(name, manifests.get(name), journals.get(name)) for name in sorted({*manifests, *journals}, key=order)]
+    return RunStatus(one._replace(state="left over") if left_over(root, config, one.name) else one for one in found)
 
 
 def _name(path: Path, root: Path) -> str:

@@ -30,3 +30,14 @@ def audited(root: Path, config: Mapping[str, Any]) -> bool:
         return True
     found = {name: Output(*one) for name, one in filtered["outputs"].items()} if filtered else {}
     return bool(audited.get("kept") == digest_of(found))
+
+
+def left_over(root: Path, config: Mapping[str, Any], stage: str) -> bool:
+    """Whether a stage lies in the folder that the run, as it is configured, does not have."""
+    first, _, rest = stage.partition("/")
+    number = rest.partition("/")[0]
+    if first == "iterations" and number.isdigit():
+        return int(number) not in rounds(root, config)
+    if first == "exports" and rest != "push":
+        return rest not in (config.get("export") or {}).get("formats", [rest])
+    return first == "audit" and not audited(root, config)
