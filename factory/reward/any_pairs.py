@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from factory.readers.told import read_and_tell
+from factory.readers.told import read_and_tell, tell_set_aside
 from factory.reward.accuracy import GroupAccuracy, tally
 from factory.reward.official import ALL, Benchmark, ItemsAsked, ReadItems, Scored, ScoredItem, require_column
 from factory.reward.pairwise import ScoredPair, by_length, calibration
@@ -11,14 +11,15 @@ from factory.reward.pairwise import ScoredPair, by_length, calibration
 def read(asked: ItemsAsked) -> ReadItems:
     """Every pair; how the files are read is said. Raises ConfigError when there is no such column."""
     split, group = read_and_tell(asked.inputs, asked.how, asked.progress).pairs, asked.group
-    table = split.kept.collect()
+    table, reasons = split.kept.collect(), split.reasons()
+    tell_set_aside(reasons, asked.progress)
     require_column(group, table.columns, "the table of pairs")
     groups = [ALL] * table.height if group is None else map(str, table[group].to_list())
     items = [
         ScoredItem(row["pair_id"], name, row["prompt"], (row["chosen"], row["rejected"]), 1)
         for name, row in zip(groups, table.iter_rows(named=True), strict=True)
     ]
-    return ReadItems(items, split.rejected.collect().height)
+    return ReadItems(items, sum(reasons.values()))
 
 
 def tallies(scored: Scored) -> dict[str, GroupAccuracy]:
@@ -46,4 +47,4 @@ def result(scored: Scored, seed: int) -> dict[str, Any]:
     return {**whole(scored), "groups": {} if list(groups) == [ALL] else groups, **beyond(scored)}
 
 
-PAIRS = Benchmark(lambda frames: True, read, result, grouped=True)
+PAIRS = Benchmark(lambda frames: True, read, result, grouped=True, as_pairs=True)

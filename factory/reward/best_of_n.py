@@ -5,6 +5,7 @@ it is right. Any numbers serve.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from math import comb, isfinite
@@ -23,12 +24,13 @@ from factory.reward.official import (
     BenchmarkRow,
     Columns,
     ItemsAsked,
+    OfficialLayout,
     ReadItems,
     Scored,
     ScoredItem,
     Scores,
     is_prompt,
-    rows,
+    read_rows,
 )
 
 _REPLY = re.compile(r"response_(\d+)")
@@ -52,38 +54,47 @@ def _replies(columns: Mapping[str, pl.DataType]) -> list[str]:
 
 
 def _is_quality(dtype: pl.DataType | None) -> bool:
-    """A list of numbers or of true and false, or text: a list in JSON's way, as files of lines have it."""
-    return is_text(dtype) or (
-        isinstance(dtype, pl.List) and (dtype.inner == pl.Boolean or pl.Series(dtype=dtype.inner).dtype.is_numeric())
-    )
+    """A list of numbers, of such as texts, or of true and false; or text: a list in JSON's way, as files have it."""
+    inner = pl.Series(dtype=dtype.inner).dtype if isinstance(dtype, pl.List) else None
+    return is_text(dtype) or (inner is not None and (is_text(inner) or inner == pl.Boolean or inner.is_numeric()))
 
 
 def fits(frames: Sequence[pl.LazyFrame]) -> bool:
-    """All have prompt, two columns of replies or more, and a list of numbers `scores`."""
-    return bool(frames) and all(_fit(frame.collect_schema()) for frame in frames)
+    """One has prompt, two columns of replies or more, and a list of numbers `scores`."""
+    return any(_fit(frame.collect_schema()) for frame in frames)
 
 
 def _fit(columns: Columns) -> bool:
     return is_prompt(columns.get("prompt")) and len(_replies(columns)) > 1 and _is_quality(columns.get("scores"))
 
 
+_LAYOUT = OfficialLayout(
+    _fit, "best of n has the columns prompt, response_1, response_2, … of text, and scores, a number for each"
+)
+
+
 def read(asked: ItemsAsked) -> ReadItems:
-    """Every prompt with its replies, the best first; replies that are null are left out with their scores."""
-    layout = "best of n has the columns prompt, response_1, response_2, … of text, and scores, a number for each"
-    return ReadItems([_item(row, asked.group) for row in rows(asked, _fit, layout)])
+    """Every prompt with its replies, the best first; replies without a text or a score are left out, and counted."""
+    left = Counter[str]()
+    found = read_rows(asked, _LAYOUT, lambda row: _item(row, asked.group, left))
+    for file, count in left.items():
+        asked.progress.say(f"{file}: {count:,} replies without a text or a score are left out")
+    return found
 
 
-def _item(row: BenchmarkRow, group: str | None) -> ScoredItem:
+def _item(row: BenchmarkRow, group: str | None, left: Counter[str]) -> ScoredItem:
     cells = row.cells
     texts, said = [cells[name] for name in _replies(row.columns)], _numbers(cells["scores"])
     if said is None:
         raise row.wrong("scores is no list of numbers")
     if len(said) != len(texts):
         raise row.wrong(f"{len(said)} scores for {len(texts)} replies")
-    known = [(text, float(value)) for text, value in zip(texts, said, strict=True)
+    known = [(text, value) for text, value in zip(texts, said, strict=True)
              if text is not None and value is not None and isfinite(value)]  # fmt: skip
     if not known:
         raise row.wrong("no reply has a score")
+    if len(known) < len(texts):
+        left[row.file] += len(texts) - len(known)
     ordered = sorted(known, key=lambda one: -one[1])
     quality = tuple(value for _, value in ordered)
     name = "/".join(str(cells[part]) for part in ("question_id", "model_name") if part in cells) or str(row.number)
@@ -99,9 +110,13 @@ def _item(row: BenchmarkRow, group: str | None) -> ScoredItem:
 
 def _numbers(value: Any) -> list[float | None] | None:
     said = json_in(value) if isinstance(value, str) else value
-    if not isinstance(said, list) or not all(one is None or isinstance(one, int | float) for one in said):
+    if not isinstance(said, list):
         return None
-    return said
+    try:
+        # A text may be a number; float takes no other.
+        return [None if one is None else float(one) for one in said]
+    except (TypeError, ValueError):
+        return None
 
 
 def best_of(candidates: Candidates, n: int) -> float:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from factory.errors import ConfigError
 from factory.progress import Progress, Silent
 from factory.readers import How, PairsLike
-from factory.readers.inputs.sources import open_inputs
 from factory.reward.any_pairs import PAIRS
 from factory.reward.best_of_n import BEST_OF_N
 from factory.reward.judgebench import JUDGEBENCH
@@ -40,14 +39,22 @@ def read_items(
     """
     if benchmark not in (AUTO, *BENCHMARKS):
         raise ConfigError(f"benchmark {benchmark!r} is not known; take one of {', '.join((AUTO, *BENCHMARKS))}")
-    found = _guess(inputs, grouped=group is not None) if benchmark == AUTO else benchmark
+    asked = ItemsAsked(inputs, group, how or How(), progress or Silent())
+    found = _guess(asked) if benchmark == AUTO else benchmark
     if group is not None and not BENCHMARKS[found].grouped:
         raise ConfigError(f"{found} has its own subsets; leave the group out, or say that the benchmark is pairs")
-    items, unread = BENCHMARKS[found].read(ItemsAsked(inputs, group, how or How(), progress or Silent()))
+    # A file left out, or read in another way, would change what the benchmark's number means.
+    if asked.how != How() and not BENCHMARKS[found].as_pairs:
+        options = "--columns, --layout, --pairs and --skip-unreadable"
+        raise ConfigError(f"{found} has columns of its own; leave out {options}, or say --benchmark pairs")
+    items, unread = BENCHMARKS[found].read(asked)
     return ScoredItems(found, items, unread)
 
 
-def _guess(inputs: PairsLike, grouped: bool) -> str:
-    frames = [frame for opened in open_inputs(inputs) for frame in opened.frames]
-    possible = {name: one for name, one in BENCHMARKS.items() if one.grouped or not grouped}
-    return next(name for name, one in possible.items() if one.fits(frames))
+def _guess(asked: ItemsAsked) -> str:
+    frames = [frame for opened in asked.opened() for frame in opened.frames]
+    fitting = [name for name, one in BENCHMARKS.items() if one.fits(frames)]
+    name = next(name for name in fitting if asked.group is None or BENCHMARKS[name].grouped)
+    if name != fitting[0]:
+        asked.progress.say(f"these are files of {fitting[0]}; by a column they are counted as {name}")
+    return name

@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from factory.errors import InputError
 from factory.reward import any_pairs
 from factory.reward.any_pairs import beyond, tallies, whole
 from factory.reward.official import Benchmark, ItemsAsked, ReadItems, Scored
@@ -16,16 +17,20 @@ CATEGORIES = {
     "livecodebench": "Coding",
 }
 """What `source` begins with, and the category of such questions."""
-_COLUMNS = {"source", "question", "response_A", "response_B", "label"}
+_COLUMNS = ("source", "question", "response_A", "response_B", "label")
 
 
 def fits(frames: Sequence[pl.LazyFrame]) -> bool:
     """All have its columns."""
-    return bool(frames) and all(set(frame.collect_schema()) >= _COLUMNS for frame in frames)
+    return bool(frames) and all(set(frame.collect_schema()) >= {*_COLUMNS} for frame in frames)
 
 
 def read(asked: ItemsAsked) -> ReadItems:
-    """Pairs, by category; the source itself where it is of none."""
+    """Pairs, by category; the source itself where it is of none. Raises InputError for a file in another layout."""
+    for opened in asked.opened():
+        if not fits(opened.frames):
+            listed = ", ".join(_COLUMNS)
+            raise InputError(f"{opened.where}: JudgeBench has the columns {listed}; check the file")
     found = any_pairs.read(asked._replace(group="source"))
     return found._replace(items=[item._replace(group=category(item.group)) for item in found.items])
 
@@ -44,4 +49,4 @@ def result(scored: Scored, seed: int) -> dict[str, Any]:
     }
 
 
-JUDGEBENCH = Benchmark(fits, read, result)
+JUDGEBENCH = Benchmark(fits, read, result, as_pairs=True)

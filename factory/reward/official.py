@@ -1,6 +1,6 @@
 """What is scored, and what the files of the benchmarks have in common."""
 
-import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,12 +10,12 @@ from factory.errors import ConfigError, InputError
 from factory.identity import Messages
 from factory.progress import Progress
 from factory.readers import How, PairsLike
+from factory.readers.inputs.opened import Opened, Skipped
 from factory.readers.inputs.sources import as_list, open_inputs
 from factory.readers.messages import is_text
 
 ALL = "all"
 """The group of what is not grouped."""
-_SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 
 
 class ScoredItem(NamedTuple):
@@ -55,6 +55,10 @@ class ItemsAsked(NamedTuple):
     how: How
     progress: Progress
 
+    def opened(self) -> list[Opened]:
+        """The tables of all inputs, without those that cannot be opened where they may be left out."""
+        return open_inputs(self.inputs, skipped=Skipped(allowed=self.how.skip_unreadable))
+
 
 class ReadItems(NamedTuple):
     """Items, and how many rows are none."""
@@ -74,6 +78,28 @@ class Benchmark(NamedTuple):
     """What the scores come to; the seed draws the bootstrap's samples."""
     grouped: bool = False
     """Whether a column may be named to group its items by; else it has subsets of its own."""
+    as_pairs: bool = False
+    """Whether its files are read as any pairs are, so that it can be said how; else by its own columns."""
+
+
+class OfficialTable(NamedTuple):
+    """A file of a benchmark, or a split of its data set."""
+
+    given: int
+    """Which of the inputs it came with."""
+    split: str
+    """What its name says that it is."""
+    opened: Opened
+
+
+class OfficialLayout(NamedTuple):
+    """How the files of a benchmark look."""
+
+    fits: Callable[[Columns], bool]
+    about: str
+    """What its columns are, for messages."""
+    picked: Callable[[Sequence[OfficialTable], Progress], Sequence[OfficialTable]] = lambda tables, progress: tables
+    """Which of the files are scored, where not all are."""
 
 
 class BenchmarkRow(NamedTuple):
@@ -81,16 +107,18 @@ class BenchmarkRow(NamedTuple):
 
     file: str
     """Its name, for messages."""
-    stem: str
+    split: str
     """What the file's name says of the subset."""
     number: int
     """From 1."""
+    place: str
+    """What messages call it within the file."""
     columns: Columns
     cells: Mapping[str, Any]
 
     def wrong(self, what: str) -> InputError:
         """The error that says what is wrong with it."""
-        return InputError(f"{self.file}: row {self.number}: {what}; check the file")
+        return InputError(f"{self.file}: {self.place}: {what}; check the file")
 
     def reply(self, value: Any) -> str:
         """A reply that is there. Raises InputError."""
@@ -109,27 +137,54 @@ class BenchmarkRow(NamedTuple):
         return [{"role": turn["role"], "content": turn["content"]} for turn in value]
 
 
-def rows(asked: ItemsAsked, fit: Callable[[Columns], bool], layout: str) -> Iterator[BenchmarkRow]:
-    """The rows of each table; of a raw and a filtered split in a folder those of the filtered one.
+def read_rows(asked: ItemsAsked, layout: OfficialLayout, item: Callable[[BenchmarkRow], ScoredItem]) -> ReadItems:
+    """An item of each row. What another file has already, as a whole beside its parts, counts once, and that is said.
 
-    Raises InputError for a row that cannot be read, and for columns that do not `fit`, where it tells the `layout`.
+    Raises InputError for a row that cannot be read, and for a file in another layout.
     """
-    for given in as_list(asked.inputs):
-        opened_tables = open_inputs(given)
-        stems = [_SHARD.sub("", opened.stem or ALL) for opened in opened_tables]
-        for stem, opened in zip(stems, opened_tables, strict=True):
-            # RewardBench comes as both in one folder, and is scored on the filtered one.
-            if "filtered" in stems and stem != "filtered":
-                continue
-            if opened.unread.height:
-                raise InputError(f"{opened.where}: {opened.unread.height} rows cannot be read; check the file")
-            for frame in opened.frames:
-                columns = frame.collect_schema()
-                if not fit(columns):
-                    raise InputError(f"{opened.where}: {layout}; check the file")
-                require_column(asked.group, columns, opened.where)
-                for number, cells in enumerate(frame.collect().iter_rows(named=True), 1):
-                    yield BenchmarkRow(opened.where, stem, number, columns, cells)
+    found: list[ScoredItem] = []
+    files: dict[object, str] = {}
+    again = Counter[str]()
+    for row in _rows(asked, layout):
+        made = item(row)
+        turns = tuple((turn["role"], turn["content"]) for turn in made.prompt)
+        # Of one file all rows count, as they do by the benchmark's own rules.
+        if files.setdefault((made.group, turns, made.replies, made.quality), row.file) == row.file:
+            found.append(made)
+        else:
+            again[row.file] += 1
+    for file, count in again.items():
+        asked.progress.say(f"{file}: {count:,} of its rows are in another file as well, and count once")
+    return ReadItems(found)
+
+
+def _rows(asked: ItemsAsked, layout: OfficialLayout) -> Iterator[BenchmarkRow]:
+    tables = [
+        OfficialTable(number, opened.split or ALL, opened)
+        for number, given in enumerate(as_list(asked.inputs))
+        for opened in open_inputs(given)
+    ]
+    for _, split, opened in layout.picked(tables, asked.progress):
+        if opened.unread.height:
+            raise InputError(f"{opened.where}: {opened.unread.height} rows cannot be read; check the file")
+        before = 0
+        for frame in _fitting(opened, layout):
+            columns = frame.collect_schema()
+            require_column(asked.group, columns, opened.where)
+            for number, cells in enumerate(frame.collect().iter_rows(named=True), before + 1):
+                # Rows of unlike types lie in frames of their own, and which was which in the file is not known.
+                place = f"row {number}" if len(opened.frames) == 1 else "a row"
+                yield BenchmarkRow(opened.where, split, number, place, columns, cells)
+                before = number
+
+
+def _fitting(opened: Opened, layout: OfficialLayout) -> Sequence[pl.LazyFrame]:
+    strange = [frame for frame in opened.frames if not layout.fits(frame.collect_schema())]
+    if strange:
+        count = sum(frame.select(pl.len()).collect().item() for frame in strange)
+        some = f"{count:,} of its rows are not so: " if len(strange) < len(opened.frames) else ""
+        raise InputError(f"{opened.where}: {some}{layout.about}; check the file")
+    return opened.frames
 
 
 def require_column(group: str | None, columns: Iterable[str], where: str) -> None:

@@ -5,14 +5,28 @@ Sections, weights and the two means are those of the package rewardbench 0.1.4: 
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from factory.progress import Progress
 from factory.readers.messages import is_text
 from factory.reward.accuracy import GroupAccuracy, Weighted, WeightedMean, mean
 from factory.reward.any_pairs import beyond, tallies
-from factory.reward.official import Benchmark, Columns, ItemsAsked, ReadItems, Scored, ScoredItem, is_prompt, rows
+from factory.reward.official import (
+    Benchmark,
+    BenchmarkRow,
+    Columns,
+    ItemsAsked,
+    OfficialLayout,
+    OfficialTable,
+    ReadItems,
+    Scored,
+    ScoredItem,
+    is_prompt,
+    read_rows,
+)
 
 SECTIONS: dict[str, dict[str, int]] = {
     "Chat": {
@@ -54,6 +68,9 @@ PRIOR_SETS = ("anthropic_helpful", "anthropic_hhh", "shp", "summarize")
 """The earlier test sets, which the five-section mean counts half."""
 
 SUBSETS = frozenset(name for weights in SECTIONS.values() for name in weights)
+_NAMES = SUBSETS | {*PRIOR_SETS}
+_FILTERED, _RAW = "filtered", ("raw", "train")
+"""Splits of its data set; train is an earlier raw one."""
 
 
 def rewardbench(counted: Mapping[str, GroupAccuracy]) -> dict[str, Any]:
@@ -102,29 +119,62 @@ def _named(name: str, share: WeightedMean) -> dict[str, float | None]:
 
 
 def fits(frames: Sequence[pl.LazyFrame]) -> bool:
-    """All have a column `subset`, and all subsets are its own."""
-    subsets: set[Any] = set()
-    for frame in frames:
-        if not is_text(frame.collect_schema().get("subset")):
-            return False
-        subsets |= set(frame.select(pl.col("subset").unique()).collect()["subset"])
-    return bool(subsets) and subsets <= SUBSETS
+    """All have a column `subset`, and at least half of the subsets are its own."""
+    if not all(is_text(frame.collect_schema().get("subset")) for frame in frames):
+        return False
+    subsets = _subsets(frames)
+    # One that is misspelt is told when the rows are read, and does not make them pairs of another kind.
+    return bool(subsets & SUBSETS) and len(subsets & _NAMES) * 2 >= len(subsets)
+
+
+def _subsets(frames: Sequence[pl.LazyFrame]) -> set[Any]:
+    named = [frame for frame in frames if "subset" in frame.collect_schema()]
+    return {value for frame in named for value in frame.select(pl.col("subset").unique()).collect()["subset"]}
 
 
 def _fit(columns: Columns) -> bool:
     return is_prompt(columns.get("prompt")) and is_text(columns.get("chosen")) and is_text(columns.get("rejected"))
 
 
+def _picked(tables: Sequence[OfficialTable], progress: Progress) -> list[OfficialTable]:
+    """Without what lies beside the filtered split: RewardBench comes with a raw one as well, and is scored on it alone.
+
+    The prior sets may lie there too.
+    """
+    folders = {Path(table.opened.where).parent for table in tables if table.split == _FILTERED}
+    inputs = {table.given for table in tables if table.split == _FILTERED}
+
+    def beside(table: OfficialTable) -> bool:
+        # Also where a shell has named each file of the folder.
+        raw = table.split in _RAW and Path(table.opened.where).parent in folders
+        return (table.given in inputs or raw) and table.split not in (_FILTERED, *PRIOR_SETS)
+
+    left = [table.opened.where for table in tables if beside(table)]
+    if left:
+        progress.say(f"RewardBench is scored on its filtered split; left out: {', '.join(left)}")
+    return [table for table in tables if not beside(table)]
+
+
+_LAYOUT = OfficialLayout(_fit, "RewardBench has columns prompt, chosen and rejected, of text", _picked)
+
+
 def read(asked: ItemsAsked) -> ReadItems:
-    """Rows with prompt, chosen, rejected; the subset is that column or, as for the prior sets, the file."""
-    items = []
-    for row in rows(asked, _fit, "RewardBench has columns prompt, chosen and rejected, of text"):
-        cells = row.cells
-        # The prior sets bring no such column, or another one of that name.
-        group = cells["subset"] if cells.get("subset") in SUBSETS else row.stem
-        replies = row.reply(cells["chosen"]), row.reply(cells["rejected"])
-        items.append(ScoredItem(str(cells.get("id", row.number)), group, row.prompt, replies, 1))
-    return ReadItems(items)
+    """Rows with prompt, chosen, rejected; the subset is that column or, as for the prior sets, the split or file.
+
+    Raises InputError for a subset that is not RewardBench's where others of the file are.
+    """
+    known = {one.where: bool(_subsets(one.frames) & SUBSETS) for one in asked.opened()}
+    return read_rows(asked, _LAYOUT, lambda row: _item(row, own=known[row.file]))
+
+
+def _item(row: BenchmarkRow, *, own: bool) -> ScoredItem:
+    cells = row.cells
+    # The prior sets bring no such column, or another one of that name.
+    group = cells["subset"] if own or cells.get("subset") in _NAMES else row.split
+    if own and group not in _NAMES:
+        raise row.wrong(f"RewardBench has no subset {group!r}")
+    replies = row.reply(cells["chosen"]), row.reply(cells["rejected"])
+    return ScoredItem(str(cells.get("id", row.number)), group, row.prompt, replies, 1)
 
 
 def result(scored: Scored, seed: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 The arithmetic is that of the package rewardbench 0.1.4: `reroll_and_score_dataset` and `process_single_model`.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import fsum, tanh
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from factory.errors import InputError
 from factory.readers.messages import is_text
 from factory.reward.accuracy import bootstrapped, resampled
 from factory.reward.official import (
@@ -18,11 +20,13 @@ from factory.reward.official import (
     BenchmarkRow,
     Columns,
     ItemsAsked,
+    OfficialLayout,
     ReadItems,
     Scored,
     ScoredItem,
     are_texts,
-    rows,
+    is_prompt,
+    read_rows,
 )
 from factory.statistics.shares import RESAMPLES, wilson
 
@@ -200,13 +204,23 @@ def _lists(columns: Columns) -> bool:
 
 
 def _fit(columns: Columns) -> bool:
-    return _lists(columns) and is_text(columns.get("prompt")) and is_text(columns.get("subset")) and "id" in columns
+    return _lists(columns) and is_prompt(columns.get("prompt")) and is_text(columns.get("subset")) and "id" in columns
+
+
+_LAYOUT = OfficialLayout(
+    _fit, "RewardBench 2 has the columns id, subset, prompt, and lists of text chosen and rejected"
+)
 
 
 def read(asked: ItemsAsked) -> ReadItems:
-    """Rows with id, subset, prompt, and lists chosen and rejected."""
-    layout = "RewardBench 2 has the columns id, subset, prompt, and lists of text chosen and rejected"
-    return ReadItems([_item(row) for row in rows(asked, _fit, layout)])
+    """Rows with id, subset, prompt, and lists chosen and rejected. Raises InputError where two of Ties share an id."""
+    found = read_rows(asked, _LAYOUT, _item)
+    ids = Counter(item.id for item in found.items if item.group == TIES)
+    twice = next((name for name, count in ids.items() if count > 1), None)
+    if twice is not None:
+        # By their ids prompts of Ties are told to belong together.
+        raise InputError(f"RewardBench 2: two different prompts of Ties have the id {twice!r}; check the files")
+    return found
 
 
 def _item(row: BenchmarkRow) -> ScoredItem:
@@ -218,6 +232,8 @@ def _item(row: BenchmarkRow) -> ScoredItem:
         raise row.wrong(f"in Ties an id is ref:N or tied:N, not {name!r}")
     if not chosen or not rejected:
         raise row.wrong("chosen or rejected is empty")
+    if group != TIES and len(chosen) > 1:
+        raise row.wrong(f"in {group} one reply is right, and chosen has {len(chosen)}")
     return ScoredItem(name, group, row.prompt, tuple(map(row.reply, (*chosen, *rejected))), len(chosen))
 
 

@@ -12,35 +12,59 @@ import polars as pl
 from numpy.typing import NDArray
 
 from factory.reward.accuracy import bootstrapped, resampled
-from factory.reward.official import Benchmark, Columns, ItemsAsked, ReadItems, Scored, ScoredItem, are_texts, rows
+from factory.reward.official import (
+    Benchmark,
+    BenchmarkRow,
+    Columns,
+    ItemsAsked,
+    OfficialLayout,
+    ReadItems,
+    Scored,
+    ScoredItem,
+    are_texts,
+    is_prompt,
+    read_rows,
+)
 
 STYLES = ("concise", "detailed", "markdown")
 SAFETY = "safety"
+DOMAINS = ("chat", "code", "math", "safety-refuse", "safety-response")
 LEVELS = ("hard", "normal", "easy")
 _PARTS = (np.triu(np.ones((3, 3)), 1), np.eye(3), np.tril(np.ones((3, 3)), -1))
 """What of the matrix is hard (the wrong reply has more style), normal (as much) and easy (less)."""
 
 
 def fits(frames: Sequence[pl.LazyFrame]) -> bool:
-    """All have lists of replies on both sides and a column `domain`."""
-    return bool(frames) and all(_lists(frame.collect_schema()) for frame in frames)
+    """One has lists of replies on both sides and a column `domain`."""
+    return any(_lists(frame.collect_schema()) for frame in frames)
 
 
 def _lists(columns: Columns) -> bool:
     return are_texts(columns.get("chosen")) and are_texts(columns.get("rejected")) and "domain" in columns
 
 
+def _fit(columns: Columns) -> bool:
+    return _lists(columns) and is_prompt(columns.get("prompt")) and "id" in columns
+
+
+_LAYOUT = OfficialLayout(_fit, "RM-Bench has the columns id, prompt, domain, and lists of text chosen and rejected")
+
+
 def read(asked: ItemsAsked) -> ReadItems:
     """Rows with id, prompt, domain, and three replies each in chosen and rejected."""
-    items = []
-    layout = "RM-Bench has the columns id, prompt, domain, and lists of text chosen and rejected"
-    for row in rows(asked, lambda columns: _lists(columns) and {"id", "prompt"} <= columns.keys(), layout):
-        sides = row.cells["chosen"] or [], row.cells["rejected"] or []
-        if any(len(side) != len(STYLES) for side in sides):
-            raise row.wrong("RM-Bench has three replies on each side")
-        replies = tuple(row.reply(one) for side in sides for one in side)
-        items.append(ScoredItem(str(row.cells["id"]), str(row.cells["domain"]), row.prompt, replies, len(STYLES)))
-    return ReadItems(items)
+    return read_rows(asked, _LAYOUT, _item)
+
+
+def _item(row: BenchmarkRow) -> ScoredItem:
+    sides = row.cells["chosen"] or [], row.cells["rejected"] or []
+    if any(len(side) != len(STYLES) for side in sides):
+        raise row.wrong("RM-Bench has three replies on each side")
+    domain = row.cells["domain"]
+    # The score is the mean over domains, so that one that is misspelt would count as one more.
+    if domain not in DOMAINS:
+        raise row.wrong(f"RM-Bench has no domain {domain!r}")
+    replies = tuple(row.reply(one) for side in sides for one in side)
+    return ScoredItem(str(row.cells["id"]), domain, row.prompt, replies, len(STYLES))
 
 
 def result(scored: Scored, seed: int) -> dict[str, Any]:

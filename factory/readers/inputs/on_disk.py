@@ -9,8 +9,8 @@ import polars as pl
 
 from factory.identity import digest
 from factory.readers.inputs.files import require_file
-from factory.readers.inputs.opened import naming
-from factory.readers.inputs.sources import FUNNEL, KEPT, RUN, SAVED, InputTable, PairsLike, as_list, find
+from factory.readers.inputs.opened import InputTable, naming
+from factory.readers.inputs.sources import FUNNEL, KEPT, RUN, SAVED, PairsLike, as_list, find
 
 _BLOCK = 1 << 20
 
@@ -50,7 +50,7 @@ def _is_path(given: str | Path) -> bool:
 
 
 def fingerprint(inputs: PairsLike, *, table: str = KEPT) -> str:
-    """Hash of the content of all inputs, in order, and of the names that become their `source`.
+    """Hash of the content of all inputs, in order, and of the names that become their `source` or tell their split.
 
     Files are hashed as they lie on disk, without being parsed. Raises InputError for an input that is not there.
     """
@@ -58,8 +58,14 @@ def fingerprint(inputs: PairsLike, *, table: str = KEPT) -> str:
     for given in as_list(inputs):
         for found in find(given, table):
             with naming(found.where):
-                parts.append([found.stem, _content(found)])
+                parts.append([found.stem, _content(found), *_split(found)])
     return digest(parts)
+
+
+def _split(found: InputTable) -> list[str]:
+    # Only where the stem does not say it: what was made of all other inputs is not made anew.
+    told = found.called if found.split is not None or (found.stem or "").isdigit() else None
+    return [] if told is None else [told]
 
 
 def _content(found: InputTable) -> str:

@@ -1,5 +1,6 @@
 """What opening an input gives, before anything is known of its meaning."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,36 @@ from factory.readers.reading import Part
 
 UNREAD = {"detail": pl.String(), "row": pl.String()}
 """Columns of a frame of rows that could not be read: why, and the row as it came."""
+
+
+_SHARD = re.compile(r"-\d{5}-of-\d{5}(-[0-9a-f]{16})?$")
+"""How a data set's files end where it has several; older ones have a hash as well."""
+
+
+class InputTable(NamedTuple):
+    """One table that an input stands for, not yet read: a file, or a frame."""
+
+    where: str
+    """What messages call it."""
+    stem: str | None
+    """What `source` becomes where a row has none."""
+    path: Path | None = None
+    named: bool = True
+    """False for a file that was found in a folder."""
+    named_columns: Mapping[str, str] = {}
+    """Role to column, where a file beside it says so."""
+    frame: pl.LazyFrame | None = None
+    in_memory: bool = True
+    split: str | None = None
+    """The split of a data set that it is, where no file's name says so."""
+
+    @property
+    def called(self) -> str | None:
+        """The split by all names: `filtered` of filtered-00000-of-00001.parquet, or of filtered/0000.parquet."""
+        if self.split is not None or self.stem is None:
+            return self.split
+        # The Hub numbers the files that it converts, in a folder for each split.
+        return Path(self.where).parent.name if self.stem.isdigit() else _SHARD.sub("", self.stem)
 
 
 class Opened(NamedTuple):
@@ -29,6 +60,8 @@ class Opened(NamedTuple):
     """False for a file that is read bit by bit as it is needed."""
     in_folder: bool = False
     """It was found in a folder that the user named."""
+    split: str | None = None
+    """See InputTable.called."""
 
     @property
     def names(self) -> set[str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 import polars as pl
 
@@ -20,7 +20,7 @@ from factory.readers.inputs.annotated import rows_of
 from factory.readers.inputs.beside import columns_beside
 from factory.readers.inputs.files import open_file, stem_of, suffix_kind
 from factory.readers.inputs.nested_trees import flattened
-from factory.readers.inputs.opened import Opened, Skipped, naming
+from factory.readers.inputs.opened import InputTable, Opened, Skipped, naming
 from factory.readers.names import free
 
 
@@ -31,8 +31,9 @@ class Dataset(Protocol):
         """The rows as a polars frame."""
 
 
-PairSource: TypeAlias = str | Path | pl.DataFrame | pl.LazyFrame | Dataset | Mapping[str, Dataset]
-"""A path, a folder, a run folder, a URL, a Hub dataset id (ORG/NAME or ORG/NAME:SPLIT), or a table in memory."""
+PairSource: TypeAlias = str | Path | pl.DataFrame | pl.LazyFrame | Dataset | Mapping[str, Dataset] | InputTable
+"""A path, a folder, a run folder, a URL, a Hub dataset id (ORG/NAME or ORG/NAME:SPLIT), or a table in memory; also one
+of the tables that `find` found in such."""
 PairsLike: TypeAlias = PairSource | Sequence[PairSource]
 """One of them, or several."""
 
@@ -52,22 +53,6 @@ def as_list(inputs: PairsLike) -> list[PairSource]:
         raise InputError("no input was given; name a file, a folder or a Hub dataset")
     # Polars would look for `~/pairs.jsonl` at home, and whoever guards the inputs for it here.
     return cast(list[PairSource], [at_home(one) if isinstance(one, str | Path) else one for one in listed])
-
-
-class InputTable(NamedTuple):
-    """One table that an input stands for, not yet read: a file, or a frame."""
-
-    where: str
-    """What messages call it."""
-    stem: str | None
-    """What `source` becomes where a row has none."""
-    path: Path | None = None
-    named: bool = True
-    """False for a file that was found in a folder."""
-    named_columns: Mapping[str, str] = {}
-    """Role to column, where a file beside it says so."""
-    frame: pl.LazyFrame | None = None
-    in_memory: bool = True
 
 
 _FETCHED: ContextVar[dict[str, list[InputTable]] | None] = ContextVar("fetched", default=None)
@@ -90,7 +75,8 @@ def open_inputs(inputs: PairsLike, *, table: str = KEPT, skipped: Skipped | None
             with skipped.passing(found.where):
                 tables.append(_opened(found))
         read = [one for one in tables if one is not None]
-        if not read and not (some and skipped.allowed):
+        # Of a folder's tables given one by one, what is no data is passed over as in the folder.
+        if not read and not (some and skipped.allowed) and not isinstance(given, InputTable):
             raise _nothing(given)
         opened += read
     return opened
@@ -104,15 +90,24 @@ def _opened(found: InputTable) -> Opened | None:
             frames=tuple(one for frame in opened.frames for one in _plain(frame)),
             named=found.named_columns,
             in_folder=not found.named,
+            split=found.called,
         )
     frame = pl.LazyFrame() if found.frame is None else found.frame
-    return Opened(found.where, found.stem, tuple(_plain(frame)), in_memory=found.in_memory)
+    return Opened(found.where, found.stem, tuple(_plain(frame)), in_memory=found.in_memory, split=found.called)
 
 
 def _plain(frame: pl.LazyFrame) -> Iterator[pl.LazyFrame]:
     """`frame` with a row per message of trees, and per thing that annotators were asked about."""
-    for tree in flattened(frame):
+    for tree in flattened(_usual(frame)):
         yield from rows_of(_apart(tree))
+
+
+def _usual(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """`frame` with lists that are all of one length as any lists, and categories as the texts that they are."""
+    kinds = frame.collect_schema().items()
+    lists = [pl.col(name).arr.to_list() for name, kind in kinds if isinstance(kind, pl.Array)]
+    texts = [pl.col(name).cast(pl.String) for name, kind in kinds if isinstance(kind, pl.Categorical | pl.Enum)]
+    return frame.with_columns(*lists, *texts) if lists or texts else frame
 
 
 def _apart(frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -154,6 +149,8 @@ def _once(name: str, fetch: Callable[[], list[InputTable]]) -> list[InputTable]:
 
 def find(given: PairSource, table: str = KEPT) -> list[InputTable]:
     """The tables that an input stands for; remote ones are fetched, files are not yet read."""
+    if isinstance(given, InputTable):
+        return [given]
     if isinstance(given, pl.DataFrame | pl.LazyFrame):
         return [InputTable("the frame given", None, frame=given.lazy(), in_memory=isinstance(given, pl.DataFrame))]
     if not isinstance(given, str | Path):
@@ -273,7 +270,7 @@ def _on_hub(name: str, split: str | None) -> list[InputTable]:
     except faults as error:
         why = f"there is no such file, and as a dataset of the Hub it cannot be loaded ({first_line(error)})"
         raise InputError(f"{name}: {why}; check the name") from error
-    return _in_dataset(loaded, name, name)
+    return _in_dataset(loaded, name, name, split)
 
 
 def _saved(folder: Path) -> list[InputTable]:
@@ -286,10 +283,11 @@ def _saved(folder: Path) -> list[InputTable]:
         raise InputError(f"{folder}: no dataset saved to disk can be read there ({first_line(error)})") from error
 
 
-def _in_dataset(data: Any, where: str, stem: str | None) -> list[InputTable]:
+def _in_dataset(data: Any, where: str, stem: str | None, split: str | None = None) -> list[InputTable]:
     if isinstance(data, Mapping):
-        return [made for split, part in data.items() for made in _in_dataset(part, f"{where}, split {split}", stem)]
+        parts = data.items()
+        return [made for name, part in parts for made in _in_dataset(part, f"{where}, split {name}", stem, name)]
     if not callable(getattr(data, "to_polars", None)):
         kind = type(data).__name__
         raise InputError(f"{where}: a {kind} is no table; give a path, a polars frame or a datasets.Dataset")
-    return [InputTable(where, stem, frame=data.to_polars().lazy())]
+    return [InputTable(where, stem, frame=data.to_polars().lazy(), split=split)]

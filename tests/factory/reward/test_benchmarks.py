@@ -149,7 +149,7 @@ def test_candidates_of_one_quality_cannot_be_told_apart() -> None:
     [
         ({"scores": [True]}, "row 1: 1 scores for 3 replies"),
         ({"scores": [None] * 3}, "row 1: no reply has a score"),
-        ({"scores": "good"}, "row 1: scores is no list of numbers"),
+        ({"scores": "good"}, "a row: scores is no list of numbers"),
         ({"prompt": None}, "row 1: the prompt is missing"),
     ],
 )
