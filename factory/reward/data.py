@@ -1,20 +1,22 @@
 """What a reward model is trained on, and the prompts that are held out to measure it."""
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import polars as pl
 
 from factory.errors import InputError
 from factory.exports.destinations.plan import held_out
-from factory.exports.destinations.write import is_shard
 from factory.progress import Progress, Silent
 from factory.readers import How, PairsLike, PairSource
-from factory.readers.inputs.sources import as_list
-from factory.readers.told import read_and_tell
+from factory.readers.inputs.opened import InputTable
+from factory.readers.inputs.sources import as_list, find
+from factory.readers.told import read_and_tell, tell_set_aside
 
 IN_TEST = "prompt_in_test"
+_HELD = re.compile(r"(test|validation|valid|val|dev|eval)([_.-].*)?", re.IGNORECASE)
+"""What a split is called that is not for training, such as test_prefs."""
 
 
 class Data(NamedTuple):
@@ -37,17 +39,19 @@ def read_data(
 ) -> Data:
     """Pairs of `inputs`, split by prompt; how they are read is said.
 
-    The test split of an exported folder or a dataset is the test; without one, `test_share` of the prompts are drawn by
-    seed. Raises InputError when no pair is left to train on.
+    The test split of a folder or a dataset, told by its name, is the test, and is said; without one, `test_share` of
+    the prompts are drawn by seed. Raises InputError when no pair is left to train on.
     """
     parts = [part for given in as_list(inputs) for part in _parts(given)]
     how, shown = how or How(), progress or Silent()
-    train = read_and_tell([part.pairs for part in parts if not part.test], how, shown).pairs
+    train = _collected([part.pairs for part in parts if not part.test], how, shown)
+    pairs, unread = train.kept, train.unread
     tests = [part.pairs for part in parts if part.test]
-    pairs, unread = train.kept.collect(), train.rejected.collect().height
     if tests:
-        held = read_and_tell(tests, how, shown).pairs
-        test, unread = held.kept.collect(), unread + held.rejected.collect().height
+        names = ", ".join(part.where for part in tests if isinstance(part, InputTable))
+        shown.say(f"held out as the test, and not trained on: {names}")
+        held = _collected(tests, how, shown)
+        test, unread = held.kept, unread + held.unread
     else:
         # As one list (implode): polars takes a column of as many values for one to compare row by row.
         test = pairs.filter(pl.col("prompt_id").is_in(held_out(pairs["prompt_id"], test_share, seed).implode()))
@@ -58,25 +62,29 @@ def read_data(
     return Data(kept, test, unread, pairs.height - kept.height if tests else 0)
 
 
+class _Collected(NamedTuple):
+    kept: pl.DataFrame
+    unread: int
+
+
+def _collected(pairs: list[PairSource], how: How, progress: Progress) -> _Collected:
+    found = read_and_tell(pairs, how, progress).pairs
+    kept, reasons = found.kept.collect(), found.reasons()
+    tell_set_aside(reasons, progress)
+    return _Collected(kept, sum(reasons.values()))
+
+
 class _Part(NamedTuple):
     pairs: PairSource
     test: bool
 
 
 def _parts(given: PairSource) -> Iterator[_Part]:
-    """An exported folder as its training and test files; anything else as it is, for training."""
-    if isinstance(given, Mapping):
-        yield from (_Part(pairs, test=split == "test") for split, pairs in given.items())
-        return
-    folder = Path(given) if isinstance(given, str | Path) else None
-    shards = _shards(folder) if folder is not None and folder.is_dir() else []
-    if not any(path.name.startswith("train") for path in shards):
+    """The tables of a folder or data set, where some are for testing by name; anything else as it is, for training."""
+    tables = find(given)
+    held = [_HELD.fullmatch(table.called or "") is not None for table in tables]
+    if not any(held) or all(held):
         yield _Part(given, test=False)
         return
-    for path in shards:
-        yield _Part(path, test=path.name.startswith("test"))
-
-
-def _shards(folder: Path) -> list[Path]:
-    found = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return [path for path in found if is_shard(path.relative_to(folder).as_posix())]
+    for table, test in zip(tables, held, strict=True):
+        yield _Part(table, test)

@@ -19,6 +19,7 @@ from factory.reward.data import read_data
 from factory.reward.scorer import RewardModel
 from factory.reward.tokens import PairTokens
 from factory.reward.trainer import PairTrainer, order
+from tests.heard import Heard
 from tests.pairs import assistant, pair, pairs, table, user
 from tests.tiny import tiny_model_folder
 
@@ -144,6 +145,44 @@ def test_the_test_split_of_an_export_is_never_trained_on(tmp_path: Path) -> None
         found = read_data(given, 0.5, seed=1)
         assert (found.train.height, found.test.height) == (len(loaded["train"]), len(loaded["test"]))
         assert not set(found.train["prompt_id"]) & set(found.test["prompt_id"])
+
+
+SPLITS = [
+    ("harmless-base/train.jsonl", "harmless-base/test.jsonl"),
+    ("train.json", "validation.json"),
+    ("data/train_prefs-00000-of-00001.jsonl", "data/test_prefs-00000-of-00001.jsonl"),
+    ("default/train/0000.jsonl", "default/test/0000.jsonl"),
+]
+
+
+@pytest.mark.parametrize(("train", "test"), SPLITS)
+def test_a_test_split_is_told_by_its_name_and_said(train: str, test: str, tmp_path: Path) -> None:
+    """Five rows to train on and two for the test, of which one is no pair; one prompt of the five is in the test."""
+    for name, prompts in {train: "abcde", test: "ef"}.items():
+        rows = [{"prompt": p, "chosen": "yes", "rejected": "no" if p != "f" else "yes"} for p in prompts]
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("\n".join(map(json.dumps, rows)))
+    heard = Heard()
+    found = read_data(tmp_path, 0.5, seed=1, progress=heard)
+    assert (found.train.height, found.test.height, found.unread, found.in_test) == (4, 1, 1, 1)
+    assert f"held out as the test, and not trained on: {tmp_path / test}" in heard.lines
+    assert "1 rows are no pairs and are set aside: identical 1" in heard.lines
+    # Alone, or named by itself, it is as good to train on as any file.
+    assert read_data([tmp_path / train, tmp_path / test], 0, seed=1).train.height == 6
+
+
+def test_a_saved_data_set_has_its_test_split_too(tmp_path: Path) -> None:
+    made = {n: datasets.Dataset.from_list([{"prompt": n, "chosen": "a", "rejected": "b"}]) for n in ("train", "test")}
+    datasets.DatasetDict(made).save_to_disk(str(tmp_path / "saved"))
+    found = read_data(tmp_path / "saved", 0, seed=1)
+    assert (found.train.height, found.test.height) == (1, 1)
+
+
+def test_no_file_beside_an_export_is_passed_over(tmp_path: Path) -> None:
+    export(pairs(30), "rm", tmp_path / "rm", Export(test_share=0.3))
+    alone = read_data(tmp_path / "rm", 0.5, seed=1)
+    (tmp_path / "rm" / "more.jsonl").write_text(json.dumps({"prompt": "new", "chosen": "yes", "rejected": "no"}))
+    assert read_data(tmp_path / "rm", 0.5, seed=1).train.height == alone.train.height + 1
 
 
 def test_pairs_of_another_file_with_a_prompt_of_the_test_are_left_out(tmp_path: Path) -> None:
