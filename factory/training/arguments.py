@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 from transformers import TrainingArguments
+from transformers.integrations import get_reporting_integration_callbacks
+from transformers.integrations.integration_utils import get_available_reporting_integrations
 
 from factory.config import Training
 from factory.errors import ConfigError
@@ -33,7 +35,7 @@ def loop(config: Any, out: Path, seed: int) -> dict[str, Any]:
         "save_strategy": "steps",
         "save_steps": config.save_steps,
         "save_total_limit": 1,
-        "report_to": config.report_to or "none",
+        "report_to": _reported(config.report_to),
         "project": os.environ.get("TRACKIO_PROJECT", "sso-factory"),
         "disable_tqdm": True,
         "log_level": "error",
@@ -41,6 +43,20 @@ def loop(config: Any, out: Path, seed: int) -> dict[str, Any]:
         "remove_unused_columns": False,
         **_compute_type(config.dtype),
     }
+
+
+def _reported(names: list[str]) -> list[str] | str:
+    """As transformers' report_to. Raises ConfigError for one that there is not, or whose package is not installed."""
+    try:
+        get_reporting_integration_callbacks(names)
+    except ValueError as error:
+        raise ConfigError(f"report_to: {error}") from error
+    # Else the Trainer ends with a traceback. Of flyte transformers does not tell whether it is installed.
+    there = (*get_available_reporting_integrations(), "flyte")
+    missing = next((name for name in names if name not in there), None)
+    if missing is not None:
+        raise ConfigError(f"report_to: {missing} is not installed; pip install {missing}, or leave it out")
+    return names or "none"
 
 
 def arguments(config: Training, out: Path, seed: int) -> TrainingArguments:

@@ -128,6 +128,15 @@ def test_layers_that_are_not_there_are_one_sentence(base: Path, tmp_path: Path) 
         reward_train(pairs(4), str(base), tmp_path / "out", sets=["lora.target_modules=[no_such_layer]"])
 
 
+def test_a_tracker_that_is_not_there_is_one_sentence(base: Path, tmp_path: Path) -> None:
+    for name, words in {
+        "clearml": "report_to: clearml is not installed",
+        "tensorbord": "report_to: tensorbord is not supported",
+    }.items():
+        with pytest.raises(ConfigError, match=words):
+            reward_train(pairs(4), str(base), tmp_path / name, sets=[f"report_to=[{name}]"])
+
+
 def test_too_long_pairs_are_left_out_and_counted(base: Path, tmp_path: Path) -> None:
     long = table([pair([user("q")], "word " * 400, "short")])
     done = reward_train(pl.concat([pairs(6), long]), str(base), tmp_path / "out", sets=[*QUICK, "test_share=0"])
