@@ -140,11 +140,11 @@ def reward_score(
     settings = override(as_config(config or {}, RewardScoring).model_dump(), sets, RewardScoring, "reward score")
     how = how_to_read(reading)
     names = [model] if isinstance(model, str) else list(model)
-    if not names or len({*names}) < len(names):
-        raise ConfigError("name at least one reward model, and each of them once")
-
     require_apart(Path(out), [*places(pairs), *names])
     refs = [ModelRef.by_content(name) for name in names]
+    # By what they hold: rm and rm/ are one model, and of it with itself there is no deviation.
+    if not refs or len({ref.identity for ref in refs}) < len(refs):
+        raise ConfigError("name at least one reward model, and each of them once")
     called: str | list[str] = names[0] if len(names) == 1 else names
 
     def build(work: Workspace) -> dict[str, Any]:

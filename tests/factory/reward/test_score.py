@@ -219,6 +219,12 @@ def test_the_same_pairs_are_scored_once(folder: Path, tmp_path: Path) -> None:
     assert (first.folder / "scores.parquet").stat().st_mtime_ns == stamp
 
 
+def test_one_model_under_two_names_is_no_ensemble(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "same").symlink_to(folder)
+    with pytest.raises(ConfigError, match="each of them once"):
+        reward_score(pairs(2), [str(folder), str(tmp_path / "same")], tmp_path / "out")
+
+
 SEVERAL = {"prompt": "q", "chosen": ["a"], "rejected": ["b"]}
 
 
