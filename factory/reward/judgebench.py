@@ -30,7 +30,9 @@ def read(asked: ItemsAsked) -> ReadItems:
     for opened in asked.opened():
         if not fits(opened.frames):
             listed = ", ".join(_COLUMNS)
-            raise InputError(f"{opened.where}: JudgeBench has the columns {listed}; check the file")
+            raise InputError(
+                f"{opened.where}: JudgeBench has the columns {listed}; check the file, or say --benchmark pairs"
+            )
     found = any_pairs.read(asked._replace(group="source"))
     return found._replace(items=[item._replace(group=category(item.group)) for item in found.items])
 

@@ -183,7 +183,7 @@ def _fitting(opened: Opened, layout: OfficialLayout) -> Sequence[pl.LazyFrame]:
     if strange:
         count = sum(frame.select(pl.len()).collect().item() for frame in strange)
         some = f"{count:,} of its rows are not so: " if len(strange) < len(opened.frames) else ""
-        raise InputError(f"{opened.where}: {some}{layout.about}; check the file")
+        raise InputError(f"{opened.where}: {some}{layout.about}; check the file, or say --benchmark pairs")
     return opened.frames
 
 

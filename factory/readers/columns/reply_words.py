@@ -33,6 +33,7 @@ _SECOND = frozenset(
 _TIES = frozenset(
     {
         *("tie", "ties", "tied", "tie (bothbad)", "draw", "same", "equal", "equally good", "equally bad"),
+        "tie (inconsistent)",
         *("both", "both_bad", "bothbad", "both bad", "both_good", "bothgood", "both good", "about the same"),
         *("neither", "none", "no preference", "c", "a=b", "b=a"),
         *(

@@ -28,7 +28,9 @@ def test_words_for_the_second_reply_are_read_as_such(word):
     assert in_words(word) == -1
 
 
-@pytest.mark.parametrize("word", ["tie", "Tie (bothbad)".lower(), "both_bad", "empate", "平局", "a=b", "a > a"])
+@pytest.mark.parametrize(
+    "word", ["tie", "Tie (bothbad)".lower(), "tie (inconsistent)", "both_bad", "empate", "平局", "a=b", "a > a"]
+)
 def test_words_for_a_tie_are_read_as_such(word):
     assert in_words(word) == 0
 
