@@ -54,6 +54,9 @@ def check_data(
     for path in as_list(files):
         if not isinstance(path, str | Path):
             raise ConfigError("check-data works on files: give the path of a file or of a folder")
+        # As a path it is the folder one is in.
+        if path == "":
+            raise ConfigError("'' is no path; check it")
         checked.append(CheckedData(Path(path), format, require(path, format, keep_system=keep_system)))
         shown.say(f"{path}: {checked[-1].rows} rows keep the rules of {format}")
     if tokenizer is None or max_length is None:

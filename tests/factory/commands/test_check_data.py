@@ -27,3 +27,11 @@ def test_files_that_keep_the_rules_are_counted_and_the_first_broken_row_is_named
 def test_what_is_no_file_is_refused() -> None:
     with pytest.raises(ConfigError, match="works on files"):
         check_data(pairs(2), "rm")
+
+
+def test_an_empty_text_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a variable of the shell that is not set: as a path it is the folder one is in."""
+    export(pairs(6), "rm", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="'' is no path"):
+        check_data("", "rm")
