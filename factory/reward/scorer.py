@@ -69,51 +69,57 @@ class RewardModel:
         or whose reward is no number, has none. What the journal holds under `identity`, which names model and
         settings, is not computed again; what is computed is added to it.
         """
-        # By number, as batches go by length and what the journal knows comes first.
-        found: dict[int, Reward] = {}
-        read: dict[int, list[int]] = {}
+        # By key, as batches go by length, what the journal knows comes first, and some replies come twice: after a kill
+        # the same batches are left, whose scores depend, in their last digits, on what they are padded to.
+        found: dict[str, Reward] = {}
+        read: dict[str, list[int]] = {}
         keys = [digest([identity, [dict(turn) for turn in talk.prompt], talk.reply]) for talk in conversations]
-        for number, (prompt, reply) in enumerate(conversations):
-            known = journal.get(keys[number]) if journal is not None and keys[number] in journal else None
+        for key, (prompt, reply) in zip(keys, conversations, strict=True):
+            if key in found or key in read:
+                continue
+            known = journal.get(key) if journal is not None and key in journal else None
             if known is not None:
-                found[number] = Reward(**known)
+                found[key] = Reward(**known)
                 continue
             try:
-                read[number] = self._reader.ids(prompt, reply)
+                read[key] = self._reader.ids(prompt, reply)
             except EngineError:
-                found[number] = Reward(None, None, cut=False, missing=REFUSED)
-        progress.start("score", len(conversations), "replies")
+                found[key] = Reward(None, None, cut=False, missing=REFUSED)
+        progress.start("score", len(found) + len(read), "replies")
         progress.advance(len(found)) if found else None
         for batch in self._batches(read):
-            for number, score in zip(batch, self._forward([self._end(read[n]) for n in batch]), strict=True):
-                length = len(read[number])
-                cut = self._limit is not None and length > self._limit
-                # A journal is JSON, which has no NaN, and a comparison with NaN is a loss nobody sees.
-                sound = isfinite(score)
-                found[number] = Reward(score if sound else None, length, cut, None if sound else "no_number")
-                if journal is not None:
-                    journal.append(keys[number], found[number]._asdict())
-            progress.advance(len(batch), sum(len(self._end(read[n])) for n in batch))
+            scores = self._forward([self._end(read[key]) for key in batch])
+            scored = {key: self._reward(score, read[key]) for key, score in zip(batch, scores, strict=True)}
+            found |= scored
+            if journal is not None:
+                journal.extend({key: reward._asdict() for key, reward in scored.items()})
+            progress.advance(len(batch), sum(len(self._end(read[key])) for key in batch))
         progress.finish()
-        return [found[number] for number in range(len(conversations))]
+        return [found[key] for key in keys]
+
+    def _reward(self, score: float, ids: list[int]) -> Reward:
+        # A journal is JSON, which has no NaN, and a comparison with NaN is a loss nobody sees.
+        sound = isfinite(score)
+        cut = self._limit is not None and len(ids) > self._limit
+        return Reward(score if sound else None, len(ids), cut, None if sound else "no_number")
 
     def _end(self, ids: list[int]) -> list[int]:
         return ids if self._limit is None else ids[-self._limit :]
 
-    def _batches(self, read: dict[int, list[int]]) -> Iterator[list[int]]:
-        """Numbers of conversations, the longest first, so that what is too large shows at once.
+    def _batches(self, read: dict[str, list[int]]) -> Iterator[list[str]]:
+        """Keys of conversations, the longest first, so that what is too large shows at once.
 
         One so long that its positions would turn those of others has a batch of its own.
         """
-        batch: list[int] = []
+        batch: list[str] = []
         longest = 0
-        for number in sorted(read, key=lambda n: -len(read[n])):
-            longest = longest or len(self._end(read[number]))
+        for key in sorted(read, key=lambda one: -len(read[one])):
+            longest = longest or len(self._end(read[key]))
             uneven = self._even is not None and longest > self._even
             if batch and (uneven or (len(batch) + 1) * longest > self._room):
                 yield batch
-                batch, longest = [], len(self._end(read[number]))
-            batch.append(number)
+                batch, longest = [], len(self._end(read[key]))
+            batch.append(key)
         if batch:
             yield batch
 

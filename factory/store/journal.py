@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -112,9 +112,17 @@ class Journal:
 
     def append(self, key: str, value: dict[str, Any]) -> None:
         """Write the record and hand it to the operating system before returning, so that a kill cannot lose it."""
-        self._write(
-            bytes.fromhex(key), json.dumps({"key": key, "value": value}, separators=(",", ":")).encode() + b"\n"
-        )
+        self._write(bytes.fromhex(key), _line_of(key, value))
+
+    def extend(self, records: Mapping[str, dict[str, Any]]) -> None:
+        """Write records of which a kill leaves all or none: at once, as a write to a file is not torn by a signal."""
+        lines = {bytes.fromhex(key): _line_of(key, value) for key, value in records.items()}
+        self._file.seek(0, os.SEEK_END)
+        self._file.write(b"".join(lines.values()))
+        self._file.flush()
+        for key, line in lines.items():
+            self._offsets[key] = self._end
+            self._end += len(line)
 
     def _write(self, key: bytes, line: bytes) -> None:
         self._file.seek(0, os.SEEK_END)
@@ -138,6 +146,10 @@ class Journal:
         # A full disk has been told by the write that failed; a second error here would hide the first.
         with suppress(OSError):
             self.close()
+
+
+def _line_of(key: str, value: dict[str, Any]) -> bytes:
+    return json.dumps({"key": key, "value": value}, separators=(",", ":")).encode() + b"\n"
 
 
 def _key_of(line: bytes) -> bytes | None:

@@ -255,6 +255,10 @@ def test_options_that_do_not_go_together() -> None:
 def test_a_killed_scoring_goes_on_from_its_journal(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """In whole batches: what a reply is padded to shows in the last digits of its score. A reply given twice is scored
+    once, as it would be after the kill.
+    """
+    monkeypatch.delattr("factory.store.journal.Journal.append")
     table, whole = pairs(6), reward_score(pairs(6), str(folder), tmp_path / "whole", sets=["batch_tokens=100"])
     forward, rows = RewardModel._forward, []
 
@@ -270,3 +274,8 @@ def test_a_killed_scoring_goes_on_from_its_journal(
     done = reward_score(table, str(folder), tmp_path / "killed", sets=["batch_tokens=100"])
     assert sum(rows[:2] + rows[3:]) == 24
     assert done.result == whole.result
+    journal = (tmp_path / "killed" / "score.journal.jsonl").read_bytes()
+    assert journal == (tmp_path / "whole" / "score.journal.jsonl").read_bytes()
+    before = len(rows)
+    reward_score(pl.concat([table, table]), str(folder), tmp_path / "twice", sets=["batch_tokens=100"])
+    assert sum(rows[before:]) == 24

@@ -77,6 +77,37 @@ def test_a_record_is_with_the_operating_system_when_append_returns(tmp_path: Pat
         assert journal.get(KEY) == {"n": 1}
 
 
+class Noted:
+    """A file, and how much it was given at each write."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.writes: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, data: bytes) -> int:
+        self.writes.append(len(data))
+        written: int = self._file.write(data)
+        return written
+
+
+def test_records_written_together_are_in_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a process that is killed leaves all of them or none."""
+    records = {digest(str(n)): {"score": "x" * 5000} for n in range(9)}
+    with Journal(tmp_path / "j.jsonl") as journal:
+        noted = Noted(journal._file)
+        monkeypatch.setattr(journal, "_file", noted)
+        journal.append(KEY, {"score": 1})
+        journal.extend(records)
+        assert [written > 45_000 for written in noted.writes] == [False, True]
+        assert all(journal.get(key) == value for key, value in records.items())
+    with Journal(tmp_path / "j.jsonl") as again:
+        assert (len(again), again.skipped) == (10, 0)
+        assert again.get(KEY) == {"score": 1}
+
+
 class Counting:
     """Answers with the request's id, fails what it is told to fail, and counts what it is asked."""
 
