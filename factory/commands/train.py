@@ -17,6 +17,7 @@ from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
 from factory.readers import How, PairsLike, ReadOptions, fetched_once, fingerprint, how_to_read, read_pairs
 from factory.readers.inputs.on_disk import places
+from factory.readers.inputs.splits import splits
 from factory.readers.told import read_and_tell, tell_set_aside
 from factory.stages import STAGES
 from factory.store import Stage, Workspace, open_run
@@ -50,7 +51,8 @@ def train(
     """Train `policy` (Hub id, folder, bundled:…) on pairs; the new policy is the folder OUT/policy.
 
     The default method is `annotated`, the base loss alone, which any pair file serves; the SSO methods need the
-    columns system_good, system_bad and original. `sets` are KEY=VALUE overrides of the training block. Training that
+    columns system_good, system_bad and original. What a folder or data set has by the name of test, validation, dev or
+    eval is left out, and said. `sets` are KEY=VALUE overrides of the training block. Training that
     was killed goes on from its last checkpoint. Under `accelerate launch` every process makes the same call; process 0
     alone holds `out`, which all must see under the same path. `columns`, `layout`, `pairing` and `skip_unreadable` say
     how to read the pairs.
@@ -66,8 +68,11 @@ def train(
     if rank():
         # The folder is announced by process 0 once it holds the lock; none where the stage was done before.
         work = group.wait()
-        # In silence: process 0 has told how the pairs are read.
-        facts = {} if work is None else job.run(read_pairs(pairs, how=how).kept.collect(), work)
+        facts = {}
+        if work is not None:
+            # In silence: process 0 has told how the pairs are read.
+            table = read_pairs(splits(pairs, Silent()).train, how=how).kept.collect()
+            facts = job.run(table, work)
         return Trained(Path(out) / "policy", facts)
     with group.rank_zero_first():
         stage = _lead(group, pairs, how, Path(out), job)
@@ -95,7 +100,7 @@ class _Job(NamedTuple):
 
 def _lead(group: ProcessGroup, pairs: PairsLike, how: How, out: Path, job: _Job) -> Stage:
     require_apart(out, [*places(pairs), job.policy.name])
-    split = read_and_tell(pairs, how, job.progress).pairs
+    split = read_and_tell(splits(pairs, job.progress).train, how, job.progress).pairs
 
     def build(work: Workspace) -> dict[str, Any]:
         table = split.kept.collect()

@@ -1,0 +1,38 @@
+"""Which tables of a folder or data set are for training, and which are for testing what was trained."""
+
+import re
+from typing import NamedTuple
+
+from factory.progress import Progress
+from factory.readers.inputs.opened import InputTable
+from factory.readers.inputs.sources import PairsLike, PairSource, as_list, find
+
+_HELD = re.compile(r"(test|validation|valid|val|dev|eval)([_.-].*)?", re.IGNORECASE)
+"""What a split is called that is not for training, such as test_prefs."""
+
+
+class Splits(NamedTuple):
+    """Tables for training, and those that are for testing by name."""
+
+    train: list[PairSource]
+    test: list[PairSource]
+
+
+def splits(inputs: PairsLike, progress: Progress) -> Splits:
+    """The tables of each folder or data set in which some are for testing, and some are not; that is said.
+
+    Anything else is for training as it is.
+    """
+    found = Splits([], [])
+    for given in as_list(inputs):
+        tables = find(given)
+        held = [_HELD.fullmatch(table.called or "") is not None for table in tables]
+        if not any(held) or all(held):
+            found.train.append(given)
+            continue
+        for table, test in zip(tables, held, strict=True):
+            (found.test if test else found.train).append(table)
+    if found.test:
+        names = ", ".join(table.where for table in found.test if isinstance(table, InputTable))
+        progress.say(f"held out as the test, and not trained on: {names}")
+    return found

@@ -1,0 +1,62 @@
+"""`train`: which of the files that it is given are trained on."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import factory
+from factory.commands import train as command
+from factory.commands.train import Trained
+from factory.readers.inputs.splits import splits
+from tests.heard import Heard
+from tests.pairs import pair, table, user
+from tests.tiny import tiny_model_folder
+
+
+def folder_of(place: Path, *names: str) -> Path:
+    """A folder with a pair in each file, whose prompt is the file's name."""
+    place.mkdir()
+    for name in names:
+        one = table([pair([user(name)], "Tin is a metal.", "Wood.", source="test")])
+        one.select("prompt", "chosen", "rejected").write_parquet(place / name)
+    return place
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The prompts that came to be trained on; no model is."""
+    prompts: list[str] = []
+
+    def job(its: object, rows: pl.DataFrame, work: Path) -> dict[str, object]:
+        (work / "policy").mkdir()
+        (work / "policy" / "policy.json").write_text("{}")
+        prompts.extend(turns[0]["content"] for turns in rows["prompt"])
+        return {}
+
+    monkeypatch.setattr(command._Job, "run", job)
+    return prompts
+
+
+def trained(pairs: Path, tmp_path: Path, said: Heard) -> Trained:
+    policy = tiny_model_folder(tmp_path / "model")
+    return factory.train(pairs, str(policy), tmp_path / "out", progress=said)
+
+
+def test_a_test_split_is_not_trained_on_and_that_is_said(seen: list[str], tmp_path: Path) -> None:
+    """An exported folder has one; its prompts are what the policy is to be measured by."""
+    names = ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet", "more.parquet")
+    said = Heard()
+    trained(folder_of(tmp_path / "data", *names), tmp_path, said)
+    assert sorted(seen) == ["more.parquet", "train-00000-of-00001.parquet"]
+    [line] = [line for line in said.lines if "held out" in line]
+    assert "test-00000-of-00001.parquet" in line
+    assert "more.parquet" not in line
+
+
+@pytest.mark.parametrize("names", [("test.parquet",), ("a.parquet", "testing.parquet"), ("evaluation.parquet",)])
+def test_what_is_no_split_beside_another_is_trained_on(names: tuple[str, ...], tmp_path: Path) -> None:
+    """A folder of tests alone is what somebody wants to train on; a name that only begins so is no split's."""
+    folder, said = folder_of(tmp_path / "data", *names), Heard()
+    assert splits(folder, said) == ([folder], [])
+    assert said.lines == []
