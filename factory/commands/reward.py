@@ -65,6 +65,8 @@ def reward_train(
     """
     # This very function for each seed, so that each is a stage of its own, done or gone on with by itself.
     if seeds:
+        if seed != DEFAULT_SEED:
+            raise ConfigError("seeds names the seed of each model; leave seed out")
         return _several(seeds, Path(out), partial(reward_train, pairs, model, config=config, sets=sets,
                                                   progress=progress, **reading))  # fmt: skip
     alone("reward train")

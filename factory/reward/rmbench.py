@@ -68,7 +68,7 @@ def _item(row: BenchmarkRow) -> ScoredItem:
 
 
 def result(scored: Scored, seed: int) -> dict[str, Any]:
-    """Of each domain hard, normal and easy, with its matrix; `score` is the plain mean of the domains.
+    """Of each domain hard, normal and easy, with its matrix; `score` is the plain mean of the domains that are there.
 
     safety-refuse and safety-response are one domain, the mean of both. The interval is a bootstrap over prompts.
     """
@@ -87,7 +87,7 @@ def result(scored: Scored, seed: int) -> dict[str, Any]:
     random = np.random.default_rng(seed)
     found = {name: np.array(matrices) for name, matrices in sorted(domains.items()) if matrices}
     if not found:
-        return {"score": None, "domains": {}}
+        return {"score": None, "absent": list(DOMAINS), "domains": {}}
     levels = {name: _levels(matrices) for name, matrices in found.items()}
     # Each domain's prompts are drawn apart: how many there are of each says nothing about reward models.
     draws = _over({name: resampled(one.mean(axis=1), random) for name, one in levels.items()})
@@ -98,6 +98,7 @@ def result(scored: Scored, seed: int) -> dict[str, Any]:
         "score_low": low,
         "score_high": high,
         **{level: float(value) for level, value in zip(LEVELS, means, strict=True)},
+        "absent": [name for name in DOMAINS if name not in found],
         "domains": {name: _domain(levels[name], missing.get(name, 0)) for name in found},
         "matrices": {name: matrices.mean(axis=0).tolist() for name, matrices in found.items()},
     }

@@ -155,6 +155,7 @@ def _scored() -> Schema:
         "without_score": of(Mapping[str, int]),
     }
     beyond = {
+        "absent": of(list[str]),
         **dict.fromkeys(kinds, _by_name(part)),
         "calibration": _record(
             {**dict.fromkeys(("ece", "log_loss", "brier"), measure), "bins": _list(bins)}, more=False

@@ -7,7 +7,7 @@ from factory.errors import span
 from factory.terminal.tables import brief, table
 
 _KINDS = ("sections", "subsets", "domains", "categories", "best_of", "groups", "by_length")
-_ELSEWHERE = (*_KINDS, "calibration", "matrices", "models", "over_models")
+_ELSEWHERE = (*_KINDS, "absent", "calibration", "matrices", "models", "over_models")
 
 
 def reward(result: Mapping[str, Any]) -> str:
@@ -19,6 +19,7 @@ def reward(result: Mapping[str, Any]) -> str:
     if calibration is not None:
         single |= {name: value for name, value in calibration.items() if name != "bins"}
     parts = [table(["measure", "value"], [[name, brief(value)] for name, value in single.items()])]
+    parts += [f"the score is without {', '.join(result['absent'])}"] if result.get("absent") else []
     for kind in (kind for kind in _KINDS if result.get(kind)):
         parts += _members(kind, result[kind])
     if calibration is not None and calibration["bins"]:

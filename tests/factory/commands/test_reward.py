@@ -93,6 +93,7 @@ def test_the_module_of_the_commands_loads_nothing_heavy() -> None:
         (("train", "P", "--model", "M", "--out", "o", "--set", "max_length=3"), 2, "too_long; raise max_length"),
         (("train", "P", "--model", "M", "--out", "o", "--seeds", "1,x"), 2, "as in 1,2,3"),
         (("train", "P", "--model", "M", "--out", "o", "--seeds", "1,1"), 2, "each seed once"),
+        (("train", "P", "--model", "M", "--out", "o", "--seeds", "1,2", "--seed", "3"), 2, "leave seed out"),
         (("score", "P", "--model", "M", "--out", "o"), 1, "no reward model"),
         (("score", "P", "--model", "M", "--model", "M", "--out", "o"), 2, "each of them once"),
         (("score", "P", "--model", "M", "--out", "o", "--benchmark", "bench"), 2, "rewardbench2"),

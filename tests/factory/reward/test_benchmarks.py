@@ -82,6 +82,7 @@ def test_rmbench_is_scored_by_style_and_domain(tmp_path: Path) -> None:
     assert (found["hard"], found["normal"], found["easy"]) == (0.25, 0.75, 0.75)
     assert found["score"] == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert found["score_low"] - 1e-9 <= found["score"] <= found["score_high"] + 1e-9
+    assert found["absent"] == ["code", "math"]
 
 
 def test_rmbench_leaves_out_a_prompt_of_which_a_reply_has_no_score(tmp_path: Path) -> None:
