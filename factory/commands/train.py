@@ -17,7 +17,7 @@ from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
 from factory.readers import How, PairsLike, ReadOptions, fetched_once, fingerprint, how_to_read, read_pairs
 from factory.readers.inputs.on_disk import places
-from factory.readers.inputs.splits import splits
+from factory.readers.inputs.splits import splits, without_tests
 from factory.readers.told import read_and_tell, tell_set_aside
 from factory.stages import STAGES
 from factory.store import Stage, Workspace, open_run
@@ -71,7 +71,7 @@ def train(
         facts = {}
         if work is not None:
             # In silence: process 0 has told how the pairs are read.
-            table = read_pairs(splits(pairs, Silent()).train, how=how).kept.collect()
+            table = read_pairs(splits(pairs).train, how=how).kept.collect()
             facts = job.run(table, work)
         return Trained(Path(out) / "policy", facts)
     with group.rank_zero_first():
@@ -100,7 +100,7 @@ class _Job(NamedTuple):
 
 def _lead(group: ProcessGroup, pairs: PairsLike, how: How, out: Path, job: _Job) -> Stage:
     require_apart(out, [*places(pairs), job.policy.name])
-    split = read_and_tell(splits(pairs, job.progress).train, how, job.progress).pairs
+    split = read_and_tell(without_tests(pairs, job.progress).train, how, job.progress).pairs
 
     def build(work: Workspace) -> dict[str, Any]:
         table = split.kept.collect()

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from factory.readers.inputs.splits import splits
 from factory.readers.told import read_and_tell, tell_set_aside
 from factory.reward.accuracy import GroupAccuracy, tally
 from factory.reward.official import ALL, Benchmark, ItemsAsked, ReadItems, Scored, ScoredItem, require_column
@@ -10,6 +11,10 @@ from factory.reward.pairwise import ScoredPair, by_length, calibration
 
 def read(asked: ItemsAsked) -> ReadItems:
     """Every pair; how the files are read is said. Raises ConfigError when there is no such column."""
+    given = splits(asked.inputs)
+    if given.test:
+        what = f"what is for training and what is for testing ({given.tests})"
+        asked.progress.say(f"{what} are scored together; give the latter alone to score what was held out")
     split, group = read_and_tell(asked.inputs, asked.how, asked.progress).pairs, asked.group
     table, reasons = split.kept.collect(), split.reasons()
     tell_set_aside(reasons, asked.progress)

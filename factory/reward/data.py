@@ -8,7 +8,7 @@ from factory.errors import InputError
 from factory.exports.destinations.plan import held_out
 from factory.progress import Progress, Silent
 from factory.readers import How, PairsLike, PairSource
-from factory.readers.inputs.splits import splits
+from factory.readers.inputs.splits import without_tests
 from factory.readers.told import read_and_tell, tell_set_aside
 
 IN_TEST = "prompt_in_test"
@@ -38,7 +38,7 @@ def read_data(
     the prompts are drawn by seed. Raises InputError when no pair is left to train on.
     """
     how, shown = how or How(), progress or Silent()
-    given = splits(inputs, shown)
+    given = without_tests(inputs, shown)
     train = _collected(given.train, how, shown)
     pairs, unread = train.kept, train.unread
     if given.test:

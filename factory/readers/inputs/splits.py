@@ -17,9 +17,14 @@ class Splits(NamedTuple):
     train: list[PairSource]
     test: list[PairSource]
 
+    @property
+    def tests(self) -> str:
+        """What the tables for testing are called, for messages."""
+        return ", ".join(table.where for table in self.test if isinstance(table, InputTable))
 
-def splits(inputs: PairsLike, progress: Progress) -> Splits:
-    """The tables of each folder or data set in which some are for testing, and some are not; that is said.
+
+def splits(inputs: PairsLike) -> Splits:
+    """The tables of each folder or data set in which some are for testing, and some are not.
 
     Anything else is for training as it is.
     """
@@ -32,7 +37,12 @@ def splits(inputs: PairsLike, progress: Progress) -> Splits:
             continue
         for table, test in zip(tables, held, strict=True):
             (found.test if test else found.train).append(table)
+    return found
+
+
+def without_tests(inputs: PairsLike, progress: Progress) -> Splits:
+    """The same for a training, which leaves out what is for testing: that is said."""
+    found = splits(inputs)
     if found.test:
-        names = ", ".join(table.where for table in found.test if isinstance(table, InputTable))
-        progress.say(f"held out as the test, and not trained on: {names}")
+        progress.say(f"held out as the test, and not trained on: {found.tests}")
     return found

@@ -184,6 +184,18 @@ def test_files_of_a_benchmark_that_are_counted_by_a_column_are_said_to_be_pairs(
     assert "these are files of rewardbench; by a column they are counted as pairs" in text(heard)
 
 
+def test_splits_that_are_scored_together_are_said(tmp_path: Path) -> None:
+    """As of an export, whose train split a reward model may have been trained on."""
+    for split in ("train", "test"):
+        lines(tmp_path / f"{split}.jsonl", [{"prompt": split, "chosen": "Tin.", "rejected": "Wood."}])
+    heard = Heard()
+    assert len(read(tmp_path, heard=heard).items) == 2
+    assert f"for testing ({tmp_path / 'test.jsonl'}) are scored together" in text(heard)
+    heard = Heard()
+    read(tmp_path / "test.jsonl", heard=heard)
+    assert "scored together" not in text(heard)
+
+
 def test_rows_that_are_no_pairs_are_said_by_reason(tmp_path: Path) -> None:
     heard = Heard()
     rows = [JUDGED, JUDGED | {"label": "A=B"}, JUDGED | {"question": "other", "response_A": None}]
