@@ -108,30 +108,25 @@ class Journal:
             for line in lines:
                 key = _key_of(line) if line.endswith(b"\n") else None
                 if key is not None and key not in self._offsets:
-                    self._write(key, line)
+                    self._write({key: line})
 
     def append(self, key: str, value: dict[str, Any]) -> None:
         """Write the record and hand it to the operating system before returning, so that a kill cannot lose it."""
-        self._write(bytes.fromhex(key), _line_of(key, value))
+        self._write({bytes.fromhex(key): _line_of(key, value)})
 
     def extend(self, records: Mapping[str, dict[str, Any]]) -> None:
         """Write records of which a kill leaves all or none: at once, as a write to a file is not torn by a signal."""
-        lines = {bytes.fromhex(key): _line_of(key, value) for key, value in records.items()}
+        self._write({bytes.fromhex(key): _line_of(key, value) for key, value in records.items()})
+
+    def _write(self, lines: Mapping[bytes, bytes]) -> None:
         self._file.seek(0, os.SEEK_END)
         self._file.write(b"".join(lines.values()))
+        # To the kernel, not to the disk: that outlives a kill. An fsync per answer would take longer than many
+        # answers do; a power cut loses at most what the disk had not taken yet.
         self._file.flush()
         for key, line in lines.items():
             self._offsets[key] = self._end
             self._end += len(line)
-
-    def _write(self, key: bytes, line: bytes) -> None:
-        self._file.seek(0, os.SEEK_END)
-        self._file.write(line)
-        # To the kernel, not to the disk: that outlives a kill. An fsync per answer would take longer than many
-        # answers do; a power cut loses at most what the disk had not taken yet.
-        self._file.flush()
-        self._offsets[key] = self._end
-        self._end += len(line)
 
     def close(self) -> None:
         """Sync to disk and close."""

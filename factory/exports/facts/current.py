@@ -37,7 +37,9 @@ def left_over(root: Path, config: Mapping[str, Any], stage: str) -> bool:
     first, _, rest = stage.partition("/")
     number = rest.partition("/")[0]
     if first == "iterations" and number.isdigit():
-        return int(number) not in rounds(root, config)
+        # With target_pairs the filter tells how many rounds there are, and one that lies there may be of fewer.
+        open_ended = bool((config.get("prompts") or {}).get("target_pairs"))
+        return not open_ended and int(number) not in rounds(root, config)
     if first == "exports" and rest != "push":
         return rest not in (config.get("export") or {}).get("formats", [rest])
     return first == "audit" and not audited(root, config)

@@ -26,6 +26,17 @@ def test_what_an_earlier_configuration_left_is_called_so(tmp_path: Path) -> None
     assert set(found.values()) == {"done", "left over"}
 
 
+def test_a_round_that_is_drawn_beyond_those_of_an_earlier_filter_is_not_left_over(tmp_path: Path) -> None:
+    """Two pairs are reached in one round; to reach more, further ones are drawn before the filter is made again."""
+    few = [*LONG, "run.iterations=1", "prompts.target_pairs=2", "prompts.per_round=2"]
+    factory.run(factory.load_config(ROOT / "examples" / "quickstart.yaml", few), tmp_path / "run")
+    first = states(tmp_path / "run")
+    more = factory.load_config(ROOT / "examples" / "quickstart.yaml", [*few, "prompts.target_pairs=4"])
+    factory.run(more, tmp_path / "run", until="2/triples")
+    assert states(tmp_path / "run").keys() - first.keys() >= {"iterations/2/triples"}
+    assert set(states(tmp_path / "run").values()) == {"done"}
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(factory.errors.InputError, match="no run folder"):
         factory.status(tmp_path)
