@@ -5,10 +5,11 @@
     python benchmarks/filter_worth.py --cells DIR/cells.jsonl     results/filter_worth.json and docs/reward.md from them
     python benchmarks/filter_worth.py                             docs/reward.md from the results
 
---human is a file of pairs in any layout, --pairs and --verdicts are as in benchmarks/filter_rules.py, whose judge's votes
-on the very pairs are used; each pair of --human borrows the votes on one of those, drawn anew by each seed. A seed draws
-which labels are wrong, the part of the prompts that is the test, the order and the head, the same for every arm. What is
-trained is the last block and a head, as in benchmarks/reward.py, with as many steps in every arm.
+--human is a file of pairs in any layout; --pairs and --verdicts are as in benchmarks/filter_rules.py, and the votes of
+their first judge on these very pairs are used. Each pair of --human borrows the votes on one of those, drawn anew by
+each seed. A seed draws which labels are wrong, the part of the prompts that is the test, the order and the head, the
+same for every arm. What is trained is the last block and a head, as in benchmarks/reward.py, with as many steps in
+every arm.
 """
 
 import argparse
@@ -28,20 +29,32 @@ sys.path[0] = str(ROOT)
 
 import factory
 from benchmarks import reward_records
-from benchmarks.filter_rules import JUDGES, Recorded, judgments, recorded
-from benchmarks.reward import longer, margins, train
+from benchmarks.filter_rules import GAP, JUDGES, Recorded, judgments, recorded
+from benchmarks.reward import margins, train
 from benchmarks.reward_records import Settings, append, made
 from benchmarks.reward_report import END, PAGE, RESULTS, points, sign_flip, strata
 from benchmarks.reward_trunk import PairStates, Trunk
 from factory.identity import draw
 from factory.store import write_json
+from filters.balancing.items import BalanceItems
+from filters.balancing.pairs import balance
 from filters.votes import decide
 
 JUDGE, WRONG, FOLDS, STRICT, DEFAULT = JUDGES[0], 0.3, 4, "all_right", "no_judge_prefers_rejected"
 HUMAN, LLMBAR = "hh-rlhf", "LLMBar"
 CLEAN, NOISY, FILTERED, FEWER, MILD = "clean", "noisy", "filtered", "fewer", "filtered mildly"
-ARMS = (CLEAN, NOISY, FILTERED, FEWER, MILD)
-CONTRASTS = ((FILTERED, NOISY), (FILTERED, FEWER), (MILD, NOISY), (CLEAN, NOISY), (CLEAN, FILTERED))
+LEVEL, LEVEL_NOISY = "filtered, balanced", "noisy, balanced"
+ARMS = (CLEAN, NOISY, FILTERED, FEWER, MILD, LEVEL, LEVEL_NOISY)
+CONTRASTS = (
+    (FILTERED, NOISY),
+    (FILTERED, FEWER),
+    (MILD, NOISY),
+    (CLEAN, NOISY),
+    (CLEAN, FILTERED),
+    (LEVEL, NOISY),
+    (LEVEL, FILTERED),
+    (LEVEL, LEVEL_NOISY),
+)
 """The first is the primary one."""
 DRAWS = 20_000
 MARK = "<!-- begin: benchmarks/filter_worth.py -->"
@@ -53,12 +66,24 @@ class Material(NamedTuple):
 
     ids: list[str]
     fold: list[int]
-    longer: list[int]
+    sizes: NDArray[np.int64]
+    """[pairs, sides]: characters of the right reply and of the other one."""
     states: Sequence[PairStates]
     votes: Floats
     """[pairs, orders] as filter_rules.Recorded has them, or of other pairs, to be drawn from."""
     own: bool
     """Whether the votes are on these very pairs."""
+
+    @property
+    def longer(self) -> NDArray[np.int64]:
+        """Which reply is longer: 1 the right one, -1 the other one, 0 neither."""
+        return np.sign(self.sizes[:, 0] - self.sizes[:, 1])
+
+    def level(self, numbers: Sequence[int], right: NDArray[np.bool_], seed: int) -> list[int]:
+        """Of these pairs those that the length balance keeps, as they are labelled."""
+        mixed = np.random.default_rng(draw(seed, "level")).permutation(numbers)
+        sizes = np.where(right[mixed, None], self.sizes[mixed], self.sizes[mixed, ::-1])
+        return sorted(mixed[balance(BalanceItems.of(sizes[:, 0], sizes[:, 1], GAP))].tolist())
 
     def voted(self, seed: int) -> Floats:
         """The judge's votes in a seed."""
@@ -71,7 +96,8 @@ def material(pairs: pl.DataFrame, base: Trunk, settings: Settings, name: str, vo
     table = base.fitting(pairs.unique("pair_id", keep="first", maintain_order=True), settings.score_length)
     fold = [draw(0, "fold", one) % FOLDS for one in table["prompt_id"]]
     kept = votes[table["verdict"].to_numpy()] if own else votes
-    return Material(table["pair_id"].to_list(), fold, longer(table), base.pairs(table, name), kept, own)
+    sizes = table.select(pl.col(side).str.len_chars().cast(pl.Int64) for side in ("chosen", "rejected")).to_numpy()
+    return Material(table["pair_id"].to_list(), fold, sizes, base.pairs(table, name), kept, own)
 
 
 def with_verdicts(pairs: Path, known: Recorded) -> pl.DataFrame:
@@ -93,10 +119,9 @@ def members(found: Material, seed: int) -> dict[str, tuple[list[int], NDArray[np
     chosen = {arm: [n for n in train_on if found.ids[n] in kept[rule]] for arm, rule in
               ((FILTERED, STRICT), (MILD, DEFAULT))}  # fmt: skip
     fewer = random.Random(draw(seed, "fewer")).sample(train_on, len(chosen[FILTERED]))
-    clean = np.ones(len(found.ids), dtype=bool)
-    return {CLEAN: (train_on, clean), NOISY: (train_on, right), FEWER: (fewer, right)} | {
-        arm: (numbers, right) for arm, numbers in chosen.items()
-    }
+    level = {LEVEL: found.level(chosen[FILTERED], right, seed), LEVEL_NOISY: found.level(train_on, right, seed)}
+    wrong = {NOISY: train_on, FEWER: fewer} | chosen | level
+    return {CLEAN: (train_on, np.ones_like(right))} | {arm: (numbers, right) for arm, numbers in wrong.items()}
 
 
 def passed(votes: pl.DataFrame, rule: str) -> set[str]:
@@ -119,7 +144,8 @@ def cell(found: Material, base: Trunk, arm: str, seed: int, settings: Settings) 
         "settings": settings._asdict(),
         "tested": tested,
         "margins": margins(top, [found.states[n] for n in tested]),
-        "longer": [found.longer[n] for n in tested],
+        "longer": found.longer[tested].tolist(),
+        "chosen_longer": float(np.mean(found.longer[numbers] == np.where(right[numbers], 1, -1))),
     }
 
 
@@ -133,8 +159,8 @@ def run(asked: argparse.Namespace) -> None:
              for name, table in tables.items()}  # fmt: skip
     for seed in asked.seeds:
         for name, arm in ((name, arm) for name in found for arm in ARMS):
-            if (f"{name}, {arm}", seed) not in done:
-                append(file, {"arm": f"{name}, {arm}", **cell(found[name], base, arm, seed, settings)})
+            if (f"{name}: {arm}", seed) not in done:
+                append(file, {"arm": f"{name}: {arm}", **cell(found[name], base, arm, seed, settings)})
                 print(f"{seed} {name} {arm}", file=sys.stderr, flush=True)
 
 
@@ -148,8 +174,8 @@ class Tested(NamedTuple):
 
 
 def read(place: Path) -> tuple[dict[str, dict[str, Tested]], dict[str, Any]]:
-    """By material and arm, and the settings. Seeds that an arm lacks are left out of all, and so is what is no round."""
-    cells = {(*one["arm"].split(", "), one["seed"]): one for one in reward_records.read(place)}
+    """By material and arm, and the settings; seeds that an arm lacks, or that are no whole round, are left out."""
+    cells = {(*one["arm"].split(": "), one["seed"]): one for one in reward_records.read(place)}
     seeds = sorted({seed for _, _, seed in cells})
     whole = [seed for seed in seeds if all((name, arm, seed) in cells for name in (HUMAN, LLMBAR) for arm in ARMS)]
     whole = whole[: len(whole) // FOLDS * FOLDS]
@@ -167,7 +193,7 @@ def tested(cells: Sequence[Mapping[str, Any]], ways: Mapping[int, int]) -> Teste
     for row, one in zip(right, cells, strict=True):
         row[one["tested"]] = np.array(one["margins"]) > 0
     side = np.array([ways.get(n, 0) for n in range(max(ways) + 1)])
-    means = {key: float(np.mean([one[key] for one in cells])) for key in ("pairs", "right")}
+    means = {key: float(np.mean([one[key] for one in cells])) for key in ("pairs", "right", "chosen_longer")}
     return Tested(right, side, means)
 
 
@@ -209,11 +235,13 @@ def results(place: Path) -> dict[str, Any]:
 def tables(found: Mapping[str, Any]) -> Iterator[str]:
     """The tables of the page, line by line."""
     for name in (HUMAN, LLMBAR):
-        yield f"| {name}, {found[name]['tested']} pairs | pairs | labels right | seeds | accuracy | 95 % |"
-        yield "|---|--:|--:|--:|--:|---|"
+        tested_on = f"{name}, {found[name]['tested']} pairs"
+        yield f"| {tested_on} | pairs | labels right | chosen longer | seeds | accuracy | 95 % |"
+        yield "|---|--:|--:|--:|--:|--:|---|"
         for arm, one in found[name]["arms"].items():
             mean, low, high = (f"{one[key]:.3f}" for key in ("mean", "low", "high"))
-            yield f"| {arm} | {one['pairs']:.0f} | {one['right']:.1%} | {one['seeds']} | {mean} | {low} to {high} |"
+            shares = f"{one['right']:.1%} | {one['chosen_longer']:.1%}"
+            yield f"| {arm} | {one['pairs']:.0f} | {shares} | {one['seeds']} | {mean} | {low} to {high} |"
         yield ""
     yield f"| difference, in points | {HUMAN} | p | {LLMBAR} | p |"
     yield "|---|---|---|---|---|"
@@ -221,6 +249,14 @@ def tables(found: Mapping[str, Any]) -> Iterator[str]:
         sides = [found[name]["contrasts"][both] for name in (HUMAN, LLMBAR)]
         cells = (f"{points(one)} | {one['p']:.3f}" for one in sides)
         yield f"| {both} | {' | '.join(cells)} |"
+
+
+def with_tables(page: str, text: str) -> str:
+    """The page with the tables between their marks. ValueError when it has none."""
+    before, begin, rest = page.partition(MARK)
+    if not begin:
+        raise ValueError(f"the page has no {MARK}")
+    return f"{before}{begin}\n\n{text}\n\n{END}{rest.partition(END)[2]}"
 
 
 def main() -> None:
@@ -242,8 +278,7 @@ def main() -> None:
     if asked.cells:
         write_json(file, results(asked.cells))
     text = "\n".join(tables(json.loads(file.read_text())))
-    before, begin, rest = PAGE.read_text().partition(MARK)
-    PAGE.write_text(f"{before}{begin}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
+    PAGE.write_text(with_tables(PAGE.read_text(), text))
     print(text)
 
 
