@@ -28,7 +28,8 @@ class Account:
     def __init__(self, key: str, most: float | None = None, kept: Callable[["Account"], None] | None = None) -> None:
         self.key, self.most = key, most
         self.spent = self.in_flight = 0.0
-        self._lost, self._kept = 0.0, kept
+        self.lost, self._kept = 0.0, kept
+        """Of what is spent, that of requests given up, which may be found again."""
 
     def affords(self, money: float) -> bool:
         """Whether `money` more stays within the bound, whatever becomes of what is set aside."""
@@ -45,14 +46,14 @@ class Account:
 
     def abandon(self) -> None:
         """Nobody will say what the requests under way came to: all that was set aside counts as spent."""
-        self._lost += self.in_flight
+        self.lost += self.in_flight
         self._move(self.in_flight, -self.in_flight)
 
     def recover(self, money: float) -> None:
         """Requests given up by `abandon`, or by a process that ended, are found again: set aside once more."""
         # No more than was counted as spent for it comes off again; what was never counted cannot.
-        known = min(money, self._lost)
-        self._lost -= known
+        known = min(money, self.lost)
+        self.lost -= known
         self._move(-known, money)
 
     def _move(self, spent: float, in_flight: float) -> None:
@@ -74,7 +75,7 @@ class Spending:
         self._root = root
 
     @cached_property
-    def _before(self) -> dict[str, tuple[float, float]]:
+    def _before(self) -> dict[str, tuple[float, float, float]]:
         return _written(self._path) or _journaled(self._root)
 
     @cached_property
@@ -96,7 +97,7 @@ class Spending:
         found = self._accounts.get(name)
         if found is None:
             found = self._accounts[name] = Account(key, most, lambda account: self._keep(name, account))
-            found.spent, found.in_flight = self._before.get(name, (0.0, 0.0))
+            found.spent, found.in_flight, found.lost = self._before.get(name, (0.0, 0.0, 0.0))
             # Read from the file, it was in flight in a process that is gone.
             found.abandon()
         return found
@@ -110,18 +111,19 @@ class Spending:
             except OSError as error:
                 why = f"{self._path} cannot be written ({error.strerror}), and money is counted there"
                 raise StoreError(f"{why}; make room for it") from error
-        line = json.dumps({"account": name, "spent": account.spent, "in_flight": account.in_flight})
+        money = {"spent": account.spent, "in_flight": account.in_flight, "lost": account.lost}
+        line = json.dumps({"account": name, **money})
         # One write of one width at one place: it is there or not, and no line is ever moved by another.
         os.pwrite(self._file, line.encode().ljust(_WIDTH - 1) + b"\n", place * _WIDTH)
 
 
 def spent_in(root: Path) -> float:
     """Money that the accounts of a folder say was spent, what is under way included; 0 where there are none."""
-    return sum(_written(root / FILE).get(RUN, (0.0, 0.0)))
+    return sum(_written(root / FILE).get(RUN, (0.0, 0.0))[:2])
 
 
-def _written(path: Path) -> dict[str, tuple[float, float]]:
-    """Account to money spent and set aside, in the order of the file; empty where there is none."""
+def _written(path: Path) -> dict[str, tuple[float, float, float]]:
+    """Account to money spent, set aside, and lost of what is spent, in the file's order; empty where there is none."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
@@ -130,7 +132,11 @@ def _written(path: Path) -> dict[str, tuple[float, float]]:
     for number, line in enumerate(lines):
         try:
             record = json.loads(line)
-            found[str(record["account"])] = float(record["spent"]), float(record["in_flight"])
+            found[str(record["account"])] = (
+                float(record["spent"]),
+                float(record["in_flight"]),
+                float(record.get("lost", 0.0)),
+            )
         except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
             raise StoreError(
                 f"{path} line {number + 1} is garbled, and says what was spent; correct it, or remove the file "
@@ -139,7 +145,7 @@ def _written(path: Path) -> dict[str, tuple[float, float]]:
     return found
 
 
-def _journaled(root: Path) -> dict[str, tuple[float, float]]:
+def _journaled(root: Path) -> dict[str, tuple[float, float, float]]:
     """The same from the answers that the folder's journals hold."""
     spent: dict[str, float] = {RUN: 0.0}
     for path in sorted(root.rglob("*.journal.jsonl")):
@@ -150,7 +156,7 @@ def _journaled(root: Path) -> dict[str, tuple[float, float]]:
                     name, money = _account_of(str(value["id"])), bounded_money(value["cost"]) or 0.0
                     spent[RUN] += money
                     spent[name] = spent.get(name, 0.0) + money
-    return {name: (money, 0.0) for name, money in spent.items()}
+    return {name: (money, 0.0, 0.0) for name, money in spent.items()}
 
 
 def _account_of(request: str) -> str:

@@ -113,8 +113,8 @@ class Batches:
             money = sum(self.spending.most(size_of(wanted[key])) for key in file.keys)
             batch = Sent(mark, self._endpoint.identity, file.keys, money=money)
             uploaded = self._client.upload(f"{mark}.jsonl", file.content)
-            self._folder.write(batch)
             self.spending.set_aside(batch.money)
+            self._folder.write(batch)
             # Written down before and after: a kill in between leaves a mark by which the batch is found at the server,
             # instead of paid for twice.
             batch.batch = self._client.create(uploaded, mark)
@@ -138,22 +138,16 @@ class Batches:
         self, sent: Sent, batch: ServerBatch, wanted: dict[str, Request], waiting: list[str]
     ) -> Iterator[Completion]:
         """Yield what the batch brought for requests still wanted; keys to send again go into `waiting`."""
+        self._pay(sent, batch, wanted)
         again: dict[str, Failure] = {}
-        # Asked by a process that is gone and by this one no more: it is paid for all the same. One that had begun to
-        # land has counted what came.
-        unasked = set() if sent.landing else set(sent.keys).difference(wanted)
-        sent.landing = True
-        self._folder.write(sent)
-        for file in batch.files:
-            for key, result in self._results(file, sent, wanted, unasked):
-                if isinstance(result, Failure):
-                    again[key] = result
-                    if result.charged:
-                        self.spending.spend(size_of(wanted[key]), 0.0, None, None)
-                    continue
-                self.spending.spend(size_of(wanted[key]), 0.0, result.prompt_tokens, result.completion_tokens)
-                again.pop(key, None)
-                yield replace(result, id=wanted.pop(key).id)
+        for key, result in self._results(sent, batch, wanted):
+            if key not in wanted:
+                continue
+            if isinstance(result, Failure):
+                again[key] = result
+                continue
+            again.pop(key, None)
+            yield replace(result, id=wanted.pop(key).id)
         for key in sent.keys:
             if key not in wanted:
                 continue
@@ -163,26 +157,36 @@ class Batches:
             else:
                 yield Completion(wanted.pop(key).id, None, error=failure.message)
 
+    def _pay(self, sent: Sent, batch: ServerBatch, wanted: Mapping[str, Request]) -> None:
+        """Count what a batch came to, once and all of it, whoever waits for its answers still."""
+        if sent.paid:
+            return
+        money, each = 0.0, sent.money / len(sent.keys)
+        for key, result in self._results(sent, batch, wanted):
+            if isinstance(result, Completion) and key in wanted:
+                money += self.spending.learn(size_of(wanted[key]), result.prompt_tokens, result.completion_tokens)[1]
+            elif isinstance(result, Completion):
+                money += each if result.cost is None else result.cost
+            elif result.charged:
+                money += self.spending.most(size_of(wanted[key])) if key in wanted else each
+        # Written down first: of a kill in between the most stays counted, and nothing twice.
+        aside, sent.money, sent.paid = sent.money, 0.0, True
+        self._folder.write(sent)
+        self.spending.release(aside, money)
+
     def _results(
-        self, file: str, sent: Sent, wanted: Mapping[str, Request], unasked: set[str]
+        self, sent: Sent, batch: ServerBatch, wanted: Mapping[str, Request]
     ) -> Iterator[tuple[str, Completion | Failure]]:
-        """What the lines of a file say of requests still wanted; the request of an unreadable one is sent again.
-
-        The money of answers that are `unasked` is counted.
-        """
-        for record in self._client.records(file, len(sent.keys)):
-            key = record.get("custom_id")
-            if isinstance(key, str) and key in wanted:
-                yield key, self._result(wanted[key], record)
-            elif isinstance(key, str) and key in unasked:
-                unasked.remove(key)
-                self._pay(self._result(Request(key, [], 0), record), sent.money / len(sent.keys))
-
-    def _pay(self, result: Completion | Failure, most: float) -> None:
-        """Count an answer that nobody waits for, at `most` where it does not say what it came to."""
-        charged = result.charged if isinstance(result, Failure) else True
-        told = None if isinstance(result, Failure) else result.cost
-        self.spending.release(0.0, (most if told is None else told) if charged else 0.0)
+        """What the lines say of the requests of a batch, until each has its answer; unreadable ones say nothing."""
+        unanswered = set(sent.keys)
+        for file in batch.files:
+            for record in self._client.records(file, len(sent.keys)):
+                key = record.get("custom_id")
+                if isinstance(key, str) and key in unanswered:
+                    result = self._result(wanted.get(key) or Request(key, [], 0), record)
+                    if isinstance(result, Completion):
+                        unanswered.remove(key)
+                    yield key, result
 
     def _result(self, request: Request, record: Mapping[str, Any]) -> Completion | Failure:
         response, error = record.get("response"), record.get("error")

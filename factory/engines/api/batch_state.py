@@ -24,9 +24,9 @@ class Sent:
     batch: Annotated[str, Field(min_length=1)] | None = None
     """The server's id; None while it is being created."""
     money: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """What was set aside for it."""
-    landing: bool = False
-    """Whether its answers began to be dealt with, and counted."""
+    """What is set aside for it."""
+    paid: bool = False
+    """Whether what it came to was counted."""
 
 
 _SENT = TypeAdapter(Sent)

@@ -76,16 +76,21 @@ class EngineSpending:
             account.recover(money)
 
     def spend(self, size: Size, reserved: float, sent: int | None, received: int | None) -> int:
-        """Book what an answer used, taken as the most possible where the server does not say; its tokens in all."""
+        """Book what an answer used; its tokens in all."""
+        tokens, money = self.learn(size, sent, received)
+        self.release(reserved, money)
+        return tokens
+
+    def learn(self, size: Size, sent: int | None, received: int | None) -> tuple[int, float]:
+        """Tokens and money of an answer, the most possible where the server does not say; estimates go by it."""
         most = self._at_most(size)
         sent, received = (most[0] if sent is None else sent, most[1] if received is None else received)
-        self.release(reserved, self._cost(sent, received))
         self._answers, self._received = self._answers + 1, self._received + received
         # Four letters a token is wrong for Chinese or code, and some servers pass over the limit they are told: after
         # the first such answer the bound holds for these too.
         self._longer = max(self._longer, sent / max(size.prompt_tokens, 1))
         self._wider = max(self._wider, received / max(size.room, 1))
-        return sent + received
+        return sent + received, self._cost(sent, received)
 
     def close(self) -> None:
         """Whatever is still under way counts as spent, until it is found again."""

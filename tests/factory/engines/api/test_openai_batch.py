@@ -244,53 +244,60 @@ def test_max_cost_is_checked_before_anything_is_sent() -> None:
         assert server.log == []
 
 
-def test_money_of_a_batch_under_way_at_a_kill_is_counted_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """10 prompts of 2 words at 1 and replies of 3 at 2 come to 80, in files of 4; killed after 5 answers.
+PAID = {"prices": Prices(prompt=1e6, completion=2e6), "batch": True}
+"""2 words at 1 and a reply of 3 at 2 come to 8; set aside is the most possible: 9 + 16 x 2 = 41 a request."""
 
-    Set aside is the most possible: 8 + 16 x 2 = 40 a request.
-    """
+
+def opened(server: Loopback, folder: Path) -> tuple[ApiGenerator, Account]:
+    """An engine and the account of the run that it is charged to, as another process would have them."""
+    engine = ApiGenerator(OpenaiEngine(base_url=server.base_url, **PAID), ModelRef("m"), clock=FakeClock())
+    accounts = Spending(folder).accounts("engine", 1000.0)
+    engine.charge(accounts)
+    return engine, accounts[0]
+
+
+@pytest.mark.parametrize("ended", ["killed", "stopped", "killed, and once more before it asks"])
+def test_money_of_a_batch_under_way_at_the_end_of_a_process_is_counted_once(
+    ended: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """10 answers come to 80, in files of 4; it ends after 5 of them, when two files are paid for."""
     monkeypatch.setattr(batch, "MOST_REQUESTS", 4)
     desk = BatchDesk()
-    block = {"prices": Prices(prompt=1e6, completion=2e6), "batch": True}
     with Loopback(other=desk.handle) as server:
-        engine = ApiGenerator(OpenaiEngine(base_url=server.base_url, **block), ModelRef("m"), clock=FakeClock())
-        engine.charge(Spending(tmp_path).accounts("engine", 1000.0))
+        engine, _ = opened(server, tmp_path)
         stream = engine.generate(some(10))
         arrived = {next(stream).id for _ in range(5)}
-        killed = Spending(tmp_path).accounts("engine", 1000.0)
-        assert killed[0].spent > 5 * 8 + 200  # what is under way may come to its most
-        again = ApiGenerator(OpenaiEngine(base_url=server.base_url, **block), ModelRef("m"), clock=FakeClock())
-        again.charge(killed)
+        if ended == "stopped":
+            engine.close()
+        if ended == "killed, and once more before it asks":
+            opened(server, tmp_path)
+        again, account = opened(server, tmp_path)
+        assert account.spent == 8 * 8 + 2 * 41
         assert len(list(again.generate([one for one in some(10) if one.id not in arrived]))) == 5
         again.close()
-        # Nobody closes a killed process's; left open here it would be another test's warning.
         engine.close()
-    assert [account.spent for account in killed] == [80.0, 80.0]
+    assert account.spent == 80.0
     assert len(desk.batches) == 3
 
 
-def test_answers_that_nobody_asks_for_any_more_are_paid_for(tmp_path: Path) -> None:
-    """10 answers of 8 come to 80, in a batch that was under way at a kill; of its requests 3 are asked again.
+@pytest.mark.parametrize("answers", [0, 2])
+def test_answers_that_nobody_asks_for_any_more_are_paid_for(answers: int, tmp_path: Path) -> None:
+    """10 requests in a batch that had brought so many `answers` at a kill; of the others 3 are asked again.
 
     One of the others was refused and costs nothing.
     """
     desk = BatchDesk(fate=lambda batch, line: "no" if line == 9 else "ok")
-    block = {"prices": Prices(prompt=1e6, completion=2e6), "batch": True}
     with Loopback(other=desk.handle) as server:
-
-        def opened() -> tuple[ApiGenerator, Account]:
-            engine = ApiGenerator(OpenaiEngine(base_url=server.base_url, **block), ModelRef("m"), clock=FakeClock())
-            accounts = Spending(tmp_path).accounts("engine", 1000.0)
-            engine.charge(accounts)
-            return engine, accounts[0]
-
-        killed, _ = opened()
+        killed, _ = opened(server, tmp_path)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Batches, "_land", lambda *_: iter([Completion("r000", "unread")]))
-            next(killed.generate(some(10)))
-        again, account = opened()
-        assert account.spent > 80.0  # each at its most
-        assert len(list(again.generate(some(3)))) == 3
+            if not answers:
+                patch.setattr(Batches, "_land", lambda *_: iter([Completion("r000", "unread")]))
+            stream = killed.generate(some(10))
+            arrived = [next(stream).id for _ in range(max(answers, 1))]
+        again, account = opened(server, tmp_path)
+        assert account.spent == (9 * 8.0 if answers else 10 * 41.0)
+        left = [one for one in some(10) if not answers or one.id not in arrived][:3]
+        assert len(list(again.generate(left))) == 3
         again.close()
         killed.close()
     assert len(desk.batches) == 1
