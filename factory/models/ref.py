@@ -28,8 +28,8 @@ class ModelRef(NamedTuple):
 
     @property
     def identity(self) -> str:
-        """The fingerprint where there is one, else the name."""
-        return self.fingerprint or self.name
+        """The fingerprint where there is one, else the name; and whether it reads system messages as the user's."""
+        return (self.fingerprint or self.name) + self.fold_system * " folded"
 
     @classmethod
     def by_content(cls, name: str) -> "ModelRef":

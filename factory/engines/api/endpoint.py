@@ -37,6 +37,7 @@ class Endpoint:
         """Most bytes of an answer."""
         self.ended: Callable[[], str | None] = lambda: None
         """Says why the server will never answer again, where that is known."""
+        self._fold = model.fold_system * "folded"
         self._key = os.environ.get(block.key_env, "").strip()
         self._asked = AskedServer(self.shown, self.model, block.key_env, block.vendor, block.home)
         self.scrub = scrubber([self._key, *_forms(user)])
@@ -48,7 +49,9 @@ class Endpoint:
     @property
     def identity(self) -> str:
         """Kind, address and model, and a hash of what else decides the answers where there is any."""
-        return " ".join(part for part in (self._block.kind, self.shown, self.model, self._block.mark) if part)
+        return " ".join(
+            part for part in (self._block.kind, self.shown, self.model, self._block.mark, self._fold) if part
+        )
 
     def connect(self) -> "Connection":
         """An asynchronous client that never tries again by itself. Raises EngineError where a key is needed."""
