@@ -5,12 +5,11 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from factory.config.apis import OpenaiEngine
 from factory.engines.api.batch_client import BatchClient, ServerBatch
-from factory.engines.api.batch_state import BatchFolder, Sent
+from factory.engines.api.batch_state import BatchFolder, Sent, folder_of
 from factory.engines.api.endpoint import Endpoint
 from factory.engines.api.failures import Failure, short_line
 from factory.engines.api.openai import RequestFields, request_fields
@@ -19,7 +18,6 @@ from factory.engines.api.spending import EngineSpending, out_of_money, size_of
 from factory.engines.api.wire import completion
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
-from factory.files import cache_folder
 from factory.identity import digest
 
 MOST_REQUESTS = 50_000
@@ -46,7 +44,7 @@ class Batches:
 
     def __init__(self, block: OpenaiEngine, endpoint: Endpoint, clock: Clock) -> None:
         self._block, self._endpoint, self._clock = block, endpoint, clock
-        self._folder = BatchFolder(Path(block.cache_dir or cache_folder()) / "batches")
+        self._folder = BatchFolder(folder_of(block))
         self._fields, self.spending = request_fields(block), EngineSpending(block)
         self._used: dict[str, RequestFields] = {}
         self._tries: Counter[str] = Counter()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from factory.config.apis import OpenaiEngine
 from factory.engines.api import transfer
+from factory.engines.api.batch_state import folder_of
 from factory.engines.api.endpoint import Endpoint
 from factory.engines.api.intake import UnreadableError, lines, parsed
 from factory.engines.api.rate_limiter import Clock, Patience, backoff
@@ -137,7 +138,9 @@ class BatchClient:
             return
         hopeless = failure.kind in ("refused", "fatal")
         if hopeless or patience.over(failure, self._clock.now(), self._heard):
-            raise self._failed(failure.message) from cause
+            # Here it is no model that the server does not know.
+            unknown = getattr(cause.__cause__ or cause, "status", None) == 404
+            raise self._failed(self._unknown() if unknown else failure.message) from cause
         patience.tell(failure, self._clock.now(), self._endpoint.shown)
         patience.tries += failure.retry_after is None
         self._clock.wait(failure.retry_after or backoff(patience.tries))
@@ -146,6 +149,13 @@ class BatchClient:
         if self._opened is None:
             self._opened = self._endpoint.blocking_client(self._block.timeout)
         return self._opened
+
+    def _unknown(self) -> str:
+        folder = folder_of(self._block)
+        return (
+            "it knows no such batch or file, or has no Batch API: check base_url, and whether the key is still the "
+            f"batch's; of one that is gone, remove the file in {folder}, and its requests are paid for again"
+        )
 
     def _failed(self, why: str) -> EngineError:
         return EngineError(f"{self._endpoint.shown} failed at a batch ({why}); the same command goes on from here")

@@ -9,7 +9,9 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from factory.config.apis import OpenaiEngine
 from factory.errors import EngineError
+from factory.files import cache_folder
 
 
 @dataclass
@@ -30,6 +32,11 @@ class Sent:
 
 
 _SENT = TypeAdapter(Sent)
+
+
+def folder_of(block: OpenaiEngine) -> Path:
+    """Where batches are remembered: in the engine's cache, or the user's."""
+    return Path(block.cache_dir or cache_folder()) / "batches"
 
 
 class BatchFolder:

@@ -304,6 +304,27 @@ def test_answers_that_nobody_asks_for_any_more_are_paid_for(answers: int, tmp_pa
     assert account.spent == 9 * 8.0
 
 
+@pytest.mark.parametrize("gone", ["/v1/batches/", "/v1/files/", "/v1/files"])
+def test_a_batch_that_the_server_does_not_know_is_said_with_a_way_out(gone: str, tmp_path: Path) -> None:
+    """With another key, when its answers are gone, and where there is no Batch API; the model is not to blame."""
+    desk, lost = BatchDesk(), [True]
+
+    def handle(seen: Seen) -> Wire | None:
+        path = seen.path.split("?")[0]
+        there = path.startswith(gone) if gone.endswith("/") else path == gone
+        return error(404, "no such thing") if lost[0] and there else desk.handle(seen)
+
+    with Loopback(other=handle) as server:
+        with pytest.raises(EngineError, match="no such batch or file, or has no Batch API") as found:
+            ask(server, some(3))
+        assert "model" not in str(found.value)
+        assert str(tmp_path / "sso-factory" / "batches") in str(found.value)
+        for state in states(tmp_path):
+            state.unlink()
+        lost[0] = False
+        assert len(ask(server, some(3))) == 3
+
+
 def test_log_probabilities_come_through() -> None:
     desk = BatchDesk(answer=lambda seen: Spoken("m", {"m": 0.5, "M": 0.25}))
     request = Request("a", [{"role": "user", "content": "x"}], 1, choices=("m", "M"))
