@@ -145,6 +145,7 @@ class AsyncRequests:
                 self._count_refusal(result, call.limiter)
                 result = Completion(request.id, None, error=result.message)
             elif result.kind == "fatal":
+                call.limiter.release(slot, result)
                 call.limiter.stop(EngineError(result.message))
                 return
             else:

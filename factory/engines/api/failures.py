@@ -45,6 +45,8 @@ _MODERATED = re.compile("moderat|flagged|content policy", re.IGNORECASE)
 _NO_MONEY = frozenset(
     {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "insufficient_balance"}
 )
+_GIVEN_UP = (408, 504, 524)
+"""Of a gateway that waited too long: the model behind it went on."""
 _LINE_CHARS = 500
 _LOOKS = "base_url looks like"
 
@@ -96,7 +98,7 @@ def judge_status(status: int, error: Mapping[str, Any], headers: Mapping[str, st
         return Failure("throttled", said, retry_after(headers) or _delay(error))
     # A redirect that says not where to is as good as no answer.
     if status in (408, 409, 425) or status >= 500 or status < 400:
-        return Failure("broken", said, retry_after(headers))
+        return Failure("broken", said, retry_after(headers), charged=status in _GIVEN_UP)
     prefix = "context_length_exceeded: " if too_long(error, said) else ""
     return Failure("refused", prefix + said, error=error)
 

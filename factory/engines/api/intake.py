@@ -43,7 +43,8 @@ def parsed(content: bytes, scrub: Scrub) -> Any:
         # hold.
         value = json.loads(content, parse_int=_integer, parse_float=_real, parse_constant=_nothing)
     except ValueError:
-        raise UnreadableError("the answer is broken JSON") from None
+        streamed = content.lstrip().startswith((b"data:", b"event:", b": "))
+        raise UnreadableError("it streams, unasked" if streamed else "the answer is broken JSON") from None
     except RecursionError:
         raise UnreadableError(_TOO_DEEP) from None
     return _scrubbed(value, scrub, MOST_DEPTH)

@@ -151,12 +151,12 @@ class RateLimiter:
     def refused(self, slot: Slot, failure: Failure) -> None:
         """The server is well and does not answer this request."""
         self._server_is_well()
-        self._release(slot, failure)
+        self.release(slot, failure)
 
     def troubled(self, slot: Slot, request_id: str, failure: Failure) -> None:
         """A failure that says the server cannot keep up, or is not there."""
         self._failing.add(request_id)
-        self._release(slot, failure)
+        self.release(slot, failure)
         if failure.retry_after is not None:
             self._pause(failure.retry_after)
         if slot.number <= self._sent_at_halving:
@@ -171,7 +171,8 @@ class RateLimiter:
         patience.tell(failure, self._clock.now(), self._server)
         self._give_up(failure, patience)
 
-    def _release(self, slot: Slot, failure: Failure) -> None:
+    def release(self, slot: Slot, failure: Failure) -> None:
+        """Take back what was set aside for a request that failed, unless the server may charge for it."""
         self.spending.release(slot.reservation.money, slot.reservation.money if failure.charged else 0.0)
 
     @property

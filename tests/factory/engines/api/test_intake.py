@@ -210,7 +210,8 @@ def test_lines_of_a_file_come_whole_and_bounded() -> None:
 
 
 def test_json_that_is_empty_broken_or_too_deep_is_refused_with_the_cause() -> None:
-    for content, said in ((b" ", "empty"), (b"{", "broken JSON"), (b"\xff", "broken JSON"), (WORST[0], "too deeply")):
+    broken = ((b"{", "broken JSON"), (b"\xff", "broken JSON"), (b'data: {"id": 1}\n\n', "streams"))
+    for content, said in ((b" ", "empty"), *broken, (WORST[0], "too deeply")):
         with pytest.raises(UnreadableError, match=said):
             parsed(content, str)
     deep = b"[" * 40 + b"]" * 40

@@ -160,13 +160,22 @@ def test_what_was_under_way_at_a_kill_is_spent(tmp_path: Path) -> None:
         assert spent_in(tmp_path / "run") >= charged(server)
 
 
-def test_answers_that_came_amiss_are_paid_for(tmp_path: Path) -> None:
-    """Half an answer and none at all were worked for."""
-    faults = loopback.every(2, loopback.HALF, loopback.EMPTY)
-    with Loopback(speak, faults) as server:
+@pytest.mark.parametrize("amiss", [(loopback.HALF, loopback.EMPTY), (loopback.error(504, "upstream timed out"),)])
+def test_answers_that_came_amiss_are_paid_for(amiss: tuple[loopback.Wire, ...], tmp_path: Path) -> None:
+    """Half an answer, none at all, and one that a gateway did not wait for, were worked for."""
+    with Loopback(speak, loopback.every(2, *amiss)) as server:
         with pytest.raises(EngineError, match=r"run\.max_cost is reached"):
             factory.run(config(tmp_path, server, run={"max_cost": 6000}))
         assert charged(server) <= spent_in(tmp_path / "run") <= 6000
+
+
+@pytest.mark.parametrize("wire", [loopback.error(401, "no such key"), loopback.no_quota(), loopback.error(404, "")])
+def test_what_a_server_refused_for_good_is_not_spent(wire: loopback.Wire, tmp_path: Path) -> None:
+    """It answers ten requests, and then none any more."""
+    with Loopback(speak, lambda seen: wire if seen.number >= 10 else None) as server:
+        with pytest.raises(EngineError, match=r"key|credit|model"):
+            factory.run(config(tmp_path, server), check=False)
+        assert spent_in(tmp_path / "run") == bill([seen.body for seen in server.asked[:10]])
 
 
 @pytest.mark.parametrize("sent", [9, 90])
