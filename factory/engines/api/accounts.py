@@ -105,16 +105,16 @@ class Spending:
     def _keep(self, name: str, account: Account) -> None:
         """Write the account's line; the operating system has it when this returns, so that a kill cannot lose it."""
         place = self._places.setdefault(name, len(self._places))
-        if self._file is None:
-            try:
-                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-            except OSError as error:
-                why = f"{self._path} cannot be written ({error.strerror}), and money is counted there"
-                raise StoreError(f"{why}; make room for it") from error
         money = {"spent": account.spent, "in_flight": account.in_flight, "lost": account.lost}
-        line = json.dumps({"account": name, **money})
-        # One write of one width at one place: it is there or not, and no line is ever moved by another.
-        os.pwrite(self._file, line.encode().ljust(_WIDTH - 1) + b"\n", place * _WIDTH)
+        line = json.dumps({"account": name, **money}).encode().ljust(_WIDTH - 1) + b"\n"
+        try:
+            if self._file is None:
+                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            # One write of one width at one place: it is there or not, and no line is ever moved by another.
+            os.pwrite(self._file, line, place * _WIDTH)
+        except OSError as error:
+            why = f"{self._path} cannot be written ({error.strerror}), and money is counted there"
+            raise StoreError(f"{why}; make room for it") from error
 
 
 def spent_in(root: Path) -> float:

@@ -50,6 +50,9 @@ class _Call:
         self.limiter.leave(self._held)
         self._held = 0
         failed = None if task.cancelled() else task.exception()
+        # What ended the tasks, such as an account that cannot be written; the group says only that something did.
+        if isinstance(failed, BaseExceptionGroup):
+            failed = failed.exceptions[0]
         self.results.put(failed or self.limiter.stopped)
 
 

@@ -3,6 +3,7 @@
 The server is the referee: it counts what it answered.
 """
 
+import errno
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +247,23 @@ def test_garbled_accounts_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text('{"account": "run"}\n')
     with pytest.raises(StoreError, match="line 1 is garbled"):
         Spending(tmp_path).accounts("engine", None)
+
+
+@pytest.mark.parametrize("well", [0, 7])
+def test_accounts_that_cannot_be_written_are_one_sentence(
+    well: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the first line on or amid the requests, as on a disk that copies what it overwrites and is full."""
+    write, lines = os.pwrite, count()
+
+    def full(*line: Any) -> int:
+        if next(lines) == well:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(*line)
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with Loopback(speak) as server, pytest.raises(StoreError, match=r"spending\.jsonl cannot be written \(No space"):
+        factory.run(config(tmp_path, server), check=False)
 
 
 @pytest.mark.parametrize(
