@@ -25,7 +25,8 @@ MOST_REQUESTS = 50_000
 MOST_BYTES = 200_000_000
 """Size of one file."""
 
-
+_MOST_LINES = 100
+"""So many lines a request are read: some may be garbled, twice there, or of nobody's request."""
 _LONGEST_SECONDS = 48 * 3600.0
 """A batch is answered or expires within a day; when twice that has passed since the last one ended, none will be."""
 
@@ -159,18 +160,21 @@ class Batches:
         """Count what a batch came to, once and all of it, whoever waits for its answers still."""
         if sent.paid:
             return
-        money, each = 0.0, sent.money / len(sent.keys)
+        each = sent.money / len(sent.keys)
+        most = {key: self.spending.most(size_of(wanted[key])) if key in wanted else each for key in sent.keys}
+        # What a batch that was completed says nothing of may have been worked for; of one that was not, it was not.
+        came = dict(most) if batch.status == "completed" else {}
         for key, result in self._results(sent, batch, wanted):
-            if isinstance(result, Completion) and key in wanted:
-                money += self.spending.learn(size_of(wanted[key]), result.prompt_tokens, result.completion_tokens)[1]
-            elif isinstance(result, Completion):
-                money += each if result.cost is None else result.cost
-            elif result.charged:
-                money += self.spending.most(size_of(wanted[key])) if key in wanted else each
+            if isinstance(result, Failure):
+                came[key] = most[key] if result.charged else 0.0
+            elif key in wanted:
+                came[key] = self.spending.learn(size_of(wanted[key]), result.prompt_tokens, result.completion_tokens)[1]
+            else:
+                came[key] = most[key] if result.cost is None else result.cost
         # Written down first: of a kill in between the most stays counted, and nothing twice.
         aside, sent.money, sent.paid = sent.money, 0.0, True
         self._folder.write(sent)
-        self.spending.release(aside, money)
+        self.spending.release(aside, sum(came.values()))
 
     def _results(
         self, sent: Sent, batch: ServerBatch, wanted: Mapping[str, Request]
@@ -178,7 +182,7 @@ class Batches:
         """What the lines say of the requests of a batch, until each has its answer; unreadable ones say nothing."""
         unanswered = set(sent.keys)
         for file in batch.files:
-            for record in self._client.records(file, len(sent.keys)):
+            for record in self._client.records(file, _MOST_LINES * len(sent.keys)):
                 key = record.get("custom_id")
                 if isinstance(key, str) and key in unanswered:
                     result = self._result(wanted.get(key) or Request(key, [], 0), record)
@@ -194,7 +198,8 @@ class Batches:
         status, body = response.get("status_code"), response.get("body")
         if status == 200:
             return completion(self._endpoint.dialect.read, request, body, self._block.prices)
-        status = status if isinstance(status, int) else 500
+        if not isinstance(status, int):
+            return Failure("broken", "the batch brought an answer without a status", charged=True)
         return self._endpoint.refusal(status, body, {})
 
     def _passing(self, key: str, failure: Failure, used: RequestFields) -> bool:

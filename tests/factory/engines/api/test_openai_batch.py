@@ -304,6 +304,32 @@ def test_answers_that_nobody_asks_for_any_more_are_paid_for(answers: int, tmp_pa
     assert account.spent == 9 * 8.0
 
 
+@pytest.mark.parametrize(
+    ("line", "worth"), [("{", 0), ("", 0), ('{"custom_id": "alien"}', 0), ("MISSING", 41), ("TWICE", 0)]
+)
+def test_lines_that_are_none_cost_no_other_answer_and_missing_ones_are_paid_for(
+    line: str, worth: int, tmp_path: Path
+) -> None:
+    """Five such lines before the answers to 3 requests, at 8 each; or the answer to one is not there at first: 41."""
+    desk = BatchDesk(fate=lambda batch, n: "missing" if (line, batch, n) == ("MISSING", 0, 2) else "ok")
+
+    def handle(seen: Seen) -> Wire | None:
+        wire = desk.handle(seen)
+        if wire and seen.path.endswith("/content"):
+            many = b"".join(2 * (one + b"\n") for one in wire.body.splitlines()) if line == "TWICE" else wire.body
+            return Wire(body=many if line in ("TWICE", "MISSING") else 5 * f"{line}\n".encode() + many)
+        return wire
+
+    with Loopback(other=handle) as server:
+        engine, account = opened(server, tmp_path)
+        assert sorted(done.text or "" for done in engine.generate(some(3))) == [
+            f"echo: number {n}\u2028" for n in range(3)
+        ]
+        engine.close()
+    assert len(desk.batches) == 1 + (line == "MISSING")
+    assert account.spent == 3 * 8.0 + worth
+
+
 @pytest.mark.parametrize("gone", ["/v1/batches/", "/v1/files/", "/v1/files"])
 def test_a_batch_that_the_server_does_not_know_is_said_with_a_way_out(gone: str, tmp_path: Path) -> None:
     """With another key, when its answers are gone, and where there is no Batch API; the model is not to blame."""
