@@ -17,7 +17,7 @@ from factory.stages.parts import parts
 from factory.statistics.estimate import IN_BOTH, estimate_from, verdict_score
 from factory.statistics.judges import SCORE, judge_columns
 from factory.statistics.panel import decided, panel
-from factory.statistics.shares import Interval, cluster_bootstrap, cohens_kappa, ratio, wilson
+from factory.statistics.shares import Interval, cluster_bootstrap, cohens_kappa, ratio, widest, wilson
 from filters.confounds import confounds, records
 
 _FAR = 3.0
@@ -157,8 +157,7 @@ def _estimate(rows: pl.DataFrame, judge: str, clustered: Interval, population: i
     heard = judge_columns(rows) if rows["gold"].count() else [SCORE + judge]
     said = verdict_score(pl.col("verdict").cast(pl.String)).alias(IN_BOTH)
     found = Estimated(**estimate_from(rows.select(*heard, said, _right()), pairs=population)._asdict())
-    ends = [end for end in (found.low, found.high, *clustered) if end is not None]
-    return found.model_copy(update={"low": min(ends), "high": max(ends)}) if ends and not found.n_gold else found
+    return found if found.n_gold else found.model_copy(update=widest(found.low, found.high, *clustered)._asdict())
 
 
 def _apart(rows: pl.DataFrame) -> list[str]:

@@ -8,6 +8,7 @@ from factory.errors import span
 from factory.notebook import html_table
 from factory.stages.estimated import Certificate, Estimated, Together
 from factory.stages.health import Health
+from factory.statistics.shares import Interval, widest
 from factory.strict import Strict
 
 
@@ -160,6 +161,13 @@ class AuditReport(Strict):
     """What the judge's votes lean to; None where it gave none, and in audits of older versions."""
 
     @property
+    def interval(self) -> Interval:
+        """Of the agreement: with prompts drawn whole where that is wider; at any time, where it was to be certified."""
+        if self.certificate is not None and self.certificate.measure == "agreement":
+            return Interval(self.certificate.low, self.certificate.high)
+        return widest(self.wilson_low, self.wilson_high, self.bootstrap_low, self.bootstrap_high)
+
+    @property
     def warnings(self) -> list[str]:
         """What must be known of the judge before any number is believed."""
         return self.health.warnings if self.health else []
@@ -205,11 +213,9 @@ class AuditReport(Strict):
         return html_table(("measure", "value"), self.headline().items(), ". ".join([*self.warnings, self.meaning]))
 
     def _interval(self) -> dict[str, object]:
-        """Of the agreement; where what was seen decided when to stop, the one that holds at any time."""
-        found = self.certificate
-        if found is None or found.measure != "agreement":
-            return {"  95 % interval": _span(self.wilson_low, self.wilson_high)}
-        return {"  each end at 95 %, at any time, unread wrong": _span(found.low, found.high)}
+        anytime = self.certificate is not None and self.certificate.measure == "agreement"
+        label = "  each end at 95 %, at any time, unread wrong" if anytime else "  95 % interval"
+        return {label: _span(*self.interval)}
 
 
 def _span(low: float | None, high: float | None) -> str | None:

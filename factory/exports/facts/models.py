@@ -12,6 +12,7 @@ from factory.stages.audit_model import JudgeAgreement
 from factory.stages.estimated import Estimated
 from factory.stages.health import Health, warnings
 from factory.stages.quality import Quality
+from factory.statistics.shares import Interval, widest
 from factory.strict import Strict
 
 
@@ -78,6 +79,11 @@ class AuditFacts(Strict, extra="ignore"):
     agreement: list[JudgeAgreement] = Field(default_factory=list)
     by_iteration: dict[str, AuditedGroup] = Field(default_factory=dict)
     by_feature: dict[str, AuditedGroup] = Field(default_factory=dict)
+
+    @property
+    def interval(self) -> Interval:
+        """Of the agreement: the wider one, as the pairs of a prompt are right or wrong together."""
+        return widest(self.wilson_low, self.wilson_high, self.bootstrap_low, self.bootstrap_high)
 
     @property
     def groups(self) -> dict[str, dict[str, AuditedGroup]]:

@@ -46,7 +46,7 @@ def opinions(run: RunFacts) -> list[Opinion]:
         said = audit.estimate
         if said and said.n_gold and None not in (said.accuracy, said.low, said.high):
             found.append(_opinion(who, "accuracy", "audited pairs", said.n, (said.accuracy, said.low, said.high), None))
-        ends: tuple[float | None, ...] = (audit.accuracy_without_unsure, audit.wilson_low, audit.wilson_high)
+        ends: tuple[float | None, ...] = (audit.accuracy_without_unsure, *audit.interval)
         found.append(_opinion(who, "agreement", "audited pairs", audit.n, ends, unsure))
     for judge in run.quality.judges if run.quality else []:
         if judge.n:

@@ -13,7 +13,7 @@ from factory.exports.pages.document import About, JudgedExample, examples_markdo
 from factory.exports.pages.html import as_html
 from factory.exports.pages.markdown import escaped
 from factory.stages.audit_model import AuditReport, GapRow, LengthRow, Stratum
-from factory.statistics.shares import wilson
+from factory.statistics.shares import widest, wilson
 from factory.store import write_json, write_text
 
 _MOST_ROWS = 40
@@ -74,7 +74,7 @@ _GLOSSARY = """Each pair is judged twice, the chosen reply shown first and shown
 right, both for rejected wrong, one for each unsure. A pair with a vote that could not be read is invalid and is
 counted beside the others, never among them. Agreement is right / n, the unsure counting as not right; its interval is
 Wilson's, at 95 %, and holds the judge's agreement, not the share of labels that are right; with several pairs a prompt
-the wider one holds, for which a bootstrap draws whole prompts. Accuracy is said only where people labelled a random
+it is the wider one, for which a bootstrap draws whole prompts. Accuracy is said only where people labelled a random
 part of the pairs: the share of right labels among all of them, from labels and votes. The flip rate is the share of
 unsure verdicts. Without a bias for the first slot half of all votes go there. "Always the longer" says how often a
 judge that only liked length would have come to the same decided verdict. What form gives away is beyond chance at 95 %
@@ -163,10 +163,15 @@ def draw(groups: Sequence[_Group], gaps: Sequence[GapRow], path: Path) -> None:
 
 
 def _groups(report: AuditReport) -> list[_Group]:
-    """Of all pairs, and of the first iterations and features."""
-    groups = [("all", report.right, report.n), *_margin(report, "iteration"), *_margin(report, "feature")]
-    known = [(label, right / n, wilson(right, n), n) for label, right, n in groups[:_MOST_ROWS] if n]
-    return [(label, share, (found.low or 0.0, found.high or 0.0), n) for label, share, found, n in known]
+    """Of all pairs, with the interval that is told of them everywhere, and of the first iterations and features."""
+    parts = [(*part, wilson(*part[1:])) for part in (*_margin(report, "iteration"), *_margin(report, "feature"))]
+    shown = []
+    for label, right, n, ends in [("all", report.right, report.n, report.interval), *parts][:_MOST_ROWS]:
+        if n:
+            # The share too: the ends of a certificate may not hold it, where answers are unread.
+            low, high = widest(right / n, *ends)
+            shown.append((label, right / n, (low or 0.0, high or 0.0), n))
+    return shown
 
 
 def _margin(report: AuditReport, by: str) -> list[tuple[str, int, int]]:

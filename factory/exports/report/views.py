@@ -136,10 +136,10 @@ def reasons(step: FunnelStep) -> list[Dropped]:
 
 
 def audit_interval(audit: AuditFacts | None) -> tuple[float, float]:
-    """The Wilson interval of the audit, the point itself where it has none."""
+    """The interval of the audit's agreement, the point itself where it has none."""
     if audit is None or audit.accuracy_without_unsure is None:
         return 0.0, 0.0
-    low, high = audit.wilson_low, audit.wilson_high
+    low, high = audit.interval
     right = audit.accuracy_without_unsure
     return (right if low is None else low), (right if high is None else high)
 

@@ -72,7 +72,9 @@ def test_the_card_shows_the_run_s_own_numbers(run: Path, tmp_path: Path) -> None
     for step in funnel.steps:
         assert f"| `{step.filter}` | {step.kept} | {step.rejected} |" in text
     audit = facts.run.audit
-    assert f"{100 * audit.right / audit.n:.1f} % (95 % interval" in text
+    ends = f"{100 * audit.bootstrap_low:.1f}–{100 * audit.bootstrap_high:.1f} %"
+    assert audit.bootstrap_low < audit.wilson_low
+    assert f"{100 * audit.right / audit.n:.1f} % (95 % interval {ends})" in text
     assert "| auditor | auditor | proprietary |" in text
     assert "| prompts | questions, tasks | cc-by-4.0 |" in text or "| prompts | tasks, questions" in text
     for feature in facts.run.principles["features"]:

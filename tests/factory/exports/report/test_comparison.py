@@ -12,8 +12,10 @@ import factory
 from factory.cli import main
 from factory.exports.card.plots import funnel_bars
 from factory.exports.facts import FunnelFacts
-from factory.exports.facts.opinions import Opinion, difference
+from factory.exports.facts.opinions import Opinion, difference, opinions
+from factory.exports.facts.run import run_facts
 from factory.exports.report.comparison import compare
+from factory.exports.report.views import audit_interval
 from tests.runs import run_folder
 
 PROMPTS = [
@@ -127,6 +129,17 @@ def test_a_difference_has_newcombe_s_interval() -> None:
     found = difference(said(48, 80), said(56, 70))
     assert found == pytest.approx({"difference": 0.2, "low": 0.0524, "high": 0.3339}, abs=5e-5)
     assert difference(said(1, 2), None) == {}
+
+
+def test_an_audits_agreement_has_the_wider_interval_wherever_it_is_told(tmp_path: Path) -> None:
+    """Of prompts drawn whole, one point wider at either end here than Wilson's of single pairs."""
+    root = run_folder(tmp_path / "run", prompts=20)
+    audit = json.loads((root / "audit/audit.json").read_text())
+    run = run_facts(root)
+    (said,) = (one for one in opinions(run) if one.of == "audited pairs")
+    wider = (audit["bootstrap_low"], audit["bootstrap_high"])
+    assert audit["wilson_low"] > wider[0]
+    assert (said.low, said.high) == audit_interval(run.audit) == wider
 
 
 def test_accuracy_by_labels_stands_before_agreement(tmp_path: Path) -> None:
