@@ -1,13 +1,13 @@
 """How often a reward model prefers the right reply: counts, their interval, and weighted means of such shares."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import fsum
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.statistics.shares import CONFIDENCE, RESAMPLES, Interval, ratio, wilson
+from factory.statistics.shares import CONFIDENCE, RESAMPLES, Interval, cluster_worth, ratio, wilson
 
 
 class GroupAccuracy(NamedTuple):
@@ -23,7 +23,7 @@ class GroupAccuracy(NamedTuple):
     accuracy: float | None
     """wins / n: a tie is no win. None where n is 0."""
     low: float | None
-    """Wilson's 95 % interval of the accuracy."""
+    """Wilson's 95 % interval of the accuracy, of as many pairs as these are worth."""
     high: float | None
 
 
@@ -39,12 +39,19 @@ class Weighted(NamedTuple):
     """A share of `n` trials and its weight in a mean."""
 
     share: float
-    n: int
+    n: float
     weight: float
 
 
-def tally(scores: Iterable[tuple[float | None, float | None]]) -> GroupAccuracy:
-    """Count (chosen, rejected) scores; a pair is won when the chosen reply scores strictly higher."""
+Scores = Sequence[tuple[float | None, float | None]]
+"""Of chosen and rejected."""
+
+
+def tally(scores: Scores, prompts: Sequence[str] = (), seed: int = 0) -> GroupAccuracy:
+    """Count (chosen, rejected) scores; a pair is won when the chosen reply scores strictly higher.
+
+    `prompts` names the prompt of each, where pairs may share one; `seed` is of `cluster_worth`.
+    """
     wins = ties = losses = missing = 0
     for chosen, rejected in scores:
         if chosen is None or rejected is None:
@@ -56,7 +63,22 @@ def tally(scores: Iterable[tuple[float | None, float | None]]) -> GroupAccuracy:
         else:
             losses += 1
     n = wins + ties + losses
-    return GroupAccuracy(n, wins, ties, losses, missing, ratio(wins, n), *wilson(wins, n))
+    worth = independent(scores, prompts, seed)
+    ends = wilson(wins * worth / n, worth) if n else wilson(0, 0)
+    return GroupAccuracy(n, wins, ties, losses, missing, ratio(wins, n), *ends)
+
+
+def independent(scores: Scores, prompts: Sequence[str], seed: int) -> float:
+    """How many pairs those with both scores are worth: as many, unless pairs of one prompt are won or lost together."""
+    known = [(chosen > rejected, place) for place, (chosen, rejected) in enumerate(scores)
+             if chosen is not None and rejected is not None]  # fmt: skip
+    counts: dict[str, list[int]] = {}
+    for won, place in known:
+        of_prompt = counts.setdefault(prompts[place] if prompts else str(place), [0, 0])
+        of_prompt[0] += won
+        of_prompt[1] += 1
+    hits, totals = np.array(list(counts.values()), dtype=np.int64).reshape(-1, 2).T
+    return cluster_worth(hits, totals, seed) or len(known)
 
 
 def mean(parts: Sequence[Weighted]) -> WeightedMean:

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from factory.identity import digest
 from factory.readers.inputs.splits import splits
 from factory.readers.told import read_and_tell, tell_set_aside
 from factory.reward.accuracy import GroupAccuracy, tally
-from factory.reward.official import ALL, Benchmark, ItemsAsked, ReadItems, Scored, ScoredItem, require_column
+from factory.reward.official import ALL, Benchmark, ItemsAsked, ReadItems, Scored, ScoredItem, Scores, require_column
 from factory.reward.pairwise import ScoredPair, by_length, calibration
 
 
@@ -27,29 +28,35 @@ def read(asked: ItemsAsked) -> ReadItems:
     return ReadItems(items, sum(reasons.values()))
 
 
-def tallies(scored: Scored) -> dict[str, GroupAccuracy]:
+def tallies(scored: Scored, seed: int) -> dict[str, GroupAccuracy]:
     """The counts of each group, by name."""
-    groups: dict[str, list[tuple[float | None, float | None]]] = {}
-    for item, (chosen, rejected) in scored:
-        groups.setdefault(item.group, []).append((chosen, rejected))
-    return {name: tally(groups[name]) for name in sorted(groups)}
+    groups: dict[str, list[tuple[ScoredItem, Scores]]] = {}
+    for item, scores in scored:
+        groups.setdefault(item.group, []).append((item, scores))
+    return {name: _tally(groups[name], seed) for name in sorted(groups)}
 
 
-def beyond(scored: Scored) -> dict[str, Any]:
+def beyond(scored: Scored, seed: int) -> dict[str, Any]:
     """What is told of any two replies: accuracy by length beside its baselines, and calibration."""
-    pairs = [ScoredPair(s[0], s[1], len(item.replies[0]), len(item.replies[1])) for item, s in scored]
-    return {**by_length(pairs), "calibration": calibration(pairs)}
+    pairs = [
+        ScoredPair(s[0], s[1], len(item.replies[0]), len(item.replies[1]), digest(item.prompt)) for item, s in scored
+    ]
+    return {**by_length(pairs, seed), "calibration": calibration(pairs)}
 
 
-def whole(scored: Scored) -> dict[str, Any]:
+def whole(scored: Scored, seed: int) -> dict[str, Any]:
     """The counts of all pairs together."""
-    return tally((chosen, rejected) for _, (chosen, rejected) in scored)._asdict()
+    return _tally(scored, seed)._asdict()
+
+
+def _tally(scored: Scored, seed: int) -> GroupAccuracy:
+    return tally([(s[0], s[1]) for _, s in scored], [digest(item.prompt) for item, _ in scored], seed)
 
 
 def result(scored: Scored, seed: int) -> dict[str, Any]:
     """Counts of all pairs, and of each group where there are groups."""
-    groups = {name: one._asdict() for name, one in tallies(scored).items()}
-    return {**whole(scored), "groups": {} if list(groups) == [ALL] else groups, **beyond(scored)}
+    groups = {name: one._asdict() for name, one in tallies(scored, seed).items()}
+    return {**whole(scored, seed), "groups": {} if list(groups) == [ALL] else groups, **beyond(scored, seed)}
 
 
 PAIRS = Benchmark(lambda frames: True, read, result, grouped=True, as_pairs=True)

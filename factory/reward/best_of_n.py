@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from math import comb, isfinite
+from math import comb, isfinite, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from factory.readers.cells.values import json_in
 from factory.readers.messages import is_text
-from factory.reward.accuracy import bootstrapped, percentiles, resampled
+from factory.reward.accuracy import bootstrapped, resampled
 from factory.reward.official import (
     ALL,
     Benchmark,
@@ -32,6 +32,7 @@ from factory.reward.official import (
     is_prompt,
     read_rows,
 )
+from factory.statistics.shares import CONFIDENCE, student_quantile
 
 _REPLY = re.compile(r"response_(\d+)")
 MOST = 1 << 10
@@ -148,7 +149,8 @@ def result(scored: Scored, seed: int) -> dict[str, Any]:
     """Of all prompts and of each group: `pair_accuracy`, and for n = 1, 2, 4, … what the best of n is worth.
 
     `by_model` is the mean quality of the reply that scores highest, `at_best` that of the best of them; n = 1 is the
-    mean quality of all. Prompts with fewer replies than n have no part in it. Intervals are bootstraps over prompts.
+    mean quality of all. Prompts with fewer replies than n have no part in it. Intervals are over prompts: where every
+    quality lies between 0 and 1, as of a share; else Student's, and None of one prompt.
     """
     groups: dict[str, list[Candidates]] = {}
     missing = 0
@@ -182,19 +184,32 @@ def _measures(group: Sequence[Candidates], random: np.random.Generator) -> dict[
 
 def _curve(group: Sequence[Candidates], random: np.random.Generator) -> dict[str, Any]:
     most = max((len(one.quality) for one in group), default=0)
+    shares = all(0 <= value <= 1 for one in group for value in one.quality)
     curve = {}
     for n in (1 << power for power in range(MOST.bit_length()) if 1 << power <= most):
         enough = [one for one in group if len(one.quality) >= n]
         worth = np.array([best_of(one, n) for one in enough])
         # Of a model whose scores are the qualities themselves.
         limit = float(np.mean([best_of(one._replace(scores=one.quality), n) for one in enough]))
-        curve[str(n)] = {**_mean("by_model", worth, random), "at_best": limit, "prompts": len(enough)}
+        curve[str(n)] = {
+            **_mean("by_model", worth, random if shares else None),
+            "at_best": limit,
+            "prompts": len(enough),
+        }
     return curve
 
 
-def _mean(name: str, values: NDArray[np.float64], random: np.random.Generator) -> dict[str, Any]:
-    low, high = percentiles(resampled(values, random))
-    return {name: float(values.mean()), "low": low, "high": high}
+def _mean(name: str, values: NDArray[np.float64], random: np.random.Generator | None) -> dict[str, Any]:
+    """The mean and its interval; without `random` values are no shares."""
+    mean, n = float(values.mean()), len(values)
+    if random is not None:
+        low, high = bootstrapped(mean, resampled(values, random), n)
+    elif n > 1:
+        half = student_quantile(CONFIDENCE, n - 1) * float(values.std(ddof=1)) / sqrt(n)
+        low, high = mean - half, mean + half
+    else:
+        low, high = None, None
+    return {name: mean, "low": low, "high": high}
 
 
 BEST_OF_N = Benchmark(fits, read, result, grouped=True)

@@ -45,9 +45,9 @@ def category(source: str) -> str:
 def result(scored: Scored, seed: int) -> dict[str, Any]:
     """Counts of all pairs and of each category: `accuracy` is over pairs, as JudgeBench counts."""
     return {
-        **whole(scored),
-        "categories": {name: one._asdict() for name, one in tallies(scored).items()},
-        **beyond(scored),
+        **whole(scored, seed),
+        "categories": {name: one._asdict() for name, one in tallies(scored, seed).items()},
+        **beyond(scored, seed),
     }
 
 

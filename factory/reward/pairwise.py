@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import exp, fsum, log1p
 from typing import Any, NamedTuple
 
-from factory.reward.accuracy import GroupAccuracy, Weighted, mean, tally
+from factory.reward.accuracy import Weighted, independent, mean, tally
 from factory.statistics.shares import ratio
 
 BINS = 10
@@ -12,15 +12,16 @@ BINS = 10
 
 
 class ScoredPair(NamedTuple):
-    """The scores of a pair's replies and their lengths in characters."""
+    """The scores of a pair's replies, their lengths in characters, and what tells its prompt from others."""
 
     chosen: float | None
     rejected: float | None
     chosen_length: int
     rejected_length: int
+    prompt: str
 
 
-def by_length(pairs: Sequence[ScoredPair]) -> dict[str, Any]:
+def by_length(pairs: Sequence[ScoredPair], seed: int) -> dict[str, Any]:
     """Accuracy where the chosen reply is the longer one, the shorter one, and where both are as long.
 
     `length_mean` is the plain mean of the first two, with the interval of `mean`: a model that looks at nothing but
@@ -33,9 +34,15 @@ def by_length(pairs: Sequence[ScoredPair]) -> dict[str, Any]:
         "chosen_shorter": [pair for pair in pairs if pair.chosen_length < pair.rejected_length],
         "equal": [pair for pair in pairs if pair.chosen_length == pair.rejected_length],
     }
-    tallies = {name: tally((pair.chosen, pair.rejected) for pair in group) for name, group in groups.items()}
+    parts = {name: ([pair[:2] for pair in group], [pair.prompt for pair in group]) for name, group in groups.items()}
+    tallies = {name: tally(*part, seed) for name, part in parts.items()}
     longer, shorter = tallies["chosen_longer"], tallies["chosen_shorter"]
-    balanced = mean([_half(one) for one in (longer, shorter)] if longer.n and shorter.n else [])
+    halves = [
+        Weighted(tallies[name].wins / tallies[name].n, independent(*parts[name], seed), 0.5)
+        for name in ("chosen_longer", "chosen_shorter")
+        if longer.n and shorter.n
+    ]
+    balanced = mean(halves)
     return {
         "length_mean": balanced.score,
         "length_mean_low": balanced.low,
@@ -44,10 +51,6 @@ def by_length(pairs: Sequence[ScoredPair]) -> dict[str, Any]:
         "always_shorter": ratio(shorter.n, len(known)),
         "by_length": {name: one._asdict() for name, one in tallies.items()},
     }
-
-
-def _half(one: GroupAccuracy) -> Weighted:
-    return Weighted(one.wins / one.n, one.n, 0.5)
 
 
 def calibration(pairs: Sequence[ScoredPair]) -> dict[str, Any]:

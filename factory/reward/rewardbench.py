@@ -179,9 +179,9 @@ def _item(row: BenchmarkRow, *, own: bool) -> ScoredItem:
 
 def result(scored: Scored, seed: int) -> dict[str, Any]:
     """Sections and score, the counts of all subsets, and what is told of any pairs."""
-    counted = tallies(scored)
+    counted = tallies(scored, seed)
     shown = {name: one._asdict() for name, one in counted.items()}
-    return {**rewardbench(counted), "subsets": shown, **beyond(scored)}
+    return {**rewardbench(counted), "subsets": shown, **beyond(scored, seed)}
 
 
 REWARDBENCH = Benchmark(fits, read, result)

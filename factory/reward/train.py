@@ -137,4 +137,6 @@ def _save_and_test(
     scoring = RewardScoring(max_length=job.config.max_length)
     rewards = RewardModel(model, tokenizer, scoring).rewards(sides, job.progress)
     scores = [reward.score for reward in rewards]
-    return tally(zip(scores[: test.height], scores[test.height :], strict=True))._asdict()
+    prompts = [digest(prompt) for prompt in test["prompt"].to_list()]
+    pairs = list(zip(scores[: test.height], scores[test.height :], strict=True))
+    return tally(pairs, prompts, job.seed)._asdict()

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.errors import ConfigError, InputError
-from factory.reward.best_of_n import Candidates, best_of, told_apart
+from factory.reward.best_of_n import BEST_OF_N, Candidates, best_of, told_apart
 from factory.reward.items import BENCHMARKS, read_items
 from factory.reward.judgebench import CATEGORIES
+from factory.reward.official import ScoredItem
 from factory.reward.score import measured
 from factory.reward.scorer import Reward
 
@@ -124,6 +125,25 @@ def test_best_of_n_is_the_chance_that_the_model_picks_a_right_reply(tmp_path: Pa
     assert found["pair_accuracy"] == 0.5
     assert (found["n"], found["prompts_told_apart"], found["missing"]) == (2, 2, 0)
     assert reached(tmp_path, "best_of_n", [[1.0, None, 3.0], [3.0, 2.0, 1.0]])["missing"] == 1
+
+
+def test_few_prompts_leave_room_about_the_best_of_n() -> None:
+    """Shares never have an interval of one point; numbers of any size have Student's, and of one prompt none.
+
+    Means 2, 3 and 4 of three prompts: 3 and 4.302653 x 1 / sqrt(3) either side.
+    """
+
+    def best_of_one(*qualities: tuple[float, ...]) -> dict[str, Any]:
+        items = [ScoredItem(str(n), "all", [], ("a", "b"), 1, quality) for n, quality in enumerate(qualities)]
+        found: dict[str, Any] = BEST_OF_N.result([(item, (1.0, 0.0)) for item in items], 1)["best_of"]["1"]
+        return found
+
+    sure = best_of_one(*[(1.0, 1.0)] * 5)
+    assert (sure["by_model"], sure["high"]) == (1, 1)
+    assert sure["low"] < 0.6
+    found = best_of_one((3, 1), (4, 2), (5, 3))
+    assert (found["low"], found["high"]) == pytest.approx((3 - 4.302653 / 3**0.5, 3 + 4.302653 / 3**0.5))
+    assert best_of_one((5, 1)) == {"by_model": 3, "low": None, "high": None, "at_best": 3, "prompts": 1}
 
 
 @settings(deadline=None)

@@ -136,9 +136,9 @@ def test_needed_labels_halve_the_interval() -> None:
 
 def test_student_s_quantiles_are_those_of_the_table() -> None:
     """Two-sided 95 %, and 99 % at 30."""
-    for freedom, quantile in ((8, 2.306004), (10, 2.228139), (20, 2.085963), (48, 2.010635), (1000, 1.962339)):
-        assert student_quantile(0.95, freedom) == pytest.approx(quantile, abs=3e-4)
-    assert student_quantile(0.99, 30) == pytest.approx(2.749996, abs=3e-4)
+    for freedom, quantile in ((1, 12.706205), (4, 2.776445), (8, 2.306004), (10, 2.228139), (20, 2.085963), (48, 2.010635), (1000, 1.962339)):
+        assert student_quantile(0.95, freedom) == pytest.approx(quantile, abs=1e-6)
+    assert student_quantile(0.99, 30) == pytest.approx(2.749996, abs=1e-6)
     assert normal_quantile(0.95) == pytest.approx(1.959964, abs=1e-6)
 
 
