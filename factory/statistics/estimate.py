@@ -171,44 +171,30 @@ def _assisted(
     weights, rank = least_squares(scores[known], labels)
     if not weights.any():
         return None
-    said = (
-        _left_out(scores, known, labels)
-        if rank > 1
-        else _Said(scores[known] @ weights, float((scores @ weights).mean()))
-    )
-    off = labels - said.labelled
+    heard = scores[known]
+    off = labels - (_left_out(heard, labels) if rank > 1 else heard @ weights)
     # Few errors of a judge, or none, are no evidence that it makes none: as Wilson's interval does for a share, half
     # the squared quantile is the least that is left unexplained.
     left = max(float(((off - off.mean()) ** 2).sum()), normal_quantile(confidence) ** 2 / 2)
     freedom = m - 1 - rank
     unexplained = left / float(((labels - labels.mean()) ** 2).sum()) * (m - 1) / freedom
     spread = _spread(unexplained, m, n, pairs, freedom, confidence)
-    share = float(off.mean() + said.all)
+    share = float(labels.mean() + (scores.mean(axis=0) - heard.mean(axis=0)) @ weights)
     return min(max(share, 0.0), 1.0), spread, unexplained, rank
 
 
-class _Said(NamedTuple):
-    """What weighted judges say."""
-
-    labelled: NDArray[np.float64]
-    """Of each labelled pair, in the order of the labels."""
-    all: float
-    """Of all pairs, in the mean."""
-
-
-def _left_out(scores: NDArray[np.float64], known: NDArray[np.bool_], labels: NDArray[np.float64]) -> _Said:
-    """Each labelled pair by weights that it had no part in, and all pairs by the mean of those weights.
+def _left_out(scores: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the judges say of each labelled pair, by weights that it had no part in; `scores` are those of these pairs.
 
     Cross-prediction (Zrnic and Candes 2024). Several weights fitted on few errors make these look fewer: with three
     judges the interval of the fitted residuals held the truth in 90 % of draws instead of 95.
     """
     folds = np.arange(len(labels)) % _FOLDS
-    labelled, weights = np.empty(len(labels)), np.empty((_FOLDS, scores.shape[1]))
+    said = np.empty(len(labels))
     for fold in range(_FOLDS):
         held_out = folds == fold
-        weights[fold] = least_squares(scores[known][~held_out], labels[~held_out])[0]
-        labelled[held_out] = scores[known][held_out] @ weights[fold]
-    return _Said(labelled, float((scores @ weights.mean(axis=0)).mean()))
+        said[held_out] = scores[held_out] @ least_squares(scores[~held_out], labels[~held_out])[0]
+    return said
 
 
 def _predictors(scores: NDArray[np.float64], m: int) -> NDArray[np.float64]:

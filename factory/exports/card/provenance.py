@@ -95,7 +95,7 @@ def responsible(facts: CardFacts) -> dict[str, Any]:
 
 def _annotation(run: RunFacts, making: Making) -> list[str]:
     shares = [
-        f"{said.judge}: {said.measure} {said.share:.1%} ({span(said.low, said.high, '.1%')}) of {said.n:,} {said.of}"
+        f"{said.by}: {said.measure} {said.share:.1%} ({span(said.low, said.high, '.1%')}) of {said.n:,} {said.of}"
         for said in opinions(run)
     ]
     return [f"A label says {making.labels}.", *([_JUDGED] if run.judges else []), *shares]

@@ -22,6 +22,11 @@ class Opinion(Strict):
     unsure: float | None = None
     """Share of pairs whose verdict turned with the order."""
 
+    @property
+    def by(self) -> str:
+        """Who says so: an accuracy is no judge's."""
+        return "labels of people" if self.measure == "accuracy" else self.judge
+
 
 class OpinionPair(Strict):
     """The same measure in both runs, and how far they lie apart."""

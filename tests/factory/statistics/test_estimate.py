@@ -125,6 +125,16 @@ def test_copies_of_a_judge_say_what_one_says() -> None:
     assert three.effective_judges == pytest.approx(1)
 
 
+def test_judges_who_say_of_all_what_they_say_of_the_labelled_move_nothing() -> None:
+    """Of 100 labelled pairs and 100 others the same three say the same: the share is that of the labels."""
+    right, _ = judged()
+    scores = np.stack([judged(accuracy=0.8, seed=seed)[1] for seed in (1, 2, 3)], axis=1)[:100]
+    scores = np.where(np.arange(100)[:, None] % 3 == 0, scores, right[:100, None])
+    found = fit(np.concatenate([scores, scores]), np.concatenate([right[:100], np.full(100, np.nan)]))
+    assert found.weights > 1
+    assert found.share == pytest.approx(right[:100].mean(), abs=1e-12)
+
+
 def test_needed_labels_halve_the_interval() -> None:
     right, scores = judged()
     found = factory.estimate(votes({"J": scores}), gold(right, np.arange(40)))
@@ -136,7 +146,15 @@ def test_needed_labels_halve_the_interval() -> None:
 
 def test_student_s_quantiles_are_those_of_the_table() -> None:
     """Two-sided 95 %, and 99 % at 30."""
-    for freedom, quantile in ((1, 12.706205), (4, 2.776445), (8, 2.306004), (10, 2.228139), (20, 2.085963), (48, 2.010635), (1000, 1.962339)):
+    for freedom, quantile in (
+        (1, 12.706205),
+        (4, 2.776445),
+        (8, 2.306004),
+        (10, 2.228139),
+        (20, 2.085963),
+        (48, 2.010635),
+        (1000, 1.962339),
+    ):
         assert student_quantile(0.95, freedom) == pytest.approx(quantile, abs=1e-6)
     assert student_quantile(0.99, 30) == pytest.approx(2.749996, abs=1e-6)
     assert normal_quantile(0.95) == pytest.approx(1.959964, abs=1e-6)
