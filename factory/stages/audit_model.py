@@ -182,7 +182,8 @@ class AuditReport(Strict):
         shown: dict[str, object] = {"judge": self.judge}
         if self.estimate is not None and self.gold is not None:
             shown |= {"accuracy": self.estimate.accuracy}
-            shown |= {"  95 % interval, from labels and votes": _span(self.estimate.low, self.estimate.high)}
+            source = "labels alone" if self.estimate.method == "labels" else "labels and votes"
+            shown |= {f"  95 % interval, from {source}": _span(self.estimate.low, self.estimate.high)}
             shown |= {"  pairs that people labelled": self.gold.labelled}
         shown |= {
             "pairs with a verdict": self.n,

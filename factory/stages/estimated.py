@@ -81,7 +81,7 @@ class Certificate(Strict):
         # All its digits: "at least 75.5%" is more than 75.49 % say.
         share = f"{100 * self.share:.10g}%"
         if self.verdict == "undecided":
-            return f"Not certain whether it is {share} of all {self.pairs:,} pairs or less: {looked}"
+            return f"Not certain whether the {self.measure} is at least {share} of all {self.pairs:,} pairs: {looked}"
         more = "at least" if self.verdict == "above" else "less than"
         return (
             f"Certified at a risk of {self.risk:.0%}: the {self.measure} is {more} {share} of all"

@@ -50,6 +50,7 @@ def test_a_certificate_stops_asking(tmp_path: Path) -> None:
     assert (found.estimate.low, found.estimate.high) == (found.certificate.low, found.certificate.high)
     assert less.certificate.verdict == "below"
     assert (unsure.certificate.verdict, unsure.certificate.drawn) == ("undecided", 20)
+    assert unsure.meaning.startswith("Not certain whether the agreement is at least 93% of all 200 pairs: of 20 pairs")
     assert json.loads((tmp_path / "out" / "audit.json").read_text())["certificate"]["verdict"] == "above"
     assert "Certified at a risk of 5%" in (tmp_path / "out" / "audit.md").read_text()
 

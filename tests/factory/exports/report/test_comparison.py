@@ -150,7 +150,8 @@ def test_accuracy_by_labels_stands_before_agreement(tmp_path: Path) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "estimate": {**estimate, **more}}))
     found = compare(one, two)
     lone = next(pair for pair in found.agreement if pair.measure == "accuracy")
-    assert (lone.first, lone.second.share, lone.difference) == (None, 0.8, None)
+    assert (lone.first, lone.second.share, lone.second.by) == (None, 0.8, "labels of people")
+    assert lone.difference is None
     assert [pair.of for pair in found.agreement if pair.measure == "agreement"] == ["audited pairs", "kept pairs"]
 
 
