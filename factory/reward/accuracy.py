@@ -107,6 +107,17 @@ def resampled(values: NDArray[np.float64], random: np.random.Generator) -> NDArr
     return means
 
 
+def resampled_part(values: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.float64]:
+    """As `resampled`, of one of several groups that a mean is taken of, with the spread of a 0 and a 1 more.
+
+    Without these (Agresti and Caffo 2000) a group of a few prompts that went alike, or of one, would count as certain.
+    """
+    more = np.append(values, (0.0, 1.0))
+    drawn = more[random.integers(0, len(more), (RESAMPLES, len(values)))]
+    means: NDArray[np.float64] = drawn.mean(axis=1) - more.mean() + values.mean()
+    return means
+
+
 def bootstrapped(share: float, values: NDArray[np.float64], trials: int) -> Interval:
     """The 95 % interval of a share by its bootstrap: Wilson's, of as many trials as the variance of `values` says.
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from factory.errors import InputError
 from factory.readers.messages import is_text
-from factory.reward.accuracy import bootstrapped, resampled
+from factory.reward.accuracy import bootstrapped, resampled_part
 from factory.reward.official import (
     Benchmark,
     BenchmarkRow,
@@ -115,7 +115,7 @@ def rewardbench2(groups: Mapping[str, Sequence[Sample]], seed: int) -> dict[str,
         known = np.array([one for one in points if one is not None])
         found[name] = _subset(known, len(points) - len(known))
         if len(known):
-            draws += resampled(known, random)
+            draws += resampled_part(known, random)
     tied = ties(groups.get(TIES, ()), seed)
     found[TIES] = tied._asdict()
     scores = [subset["score"] for subset in found.values()]

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from factory.reward.accuracy import bootstrapped, resampled
+from factory.reward.accuracy import bootstrapped, resampled_part
 from factory.reward.official import (
     Benchmark,
     BenchmarkRow,
@@ -90,7 +90,7 @@ def result(scored: Scored, seed: int) -> dict[str, Any]:
         return {"score": None, "absent": list(DOMAINS), "domains": {}}
     levels = {name: _levels(matrices) for name, matrices in found.items()}
     # Each domain's prompts are drawn apart: how many there are of each says nothing about reward models.
-    draws = _over({name: resampled(one.mean(axis=1), random) for name, one in levels.items()})
+    draws = _over({name: resampled_part(one.mean(axis=1), random) for name, one in levels.items()})
     means = _over({name: one.mean(axis=0) for name, one in levels.items()})
     low, high = bootstrapped(float(means.mean()), draws, sum(len(one) for one in levels.values()))
     return {
