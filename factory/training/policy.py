@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase, Trainer
 from factory.config import Lora
 from factory.errors import ConfigError, MissingExtraError
 from factory.models.attention import even_up_to
-from factory.models.load import load_model, resolve
+from factory.models.load import load_model, resolve, save_processors
 from factory.models.quiet import quiet_peft
 from factory.models.ref import ModelRef
 from factory.models.sequences import unwrapped
@@ -69,6 +69,7 @@ def save(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path, ref
     if lora is not None:
         _finish_adapter(folder, ref, lora.merge)
     tokenizer.save_pretrained(folder)
+    save_processors(ref, unwrapped(trainer.model).config, folder)
 
 
 def _finish_adapter(folder: Path, ref: ModelRef, merge: bool) -> None:

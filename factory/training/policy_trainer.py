@@ -56,7 +56,8 @@ class PolicyTrainer(Trainer):
         # Before the Trainer wraps it: DDP and FSDP hook into calls of `forward`, and a loss computed around them would
         # train without their exchange.
         score_replies(model, objective)
-        self.use_cache = unwrapped(model).config.use_cache
+        # The Trainer writes its own into the model's configuration; one with several parts has none at its top.
+        args.use_cache = getattr(unwrapped(model).config, "use_cache", True)
         super().__init__(model=model, args=args, train_dataset=list(steps), callbacks=[LastStep()])
         _exact_sharding(self)
         self.add_callback(FirstStep(self))
@@ -218,9 +219,11 @@ def _exact_sharding(trainer: PolicyTrainer) -> None:
 
 def score_replies(model: Any, objective: Objective) -> None:
     """Make the model's forward score replies, so that every wrapper (DDP, FSDP, autocast) sees one plain forward."""
+    own = model.forward
 
-    def forward(self: Any, batch: TensorBatch) -> Tensor:
-        return reply_logps(self, batch, objective.plan, objective.chunk).sums
+    def forward(self: Any, batch: TensorBatch | None = None, **inputs: Any) -> Any:
+        # Without a batch it is `reply_logps` that calls: of some models it reads the model's own logits.
+        return own(**inputs) if batch is None else reply_logps(self, batch, objective.plan, objective.chunk).sums
 
     # On the instance: the class is transformers', and other models of it may live in this process.
     model.forward = MethodType(forward, model)

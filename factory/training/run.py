@@ -200,7 +200,6 @@ def _identity(examples: Sequence[TrainingExample], job: TrainingJob) -> str:
 
 def _save(trainer: PolicyTrainer, tokenizer: PreTrainedTokenizerBase, found: Encoding, job: TrainingJob) -> None:
     folder = job.out / "policy"
-    trainer.model.config.use_cache = trainer.use_cache  # the Trainer switched it off for itself
     save(trainer, tokenizer, folder, job.policy, job.config.lora)
     if trainer.is_world_process_zero():
         data = digest(sorted(example.key for example in found.examples))

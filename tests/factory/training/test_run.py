@@ -8,20 +8,22 @@ import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Gemma3Config, SiglipVisionConfig
 
 from factory import training
 from factory.config import Lora, Training
 from factory.config.engines import RayEngine, ScriptedEngine, TransformersEngine
 from factory.errors import ConfigError, TrainingError
 from factory.models.chat import prompt_ids, reply_ids
-from factory.models.load import load_model
+from factory.models.load import load_model, merged_path
 from factory.models.ref import ModelRef
+from factory.models.sequences import plan_for
 from factory.training.policy_trainer import PolicyTrainer
 from factory.training.run import train
 from factory.training.stats import MetricsFile
 from principles.views import view_messages
 from tests.heard import Heard
+from tests.tiny import tiny_model_folder
 from tests.training_pairs import scored_pairs, tiny_policy
 
 PAIRS = scored_pairs()
@@ -143,6 +145,37 @@ def test_the_reference_pass_gives_the_on_policy_measure(policy, plain):
         picked = [logps[len(prompt) - 1 + i, token].item() for i, token in enumerate(reply)]
         values.append(torch.tensor(picked).mean().exp().item())
     assert plain.report.on_policy["rejected"] == pytest.approx(sum(values) / len(values), rel=1e-4)
+
+
+def test_a_model_whose_own_logits_are_taken_is_trained(tmp_path):
+    """llama4_text names no part of it as its base model, so that the projection cannot be made by itself."""
+    ref = ModelRef(str(tiny_model_folder(tmp_path / "tiny", "llama4_text", intermediate_size_mlp=64)))
+    assert plan_for(load_model(ref)).head is None
+    _, found = trained(ref, tmp_path / "out", changed(DESCENT, method="pbaa", epochs=1))
+    assert lines(tmp_path / "out")[0]["loss"] == pytest.approx(6.25, abs=1e-4)
+    assert 1e-6 < distance(found, load_file(Path(ref.name) / "model.safetensors")) < 1
+
+
+def test_a_model_that_also_sees_is_trained_and_kept_whole(tmp_path):
+    ref = ModelRef(str(tiny_model_folder(tmp_path / "text", "gemma3_text")))
+    seeing = SiglipVisionConfig(
+        hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=28
+    )
+    text = AutoConfig.from_pretrained(ref.name).to_dict()
+    config = Gemma3Config(
+        text_config=text, vision_config=seeing.to_dict(), boi_token_index=7, eoi_token_index=8, image_token_index=9
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(ref.name)
+    (Path(ref.name) / "preprocessor_config.json").write_text("{}")
+    for name, lora in {"whole": None, "adapted": Lora(r=4, target_modules=["q_proj"], merge=False)}.items():
+        train(PAIRS, ref, tmp_path / name, changed(epochs=1, lora=lora), seed=1)
+        assert (tmp_path / name / "policy" / "preprocessor_config.json").read_text() == "{}"
+    found = weights(tmp_path / "whole")
+    before = load_file(Path(ref.name) / "model.safetensors")
+    moved = {".".join(name.split(".")[:2]) for name in found if not torch.equal(found[name], before[name])}
+    assert moved == {"language_model.model"}
+    merged_path(ModelRef(str(tmp_path / "adapted" / "policy")), str(tmp_path / "merged"))
+    assert (tmp_path / "merged" / "preprocessor_config.json").exists()
 
 
 @pytest.mark.parametrize("layout", ["packed", "separate"])
