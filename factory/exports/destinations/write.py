@@ -31,6 +31,7 @@ INFO = "dataset_info.json"
 _OURS = re.compile(r"(train|test)(-\d{5}-of-\d{5}\.parquet|\.json)")
 BY = "export"
 WRITING = ".writing"
+_PLACE, _FAR = "__place", 64
 PLOTS = ("agreement", "funnel", "lengths", "likelihood")
 
 
@@ -158,19 +159,46 @@ def _write(
 ) -> dict[str, int]:
     """Fill the shards of each split; returns the rows in each."""
     counts, seen = dict.fromkeys(shards, 0), 0
+    spread = {name: _Spread(apart) for name in shards}
     # In order: the plan names rows by their number.
     for batch in rows.collect_batches(chunk_size=BATCH, maintain_order=True, engine="streaming"):
         wanted = todo.between(seen, seen + batch.height)
         for name, split in shards.items():
             mine = wanted.filter(wanted["test"] == (name == "test"))
             part = batch[mine[ROW] - seen]
-            part = part.explode(apart) if apart else part
+            part = spread[name].add(part) if apart else part
             counts[name] += part.height
             split.write(part)
         seen += batch.height
-    for split in shards.values():
+    for name, split in shards.items():
+        if apart:
+            rest = spread[name].held.drop(_PLACE)
+            counts[name] += rest.height
+            split.write(rest)
         split.close()
     return counts
+
+
+class _Spread:
+    """Pairs as rows, one for each value of the lists in `apart`, those of a pair `_FAR` pairs from one another.
+
+    KTOTrainer takes a row's neighbour for a reply to another prompt.
+    """
+
+    def __init__(self, apart: Sequence[str]) -> None:
+        self._apart, self._pairs = apart, 0
+        self.held = pl.DataFrame()
+        """Rows whose place is not reached."""
+
+    def add(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """The rows whose place is reached with `pairs`."""
+        place = pl.int_range(pl.len()) + self._pairs
+        each = pl.int_ranges(pl.col(self._apart[0]).list.len()) * _FAR + place
+        rows = pairs.with_columns(each.alias(_PLACE)).explode([*self._apart, _PLACE])
+        rows = pl.concat([self.held, rows] if self.held.width else [rows]).sort(_PLACE, maintain_order=True)
+        self._pairs += pairs.height
+        self.held = rows.filter(pl.col(_PLACE) >= self._pairs)
+        return rows.filter(pl.col(_PLACE) < self._pairs).drop(_PLACE)
 
 
 def staging_of(record: Record) -> Path:

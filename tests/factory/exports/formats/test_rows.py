@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import datasets
@@ -207,11 +208,22 @@ def test_kto_makes_two_rows_of_a_pair(tmp_path: Path) -> None:
     done = export(pairs(2, 1), "kto", tmp_path / "out", Export(test_share=0))
     got = rows(tmp_path / "out", tmp_path)
     assert done.rows == {"train": 4}
-    assert [(row["completion"], row["label"]) for row in got[:2]] == [
+    assert [(row["completion"], row["label"]) for row in got[::2]] == [
         ([assistant("good 0 0")], True),
         ([assistant("bad 0 0")], False),
     ]
-    assert got[0]["pair_id"] == got[1]["pair_id"]
+    assert got[0]["pair_id"] == got[2]["pair_id"]
+
+
+def test_neighbours_in_kto_reply_to_different_prompts(tmp_path: Path) -> None:
+    """KTOTrainer estimates KL by the reply of the row before, as one to another prompt."""
+    export(pairs(2_500, 1), "kto", tmp_path / "out", Export(test_share=0.1))
+    for split in ("train", "test"):
+        got = rows(tmp_path / "out", tmp_path, split)
+        prompts = [row["prompt_id"] for row in got]
+        assert all(one != following for one, following in pairwise(prompts))
+        replies = {(row["pair_id"], row["label"]) for row in got}
+        assert replies == {(row["pair_id"], label) for row in got for label in (True, False)}
 
 
 def test_tpo_imitates_the_chosen_reply_and_sdft_tells_the_teacher_the_good_system_message(tmp_path: Path) -> None:
