@@ -18,6 +18,13 @@ from factory.exports.facts.making import CITATION, PRINCIPLES
 from factory.exports.pages.document import source_of, today
 from factory.identity import digest
 
+_TYPES: Mapping[Any, str | None] = {
+    pl.Boolean: "sc:Boolean",
+    pl.Datetime: "sc:DateTime",
+    pl.Date: "sc:Date",
+    pl.Time: "sc:Time",
+    **dict.fromkeys((pl.Duration, pl.Struct)),
+}
 _TERMS = (
     *("arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileProperty"),
     *("fileObject", "fileSet", "format", "includes", "isArray", "isLiveDataset", "jsonPath", "key", "md5"),
@@ -137,11 +144,11 @@ def _rows(schema: pl.Schema, facts: CardFacts, kind: str) -> dict[str, Any]:
         "@id": _ROWS,
         "name": _ROWS,
         "description": f"A row for each pair, {sum(facts.rows.values()):,} in all.",
-        "field": [*([split] if "split" not in schema else []), *fields],
+        "field": [*([split] if "split" not in schema else []), *filter(None, fields)],
     }
 
 
-def _field(name: str, dtype: pl.DataType, meaning: str, kind: str) -> dict[str, Any]:
+def _field(name: str, dtype: pl.DataType, meaning: str, kind: str) -> dict[str, Any] | None:
     column = {"column": name} if kind.endswith("parquet") else {"jsonPath": f"$[*].{_step(name)}"}
     source = {"fileSet": {"@id": "files"}, "extract": column}
     # A list of messages is a repeated field with sub-fields, and no type of its own.
@@ -164,9 +171,11 @@ def _field(name: str, dtype: pl.DataType, meaning: str, kind: str) -> dict[str, 
                 "source": {**source, "transform": {"jsonPath": _step(part.name)}},
             }
             for part in inner.fields
+            if _type(part.dtype)
         ]
-        return found
-    return {**found, "dataType": _type(inner), "source": source}
+        return found if found["subField"] else None
+    told = _type(inner)
+    return {**found, "dataType": told, "source": source} if told else None
 
 
 def _id(*names: str) -> str:
@@ -180,9 +189,12 @@ def _step(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) else json.dumps(name, ensure_ascii=False)
 
 
-def _type(dtype: Any) -> str:
+def _type(dtype: Any) -> str | None:
+    """Croissant's name of a type; None for what it has none for: spans of time, and objects inside of objects."""
+    if isinstance(dtype, pl.List | pl.Array):
+        return _type(dtype.inner)
     if dtype.is_integer():
         return "sc:Integer"
-    if dtype.is_float():
+    if dtype.is_float() or dtype.is_decimal():
         return "sc:Float"
-    return "sc:Boolean" if dtype == pl.Boolean else "sc:Text"
+    return _TYPES.get(dtype.base_type(), "sc:Text")

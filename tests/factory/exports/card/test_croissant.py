@@ -1,6 +1,8 @@
 """croissant.json: files with hashes, every column, where the pairs are from, and no error of the official reader."""
 
 import json
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
@@ -80,6 +82,29 @@ def test_columns_of_any_name_can_be_described(format: str, key: str, tmp_path: P
     if find_spec("mlcroissant"):
         read = import_module("mlcroissant").Dataset(tmp_path / "out/croissant.json")
         assert len(list(read.records("default"))) == 8
+
+
+@pytest.mark.filterwarnings("ignore")  # of packages that mlcroissant brings
+def test_columns_of_any_type_can_be_read(tmp_path: Path) -> None:
+    mlc = pytest.importorskip("mlcroissant", reason="mlcroissant is not installed: pip install mlcroissant")
+    odd = {
+        "at": datetime(2026, 1, 2, tzinfo=UTC),
+        "on": date(2026, 1, 2),
+        "daily": time(1, 2),
+        "price": Decimal("1.25"),
+        "took": timedelta(1),
+        "told": {"at": date(2026, 1, 2), "within": {"a": 1}},
+        "within": {"a": {"b": 1}},
+        "dates": [date(2026, 1, 2)],
+        "parts": [{"names": ["a", "b"]}],
+    }
+    columns = {name: pl.Series([value] * 4) for name, value in odd.items()}
+    factory.export(pairs(4).head(4).with_columns(**columns), "pairs", tmp_path / "out", test_share=0)
+    row = next(iter(mlc.Dataset(tmp_path / "out/croissant.json").records("default")))
+    assert (row["default/on"].day, row["default/daily"].minute, row["default/price"]) == (2, 2, 1.25)
+    assert row["default/at"].timestamp() == odd["at"].timestamp()
+    assert row["default/told"]["default/told/at"].day == row["default/dates"][0].day == 2
+    assert not {"default/took", "default/within", "default/told/within"} & set(row)
 
 
 def test_where_a_run_s_pairs_are_from_is_told_in_prov(run: Path, tmp_path: Path) -> None:
