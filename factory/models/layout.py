@@ -79,8 +79,11 @@ def buckets(lengths: Sequence[int], max_tokens: int, padded: bool = False) -> li
     return groups
 
 
-def layout(items: Sequence[Encoded], kind: Layout, pad_id: int = 0) -> TensorBatch:
-    """Lay out `items` as tensors. Raises ValueError on an empty prompt, which nothing could predict a reply from."""
+def layout(items: Sequence[Encoded], kind: Layout) -> TensorBatch:
+    """Lay out `items` as tensors. Raises ValueError on an empty prompt, which nothing could predict a reply from.
+
+    Rows are filled up with token 0, which every model has: a tokenizer's own may be one that the model was not given.
+    """
     if not all(item.prompt for item in items):
         raise ValueError("a prompt without a token cannot be followed by a reply")
     if kind == "separate":
@@ -89,7 +92,7 @@ def layout(items: Sequence[Encoded], kind: Layout, pad_id: int = 0) -> TensorBat
     lengths = [len(row) for row in rows]
     width = sum(lengths) if kind == "flat" else max(lengths)
     starts = [0, *accumulate(lengths if kind == "flat" else [width] * len(rows))][:-1]
-    padded = [list(chain.from_iterable(rows))] if kind == "flat" else [_pad(row, width, pad_id) for row in rows]
+    padded = [list(chain.from_iterable(rows))] if kind == "flat" else [_pad(row, width) for row in rows]
     at, targets, owner, counts = _targets(items, starts)
     return TensorBatch(
         torch.tensor(padded),
@@ -105,8 +108,8 @@ def layout(items: Sequence[Encoded], kind: Layout, pad_id: int = 0) -> TensorBat
     )
 
 
-def _pad(row: list[int], width: int, pad_id: int) -> list[int]:
-    return row + [pad_id] * (width - len(row))
+def _pad(row: list[int], width: int, fill: int = 0) -> list[int]:
+    return row + [fill] * (width - len(row))
 
 
 def _spans(item: Encoded, start: int) -> tuple[int, int, list[tuple[int, int]]]:
@@ -141,7 +144,7 @@ def _positions(items: Sequence[Encoded], kind: Layout, width: int) -> Tensor:
         [*range(len(item.prompt)), *(len(item.prompt) + i for reply in item.replies for i in range(len(reply)))]
         for item in items
     ]
-    return torch.tensor([list(chain.from_iterable(rows))] if kind == "flat" else [_pad(row, width, 0) for row in rows])
+    return torch.tensor([list(chain.from_iterable(rows))] if kind == "flat" else [_pad(row, width) for row in rows])
 
 
 def _mask(items: Sequence[Encoded], kind: Layout, width: int) -> Tensor:
@@ -150,7 +153,7 @@ def _mask(items: Sequence[Encoded], kind: Layout, width: int) -> Tensor:
         [0] * len(item.prompt) + [part for part, reply in enumerate(item.replies, 1) for _ in reply] for item in items
     ]
     if kind == "separate":
-        return torch.tensor([_pad([1] * len(row), width, 0) for row in parts])
+        return torch.tensor([_pad([1] * len(row), width) for row in parts])
     # Padding is a part of its own. It sees the prompt, as a row of which all is masked comes out of softmax as NaN.
     part = torch.tensor([_pad(row, width, -1) for row in parts])
     seen = (part[:, None, :] == 0) | (part[:, None, :] == part[:, :, None])

@@ -7,7 +7,7 @@ another, and positions restart after the prompt. Three layouts give the same num
 - masked: a row per item with a four-dimensional mask, for kernels that take one (eager);
 - separate: a row per reply, for models that are not plain softmax attention.
 
-Use: `plan = plan_for(model)` once; then for each group that `buckets` makes, `layout(items, plan.layout, pad_id)` gives
+Use: `plan = plan_for(model)` once; then for each group that `buckets` makes, `layout(items, plan.layout)` gives
 the batch for `reply_logps(model, batch.to(device), plan, chunk)`.
 """
 

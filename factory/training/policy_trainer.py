@@ -33,7 +33,6 @@ class Objective(NamedTuple):
     """Reply tokens whose logits are made at once; None: as many as fit."""
     max_tokens: int
     """Most tokens in a forward pass."""
-    pad_id: int
     keeping: Keeping = Keeping()
 
 
@@ -149,7 +148,7 @@ class PolicyTrainer(Trainer):
         return micro_batches(examples, kind, budget, world, rank, by_view=by_view)
 
     def _batch(self, items: Sequence[Encoded]) -> TensorBatch:
-        return layout(items, self.objective.plan.layout, self.objective.pad_id).to(self.accelerator.device)
+        return layout(items, self.objective.plan.layout).to(self.accelerator.device)
 
     def _exchange(self, model: Any, last: bool) -> AbstractContextManager[None]:
         """Gradients stay in the process until the last micro-batch; DeepSpeed does so by its own boundary flag."""

@@ -90,7 +90,7 @@ def train(
         found = found._replace(dropped={**found.dropped, **passed.dropped})
         require_even(model, max(item.longest for example in found.examples for item in example.items))
         with dropout(model, config.dropout):
-            trainer = _trainer(model, tokenizer, args, found.examples, job, method, found.dropped)
+            trainer = _trainer(model, args, found.examples, job, method, found.dropped)
             resumed = _optimise(trainer, found.examples, job)
         _save(trainer, tokenizer, found, job)
         # Process 0 alone reads and, once all have the report, moves what lies in `out`.
@@ -136,7 +136,6 @@ def _reader(method: Method, model: Any, tokenizer: PreTrainedTokenizerBase, job:
 
 def _trainer(
     model: Any,
-    tokenizer: PreTrainedTokenizerBase,
     args: TrainingArguments,
     examples: Sequence[TrainingExample],
     job: TrainingJob,
@@ -152,7 +151,6 @@ def _trainer(
             "configuration names no dropout; set it to true to train so all the same"
         )
     keeping = activation_checkpointing(model, config.gradient_checkpointing, args.device.type, args.world_size)
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     made = steps(examples, job.seed, config.epochs, config.batch_pairs)
     made = thinned(made, job.seed, 1.0 if method.form.steering is None else config.steering_share)
     watch = Watch(
@@ -161,7 +159,7 @@ def _trainer(
         advance=lambda tokens: job.progress.advance(1, tokens),
     )
     most = min(config.micro_batch_tokens, keeping.tokens or config.micro_batch_tokens)
-    objective = Objective(method, plan, config.logits_chunk, most, pad, keeping)
+    objective = Objective(method, plan, config.logits_chunk, most, keeping)
     args.warmup_steps = int(config.warmup_ratio * len(made))  # rounded down, so that a short training wastes no step
     return PolicyTrainer(model, args, made, objective, watch)
 

@@ -32,8 +32,8 @@ def test_flat_attention_sees_one_causal_sequence_per_reply():
 
 
 def test_masked_hides_the_first_reply_from_the_second():
-    batch = layout([ITEM, OTHER], "masked", pad_id=9)
-    assert batch.input_ids.tolist() == [[10, 11, 20, 21, 30], [12, 22, 9, 9, 9]]
+    batch = layout([ITEM, OTHER], "masked")
+    assert batch.input_ids.tolist() == [[10, 11, 20, 21, 30], [12, 22, 0, 0, 0]]
     assert batch.position_ids.tolist() == [[0, 1, 2, 3, 2], [0, 1, 0, 0, 0]]
     assert batch.attention_mask[0, 0].int().tolist() == [
         [1, 0, 0, 0, 0],
@@ -47,8 +47,8 @@ def test_masked_hides_the_first_reply_from_the_second():
 
 
 def test_separate_has_a_row_for_each_reply():
-    batch = layout([ITEM, OTHER], "separate", pad_id=9)
-    assert batch.input_ids.tolist() == [[10, 11, 20, 21], [10, 11, 30, 9], [12, 22, 9, 9]]
+    batch = layout([ITEM, OTHER], "separate")
+    assert batch.input_ids.tolist() == [[10, 11, 20, 21], [10, 11, 30, 0], [12, 22, 0, 0]]
     assert batch.attention_mask.tolist() == [[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 0]]
     assert batch.position_ids is None
     assert batch.at.tolist() == [1, 2, 5, 8]

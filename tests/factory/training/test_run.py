@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from shutil import copytree
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -154,6 +155,17 @@ def test_a_model_whose_own_logits_are_taken_is_trained(tmp_path):
     _, found = trained(ref, tmp_path / "out", changed(DESCENT, method="pbaa", epochs=1))
     assert lines(tmp_path / "out")[0]["loss"] == pytest.approx(6.25, abs=1e-4)
     assert 1e-6 < distance(found, load_file(Path(ref.name) / "model.safetensors")) < 1
+
+
+def test_a_padding_token_that_the_model_was_not_given_is_not_read(policy, descended, tmp_path):
+    folder = tmp_path / "padded"
+    copytree(policy.name, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    assert tokenizer.pad_token_id == load_model(policy).config.vocab_size
+    tokenizer.save_pretrained(folder)
+    _, found = trained(ModelRef(str(folder)), tmp_path / "out", changed(DESCENT, layout="separate"))
+    assert distance(found, descended.weights) < 1e-6
 
 
 def test_a_model_that_also_sees_is_trained_and_kept_whole(tmp_path):
