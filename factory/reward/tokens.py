@@ -125,11 +125,13 @@ class ConversationReader:
 
 
 def with_padding(tokenizer: PreTrainedTokenizerBase, model: Any) -> int:
-    """Give tokenizer and model the same padding token, the end-of-text token where there is none; returns its id.
+    """Give tokenizer and model the same padding token, the end-of-text token where they share none; returns its id.
 
     A sequence-classification model finds the last token that is not this one, and reads the reward there.
     """
-    if tokenizer.pad_token is None:
+    own = tokenizer.pad_token_id
+    # One that was added to the tokenizer alone has no embedding.
+    if own is None or own >= model.get_input_embeddings().weight.shape[0]:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token_id is None:
         raise EngineError(f"the tokenizer of {tokenizer.name_or_path} has neither a padding nor an end-of-text token")

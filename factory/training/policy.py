@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from factory.models.load import load_model, resolve, save_processors
 from factory.models.quiet import quiet_peft
 from factory.models.ref import ModelRef
 from factory.models.sequences import unwrapped
+from factory.training.data import TrainingExample
 
 
 def trainable(ref: ModelRef, lora: Lora | None) -> Any:
@@ -82,6 +84,19 @@ def _finish_adapter(folder: Path, ref: ModelRef, merge: bool) -> None:
         merged = load_model(ref._replace(name=str(folder)), "cpu", torch.float32)
         shutil.rmtree(folder)
         merged.save_pretrained(folder)
+
+
+def require_known(model: Any, tokenizer: PreTrainedTokenizerBase, examples: Iterable[TrainingExample]) -> None:
+    """Raise ConfigError where the tokenizer makes a token that the model was not given."""
+    size = unwrapped(model).get_input_embeddings().weight.shape[0]
+    items = (item for example in examples for item in example.items)
+    highest = max(max(ids) for item in items for ids in (item.prompt, *item.replies))
+    if highest >= size:
+        raise ConfigError(
+            f"the tokenizer of {tokenizer.name_or_path} makes the token {tokenizer.convert_ids_to_tokens(highest)} of "
+            f"number {highest}, and the model knows {size} tokens; resize the model's embeddings, or give it its own "
+            "tokenizer"
+        )
 
 
 def require_even(model: Any, longest: int) -> None:

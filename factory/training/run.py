@@ -30,7 +30,7 @@ from factory.training.data import Encoding, PairReader, TrainingExample, encode
 from factory.training.dropout import dropout
 from factory.training.methods import Method, method_of
 from factory.training.passing import deciding, passing
-from factory.training.policy import require_even, save, trainable
+from factory.training.policy import require_even, require_known, save, trainable
 from factory.training.policy_trainer import Objective, PolicyTrainer, Watch
 from factory.training.reference import complete, store_for
 from factory.training.stats import MetricsFile
@@ -88,6 +88,7 @@ def train(
         passed = passing(pairs, config)
         found = encode(_with_trusted_scores(passed.pairs, job), _reader(method, model, tokenizer, job))
         found = found._replace(dropped={**found.dropped, **passed.dropped})
+        require_known(model, tokenizer, found.examples)
         require_even(model, max(item.longest for example in found.examples for item in example.items))
         with dropout(model, config.dropout):
             trainer = _trainer(model, args, found.examples, job, method, found.dropped)

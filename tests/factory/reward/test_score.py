@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from shutil import copytree
 
 import polars as pl
 import pytest
@@ -53,6 +54,15 @@ def test_rewards_are_those_of_the_chat_template_one_by_one(folder: Path) -> None
     found = opened(folder, batch_tokens=100).rewards(TALK, Silent())
     assert [reward.score for reward in found] == pytest.approx(expected, abs=1e-5)
     assert not any(reward.cut or reward.missing for reward in found)
+
+
+def test_a_padding_token_that_the_model_was_not_given_is_not_read(folder: Path, tmp_path: Path) -> None:
+    copytree(folder, tmp_path / "padded")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    tokenizer.save_pretrained(tmp_path / "padded")
+    padded, own = (opened(place).rewards(TALK, Silent()) for place in (tmp_path / "padded", folder))
+    assert [reward.score for reward in padded] == pytest.approx([reward.score for reward in own], abs=1e-5)
 
 
 def test_special_tokens_in_a_reply_are_text(folder: Path) -> None:

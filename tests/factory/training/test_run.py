@@ -168,6 +168,17 @@ def test_a_padding_token_that_the_model_was_not_given_is_not_read(policy, descen
     assert distance(found, descended.weights) < 1e-6
 
 
+def test_a_token_that_the_model_was_not_given_is_named(policy, tmp_path):
+    folder = tmp_path / "talks"
+    copytree(policy.name, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|new|>"]})
+    tokenizer.chat_template = "<|new|>" + tokenizer.chat_template
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(ConfigError, match=r"makes the token <\|new\|> of number \d+, and the model knows"):
+        trained(ModelRef(str(folder)), tmp_path / "out")
+
+
 def test_a_model_that_also_sees_is_trained_and_kept_whole(tmp_path):
     ref = ModelRef(str(tiny_model_folder(tmp_path / "text", "gemma3_text")))
     seeing = SiglipVisionConfig(
