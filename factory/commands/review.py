@@ -2,13 +2,14 @@
 
 import re
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Unpack
 
 import polars as pl
 
 from factory.commands.recorded_votes import recorded_votes
-from factory.errors import ConfigError, InputError
+from factory.errors import ConfigError, FactoryError, InputError
 from factory.files import PathLike
 from factory.files.streaming import few
 from factory.identity import DEFAULT_SEED
@@ -17,14 +18,13 @@ from factory.readers import PairsLike, ReadOptions, fetched_once, how_to_read
 from factory.readers.how import How
 from factory.readers.inputs.on_disk import places
 from factory.readers.told import read_and_tell, tell_set_aside
-from factory.reviewing.labels import Answers, Reviewed, journal_of, reviewed, write_labels
+from factory.reviewing.labels import BY, Answers, Reviewed, journal_of, journals, reviewed, write_labels
 from factory.reviewing.session import ReviewItem, Session
 from factory.store.lock import locked
 from factory.store.ownership import Record, require_apart
 from filters.hash_draw import hash_draw_expr
 from filters.votes import verdicts
 
-BY = "review"
 _TOLD = ("feature", "system_good", "system_bad", "policy", "iteration", "source")
 
 
@@ -58,6 +58,8 @@ def review(
     items = _items(pairs, sample, seed, how_to_read(reading), shown)
     _claimed(path, name)
     with Answers(path, name) as answers:
+        if name not in journals(path):
+            raise ConfigError(f"--as {name!r}: {journal_of(path, name)} is of another table there; take another name")
         session = Session(items, answers, seed, blind)
 
         def opened(address: str) -> None:
@@ -66,9 +68,14 @@ def review(
             if browser:
                 webbrowser.open(address)
 
+        def landed() -> None:
+            # The journal has the answer; what is wrong with the table is told at the end.
+            with suppress(FactoryError, OSError):
+                write_labels(path)
+
         # Before anybody answers: a table that cannot be written is told now, and not after an hour's work.
         write_labels(path)
-        serve(session, lambda: write_labels(path), opened, port)
+        serve(session, landed, opened, port)
     return reviewed(path, write_labels(path))
 
 

@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import combinations
@@ -13,11 +13,13 @@ from typing import Any, BinaryIO
 
 import polars as pl
 
-from factory.errors import StoreError
+from factory.errors import ConfigError, StoreError
 from factory.files.json_text import parsed
 from factory.statistics.shares import cohens_kappa
+from factory.store.ownership import Record
 from factory.strict import Strict
 
+BY = "review"
 ANSWERS = ("chosen", "rejected", "tie", "skip")
 """The reply called chosen is better; the other one is; neither; no opinion."""
 LABELS: dict[str, pl.DataType] = {
@@ -90,32 +92,45 @@ def _last_byte(file: BinaryIO) -> bytes:
 
 
 def read_answers(path: Path) -> dict[str, tuple[str, str]]:
-    """Label and time by pair_id, as a journal leaves them; torn and garbled lines are passed over."""
-    given: dict[str, tuple[str, str]] = {}
+    """Label and time by pair_id, as a journal leaves them."""
+    return _last(_events(path))
+
+
+def _events(path: Path) -> Iterator[tuple[str, Any, str]]:
+    """All that a journal says, in order: pair_id, label, time; torn and garbled lines are passed over."""
     for line in path.read_bytes().splitlines():
         try:
             event = parsed(line)
-            pair_id, label = str(event["pair_id"]), event["label"]
+            yield str(event["pair_id"]), event["label"], str(event.get("time"))
         except (ValueError, KeyError, TypeError):
             continue
+
+
+def _last(events: Iterable[tuple[str, Any, str]]) -> dict[str, tuple[str, str]]:
+    given: dict[str, tuple[str, str]] = {}
+    for pair_id, label, time in events:
         given.pop(pair_id, None)
         # A label of null takes the answer back.
         if label in ANSWERS:
-            given[pair_id] = (label, str(event.get("time")))
+            given[pair_id] = (label, time)
     return given
 
 
 def write_labels(path: Path) -> pl.DataFrame:
-    """Write the table of everybody's answers, made from the journals beside it, under a temporary name first."""
-    rows = [
-        (pair_id, None if label in ("tie", "skip") else label == "chosen", label, annotator, time)
-        for annotator, given in _everybody(path).items()
-        for pair_id, (label, time) in given.items()
-    ]
-    schema = {**LABELS, "time": pl.String()}
-    table = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
-        pl.col("time").str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
-    )
+    """Write the table of everybody's answers, made from the journals beside it, under a temporary name first.
+
+    ConfigError where the table that lies there holds what none of its journals ever said.
+    """
+    # Before the journals: what another reviewer has put into the table since is in a journal then.
+    former = _former(path)
+    said = {name: list(_events(journal)) for name, journal in journals(path).items()}
+    every = _table((name, *event) for name, events in said.items() for event in events if event[1] in ANSWERS)
+    if former is None or not former.join(every, on=list(LABELS), how="anti", nulls_equal=True).is_empty():
+        raise ConfigError(
+            f"{path} holds what no review put there: it was changed, or its answers ({path.stem}.NAME.jsonl) were "
+            "moved away; move it elsewhere, or give another --out"
+        )
+    table = _table((name, pair, *last) for name, events in said.items() for pair, last in _last(events).items())
     # With the process's number, since several people's reviews write this one table.
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     table.write_parquet(draft)
@@ -123,13 +138,37 @@ def write_labels(path: Path) -> pl.DataFrame:
     return table
 
 
-def _everybody(path: Path) -> dict[str, dict[str, tuple[str, str]]]:
-    front, back = f"{path.stem}.", ".jsonl"
+def _former(path: Path) -> pl.DataFrame | None:
+    """The table that lies there, an empty one where none does; None for what is no table of labels."""
+    if not path.exists():
+        return pl.DataFrame(schema=LABELS)
+    with suppress(pl.exceptions.PolarsError, OSError):
+        found = pl.read_parquet(path, glob=False)
+        return found if dict(found.schema) == LABELS else None
+    return None
+
+
+def _table(said: Iterable[tuple[str, str, str, str]]) -> pl.DataFrame:
+    """The table of labels; each row is said by a person of a pair: a label, at a time."""
+    rows = [
+        (pair_id, None if label in ("tie", "skip") else label == "chosen", label, annotator, time)
+        for annotator, pair_id, label, time in said
+    ]
+    return pl.DataFrame(rows, schema={**LABELS, "time": pl.String()}, orient="row").with_columns(
+        pl.col("time").str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
+    )
+
+
+def journals(path: Path) -> dict[str, Path]:
+    """By person, the journals of the table `path`: those that reviews wrote, and for it."""
+    written = [name for name, entry in Record.read(path.parent).entries.items() if entry.by == BY]
+    stems = {path.stem, *(Path(name).stem for name in written if not name.endswith(".jsonl"))}
     found = {}
-    for other in sorted(path.parent.iterdir()):
-        name = other.name.removeprefix(front).removesuffix(back)
-        if other.name == f"{front}{name}{back}" and name:
-            found[name] = read_answers(other)
+    for name in sorted(name for name in written if name.endswith(".jsonl") and (path.parent / name).is_file()):
+        # The longest: labels.v2.ana.jsonl is Ana's for labels.v2.parquet where there is one, and not v2.ana's.
+        stem = max((stem for stem in stems if name.startswith(f"{stem}.")), key=len, default=None)
+        if stem == path.stem:
+            found[name.removeprefix(f"{stem}.").removesuffix(".jsonl")] = path.parent / name
     return found
 
 

@@ -1,8 +1,6 @@
 """The review's page: what it shows of a pair, as JSON; markdown as markup in which nothing of the data can act."""
 
-import re
 from collections.abc import Mapping
-from difflib import SequenceMatcher
 from functools import cache
 from typing import Any
 
@@ -15,9 +13,6 @@ from factory.reviewing.session import ReviewItem, Session
 HERE = "factory.reviewing"
 LONGEST = 200_000
 """Characters of a text that are shown."""
-_WORDS = re.compile(r"\s+|[^\W_]+|.", re.DOTALL)
-_PRECISE = 3_000
-"""Words up to which the difference is the least one; of longer texts it is a good one."""
 
 
 def state(session: Session) -> dict[str, Any]:
@@ -85,23 +80,10 @@ def _renderer() -> MarkdownIt:
     return made
 
 
-def difference(left: str, right: str) -> dict[str, list[tuple[str, bool]]]:
-    """Both texts in pieces, each with whether the other text lacks it, word by word."""
-    one, two = (_WORDS.findall(text[:LONGEST]) for text in (left, right))
-    # autojunk passes over words that are common, which makes it fast and the difference coarser.
-    matcher = SequenceMatcher(None, one, two, autojunk=max(len(one), len(two)) > _PRECISE)
-    pieces: dict[str, list[tuple[str, bool]]] = {"left": [], "right": []}
-    for kind, a, b, c, d in matcher.get_opcodes():
-        for side, words in (("left", one[a:b]), ("right", two[c:d])):
-            if words:
-                pieces[side].append(("".join(words), kind != "equal"))
-    return pieces
-
-
 def page() -> tuple[str, Mapping[str, str]]:
     """The page's markup, which is the same for everybody, and the headers that say what it may do."""
     style = asset("report.css") + asset("review.css", HERE)
-    script = asset("review.js", HERE)
+    script = asset("difference.js") + asset("review.js", HERE)
     body = asset("review.html", HERE).replace("/*style*/", style).replace("/*script*/", script)
     policy = content_policy(style, script, "connect-src 'self'", "frame-ancestors 'none'")
     return body, {"Content-Security-Policy": policy}

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from factory.errors import ConfigError
-from factory.reviewing.page import difference, page, state
+from factory.reviewing.page import page, state
 from factory.reviewing.session import Session, StaleAnswerError
 
 HOST = "127.0.0.1"
@@ -61,25 +61,12 @@ def _routes(root: str, session: Session, landed: Callable[[], object], finished:
     async def now(request: web.Request) -> web.Response:
         return web.json_response(state(session))
 
-    async def compare(request: web.Request) -> web.Response:
-        item = session.current
-        if item is None:
-            return web.json_response({"left": [], "right": []})
-        sides = session.sides(item)
-        # In a thread: a difference of two long replies takes a second, in which the page could not be answered.
-        return web.json_response(await asyncio.to_thread(difference, sides.left, sides.right))
-
     async def answer(request: web.Request) -> web.Response:
         said = await _said(request)
         try:
             session.answer(int(said["turn"]), str(said["answer"]))
         except (KeyError, TypeError, ValueError, StaleAnswerError):
-            return web.json_response(state(session), status=409)
-        landed()
-        return web.json_response(state(session))
-
-    async def undo(request: web.Request) -> web.Response:
-        session.undo()
+            return web.json_response({**state(session), "stale": True}, status=409)
         landed()
         return web.json_response(state(session))
 
@@ -87,8 +74,8 @@ def _routes(root: str, session: Session, landed: Callable[[], object], finished:
         finished.set()
         return web.json_response({})
 
-    gets = {"": show, "state": now, "difference": compare}
-    posts = {"answer": answer, "undo": undo, "finish": finish}
+    gets = {"": show, "state": now}
+    posts = {"answer": answer, "finish": finish}
     return [
         *(web.get(f"{root}/{name}", handler) for name, handler in gets.items()),
         *(web.post(f"{root}/{name}", handler) for name, handler in posts.items()),

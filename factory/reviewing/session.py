@@ -8,6 +8,7 @@ from factory.reviewing.labels import Answers
 
 KEYS = ("1", "2", "t", "s")
 """The left reply is better; the right one is; a tie; skip."""
+UNDO = "u"
 
 
 class StaleAnswerError(Exception):
@@ -65,11 +66,14 @@ class Session:
         return Sides(item.rejected, item.chosen, "rejected")
 
     def answer(self, turn: int, key: str) -> None:
-        """Take the answer to the current item. StaleAnswerError where it was meant for another turn."""
+        """Take the answer to the current item, or back the last one. StaleAnswerError where another turn was meant."""
         item = self.current
         # The turn is how many are answered: an answer from an old tab names one that is past.
-        if item is None or turn != self.done or key not in KEYS:
+        if turn != self.done or (key != UNDO and (item is None or key not in KEYS)):
             raise StaleAnswerError
+        if item is None or key == UNDO:
+            self.undo()
+            return
         self.answers.give(item.pair_id, self._label(item, key))
 
     def undo(self) -> None:

@@ -17,6 +17,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
+FINISH = "fetch('finish', {method: 'POST', headers: {'Content-Type': 'application/json'}, body: '{}'})"
 CODE = "Use **this**:\n\n```python\nif a < b:\n    print('<b>x</b>')\n```\n\n- one\n- two"
 PAIRS = [
     {
@@ -67,12 +68,15 @@ def opened(browser, address: str, width: int = 1280, scheme: str = "light"):
     page.on(
         "request", lambda request: page.trouble.append(request.url) if not request.url.startswith(address) else None
     )
+    page.clock.install()
     page.goto(address)
     page.locator("#left > *").first.wait_for()
+    page.clock.fast_forward(1000)
     return page
 
 
 def press(page, key: str, count: str) -> None:
+    page.clock.fast_forward(1000)
     page.keyboard.press(key)
     sync_api.expect(page.locator("#count")).to_have_text(count)
 
@@ -118,6 +122,58 @@ def test_twenty_pairs_are_labelled_by_keyboard(browser, review: Review) -> None:
     assert set(labels["label"][:2]) <= {"chosen", "rejected"}
 
 
+def test_a_key_pressed_twice_answers_one_pair(browser, review: Review) -> None:
+    page = opened(browser, review.address)
+    page.clock.pause_at(page.evaluate("Date.now() + 1000"))
+    page.keyboard.press("1")
+    sync_api.expect(page.locator("#count")).to_have_text("1 of 20")
+    page.clock.run_for(100)
+    page.keyboard.press("1")
+    page.get_by_role("button", name="Left").click()
+    press(page, "t", "2 of 20")
+    page.evaluate(FINISH)
+    review.thread.join(60)
+    assert pl.read_parquet(review.labels)["label"][1] == "tie"
+
+
+def test_a_window_that_was_left_behind_says_so_and_changes_nothing(browser, review: Review) -> None:
+    page, other = (opened(browser, review.address) for _ in range(2))
+    press(page, "t", "1 of 20")
+    press(page, "s", "2 of 20")
+    press(other, "1", "2 of 20")
+    other.get_by_text("That was not kept").wait_for()
+    press(other, "u", "1 of 20")
+    assert other.get_by_text("That was not kept").is_hidden()
+    other.evaluate(FINISH)
+    review.thread.join(60)
+    assert pl.read_parquet(review.labels)["label"].to_list() == ["tie"]
+
+
+def test_the_difference_holds_both_texts_and_marks_what_the_other_lacks(browser, review: Review) -> None:
+    page = opened(browser, review.address)
+    found = page.evaluate("parted('the cat sat', 'the dog sat')")
+    assert found == [[["the ", 0], ["cat", 1], [" sat", 0]], [["the ", 0], ["dog", 1], [" sat", 0]]]
+    # Replies that go round in circles have as many ways to be laid beside each other as there are.
+    loop = ["a b " * 700, "b a a b " * 350]
+    for one, two in (("", ""), ("", "x"), (CODE, NASTY), ("İ 😀\n", "i 😀"), loop):
+        pieces = page.evaluate("([one, two]) => parted(one, two)", [one, two])
+        assert ["".join(text for text, _ in side) for side in pieces] == [one, two]
+        same = ["".join(text for text, own in side if not own) for side in pieces]
+        assert same[0] == same[1]
+    assert page.evaluate("parted('a '.repeat(9000), 'b '.repeat(9000))") is None
+    page.evaluate(FINISH)
+
+
+def test_names_and_replies_keep_their_own_direction(browser, review: Review) -> None:
+    page = opened(browser, review.address)
+    press(page, "t", "1 of 20")
+    assert page.locator("#last bdi", has_text="Safety").count() == 1
+    page.evaluate("document.getElementById('left').innerHTML = '<p>שלום.</p>'")
+    paragraph = page.locator("#left p")
+    assert paragraph.evaluate("each => getComputedStyle(each).unicodeBidi") == "plaintext"
+    page.evaluate(FINISH)
+
+
 def test_themes_phone_and_a_server_that_is_gone(browser, review: Review) -> None:
     for scheme, paper in (("light", "rgb(251, 250, 247)"), ("dark", "rgb(21, 24, 27)")):
         page = opened(browser, review.address, scheme=scheme)
@@ -129,8 +185,9 @@ def test_themes_phone_and_a_server_that_is_gone(browser, review: Review) -> None
     assert right["y"] > left["y"] + left["height"] - 1
     page.get_by_role("button", name="Tie").click()
     sync_api.expect(page.locator("#count")).to_have_text("1 of 20")
-    page.evaluate("fetch('finish', {method: 'POST', headers: {'Content-Type': 'application/json'}, body: '{}'})")
+    page.evaluate(FINISH)
     review.thread.join(60)
+    page.clock.fast_forward(1000)
     page.get_by_role("button", name="Tie").click()
     page.get_by_text("That was not kept").wait_for()
     assert pl.read_parquet(review.labels).height == 1

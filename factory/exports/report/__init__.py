@@ -69,7 +69,7 @@ def report_html(root: Path, *, title: str | None = None, beside: Comparison | No
     run = run_facts(root)
     packed = packed_pairs(root, run.seed or 0)
     times = time_by_step(run)
-    style, script = (asset(f"report.{kind}") for kind in ("css", "js"))
+    style, script = asset("report.css"), asset("difference.js") + asset("report.js")
     values: dict[str, Any] = {
         "run": run,
         "title": title or (f"{run.name} against {beside.second.name}" if beside else run.name),

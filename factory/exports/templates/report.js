@@ -157,39 +157,9 @@
   const shape = { raw: false, difference: false };
   const shownText = (text) => shape.raw ? mark(make("div", "text raw", text), words()) : mark(markdown(make("div", "text", ""), text), words());
 
-  // What only one of two replies says, word by word, by their longest common subsequence.
-  const CELLS = 4e6;
-  const parted = (one, two) => {
-    const [a, b] = [one, two].map((text) => text.match(/\s+|[\p{L}\p{N}_]+|[^\s\p{L}\p{N}_]/gu) || []);
-    let start = 0, ends = 0;
-    while (start < a.length && start < b.length && a[start] === b[start]) start += 1;
-    while (ends < Math.min(a.length, b.length) - start && a[a.length - 1 - ends] === b[b.length - 1 - ends]) ends += 1;
-    const n = a.length - ends - start, m = b.length - ends - start;
-    if (n * m > CELLS) return null;
-    // 16 bits do: no subsequence is longer than the shorter side, and the product of both is bounded above.
-    const long = new Uint16Array((n + 1) * (m + 1)), wide = m + 1;
-    for (let i = n - 1; i >= 0; i -= 1) for (let j = m - 1; j >= 0; j -= 1) {
-      long[i * wide + j] = a[start + i] === b[start + j] ? long[(i + 1) * wide + j + 1] + 1
-        : Math.max(long[(i + 1) * wide + j], long[i * wide + j + 1]);
-    }
-    const own = [new Uint8Array(a.length), new Uint8Array(b.length)];
-    let i = 0, j = 0;
-    while (i < n || j < m) {
-      if (i < n && j < m && a[start + i] === b[start + j]) { i += 1; j += 1; }
-      else if (j >= m || (i < n && long[(i + 1) * wide + j] >= long[i * wide + j + 1])) own[0][start + i++] = 1;
-      else own[1][start + j++] = 1;
-    }
-    return [[a, own[0]], [b, own[1]]];
-  };
-  const different = ([parts, own]) => {
+  const different = (pieces) => {
     const box = make("div", "text raw", "");
-    for (let at = 0; at < parts.length;) {
-      let end = at;
-      while (end < parts.length && own[end] === own[at]) end += 1;
-      const text = parts.slice(at, end).join("");
-      box.append(own[at] ? make("b", "own", text) : level(text));
-      at = end;
-    }
+    box.append(...pieces.map(([text, own]) => own ? make("b", "own", text) : level(text)));
     return box;
   };
 
@@ -293,7 +263,7 @@
     const box = make("div", `side ${reply}`), full = pair[reply];
     box.append(make("h3", "", label));
     const cut = (pair.finish || {})[reply] === "length" ? "cut at the length limit" : "";
-    const facts = [full ? `${full.length.toLocaleString("en")} characters` : "", cut, probability(pair, reply)].filter(Boolean);
+    const size = (pair.sizes || {})[reply], facts = [size ? `${size.toLocaleString("en")} characters` : "", cut, probability(pair, reply)].filter(Boolean);
     box.append(make("p", "meta", facts.join(" · ")));
     if (system !== undefined) box.append(fold("The principle it was asked to follow", typeof system === "number" ? systems[system] : system));
     box.append(full ? text || shownText(full) : make("p", "soft", "There is no such reply."));

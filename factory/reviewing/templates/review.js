@@ -19,7 +19,8 @@
   const press = (key, on) => button(key).setAttribute("aria-pressed", String(on));
   const trouble = (text) => { by("trouble").textContent = text; by("trouble").hidden = !text; };
 
-  let now = null, busy = false;
+  const UNSEEN = 400;  // milliseconds in which nobody has read a pair
+  let now = null, busy = false, since = 0;
 
   const ask = async (path, body) => {
     const options = body === undefined ? {} :
@@ -48,13 +49,14 @@
     }));
     for (const side of ["left", "right"]) fill(by(side), now.pair[side], "reply");
   };
-  const differ = async () => {
-    const turn = now.turn, pieces = await ask("difference");
-    if (turn !== now.turn || !pressed("d")) return;
-    for (const side of ["left", "right"]) {
+  const differ = () => {
+    const pieces = parted(now.pair.left.text, now.pair.right.text);
+    if (!pieces) { texts(); return "These two are too long to be compared word by word."; }
+    ["left", "right"].forEach((side, at) => {
       by(side).className = "reply plain";
-      by(side).replaceChildren(...pieces[side].map(([text, own]) => own ? make("mark", "", text) : text));
-    }
+      by(side).replaceChildren(...pieces[at].map(([text, own]) => own ? make("mark", "", text) : text));
+    });
+    return "";
   };
 
   const fold = (label, text) => {
@@ -70,11 +72,12 @@
     const line = make("div");
     line.append("The pair before: you said ", make("b", "", words[last.answer]), ".");
     if (last.chosen) line.append(" Called chosen: ", make("b", "", last.chosen), ".");
-    for (const said of last.verdicts || []) line.append(` ${said}.`);
+    // Names from data keep their own direction.
+    for (const said of last.verdicts || []) line.append(" ", make("bdi", "", said), ".");
     const facts = last.facts || {};
-    const short = ["feature", "policy", "iteration", "source"].filter((key) => facts[key] !== undefined)
-      .map((key) => `${key} ${facts[key]}`);
-    if (short.length) line.append(` ${short.join(" · ")}.`);
+    for (const key of ["feature", "policy", "iteration", "source"].filter((key) => facts[key] !== undefined)) {
+      line.append(` ${key} `, make("bdi", "", facts[key]), ".");
+    }
     box.replaceChildren(line);
     if (facts.system_good) box.append(fold("Principle of the chosen reply", facts.system_good));
     if (facts.system_bad) box.append(fold("Principle of the rejected reply", facts.system_bad));
@@ -93,20 +96,24 @@
     button("u").disabled = !state.last;
     tell(state.last);
     if (state.pair) { texts(); scrollTo(0, 0); }
+    since = performance.now();
   };
 
   const act = async (key) => {
     if (busy || !now || button(key).disabled) return;
+    // A key pressed twice in one go: the second time is no answer to a pair that nobody has seen.
+    if ("12ts".includes(key) && performance.now() - since < UNSEEN) return;
     busy = true;
     try {
       if (key === "d" || key === "p") {
         const on = !pressed(key);
         press("d", key === "d" && on);
         if (key === "p") press("p", on);
-        if (pressed("d")) await differ(); else texts();
-      } else if (key === "u") show(await ask("undo", {}));
-      else show(await ask("answer", { turn: now.turn, answer: key }));
-      trouble("");
+        trouble(pressed("d") ? differ() : texts());
+        return;
+      }
+      show(await ask("answer", { turn: now.turn, answer: key }));
+      trouble(now.stale ? "That was not kept: another window has gone on, and this is the pair that is next." : "");
     } catch (error) {
       trouble(`That was not kept: ${error.message}. Is the command still running?`);
     } finally { busy = false; }

@@ -118,6 +118,30 @@ def test_a_table_that_no_review_wrote_is_left_alone(tmp_path: Path) -> None:
         factory.review(pairs(), tmp_path)
 
 
+def test_a_table_replaced_meanwhile_is_left_and_no_answer_is_lost(answering: Any, tmp_path: Path) -> None:
+    out = tmp_path / "labels.parquet"
+
+    def replaced(session: Session) -> str:
+        out.write_text("mine")
+        return "t"
+
+    answering(replaced)
+    with pytest.raises(ConfigError, match="holds what no review put there"):
+        factory.review(pairs(), out)
+    assert out.read_text() == "mine"
+    out.unlink()
+    answering(better, 0)
+    assert factory.review(pairs(), out).people[0].tie == 8
+
+
+def test_a_name_whose_journal_is_another_tables_is_refused(answering: Any, tmp_path: Path) -> None:
+    answering(better)
+    factory.review(pairs(), tmp_path / "labels.v2.parquet", name="bo")
+    with pytest.raises(ConfigError, match="is of another table there"):
+        factory.review(pairs(), tmp_path / "labels.parquet", name="v2.bo")
+    assert pl.read_parquet(tmp_path / "labels.v2.parquet").height == 8
+
+
 def test_without_pairs_there_is_no_review(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no pairs to review"):
         factory.review(pairs().with_columns(rejected="chosen"), tmp_path / "labels.parquet")

@@ -3,16 +3,19 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from factory.errors import StoreError
-from factory.reviewing.labels import LABELS, Answers, journal_of, read_answers, reviewed, write_labels
+from factory.errors import ConfigError, StoreError
+from factory.reviewing.labels import BY, LABELS, Answers, journal_of, read_answers, reviewed, write_labels
+from factory.store.ownership import Record
 
 
 def answered(path: Path, annotator: str, **given: str) -> None:
+    Record.read(path.parent).claim([path.name, journal_of(path, annotator).name], BY)
     with Answers(path, annotator) as answers:
         for pair, label in given.items():
             answers.give(pair, label)
@@ -54,6 +57,57 @@ def test_a_torn_or_garbled_line_costs_itself_alone(harm: bytes, tmp_path: Path) 
     assert list(read_answers(journal)) == ["p1", "p2"]
     answered(path, "ana", p4="tie")
     assert list(read_answers(journal)) == ["p1", "p2", "p4"]
+
+
+def test_a_table_holds_neither_another_tables_answers_nor_a_file_of_the_users(tmp_path: Path) -> None:
+    path, longer = tmp_path / "labels.parquet", tmp_path / "labels.v2.parquet"
+    answered(path, "ana", p1="chosen")
+    answered(longer, "bo", p1="rejected")
+    write_labels(path).write_ndjson(tmp_path / "labels.saved.jsonl")
+    answered(path, "a.dotted.name", p2="tie")
+    assert write_labels(path)["annotator"].to_list() == ["a.dotted.name", "ana"]
+    assert write_labels(longer)["annotator"].to_list() == ["bo"]
+
+
+def edited(path: Path) -> None:
+    pl.read_parquet(path).with_columns(label=pl.lit("rejected"), right=pl.lit(False)).write_parquet(path)
+
+
+def noted(path: Path) -> None:
+    pl.read_parquet(path).with_columns(note=pl.lit("mine")).write_parquet(path)
+
+
+def rewritten(path: Path) -> None:
+    path.write_text("pair_id,label\np1,tie\n")
+
+
+def orphaned(path: Path) -> None:
+    journal_of(path, "ana").unlink()
+
+
+@pytest.mark.parametrize("change", [edited, noted, rewritten, orphaned])
+def test_a_table_with_what_no_journal_ever_said_is_left_as_it_is(
+    change: Callable[[Path], None], tmp_path: Path
+) -> None:
+    path = tmp_path / "labels.parquet"
+    answered(path, "ana", p1="chosen")
+    write_labels(path)
+    change(path)
+    before = path.read_bytes()
+    answered(path, "bo", p1="tie")
+    with pytest.raises(ConfigError, match="holds what no review put there"):
+        write_labels(path)
+    assert path.read_bytes() == before
+
+
+def test_answers_taken_back_or_changed_since_the_table_was_written_are_no_change_of_somebodys(tmp_path: Path) -> None:
+    path = tmp_path / "labels.parquet"
+    answered(path, "ana", p1="chosen", p2="tie")
+    write_labels(path)
+    answered(path, "ana", p1="rejected")
+    with Answers(path, "ana") as answers:
+        answers.take_back("p2")
+    assert write_labels(path)["label"].to_list() == ["rejected"]
 
 
 def test_one_name_is_one_person_at_a_time(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from factory.errors import ConfigError
-from factory.reviewing.labels import Answers, write_labels
+from factory.reviewing.labels import BY, Answers, journal_of, write_labels
 from factory.reviewing.server import serve
 from factory.reviewing.session import ReviewItem, Session
+from factory.store.ownership import Record
 
 JSON = {"Content-Type": "application/json"}
 
@@ -44,6 +45,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
         address.append(urlsplit(url))
         ready.set()
 
+    Record.read(tmp_path).claim([labels.name, journal_of(labels, "ana").name], BY)
     with Answers(labels, "ana") as answers:
         session = Session(items, answers, 1, False)
         thread = threading.Thread(target=serve, args=(session, lambda: write_labels(labels), opened))
@@ -68,9 +70,9 @@ def test_a_review_from_end_to_end(served: Served) -> None:
     _, state = served.ask("POST", "answer", {"turn": 0, "answer": "t"}, **JSON)
     assert state["turn"] == 1
     assert pl.read_parquet(served.labels)["label"].to_list() == ["tie"]
-    _, found = served.ask("GET", "difference")
-    assert {"".join(text for text, _ in found[side]) for side in ("left", "right")} == {"c1", "r1"}
-    _, state = served.ask("POST", "undo", {}, **JSON)
+    answer, state = served.ask("POST", "answer", {"turn": 0, "answer": "u"}, **JSON)
+    assert (answer.status, state["turn"], state["stale"]) == (409, 1, True), "of a window that has not seen the answer"
+    _, state = served.ask("POST", "answer", {"turn": 1, "answer": "u"}, **JSON)
     assert (state["turn"], state["last"]) == (0, None)
     assert pl.read_parquet(served.labels).is_empty()
 
@@ -97,7 +99,7 @@ def test_what_is_no_answer_changes_nothing(body: Any, served: Served) -> None:
 def test_other_hosts_sites_and_forms_are_refused(headers: dict[str, str], why: str, served: Served) -> None:
     for method, path, body in (
         ("POST", "answer", {"turn": 0, "answer": "1"}),
-        ("POST", "undo", {}),
+        ("POST", "answer", {"turn": 0, "answer": "u"}),
         ("GET", "state", None),
     ):
         if method == "GET" and "Content_Type" in headers:
