@@ -2,11 +2,19 @@
 
 from pathlib import Path
 
+_HARMLESS = "\n\u00a0\u3000"
+"""Line breaks, and spaces of their own width, which Python calls unprintable."""
+
+
+def harmless(text: str) -> str:
+    """`text` with its lines; other control characters, which could steer a terminal, become spaces."""
+    # ESC and its like could move the cursor, retitle the window or hide what follows.
+    return "".join(char if char.isprintable() or char in _HARMLESS else " " for char in text)
+
 
 def one_line(text: str) -> str:
-    """`text` on one line; control characters, which could steer a terminal, become spaces."""
-    # ESC and its like could move the cursor, retitle the window or hide what follows.
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    """`text` on one line, harmless to a terminal."""
+    return " ".join(harmless(text).split())
 
 
 def short(text: str, most: int) -> str:

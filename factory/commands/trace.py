@@ -112,7 +112,10 @@ def _prompt(root: Path, row: Mapping[str, Any], config: Mapping[str, Any]) -> di
 
 def _policies(root: Path, row: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
     if row.get("policy"):
-        yield f"{row['policy']} ({row.get('method')}, iteration {row.get('iteration')}) wrote the replies"
+        number = row.get("iteration")
+        known = [row.get("method"), None if number is None else f"iteration {number}"]
+        how = ", ".join(one for one in known if one)
+        yield f"{row['policy']}{how and f' ({how})'} wrote the replies"
     latest = row.get("iteration") or 0
     folders = [(number, f"iterations/{number}") for number in range(1, latest)]
     # The policy of an iteration is trained in the one before it, its data generator in the same.

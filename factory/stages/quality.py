@@ -80,14 +80,18 @@ class Known(Strict):
     unsure: int
     """Some judge's verdict turned with the order: it could not know."""
     once: int
-    """The others: some judge was asked in one order alone."""
+    """Of the others: some judge was asked in one order alone."""
+    unread: int = 0
+    """The rest: an answer in one of the two orders could not be read."""
 
     @property
     def line(self) -> str:
         """One sentence."""
+        unread = f", and {self.unread:,} with an answer in one order that could not be read" if self.unread else ""
         return (
             f"pairs that judge_agrees kept: {self.kept:,}, of which {self.right:,} right in both orders, "
             f"{self.unsure:,} not known (the verdict turned with the order) and {self.once:,} asked in one order alone"
+            f"{unread}"
         )
 
 
@@ -115,11 +119,14 @@ def known(votes: Iterable[pl.DataFrame], dropped: IdSet) -> Known:
         said = verdicts(part).collect()
         mine = said.filter(~dropped.has(said["pair_id"]))
         states = mine.group_by("pair_id").agg(
-            unsure=(pl.col("verdict") == "unsure").any(), right=(pl.col("verdict") == "right").all()
+            unsure=(pl.col("verdict") == "unsure").any(),
+            right=(pl.col("verdict") == "right").all(),
+            once=(pl.col("verdict") == "partial").any(),
         )
-        found.update(states.select(kept=pl.len(), right=pl.sum("right"), unsure=pl.sum("unsure")).row(0, named=True))
-    once = found["kept"] - found["right"] - found["unsure"]
-    return Known(kept=found["kept"], right=found["right"], unsure=found["unsure"], once=once)
+        once = (pl.col("once") & ~pl.col("unsure")).sum()
+        found.update(states.select(pl.len().alias("kept"), pl.sum("right", "unsure"), once).row(0, named=True))
+    told = {name: found[name] for name in ("right", "unsure", "once")}
+    return Known(kept=found["kept"], **told, unread=found["kept"] - sum(told.values()))
 
 
 def judge_kept(
@@ -150,7 +157,8 @@ def judge_kept(
             counts.update(_counts(pl.concat([given, more.select(NARROW)])))
         found.append(agreement(name, counts, len(drawn)))
     if not judges:
-        found = [agreement(name, said[name], len(ids)) for name in sorted(said, reverse=True)]
+        asked = {name: counts.total() - counts["partial"] for name, counts in said.items()}
+        found = [agreement(name, said[name], asked[name]) for name in sorted(said, reverse=True)]
     lengths = sizes(kept).select(
         pl.len(),
         unequal=(pl.col("chosen") != pl.col("rejected")).sum(),

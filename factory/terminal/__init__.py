@@ -5,6 +5,7 @@ import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TextIO
 
+from factory.errors import harmless
 from factory.progress import Progress, Silent
 
 if TYPE_CHECKING:  # Looked up on first use, below: a help text needs neither tables nor bars.
@@ -53,7 +54,7 @@ class LineProgress:
 
     def say(self, text: str) -> None:
         """The line as it is."""
-        self._stream.write(text + "\n")
+        self._stream.write(harmless(text) + "\n")
         self._stream.flush()
 
     def start(self, name: str, total: int, unit: str, done: int = 0) -> None:

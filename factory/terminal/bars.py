@@ -8,6 +8,7 @@ from rich.progress import Progress as Bars
 from rich.table import Column
 from rich.text import Text
 
+from factory.errors import harmless
 from factory.terminal import describe_rate
 
 
@@ -35,7 +36,7 @@ class LiveProgress:
 
     def say(self, text: str) -> None:
         """One line above the bar."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(harmless(text), markup=False, highlight=False)
 
     def start(self, name: str, total: int, unit: str, done: int = 0) -> None:
         """Show a bar."""

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from factory import terminal
-from factory.errors import ConfigError, FactoryError, InterruptedRunError, NotReproducedError, one_line
+from factory.errors import ConfigError, FactoryError, InterruptedRunError, NotReproducedError, harmless, one_line
 from factory.training import processes
 
 _WHOLE = "whole"
@@ -44,7 +44,8 @@ class Command(click.Command):
             found, shown = super().invoke(ctx)
         # Under accelerate launch every process comes here with the same result.
         if processes.rank() == 0:
-            _print(terminal.show.as_json(found) if as_json else shown(found))
+            # Text is for a terminal, whatever names are in it; JSON is for programs, and is what was found.
+            _print(terminal.show.as_json(found) if as_json else harmless(shown(found)))
         if isinstance(difference := getattr(found, "difference", None), str):
             raise NotReproducedError(difference)
 

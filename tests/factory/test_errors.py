@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from factory import errors
-from factory.errors import FactoryError, MissingExtraError
+from factory.errors import FactoryError, MissingExtraError, harmless
 
 ALL = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, FactoryError)]
 CODES = {"ConfigError": 2, "InputError": 2, "MissingExtraError": 2, "InterruptedRunError": 130}
@@ -54,6 +54,10 @@ def test_a_missing_extra_says_how_to_get_it(tmp_path, monkeypatch):
     assert str(MissingExtraError("train", "torch")) == said
     monkeypatch.setattr(errors, "__file__", str(tmp_path / "factory" / "errors.py"))
     assert str(MissingExtraError("train", "torch")) == "this needs the package torch: pip install 'sso-factory[train]'"
+
+
+def test_a_text_keeps_its_lines_and_spaces_and_steers_no_terminal():
+    assert harmless("a\x1b[2Jb\n\u202ec\td\u00a0e\u3000f\x9b1m") == "a [2Jb\n c d\u00a0e\u3000f 1m"
 
 
 def test_a_sentence_is_one_line_whatever_it_names():

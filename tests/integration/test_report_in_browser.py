@@ -206,6 +206,30 @@ def test_a_link_leads_to_its_pair(browser, html: Path) -> None:
         sync_api.expect(page.locator("#detail")).to_contain_text("sso-factory trace RUN 0123456789abcdef")
 
 
+def test_a_reply_s_length_is_counted_in_letters(browser, tmp_path: Path) -> None:
+    root = run_folder(tmp_path / "demo", prompts=10)
+    path = root / "filtered/kept.parquet"
+    pl.read_parquet(path).with_columns(chosen=pl.lit("😀" * 1234)).write_parquet(path)
+    for page in opened(browser, report(root), 1280):
+        page.select_option("#f-status", "kept")
+        sync_api.expect(page.locator("#detail .side.chosen .meta")).to_contain_text("1,234 characters")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_name_or_reply_is_too_long_for_the_page(width: int, browser, tmp_path: Path) -> None:
+    root, long = run_folder(tmp_path / "demo", prompts=10), "a" * 300
+    for path in (root / "filtered").glob("*.parquet"):
+        table = pl.read_parquet(path)
+        names = [name for name in ("feature", "judge", "source") if name in table.columns]
+        table.with_columns(pl.lit(long).alias(name) for name in names).write_parquet(path)
+    for path in root.glob("iterations/*/scores.parquet"):
+        pl.read_parquet(path).with_columns(feature=pl.lit(long)).write_parquet(path)
+    (root / "audit/audit.json").unlink()
+    for page in opened(browser, report(root), width):
+        assert page.locator(".rows .label", has_text=long).count()
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
 def test_on_a_phone_nothing_lies_over_the_menu(browser, html: Path) -> None:
     for page in opened(browser, html, 390):
         links, button = page.locator("nav .links").bounding_box(), page.locator("#theme").bounding_box()

@@ -74,8 +74,8 @@ class PairFacts(Strict):
     """Mean tokens of each reply, where they were counted."""
     cut: dict[str, int]
     """Replies that ended at the length limit, where that is known."""
-    fallback_features: int | None
-    """Pairs whose feature was drawn because the policy's answer could not be read."""
+    feature_sources: dict[str, int]
+    """Pairs by how their feature came about: allocated, drawn, fallback."""
 
 
 class FunnelStep(Strict, extra="ignore"):
@@ -138,7 +138,7 @@ def pair_facts(pairs: pl.LazyFrame) -> PairFacts:
         policies=counts(table, "policy"),
         tokens={reply: float(known.mean()) for reply, known in _known(table, "tokens")},
         cut={reply: int((known == "length").sum()) for reply, known in _known(table, "finish")},
-        fallback_features=_fallback(table),
+        feature_sources=counts(table, "feature_source"),
     )
 
 
@@ -197,9 +197,3 @@ def _known(table: pl.DataFrame, kind: str) -> Iterator[tuple[str, Any]]:
         known = table[f"{kind}_{reply}"].drop_nulls() if f"{kind}_{reply}" in table.columns else ()
         if len(known):
             yield reply, known
-
-
-def _fallback(table: pl.DataFrame) -> int | None:
-    if "feature_source" not in table.columns or table["feature_source"].null_count() == table.height:
-        return None
-    return int((table["feature_source"] == "fallback").sum())

@@ -54,13 +54,14 @@ def judge_facts(judgments: pl.DataFrame, pairs: pl.DataFrame, authors: Collectio
 
 
 def kept_verdicts(judgments: pl.LazyFrame | None, kept: pl.LazyFrame | None) -> dict[str, int]:
-    """How often the kept pairs were asked about: pairs by `once`, `unsure` and `both`; empty without votes."""
+    """How often kept pairs were asked about: pairs by `once`, `unsure`, `unread` and `both`; empty without votes."""
     if judgments is None or kept is None:
         return {}
     votes = judgments.join(kept.select("pair_id").unique(), on="pair_id", how="semi")
     ruled = verdicts(votes.select("pair_id", "judge", "order", "vote")).group_by("pair_id")
     unsure = pl.when((pl.col("verdict") == "unsure").any()).then(pl.lit("unsure"))
-    state = unsure.when((pl.col("verdict") == "partial").all()).then(pl.lit("once")).otherwise(pl.lit("both"))
+    known = unsure.when((pl.col("verdict") == "partial").all()).then(pl.lit("once"))
+    state = known.when((pl.col("verdict") == "invalid").any()).then(pl.lit("unread")).otherwise(pl.lit("both"))
     return dict(ruled.agg(state=state).collect()["state"].value_counts(sort=True).iter_rows())
 
 

@@ -256,11 +256,14 @@ def _audit(path: Path, config: Mapping[str, Any]) -> AuditFacts | None:
 def _tallies(strata: list[dict[str, Any]], by: str) -> dict[str, AuditedGroup]:
     """The strata, which are iterations crossed with features, added up over one of the two."""
     sums: dict[str, dict[str, int]] = {}
-    for row in sorted(strata, key=lambda row: str(row.get(by))):
-        if row.get(by) is not None:
-            group = sums.setdefault(str(row[by]), dict.fromkeys(AuditedGroup.model_fields, 0))
-            for key in group:
-                group[key] += int(row.get(key) or 0)
+    known = [
+        (row[by] if isinstance(row[by], int) else 0, str(row[by]), row) for row in strata if row.get(by) is not None
+    ]
+    # Numbers by value: iteration 10 comes after 2.
+    for _, name, row in sorted(known, key=lambda one: one[:2]):
+        group = sums.setdefault(name, dict.fromkeys(AuditedGroup.model_fields, 0))
+        for key in group:
+            group[key] += int(row.get(key) or 0)
     return {name: AuditedGroup(**counts) for name, counts in sums.items()}
 
 

@@ -11,7 +11,7 @@ from factory.exports.card.plots import CHOSEN, FAINT, INK, PALE, QUARTERS, REJEC
 from factory.exports.pages.charts import dot, scale, stack
 from factory.exports.pages.document import About, JudgedExample, examples_markdown
 from factory.exports.pages.html import as_html
-from factory.exports.pages.markdown import escaped
+from factory.exports.pages.markdown import escaped, level
 from factory.stages.audit_model import AuditReport, GapRow, LengthRow, Stratum
 from factory.statistics.shares import widest, wilson
 from factory.store import write_json, write_text
@@ -183,7 +183,7 @@ def _margin(report: AuditReport, by: str) -> list[tuple[str, int, int]]:
     if len(sums) < 2:
         return []
     # Names come from data, and a long one would take the drawing's room.
-    named = {value: f"{by} {value}" if by == "iteration" else str(value or "no feature") for value in sums}
+    named = {value: f"{by} {value}" if by == "iteration" else level(str(value or "no feature")) for value in sums}
     return [(named[value][:40], *counts) for value, counts in sums.items()]
 
 

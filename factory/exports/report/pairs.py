@@ -21,7 +21,7 @@ KEPT, REJECTED = 20_000, 250
 """Pairs that are shown at most."""
 LONGEST = 20_000
 """Characters of a text that are carried; replies are rarely longer."""
-_ROW = "__row"
+_ROW, _SIZE = "__row", "__size_"
 _PLAIN = ("pair_id", "iteration", "feature", "source", "policy", "system_good", "system_bad", *REPLIES)
 _MARKS = ("filter", "reason", "detail", "flags")
 
@@ -74,7 +74,9 @@ def _drawn(frame: pl.LazyFrame, count: int, seed: int, by: Sequence[str], room: 
     order = narrow.sort("coin", _ROW).with_columns(turn=turn).sort("turn", "coin", _ROW).head(count)
     picked = order[_ROW]
     wanted = [name for name in known if room.original or name != "original"]
-    cut = [_cut_expr(name, room.longest) for name in REPLIES if name in wanted and known[name] == pl.String]
+    texts = [name for name in REPLIES if name in wanted and known[name] == pl.String]
+    cut = [_cut_expr(name, room.longest) for name in texts]
+    cut += [pl.col(name).str.len_chars().alias(_SIZE + name) for name in texts]
     rows = frame.select(wanted).with_row_index(_ROW).filter(pl.col(_ROW).is_in(picked.implode())).with_columns(cut)
     # The same type on both sides: polars joins no column of 32 bits with one of 64.
     place = pl.LazyFrame({_ROW: picked, "place": range(len(picked))}, schema_overrides={_ROW: picked.dtype})
@@ -105,8 +107,11 @@ def _plain(row: dict[str, Any], longest: int) -> dict[str, Any]:
         for view in VIEWS
         if isinstance(row.get(name := logp_column(reply, view)), float)
     }
+    # Counted here: JavaScript counts a letter beyond the first 65,536 as two, and sees no more than what is carried.
+    sizes = {reply: row[_SIZE + reply] for reply in REPLIES if row.get(_SIZE + reply)}
     finishes = {reply: row[f"finish_{reply}"] for reply in REPLIES if row.get(f"finish_{reply}")}
-    return {**cells, **({"logps": logps} if logps else {}), **({"finish": finishes} if finishes else {})}
+    more = {"logps": logps, "sizes": sizes, "finish": finishes}
+    return {**cells, **{name: value for name, value in more.items() if value}}
 
 
 def _shortened(value: Any, longest: int) -> Any:

@@ -14,13 +14,13 @@ from factory.config import FiltersConfig, Judge
 from factory.engines.base import Completion, Request
 from factory.identity import Messages, digest
 from factory.readers.pairs import read_pairs
-from factory.schema import JUDGMENTS, REJECTED, REPLIES, LazySplit
+from factory.schema import JUDGMENTS, ORDERS, REJECTED, REPLIES, LazySplit
 from factory.stages import STAGES
 from factory.stages.asked_models import judge_fingerprint
 from factory.stages.judge import JudgeWithEngine
 from factory.terminal import show
 from filters.funnel import Funnel
-from filters.votes import decide
+from filters.votes import decide, first_order
 from tests.heard import Heard
 
 STEPS = [{"use": "judge_agrees"}]
@@ -51,7 +51,7 @@ def filtered(folder: Path, count: int, engine: Any = "scripted", **judge: Any) -
 def test_a_judge_that_always_answers_the_second_slot_is_called_worthless(tmp_path: Path) -> None:
     found, votes = filtered(tmp_path, 30, script(tmp_path, "M"))
     assert found.kept == 30, "no verdict of it can drop a pair"
-    assert found.more["judge_agrees"] == {"kept": 30, "right": 0, "unsure": 30, "once": 0}
+    assert found.more["judge_agrees"] == {"kept": 30, "right": 0, "unsure": 30, "once": 0, "unread": 0}
     (quality,) = found.more["quality"]["judges"]
     assert (quality["sampled"], quality["n"], quality["agreement"]) == (30, 30, 0.0)
     assert votes.height == 60
@@ -110,6 +110,27 @@ def test_recorded_votes_are_told_of_and_nobody_is_asked(tmp_path: Path) -> None:
     assert pl.read_parquet(tmp_path / "again/judgments.parquet").equals(votes)
     assert again.more["quality"]["once"] == found.more["quality"]["once"]
     assert [judge["judge"] for judge in again.more["judges"]] == ["J"]
+
+
+def test_of_recorded_votes_what_was_not_asked_is_not_called_unreadable_nor_the_other_way_round(tmp_path: Path) -> None:
+    """Of 9 pairs with a first vote for chosen, 3 were asked no more, 3 again with success and 3 without."""
+    rows = []
+    for n, pair in enumerate(read_pairs(pairs(9)).kept.select("pair_id").collect()["pair_id"]):
+        first = first_order(pair, "J")
+        second = ORDERS[1 - ORDERS.index(first)]
+        rows += [
+            (pair, "J", first, "chosen"),
+            *([(pair, "J", second, "chosen" if n % 3 == 1 else None)] if n % 3 else []),
+        ]
+    votes = pl.DataFrame(rows, schema=["pair_id", "judge", "order", "vote"], orient="row")
+    votes.write_parquet(tmp_path / "votes.parquet")
+    config = FiltersConfig(filters=[{"use": "judge_agrees"}])
+    found = filter_pairs(pairs(9), tmp_path / "out", config=config, judgments=tmp_path / "votes.parquet")
+    assert found.more["judge_agrees"] == {"kept": 9, "right": 3, "unsure": 0, "once": 3, "unread": 3}
+    (quality,) = found.more["quality"]["judges"]
+    assert (quality["sampled"], quality["n"], quality["right"]) == (6, 3, 3)
+    assert "3 asked in one order alone, and 3 with an answer in one order that could" in show.funnel(found)
+    assert "3 unreadable beside them" in show.funnel(found)
 
 
 def test_without_a_judge_no_word_is_said_of_one(tmp_path: Path) -> None:

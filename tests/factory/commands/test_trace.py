@@ -73,6 +73,13 @@ def test_the_terminal_shows_words_and_no_values_of_python(run):
     assert not any(mark in shown for mark in ("{'", "['", "hash_1", "None"))
 
 
+def test_what_is_not_known_of_a_foreign_pair_is_not_said(tmp_path):
+    given = {"prompt": ["q"], "chosen": ["a"], "rejected": ["b"], "policy": ["somebody's"]}
+    factory.filter(pl.DataFrame(given), tmp_path / "out", config={"filters": [{"use": "duplicate"}]})
+    (pair,) = pl.read_parquet(tmp_path / "out/kept.parquet")["pair_id"]
+    assert factory.trace(tmp_path / "out", pair).policies == ["somebody's wrote the replies"]
+
+
 def test_an_export_tells_what_it_carries(run, tmp_path):
     factory.export(run, "rm", tmp_path / "out", test_share=0)
     row = row_of(run, "kept")

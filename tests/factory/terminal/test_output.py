@@ -44,6 +44,21 @@ def test_what_an_encoding_does_not_have_is_written_otherwise(words: tuple[str, .
     assert b"\\" in done.stdout
 
 
+def test_no_name_in_a_result_steers_the_terminal_and_json_has_it_as_it_is(tmp_path: Path) -> None:
+    name = "r\x1b[2J\u202en"
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "run.json").write_text("{}")
+    (tmp_path / name / f"{name}.journal.jsonl").write_text("")
+    command = [sys.executable, "-m", "factory", "status", str(tmp_path / name)]
+    text, told = (
+        subprocess.run([*command, *more], capture_output=True, check=True, encoding="utf-8").stdout
+        for more in ([], ["--json"])
+    )
+    assert "r [2J n" in text
+    assert all(line.isprintable() for line in text.splitlines())
+    assert json.loads(told)["stages"][0]["name"] == name
+
+
 def test_what_is_no_number_is_null_in_json() -> None:
     class Measured(BaseModel):
         share: float

@@ -123,14 +123,35 @@ def test_how_often_kept_pairs_were_asked_about_and_prices_are_said(run: Path, tm
 
 
 def test_the_state_of_a_kept_pair_by_hand() -> None:
-    """a: one order of each judge; b: one judge's verdict turned; c: one judge asked both ways, for chosen."""
+    """a: one order of each judge; b: one judge's verdict turned; c: one asked both ways, for chosen; d: once unread."""
     one, two = ORDERS
     rows = [("a", "x", one, "chosen"), ("a", "y", two, "chosen"), ("b", "x", one, "chosen")]
     rows += [("b", "x", two, "rejected"), ("c", "x", one, "chosen"), ("c", "x", two, "chosen")]
-    rows += [("gone", "x", one, "chosen")]
+    rows += [("gone", "x", one, "chosen"), ("d", "x", one, "chosen"), ("d", "x", two, None)]
     votes = pl.DataFrame(rows, schema=["pair_id", "judge", "order", "vote"], orient="row").lazy()
-    kept = pl.LazyFrame({"pair_id": ["a", "b", "c"]})
-    assert kept_verdicts(votes, kept) == {"once": 1, "unsure": 1, "both": 1}
+    kept = pl.LazyFrame({"pair_id": ["a", "b", "c", "d"]})
+    assert kept_verdicts(votes, kept) == {"once": 1, "unsure": 1, "both": 1, "unread": 1}
+
+
+def test_what_chose_the_features_adds_up(run: Path, tmp_path: Path) -> None:
+    path = run / "filtered/kept.parquet"
+    pairs = (
+        pl.read_parquet(path)
+        .head(20)
+        .with_columns(feature_source=pl.Series(["allocated"] * 11 + ["drawn"] * 6 + ["fallback"] * 3))
+    )
+    done = export(pairs, "rm", tmp_path / "out")
+    said = card(card_facts(done, "rm", run_root=run))
+    assert "named the feature of 11 pairs; of 6 the set drew it, and of 3 chance" in said
+
+
+def test_an_unread_answer_is_said_and_not_called_standing(run: Path, tmp_path: Path) -> None:
+    facts = facts_of(run, tmp_path)
+    told = facts.run.model_copy(update={"kept_verdicts": {"both": 5, "unread": 2}})
+    assert "in one order alone; of 2 an answer could not be read." in card(facts.model_copy(update={"run": told}))
+    assert "could not be read." not in card(
+        facts.model_copy(update={"run": told.model_copy(update={"kept_verdicts": {"both": 5}})})
+    )
 
 
 def test_the_language_is_said_where_it_is_given(run: Path, tmp_path: Path) -> None:

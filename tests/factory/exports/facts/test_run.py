@@ -216,6 +216,9 @@ def test_a_run_is_collected_whole(tmp_path: Path) -> None:
     assert found.balance.before.pairs == found.funnel.steps[-2].kept
     assert sum(tally.n for tally in found.audit.by_feature.values()) == 360
     assert sum(tally.n for tally in found.audit.by_iteration.values()) == 360
+    strata = [{"iteration": n, "feature": None, "n": 1, "right": 1} for n in (10, 1, 2)]
+    (tmp_path / "demo/audit/audit.json").write_text(json.dumps({"n": 3, "right": 3, "unsure": 0, "strata": strata}))
+    assert list(run_facts(tmp_path / "demo").audit.by_iteration) == ["1", "2", "10"]
     assert found.bill.total.cost == pytest.approx(3 * 0.3 + 1.29 + sum(judge.cost for judge in found.judges))
     assert list(found.seconds)[-2:] == ["filtered/filter", "audit/audit"]
     assert (found.models[0].role, found.models[0].name) == ("policy", "bundled:smollm2-135m-instruct")

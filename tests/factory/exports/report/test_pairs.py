@@ -39,6 +39,15 @@ def test_long_texts_are_cut_and_say_so(tmp_path: Path) -> None:
     assert chosen == f"{'x' * LONGEST} … ({LONGEST + 5} characters)"
 
 
+def test_a_reply_s_characters_are_those_of_the_table_whatever_is_carried_of_it(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "demo", prompts=20)
+    path = run / "filtered/kept.parquet"
+    texts = {"chosen": "😀" * (LONGEST + 5), "rejected": "é😀x"}
+    pl.read_parquet(path).with_columns(pl.lit(text).alias(name) for name, text in texts.items()).write_parquet(path)
+    pair = next(pair for pair in reader_pairs(run, 42) if "filter" not in pair)
+    assert {name: pair["sizes"][name] for name in texts} == {"chosen": LONGEST + 5, "rejected": 3}
+
+
 def many(root: Path, count: int, length: int) -> pl.DataFrame:
     """A folder with `count` kept pairs, each with a prompt and replies of its own of about `length` characters."""
     words = [first + last for first in ("al", "be", "co", "di", "en", "fo") for last in ("no", "ra", "sting", "ver")]
