@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from factory.errors import one_line, short, span
 from factory.terminal import describe_seconds
-from factory.terminal.tables import table
+from factory.terminal.tables import table, words
 
 if TYPE_CHECKING:
     from factory.exports.facts.opinions import Opinion
@@ -26,7 +26,7 @@ def compared(found: "Comparison") -> str:
         steps = [[step.filter, *(_step(side) for side in (step.first, step.second))] for step in found.funnel]
         parts.append(table(["kept by", *names], steps))
     if found.settings:
-        keys = [[setting.key, str(setting.first), str(setting.second)] for setting in found.settings]
+        keys = [[setting.key, words(setting.first), words(setting.second)] for setting in found.settings]
         parts.append(table(["what differs", *names], keys))
     parts += filter(None, [_pairs(found)])
     return "\n\n".join([*parts, f"report  {found.report}"])

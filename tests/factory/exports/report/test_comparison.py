@@ -82,6 +82,15 @@ def test_the_pairs_that_only_one_kept_are_those_of_the_files(runs: dict[str, Pat
     assert (steps["length_gap"].first, steps["length_gap"].second.rejected) == (None, len(one - two))
 
 
+def test_a_setting_that_only_one_has_is_a_dash_and_no_value_of_python(runs: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    said = CliRunner().invoke(main, ["report", str(runs["first"]), "--against", str(runs["strict"]), "--out", str(out)])
+    assert "length_gap" in said.output
+    section = out.read_text().split('id="against"')[1].split("</section>")[0]
+    assert '<td class="hash">–</td><td class="hash">' in section
+    assert "None" not in said.output + section
+
+
 def test_another_seed_writes_other_pairs_to_the_same_prompts(runs: dict[str, Path]) -> None:
     found = factory.compare(runs["first"], runs["seed"])
     assert found.comparable
