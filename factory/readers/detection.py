@@ -18,6 +18,8 @@ from factory.readers.layouts.base import Layout
 from factory.readers.layouts.labelled import replies_beside
 from factory.readers.names import KNOWN, PAIRED, Columns, plainly
 
+_DELETED = ("deleted", "is_deleted")
+
 
 class Detected(NamedTuple):
     """Rows of a frame that a layout reads; `layout` None: rows that no layout fits."""
@@ -28,6 +30,8 @@ class Detected(NamedTuple):
     remarks: tuple[str, ...] = ()
     keys: pl.Series | None = None
     """See Unfolded, where the layout reads all of those rows."""
+    why: str | None = None
+    """Why no layout is asked about the rows."""
 
 
 def detect_layouts(frames: Sequence[pl.LazyFrame], how: How, beside: Sequence[pl.LazyFrame] = ()) -> list[Detected]:
@@ -35,11 +39,25 @@ def detect_layouts(frames: Sequence[pl.LazyFrame], how: How, beside: Sequence[pl
 
     `beside` are the frames of the other files of a data set, which are read alike.
     """
-    known = [_known(frame, how) for frame in frames]
+    kept, gone = zip(*map(_kept, frames), strict=True) if frames else ((), ())
+    known = [_known(frame, how) for frame in kept]
     whole = (*known, *(_known(frame, how) for frame in beside))
     how = pointing(whole, how)
     parts = (part for frame in known for part in unfolded(frame, Columns(frame.collect_schema(), how.columns)))
-    return [claim for part in parts for claim in _of_kind(part, how, whole)]
+    return [*(claim for part in parts for claim in _of_kind(part, how, whole)), *filter(None, gone)]
+
+
+def _kept(frame: pl.LazyFrame) -> tuple[pl.LazyFrame, Detected | None]:
+    """`frame` without the rows that it calls deleted, and these."""
+    schema = frame.collect_schema()
+    name = next((name for name in _DELETED if name in schema and not schema[name].is_nested()), None)
+    if name is None:
+        return frame, None
+    marked = pl.col(name).cast(pl.String).str.to_lowercase().is_in(("true", "1", "yes")).fill_null(value=False)
+    if not frame.select(marked.any()).collect(engine="streaming").item():
+        return frame, None
+    gone = frame.filter(marked)
+    return frame.filter(~marked), Detected(None, gone, Columns(schema), why=f"the column {name} says that it is gone")
 
 
 def _known(frame: pl.LazyFrame, how: How) -> pl.LazyFrame:

@@ -37,6 +37,7 @@ SIDES = (
     ("completion_chosen", "completion_rejected"),
     ("text_chosen", "text_rejected"),
     ("good_response", "bad_response"),
+    ("good_edited_response", "bad_edited_response"),
     ("good_answer", "bad_answer"),
     ("better_answer", "worse_answer"),
     ("best_response", "worst_response"),
@@ -84,7 +85,7 @@ LONE_REPLIES = ("completion", "response", "output", "answer", "reply", "generati
 """Columns that hold the one reply of a row."""
 REPLY_STEMS = (
     *("response", "output", "answer", "completion", "conversation", "conv", "reply"),
-    *("human_ref", "orig_response", "summary"),
+    *("human_ref", "orig_response", "summary", "messages", "text"),
 )
 REPLY_ENDINGS = (("1", "2"), ("0", "1"), ("a", "b"), ("A", "B"))
 """How the names of the columns of two replies begin and end, such as response_1 and response_2."""
@@ -94,8 +95,8 @@ LETTERS = ("A", "B")
 TEXTS = ("response", "text", "answer", "completion", "output", "content", "reply", "generation", "generated_text")
 """Keys of an object that hold the reply that it is."""
 
-_MOST_REPLIES = 9
-"""Most replies in columns of their own."""
+_MOST_REPLIES = 64
+"""Most replies in columns of their own, where they are numbered; as letters, those up to i."""
 
 LISTS = (
     *("completions", "answers", "responses", "candidates", "summaries", "generations", "outputs", "output", "replies"),
@@ -142,7 +143,12 @@ MEANT = (SPOKEN - {"response"}) | {name for role in ("steps", "media", "tools", 
 """Columns that are never dropped in silence."""
 PROMPTED = ASKED | {*NAMES["system"], *NAMES["turns"]}
 """Those of them that can belong to a prompt."""
-_MANY = (f"{stem}{way}{end}" for stem in REPLY_STEMS for way in ("_", "") for end in "23456789cdefghi")
+_MANY = (
+    f"{stem}{way}{end}"
+    for stem in REPLY_STEMS
+    for way in ("_", "")
+    for end in (*map(str, range(2, _MOST_REPLIES + 1)), *"cdefghi")
+)
 KNOWN = REPLIES.union(*NAMES.values(), _MANY, VERDICTS, LISTS, SCORES, RANKS, BESIDE, PICKS, MARKS, REQUESTS)
 """Every column that means something by its name."""
 
@@ -222,10 +228,11 @@ class Columns(Mapping[str, pl.DataType]):
 
     def numbered(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """What replies may be called, with the columns that count on from there: response, (response_1, response_2)."""
-        for stem, start, between in product(REPLY_STEMS, ("0", "1", "a", "A"), ("_", "")):
-            names = (f"{stem}{between}{chr(ord(start) + place)}" for place in range(_MOST_REPLIES))
+        counted = [[str(start + place) for place in range(_MOST_REPLIES)] for start in (0, 1)]
+        for stem, ends, between in product(REPLY_STEMS, (*counted, "abcdefghi", "ABCDEFGHI"), ("_", "")):
+            names = (f"{stem}{between}{end}" for end in ends)
             yield stem, tuple(takewhile(self._schema.__contains__, names))
-        yield "reply", tuple(takewhile(self._schema.__contains__, "ABCDEFGHI"[:_MOST_REPLIES]))
+        yield "reply", tuple(takewhile(self._schema.__contains__, "ABCDEFGHI"))
 
     def answered_first(self, names: Sequence[str]) -> list[str]:
         """`names`, what annotators answered before what they were shown."""

@@ -93,7 +93,8 @@ def _read(opened: Opened, source: str | None, how: How, beside: Sequence[pl.Lazy
     asked = asked_about(opened.names) and not {"chosen", "label", "candidates"} & {*how.columns}
     for claim in claims:
         if claim.layout is None or (asked and not asked_about(claim.columns)):
-            why = "no annotator answered a question about it" if asked else _misfit(claim.columns)
+            unanswered = "no annotator answered a question about it"
+            why = claim.why or (unanswered if asked else _misfit(claim.columns))
             part = _unfit(claim.rows, source, why)
         else:
             part = _fit(claim, claim.layout, source, how)
@@ -170,15 +171,15 @@ def _turned(rows: pl.LazyFrame, columns: Columns) -> tuple[str, ...]:
     if names is None:
         return ()
     one, other = (pl.col(name).cast(pl.Float64, strict=False) for name in names)
-    less, known = (
+    less, same, known = (
         rows.head(_SAMPLE)
-        .select((one < other).sum(), (one - other).count().alias("n"))
+        .select((one < other).sum(), (one == other).sum().alias("same"), (one - other).count().alias("n"))
         .collect(engine="streaming")
         .row(0)
     )
-    if less * 2 <= known:
-        return ()
-    return (f"{' is below '.join(names)} in {less} of the first {known} rows, though chosen is to be the better reply",)
+    of = f"of the first {known} rows, though chosen is to be the better reply"
+    below = (f"{' is below '.join(names)} in {less} {of}",) if less * 2 > known else ()
+    return (*below, f"{' is the same as '.join(names)} in {same} {of}") if same else below
 
 
 def _misfit(columns: Columns) -> str:

@@ -131,14 +131,15 @@ def _told(made: _Part, layout: str, columns: Mapping[str, tuple[str, ...]], clai
 def _from_columns(claim: Detected, opened: Opened) -> _Part:
     rows, columns = claim.rows, claim.columns
     schema = rows.collect_schema()
-    found = _asked(columns)
+    found = None if claim.why else _asked(columns)
     system = None if found is None or found.columns.get("system") else system_in(columns)
     if found is not None and system is not None:
         found = found._replace(turns=under(system, columns, found.turns), columns=found.columns | {"system": (system,)})
     if found is None:
-        why = RejectCase(pl.lit(value=True), UNREADABLE, f"none of its columns holds a prompt: {', '.join(columns)}")
+        told = claim.why or f"none of its columns holds a prompt: {', '.join(columns)}"
+        why = RejectCase(pl.lit(value=True), UNREADABLE, told)
         named = [name for role in ("prompt", "conversation") for name in columns.having(role)]
-        if any(columns[name] in (pl.Null, pl.List(pl.Null)) for name in named):
+        if not claim.why and any(columns[name] in (pl.Null, pl.List(pl.Null)) for name in named):
             why = RejectCase(pl.lit(value=True), EMPTY_PROMPT, f"the column {named[0]} is empty")
         nothing = rows.with_columns(pl.lit([], dtype=MESSAGES).alias(PROMPT), *verdict(why))
         return _split(nothing, schema, {}, opened.stem)

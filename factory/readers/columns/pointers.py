@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from factory.readers.cells.values import json_in, json_of
-from factory.readers.columns.reply_words import names_reply
+from factory.readers.columns.reply_words import in_words, names_reply
 from factory.readers.how import How
 from factory.readers.messages import is_text
 from factory.readers.names import KNOWN, LISTS, NUMBERED, Columns
@@ -40,8 +40,8 @@ def _pointer(frame: pl.LazyFrame, how: How) -> str | None:
     called = {*map(str.lower, replies)}
     for part in (frame.head(_SAMPLE), frame):  # most files are told by their first rows
         said = part.select(pl.col(name).str.strip_chars().str.to_lowercase().unique()).collect(engine="streaming")
-        values = said.to_series().drop_nulls()
-        if not len(values) or not all(value in called or names_reply(value) for value in values):
+        ties = {value: in_words(value) == 0 for value in said.to_series().drop_nulls()}
+        if all(ties.values()) or not all(tie or value in called or names_reply(value) for value, tie in ties.items()):
             return None
     return name
 
@@ -49,7 +49,7 @@ def _pointer(frame: pl.LazyFrame, how: How) -> str | None:
 def _models(frame: pl.LazyFrame, columns: Columns, name: str) -> bool:
     """Whether each of the first cells names a model: one of those whose replies are beside it."""
     beside = [one for one in columns if one.startswith("model_") and is_text(columns[one])]
-    may = (one for one in columns if one in LISTS or one not in KNOWN)
+    may = (one for one in columns if one not in (name, *beside) and (one in LISTS or one not in KNOWN))
     lists = [one for one in may if is_text(columns[one]) or isinstance(columns[one], pl.List)]
     if not (beside or lists):
         return False

@@ -14,7 +14,7 @@ import polars as pl
 from factory.readers.cells.values import looked_up
 from factory.readers.columns.reply_words import in_words, number_in
 from factory.readers.inputs.opened import UnclearError
-from factory.readers.names import LETTERS, NUMBERED, RANKS, VERDICTS, Columns
+from factory.readers.names import LETTERS, NUMBERED, RANKS, VERDICTS, Columns, plainly
 
 _STRENGTHS = ("overall_preference", "preference_strength", "strength", "preference")
 """Those of them that may be signed: below 0 the first is better, as in HelpSteer."""
@@ -39,10 +39,13 @@ class Better(NamedTuple):
 def verdicts_in(columns: Columns, replies: tuple[str, str]) -> tuple[str, ...]:
     """The columns that say which of the replies in two columns is better; none where there is no such column."""
     said = _verdict_columns(columns)
+    # Beside two texts a label is as often a class, or whether they are alike.
+    if replies[0].startswith("text") and "label" not in columns.named:
+        said = tuple(name for name in said if "label" not in name)
     if said:
         return (said[0],)
     # PandaLM has a column for each of those who were asked: the majority decides.
-    annotators = tuple(name for name in columns if _ANNOTATOR.fullmatch(name))
+    annotators = tuple(name for name in columns if _ANNOTATOR.fullmatch(plainly(name)))
     flags: tuple[str, ...] = FLAGS if set(FLAGS) <= {*columns} else ()
     # A rank says outright what scores are compared for.
     return annotators or flags or graded(columns, replies, RANKS) or graded(columns, replies, GRADES) or ()
@@ -125,8 +128,8 @@ def graded(columns: Columns, replies: Sequence[str], stems: Sequence[str]) -> tu
 
 def ending_of(reply: str) -> str:
     """What tells a reply's column from the other's: `A` of `response_A`."""
-    # Parted at an underscore or before a digit: response_A, answer1.
-    return re.split(r"_|(?=\d)", reply)[-1]
+    # Parted at an underscore or before a number: response_A, answer1, response10.
+    return re.split(r"_|(?<!\d)(?=\d)", reply)[-1]
 
 
 def _of_column(frame: pl.LazyFrame, name: str, columns: Columns, replies: tuple[str, str]) -> Better:
@@ -211,7 +214,7 @@ def _in_numbers(
         return {text: (number < 0) - (number > 0) for text, number in numbers.items()}
     if name == "labels" and values <= {0, 1} and last == "a":
         places = {1.0: 1, 0.0: -1}  # as in SHP: 1 is the first
-    elif _ANNOTATOR.fullmatch(name) or {0, 2} <= values:
+    elif _ANNOTATOR.fullmatch(plainly(name)) or {0, 2} <= values:
         # A 0 beside a 2 is a tie: places are then counted from 1.
         places = {0.0: 0, 1.0: 1, 2.0: -1}
     elif 0 in values or last == "0":
@@ -236,7 +239,7 @@ def _doubt(name: str, values: Collection[float], last: str, columns: Columns) ->
         return None if _SIGNED_BESIDE & {*columns} else "without one below 0 they can be places or strengths"
     if not (_between(values) or {*values} <= {0, 1, 2}):
         return "they can be degrees of which either end speaks for the first reply"
-    if _ANNOTATOR.fullmatch(name) or (name == "labels" and last == "a"):
+    if _ANNOTATOR.fullmatch(plainly(name)) or (name == "labels" and last == "a"):
         return None
     # All are 1: as a place that is the first, as an index from 0 the second.
     if {*values} == {1} and last == "a":

@@ -4,7 +4,6 @@ UltraFeedback raw, Nectar, NeMo-RL, summarize-from-feedback, StackExchange prefe
 ratings, LLaMA-Factory's old list of two outputs; RewardBench 2 and RM-Bench, whose lists are the right and the wrong.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from factory.errors import span
 from factory.readers.cells.literals import written_in
 from factory.readers.cells.values import json_of, json_text
 from factory.readers.columns.asked import asked, kind_of
+from factory.readers.columns.reply_words import in_words
 from factory.readers.columns.verdicts import GRADES, graded
 from factory.readers.inputs.opened import UnclearError
 from factory.readers.layouts.base import UNREADABLE, Columns, How, Layout, Parts, Reshaped
@@ -24,9 +24,12 @@ from factory.readers.layouts.ranking import (
     CandidatePair,
     candidates_of,
     grades_beside,
+    ids_of,
     made_parts,
+    may_be_order,
     number,
     pairs_of,
+    place_of,
     table,
 )
 from factory.readers.messages import is_text
@@ -121,7 +124,7 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
     # A look at a few rows tells which columns of scores and models there will be, without a pass over all.
     shown = frame.head(_SAMPLE).select(every.alias(MADE)).explode(MADE).unnest(MADE).collect()
     # Only where these say nothing are all rows asked, as that reads the file.
-    if shown["reason"].eq_missing(UNREADABLE).all():
+    if shown.height and shown["reason"].eq_missing(UNREADABLE).all():
         _require_some(frame.select(every.alias(MADE)).explode(MADE), names)
     kept = [
         name
@@ -173,7 +176,7 @@ def _told_by(first: pl.DataFrame, names: _Names) -> tuple[str, ...]:
     items = row.get(names.replies[0])
     if len(names.replies) == 2 or not isinstance(items, list):
         return ()
-    said = _scores(items, row, names, 0)[1]
+    said = _scores(items, row, names, 0)[1] or _scores(items, row, names, None)[1]
     if not said:
         return ()
     rest = {_FIRST: "the first is the better"}.get(said, "it names the best")
@@ -203,9 +206,9 @@ def _judge(
     return of
 
 
-def _scores(items: list[Any], row: dict[str, Any], names: _Names, base: int) -> tuple[list[float | None], str]:
+def _scores(items: list[Any], row: dict[str, Any], names: _Names, base: int | None) -> tuple[list[float | None], str]:
     """A number per reply, the higher the better, and the name of what says it."""
-    place = _place(row.get(names.pick or ""), items, base)
+    place = place_of(row.get(names.pick or ""), items, base)
     # What the user names wins over the scores of the objects.
     if place is not None and names.told:
         return [1.0 if at == place else 0.0 for at in range(len(items))], names.pick or ""
@@ -217,7 +220,7 @@ def _scores(items: list[Any], row: dict[str, Any], names: _Names, base: int) -> 
                 found = [number(item.get(key)) if isinstance(item, dict) else None for item in items]
                 return [None if one is None else sign * one for one in found], key
     numbers = grades_beside(row.get(names.beside or ""), items)
-    if numbers is not None and not (names.beside == "ranking" and _may_be_order(numbers)):
+    if numbers is not None and not (names.beside == "ranking" and may_be_order(numbers)):
         sign = -1 if names.beside in LOWER else 1
         return [None if one is None else sign * one for one in numbers], names.beside or ""
     if place is not None:
@@ -227,43 +230,36 @@ def _scores(items: list[Any], row: dict[str, Any], names: _Names, base: int) -> 
     return [], ""
 
 
-def _may_be_order(numbers: list[float | None]) -> bool:
-    """Whether a ranking may be the replies' places from best to worst, and says another thing then than as ranks."""
-    start = min((one for one in numbers if one is not None), default=0)
-    places = [None if one is None else one - start for one in numbers]
-    # A list that is no permutation of the places can only be ranks.
-    if sorted(one for one in places if one is not None) != [*range(len(places))]:
-        return False
-    return any(places[int(one)] != at for at, one in enumerate(places) if one is not None)
-
-
-def _place(pick: Any, items: list[Any], base: int) -> int | None:
-    """Which of the replies a place, a model or a letter names; None where it names none, or several."""
-    models = [item.get("model") for item in items if isinstance(item, dict)]
-    # A model before a letter: one may be called b.
-    if isinstance(pick, str) and models.count(pick) == 1 and len(models) == len(items):
-        return models.index(pick)
-    counted = number(pick)
-    if counted is None and isinstance(pick, str) and re.fullmatch("[a-iA-I]", pick.strip()):
-        counted = ord(pick.strip().lower()) - ord("a") + base
-    whole = counted is not None and counted % 1 == 0
-    return int(counted) - base if whole and counted is not None and 0 <= counted - base < len(items) else None
-
-
-def _base(frame: pl.LazyFrame, columns: Columns, names: _Names) -> int:
-    """From what the places of replies are counted."""
+def _base(frame: pl.LazyFrame, columns: Columns, names: _Names) -> int | None:
+    """From what the places of replies are counted; None where each row names a reply by its id."""
     assert names.pick is not None
-    place = pl.col(names.pick).cast(pl.String).cast(pl.Float64, strict=False).alias("place")
-    seen = pl.concat(one.select(place) for one in columns.everywhere(names.pick, frame))
-    low, high = seen.select(pl.min("place"), high=pl.max("place")).collect(engine="streaming").row(0)
-    first = written_in(frame.select(json_of(names.replies[0], columns[names.replies[0]])).head(1).collect().item())
+    reply, pick = names.replies[0], names.pick
+    place = pl.col(pick).cast(pl.String).cast(pl.Float64, strict=False)
+    every = columns.everywhere(pick, frame)
+    low, high = (
+        pl.concat(one.select(place.alias("place")) for one in every)
+        .select(pl.min("place"), high=pl.max("place"))
+        .collect(engine="streaming")
+        .row(0)
+    )
+    texts = _texts(columns, names)
+    first = [_values(row, names)[reply] for row in frame.select(texts).head(1).collect().to_series()]
+    called = any(map(ids_of, first))
+    if not low and not called:
+        return 0
+    # Of every row, as lists may differ in length; most files are told by their lowest place.
+    same = [one for one in every if one.collect_schema().get(reply) == columns[reply]]
+    rows = [_values(row, names) for one in same for row in one.select(texts).collect().to_series()]
+    said = [row for row in rows if row[pick] is not None and in_words(str(row[pick]).lower()) != 0]
+    if called and said and all(place_of(row[pick], row[reply], None) is not None for row in said):
+        return None
     # The last of as many replies is named by its number: counted from 1.
-    if low is not None and low > 0 and isinstance(first, list) and high == len(first):
+    if low and any(isinstance(row[reply], list) and number(row[pick]) == len(row[reply]) for row in said):
         return 1
-    if low is None or low == 0 or names.pick == "choice":
+    if not low or pick == "choice":
         return 0
     raise UnclearError(
-        f"the column {names.pick} holds {span(low, high, 'g')}, and may be counted from 0 or from 1; count from 0"
+        f"the column {pick} holds {span(low, high, 'g')}, and may be counted from 0 or from 1; count from 0"
     )
 
 

@@ -3,7 +3,11 @@
 import polars as pl
 
 from factory.readers.columns.asked import FoundPrompt, asked, replies, reply
-from factory.readers.layouts.base import Columns, Layout, Parts
+from factory.readers.layouts.base import TIE, Columns, Layout, Parts
+from factory.readers.messages import is_text
+from factory.readers.names import VERDICTS
+
+_TIES = ("tie", "tied", "draw")
 
 
 def _parts(columns: Columns, found: FoundPrompt | None) -> Parts:
@@ -21,7 +25,15 @@ def _parts(columns: Columns, found: FoundPrompt | None) -> Parts:
         {**roles, "chosen": (pair.chosen,), "rejected": (pair.rejected,), "steps": (steps,) if steps else ()},
         conversations=pair.kind != "text",
         under=system if repeated else None,
+        aside=_ties(columns),
     )
+
+
+def _ties(columns: Columns) -> tuple[tuple[str, pl.Expr], ...]:
+    """Of rows that a column calls a tie neither reply is the better one, whichever stands under chosen."""
+    names = [name for name in ("status", *VERDICTS) if is_text(columns.get(name))]
+    words = {name: pl.col(name).str.strip_chars().str.to_lowercase() for name in names}
+    return tuple((TIE, pl.when(word.is_in(_TIES)).then(pl.lit(f"{name} says tie"))) for name, word in words.items())
 
 
 def _explicit(name: str, about: str, replies_are: str, claims: str | None, *, rest: bool = False) -> Layout:

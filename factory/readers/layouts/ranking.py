@@ -1,5 +1,6 @@
 """Several replies to one prompt, and what says how good each is: from JSON values to pairs, and to their columns."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, pairwise
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ from factory.readers.names import SCORES, TEXTS
 
 MADE = "__made"
 """Column of a pair, or of why there is none, that layouts of several replies give a row."""
+_IDS = ("id", "response_id", "answer_id", "completion_id")
+"""Keys of a candidate that what picks one may name it by."""
 GOOD = ("chosen", "selected", "is_chosen", "preferred", "label", "good", "correct")
 
 
@@ -95,6 +98,38 @@ def grades_beside(beside: Any, items: Sequence[Any]) -> list[float | None] | Non
     if len(by_model) == len(beside) and len({*models}) == len(items) and {*models} <= by_model.keys():
         return [by_model[model] for model in models]
     return [*map(_grade, beside)] if len(beside) == len(items) and by_model.keys() == {None} else None
+
+
+def may_be_order(numbers: list[float | None]) -> bool:
+    """Whether a ranking may be the replies' places from best to worst, and says another thing then than as ranks."""
+    start = min((one for one in numbers if one is not None), default=0)
+    places = [None if one is None else one - start for one in numbers]
+    # A list that is no permutation of the places can only be ranks.
+    if sorted(one for one in places if one is not None) != [*range(len(places))]:
+        return False
+    return any(places[int(one)] != at for at, one in enumerate(places) if one is not None)
+
+
+def place_of(pick: Any, items: list[Any], base: int | None) -> int | None:
+    """Which of the replies an id, or a place, a model or a letter names; None where it names none, or several."""
+    if base is None:
+        return next((called.index(str(pick)) for called in ids_of(items) if called.count(str(pick)) == 1), None)
+    models = [item.get("model") for item in items if isinstance(item, dict)]
+    # A model before a letter: one may be called b.
+    if isinstance(pick, str) and models.count(pick) == 1 and len(models) == len(items):
+        return models.index(pick)
+    counted = number(pick)
+    if counted is None and isinstance(pick, str) and re.fullmatch("[a-iA-I]", pick.strip()):
+        counted = ord(pick.strip().lower()) - ord("a") + base
+    whole = counted is not None and counted % 1 == 0
+    return int(counted) - base if whole and counted is not None and 0 <= counted - base < len(items) else None
+
+
+def ids_of(items: Any) -> list[list[str]]:
+    """What the replies of a list are called, by each key that all of them have."""
+    objects = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    found = [[str(item[key]) for item in objects if item.get(key) is not None] for key in _IDS]
+    return [called for called in found if called and len(called) == len(items)]
 
 
 def _grade(one: Mapping[str, Any]) -> float | None:

@@ -106,6 +106,7 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
 
 def _of_group(group: Sequence[_Placed], pairing: str, marked: bool) -> list[tuple[int, CandidatePair]]:
     """The pairs of one prompt's replies; where there is none, why each of them is left."""
+    group = _agreed(group)
     scores = {candidate.score for _, candidate in group}
     if len(scores) > 1:
         places = {id(candidate): place for place, candidate in group}
@@ -115,6 +116,18 @@ def _of_group(group: Sequence[_Placed], pairing: str, marked: bool) -> list[tupl
     alone = marked or len(group) == 1
     why = "no other reply to its prompt is better or worse" if alone else "the replies to its prompt are as good"
     return [(place, CandidatePair(reason=ALONE if alone else TIE, detail=why)) for place, _ in group]
+
+
+def _agreed(group: Sequence[_Placed]) -> list[_Placed]:
+    """A reply that several rows have, as that of its first row with the mean of what they say."""
+    same: dict[str, list[_Placed]] = {}
+    for one in group:
+        same.setdefault((one.candidate.turns[-1]["content"] or "").strip(), []).append(one)
+    mean = {text: sum(one.candidate.score for one in every) / len(every) for text, every in same.items()}
+    return [
+        _Placed(place, Candidate(turns, mean[text], None if given is None else mean[text]))
+        for text, ((place, (turns, _, given, _)), *_) in same.items()
+    ]
 
 
 def _whole(columns: Columns) -> pl.Expr:

@@ -258,7 +258,7 @@ REFUSED = {
         [task(1, ["right"], names=SIDES)],
         TURNED,
     ),
-    "two texts without a name for replies": ([task(1, ["left"], names=("text1", "text2"))], "no pairs can be read"),
+    "two texts without a name for replies": ([task(1, ["left"], names=("line1", "line2"))], "no pairs can be read"),
     "records of version 1": ([nested(1, []) | {"responses": [{"values": {}}]}], "no pairs can be read"),
 }
 
@@ -278,7 +278,7 @@ WAYS_ON = {
     "a nested pair that may be turned": ("first=chosen,second=rejected,label=preference", {"Q1": "two"}),
     "a flat pair that may be turned": ("chosen=chosen,rejected=rejected", {"Q1": "one"}),
     "a task's pair that may be turned": ("first=chosen,second=rejected,label=comparison", {"Q1": "two"}),
-    "two texts without a name for replies": ("first=text1,second=text2,label=comparison", {"Q1": "one"}),
+    "two texts without a name for replies": ("first=line1,second=line2,label=comparison", {"Q1": "one"}),
 }
 
 

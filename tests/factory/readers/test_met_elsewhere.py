@@ -1,0 +1,143 @@
+"""Layouts that public data sets and trainers have, and what is right of each: pairs, what is set aside, warnings."""
+
+from typing import Any, NamedTuple
+
+import polars as pl
+import pytest
+
+from factory.errors import InputError
+from factory.readers import read_pairs
+from tests.reading import read
+
+Row = dict[str, Any]
+
+
+class Met(NamedTuple):
+    rows: list[Row]
+    pairs: set[tuple[str, str]]
+    aside: tuple[str, ...] = ()
+
+
+def asked(**rest: Any) -> Row:
+    return {"prompt": "Hi", **rest}
+
+
+def numbered(stem: str, start: int, many: int) -> Row:
+    return {f"{stem}_{start + place}": f"{place}." for place in range(many)}
+
+
+def talk(reply: str) -> list[Row]:
+    return [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": reply}]
+
+
+def listed(ids: list[Any], best: Any) -> Row:
+    texts = zip(ids, ("one", "two", "three"), strict=False)
+    return asked(responses=[{"id": called, "text": text} for called, text in texts], best=best)
+
+
+def message(number: int, parent: int | None, rank: int | None, *, deleted: bool = False) -> Row:
+    role = "prompter" if parent is None else "assistant"
+    about = {"message_id": str(number), "parent_id": None if parent is None else str(parent), "role": role}
+    return {**about, "text": f"{number}.", "rank": rank, "deleted": deleted}
+
+
+MET = {
+    "more than nine replies, from 1": Met(
+        [asked(**numbered("response", 1, 12), **{f"score_{one}": one for one in range(1, 13)})], {("11.", "0.")}
+    ),
+    "more than nine replies, from 0": Met(
+        [asked(**numbered("response", 0, 12), **{f"rank_{one}": one for one in range(12)})], {("0.", "11.")}
+    ),
+    "H2O LLM Studio": Met([asked(output="Tin.", rejected_output="Wood.")], {("Tin.", "Wood.")}),
+    "models beside answers": Met(
+        [asked(model_output="m", output="Tin.", rejected_output="Wood.", notes="n")], {("Tin.", "Wood.")}
+    ),
+    "Search Arena": Met([{"winner": "model_b", "messages_a": talk("a"), "messages_b": talk("b")}], {("b", "a")}),
+    "HelpSteer 3, edits": Met(
+        [{"context": talk("a")[:1], "good_edited_response": "Tin.", "bad_edited_response": "Wood."}],
+        {("Tin.", "Wood.")},
+    ),
+    "two texts": Met(
+        [asked(text1="a", text2="b", preference=1), asked(text1="c", text2="d", preference=2)], {("a", "b"), ("d", "c")}
+    ),
+    "the better one by its name, or a tie": Met(
+        [
+            asked(response_1="a", response_2="b", preferred_response=said)
+            for said in ("Response 2", "Tie", "response_1")
+        ],
+        {("b", "a"), ("a", "b")},
+        ("tie",),
+    ),
+    "annotators of a spreadsheet": Met(
+        [
+            {"Prompt": "Hi", "Response A": "a", "Response B": "b", "Annotator 1": one, "Annotator 2": two}
+            for one, two in (("B", "B"), ("A", "B"))
+        ],
+        {("b", "a")},
+        ("tie",),
+    ),
+    "distilabel's Orca, whose ties have a status": Met(
+        [asked(chosen="a", rejected="b", status=said) for said in ("tie", "unchanged")], {("a", "b")}, ("tie",)
+    ),
+    "ids that are places too": Met([listed([1, 0], 1), listed([1, 0], 0)], {("one", "two"), ("two", "one")}),
+    "ids that are no places": Met([listed(["r1", "r2"], "r2"), listed([7, 8], 7)], {("two", "one"), ("one", "two")}),
+    "places beside ids": Met([listed([1, 2], 1), listed([1, 2], 0)], {("two", "one"), ("one", "two")}),
+    "a deleted answer was the best": Met(
+        [message(1, None, None), message(2, 1, 0, deleted=True), message(3, 1, 1), message(4, 1, 2)],
+        {("3.", "4.")},
+        ("unreadable",),
+    ),
+    "deleted rows": Met(
+        [asked(chosen="a", rejected="b", is_deleted=1), asked(chosen="c", rejected="d", is_deleted=0)],
+        {("c", "d")},
+        ("unreadable",),
+    ),
+    "several scores of one reply": Met(
+        [
+            asked(response=text, score=score)
+            for text, score in (("a", 2), ("a", 2), ("a", 5), ("b", 4), ("b", 4), ("b", 1))
+        ]
+        + [asked(response="c", score=0)],
+        {("a", "c")},
+    ),
+    "several scores that would turn the best and the worst": Met(
+        [asked(response=text, score=score) for text, score in (("a", 5), ("a", 0), ("b", 3), ("b", 4))], {("b", "a")}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MET)
+def test_a_layout_met_elsewhere_gives_its_pairs(name, tmp_path):
+    rows, pairs, aside = MET[name]
+    kept, rejected = read(tmp_path, *rows)
+    assert {(row["chosen"], row["rejected"]) for row in kept} == pairs
+    assert tuple(row["reason"] for row in rejected) == aside
+
+
+REFUSED = {
+    "a label beside two texts": ([asked(text_1="a", text_2="b", label=1)], "says which of text_1, text_2"),
+    "lists of several lengths, always the last": (
+        [asked(responses=["a", "b"], best=1), asked(responses=["a", "b", "c"], best=2)],
+        "may be counted from 0 or from 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_may_be_meant_otherwise_is_refused(name, tmp_path):
+    rows, sentence = REFUSED[name]
+    with pytest.raises(InputError, match=sentence):
+        read(tmp_path, *rows)
+
+
+def test_scores_that_are_the_same_are_counted_in_a_warning():
+    rows = pl.DataFrame([asked(chosen="a", rejected="b", score_chosen=5, score_rejected=one) for one in (5, 3)])
+    (part,) = read_pairs(rows).parts
+    assert any(
+        said.startswith("score_chosen is the same as score_rejected in 1 of the first 2") for said in part.warnings
+    )
+
+
+def test_an_empty_file_of_replies_and_a_pick_has_no_pairs():
+    types = {"prompt": pl.String, "responses": pl.List(pl.String), "winner": pl.Int64}
+    assert read_pairs(pl.DataFrame(schema=types)).kept.collect().is_empty()
