@@ -16,7 +16,7 @@ from factory.readers.inputs.opened import Opened, columns_of
 from factory.readers.layouts import layouts
 from factory.readers.layouts.base import Layout
 from factory.readers.layouts.labelled import replies_beside
-from factory.readers.names import KNOWN, PAIRED, Columns, plainly
+from factory.readers.names import KNOWN, PAIRED, Columns, free, plainly
 
 _DELETED = ("deleted", "is_deleted")
 
@@ -63,8 +63,10 @@ def _kept(frame: pl.LazyFrame) -> tuple[pl.LazyFrame, Detected | None]:
 def _known(frame: pl.LazyFrame, how: How) -> pl.LazyFrame:
     """`frame` with its columns called as they are known."""
     there = frame.collect_schema()
-    new = {name: role for role, name in how.columns.items() if role in RENAMED and name in there and role not in there}
-    return spoken(frame.rename({**_lowered(there, how), **new}))
+    new = {name: role for role, name in how.columns.items() if role in RENAMED and name in there and role != name}
+    lowered = {name: known for name, known in _lowered(there, how).items() if known not in new.values()}
+    away = {role: free(role, there) for role in new.values() if role in there}  # the one that the user names is meant
+    return spoken(frame.rename({**lowered, **away, **new}))
 
 
 def _lowered(there: pl.Schema, how: How) -> dict[str, str]:

@@ -8,8 +8,10 @@ from factory.readers.names import NAMES
 
 PAIRINGS = ("best_worst", "adjacent", "all")
 """Which pairs are made of more than two candidates."""
-RENAMED = ("score_chosen", "score_rejected", "pair_id", "source")
-"""Columns of pairs that a user may name another column for."""
+RENAMED = ("score", "scores", "score_chosen", "score_rejected", "pair_id", "source")
+"""Columns that are called so once a user has named another one for them."""
+DECIDING = frozenset(("chosen", "label", "candidates", "score", "scores"))
+"""What a user may name, and has thereby said what tells the better reply."""
 ROLES = (*NAMES, "label", "first", "second", "completion", "candidates", *RENAMED)
 """What a user may name columns for."""
 

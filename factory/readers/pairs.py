@@ -9,7 +9,7 @@ from factory.readers.cells.unfold import content_key
 from factory.readers.cells.values import row_json
 from factory.readers.columns.extra_columns import extra_columns, fitting, own
 from factory.readers.detection import Detected, detect_layouts, no_layout
-from factory.readers.how import How
+from factory.readers.how import DECIDING, How
 from factory.readers.inputs.annotated import answered, asked_about
 from factory.readers.inputs.opened import Opened, Skipped, alike, naming
 from factory.readers.inputs.sources import PairsLike, open_inputs
@@ -90,7 +90,7 @@ def _read(opened: Opened, source: str | None, how: How, beside: Sequence[pl.Lazy
     claims = detect_layouts(opened.frames, how, beside)
     if not any(claim.layout for claim in claims):
         raise no_layout(opened, how)
-    asked = asked_about(opened.names) and not {"chosen", "label", "candidates"} & {*how.columns}
+    asked = asked_about(opened.names) and not DECIDING & {*how.columns}
     for claim in claims:
         if claim.layout is None or (asked and not asked_about(claim.columns)):
             unanswered = "no annotator answered a question about it"
@@ -116,7 +116,7 @@ def _fit(claim: Detected, layout: Layout, source: str | None, how: How) -> _Part
     known = Columns(shaped.rows.collect_schema(), claim.columns.named) if layout.reshape else claim.columns
     columns = own(known)
     parts = complete(layout.parts(known), known)
-    told = () if {"chosen", "label", "candidates"} & {*how.columns} else answered(parts.columns, known)
+    told = () if DECIDING & {*how.columns} else answered(parts.columns, known)
     normal = normalise(shaped.rows, parts, known)
     ours = layout is OWN and columns.get("prompt") == MESSAGES
     given = _given_ids(shaped.rows, columns, ours)

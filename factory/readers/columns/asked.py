@@ -31,6 +31,7 @@ _TEXTS = pl.List(pl.String)
 _NOTHING = pl.List(pl.Null)
 _LEADING = ("instruction",)
 """Columns whose text comes before what other columns ask."""
+_CHANCE = 20
 _EMPTY = ("", "[]", "{}", "null")
 
 
@@ -164,7 +165,9 @@ def _joined_text(columns: Columns, texts: Sequence[str], extras: Sequence[str]) 
         text = _both(text, more)
     for name in extras:
         extra = text_in(name, columns[name])
-        both = pl.concat_str(text, pl.lit("\n"), extra)
+        # A filled template holds its context; a word or two may be there by chance.
+        held = text.str.contains(extra.str.strip_chars(), literal=True) & (extra.str.len_chars() > _CHANCE)
+        both = pl.when(held).then(text).otherwise(pl.concat_str(text, pl.lit("\n"), extra))
         text = pl.when(blank(extra)).then(text.fill_null(extra)).when(blank(text)).then(extra).otherwise(both)
     return text
 

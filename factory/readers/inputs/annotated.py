@@ -41,9 +41,12 @@ _SHOWN = SPOKEN | REPLIES | {*LISTS}
 _OF_AN_ANSWER = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement")
 """What Label Studio's short form says of each answer."""
 _NESTED = {"fields": dict, "responses": dict | None, "suggestions": dict | None}
+_FIRST = {"fields": dict, "responses": list | None, "suggestions": list | None}
 _TASKS = {"data": dict, "annotations": list | None}
 _SHORT = dict.fromkeys(("id", "annotator", "annotation_id", "lead_time"), object)
-"""The columns of Argilla's records, of Label Studio's tasks and of its short form, and what is in them."""
+"""The columns of Argilla's records, of version 2 and 1, of Label Studio's tasks and short form, and what is in them."""
+_OFFERED = "-suggestion"
+"""How the column of a machine's answer to a question ends in Argilla's version 1 on the Hub."""
 _Row = Mapping[str, Any]
 _Ranking = tuple[tuple[str, float], ...]
 
@@ -62,18 +65,22 @@ def rows_of(frame: pl.LazyFrame) -> list[pl.LazyFrame]:
     schema = frame.collect_schema()
     names = {*schema}
     flat = {name: object for name in names if _FLAT in name} if _questions(names) else {"": object}
-    forms = ((_NESTED, _nested), (_TASKS, _tasks), (_SHORT, _short), (flat, _flat))
-    needed, read = next((form for form in forms if form[0].keys() <= names), (None, None))
-    # A table of our own may have their columns beside its pairs.
-    if needed is None or read is None or {*PAIRS.columns} <= names:
-        return [frame]
-    packed = names - _SHOWN if read is _short else needed.keys()
-    texts = frame.select(row_json(schema)).collect().to_series()
-    rows = [{name: _held(one, name in packed) for name, one in json.loads(text).items()} for text in texts]
-    if not all(isinstance(row[name], kind) for row in rows for name, kind in needed.items()):
-        return [frame]
-    made = _told([*read(rows)])
-    return [one.lazy() for one in frames_of({name: cell(name, one) for name, one in row.items()} for row in made)]
+    hub: dict[str, Any] = {one: list | None for name in names if (one := name.removesuffix(_OFFERED)) != name} or {
+        "": object
+    }
+    forms = ((_NESTED, _nested), (_FIRST, _first), (_TASKS, _tasks), (_SHORT, _short), (flat, _flat), (hub, _hub))
+    for needed, read in forms:
+        # A table of our own may have their columns beside its pairs.
+        if not needed.keys() <= names or {*PAIRS.columns} <= names:
+            continue
+        packed = names - _SHOWN if read is _short else needed.keys()
+        texts = frame.select(row_json(schema)).collect().to_series()
+        rows = [{name: _held(one, name in packed) for name, one in json.loads(text).items()} for text in texts]
+        if all(isinstance(row[name], kind) for row in rows for name, kind in needed.items()):
+            made = _told([*read(rows)])
+            cells = ({name: cell(name, one) for name, one in row.items()} for row in made)
+            return [one.lazy() for one in frames_of(cells)]
+    return [frame]
 
 
 def answered(told: Mapping[str, Sequence[str]], columns: Collection[str]) -> tuple[str, ...]:
@@ -154,6 +161,29 @@ def _nested(rows: Sequence[_Row]) -> Iterator[_Record]:
         yield _Record({**rest, **fields}, answers)
 
 
+def _given(raw: Any) -> list[_Row]:
+    """The answers of version 1 that were handed in; a draft, or what its author discarded, is none."""
+    return [one for one in map(_object, _list(raw)) if one.get("status") in (None, "submitted")]
+
+
+def _first(rows: Sequence[_Row]) -> Iterator[_Record]:
+    for row in rows:
+        fields, answers = _object(row["fields"]), dict[str, list[Any]]()
+        for one in _given(row["responses"]):
+            for name, said in _object(one.get("values")).items():
+                answers.setdefault(name, []).append(_vote(_object(said).get("value")))
+        offered = map(_object, _list(row["suggestions"]))
+        rest = {f"{one.get('question_name')}.suggestion": one.get("value") for one in offered}
+        yield _Record({**_beside(row, _FIRST, fields), **rest, **fields}, answers)
+
+
+def _hub(rows: Sequence[_Row]) -> Iterator[_Record]:
+    for row in rows:
+        asked = [one for name in row if (one := name.removesuffix(_OFFERED)) != name]
+        answers = {name: [_vote(one.get("value")) for one in _given(row[name])] for name in asked}
+        yield _Record({name: one for name, one in row.items() if name not in asked}, answers)
+
+
 def _tasks(rows: Sequence[_Row]) -> Iterator[_Record]:
     for row in rows:
         data = _object(row["data"])
@@ -222,6 +252,8 @@ def _vote(raw: Any) -> str | float | _Ranking | None:
         return raw.strip() or None
     if isinstance(raw, int | float) and not isinstance(raw, bool):
         return float(raw)
+    if isinstance(raw, dict):  # as the Hub has a list of objects
+        raw = [dict(zip(raw, one, strict=True)) for one in zip(*map(_list, raw.values()), strict=False)]
     ranks: list[tuple[Any, Any]] = [(one.get("value"), one.get("rank")) for one in map(_object, _list(raw))]
     whole = ranks and all(isinstance(reply, str) and isinstance(rank, int | float) for reply, rank in ranks)
     return tuple(sorted((reply, float(rank)) for reply, rank in ranks)) if whole else None

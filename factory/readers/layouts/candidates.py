@@ -174,7 +174,11 @@ def _told_by(first: pl.DataFrame, names: _Names) -> tuple[str, ...]:
     """A remark on what says which reply is better, by the first row."""
     row = _values(first.item(), names) if first.height else {}
     items = row.get(names.replies[0])
-    if len(names.replies) == 2 or not isinstance(items, list):
+    if len(names.replies) == 2:
+        # Where they are the steps of one reply each, this is what shows it.
+        several = any(isinstance(one, list) and len(one) > 1 for one in row.values())
+        return (f"{' and '.join(names.replies)} are lists of whole replies, of which one of each is taken",) * several
+    if not isinstance(items, list):
         return ()
     said = _scores(items, row, names, 0)[1] or _scores(items, row, names, None)[1]
     if not said:

@@ -16,7 +16,10 @@ MADE = "__made"
 """Column of a pair, or of why there is none, that layouts of several replies give a row."""
 _IDS = ("id", "response_id", "answer_id", "completion_id")
 """Keys of a candidate that what picks one may name it by."""
-GOOD = ("chosen", "selected", "is_chosen", "preferred", "label", "good", "correct")
+GOOD = (
+    *("chosen", "selected", "is_chosen", "preferred", "label", "good", "correct"),
+    *("is_correct", "is_preferred", "is_best", "accepted", "is_accepted"),
+)
 
 
 class Candidate(NamedTuple):

@@ -58,7 +58,7 @@ def _values(frame: pl.LazyFrame, name: str) -> pl.Expr:
     number = pl.col(name).cast(pl.Float64, strict=False).fill_nan(None)
     if name in (*SCORES, *RANKS):
         if not frame.select(number.is_not_null().any()).collect(engine="streaming").item():
-            raise UnclearError(f"the column {name} holds no number; name the one with the scores, --columns label=…")
+            raise UnclearError(f"the column {name} holds no number; name the one with the scores, --columns score=…")
         return -number if name in RANKS else number
     text = pl.col(name).cast(pl.String).str.strip_chars().str.to_lowercase()
     mark = pl.coalesce(number, looked_up(text, _WORDS, pl.Float64))
@@ -67,7 +67,8 @@ def _values(frame: pl.LazyFrame, name: str) -> pl.Expr:
     seen = frame.filter(odd).select(pl.col(name).cast(pl.String)).head(1).collect(engine="streaming")
     if seen.height:
         raise UnclearError(
-            f"the column {name} holds {seen.item()!r}; write true for a good reply and false for a bad one"
+            f"the column {name} holds {seen.item()!r}; write true for a good reply and false for a bad one, or name a "
+            "column of scores, as in --columns score=…"
         )
     return mark
 

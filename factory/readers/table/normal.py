@@ -167,6 +167,7 @@ def prompt_cases(prompt: pl.Expr, problem: pl.Expr) -> tuple[RejectCase, ...]:
         RejectCase(prompt.list.len() == 0, EMPTY_PROMPT, "there is no turn before the reply"),
         RejectCase(out_of_order(roles), BAD_ROLES, pl.format("the turns are {}", roles)),
         RejectCase(blank(last), EMPTY_PROMPT, "the last turn is empty"),
+        RejectCase(_gone(last), EMPTY_PROMPT, "the text of the last turn was deleted"),
         RejectCase(_shows(last), NOT_TEXT, "the last turn has the place of a picture or sound, which is not there"),
     )
 
@@ -177,6 +178,11 @@ def _shows(text: pl.Expr) -> pl.Expr:
     ends = (bare.str.starts_with(mark) | bare.str.ends_with(mark) for mark in _PLACES)
     # Anywhere else, as in a question about HTML, it is a text that speaks of it.
     return pl.any_horizontal(ends)
+
+
+def _gone(text: pl.Expr) -> pl.Expr:
+    """Whether a forum says so in a text's place."""
+    return text.str.strip_chars().is_in(("[deleted]", "[removed]"))
 
 
 def _cases() -> tuple[RejectCase, ...]:
@@ -190,6 +196,8 @@ def _cases() -> tuple[RejectCase, ...]:
         *found[1:],
         RejectCase(blank(chosen), "empty_chosen"),
         RejectCase(blank(rejected), "empty_rejected"),
+        RejectCase(_gone(chosen), "empty_chosen", "its text was deleted"),
+        RejectCase(_gone(rejected), "empty_rejected", "its text was deleted"),
         RejectCase(chosen.str.strip_chars() == rejected.str.strip_chars(), IDENTICAL),
     )
 

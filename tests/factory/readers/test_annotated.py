@@ -54,6 +54,23 @@ def short(
     ]
 
 
+def first(number: int, votes: list[Any], question: str = "preference", names: tuple[str, str] = (ONE, TWO)) -> Row:
+    """As version 1 of Argilla has it, with an answer that its author discarded."""
+    given = [(vote, "submitted") for vote in votes] + [(names[0], "discarded")]
+    said = [{"user_id": "u", "values": {question: {"value": vote}}, "status": how} for vote, how in given]
+    offered = [{"question_name": question, "value": names[0]}]
+    return {**nested(number, [], names=names), "responses": said, "suggestions": offered}
+
+
+def hub(number: int, votes: list[Any], question: str = "preference", names: tuple[str, str] = (ONE, TWO)) -> Row:
+    """As version 1 of Argilla writes it to the Hub."""
+    given = [(vote, "submitted") for vote in votes] + [(names[0], "discarded")]
+    said = [{"user_id": "u", "value": vote, "status": how} for vote, how in given]
+    offered = {f"{question}-suggestion": names[0], f"{question}-suggestion-metadata": {"score": None, "agent": None}}
+    fields = nested(number, [], names=names)["fields"]
+    return {**fields, question: said, **offered, "external_id": None, "metadata": "{}"}
+
+
 class Form(NamedTuple):
     make: Any
     words: tuple[str, str]
@@ -64,6 +81,8 @@ class Form(NamedTuple):
 FORMS = {
     "nested": Form(nested, (ONE, TWO), ("json", "jsonl")),
     "flat": Form(flat, (ONE, TWO), ("json", "jsonl", "parquet", "zst")),
+    "first": Form(first, (ONE, TWO), ("json", "jsonl")),
+    "hub": Form(hub, (ONE, TWO), ("jsonl", "parquet")),
     "task": Form(task, ("left", "right"), ("json", "jsonl", "zst")),
     "short": Form(short, ("left", "right"), ("json", "jsonl", "csv")),
 }
@@ -120,7 +139,7 @@ def gold(votes: list[Any], form: Form) -> str | None:
 @given(seed=st.integers(0, 10**6))
 def test_what_most_annotators_say_is_read_and_nothing_else(name, kind, seed, tmp_path_factory):
     form, draw = FORMS[name], random.Random(seed)
-    words = [*form.words, *(("tie",) if name in ("nested", "flat") else (None,))]
+    words = [*form.words, *(("tie",) if name not in ("task", "short") else (None,))]
     votes = [[form.words[0]], [form.words[1]]]
     votes += [draw.choices(words, k=draw.randint(1, 4)) for _ in range(draw.randint(0, 8))]
     path = written(rows_of(form, votes), tmp_path_factory.mktemp("x") / f"x.{'jsonl.' if kind == 'zst' else ''}{kind}")
@@ -173,6 +192,7 @@ READ = {
     "a ranking of two": ([nested(1, [rank(1, 2)]), nested(2, [rank(2, 1)])], {"Q1": "one", "Q2": "two"}),
     "a flat ranking": ([flat(1, [rank(2, 1)])], {"Q1": "two"}),
     "rankings against each other": ([nested(1, [rank(1, 2)]), nested(2, [rank(1, 2), rank(2, 1)])], {"Q1": "one"}),
+    "a ranking of version 1": ([hub(1, [{"rank": [2, 1], "value": [ONE, TWO]}])], {"Q1": "two"}),
     "equal ranks": ([nested(1, [rank(1, 2)]), nested(2, [rank(1, 1)])], {"Q1": "one"}),
     "options by letter": (
         [nested(n, [word], names=("response_a", "response_b")) for n, word in ((1, "A"), (2, "B is better"))],
@@ -259,7 +279,6 @@ REFUSED = {
         TURNED,
     ),
     "two texts without a name for replies": ([task(1, ["left"], names=("line1", "line2"))], "no pairs can be read"),
-    "records of version 1": ([nested(1, []) | {"responses": [{"values": {}}]}], "no pairs can be read"),
 }
 
 

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from factory.errors import InputError
-from factory.readers import read_pairs
+from factory.readers import how_to_read, read_pairs
 from tests.reading import read
 
 Row = dict[str, Any]
@@ -82,6 +82,19 @@ MET = {
     "ids that are places too": Met([listed([1, 0], 1), listed([1, 0], 0)], {("one", "two"), ("two", "one")}),
     "ids that are no places": Met([listed(["r1", "r2"], "r2"), listed([7, 8], 7)], {("two", "one"), ("one", "two")}),
     "places beside ids": Met([listed([1, 2], 1), listed([1, 2], 0)], {("two", "one"), ("one", "two")}),
+    "marks of replies in a list": Met(
+        [asked(responses=[{"text": "a", "is_correct": False}, {"text": "b", "is_correct": True}])], {("b", "a")}
+    ),
+    "what a forum has in place of a text": Met(
+        [
+            asked(chosen="[deleted]", rejected="b"),
+            asked(chosen="a", rejected="[removed]"),
+            asked(chosen="a", rejected="b"),
+            {"prompt": "[removed]", "chosen": "a", "rejected": "b"},
+        ],
+        {("a", "b")},
+        ("empty_chosen", "empty_rejected", "empty_prompt"),
+    ),
     "a deleted answer was the best": Met(
         [message(1, None, None), message(2, 1, 0, deleted=True), message(3, 1, 1), message(4, 1, 2)],
         {("3.", "4.")},
@@ -141,3 +154,22 @@ def test_scores_that_are_the_same_are_counted_in_a_warning():
 def test_an_empty_file_of_replies_and_a_pick_has_no_pairs():
     types = {"prompt": pl.String, "responses": pl.List(pl.String), "winner": pl.Int64}
     assert read_pairs(pl.DataFrame(schema=types)).kept.collect().is_empty()
+
+
+@pytest.mark.parametrize("more", [{}, {"score": 9}, {"Score": 9}])
+def test_a_column_of_scores_that_the_user_names_decides_whatever_others_are_called(more):
+    rows = [asked(response="a", mine=3, **more), asked(response="b", mine=1, **dict.fromkeys(more, 10))]
+    read_so = read_pairs(pl.DataFrame(rows), how=how_to_read({"columns": "score=mine"})).kept.collect()
+    assert read_so.select("chosen", "rejected").rows() == [("a", "b")]
+
+
+def test_a_filled_template_is_not_followed_by_its_context_again():
+    context = "Whales are the largest animals that live in the sea."
+    row = {"prompt": f"{context}\n\nHow large?", "context": context, "question": "How large?"}
+    (pair,) = read_pairs(pl.DataFrame([{**row, "chosen": "a", "rejected": "b"}])).kept.collect().to_dicts()
+    assert [turn["content"] for turn in pair["prompt"]] == [row["prompt"]]
+
+
+def test_steps_may_stand_where_lists_of_replies_do_and_the_reading_says_so():
+    rows = pl.DataFrame([asked(chosen=["one", "two"], rejected=["three", "four"])])
+    assert "lists of whole replies, of which one of each is taken" in " ".join(read_pairs(rows).parts[0].warnings)
