@@ -1,24 +1,26 @@
 """Reading pairs: whatever the layout, one normal form; every row is kept or rejected with a reason."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import polars as pl
 
+from factory.errors import short
 from factory.readers.cells.unfold import content_key
 from factory.readers.cells.values import row_json
 from factory.readers.columns.extra_columns import extra_columns, fitting, own
 from factory.readers.detection import Detected, detect_layouts, no_layout
 from factory.readers.how import DECIDING, How
 from factory.readers.inputs.annotated import answered, asked_about
-from factory.readers.inputs.opened import Opened, Skipped, alike, naming
+from factory.readers.inputs.opened import Opened, Skipped, UnclearError, alike, naming
 from factory.readers.inputs.sources import PairsLike, open_inputs
 from factory.readers.layouts import require_layout
 from factory.readers.layouts.base import UNREADABLE, Layout, Parts, Reshaped
 from factory.readers.layouts.explicit import OWN
 from factory.readers.messages import blank
 from factory.readers.names import Columns
-from factory.readers.reading import PairsRead, Part, part_of
+from factory.readers.reading import LETTERS, PairsRead, Part, part_of
 from factory.readers.table.ids import Identified, pair_ids, prompt_ids, turns_json, with_unique_ids
 from factory.readers.table.normal import (
     CHOSEN,
@@ -97,11 +99,25 @@ def _read(opened: Opened, source: str | None, how: How, beside: Sequence[pl.Lazy
             why = claim.why or (unanswered if asked else _misfit(claim.columns))
             part = _unfit(claim.rows, source, why)
         else:
-            part = _fit(claim, claim.layout, source, how)
+            with _of_some(claim, alone=len(claims) == 1):
+                part = _fit(claim, claim.layout, source, how)
         part = part._replace(told=part.told and part.told._replace(files=(opened.where,)))
         yield _computed(part) if opened.in_memory else part
     if opened.unread.height:
         yield _Part(_no_pairs(), unread_rows(opened.unread, source))
+
+
+@contextmanager
+def _of_some(claim: Detected, *, alone: bool) -> Iterator[None]:
+    """Show one of the rows that a question is about, where a file has others of other types."""
+    try:
+        yield
+    except UnclearError as error:
+        if alone:
+            raise
+        schema = own(claim.rows.collect_schema())
+        shown = claim.rows.select(row_json(schema).alias("row")).head(1).collect()["row"].to_list()
+        raise UnclearError(f"{error}; so in rows such as {short(''.join(shown), LETTERS)}") from error
 
 
 def _computed(part: _Part) -> _Part:

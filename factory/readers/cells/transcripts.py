@@ -37,6 +37,25 @@ def is_open(text: pl.Expr) -> pl.Expr:
     return pl.when(may).then(is_transcript(text) | (is_led(text) & waits)).otherwise(pl.lit(value=False))
 
 
+_LINES = r"(?s)\A\s*(?:Human|User):.*\n\s*Assistant:\s*\z"
+"""Such a dialogue without blank lines, which is told from other texts by how it begins and ends."""
+
+
+def spaced(text: pl.Expr) -> pl.Expr:
+    """Texts, of which dialogues without blank lines between the turns get them."""
+    # A function of the whole column, as each expression that names a text makes polars plan for longer.
+    return text.map_batches(_spaced, return_dtype=pl.String, is_elementwise=True)
+
+
+def _spaced(texts: pl.Series) -> pl.Series:
+    # With blank lines there, a line within a turn may begin so.
+    lines = texts.str.contains(_LINES) & ~texts.str.contains(_ASSISTANT, literal=True)
+    if not lines.any():
+        return texts
+    made = texts.str.replace_all(r"(?:\A|\n)\s*(?:Human|User):", _HUMAN).str.replace_all(r"\n\s*Assistant:", _ASSISTANT)
+    return made.zip_with(lines.fill_null(value=False), texts)
+
+
 def turns(text: pl.Expr) -> pl.Expr:
     """The TURNS of such a dialogue, white space around each of them gone; the text before it is the system's."""
     # A dialogue may begin without the blank lines before its first speaker.

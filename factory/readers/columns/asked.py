@@ -8,7 +8,7 @@ import polars as pl
 from factory.readers.cells.objects import is_object, turns_within
 from factory.readers.cells.records import by_cell
 from factory.readers.cells.transcripts import asked as asked_in
-from factory.readers.cells.transcripts import is_open
+from factory.readers.cells.transcripts import is_open, spaced
 from factory.readers.messages import (
     NOT_TEXT,
     PROBLEM,
@@ -186,6 +186,7 @@ def _both(text: pl.Expr, more: pl.Expr) -> pl.Expr:
 
 
 def _of_text(text: pl.Expr) -> pl.Expr:
+    text = spaced(text)
     return pl.when(is_open(text)).then(asked_in(text)).otherwise(said("user", text))
 
 

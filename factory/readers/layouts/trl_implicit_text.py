@@ -14,7 +14,10 @@ from factory.readers.layouts.base import Columns, Layout, Parts
 from factory.readers.messages import is_message, is_messages, said
 from factory.schema import PAIRS
 
-_BOUNDARY = re.compile(r"\n\s*|(?:^|(?<=\n))(?:Assistant|AI|Answer|Response|Bot|A):\s*")
+_BOUNDARY = re.compile(
+    r"\n\s*|(?:^|(?<=\n))(?:Assistant|AI|Answer|Response|Bot|A|Assistent|Asistente|Assistente|Ассистент|助手|助理|アシスタント)"
+    r"[:：]\s*"
+)
 _WORDS = r"\S\s+\S"
 _WRITTEN_OUT = r"^\s*[\[{]"
 

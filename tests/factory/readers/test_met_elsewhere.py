@@ -173,3 +173,28 @@ def test_a_filled_template_is_not_followed_by_its_context_again():
 def test_steps_may_stand_where_lists_of_replies_do_and_the_reading_says_so():
     rows = pl.DataFrame([asked(chosen=["one", "two"], rejected=["three", "four"])])
     assert "lists of whole replies, of which one of each is taken" in " ".join(read_pairs(rows).parts[0].warnings)
+
+
+DIALOGUES = {
+    "Human: Hi\nAssistant: Yo\nHuman: Ho\nAssistant:": ["Hi", "Yo", "Ho"],
+    "User:Hi\nAssistant:": ["Hi"],
+    "\n\nHuman: Read:\nUser: Hi\nAssistant: Yo\n\nAssistant:": ["Read:\nUser: Hi\nAssistant: Yo"],
+    "User: Hi": ["User: Hi"],
+}
+
+
+@pytest.mark.parametrize("text", DIALOGUES)
+def test_a_prompt_that_is_a_dialogue_of_lines_is_taken_apart(text):
+    (pair,) = read_pairs(pl.DataFrame([{"prompt": text, "chosen": "a", "rejected": "b"}])).kept.collect().to_dicts()
+    assert [turn["content"] for turn in pair["prompt"]] == DIALOGUES[text]
+
+
+def test_a_translated_speaker_is_no_part_of_the_replies(tmp_path):
+    kept, _ = read(tmp_path, {side: f"\n\n人类：你好吗？\n\n助手：{side}" for side in ("chosen", "rejected")})
+    assert [(row["chosen"], row["rejected"]) for row in kept] == [("chosen", "rejected")]
+
+
+def test_a_question_about_rows_of_one_type_shows_one_of_them(tmp_path):
+    rows = [asked(completion=text, label=mark) for text, mark in (("a", True), ("b", False), ("c", "maybe"))]
+    with pytest.raises(InputError, match=r'holds .maybe.*so in rows such as .*"completion":"c"'):
+        read(tmp_path, *rows)
