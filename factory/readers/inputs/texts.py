@@ -14,6 +14,7 @@ from factory.readers.cells.records import Value, cell, frames_of
 from factory.readers.inputs.annotated import is_record
 from factory.readers.inputs.nested_trees import messages_in
 from factory.readers.inputs.opened import Unread, naming, unread_frame
+from factory.readers.inputs.paddle import in_turns
 from factory.readers.names import KNOWN, plainly
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -100,7 +101,7 @@ class _Records:
                 self._set_aside(f"{place} holds {_kind(raw)} where an object must be", shown)
                 continue
             try:
-                for record in messages_in(raw) or (_unwrapped(raw),):
+                for record in messages_in(raw) or (in_turns(_unwrapped(raw)),):
                     yield {self._name(name): cell(name, value) for name, value in record.items()}
             except RecursionError:
                 self._set_aside(f"{place} is nested too deeply", _json_text(raw) if text is None else text)

@@ -82,6 +82,15 @@ MET = {
     "ids that are places too": Met([listed([1, 0], 1), listed([1, 0], 0)], {("one", "two"), ("two", "one")}),
     "ids that are no places": Met([listed(["r1", "r2"], "r2"), listed([7, 8], 7)], {("two", "one"), ("one", "two")}),
     "places beside ids": Met([listed([1, 2], 1), listed([1, 2], 0)], {("two", "one"), ("one", "two")}),
+    "PaddleNLP": Met(
+        [
+            {"system": "Be brief.", "src": ["Hi"], "tgt": [], "response": [["a"], ["b"]], "sort": [1, 0]},
+            {"src": ["Hi", "Ho"], "tgt": ["Yo"], "response": ["c", "d"], "sort": [0, 1]},
+            {"src": "Hi", "tgt": "", "response": ["e", "f"], "sort": [1, 1]},
+        ],
+        {("a", "b"), ("d", "c")},
+        ("tie",),
+    ),
     "marks of replies in a list": Met(
         [asked(responses=[{"text": "a", "is_correct": False}, {"text": "b", "is_correct": True}])], {("b", "a")}
     ),
