@@ -1,1 +1,1 @@
-"""What one cell holds: a JSON value, messages, a chat template, a transcript, an object; as turns, text or JSON."""
+"""What one cell holds: a JSON value, messages, a chat template, a transcript, an object, or a word for a reply."""

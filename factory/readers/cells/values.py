@@ -76,7 +76,7 @@ def json_in(text: str | None) -> Any:
         return None
 
 
-def looked_up(key: pl.Expr, words: Mapping[str, object], dtype: PolarsType) -> pl.Expr:
+def looked_up(key: pl.Expr, words: Mapping[Any, object], dtype: PolarsType) -> pl.Expr:
     """What each key stands for, null where it is none of `words`.
 
     As `replace_strict`, which is no part of polars' streaming: it would hold the table until every key is there.

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from factory.readers.cells.reply_words import in_words, names_reply
 from factory.readers.cells.values import json_in, json_of
-from factory.readers.columns.reply_words import in_words, names_reply
 from factory.readers.how import How
 from factory.readers.messages import is_text
 from factory.readers.names import KNOWN, LISTS, NUMBERED, Columns

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import polars as pl
 
+from factory.readers.cells.reply_words import in_words, number_in
 from factory.readers.cells.values import looked_up
-from factory.readers.columns.reply_words import in_words, number_in
 from factory.readers.inputs.opened import UnclearError
 from factory.readers.names import LETTERS, NUMBERED, RANKS, VERDICTS, Columns, plainly
 

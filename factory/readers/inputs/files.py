@@ -10,6 +10,7 @@ import polars as pl
 from factory.errors import InputError
 from factory.files.unpacking import MAGIC, bare_name, open_unpacked
 from factory.identity import replace_surrogates
+from factory.readers.inputs.class_names import by_name, features_in
 from factory.readers.inputs.csv_files import read_csv
 from factory.readers.inputs.opened import Opened, naming
 from factory.readers.inputs.texts import Rows, read_json, read_jsonl, read_lines
@@ -147,10 +148,11 @@ def _open_parquet(path: Path, stream: BinaryIO, where: str) -> Opened:
         # whose name is no UTF-8, of which polars knows none.
         plain = raw.read(4) == b"PAR1" and replace_surrogates(str(path)) == str(path)
     # glob=False, since the name of a file may hold [ or *.
-    frame = pl.scan_parquet(path, glob=False) if plain else pl.read_parquet(io.BytesIO(stream.read())).lazy()
+    held: Path | io.BytesIO = path if plain else io.BytesIO(stream.read())
     # Reads the footer, so that a torn file is told here, under its name, and not in the middle of a run.
-    frame.collect_schema()
-    return Opened(where, stem_of(path), (frame,), in_memory=not plain)
+    features = features_in(pl.read_parquet_metadata(held))
+    frame = pl.scan_parquet(path, glob=False) if plain else pl.read_parquet(held, glob=False).lazy()
+    return Opened(where, stem_of(path), (by_name(frame, features),), in_memory=not plain)
 
 
 def _read_arrow(stream: BinaryIO) -> pl.DataFrame:

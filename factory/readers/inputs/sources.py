@@ -18,6 +18,7 @@ from factory.files import at_home
 from factory.files.rows import ABOUT
 from factory.readers.inputs.annotated import rows_of
 from factory.readers.inputs.beside import columns_beside
+from factory.readers.inputs.class_names import by_name
 from factory.readers.inputs.files import open_file, stem_of, suffix_kind
 from factory.readers.inputs.nested_trees import flattened
 from factory.readers.inputs.opened import InputTable, Opened, Skipped, naming
@@ -290,4 +291,4 @@ def _in_dataset(data: Any, where: str, stem: str | None, split: str | None = Non
     if not callable(getattr(data, "to_polars", None)):
         kind = type(data).__name__
         raise InputError(f"{where}: a {kind} is no table; give a path, a polars frame or a datasets.Dataset")
-    return [InputTable(where, stem, frame=data.to_polars().lazy(), split=split)]
+    return [InputTable(where, stem, frame=by_name(data.to_polars().lazy(), data.features or {}), split=split)]

@@ -11,9 +11,9 @@ import polars as pl
 
 from factory.errors import span
 from factory.readers.cells.literals import written_in
+from factory.readers.cells.reply_words import in_words
 from factory.readers.cells.values import json_of, json_text
 from factory.readers.columns.asked import asked, kind_of
-from factory.readers.columns.reply_words import in_words
 from factory.readers.columns.verdicts import GRADES, graded
 from factory.readers.inputs.opened import UnclearError
 from factory.readers.layouts.base import UNREADABLE, Columns, How, Layout, Parts, Reshaped

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from factory.readers.cells.reply_words import MARK_WORDS
 from factory.readers.cells.values import looked_up
 from factory.readers.columns.asked import asked, kind_of, reply, system_in, talks, under
 from factory.readers.inputs.opened import UnclearError
@@ -18,10 +19,6 @@ from factory.readers.messages import blank, is_text, joined, said, turns_of
 from factory.readers.names import BOOLEAN_MARKS, LONE_REPLIES, MARKS, RANKS, SCORES
 
 _KINDS = ("text", "message", "messages")
-_WORDS = {
-    **dict.fromkeys(("true", "yes", "good", "desirable", "chosen", "positive", "preferred"), 1.0),
-    **dict.fromkeys(("false", "no", "bad", "undesirable", "rejected", "negative", "dispreferred"), 0.0),
-}
 _TURNS = "__turns"
 
 
@@ -61,7 +58,7 @@ def _values(frame: pl.LazyFrame, name: str) -> pl.Expr:
             raise UnclearError(f"the column {name} holds no number; name the one with the scores, --columns score=…")
         return -number if name in RANKS else number
     text = pl.col(name).cast(pl.String).str.strip_chars().str.to_lowercase()
-    mark = pl.coalesce(number, looked_up(text, _WORDS, pl.Float64))
+    mark = pl.coalesce(number, looked_up(text, MARK_WORDS, pl.Float64))
     # A tie is what annotators say who are split: of those rows alone nothing is known.
     odd = ~blank(text) & (text != "tie") & ~mark.is_in([0.0, 1.0]).fill_null(value=False)
     seen = frame.filter(odd).select(pl.col(name).cast(pl.String)).head(1).collect(engine="streaming")

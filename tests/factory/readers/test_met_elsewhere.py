@@ -1,5 +1,6 @@
 """Layouts that public data sets and trainers have, and what is right of each: pairs, what is set aside, warnings."""
 
+import gzip
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -207,3 +208,27 @@ def test_a_question_about_rows_of_one_type_shows_one_of_them(tmp_path):
     rows = [asked(completion=text, label=mark) for text, mark in (("a", True), ("b", False), ("c", "maybe"))]
     with pytest.raises(InputError, match=r'holds .maybe.*so in rows such as .*"completion":"c"'):
         read(tmp_path, *rows)
+
+
+CLASSES = {
+    "the second one first": ("winner", ["model_b", "model_a"], [("b", "a"), ("c", "d")]),
+    "a tie too": ("winner", ["tie", "b"], [("d", "c")]),
+    "no words for replies": ("label", ["first class", "business"], [("a", "b"), ("d", "c")]),
+}
+
+
+@pytest.mark.parametrize("form", ["dataset", "saved", "parquet", "gz"])
+@pytest.mark.parametrize("name", CLASSES)
+def test_numbers_that_stand_for_names_are_read_as_these(name, form, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    column, names, pairs = CLASSES[name]
+    texts = {"prompt": ["Hi", "Ho"], "response_a": ["a", "c"], "response_b": ["b", "d"]}
+    made = datasets.Dataset.from_dict({**texts, column: [0, 1]}).cast_column(column, datasets.ClassLabel(names=names))
+    if form == "saved":
+        made.save_to_disk(str(tmp_path / "x"))
+    elif form != "dataset":
+        made.to_parquet(str(tmp_path / "x.parquet"))
+    if form == "gz":
+        (tmp_path / "x.parquet.gz").write_bytes(gzip.compress((tmp_path / "x.parquet").read_bytes()))
+    given = {"dataset": made, "saved": tmp_path / "x"}.get(form, tmp_path / f"x.parquet{'.gz' * (form == 'gz')}")
+    assert read_pairs(given).kept.collect().select("chosen", "rejected").rows() == pairs

@@ -2,7 +2,7 @@
 
 import pytest
 
-from factory.readers.columns.reply_words import in_words, number_in
+from factory.readers.cells.reply_words import in_words, number_in
 
 FIRST = (
     *("a", "model_a", "assistant a", "[[a]]", "(a)", '"a"', "a.", "option a", "response_a", "a>b", "a>>b", "b<a"),

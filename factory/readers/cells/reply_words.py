@@ -50,6 +50,11 @@ _TIES = frozenset(
         ),
     }
 )
+MARK_WORDS = {
+    **dict.fromkeys(("true", "yes", "good", "desirable", "chosen", "positive", "preferred"), 1.0),
+    **dict.fromkeys(("false", "no", "bad", "undesirable", "rejected", "negative", "dispreferred"), 0.0),
+}
+"""Words that say of one reply that it is good, or bad."""
 _MARKS = "[](){}\"'`* "
 
 
