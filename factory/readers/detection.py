@@ -9,6 +9,7 @@ import polars as pl
 from factory.errors import InputError
 from factory.readers.cells.objects import spoken
 from factory.readers.cells.unfold import Unfolded, unfolded
+from factory.readers.cells.values import is_true
 from factory.readers.columns.pointers import pointing
 from factory.readers.how import RENAMED, How
 from factory.readers.inputs.annotated import asked_about
@@ -18,7 +19,7 @@ from factory.readers.layouts.base import Layout
 from factory.readers.layouts.labelled import replies_beside
 from factory.readers.names import KNOWN, PAIRED, Columns, free, plainly
 
-_DELETED = ("deleted", "is_deleted")
+_DELETED = ("deleted", "is_deleted", "discarded", "is_discarded", "removed", "is_removed")
 
 
 class Detected(NamedTuple):
@@ -53,7 +54,7 @@ def _kept(frame: pl.LazyFrame) -> tuple[pl.LazyFrame, Detected | None]:
     name = next((name for name in _DELETED if name in schema and not schema[name].is_nested()), None)
     if name is None:
         return frame, None
-    marked = pl.col(name).cast(pl.String).str.to_lowercase().is_in(("true", "1", "yes")).fill_null(value=False)
+    marked = is_true(name)
     if not frame.select(marked.any()).collect(engine="streaming").item():
         return frame, None
     gone = frame.filter(marked)

@@ -75,7 +75,7 @@ def names_reply(text: str) -> bool:
 def in_words(text: str) -> int | None:
     """What a word in small letters, such as `model_a`, `[[b]]`, `a>b` or `tie`, says: 1 the first, -1 the second, 0."""
     word = _unmarked(text)
-    if word in _TIES or text in _TIES:
+    if word in _TIES or text in _TIES or word.replace(" ", "") in _TIES:
         return 0
     # A>B, A>>B and A=B, as judges are asked to answer.
     sides = re.split(r"[><≻=]+", word.replace(" ", ""))

@@ -68,6 +68,11 @@ def _simple(dtype: PolarsType) -> bool:
     return (dtype.is_numeric() and not dtype.is_decimal()) or dtype in (pl.Boolean, pl.String, pl.Null)
 
 
+def is_true(name: str) -> pl.Expr:
+    """Whether a column says yes, be it in words or a number."""
+    return pl.col(name).cast(pl.String).str.to_lowercase().is_in(("true", "1", "yes")).fill_null(value=False)
+
+
 def json_in(text: str | None) -> Any:
     """A JSON value; None for what is none."""
     try:

@@ -40,7 +40,8 @@ def _pointer(frame: pl.LazyFrame, how: How) -> str | None:
     called = {*map(str.lower, replies)}
     for part in (frame.head(_SAMPLE), frame):  # most files are told by their first rows
         said = part.select(pl.col(name).str.strip_chars().str.to_lowercase().unique()).collect(engine="streaming")
-        ties = {value: in_words(value) == 0 for value in said.to_series().drop_nulls()}
+        # A lone letter is a tie to judges, and to anybody else a third reply.
+        ties = {value: in_words(value) == 0 and len(value) > 1 for value in said.to_series().drop_nulls()}
         if all(ties.values()) or not all(tie or value in called or names_reply(value) for value, tie in ties.items()):
             return None
     return name

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from factory.readers.cells.values import looked_up
+from factory.readers.cells.values import is_true, looked_up
 from factory.readers.columns.asked import beside_text, system_in, under
 from factory.readers.layouts.base import ALONE, TIE, UNREADABLE, Columns, Parts
 from factory.readers.messages import (
@@ -39,6 +39,8 @@ _SAYS = {
 }
 
 
+_TIES = ("tie", "is_tie")
+"""Columns that say yes where neither reply is the better one, whichever stands where that one would."""
 _PLACES = ("<image>", "<video>", "<audio>")
 
 
@@ -85,6 +87,8 @@ def normalise(frame: pl.LazyFrame, parts: Parts, columns: Columns) -> pl.LazyFra
         frame = frame.with_columns(pl.when(pl.col(PROMPT).list.len() > 0).then(whole).otherwise(PROMPT).alias(PROMPT))
     frame = frame.with_columns(without_blank_system(pl.col(PROMPT)).alias(PROMPT))
     aside = [RejectCase(why.is_not_null(), reason, why) for reason, why in (*parts.aside, *beside_text(columns))]
+    ties = [name for name in _TIES if name in columns and not columns[name].is_nested()]
+    aside += [RejectCase(is_true(name), TIE, f"{name} says so") for name in ties]
     return frame.with_columns(verdict(*aside, *_cases())).with_columns(plain(pl.col(PROMPT)).alias(PROMPT))
 
 

@@ -115,6 +115,17 @@ MET = {
         {("c", "d")},
         ("unreadable",),
     ),
+    "ties that are marked": Met(
+        [asked(chosen="a", rejected="b", is_tie=True), asked(chosen="c", rejected="d", is_tie=False)],
+        {("c", "d")},
+        ("tie",),
+    ),
+    "ties that are marked beside a winner": Met(
+        [asked(response_a="a", response_b="b", winner="A", tie=one) for one in (1, 0)], {("a", "b")}, ("tie",)
+    ),
+    "a tie with blanks": Met(
+        [asked(response_a="a", response_b="b", winner=said) for said in ("A > B", "A = B")], {("a", "b")}, ("tie",)
+    ),
     "several scores of one reply": Met(
         [
             asked(response=text, score=score)
