@@ -19,6 +19,7 @@ from factory.readers.layouts.base import Layout
 from factory.readers.layouts.labelled import replies_beside
 from factory.readers.names import KNOWN, PAIRED, Columns, free, plainly
 
+_MANY = 5
 _DELETED = ("deleted", "is_deleted", "discarded", "is_discarded", "removed", "is_removed")
 
 
@@ -131,7 +132,8 @@ def _sentence(opened: Opened, how: How) -> str:
         may = sorted({*asked_about(opened.names), *(name for name in opened.names if name.endswith(".suggestion"))})
         unless, label = (f", unless {' or '.join(may)} does", may[0]) if may else ("", "…")
         way = f"--columns label={label}" if len(several) == 2 else f"--columns first=…,second=…,label={label}"
-        said = f"no column of it says which of {', '.join(several)} is better{unless}"
+        named = ", ".join(several) if len(several) < _MANY else f"{several[0]} to {several[-1]}"
+        said = f"no column of it says which of {named} is better{unless}"
         return f"{opened.where}: {said}; name it, as in {way}"
     near = "; ".join(f"{layout.name} ({layout.about})" for layout in _nearest(opened))
     way = "name the columns, as in --columns prompt=…,chosen=…,rejected=…"

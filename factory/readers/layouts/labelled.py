@@ -82,7 +82,25 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
     prompt = columns.first("prompt")
     if prompt is not None and _written_out(frame, columns, (prompt, *pair)):
         made += [_rounds(prompt, reply).alias(side) for side, reply in zip(_TALKS, pair, strict=True)]
-    return Reshaped(frame.with_columns(made), found.remarks)
+    return Reshaped(frame.with_columns(made), (*found.remarks, *_split(frame, columns, pair, found.sign)))
+
+
+def _split(frame: pl.LazyFrame, columns: Columns, pair: tuple[str, str], sign: pl.Expr) -> tuple[str, ...]:
+    """A remark where rows prefer either of the same two replies, as the answers of several annotators may."""
+    one, other = (pl.col(name).hash() for name in pair)
+    key = one ^ other
+    # MT-Bench has a row for each turn that was judged of the same conversations.
+    for seed, name in enumerate(name for name in (*columns.asked, "turn") if name in columns):
+        key = key ^ pl.col(name).hash(seed + 1)
+    first = pl.when(one < other).then(sign).otherwise(-sign)
+    said = frame.select(key.alias("key"), first.alias("first")).filter(pl.col("first").abs() == 1)
+    both = said.group_by("key").agg(pl.len(), ways=pl.n_unique("first")).filter(pl.col("ways") > 1)
+    rows = both.select(pl.sum("len")).collect(engine="streaming").item()
+    if not rows:
+        return ()
+    return (
+        f"{rows:,} rows hold replies to a prompt of which other rows prefer the other one; each is a pair by itself",
+    )
 
 
 def _scores(columns: Columns, pair: tuple[str, str], sign: pl.Expr) -> list[pl.Expr]:

@@ -243,3 +243,10 @@ def test_numbers_that_stand_for_names_are_read_as_these(name, form, tmp_path):
         (tmp_path / "x.parquet.gz").write_bytes(gzip.compress((tmp_path / "x.parquet").read_bytes()))
     given = {"dataset": made, "saved": tmp_path / "x"}.get(form, tmp_path / f"x.parquet{'.gz' * (form == 'gz')}")
     assert read_pairs(given).kept.collect().select("chosen", "rejected").rows() == pairs
+
+
+def test_replies_that_annotators_preferred_both_ways_are_counted_in_a_warning():
+    judged = [("a", "b", "A", 1), ("b", "a", "A", 1), ("a", "b", "tie", 1), ("a", "b", "B", 2), ("c", "d", "A", 1)]
+    rows = [asked(response_a=a, response_b=b, winner=said, turn=turn) for a, b, said, turn in judged]
+    (said,) = read_pairs(pl.DataFrame(rows)).parts[0].warnings
+    assert said.startswith("2 rows hold replies to a prompt of which other rows prefer the other one")
