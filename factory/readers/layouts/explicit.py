@@ -7,7 +7,7 @@ from factory.readers.layouts.base import TIE, Columns, Layout, Parts
 from factory.readers.messages import is_text
 from factory.readers.names import VERDICTS
 
-_TIES = ("tie", "tied", "draw")
+_TIES = ("tie", "tied")
 
 
 def _parts(columns: Columns, found: FoundPrompt | None) -> Parts:
