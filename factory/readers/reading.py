@@ -18,7 +18,7 @@ _MAY_BELONG = re.compile(
     r"|^(articles?|posts?|paragraphs?|excerpts?|premises?|evidence|knowledge|facts|background|scenario|story|abstract"
     r"|title|body|text|source_text|options|choices|schema|tables?|((code|starter)_)?(code|snippets?)|prefix|constraints?"
     r"|hints?|character|examples|few_shot(_examples)?|demonstrations|(previous|earlier|prior)_(turns|rounds|steps)|rounds"
-    r"|turns_before|partial_(solution|answer|response)|parent_id)$",
+    r"|turns_before|partial_(solution|answer|response))$",
     re.IGNORECASE,
 )
 """Names of columns that may hold a part of a prompt, such as `passage` or `earlier_messages`."""
@@ -109,6 +109,9 @@ def part_of(
     # Rows in which these hold anything are rejected, so that nothing of a kept pair lies in them.
     beside = {name for role in ("media", "tools") for name in schema.having(role)}
     names = (MEANT if of == "pair" else PROMPTED) - beside
+    # H2O LLM Studio: a row goes on from another one, unless its prompt is a conversation already.
+    chained = "id" in schema and all(schema.get(name) == pl.String for name in columns.get("prompt", ()))
+    names = names | ({"parent_id"} if chained else set())
     meant = [name for name in aside if (name in names or _MAY_BELONG.search(name)) and _may_speak(schema[name])]
     warnings = [f"{name} is kept aside, though by its name it may belong to the {of}" for name in meant]
     return Part(

@@ -250,3 +250,17 @@ def test_replies_that_annotators_preferred_both_ways_are_counted_in_a_warning():
     rows = [asked(response_a=a, response_b=b, winner=said, turn=turn) for a, b, said, turn in judged]
     (said,) = read_pairs(pl.DataFrame(rows)).parts[0].warnings
     assert said.startswith("2 rows hold replies to a prompt of which other rows prefer the other one")
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ({"prompt": "Hi", "id": "2", "parent_id": "1"}, ["parent_id"]),
+        ({"trajectory": talk("a")[:1], "id": "2", "parent_id": "1"}, []),
+        ({"prompt": "Hi", "partial_solution": "So far", "starter_code": "def", "previous_steps": "One"}, None),
+    ],
+)
+def test_what_may_go_before_the_prompt_is_named(more, named):
+    said = read_pairs(pl.DataFrame([{"chosen": "a", "rejected": "b", **more}])).parts[0].warnings
+    wanted = [name for name in more if name != "prompt"] if named is None else named
+    assert said == tuple(f"{name} is kept aside, though by its name it may belong to the pair" for name in wanted)
