@@ -80,7 +80,7 @@ MET = {
     "distilabel's Orca, whose ties have a status": Met(
         [asked(chosen="a", rejected="b", status=said) for said in ("tie", "unchanged")], {("a", "b")}, ("tie",)
     ),
-    "ids that are places too": Met([listed([1, 0], 1), listed([1, 0], 0)], {("one", "two"), ("two", "one")}),
+    "ids that are places too": Met([listed([2, 0, 1], 2), listed([2, 0, 1], 0)], {("one", "two"), ("two", "one")}),
     "ids that are no places": Met([listed(["r1", "r2"], "r2"), listed([7, 8], 7)], {("two", "one"), ("one", "two")}),
     "places beside ids": Met([listed([1, 2], 1), listed([1, 2], 0)], {("two", "one"), ("one", "two")}),
     "PaddleNLP": Met(
@@ -129,10 +129,10 @@ MET = {
     "several scores of one reply": Met(
         [
             asked(response=text, score=score)
-            for text, score in (("a", 2), ("a", 2), ("a", 5), ("b", 4), ("b", 4), ("b", 1))
-        ]
-        + [asked(response="c", score=0)],
-        {("a", "c")},
+            for text, scores in (("a", (2, 2, 5)), ("b", (4, 4, 4)), ("c", (0,)))
+            for score in scores
+        ],
+        {("b", "c")},
     ),
     "several scores that would turn the best and the worst": Met(
         [asked(response=text, score=score) for text, score in (("a", 5), ("a", 0), ("b", 3), ("b", 4))], {("b", "a")}
