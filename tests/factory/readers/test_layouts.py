@@ -88,7 +88,12 @@ def test_every_format_gives_the_same(name, form, tmp_path):
     assert split.kept.collect()["prompt"].to_list() == talks
 
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12).map(str.strip).filter(bool)
+GONE = ("", "[deleted]", "[removed]")
+TEXT = (
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+    .map(str.strip)
+    .filter(lambda text: text not in GONE)
+)
 WORD = st.text("abcdefghij", min_size=1, max_size=8)
 
 
