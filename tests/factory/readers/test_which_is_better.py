@@ -99,8 +99,8 @@ def test_a_preference_of_alpaca_farm_has_0_for_a_tie_and_says_so():
     found = read_pairs(pl.DataFrame(rows))
     assert found.kept.collect()["chosen"].to_list() == ["Tin.", "Wood."]
     assert found.reasons() == {"tie": 1}
-    assert found.reading.parts[0].warnings == (
-        "preference is counted from 1: 1 is output_1, 2 is output_2, and 0 a tie",
+    assert found.reading.parts[0].warnings[0] == (
+        "preference is counted from 1: 1 is output_1, 2 is output_2, and 0 a tie"
     )
 
 
