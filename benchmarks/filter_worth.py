@@ -43,8 +43,9 @@ from filters.votes import decide
 JUDGE, WRONG, FOLDS, STRICT, DEFAULT = JUDGES[0], 0.3, 4, "all_right", "no_judge_prefers_rejected"
 HUMAN, LLMBAR = "hh-rlhf", "LLMBar"
 CLEAN, NOISY, FILTERED, FEWER, MILD = "clean", "noisy", "filtered", "fewer", "filtered mildly"
-LEVEL, LEVEL_NOISY = "filtered, balanced", "noisy, balanced"
-ARMS = (CLEAN, NOISY, FILTERED, FEWER, MILD, LEVEL, LEVEL_NOISY)
+LEVEL, LEVEL_NOISY, STRANGE = "filtered, balanced", "noisy, balanced", "filtered by borrowed votes"
+ARMS = {HUMAN: (CLEAN, NOISY, FILTERED, FEWER, MILD, LEVEL, LEVEL_NOISY)}
+ARMS[LLMBAR] = (*ARMS[HUMAN], STRANGE)  # the votes on pairs of people are all borrowed
 CONTRASTS = (
     (FILTERED, NOISY),
     (FILTERED, FEWER),
@@ -54,6 +55,7 @@ CONTRASTS = (
     (LEVEL, NOISY),
     (LEVEL, FILTERED),
     (LEVEL, LEVEL_NOISY),
+    (FILTERED, STRANGE),
 )
 """The first is the primary one."""
 DRAWS = 20_000
@@ -113,20 +115,25 @@ def members(found: Material, seed: int) -> dict[str, tuple[list[int], NDArray[np
     """Of each arm the numbers of its pairs, and of all pairs which have their label right in it."""
     rng = np.random.default_rng(draw(seed, "wrong"))
     right = rng.random(len(found.ids)) >= WRONG
-    known = Recorded(found.ids, {JUDGE: found.voted(seed)}, np.empty(0, np.int64), np.empty(0, np.int64))
-    votes, train_on = judgments(known, right), [n for n, fold in enumerate(found.fold) if fold != seed % FOLDS]
-    kept = {rule: passed(votes, rule) for rule in (STRICT, DEFAULT)}
-    chosen = {arm: [n for n in train_on if found.ids[n] in kept[rule]] for arm, rule in
-              ((FILTERED, STRICT), (MILD, DEFAULT))}  # fmt: skip
+    train_on = [n for n, fold in enumerate(found.fold) if fold != seed % FOLDS]
+    strange = found._replace(own=False)
+    kept = {
+        FILTERED: passed(found, right, STRICT, seed),
+        MILD: passed(found, right, DEFAULT, seed),
+        STRANGE: passed(strange, right, STRICT, seed),
+    }
+    chosen = {arm: [n for n in train_on if found.ids[n] in ids] for arm, ids in kept.items()}
     fewer = random.Random(draw(seed, "fewer")).sample(train_on, len(chosen[FILTERED]))
     level = {LEVEL: found.level(chosen[FILTERED], right, seed), LEVEL_NOISY: found.level(train_on, right, seed)}
     wrong = {NOISY: train_on, FEWER: fewer} | chosen | level
     return {CLEAN: (train_on, np.ones_like(right))} | {arm: (numbers, right) for arm, numbers in wrong.items()}
 
 
-def passed(votes: pl.DataFrame, rule: str) -> set[str]:
+def passed(found: Material, right: NDArray[np.bool_], rule: str, seed: int) -> set[str]:
     """Ids of the pairs that the filter keeps."""
-    return set(decide(votes, (JUDGE,), rule).filter(pl.col("reason").is_null()).collect()["pair_id"])
+    known = Recorded(found.ids, {JUDGE: found.voted(seed)}, np.empty(0, np.int64), np.empty(0, np.int64))
+    decided = decide(judgments(known, right), (JUDGE,), rule)
+    return set(decided.filter(pl.col("reason").is_null()).collect()["pair_id"])
 
 
 def cell(found: Material, base: Trunk, arm: str, seed: int, settings: Settings) -> dict[str, Any]:
@@ -158,7 +165,7 @@ def run(asked: argparse.Namespace) -> None:
     found = {name: material(table, base, settings, name, known.votes[JUDGE], name == LLMBAR)
              for name, table in tables.items()}  # fmt: skip
     for seed in asked.seeds:
-        for name, arm in ((name, arm) for name in found for arm in ARMS):
+        for name, arm in [(one, arm) for one, arms in ARMS.items() for arm in arms]:
             if (f"{name}: {arm}", seed) not in done:
                 append(file, {"arm": f"{name}: {arm}", **cell(found[name], base, arm, seed, settings)})
                 print(f"{seed} {name} {arm}", file=sys.stderr, flush=True)
@@ -177,11 +184,11 @@ def read(place: Path) -> tuple[dict[str, dict[str, Tested]], dict[str, Any]]:
     """By material and arm, and the settings; seeds that an arm lacks, or that are no whole round, are left out."""
     cells = {(*one["arm"].split(": "), one["seed"]): one for one in reward_records.read(place)}
     seeds = sorted({seed for _, _, seed in cells})
-    whole = [seed for seed in seeds if all((name, arm, seed) in cells for name in (HUMAN, LLMBAR) for arm in ARMS)]
+    whole = [seed for seed in seeds if all((name, arm, seed) in cells for name in ARMS for arm in ARMS[name])]
     whole = whole[: len(whole) // FOLDS * FOLDS]
     found: dict[str, dict[str, Tested]] = {}
-    for name in (HUMAN, LLMBAR):
-        its = {arm: [cells[name, arm, seed] for seed in whole] for arm in ARMS}
+    for name, arms in ARMS.items():
+        its = {arm: [cells[name, arm, seed] for seed in whole] for arm in arms}
         ways = {n: way for one in its[CLEAN] for n, way in zip(one["tested"], one["longer"], strict=True)}
         found[name] = {arm: tested(some, ways) for arm, some in its.items()}
     return found, next(iter(cells.values()))["settings"]
@@ -227,7 +234,7 @@ def results(place: Path) -> dict[str, Any]:
             "tested": int((~np.isnan(arms[CLEAN].right)).any(axis=0).sum()),
             "arms": {arm: {**one.facts, **estimate(one.right, one.longer)} for arm, one in arms.items()},
             "contrasts": {f"{one} less {other}": estimate(arms[one].right - arms[other].right, arms[one].longer)
-                          for one, other in CONTRASTS},
+                          for one, other in CONTRASTS if {one, other} <= {*arms}},
         }  # fmt: skip
     return said
 
@@ -245,9 +252,9 @@ def tables(found: Mapping[str, Any]) -> Iterator[str]:
         yield ""
     yield f"| difference, in points | {HUMAN} | p | {LLMBAR} | p |"
     yield "|---|---|---|---|---|"
-    for both in found[HUMAN]["contrasts"]:
-        sides = [found[name]["contrasts"][both] for name in (HUMAN, LLMBAR)]
-        cells = (f"{points(one)} | {one['p']:.3f}" for one in sides)
+    for both in found[LLMBAR]["contrasts"]:
+        sides = [found[name]["contrasts"].get(both) for name in (HUMAN, LLMBAR)]
+        cells = (f"{points(one)} | {one['p']:.3f}" if one else "– | –" for one in sides)
         yield f"| {both} | {' | '.join(cells)} |"
 
 
