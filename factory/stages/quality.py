@@ -68,7 +68,8 @@ class Quality(Strict):
         once = f", {self.once:,} of them on one vote" if self.once else ""
         longer = ratio(self.longer_chosen, self.unequal)
         longer_said = "" if longer is None else f"; chosen is the longer reply in {100 * longer:.1f} %"
-        return [f"{self.kept:,} pairs kept{once}{longer_said}", *(judge.line for judge in self.judges)]
+        pairs = "pair" if self.kept == 1 else "pairs"
+        return [f"{self.kept:,} {pairs} kept{once}{longer_said}", *(judge.line for judge in self.judges)]
 
 
 class Known(Strict):

@@ -116,6 +116,8 @@ def _cell(value: Any) -> str:
     """A value as text that no Markdown or HTML is read in. Names come from data."""
     if value is None:
         return "–"
+    if isinstance(value, list):
+        return ", ".join(map(_cell, value))
     if isinstance(value, float):
         return number(value) if abs(value) > 1 else f"{value:.4f}"
     if isinstance(value, int):

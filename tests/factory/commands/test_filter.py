@@ -18,6 +18,7 @@ from factory.schema import JUDGMENTS, ORDERS, REJECTED, REPLIES, LazySplit
 from factory.stages import STAGES
 from factory.stages.asked_models import judge_fingerprint
 from factory.stages.judge import JudgeWithEngine
+from factory.stages.quality import Quality
 from factory.terminal import show
 from filters.funnel import Funnel
 from filters.votes import decide, first_order
@@ -76,6 +77,8 @@ def test_what_a_sound_judge_says_of_the_pairs_it_kept(tmp_path: Path) -> None:
     assert text.startswith(f"{found.kept} pairs kept, {found.more['quality']['once']} of them on one vote; chosen is ")
     assert "J agrees with" in text.splitlines()[1]
     assert "accura" not in text
+    alone = Quality.model_validate(found.more["quality"] | {"kept": 1, "once": 0})
+    assert alone.lines[0].startswith("1 pair kept; ")
 
 
 def test_the_sample_is_drawn_by_seed_and_goes_on_where_it_stopped(tmp_path: Path) -> None:

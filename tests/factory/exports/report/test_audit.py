@@ -117,6 +117,11 @@ def test_the_page_draws_in_its_own_colours_what_the_picture_shows(tmp_path: Path
     assert not re.search(r'<svg[^>]*>[^<]*<[^>]*(fill|stroke|style)="', page), "colours come from the page's classes"
 
 
+def test_the_judges_of_a_panel_are_named_as_words() -> None:
+    """Not as a list that Python would print."""
+    assert "| judges | J, other |" in markdown(audited())
+
+
 def test_empty_and_unreadable_audits_have_a_report_too(tmp_path: Path) -> None:
     found = audited(gold=False, pairs=0)
     assert "None of 0 pairs has a verdict" in markdown(found)
