@@ -108,7 +108,7 @@ def test_half_a_step_through_a_real_model_is_the_expectation(policy, examples):
 
     def gradient(config, step):
         micro = MicroBatch(tuple(in_one(step)))
-        batch = layout([item for one in micro.examples for item in one.items], plan.layout, 0)
+        batch = layout([item for one in micro.examples for item in one.items], plan.layout)
         found = computed(method_of(config), micro, reply_logps(model, batch, plan).sums, batch.counts, None)
         model.zero_grad()
         found.terms.loss.sum().backward()
