@@ -7,7 +7,7 @@ The file has the columns judge, strategy, label, verdict_orig, verdict_swap: for
 (`label`, 1 or 2), what a judge preferred when shown them as they are and swapped, as LLMBar's judgments come. From each
 a set of pairs is made in which the better reply is the chosen one with probability q; a random part of it is labelled;
 95 % intervals for the share of right labels among all of them are compared with that share. `agreement`: Wilson's
-interval for the judge's verdicts; `labels`: Blaker's for the labels out of all pairs; `PPI++`: as published;
+interval for the judge's verdicts; `labels`: Wilson's for the labels, with the finite population; `PPI++`: as published;
 `estimate`: factory.estimate.
 
 The second table is of several judges together: how often each way of combining them is right about a pair, and the mean
@@ -30,7 +30,7 @@ sys.path[0] = str(ROOT)
 from factory.statistics.estimate import fit
 from factory.statistics.panel import combined
 from factory.statistics.sequential import ABOVE, BELOW, Certifier
-from factory.statistics.shares import exact_interval, normal_quantile, score_interval
+from factory.statistics.shares import finite_interval, normal_quantile, score_interval
 
 JUDGES = ("GPT-4", "PaLM2", "ChatGPT")
 SHARES, LABELS = (0.8, 0.9), (50, 100)
@@ -83,7 +83,7 @@ def agreement(drawn: Draw) -> tuple[float, float]:
 
 def labels_alone(drawn: Draw) -> tuple[float, float]:
     """What the labels alone say."""
-    return exact_interval(int(drawn.right[drawn.labelled].sum()), len(drawn.labelled), len(drawn.right))
+    return finite_interval(int(drawn.right[drawn.labelled].sum()), len(drawn.labelled), len(drawn.right))
 
 
 def textbook(drawn: Draw) -> tuple[float, float]:

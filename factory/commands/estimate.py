@@ -27,9 +27,9 @@ def estimate(judgments: Any, gold: Any = None, *, confidence: float = CONFIDENCE
     The regression estimator of survey sampling (Cochran 1977, chapter 7), as in prediction-powered inference (PPI++,
     Angelopoulos, Duchi and Zrnic 2023), its labels counted for what the judges make them worth in Wilson's interval
     (1927), with Student's quantile and the correction for a finite population; where that is no narrower than the
-    exact interval of the labels alone (Blaker 2000), that one. With every pair labelled both ends are the share itself.
-    docs/audit.md has the measured coverage. InputError for a missing column, for a row without a pair, a judge or an
-    order, and for a vote or a label that is none.
+    interval of the labels alone (with the ends of Brown, Cai and DasGupta 2001), that one. With every pair labelled
+    both ends are the share itself. docs/audit.md has the measured coverage. InputError for a missing column, for a row
+    without a pair, a judge or an order, and for a vote or a label that is none.
     """
     votes = _named(_frame(judgments), "judgments", _VOTES)
     require_known(votes, "judgments")

@@ -5,7 +5,7 @@ prediction-powered inference with a fitted weight is as well (PPI++: Angelopoulo
 share, plus weight x (the judge's mean score over all pairs - its mean score over the labelled ones). What the score
 explains of the labels' variance makes them count for more; that number of labels goes into Wilson's interval (1927),
 with Student's quantile, so that few labels, and shares near 1, are not taken for more than they are. Where judges add
-nothing, the labels have the exact interval of a share among a finite number of pairs.
+nothing, the labels have Wilson's interval of a share among a finite number of pairs.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from factory.errors import InputError
 from factory.statistics.judges import effective_judges, judge_columns, scores
-from factory.statistics.shares import CONFIDENCE, exact_interval, normal_quantile, score_interval, student_quantile
+from factory.statistics.shares import CONFIDENCE, finite_interval, normal_quantile, score_interval, student_quantile
 from filters.votes import verdicts
 
 AGREEMENT, LABELS, ASSISTED = "agreement", "labels", "prediction_powered"
@@ -141,10 +141,10 @@ def fit(
     n, m, pairs = len(known), len(labels), pairs or len(known)
     alone = _spread(1.0, m, n, pairs, None, confidence)
     share, spread, unexplained, weights = float(labels.mean()), alone, 1.0, 0
-    low, high = exact_interval(int(labels.sum()), m, pairs, confidence)
+    low, high = finite_interval(int(labels.sum()), m, pairs, confidence)
     assisted = _assisted(_predictors(scores, m), known, labels, confidence, pairs) if 0 < share < 1 and m < n else None
     worth = _worth(assisted[1], pairs, m, confidence) if assisted else 0
-    if assisted and worth and _width(*assisted[:2]) < min(_width(share, spread), high - low):
+    if assisted and worth and _width(*assisted[:2]) < _width(share, spread):
         share, spread, unexplained, weights = assisted
         ends = score_interval(share, spread)
         least = float(labels.sum()) / pairs  # the labels that are known bound what can be

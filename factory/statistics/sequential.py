@@ -7,6 +7,7 @@ mixture test is Robbins's, 1970; for draws without replacement Waudby-Smith and 
 looked at after every pair, and "at least" and "less" each be told at the full risk: only one of them can be false.
 """
 
+from collections.abc import Callable
 from math import ceil, inf, log
 from typing import NamedTuple
 
@@ -14,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from factory.errors import InputError
-from factory.statistics.shares import last
 
 ABOVE, BELOW = "above", "below"
 RISK = 0.05
@@ -53,15 +53,15 @@ class Certifier:
     def at_least(self, right: int, drawn: int) -> int:
         """How many draws more a verdict takes at the very least; all that are left where none can come of them."""
         left = self._pairs - drawn
-        up = last(0, left, lambda more: not self._above(self._enough, right + more, drawn + more)) + 1
-        down = last(0, left, lambda more: not self._below(self._enough, right, drawn + more)) + 1
+        up = _last(0, left, lambda more: not self._above(self._enough, right + more, drawn + more)) + 1
+        down = _last(0, left, lambda more: not self._below(self._enough, right, drawn + more)) + 1
         return min(left, up, down)
 
     def ends(self, right: int, drawn: int) -> ConfidenceBounds:
         """The confidence sequence after these draws: `above` is certified exactly up to its low end."""
         most = self._pairs - drawn + right
-        low = last(right, most, lambda count: self._above(count, right, drawn))
-        high = most + 1 - last(0, most - low, lambda less: self._below(most + 1 - less, right, drawn))
+        low = _last(right, most, lambda count: self._above(count, right, drawn))
+        high = most + 1 - _last(0, most - low, lambda less: self._below(most + 1 - less, right, drawn))
         return ConfidenceBounds(low / self._pairs, (high - 1) / self._pairs)
 
     def _above(self, count: int, right: int, drawn: int) -> bool:
@@ -101,3 +101,11 @@ class Certifier:
 def _grid(near: int, far: int) -> NDArray[np.int64]:
     """Counts from the one end to the other, at most _ALTERNATIVES."""
     return np.unique(np.linspace(near, far, min(abs(far - near) + 1, _ALTERNATIVES)).round().astype(np.int64))
+
+
+def _last(low: int, high: int, holds: Callable[[int], bool]) -> int:
+    """The largest number from low to high for which `holds`, which it does at low and, once false, never again."""
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle - 1)
+    return low

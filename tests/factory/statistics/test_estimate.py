@@ -13,7 +13,7 @@ import factory
 from factory.errors import InputError
 from factory.schema import ORDERS
 from factory.statistics.estimate import Estimate, fit
-from factory.statistics.shares import exact_interval, normal_quantile, student_quantile, wilson
+from factory.statistics.shares import finite_interval, normal_quantile, student_quantile, wilson
 
 PAIRS = [f"pair {number:03}" for number in range(200)]
 
@@ -60,14 +60,14 @@ def test_the_estimate_is_the_one_by_hand() -> None:
     assert found.worth == round(1 / (spread / 1.959964**2 + 1 / 200)) - 20
 
 
-def test_labels_alone_are_the_exact_interval_of_the_finite_population() -> None:
+def test_labels_alone_are_the_finite_interval_of_the_finite_population() -> None:
     """A judge that tosses coins, and 8 of 10 labels right out of 200 pairs."""
     right = np.array([True] * 8 + [False] * 2)
     scores = np.tile([1.0, 0.0], 100)
     found = factory.estimate(votes({"J": scores}), gold(right))
     assert found.method == "labels"
     assert found.worth == 0
-    assert (found.low, found.high) == exact_interval(8, 10, 200)
+    assert (found.low, found.high) == finite_interval(8, 10, 200)
 
 
 def test_without_labels_it_is_agreement() -> None:
@@ -103,7 +103,7 @@ def test_ends_hold_the_share_and_are_never_wider_than_labels_alone(labels: int, 
     assert found.high is not None
     known = right[chosen].sum()
     assert known / 200 <= found.low <= found.accuracy <= found.high <= (known + 200 - labels) / 200
-    alone = exact_interval(int(known), labels, 200)
+    alone = finite_interval(int(known), labels, 200)
     assert found.high - found.low <= alone.high - alone.low + 1e-12
     assert found.needed is not None
     assert 0 <= found.needed <= 200 - labels
@@ -211,7 +211,7 @@ def coverage(accuracy: float, share: float, labels: int, draws: int, pairs: int 
         found = fit(scores[:, None], known)
         covered += found.low <= right.mean() <= found.high
         width += found.high - found.low
-        low, high = exact_interval(int(right[chosen].sum()), labels, pairs)
+        low, high = finite_interval(int(right[chosen].sum()), labels, pairs)
         alone += high - low
     return covered / draws, width / alone
 

@@ -10,7 +10,7 @@ from factory.statistics.shares import (
     Kappa,
     cluster_bootstrap,
     cohens_kappa,
-    exact_interval,
+    finite_interval,
     ratio,
     score_interval,
     wilson,
@@ -38,27 +38,33 @@ def test_wilson_s_interval_is_the_published_one(hits: int, n: int, low: float, h
     assert wilson(hits, n) == pytest.approx((low, high), abs=1e-6)
 
 
-def test_an_exact_interval_by_hand() -> None:
-    """One of two drawn of four is right. Were 1 right: found 0 or 1, each in 1/2 of draws; 2: 1/6, 4/6, 1/6; 3: as 1.
+def test_an_interval_of_a_finite_population_by_hand() -> None:
+    """8 of 10 out of 200: 1/10 - 1/200 = 0.095, as 10.526316 of ever so many; but 2 misses end at 1 - 0.355362 / 10.
 
-    So all that the draws leave possible, 1 to 3, is. At 40 % confidence as well: none has a p-value below 1.
-    None of two of forty: were 30 right, that is in 10 x 9 / (40 x 39) = 5.8 % of draws, and 31: 9 x 8 / 1560 = 4.6 %.
+    0.355362 = a mean of which a Poisson count is 2 or more in 5 % of cases: 1 - (1 + a) exp(-a) = 0.05. Of three misses
+    Wilson's end stands. One miss: exp(-a) = 0.95, a = 0.051293. Where all are drawn both ends are the share.
     """
-    assert exact_interval(1, 2, 4) == (0.25, 0.75)
-    assert exact_interval(1, 2, 4, 0.4) == (0.25, 0.75)
-    assert exact_interval(0, 2, 40) == (0, 30 / 40)
-    assert exact_interval(3, 3, 3) == (1, 1)
+    assert finite_interval(8, 10, 200) == pytest.approx((wilson(8 / 0.95, 10 / 0.95).low, 1 - 0.0355362), abs=1e-6)
+    assert finite_interval(7, 10, 200) == pytest.approx(wilson(7 / 0.95, 10 / 0.95))
+    assert finite_interval(1, 10, 200) == pytest.approx((0.0051293, wilson(1 / 0.95, 10 / 0.95).high), abs=1e-6)
+    assert finite_interval(0, 10, 200)[0] == 0
+    assert finite_interval(7, 10, 11) == pytest.approx((7 / 11, 8 / 11)), "7 are known to be right, 3 to be wrong"
+    assert finite_interval(9, 10, 10) == (0.9, 0.9)
 
 
-@pytest.mark.parametrize("pairs", [20, 100, 734])
-@pytest.mark.parametrize("drawn", [1, 2, 5, 10, 19])
-def test_an_exact_interval_holds_every_share_95_times_in_100(drawn: int, pairs: int) -> None:
-    """In the sum over all that may be drawn, for each number of right ones; Wilson's holds some of them in 80 %."""
-    ends = np.array([exact_interval(hits, drawn, pairs) for hits in range(drawn + 1)])
-    for right in range(pairs + 1):
-        ways = [comb(right, hits) * comb(pairs - right, drawn - hits) for hits in range(drawn + 1)]
-        held = (ends[:, 0] - 1e-9 <= right / pairs) & (right / pairs <= ends[:, 1] + 1e-9)
-        assert sum(way for way, holds in zip(ways, held, strict=True) if holds) >= 0.95 * comb(pairs, drawn) - 1e-6
+@pytest.mark.parametrize(("drawn", "least"), [(5, 0.91), (10, 0.91), (20, 0.91), (40, 0.91), (100, 0.92)])
+def test_an_interval_of_a_finite_population_holds_nearly_every_share_as_often_as_it_says(
+    drawn: int, least: float
+) -> None:
+    """In the sum over all that may be drawn of 734; Wilson's own ends hold some shares of 2 to 98 % in 83 to 86 %."""
+    ends = np.array([finite_interval(hits, drawn, 734) for hits in range(drawn + 1)])
+    held = []
+    for right in range(15, 720, 5):
+        ways = [comb(right, hits) * comb(734 - right, drawn - hits) for hits in range(drawn + 1)]
+        inside = (ends[:, 0] - 1e-9 <= right / 734) & (right / 734 <= ends[:, 1] + 1e-9)
+        held.append(sum(way for way, holds in zip(ways, inside, strict=True) if holds) / comb(734, drawn))
+    assert min(held) >= least
+    assert 0.95 <= np.mean(held) <= 0.97
 
 
 def test_nothing_counted_has_no_share_and_no_interval() -> None:
