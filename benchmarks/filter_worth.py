@@ -52,6 +52,7 @@ CONTRASTS = (
     (MILD, NOISY),
     (CLEAN, NOISY),
     (CLEAN, FILTERED),
+    (NOISY, FEWER),
     (LEVEL, NOISY),
     (LEVEL, FILTERED),
     (LEVEL, LEVEL_NOISY),

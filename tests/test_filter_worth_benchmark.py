@@ -1,6 +1,7 @@
 """benchmarks/filter_worth.py: what its docstring says of its arms, votes and numbers."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -132,3 +133,11 @@ def test_the_page_holds_the_tables_of_the_results() -> None:
     found = json.loads((filter_worth.RESULTS / "filter_worth.json").read_text())
     page, text = filter_worth.PAGE.read_text(), "\n".join(filter_worth.tables(found))
     assert page == filter_worth.with_tables(page, text)
+
+
+def test_the_page_s_own_words_on_filtering_give_no_number_that_its_tables_lack() -> None:
+    page = filter_worth.PAGE.read_text().split("### What filtering came to")[1]
+    made, _, told = page.partition(filter_worth.END)
+    numbers = re.findall(r"[+-]\d+\.\d\b|\b0\.\d{3}\b|\b\d+\.\d%", told)
+    assert len(numbers) >= 15
+    assert [number for number in numbers if number not in made] == []
