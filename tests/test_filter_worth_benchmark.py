@@ -1,4 +1,4 @@
-"""benchmarks/filter_worth.py: what its docstring says of its arms, votes and numbers."""
+"""benchmarks/filter_worth.py and its report: what their docstrings say of arms, votes and numbers."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from benchmarks import filter_worth, reward_records
+from benchmarks import filter_worth, filter_worth_report, reward_records
 from benchmarks.filter_rules import made_up
 from benchmarks.filter_worth import (
     ARMS,
@@ -84,15 +84,31 @@ def test_the_mean_over_quarters_is_that_of_both_lengths_and_its_interval_holds_i
     longer = np.array([1, -1] * 200)
     seen = np.array([[n // 2 % FOLDS == seed % FOLDS for n in range(400)] for seed in range(8)])
     whole = np.where(seen, longer == 1, np.nan)
-    found = filter_worth.estimate(whole, longer)
+    found = filter_worth_report.estimate(whole, longer)
     assert (found["mean"], found["low"], found["high"], found["seeds"]) == (0.5, 0.5, 0.5, 8)
     rng = np.random.default_rng(0)
     low, high = (np.where(seen, rng.random((8, 400)) < share, np.nan) for share in (0.5, 0.7))
-    planted = filter_worth.estimate(high - low, longer)
+    planted = filter_worth_report.estimate(high - low, longer)
     assert planted["low"] > 0
     assert planted["p"] == 2 / 2**8
-    none = filter_worth.estimate(low - np.where(seen, rng.random((8, 400)) < 0.5, np.nan), longer)
+    none = filter_worth_report.estimate(low - np.where(seen, rng.random((8, 400)) < 0.5, np.nan), longer)
     assert none["low"] < 0 < none["high"]
+
+
+def test_the_two_way_interval_holds_nothing_where_nothing_is_as_often_as_it_says() -> None:
+    """500 sets of 24 seeds, each asked a quarter of 200 pairs; answers of a seed, and about a pair, go together."""
+    longer, held = np.array([1, -1] * 100), 0
+    seen = np.array([[n // 2 % FOLDS == seed % FOLDS for n in range(200)] for seed in range(24)])
+    groups = filter_worth_report.strata(longer)
+    rng = np.random.default_rng(1)
+    for _ in range(500):
+        parts = rng.normal(0, 0.05, (24, 1)) + rng.normal(0, 0.15, (1, 200)) + rng.normal(0, 0.5, (24, 200))
+        values = np.where(seen, parts, np.nan)
+        mean = np.mean([np.nanmean(values[:, place]) for place in groups])
+        held += abs(mean) <= 2.07 * filter_worth_report.two_way(values, groups)
+    assert 0.92 <= held / 500 <= 0.98
+    low, high = filter_worth_report.resampled(values, groups)
+    assert high - low > 1.25 * 2 * 2.07 * filter_worth_report.two_way(values, groups), "as the page says of the design's"
 
 
 def files(folder: Path) -> list[str]:
@@ -122,22 +138,25 @@ def test_each_cell_is_made_once_and_comes_to_the_tables(tmp_path: Path, monkeypa
     assert all(one["right"] > 0.6 for one in strict)
     monkeypatch.setattr(filter_worth, "cell", lambda *_: pytest.fail("a cell was made again"))
     filter_worth.main()
-    found = filter_worth.results(out / "cells.jsonl")
+    found = filter_worth_report.results(out / "cells.jsonl")
     assert {one["seeds"] for one in found[HUMAN]["arms"].values()} == {4}
-    lines = list(filter_worth.tables(found))
+    lines = list(filter_worth_report.tables(found))
     assert sum(line.startswith(f"| {FILTERED} less {NOISY} |") for line in lines) == 1
     assert found[LLMBAR]["tested"] == found[HUMAN]["tested"] == 40
 
 
 def test_the_page_holds_the_tables_of_the_results() -> None:
-    found = json.loads((filter_worth.RESULTS / "filter_worth.json").read_text())
-    page, text = filter_worth.PAGE.read_text(), "\n".join(filter_worth.tables(found))
-    assert page == filter_worth.with_tables(page, text)
+    found = json.loads((filter_worth_report.RESULTS / "filter_worth.json").read_text())
+    page, text = filter_worth_report.PAGE.read_text(), "\n".join(filter_worth_report.tables(found))
+    assert page == filter_worth_report.with_tables(page, text)
 
 
 def test_the_page_s_own_words_on_filtering_give_no_number_that_its_tables_lack() -> None:
-    page = filter_worth.PAGE.read_text().split("### What filtering came to")[1]
-    made, _, told = page.partition(filter_worth.END)
+    """In the section and in its summary at the head."""
+    page = filter_worth_report.PAGE.read_text().split("## Does filtering help a reward model?")[1]
+    short = page.split("**Design, written")[0]
+    made, _, told = page.split("### What filtering came to")[1].partition(filter_worth_report.END)
+    told += short
     numbers = re.findall(r"[+-]\d+\.\d\b|\b0\.\d{3}\b|\b\d+\.\d%", told)
     assert len(numbers) >= 15
     assert [number for number in numbers if number not in made] == []
