@@ -108,7 +108,8 @@ def test_the_two_way_interval_holds_nothing_where_nothing_is_as_often_as_it_says
         held += abs(mean) <= 2.07 * filter_worth_report.two_way(values, groups)
     assert 0.92 <= held / 500 <= 0.98
     low, high = filter_worth_report.resampled(values, groups)
-    assert high - low > 1.25 * 2 * 2.07 * filter_worth_report.two_way(values, groups), "as the page says of the design's"
+    width = 2 * 2.07 * filter_worth_report.two_way(values, groups)
+    assert high - low > 1.25 * width, "as the page says of the interval of the design"
 
 
 def files(folder: Path) -> list[str]:
