@@ -15,6 +15,7 @@ import argparse
 import random
 import sys
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,7 +42,18 @@ CLEAN, NOISY, FILTERED, FEWER, MILD = "clean", "noisy", "filtered", "fewer", "fi
 LEVEL, LEVEL_NOISY, STRANGE = "filtered, balanced", "noisy, balanced", "filtered by borrowed votes"
 ARMS = {HUMAN: (CLEAN, NOISY, FILTERED, FEWER, MILD, LEVEL, LEVEL_NOISY)}
 ARMS[LLMBAR] = (*ARMS[HUMAN], STRANGE)  # the votes on pairs of people are all borrowed
+SHARES = (0.0, 0.1, 0.2, WRONG, 0.4)
+"""Of labels that are wrong. The smaller the share, the fewer of the same pairs have theirs turned round."""
 Floats = NDArray[np.float64]
+
+
+def at(arm: str, share: float) -> str:
+    """The name of the arm where so many labels are wrong."""
+    return arm if share == WRONG else CLEAN if (arm, share) == (NOISY, 0) else f"{arm} at {share:.0%}"
+
+
+SHARED = {at(arm, share): (arm, share) for share in SHARES for arm in (NOISY, FILTERED, FEWER)}
+"""The arms of every share; those of WRONG, and clean, are among ARMS too."""
 
 
 class Material(NamedTuple):
@@ -92,10 +104,10 @@ def with_verdicts(pairs: Path, known: Recorded) -> pl.DataFrame:
     return factory.load_pairs(rows.select("verdict", "prompt", **sides), "llmbar")
 
 
-def members(found: Material, seed: int) -> dict[str, tuple[list[int], NDArray[np.bool_]]]:
+def members(found: Material, seed: int, share: float = WRONG) -> dict[str, tuple[list[int], NDArray[np.bool_]]]:
     """Of each arm the numbers of its pairs, and of all pairs which have their label right in it."""
     rng = np.random.default_rng(draw(seed, "wrong"))
-    right = rng.random(len(found.ids)) >= WRONG
+    right = rng.random(len(found.ids)) >= share
     train_on = [n for n, fold in enumerate(found.fold) if fold != seed % FOLDS]
     strange = found._replace(own=False)
     kept = {
@@ -119,7 +131,8 @@ def passed(found: Material, right: NDArray[np.bool_], rule: str, seed: int) -> s
 
 def cell(found: Material, base: Trunk, arm: str, seed: int, settings: Settings) -> dict[str, Any]:
     """One arm trained with one seed, and the margins of the part that is the test."""
-    numbers, right = members(found, seed)[arm]
+    plain, share = SHARED.get(arm, (arm, WRONG))
+    numbers, right = members(found, seed, share)[plain]
     pairs = [found.states[n] if right[n] else PairStates(found.states[n].rejected, found.states[n].chosen)
              for n in numbers]  # fmt: skip
     top = base.top(draw(seed, "head"))
@@ -138,17 +151,18 @@ def cell(found: Material, base: Trunk, arm: str, seed: int, settings: Settings) 
 
 
 def run(asked: argparse.Namespace) -> None:
-    """Every cell that is not there yet, seed by seed."""
+    """Every cell that is not there yet: seed by seed the arms, then those of the other shares."""
     settings, file = asked.settings, asked.out / "cells.jsonl"
     done, base = made(file, settings), Trunk(settings.model, settings.score_length, asked.out / "states")
     known = recorded(asked.verdicts, asked.pairs, "Vanilla")
     tables = {HUMAN: factory.load_pairs(asked.human, "human"), LLMBAR: with_verdicts(asked.pairs, known)}
     found = {name: material(table, base, settings, name, known.votes[JUDGE], name == LLMBAR)
              for name, table in tables.items()}  # fmt: skip
-    for seed in asked.seeds:
-        for name, arm in [(one, arm) for one, arms in ARMS.items() for arm in arms]:
+    for arms, seed in product((ARMS, *({name: SHARED} for name in ARMS)), asked.seeds):
+        for name, arm in [(one, arm) for one in arms for arm in arms[one]]:
             if (f"{name}: {arm}", seed) not in done:
                 append(file, {"arm": f"{name}: {arm}", **cell(found[name], base, arm, seed, settings)})
+                done.add((f"{name}: {arm}", seed))
                 print(f"{seed} {name} {arm}", file=sys.stderr, flush=True)
 
 
