@@ -15,6 +15,7 @@ import argparse
 import random
 import sys
 from collections.abc import Sequence
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,6 +46,8 @@ ARMS[LLMBAR] = (*ARMS[HUMAN], STRANGE)  # the votes on pairs of people are all b
 SHARES = (0.0, 0.1, 0.2, WRONG, 0.4)
 """Of labels that are wrong. The smaller the share, the fewer of the same pairs have theirs turned round."""
 Floats = NDArray[np.float64]
+Members = tuple[list[int], NDArray[np.bool_]]
+"""Of an arm the numbers of its pairs, and of all pairs whether the label is right in it."""
 
 
 def at(arm: str, share: float) -> str:
@@ -52,7 +55,7 @@ def at(arm: str, share: float) -> str:
     return arm if share == WRONG else CLEAN if (arm, share) == (NOISY, 0) else f"{arm} at {share:.0%}"
 
 
-SHARED = {at(arm, share): (arm, share) for share in SHARES for arm in (NOISY, FILTERED, FEWER)}
+SHARED = {at(arm, share): (arm, share) for share in SHARES for arm in (NOISY, FILTERED)}
 """The arms of every share; those of WRONG, and clean, are among ARMS too."""
 
 
@@ -104,8 +107,8 @@ def with_verdicts(pairs: Path, known: Recorded) -> pl.DataFrame:
     return factory.load_pairs(rows.select("verdict", "prompt", **sides), "llmbar")
 
 
-def members(found: Material, seed: int, share: float = WRONG) -> dict[str, tuple[list[int], NDArray[np.bool_]]]:
-    """Of each arm the numbers of its pairs, and of all pairs which have their label right in it."""
+def members(found: Material, seed: int, share: float = WRONG) -> dict[str, Members]:
+    """Of each arm."""
     rng = np.random.default_rng(draw(seed, "wrong"))
     right = rng.random(len(found.ids)) >= share
     train_on = [n for n, fold in enumerate(found.fold) if fold != seed % FOLDS]
@@ -129,10 +132,9 @@ def passed(found: Material, right: NDArray[np.bool_], rule: str, seed: int) -> s
     return set(decided.filter(pl.col("reason").is_null()).collect()["pair_id"])
 
 
-def cell(found: Material, base: Trunk, arm: str, seed: int, settings: Settings) -> dict[str, Any]:
+def cell(found: Material, base: Trunk, arm: Members, seed: int, settings: Settings) -> dict[str, Any]:
     """One arm trained with one seed, and the margins of the part that is the test."""
-    plain, share = SHARED.get(arm, (arm, WRONG))
-    numbers, right = members(found, seed, share)[plain]
+    numbers, right = arm
     pairs = [found.states[n] if right[n] else PairStates(found.states[n].rejected, found.states[n].chosen)
              for n in numbers]  # fmt: skip
     top = base.top(draw(seed, "head"))
@@ -158,10 +160,13 @@ def run(asked: argparse.Namespace) -> None:
     tables = {HUMAN: factory.load_pairs(asked.human, "human"), LLMBAR: with_verdicts(asked.pairs, known)}
     found = {name: material(table, base, settings, name, known.votes[JUDGE], name == LLMBAR)
              for name, table in tables.items()}  # fmt: skip
+    drawn = cache(lambda name, seed, share: members(found[name], seed, share))
     for arms, seed in product((ARMS, *({name: SHARED} for name in ARMS)), asked.seeds):
         for name, arm in [(one, arm) for one in arms for arm in arms[one]]:
             if (f"{name}: {arm}", seed) not in done:
-                append(file, {"arm": f"{name}: {arm}", **cell(found[name], base, arm, seed, settings)})
+                plain, share = SHARED.get(arm, (arm, WRONG))
+                its = drawn(name, seed, share)[plain]
+                append(file, {"arm": f"{name}: {arm}", **cell(found[name], base, its, seed, settings)})
                 done.add((f"{name}: {arm}", seed))
                 print(f"{seed} {name} {arm}", file=sys.stderr, flush=True)
 

@@ -12,7 +12,7 @@ single answers (Cameron, Gelbach and Miller 2011). p is of a sign-flip test over
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,9 +35,13 @@ from benchmarks.filter_worth import (
     LLMBAR,
     MILD,
     NOISY,
+    SHARED,
+    SHARES,
     STRANGE,
     Floats,
+    at,
 )
+from benchmarks.mechanism_statistics import holm
 from benchmarks.reward_report import END, PAGE, RESULTS, points, sign_flip, strata
 from factory.statistics.shares import CONFIDENCE, student_quantile
 from factory.store import write_json
@@ -59,6 +63,9 @@ CONTRASTS = (
 """The first is the primary one, the others describe."""
 DRAWS = 20_000
 MARK = "<!-- begin: benchmarks/filter_worth_report.py -->"
+MARK_SHARES = "<!-- begin: benchmarks/filter_worth_report.py, by share -->"
+Cells = Mapping[tuple[str, str, int], Mapping[str, Any]]
+"""By material, arm and seed."""
 
 
 class Tested(NamedTuple):
@@ -70,18 +77,17 @@ class Tested(NamedTuple):
     facts: dict[str, float]
 
 
-def read(place: Path) -> tuple[dict[str, dict[str, Tested]], dict[str, Any]]:
-    """By material and arm, and the settings; seeds that an arm lacks, or that are no whole round, are left out."""
-    cells = {(*one["arm"].split(": "), one["seed"]): one for one in reward_records.read(place)}
+def read(cells: Cells, wanted: Mapping[str, Collection[str]]) -> dict[str, dict[str, Tested]]:
+    """By material and arm; seeds that one of these arms lacks, or that are no whole round, are left out."""
     seeds = sorted({seed for _, _, seed in cells})
-    whole = [seed for seed in seeds if all((name, arm, seed) in cells for name in ARMS for arm in ARMS[name])]
+    whole = [seed for seed in seeds if all((name, arm, seed) in cells for name in wanted for arm in wanted[name])]
     whole = whole[: len(whole) // FOLDS * FOLDS]
     found: dict[str, dict[str, Tested]] = {}
-    for name, arms in ARMS.items():
-        its = {arm: [cells[name, arm, seed] for seed in whole] for arm in arms}
+    for name in wanted if whole else ():
+        its = {arm: [cells[name, arm, seed] for seed in whole] for arm in wanted[name]}
         ways = {n: way for one in its[CLEAN] for n, way in zip(one["tested"], one["longer"], strict=True)}
         found[name] = {arm: tested(some, ways) for arm, some in its.items()}
-    return found, next(iter(cells.values()))["settings"]
+    return found
 
 
 def tested(cells: Sequence[Mapping[str, Any]], ways: Mapping[int, int]) -> Tested:
@@ -136,10 +142,12 @@ def sides(one: Tested) -> dict[str, float]:
 
 def results(place: Path) -> dict[str, Any]:
     """Everything that the page says of the cells."""
-    found, settings = read(place)
-    said: dict[str, Any] = {"settings": settings}
-    for name, arms in found.items():
+    cells = {(*one["arm"].split(": "), one["seed"]): one for one in reward_records.read(place)}
+    said: dict[str, Any] = {"settings": next(iter(cells.values()))["settings"]}
+    for name, arms in read(cells, ARMS).items():
+        shares = read(cells, {name: SHARED})
         said[name] = {
+            "shares": by_share(shares[name]) if shares else None,
             "tested": int((~np.isnan(arms[CLEAN].right)).any(axis=0).sum()),
             "counted": int(np.count_nonzero(arms[CLEAN].longer)),
             "arms": {arm: {**one.facts, **sides(one), **estimate(one.right, one.longer)} for arm, one in arms.items()},
@@ -147,6 +155,41 @@ def results(place: Path) -> dict[str, Any]:
                           for one, other in CONTRASTS if {one, other} <= {*arms}},
         }  # fmt: skip
     return said
+
+
+def by_share(arms: Mapping[str, Tested]) -> dict[str, Any]:
+    """What filtering gains at each share of wrong labels, and by how much more for each 0.1 of them."""
+    longer = arms[CLEAN].longer
+    gains = {share: arms[at(FILTERED, share)].right - arms[at(NOISY, share)].right for share in SHARES}
+    off = np.array(SHARES) - np.mean(SHARES)
+    slope = np.tensordot(off / (off**2).sum() / 10, list(gains.values()), 1)
+    each = {}
+    for share, gain in gains.items():
+        both = {arm: arms[at(arm, share)] for arm in (NOISY, FILTERED)}
+        said = {arm: {**one.facts, **estimate(one.right, longer)} for arm, one in both.items()}
+        each[f"{share:.0%}"] = {**said, "gain": estimate(gain, longer)}
+    return {"slope": estimate(slope, longer), "at": each}
+
+
+def tables_by_share(found: Mapping[str, Any]) -> Iterator[str]:
+    """The tables of what filtering gains by the share of wrong labels."""
+    for name in (HUMAN, LLMBAR):
+        if not (shares := found[name]["shares"]):
+            continue
+        head = (f"{name}, wrong", "pairs", "filtered", "not turned", NOISY, FILTERED, f"{FILTERED} less {NOISY}", "p")
+        yield f"| {' | '.join(head)} |"
+        yield "|---" + "|--:" * 5 + "|---" * 2 + "|"
+        for share, one in shares["at"].items():
+            means = [f"{one[arm]['mean']:.3f}" for arm in (NOISY, FILTERED)]
+            kept = (*(f"{one[arm]['pairs']:.0f}" for arm in (NOISY, FILTERED)), f"{one[FILTERED]['right']:.1%}")
+            yield f"| {' | '.join((share, *kept, *means, *two_way_points(one['gain'])))} |"
+        asked = {"slope, for each 10% more wrong": shares["slope"]}
+        asked |= {f"at {share}": shares["at"][share]["gain"] for share in ("40%", "0%")}
+        yield f"\n| {FILTERED} less {NOISY}, {shares['slope']['seeds']} seeds | in points | p | p after Holm |"
+        yield "|---" * 4 + "|"
+        for (what, one), p in zip(asked.items(), holm([one["p"] for one in asked.values()]), strict=True):
+            yield f"| {what} | {' | '.join(two_way_points(one))} | {chance(p)} |"
+        yield ""
 
 
 def tables(found: Mapping[str, Any]) -> Iterator[str]:
@@ -173,16 +216,32 @@ def tables(found: Mapping[str, Any]) -> Iterator[str]:
 
 def difference(one: Mapping[str, float]) -> str:
     """A difference with both intervals and its p."""
-    low, high = (100 * one[f"two_way_{end}"] for end in ("low", "high"))
-    p = "< 0.001" if one["p"] < 0.001 else f"{one['p']:.3f}"
-    return f"{points(one)} | ({low:+.1f} to {high:+.1f}) | {p}"
+    second, p = two_way_points(one)
+    return f"{points(one)} | {second.partition(' ')[2]} | {p}"
 
 
-def with_tables(page: str, text: str) -> str:
+def two_way_points(one: Mapping[str, float]) -> tuple[str, str]:
+    """A difference in points with its two-way interval, and its p."""
+    ends = {"mean": one["mean"], "low": one["two_way_low"], "high": one["two_way_high"]}
+    return points(ends), chance(one["p"])
+
+
+def chance(p: float) -> str:
+    """A p."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def with_results(page: str, found: Mapping[str, Any]) -> str:
+    """The page with the tables of these results."""
+    page = with_tables(page, "\n".join(tables(found)), MARK)
+    return with_tables(page, "\n".join(tables_by_share(found)), MARK_SHARES)
+
+
+def with_tables(page: str, text: str, mark: str) -> str:
     """The page with the tables between their marks. ValueError when it has none."""
-    before, begin, rest = page.partition(MARK)
+    before, begin, rest = page.partition(mark)
     if not begin:
-        raise ValueError(f"the page has no {MARK}")
+        raise ValueError(f"the page has no {mark}")
     return f"{before}{begin}\n\n{text}\n\n{END}{rest.partition(END)[2]}"
 
 
@@ -194,9 +253,7 @@ def main() -> None:
     file = RESULTS / "filter_worth.json"
     if asked.cells:
         write_json(file, results(asked.cells))
-    text = "\n".join(tables(json.loads(file.read_text())))
-    PAGE.write_text(with_tables(PAGE.read_text(), text))
-    print(text)
+    PAGE.write_text(with_results(PAGE.read_text(), json.loads(file.read_text())))
 
 
 if __name__ == "__main__":

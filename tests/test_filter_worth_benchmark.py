@@ -1,5 +1,6 @@
 """benchmarks/filter_worth.py and its report: what their docstrings say of arms, votes and numbers."""
 
+import itertools
 import json
 import re
 import sys
@@ -24,6 +25,7 @@ from benchmarks.filter_worth import (
     LLMBAR,
     MILD,
     NOISY,
+    SHARED,
     Material,
 )
 from tests import pairs as tables
@@ -59,6 +61,34 @@ def test_arms_of_a_seed_share_test_and_wrong_labels_and_differ_in_their_pairs() 
     shares = {arm: right[numbers].mean() for arm, (numbers, right) in arms.items()}
     assert shares[NOISY] < shares[MILD] < shares[FILTERED]
     assert filter_worth.members(found, seed=3)[FEWER][0] == arms[FEWER][0] != filter_worth.members(found, 7)[FEWER][0]
+
+
+def test_labels_wrong_at_a_smaller_share_are_part_of_those_at_a_larger_one() -> None:
+    """The pairs of noisy are the same at every share; at none it is clean, and a judge always right keeps all."""
+    found = material(400, same=True)
+    shares = [filter_worth.members(found, 1, share) for share in filter_worth.SHARES]
+    assert shares[0][FILTERED][0] == shares[0][NOISY][0] == shares[0][CLEAN][0]
+    assert shares[0][NOISY][1].all()
+    for less, more in itertools.pairwise(shares):
+        assert less[NOISY][0] == more[NOISY][0]
+        assert not (more[NOISY][1] & ~less[NOISY][1]).any()
+        assert len(more[FILTERED][0]) < len(less[FILTERED][0])
+
+
+def test_the_slope_is_that_of_the_gains_for_ten_percent_more_wrong_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: filtered is right everywhere, noisy in 90 % of pairs less for each share: +9 points for each 10 %."""
+    monkeypatch.setattr(filter_worth_report, "DRAWS", 100)
+    longer, rng = np.array([1, -1] * 500), np.random.default_rng(0)
+    drawn, whole = rng.random((4, 1000)), np.ones((4, 1000))
+    facts = dict.fromkeys(("pairs", "right", "chosen_longer"), 1.0)
+    arms = {
+        name: filter_worth_report.Tested(drawn >= 0.9 * share if arm == NOISY else whole, longer, facts)
+        for name, (arm, share) in SHARED.items()
+    }
+    said = filter_worth_report.by_share(arms)
+    assert said["slope"]["mean"] == pytest.approx(0.09, abs=0.005)
+    assert said["at"]["0%"]["gain"]["mean"] == 0
+    assert said["at"]["40%"]["gain"]["mean"] == pytest.approx(0.36, abs=0.03)
 
 
 def test_a_balanced_arm_is_level_by_its_own_labels() -> None:
@@ -130,11 +160,16 @@ def files(folder: Path) -> list[str]:
 def test_each_cell_is_made_once_and_comes_to_the_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The better reply of a recorded pair is chosen; a seed that is not whole is left out of every arm."""
     model, out = str(tiny_model_folder(tmp_path / "model", context=512)), tmp_path / "out"
+    monkeypatch.setattr(filter_worth_report, "DRAWS", 100)
+    fewer = {arm: (plain, share) for arm, (plain, share) in SHARED.items() if share in (0, 0.3, 0.4)}
+    for module in (filter_worth, filter_worth_report):
+        monkeypatch.setattr(module, "SHARED", fewer)
+    monkeypatch.setattr(filter_worth_report, "SHARES", (0.0, 0.3, 0.4))
     call = ["filter_worth.py", *files(tmp_path), "--out", str(out), "--model", model, "--steps", "2", "--seeds"]
     monkeypatch.setattr(sys, "argv", [*call, *"12345"])
     filter_worth.main()
     cells = reward_records.read(out / "cells.jsonl")
-    assert len(cells) == 5 * sum(map(len, ARMS.values()))
+    assert len(cells) == 5 * sum(len({*arms, *fewer}) for arms in ARMS.values())
     strict = [one for one in cells if one["arm"] == f"{LLMBAR}: {FILTERED}"]
     assert all(one["right"] > 0.6 for one in strict)
     monkeypatch.setattr(filter_worth, "cell", lambda *_: pytest.fail("a cell was made again"))
@@ -144,12 +179,16 @@ def test_each_cell_is_made_once_and_comes_to_the_tables(tmp_path: Path, monkeypa
     lines = list(filter_worth_report.tables(found))
     assert sum(line.startswith(f"| {FILTERED} less {NOISY} |") for line in lines) == 1
     assert found[LLMBAR]["tested"] == found[HUMAN]["tested"] == 40
+    lines = list(filter_worth_report.tables_by_share(found))
+    assert sum(line.startswith(("| 0% |", "| 40% |")) for line in lines) == 4
+    at_one = found[LLMBAR]["shares"]["at"]["30%"]["gain"]
+    assert at_one == found[LLMBAR]["contrasts"][f"{FILTERED} less {NOISY}"], "the same cells, the same number"
 
 
 def test_the_page_holds_the_tables_of_the_results() -> None:
     found = json.loads((filter_worth_report.RESULTS / "filter_worth.json").read_text())
-    page, text = filter_worth_report.PAGE.read_text(), "\n".join(filter_worth_report.tables(found))
-    assert page == filter_worth_report.with_tables(page, text)
+    page = filter_worth_report.PAGE.read_text()
+    assert page == filter_worth_report.with_results(page, found)
 
 
 def test_the_page_s_own_words_on_filtering_give_no_number_that_its_tables_lack() -> None:
