@@ -132,8 +132,6 @@ def review(pairs: tuple[str, ...], out: Path, **options: Any) -> Shown:
 @HUB
 @click.option("--all-pairs", is_flag=True, help="Keep every pair of a prompt, also in dpo.")
 @click.option("--keep-system", is_flag=True, help="Keep a prompt's system message as a message in rm too.")
-@click.option("--policy", hidden=True)  # until the next minor version: `answers`
-@click.option("--check", is_flag=True, hidden=True)  # likewise: `check-data`
 def export(pairs: tuple[str, ...], fmt: str, out: str | None, **options: Any) -> Shown:
     """Write PAIRS in the FORMAT that a trainer reads."""
     return factory.export(pairs, fmt, out, progress=for_stream(sys.stderr), **options), terminal.show.paths

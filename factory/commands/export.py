@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, Unpack
 
 import polars as pl
 
-from factory.commands.moved import moved
 from factory.config import Export, Mix
 from factory.config.load import as_config, override
 from factory.errors import ConfigError
@@ -36,7 +35,6 @@ from factory.store.lock import locked
 from factory.store.ownership import require_apart
 
 
-@moved
 @fetched_once()
 @small_morsels()
 def export(

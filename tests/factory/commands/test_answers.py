@@ -1,6 +1,5 @@
 """Answers for evaluation tools: every turn asked with what was said before, in the tools' own files."""
 
-import inspect
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +11,6 @@ from click.testing import CliRunner
 
 from factory.cli import main
 from factory.commands.answers import answers
-from factory.commands.export import export
 from factory.config import Sampling
 from factory.config.apis import OpenaiEngine
 from factory.config.engines import ScriptedEngine
@@ -219,16 +217,3 @@ def test_a_password_in_the_address_is_used_and_written_nowhere(tmp_path: Path) -
     block = _settings(OpenaiEngine(base_url="http://me:secret@host/v1"), None, None, ["engine.max_retries=1"]).engine
     assert (block.base_url, block.max_retries) == ("http://me:secret@host/v1", 1)
     assert "secret" not in json.dumps(block.fingerprint)
-
-
-def test_the_old_spelling_of_export_does_the_same_and_says_the_new_one(tmp_path: Path) -> None:
-    asked = written(tmp_path / "alpaca.jsonl", ALPACA)
-    said = Heard()
-    with pytest.raises(ConfigError, match="--policy MODEL and --out DIR"):
-        export(asked, "alpaca_eval", tmp_path / "out", progress=said)
-    assert "is now sso-factory answers PROMPTS" in "".join(said.lines)
-    with pytest.raises(EngineError, match="model no/model"):
-        export(asked, "alpaca_eval", tmp_path / "out", policy="no/model")
-    assert {"policy", "check"}.isdisjoint(inspect.signature(export).parameters)
-    done = CliRunner().invoke(main, ["export", "--help"])
-    assert "--policy" not in done.output

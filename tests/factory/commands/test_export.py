@@ -15,10 +15,10 @@ import factory
 from factory.cli import main
 from factory.commands.export import export
 from factory.config import Export
-from factory.errors import ConfigError, InputError
+from factory.errors import ConfigError
 from factory.exports.card.licenses import require_license
 from tests.heard import Heard
-from tests.pairs import assistant, pairs, user
+from tests.pairs import pairs
 from tests.runs import run_folder
 
 
@@ -89,21 +89,6 @@ def test_arguments_win_over_the_config(tmp_path: Path) -> None:
     assert "license: mit" in text
     assert "6 pairs of 0" not in "".join(said.lines)
     assert "0 pairs were mixed in from more.parquet" in text
-
-
-def test_the_old_spelling_of_check_data_still_works_and_says_the_new_one(tmp_path: Path) -> None:
-    export(pairs(6), "rm", tmp_path / "out")
-    said = Heard()
-    assert export(str(tmp_path / "out"), "rm", check=True, progress=said) == [tmp_path / "out"]
-    assert "is now sso-factory check-data FILES --format rm" in said.lines[0]
-    assert said.lines[1:] == [f"{tmp_path / 'out'}: 12 rows keep the rules of rm"]
-    system = [{"role": "system", "content": "s"}, user("q")]
-    pl.DataFrame([{side: [*system, assistant(side)] for side in ("chosen", "rejected")}]).write_parquet(
-        tmp_path / "system.parquet"
-    )
-    with pytest.raises(InputError, match="system"):
-        export(tmp_path / "system.parquet", "rm", check=True)
-    assert export(tmp_path / "system.parquet", "rm", check=True, keep_system=True) == [tmp_path / "system.parquet"]
 
 
 def test_without_a_place_nothing_is_read(tmp_path: Path) -> None:
