@@ -18,7 +18,6 @@ import polars as pl
 from factory.errors import ConfigError, InputError
 from factory.files.streaming import compact, small_morsels
 from factory.files.table_file import ROW_GROUP, sink
-from factory.notebook import html_table
 from factory.schema import REJECTED, LazySplit
 from filters import votes
 from filters.base import ROW, Filter
@@ -56,14 +55,6 @@ class Funnel(NamedTuple):
     def said(self) -> list[str]:
         """A sentence for each confound beyond chance."""
         return said(self.confounds)
-
-    def _repr_html_(self) -> str:
-        rows: list[tuple[object, ...]] = [("input", self.input, None, "")]
-        rows += [
-            (step.filter, step.kept, step.rejected, ", ".join(f"{name} {n:,}" for name, n in step.reasons.items()))
-            for step in self.steps
-        ]
-        return html_table(("step", "kept", "rejected", "reasons"), rows)
 
     def to_dict(self) -> dict[str, Any]:
         """The content of funnel.json."""

@@ -63,7 +63,6 @@ GROUND = (
     "factory.identity",
     "factory.progress",
     "factory.files",
-    "factory.notebook",
     "factory.engines.base",
     "factory",
 )

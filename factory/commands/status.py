@@ -7,7 +7,6 @@ from factory.errors import InputError
 from factory.exports.facts.current import left_over
 from factory.files import PathLike
 from factory.files.json_text import read_object
-from factory.notebook import html_table
 from factory.stages import order
 from factory.store import read_manifest
 
@@ -23,14 +22,7 @@ class StageStatus(NamedTuple):
     seconds: float | None
 
 
-class RunStatus(list[StageStatus]):
-    """The stages of a run that have begun."""
-
-    def _repr_html_(self) -> str:
-        return html_table(("stage", "state", "rows", "rejected", "answers journaled", "seconds"), self)
-
-
-def status(run_dir: PathLike) -> RunStatus:
+def status(run_dir: PathLike) -> list[StageStatus]:
     """Every stage of the run that has begun, in the order of the line. InputError when there is no run."""
     root = Path(run_dir)
     if not (root / "run.json").is_file():
@@ -41,7 +33,7 @@ def status(run_dir: PathLike) -> RunStatus:
     # A stage that is under way has a journal and no manifest yet; one that asks nobody never has a journal.
     config = read_object(root / "run.json").get("config") or {}
     found = [_one(name, manifests.get(name), journals.get(name)) for name in sorted({*manifests, *journals}, key=order)]
-    return RunStatus(one._replace(state="left over") if left_over(root, config, one.name) else one for one in found)
+    return [one._replace(state="left over") if left_over(root, config, one.name) else one for one in found]
 
 
 def _name(path: Path, root: Path) -> str:

@@ -23,7 +23,6 @@ from factory.line.checking import due, question
 from factory.line.preflight import last_stage, preflight
 from factory.line.steps import Steps
 from factory.models.ref import ModelRef
-from factory.notebook import html_table
 from factory.pipeline import the_line
 from factory.progress import Silent
 from factory.readers import Reading, fetched_once, read_prompts
@@ -56,11 +55,6 @@ class Plan(NamedTuple):
     """`run.max_cost`."""
     reading: Reading | None = None
     """How the prompts were read."""
-
-    def _repr_html_(self) -> str:
-        rows = [(*stage[:4], stage.time.seconds, stage.cost, stage.most.cost) for stage in (*self.stages, self.total)]
-        headers = ("stage", "requests", "tokens sent", "tokens received", "seconds", "cost", "at most")
-        return html_table(headers, rows, f"{self.prompts:,} prompts; {self.basis}")
 
     @property
     def basis(self) -> str:

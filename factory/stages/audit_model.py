@@ -5,7 +5,6 @@ from typing import Any
 from pydantic import Field
 
 from factory.errors import span
-from factory.notebook import html_table
 from factory.stages.estimated import Certificate, Estimated, Together
 from factory.stages.health import Health
 from factory.statistics.shares import Interval, widest
@@ -209,9 +208,6 @@ class AuditReport(Strict):
         if self.together is not None:
             shown[f"independent judges that {len(self.together.judges)} are worth"] = self.together.effective_judges
         return shown
-
-    def _repr_html_(self) -> str:
-        return html_table(("measure", "value"), self.headline().items(), ". ".join([*self.warnings, self.meaning]))
 
     def _interval(self) -> dict[str, object]:
         anytime = self.certificate is not None and self.certificate.measure == "agreement"
