@@ -39,15 +39,10 @@ FILTERS = Registry(
 """Name to the class of each filter, ours and those of other packages."""
 
 
-def paper(judged: bool = True, benchmarks: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """The paper's funnel, as blocks for `build`.
-
-    Where nobody judges it goes without judge_agrees; where `benchmarks` (prompt files) are given, with decontaminate.
-    """
-    blocks: list[dict[str, Any]] = [{"use": "iteration"}, {"use": "duplicate"}, {"use": "length_gap"}]
-    blocks += [{"use": "decontaminate", "files": list(benchmarks)}] if benchmarks else []
-    blocks += [{"use": "judge_agrees"}] if judged else []
-    return [*blocks, {"use": "length_balance"}]
+def paper(judged: bool = True) -> list[dict[str, Any]]:
+    """The paper's funnel, as blocks for `build`; where nobody judges it goes without judge_agrees."""
+    judging = [{"use": "judge_agrees"}] if judged else []
+    return [{"use": "iteration"}, {"use": "duplicate"}, {"use": "length_gap"}, *judging, {"use": "length_balance"}]
 
 
 PAPER: tuple[Mapping[str, Any], ...] = tuple(paper())

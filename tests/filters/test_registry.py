@@ -60,7 +60,6 @@ def test_the_paper_preset_is_the_paper_s_funnel():
     assert [block["use"] for block in PAPER] == names
     assert [one.name for one in build(None)] == names
     assert [block["use"] for block in paper(judged=False)] == [n for n in names if n != "judge_agrees"]
-    assert [block["use"] for block in paper(benchmarks=["x.txt"])][3] == "decontaminate"
     assert build(None)[0].keep == {"sso": {1, 2, 3}, "*": {1, 2}}
     assert build(None)[2].max_chars == 3000
 
