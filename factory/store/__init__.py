@@ -81,9 +81,8 @@ class StageReachedError(Exception):
 class RunFolder:
     """A folder of stages. Build one with `open_run`, which holds its lock."""
 
-    def __init__(self, root: Path, progress: Progress, until: str | None = None, record: Record | None = None) -> None:
-        self.root, self.progress, self._until = root, progress, until
-        self.record = record or Record(root)
+    def __init__(self, root: Path, progress: Progress, until: str | None, record: Record) -> None:
+        self.root, self.progress, self._until, self.record = root, progress, until, record
         self.on_made: Callable[[Stage, float], None] = lambda stage, seconds: None
         """Told each stage that was made, not those reused, and the seconds it took."""
 
