@@ -14,13 +14,11 @@ from tests.asking import ask, some
 from tests.fake_clock import FakeClock
 from tests.loopback import Loopback, Seen, Wire
 
-KEY = "sk-marked-0123456789"
-
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-marked-0123456789")
 
 
 def drill(clock: FakeClock) -> tuple[list[Completion], Loopback]:
@@ -113,10 +111,7 @@ def fatal(wire: Wire, before: int = 0) -> tuple[str, list[str], Loopback]:
 @pytest.mark.parametrize(
     ("wire", "sentence"),
     [
-        (loopback.no_quota(), "no credit left"),
         (loopback.error(402, "Insufficient Balance"), "no credit left"),
-        (loopback.error(401, "Incorrect API key provided"), "does not accept the key in OPENAI_API_KEY"),
-        (loopback.error(404, "The model `m-1` does not exist"), "knows no model m-1"),
         (loopback.error(403, "not in your country"), "does not let this key use m-1"),
         (loopback.error(405, "Method Not Allowed"), "no OpenAI-compatible endpoint"),
     ],
@@ -133,28 +128,6 @@ def test_what_has_arrived_is_kept_when_the_money_runs_out() -> None:
     said, arrived, _ = fatal(loopback.no_quota(), before=10)
     assert "no credit left" in said
     assert len(arrived) == 10
-
-
-def test_the_key_is_in_no_error_even_when_the_server_sends_it_back() -> None:
-    said, _, _ = fatal(loopback.error(401, f"Incorrect API key provided: {KEY}"))
-    assert KEY not in said
-    assert "***" in said
-    with Loopback(faults=lambda seen: loopback.error(400, f"bad {KEY}")) as server:
-        found = ask(server, some(2))
-        engine = ApiGenerator(OpenaiEngine(base_url=server.base_url), ModelRef("m"))
-    assert {done.error for done in found} == {"bad ***"}
-    assert KEY not in repr(engine) + repr(vars(engine)) + engine.identity
-
-
-def test_a_server_that_is_down_ends_the_stage_with_one_sentence() -> None:
-    with Loopback() as server:
-        url = server.base_url
-    clock = FakeClock()
-    engine = ApiGenerator(OpenaiEngine(base_url=url), ModelRef("m"), clock=clock)
-    with pytest.raises(EngineError, match=r"cannot be reached .* check base_url"):
-        list(engine.generate(some(3)))
-    assert clock.time < 10  # a wrong address is told soon
-    engine.close()
 
 
 def test_circuit_breaker_ends_the_stage_with_what_it_has() -> None:

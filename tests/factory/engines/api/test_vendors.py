@@ -223,10 +223,12 @@ def test_no_key_and_a_wrong_address_are_said_before_or_by_the_first_request(
     monkeypatch.delenv(block().key_env)
     with pytest.raises(EngineError, match=f"^no key for {block.vendor}: set {block().key_env} in the environment, or"):
         list(ApiGenerator(block(), ModelRef("m")).generate(some(1)))
-    engine = ApiGenerator(block(base_url="http://127.0.0.1:9/v1"), ModelRef("m"), clock=FakeClock())
+    clock = FakeClock()
+    engine = ApiGenerator(block(base_url="http://127.0.0.1:9/v1"), ModelRef("m"), clock=clock)
     with pytest.raises(EngineError, match=r"^http://127.0.0.1:9/v1 cannot be reached .*check base_url"):
         list(engine.generate(some(3)))
     engine.close()
+    assert clock.time < 10  # a wrong address is told soon
     html = Wire(405, b"<html>nginx</html>")
     with (
         Loopback(faults=lambda seen: html) as server,
@@ -292,7 +294,8 @@ def test_the_key_is_in_no_answer_and_no_error(kind: str) -> None:
     assert (found.text, found.error) == ("your key is ***", None)
     with Loopback(faults=lambda seen: Wire(401, says)) as server, pytest.raises(EngineError) as raised:
         ask(server, kind, some(1))
-    assert KEY not in str(raised.value)
+    engine = ApiGenerator(BLOCKS[kind](), ModelRef("m"))
+    assert KEY not in str(raised.value) + repr(engine) + repr(vars(engine)) + engine.identity
 
 
 def test_an_environment_names_the_address_as_for_the_vendors_own_client(monkeypatch: pytest.MonkeyPatch) -> None:
