@@ -3,11 +3,13 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from pydantic import BaseModel
 
+import factory
 from factory.cli import main
 from factory.commands.explain import page as page_of_reference
 from factory.commands.init import PRESETS
@@ -15,6 +17,7 @@ from factory.config import Answering, Training
 from factory.config.load import load_config, override
 from factory.exports import EXPORTERS
 from factory.exports.eval_files import EVAL_FORMATS
+from factory.line.preflight import preflight
 from factory.reward.config import RewardScoring, RewardTraining
 
 ROOT = Path(__file__).parent.parent
@@ -36,7 +39,7 @@ LINES = [
 ]
 
 
-def understood(line: str) -> tuple[str, dict[str, object]]:
+def understood(line: str) -> tuple[str, dict[str, Any]]:
     """The command's name and its arguments as click reads them, which raises what a user would be told."""
     command = re.split(r"\s{3,}", line)[0]  # what follows is an explanation
     command = re.sub(r"\[(--[^\]]*)\](\.\.\.)?", r"\1", command)
@@ -61,8 +64,20 @@ def test_the_command_is_one_that_is_understood(line: str) -> None:
         load_config(config if config.is_file() else ROOT / "factory/presets/quickstart.yaml", sets)
 
 
+RUNS = [line for line in LINES if str(line.values[0]).startswith("sso-factory run mine/")]
+"""Those of a configuration that `init` writes."""
+
+
+@pytest.mark.parametrize("line", RUNS)
+def test_a_run_of_what_init_writes_can_begin(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    config = next(path for path in factory.init(tmp_path, "paper") if path.suffix == ".yaml")
+    preflight(load_config(config, understood(line)[1]["sets"]))
+
+
 def test_there_are_lines_to_check() -> None:
     assert len(LINES) >= 40
+    assert len(RUNS) >= 10
 
 
 @pytest.mark.parametrize(
