@@ -118,32 +118,6 @@ def write(path: Path, text: str) -> Path:
 CONFIG = "prompts: {paths: [PROMPTS]}\nengine: scripted\n"
 
 
-@pytest.mark.parametrize(
-    ("config", "prompts", "words"),
-    [
-        ("polcy: {model: x}\n" + CONFIG, '{"prompt": "hi"}', ["polcy", "policy"]),
-        ("training: {method: ssso}\n" + CONFIG, '{"prompt": "hi"}', ["training.method", "sso"]),
-        ("filters: [{use: lenght_gap}]\n" + CONFIG, '{"prompt": "hi"}', ["lenght_gap", "length_gap"]),
-        ("filters: [{use: length_gap, max: 3}]\n" + CONFIG, '{"prompt": "hi"}', ["max", "max_chars"]),
-        ("principles: {set: nowhere}\n" + CONFIG, '{"prompt": "hi"}', ["nowhere"]),
-        (CONFIG, '{"text_a": "hi"}', ["text_a", "prompt"]),
-        (CONFIG, '{"prompt": ""}', ["empty_prompt"]),
-        (CONFIG, "", ["prompts.jsonl"]),
-        (CONFIG, "not json", ["prompts.jsonl"]),
-        ("run: [", '{"prompt": "hi"}', ["config.yaml", "line"]),
-        ("engine: scripted\n", '{"prompt": "hi"}', ["prompts"]),
-    ],
-)
-def test_bad_input_is_one_sentence(tmp_path: Path, config: str, prompts: str, words: list[str]) -> None:
-    source = write(tmp_path / "prompts.jsonl", prompts + "\n" if prompts else "")
-    path = write(tmp_path / "config.yaml", config.replace("PROMPTS", str(source)))
-    done = call("run", path, "--run-dir", tmp_path / "run")
-    assert done.exit_code in (1, 2), done.output
-    (sentence,) = [line for line in done.output.splitlines() if line.startswith("sso-factory:")]
-    assert all(word in sentence for word in words), sentence
-    assert "Traceback" not in done.output
-
-
 def test_a_missing_model_is_one_sentence_and_loses_nothing(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     source = write(tmp_path / "prompts.jsonl", '{"prompt": "hi"}\n')
