@@ -6,12 +6,14 @@ import re
 import warnings
 from typing import Any
 
-_PARTED = re.compile(
-    r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")(\s+(?=['"]))?|(\})\s+(?=\{)|(\])\s+(?=\[)""",
+_WORDS = {**dict.fromkeys(("nan", "NaN", "NaT", "null", "None"), "None"), "true": "True", "false": "False"}
+_TOKEN = re.compile(
+    r"""(?P<value>'(?:\\.|[^'\\])*'?|"(?:\\.|[^"\\])*"?|[}\])]|\b(?:nan|NaN|NaT|null|None|true|false)\b)"""
+    r"""(?P<blank>\s+(?=['"{\[\w]))?|(?<![\w.])[A-Za-z_][\w.]*(?=\()|,\s*\w+=(?:'[^']*'|[\w.]+)(?=[,)])""",
     re.DOTALL,
 )
-"""A quoted text, with the blank before another one; or the blank between two objects or two lists."""
-_NUMBERS = re.compile(r"\[[\s\d.eE+-]+\]")
+"""A value, or its end, with the blank before another one; else what stands around one, as `array(` and its dtype."""
+_NUMBERS = re.compile(r"\[(?:[\s\d.eE+-]|nan|None)+\]")
 
 
 def literal(text: str) -> Any:
@@ -22,15 +24,15 @@ def literal(text: str) -> Any:
         pass
     written = text.strip()
     if _NUMBERS.fullmatch(written):
-        parts = written[1:-1].split()
+        parts = written[1:-1].replace("nan", "None").split()
         written = f"[{', '.join(parts)}]"
     else:
-        # Python would take two texts side by side for one.
-        written = _PARTED.sub(_with_comma, written)
+        written = _TOKEN.sub(_plain, written)
     try:
         with warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # of backslashes in a text
-            # literal_eval builds plain values only: the text comes from a file, and must not run.
-            return ast.literal_eval(written)
+            # literal_eval builds plain values only: the text comes from a file, and must not run. Of these some, such
+            # as the set {1, 2}, are none of JSON's.
+            return json.loads(json.dumps(ast.literal_eval(written)))
     except (ValueError, SyntaxError, TypeError, MemoryError):
         return None
 
@@ -43,6 +45,7 @@ def written_in(text: str | None) -> Any:
         return None
 
 
-def _with_comma(found: re.Match[str]) -> str:
-    quoted, blank, brace, bracket = found.groups()
-    return f"{quoted or brace or bracket}{'' if quoted and not blank else ', '}"
+def _plain(found: re.Match[str]) -> str:
+    value = found["value"]
+    # A value in brackets is itself. Python would take two texts side by side for one.
+    return "" if value is None else f"{_WORDS.get(value, value)}{', ' if found['blank'] else ''}"

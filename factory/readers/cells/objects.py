@@ -50,8 +50,8 @@ def turns_within(name: str, dtype: PolarsType) -> pl.Expr:
 
 def _within(text: str) -> list[dict[str, str | None]] | None:
     value = written_in(text)
-    first = value[0] if isinstance(value, list) and value else value
-    return _within_object(first) if isinstance(first, dict) else None
+    alone = value[0] if isinstance(value, list) and len(value) == 1 else value
+    return _within_object(alone) if isinstance(alone, dict) else None
 
 
 def _within_object(value: Mapping[str, Any]) -> list[dict[str, str | None]] | None:

@@ -24,7 +24,11 @@ _HOLDING: Mapping[str, tuple[str, ...]] = {
 _KEYS = "__keys"
 _LEFT = "left"
 """The kind of a text that holds a marker and is left as it is."""
-_OPENS = r"^\s*[\[{]"
+_OPENS = r"^\s*(?:[\[{]|Assistant:)"
+_TALK = r"""^\s*\[?\s*\{\s*['"]?(?:role|from|content|value)\b"""
+_TORN = "torn"
+"""The kind of a text that begins as messages written out and cannot be read as such."""
+_SPEAKER = re.compile(r"^\s*Assistant:\s*(?!.*\n\nHuman:)", re.DOTALL)
 _LIST = r"""^\s*\[\s*["']"""
 _BESIDE_A_REPLY = frozenset(("model", "score", "rating", "rank", "generator", "role", "finish_reason"))
 """Keys that an object has which is a reply with what is known of it, and that the reply itself would hardly have."""
@@ -148,6 +152,10 @@ def _cell(name: str, text: str) -> _Cell:
             return _Cell("odd", {"json": found.value})
         if found.kind == "json" and name in REPLIES and (told := _reply(json_in(found.value))):
             return _Cell("message", told)
+        if found.kind is None and re.match(_TALK, text):
+            return _Cell(_TORN, text)
+    if name in REPLIES and (speaker := _SPEAKER.match(text)):
+        return _Cell("text Assistant:", text[speaker.end() :])
     marker = marker_in(text)
     if marker is None:
         bare = without_end(text) if name in REPLIES else text
@@ -173,12 +181,14 @@ def _kinds(name: str) -> pl.Expr:
 
 
 def _made(name: str, kind: str) -> pl.Expr:
-    bare = kind.split(" ", 1)[0].replace(_LEFT, "text")
+    bare = kind.split(" ", 1)[0].replace(_LEFT, "text").replace(_TORN, "text")
     return by_cell(pl.col(name), lambda text: _cell(name, text).value, bare)
 
 
 def _remark(name: str, kind: str, count: int) -> str | None:
     what, _, marker = kind.partition(" ")
+    if what == _TORN:
+        return f"{count:,} texts in {name} begin as messages written out, and cannot be read as such: they stay texts"
     if not marker:
         return None
     if what == _LEFT:

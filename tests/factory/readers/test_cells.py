@@ -26,6 +26,15 @@ LAYOUTS = {
         "chosen": {"from": "gpt", "value": PAIR["chosen"]},
         "rejected": {"from": "gpt", "value": PAIR["rejected"]},
     },
+    "parts": {
+        "prompt": [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in TURNS],
+        **{name: [said("assistant", [{"type": "text", "text": PAIR[name]}])] for name in ("chosen", "rejected")},
+    },
+    "request": {
+        "input": {"messages": TURNS, "tools": []},
+        "preferred_output": [said("assistant", PAIR["chosen"])],
+        "non_preferred_output": [said("assistant", PAIR["rejected"])],
+    },
     "alpaca": {
         "instruction": QUESTION,
         "history": [["Hello", "Hi"]],
@@ -44,12 +53,9 @@ def by_datasets(row, path):
     datasets.Dataset.from_list([row]).to_csv(path)
 
 
-@pytest.mark.parametrize(
-    ("layout", "write"),
-    [*((layout, as_json) for layout in LAYOUTS), *((layout, by_datasets) for layout in LAYOUTS if layout != "alpaca")],
-)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("write", [as_json, by_datasets])
 def test_messages_in_the_cells_of_a_csv_are_read_whoever_wrote_them(tmp_path, layout, write):
-    """Lists of lists are left out for datasets, which prints them as array(…)."""
     write(LAYOUTS[layout], tmp_path / "x.csv")
     (pair,) = load_pairs(tmp_path / "x.csv").to_dicts()
     assert {name: pair[name] for name in PAIR} == PAIR
@@ -57,6 +63,7 @@ def test_messages_in_the_cells_of_a_csv_are_read_whoever_wrote_them(tmp_path, la
 
 def test_texts_that_only_look_like_lists_stay_texts(tmp_path):
     rows = [("[1, 2]", "[a] b", "{}"), ('["x"]', "[{'a': 1}]", "[unclosed"), ("[" * 5000, "{" * 5000, "plain")]
+    rows += [("[...]", "{1, 2}", "{(1, 2): 3}"), ("[b'x']", "[1j]", "[f(1), nan]")]
     pl.DataFrame(rows, schema=["prompt", "chosen", "rejected"], orient="row").write_csv(tmp_path / "x.csv")
     pairs = load_pairs(tmp_path / "x.csv")
     assert [(turns[-1]["content"], c, r) for turns, c, r in pairs.select("prompt", "chosen", "rejected").rows()] == rows

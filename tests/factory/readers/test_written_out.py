@@ -183,9 +183,44 @@ def test_replies_that_pandas_wrote_to_a_csv_file_are_no_texts(name, tmp_path):
     assert [(one["prompt"], one["chosen"], one["rejected"]) for one in kept] == [([HI], "Tin.", "Wood.")]
 
 
-@pytest.mark.parametrize("scores", ["[1, 5]", "[1. 5.]", "[1 5]", "[1.5e0   5.0e+0]", "['1', '5']"])
-@pytest.mark.parametrize("replies", ['["Wood.", "Tin."]', "['Wood.', 'Tin.']", "['Wood.' 'Tin.']"])
+SCORES = ("[1, 5]", "[1. 5.]", "[1 5]", "[1.5e0   5.0e+0]", "['1', '5']", "[1. 5. nan]", "[1.0 5.0 None]")
+WRAPPED = ("[np.float64(1.0), np.float64(5.0)]", "[1.0, 5.0, nan]", "[Decimal('1.0'), Decimal('5')]")
+
+
+@pytest.mark.parametrize("scores", [*SCORES, *WRAPPED, "array([1., 5.], dtype=float32)"])
+@pytest.mark.parametrize("replies", ['["Wood.", "Tin."{}]', "['Wood.', 'Tin.'{}]", "['Wood.' 'Tin.'{}]"])
 def test_candidates_that_pandas_wrote_to_a_csv_file_are_read(replies, scores, tmp_path):
+    third = ", null" if "," in replies else " None"
+    replies = replies.format(third if "nan" in scores or "None" in scores else "")
     pl.DataFrame({"prompt": ["Hi"], "responses": [replies], "scores": [scores]}).write_csv(tmp_path / "x.csv")
     kept = read_pairs(tmp_path / "x.csv").kept.collect().to_dicts()
     assert [(one["chosen"], one["rejected"]) for one in kept] == [("Tin.", "Wood.")]
+
+
+@pytest.mark.parametrize("more", ["Timestamp('2024-01-01', tz='UTC')", "datetime.datetime(2024, 1, 1, 0, 0)", "null"])
+def test_what_python_prints_beside_a_text_does_not_make_messages_a_text(more, tmp_path):
+    kept, _ = read(tmp_path, {"prompt": f"[{{'role': 'user', 'content': 'Hi', 'at': {more}}}]", **REPLIES})
+    assert [row["prompt"] for row in kept] == [[HI]]
+
+
+@pytest.mark.parametrize(
+    "torn", ["[{'role': 'user', 'content': 'H", "[{'role': user, 'content': Hi}]", '{"from": "gpt']
+)
+def test_messages_written_out_that_cannot_be_read_are_said(torn):
+    (said,) = read_pairs(pl.DataFrame([{"prompt": torn, **REPLIES}])).parts[0].warnings
+    assert said == "1 texts in prompt begin as messages written out, and cannot be read as such: they stay texts"
+
+
+def test_the_speaker_before_a_reply_is_no_part_of_it(tmp_path):
+    both = {side: f"Assistant: {text}" for side, text in REPLIES.items()}
+    kept, _ = read(tmp_path, {"prompt": "\n\nHuman: Hi\n\n", **both})
+    assert [(row["prompt"], row["chosen"], row["rejected"]) for row in kept] == [([HI], "Tin.", "Wood.")]
+    quoted = "Assistant: So.\n\nHuman: Why?"
+    kept, _ = read(tmp_path, {"prompt": "Hi", **REPLIES, "chosen": quoted})
+    assert [row["chosen"] for row in kept] == [quoted]
+
+
+def test_of_several_objects_none_is_taken_for_the_prompt(tmp_path):
+    talk = [{"speaker": "user", "text": "Hi"}, {"speaker": "bot", "text": "Yo"}, {"speaker": "user", "text": "Why?"}]
+    assert [row["reason"] for row in read(tmp_path, {"prompt": talk, **REPLIES})[1]] == ["not_text"]
+    assert [row["prompt"] for row in read(tmp_path, {"prompt": talk[:1], **REPLIES})[0]] == [[HI]]
