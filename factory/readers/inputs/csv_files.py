@@ -29,13 +29,16 @@ def read_csv(stream: BinaryIO, where: str, tabs: bool) -> Rows:
     Lines may end as on an old Macintosh, the first may name the separator, as spreadsheets write it, and cells may
     follow a space. Raises InputError where a quotation mark stands as no reader of CSV can mean it.
     """
-    text = decoded(stream.read(), where)
+    text = decoded(stream.read(), where).replace("\r\r\n", "\r\n")  # of lines that Windows ended a second time
     text = _SEPARATOR.sub("", text if "\n" in text else text.replace("\r", "\n"), count=1)
     # Only the header is counted, since a prose cell holds commas whatever parts the cells.
     header_line = text.lstrip("\r\n").split("\n", 1)[0]
     separator = "\t" if tabs else max(",;\t", key=header_line.count)
     spaced = separator != "\t" and f"{separator} " in header_line
-    header = next(csv.reader([header_line], delimiter=separator, skipinitialspace=spaced), [])
+    try:
+        header = next(csv.reader([header_line], delimiter=separator, skipinitialspace=spaced), [])
+    except csv.Error as error:
+        raise InputError(f"{where}, line 1: not CSV ({error}); save the file as UTF-8 anew") from error
     # polars would call the second one a_duplicated_0.
     twice = next((name for name in header if header.count(name) > 1), None)
     if not header or twice is not None:

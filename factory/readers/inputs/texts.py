@@ -15,6 +15,7 @@ from factory.readers.inputs.annotated import is_record
 from factory.readers.inputs.nested_trees import messages_in
 from factory.readers.inputs.opened import Unread, naming, unread_frame
 from factory.readers.inputs.paddle import in_turns
+from factory.readers.messages import message_kind
 from factory.readers.names import KNOWN, plainly
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -230,20 +231,21 @@ def _listed(raw: Any) -> list[Any] | None:
     if any(raw.get("data") is table for table in tables):
         return list(raw["data"])
     known = _known(raw)
+    # DataFrame.to_json(orient="split"), before columns: it may have as many rows as columns.
+    if raw.keys() == {"columns", "index", "data"} and all(isinstance(row, list) for row in raw["data"]):
+        return [dict(zip(raw["columns"], row, strict=False)) for row in raw["data"]]
     if len(tables) == len(raw) and not known:  # the splits of a data set, by name
         return [row for table in tables for row in table]
-    if len(lists) == len(raw) > 1 and len({len(value) for value in lists}) == 1:
+    talks = all(message_kind(turn) for value in tables for turn in value)  # of one row, each a conversation
+    if len(lists) == len(raw) > 1 and len({len(value) for value in lists}) == 1 and not (lists == tables and talks):
         return [dict(zip(raw, values, strict=True)) for values in zip(*lists, strict=True)]
     if not known and (rows := _under_a_name(raw, tables)):
         return rows
-    # DataFrame.to_json(orient="split").
-    if raw.keys() == {"columns", "index", "data"} and all(isinstance(row, list) for row in raw["data"]):
-        return [dict(zip(raw["columns"], row, strict=False)) for row in raw["data"]]
     # DataFrame.to_json as it comes: a column is an object from row number to cell.
     cells = [value for value in raw.values() if isinstance(value, dict)]
     if known and len(cells) == len(raw) > 1 and all(value.keys() == cells[0].keys() for value in cells):
         return [{name: value[row] for name, value in raw.items()} for row in cells[0]]  # as pandas writes a table
-    return None
+    return [raw] if _known(raw, 2) else None
 
 
 def _known(row: Mapping[str, Any], least: int = 1) -> bool:

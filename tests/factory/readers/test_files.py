@@ -12,6 +12,7 @@ import pytest
 from factory.errors import InputError
 from factory.readers import load_pairs, read_pairs, read_prompts
 from tests.bad_data import zstandard
+from tests.pairs import assistant, user
 from tests.reading import CSV, LINE, ROW, parquet
 
 
@@ -68,6 +69,9 @@ READABLE = {
     "spreadsheet.csv": b"sep=;\r\n" + CSV.replace(b",", b";"),
     "pandas.json": json.dumps({name: {"0": cell} for name, cell in ROW.items()}).encode(),
     "pandas_split.json": json.dumps({"columns": [*ROW], "index": [0], "data": [[*ROW.values()]]}).encode(),
+    "pandas_square.json": json.dumps({"columns": [*ROW], "index": [0, 1, 2], "data": [[*ROW.values()]] * 3}).encode(),
+    "talks.json": json.dumps({side: [user("Why?"), assistant(ROW[side])] for side in ("chosen", "rejected")}).encode(),
+    "ended_twice.csv": CSV.replace(b"\n", b"\r\r\n"),
     "splits.json": b'{"train": [' + LINE + b'], "test": [' + LINE + b"]}",
     "named.json": b'{"version": 1, "tags": [{"id": 3}], "examples": [' + LINE + b"]}",
     "server.json": b'{"features": [{"name": "prompt"}], "rows": [{"row_idx": 0, "row": '
@@ -84,7 +88,8 @@ def test_every_way_to_write_a_file_reads_the_same(name, tmp_path):
     file = tmp_path / name
     file.write_bytes(READABLE[name])
     pairs = load_pairs(file)
-    assert pairs.height == (2 if name in ("lines.json", "splits.json", "marks.tsv") else 1)
+    two = ("lines.json", "splits.json", "marks.tsv")
+    assert pairs.height == (2 if name in two else 3 if name == "pandas_square.json" else 1)
     row = pairs.row(0, named=True)
     assert (row["prompt"][-1]["content"], row["chosen"], row["rejected"]) == ("Why?", "Because.", "No.")
     assert row["source"] == name.split(".", 1)[0]
@@ -97,6 +102,7 @@ UNREADABLE = {
     "empty.csv.gz": (gzip.compress(b""), "the file is empty"),
     "blank.jsonl": (b"\n\n  \n", "it holds no row"),
     "empty_list.json": (b"[]", "it holds no row"),
+    "unmarked_utf16.csv": (CSV.replace(b"\n", b"\r\n").decode().encode("utf-16-le"), "line 1: not CSV"),
     "header.csv": (b"prompt,chosen,rejected\n", "it holds no row"),
     "garbage.jsonl": (b"hello\nworld\n", "line 1 is not JSON"),
     "garbage.json": (b'{"a": [1, 2', "line 1: not JSON"),

@@ -1,6 +1,7 @@
 """Everything that pairs can be given as: a path, a folder, a run, a link, a frame, a dataset, an address."""
 
 import gzip
+import json
 import os
 from pathlib import Path
 
@@ -66,6 +67,14 @@ def test_a_folder_is_every_data_file_below_it(tmp_path):
     )
     put(tmp_path, dataset_info_dot_json=b'{"features": {}}', kept_dot_manifest_dot_json=b'{"version": 1}')
     assert load_pairs(tmp_path)["source"].to_list() == ["c", "d", "z", "b"]
+
+
+def test_a_row_alone_in_a_file_of_a_folder_is_read(tmp_path):
+    """As each file of a folder may be, and the last part that Spark writes."""
+    lines = [json.dumps({**ROW, "chosen": f"Reply {n}."}).encode() for n in range(4)]
+    put(tmp_path, part_1_dot_json=b"\n".join(lines[:2]), part_2_dot_json=lines[2], x_dot_json=lines[3], _SUCCESS=b"")
+    put(tmp_path, kept_dot_manifest_dot_json=b'{"version": 1, "rows": 4}')
+    assert load_pairs(tmp_path)["chosen"].to_list() == [f"Reply {n}." for n in range(4)]
 
 
 def test_links_in_a_circle_end(tmp_path):
