@@ -1,6 +1,7 @@
 """Which tables of a folder or data set are for training, and which are for testing what was trained."""
 
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 from factory.progress import Progress
@@ -9,6 +10,7 @@ from factory.readers.inputs.sources import PairsLike, PairSource, as_list, find
 
 _HELD = re.compile(r"(test|validation|valid|val|dev|eval)([_.-].*)?", re.IGNORECASE)
 """What a split is called that is not for training, such as test_prefs."""
+_FOLDER = re.compile(r"(?:split=)?(test|validation|valid|val|dev|eval)", re.IGNORECASE)
 
 
 class Splits(NamedTuple):
@@ -31,13 +33,22 @@ def splits(inputs: PairsLike) -> Splits:
     found = Splits([], [])
     for given in as_list(inputs):
         tables = find(given)
-        held = [_HELD.fullmatch(table.called or "") is not None for table in tables]
+        held = [any(map(_HELD.fullmatch, _called(table, given))) for table in tables]
         if not any(held) or all(held):
             found.train.append(given)
             continue
         for table, test in zip(tables, held, strict=True):
             (found.test if test else found.train).append(table)
     return found
+
+
+def _called(table: InputTable, given: PairSource) -> list[str]:
+    """What says which split a table is: its own name and, within a folder that was given, that of its folder."""
+    folder = Path(table.where).parent
+    within = not table.named and isinstance(given, str | Path) and folder != Path(given)
+    # As Spark writes them, split=test; of a longer name it is not certain.
+    inner = _FOLDER.fullmatch(folder.name) if within else None
+    return [table.called or "", *([inner[1]] if inner else [])]
 
 
 def without_tests(inputs: PairsLike, progress: Progress) -> Splits:

@@ -16,7 +16,7 @@ from tests.tiny import tiny_model_folder
 
 def folder_of(place: Path, *names: str) -> Path:
     """A folder with a pair in each file, whose prompt is the file's name."""
-    place.mkdir()
+    place.mkdir(parents=True)
     for name in names:
         one = table([pair([user(name)], "Tin is a metal.", "Wood.", source="test")])
         one.select("prompt", "chosen", "rejected").write_parquet(place / name)
@@ -59,3 +59,13 @@ def test_what_is_no_split_beside_another_is_trained_on(names: tuple[str, ...], t
     """A folder of tests alone is what somebody wants to train on; a name that only begins so is no split's."""
     folder = folder_of(tmp_path / "data", *names)
     assert splits(folder) == ([folder], [])
+
+
+@pytest.mark.parametrize("test", ["test/part-00000-a.c000.snappy.parquet", "split=test/0.parquet", "dev/b.parquet"])
+def test_a_folder_within_may_be_the_test_split(test: str, tmp_path: Path) -> None:
+    folder = tmp_path / "test"
+    for name in ("train/a.parquet", test):
+        folder_of((folder / name).parent, Path(name).name)
+    found = splits(folder)
+    assert [Path(table.where).parent.name for table in found.train] == ["train"]
+    assert found.tests == str(folder / test)
