@@ -143,11 +143,13 @@ MEANT = (SPOKEN - {"response"}) | {name for role in ("steps", "media", "tools", 
 """Columns that are never dropped in silence."""
 PROMPTED = ASKED | {*NAMES["system"], *NAMES["turns"]}
 """Those of them that can belong to a prompt."""
+GRADES = ("score", "rating", "reward", "upvotes")
+"""How the names of columns begin or end that hold how good each reply is, such as score_1."""
 _MANY = (
     f"{stem}{way}{end}"
-    for stem in REPLY_STEMS
+    for stem in (*REPLY_STEMS, *GRADES, *RANKS, "model")
     for way in ("_", "")
-    for end in (*map(str, range(2, _MOST_REPLIES + 1)), *"cdefghi")
+    for end in (*map(str, range(_MOST_REPLIES + 1)), *"abcdefghi")
 )
 KNOWN = REPLIES.union(*NAMES.values(), _MANY, VERDICTS, LISTS, SCORES, RANKS, BESIDE, PICKS, MARKS, REQUESTS)
 """Every column that means something by its name."""

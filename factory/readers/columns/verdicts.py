@@ -14,13 +14,12 @@ import polars as pl
 from factory.readers.cells.reply_words import in_words, number_in
 from factory.readers.cells.values import looked_up
 from factory.readers.inputs.opened import UnclearError
-from factory.readers.names import LETTERS, NUMBERED, RANKS, VERDICTS, Columns, plainly
+from factory.readers.names import GRADES, LETTERS, NUMBERED, RANKS, VERDICTS, Columns, plainly
 
 _STRENGTHS = ("overall_preference", "preference_strength", "strength", "preference")
 """Those of them that may be signed: below 0 the first is better, as in HelpSteer."""
 _SIGNED_BESIDE = frozenset(("individual_preference", "preference_statement", "all_preferences_unprocessed"))
 """Columns beside a strength of HelpSteer's, which is signed also where a file has none below 0."""
-GRADES = ("score", "rating", "reward", "upvotes")
 _ANNOTATOR = re.compile(r"annotator_?\d+")
 FLAGS = ("winner_model_a", "winner_model_b")
 """A mark for each reply of the arena's files of 55,000, whose cells are lists of texts written out."""

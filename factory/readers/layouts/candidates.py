@@ -14,7 +14,7 @@ from factory.readers.cells.literals import written_in
 from factory.readers.cells.reply_words import in_words
 from factory.readers.cells.values import json_of, json_text
 from factory.readers.columns.asked import asked, kind_of
-from factory.readers.columns.verdicts import GRADES, graded
+from factory.readers.columns.verdicts import graded
 from factory.readers.inputs.opened import UnclearError
 from factory.readers.layouts.base import UNREADABLE, Columns, How, Layout, Parts, Reshaped
 from factory.readers.layouts.ranking import (
@@ -33,7 +33,7 @@ from factory.readers.layouts.ranking import (
     table,
 )
 from factory.readers.messages import is_text
-from factory.readers.names import BESIDE, LISTS, LOWER, PICKS, RANKS, SCORES, free
+from factory.readers.names import BESIDE, GRADES, LISTS, LOWER, PICKS, RANKS, SCORES, free
 
 _FIRST = "their order"
 GRADED = frozenset((*SCORES, *BESIDE)) - {*LOWER}

@@ -12,10 +12,10 @@ import polars as pl
 from factory.readers.cells.records import by_cell
 from factory.readers.cells.values import json_in
 from factory.readers.columns.asked import FoundPrompt, asked, kind_of, reply
-from factory.readers.columns.verdicts import GRADES, better, graded, role_of, verdicts_in
+from factory.readers.columns.verdicts import better, graded, role_of, verdicts_in
 from factory.readers.layouts.base import TIE, UNREADABLE, Columns, How, Layout, Parts, Reshaped
 from factory.readers.messages import is_text, turn
-from factory.readers.names import LETTERS, RANKS, REPLY_ENDINGS, REPLY_STEMS
+from factory.readers.names import GRADES, LETTERS, RANKS, REPLY_ENDINGS, REPLY_STEMS
 
 _BETTER, _SAID, _TALKS = "__better", "__said", ("__talk_one", "__talk_two")
 _LISTED, _SAMPLE = r'^\s*\[\s*("|null)', 100

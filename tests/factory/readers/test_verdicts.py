@@ -91,6 +91,21 @@ READ = {
     "scores named after their replies": {**ONE, "response_a_score": 1, "response_b_score": 2},
     "a label of gold": {**ONE, "gold_label": "B"},
     "names in other ways of writing": {"User Prompt": "Hi", "Response A": "one", "Response-B": "two", "Winner": "B"},
+    "scores in another way of writing": {
+        "Prompt": "Hi",
+        "Response A": "one",
+        "Response B": "two",
+        "Score A": 1,
+        "Score B": 2,
+    },
+    "models in another way of writing": {
+        "Prompt": "Hi",
+        "Response A": "one",
+        "Response B": "two",
+        "Model A": "old",
+        "Model B": "new",
+        "Winner": "new",
+    },
     "an instruction of the judge's beside the one that was judged": {
         "orig_instruction": "Hi",
         "orig_response_A": "one",
