@@ -13,12 +13,12 @@ from factory.schema import PAIRS, LazySplit, Split
 LETTERS = 160
 _MOST = 12
 _MAY_BELONG = re.compile(
-    r"(^|_)(history|context|system|persona|passages?|documents?|dialog(ue)?s?|conversations?|messages|instructions?)"
+    r"(^|_)(history|contexts?|system|persona|passages?|documents?|dialog(ue)?s?|conversations?|messages|instructions?)"
     r"(_(prompt|messages?|turns?|text|list|before|so_far))?$|^(chosen|rejected)_(reasoning|thinking)(_content)?$"
     r"|^(articles?|posts?|paragraphs?|excerpts?|premises?|evidence|knowledge|facts|background|scenario|story|abstract"
     r"|title|body|text|source_text|options|choices|schema|tables?|((code|starter)_)?(code|snippets?)|prefix|constraints?"
     r"|hints?|character|examples|few_shot(_examples)?|demonstrations|(previous|earlier|prior)_(turns|rounds|steps)|rounds"
-    r"|turns_before|partial_(solution|answer|response))$",
+    r"|turns_before|partial_(solution|answer|response)|chat_template_kwargs|task_description|guidelines?|user_profile)$",
     re.IGNORECASE,
 )
 """Names of columns that may hold a part of a prompt, such as `passage` or `earlier_messages`."""

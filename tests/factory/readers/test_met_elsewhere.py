@@ -257,6 +257,7 @@ def test_replies_that_annotators_preferred_both_ways_are_counted_in_a_warning():
     [
         ({"prompt": "Hi", "id": "2", "parent_id": "1"}, ["parent_id"]),
         ({"trajectory": talk("a")[:1], "id": "2", "parent_id": "1"}, []),
+        ({"prompt": "Hi", "contexts": ["a"], "chat_template_kwargs": {"custom_instructions": "Be brief."}}, None),
         ({"prompt": "Hi", "partial_solution": "So far", "starter_code": "def", "previous_steps": "One"}, None),
     ],
 )
