@@ -4,6 +4,8 @@ from pathlib import Path
 
 _HARMLESS = "\n\u00a0\u3000"
 """Line breaks, and spaces of their own width, which Python calls unprintable."""
+_MORE_DIGITS = 6
+"""Beyond them a share is what rounding makes of none or all."""
 
 
 def harmless(text: str) -> str:
@@ -32,6 +34,12 @@ def excerpt(text: str, most: int) -> str:
 def number(value: float) -> str:
     """A number as people write it: four digits, and every one before the point, without an exponent."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.4g}"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share in percent: with more digits where it would read as none or all and is neither."""
+    written = [f"{100 * share:.{more}f}" for more in range(digits, digits + _MORE_DIGITS)]
+    return f"{next((text for text in written if 0 < float(text) < 100), written[0])} %"
 
 
 def span(low: object, high: object, spec: str = "") -> str:

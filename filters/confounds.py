@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from factory.errors import span
+from factory.errors import percent, span
 from factory.files.streaming import compact
 from filters.hash_draw import hash_draw_expr
 from filters.languages import language
@@ -111,7 +111,7 @@ def _sentence(name: str, chosen: float, rejected: float, difference: float, low:
 
 def _percent(share: float, difference: float) -> str:
     """With as many decimals as tell the two shares apart."""
-    return f"{100 * share:.{0 if difference >= 0.02 else 1 if difference >= 0.002 else 2}f} %"
+    return percent(share, 0 if difference >= 0.02 else 1 if difference >= 0.002 else 2)
 
 
 def _drawn(pairs: pl.LazyFrame, sample: int) -> pl.LazyFrame:

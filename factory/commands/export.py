@@ -10,7 +10,7 @@ import polars as pl
 
 from factory.config import Export, Mix
 from factory.config.load import as_config, override
-from factory.errors import ConfigError
+from factory.errors import ConfigError, percent
 from factory.exports.card import write_card
 from factory.exports.card.facts import card_facts
 from factory.exports.card.licenses import require_as_strict, require_language, require_license
@@ -151,7 +151,7 @@ class ExportJob(NamedTuple):
 
 def _stand(lengths: Lengths) -> str:
     """How long the replies of what was written are."""
-    longer = f"{lengths.longer_chosen.value:.1%} of unequal length" if lengths.longer_chosen else "none"
+    longer = f"{percent(lengths.longer_chosen.value)} of unequal length" if lengths.longer_chosen else "none"
     gap = "" if lengths.gap is None else f", the mean lengths are {round(lengths.gap, 3) + 0.0:+.1%} apart"
     return f"chosen is the longer reply in {longer}{gap}"
 

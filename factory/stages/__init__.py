@@ -102,7 +102,7 @@ LINE = (
     ),
     LineStage(
         "passed",
-        "counting towards the target",
+        "judging and filtering, towards the target",
         "iterations/{}/passed",
         ("triples", "scores"),
         makes=(),

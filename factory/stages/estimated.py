@@ -1,6 +1,6 @@
 """What an audit says of the share of right labels: an estimate, a certificate, and several judges together."""
 
-from factory.errors import span
+from factory.errors import percent, span
 from factory.strict import Strict
 
 
@@ -37,7 +37,7 @@ class Estimated(Strict):
         """The number in a sentence, with what it does not say; `population` is what the pairs were drawn from."""
         if self.accuracy is None or self.low is None or self.high is None:
             return "No verdict could be read, so that nothing can be said of these pairs"
-        share, ends = f"{self.accuracy:.1%}", span(self.low, self.high, ".1%")
+        share, ends = percent(self.accuracy), span(percent(self.low), percent(self.high))
         share = share if ends == share else f"{share} ({ends})"
         if not self.n_gold:
             return (

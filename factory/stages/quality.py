@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from factory.errors import span
+from factory.errors import percent, span
 from factory.files.streaming import few
 from factory.schema import JUDGMENTS
 from factory.stages.health import Health, sizes, warnings
@@ -41,9 +41,7 @@ class KeptAgreement(Strict):
         """One sentence."""
         if not self.n:
             return f"{self.judge} gave no verdict on the kept pairs that was asked for, and can be read, in both orders"
-        share, low, high = (
-            f"{100 * value:.1f} %" for value in (self.right / self.n, self.low or 0.0, self.high or 0.0)
-        )
+        share, low, high = map(percent, (self.right / self.n, self.low or 0.0, self.high or 0.0))
         unread = f", {self.sampled - self.n:,} unreadable beside them" if self.sampled > self.n else ""
         return (
             f"{self.judge} agrees with {share} of them (95 % interval {span(low, high)}; {self.n:,} judged in both "
@@ -65,11 +63,15 @@ class Quality(Strict):
     @property
     def lines(self) -> list[str]:
         """What a result opens with."""
-        once = f", {self.once:,} of them on one vote" if self.once else ""
+        once = f", {self.once:,} of them on a single vote of some judge" if self.once else ""
         longer = ratio(self.longer_chosen, self.unequal)
-        longer_said = "" if longer is None else f"; chosen is the longer reply in {100 * longer:.1f} %"
+        longer_said = "" if longer is None else f"; chosen is the longer reply in {percent(longer)} of unequal length"
         pairs = "pair" if self.kept == 1 else "pairs"
         return [f"{self.kept:,} {pairs} kept{once}{longer_said}", *(judge.line for judge in self.judges)]
+
+
+STANDING = ("unsure", "wrong", "once", "unread", "right")
+"""What judges' verdicts make of a pair: the fields of `Known`."""
 
 
 class Known(Strict):
@@ -80,6 +82,8 @@ class Known(Strict):
     """Called right by every judge in both orders."""
     unsure: int
     """Some judge's verdict turned with the order: it could not know."""
+    wrong: int = 0
+    """Of the others: some judge, which did not decide, called them wrong."""
     once: int
     """Of the others: some judge was asked in one order alone."""
     unread: int = 0
@@ -88,11 +92,12 @@ class Known(Strict):
     @property
     def line(self) -> str:
         """One sentence."""
+        wrong = f", {self.wrong:,} wrong by a judge that does not decide" if self.wrong else ""
         unread = f", and {self.unread:,} with an answer in one order that could not be read" if self.unread else ""
         return (
-            f"pairs that judge_agrees kept: {self.kept:,}, of which {self.right:,} right in both orders, "
-            f"{self.unsure:,} not known (the verdict turned with the order) and {self.once:,} asked in one order alone"
-            f"{unread}"
+            f"pairs that judge_agrees kept: {self.kept:,}, of which {self.right:,} right in both orders by every judge,"
+            f" {self.unsure:,} not known (a verdict turned with the order){wrong} and {self.once:,} asked in one order"
+            f" alone by some judge{unread}"
         )
 
 
@@ -118,16 +123,17 @@ def known(votes: Iterable[pl.DataFrame], dropped: IdSet) -> Known:
     found: Counter[str] = Counter()
     for part in votes:
         said = verdicts(part).collect()
-        mine = said.filter(~dropped.has(said["pair_id"]))
-        states = mine.group_by("pair_id").agg(
-            unsure=(pl.col("verdict") == "unsure").any(),
-            right=(pl.col("verdict") == "right").all(),
-            once=(pl.col("verdict") == "partial").any(),
-        )
-        once = (pl.col("once") & ~pl.col("unsure")).sum()
-        found.update(states.select(pl.len().alias("kept"), pl.sum("right", "unsure"), once).row(0, named=True))
-    told = {name: found[name] for name in ("right", "unsure", "once")}
-    return Known(kept=found["kept"], **told, unread=found["kept"] - sum(told.values()))
+        found.update(standing(said.filter(~dropped.has(said["pair_id"]))))
+    return Known(kept=found.total(), **{state: found[state] for state in STANDING})
+
+
+def standing(said: pl.DataFrame) -> Counter[str]:
+    """Pairs by the first of STANDING that is so of them; `said` as `verdicts`."""
+    verdict = pl.col("verdict")
+    state = pl.when((verdict == "unsure").any()).then(pl.lit("unsure")).when((verdict == "wrong").any())
+    state = state.then(pl.lit("wrong")).when((verdict == "partial").any()).then(pl.lit("once"))
+    state = state.when((verdict == "invalid").any()).then(pl.lit("unread")).otherwise(pl.lit("right"))
+    return Counter(dict(said.group_by("pair_id").agg(state=state)["state"].value_counts().iter_rows()))
 
 
 def judge_kept(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from factory.errors import one_line, short, span
+from factory.errors import one_line, percent, short, span
 from factory.terminal import describe_seconds
 from factory.terminal.tables import table, words
 
@@ -34,7 +34,7 @@ def compared(found: "Comparison") -> str:
 
 def _numbers(found: "Comparison") -> Iterator[list[Any]]:
     made, kept = (found.first.made, found.second.made), (found.first.kept, found.second.kept)
-    for label, values in (("pairs made", made), ("pairs kept", kept)):
+    for label, values in (("all pairs", made), ("pairs kept", kept)):
         yield [label, *values, _apart(*values)]
     for each in found.agreement:
         label = (
@@ -56,7 +56,7 @@ def _lengths(first: "ComparedRun", second: "ComparedRun") -> Iterator[list[str]]
     yield ["mean length, chosen", *("–" if one is None else f"{one.chosen:,.0f}" for one in sides), ""]
     yield ["mean length, rejected", *("–" if one is None else f"{one.rejected:,.0f}" for one in sides), ""]
     longer = [None if one is None or one.longer_chosen is None else one.longer_chosen.value for one in sides]
-    yield ["chosen is the longer reply", *("–" if one is None else f"{100 * one:.1f} %" for one in longer), ""]
+    yield ["chosen is the longer reply, of unequal ones", *("–" if one is None else percent(one) for one in longer), ""]
 
 
 def _apart(first: int | None, second: int | None) -> str:
@@ -64,7 +64,9 @@ def _apart(first: int | None, second: int | None) -> str:
 
 
 def _opinion(said: "Opinion | None") -> str:
-    return "–" if said is None else f"{100 * said.share:.1f} % ({span(100 * said.low, 100 * said.high, '.1f')})"
+    if said is None:
+        return "–"
+    return f"{percent(said.share)} of {said.n:,} ({span(percent(said.low), percent(said.high))})"
 
 
 def _step(side: Any) -> str:

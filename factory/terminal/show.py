@@ -125,7 +125,7 @@ def check(found: Sequence["CheckResult"]) -> str:
 def bill(found: "Bill") -> str:
     """What policy, judges and audit took, and what each kept pair cost."""
     rows = [
-        [row.name, row.requests, row.prompt_tokens, row.completion_tokens, describe_seconds(row.seconds), row.cost]
+        [row.name, *(row.requests, row.prompt_tokens, row.completion_tokens), _seconds(row.seconds), row.cost]
         for row in (*found.rows, found.total)
     ]
     shown = table(["for", "answers", "prompt tokens", "completion tokens", "time", "cost"], rows)
@@ -187,6 +187,10 @@ def plan(found: "Plan") -> str:
             f"run.max_cost, {number(found.max_cost)}, lies below {over}: a run that reaches it ends there unfinished"
         )
     return "\n\n".join(parts)
+
+
+def _seconds(seconds: float | None) -> str | None:
+    return None if seconds is None else describe_seconds(seconds)
 
 
 def _time(time: "Time") -> str:

@@ -34,6 +34,23 @@ def test_a_range_whose_ends_read_alike_is_one_number(ends, spec, text):
     assert errors.span(*ends, spec) == text
 
 
+@pytest.mark.parametrize(
+    ("share", "digits", "text"),
+    [(1, 0, "100 %"), (0.0, 1, "0.0 %"), (0.9996, 0, "99.96 %"), (0.9996, 1, "99.96 %"), (0.0004, 1, "0.04 %")]
+    + [(0.4625, 1, "46.2 %"), (0.994, 0, "99 %"), (1 - 1e-12, 1, "100.0 %")],
+)
+def test_a_share_reads_as_none_or_all_only_where_it_is(share, digits, text):
+    assert errors.percent(share, digits) == text
+
+
+def test_every_share_is_written_so():
+    """`{share:.1%}` and `{100 * share:.1f} %` are written by hand; of a sign before it, a difference is told."""
+    root = Path(errors.__file__).parents[1]
+    for path in (path for folder in ("factory", "filters", "principles") for path in root.glob(f"{folder}/**/*.py")):
+        by_hand = re.search(r"[:'\"]\.[1-9]%|(?<!\+)\.\w+\} %(?!\()", path.read_text(encoding="utf-8"))
+        assert by_hand is None or path.name == "errors.py", f"{path}: {by_hand} is not written by errors.percent"
+
+
 def test_every_range_is_written_so():
     """Both ends beside each other in one text are written by hand."""
     root = Path(errors.__file__).parents[1]

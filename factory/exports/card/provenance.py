@@ -3,7 +3,7 @@
 from typing import Any
 
 import factory
-from factory.errors import span
+from factory.errors import percent, span
 from factory.exports.card.facts import CardFacts
 from factory.exports.facts import Model
 from factory.exports.facts.making import Making, making_of
@@ -95,7 +95,8 @@ def responsible(facts: CardFacts) -> dict[str, Any]:
 
 def _annotation(run: RunFacts, making: Making) -> list[str]:
     shares = [
-        f"{said.by}: {said.measure} {said.share:.1%} ({span(said.low, said.high, '.1%')}) of {said.n:,} {said.of}"
+        f"{said.by}: {said.measure} {percent(said.share)} ({span(*map(percent, (said.low, said.high)))}) of {said.n:,} "
+        f"{said.of}"
         for said in opinions(run)
     ]
     return [f"A label says {making.labels}.", *([_JUDGED] if run.judges else []), *shares]
@@ -103,7 +104,7 @@ def _annotation(run: RunFacts, making: Making) -> list[str]:
 
 def _biases(facts: CardFacts) -> list[str]:
     longer = facts.pairs.lengths.longer_chosen
-    said = [f"Chosen is the longer reply in {longer.value:.1%} of the pairs of unequal length."] if longer else []
+    said = [f"Chosen is the longer reply in {percent(longer.value)} of the pairs of unequal length."] if longer else []
     return [*said, *facts.confounds, *(facts.run.warnings if facts.run else [])]
 
 

@@ -19,6 +19,7 @@ from factory.strict import Strict
 
 _CENT = 1e-6
 """Less money than this is rounding."""
+_COUNTS = ("requests", "prompt_tokens", "completion_tokens", "seconds")
 WEAKER = "weaker model"
 """Who writes the rejected replies, where that is another model than the policy."""
 LOST = "checks and lost answers"
@@ -30,14 +31,19 @@ class Charge(Strict):
     """What one of those that were asked took."""
 
     name: str
-    requests: int = 0
-    """Answers that came."""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    seconds: float = 0.0
+    requests: int | None = 0
+    """Answers that came and are used; this and what follows is None of LOST, of which money alone is known."""
+    prompt_tokens: int | None = 0
+    completion_tokens: int | None = 0
+    seconds: float | None = 0.0
     """How long answers took to come, those of the process that finished the stage."""
     cost: float | None = None
     """Money; None where nothing has a price."""
+
+    @property
+    def tokens(self) -> int:
+        """Sent and received."""
+        return (self.prompt_tokens or 0) + (self.completion_tokens or 0)
 
 
 class Bill(Strict):
@@ -71,7 +77,7 @@ def bill(run_dir: PathLike) -> Bill:
     # What was paid and is in no answer: the ledger has every request, the rows those whose answers are used.
     beside = spent_in(root) - sum(row.cost or 0.0 for row in rows)
     if beside > _CENT:
-        rows.append(Charge(name=LOST, cost=beside))
+        rows.append(Charge(name=LOST, cost=beside, **dict.fromkeys(_COUNTS)))
     return Bill(rows=rows, kept=_kept(root / "filtered" / "funnel.json"))
 
 
@@ -87,9 +93,8 @@ def prices_of(config: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
 
 def _sum(name: str, rows: Iterable[Charge]) -> Charge:
     listed = list(rows)
-    counts = {key: sum(getattr(row, key) for row in listed) for key in ("requests", "prompt_tokens", "seconds")}
-    received = sum(row.completion_tokens for row in listed)
-    return Charge(name=name, completion_tokens=received, cost=total(row.cost for row in listed), **counts)
+    counts = {key: sum(getattr(row, key) or 0 for row in listed) for key in _COUNTS}
+    return Charge(name=name, cost=total(row.cost for row in listed), **counts)
 
 
 def _used(root: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -6,6 +6,7 @@ import polars as pl
 
 from factory.exports.facts import Share, share
 from factory.stages.health import Health, first_votes, health
+from factory.stages.quality import standing
 from factory.statistics.shares import total
 from factory.strict import Strict
 from filters.votes import verdicts
@@ -54,15 +55,11 @@ def judge_facts(judgments: pl.DataFrame, pairs: pl.DataFrame, authors: Collectio
 
 
 def kept_verdicts(judgments: pl.LazyFrame | None, kept: pl.LazyFrame | None) -> dict[str, int]:
-    """How often kept pairs were asked about: pairs by `once`, `unsure`, `unread` and `both`; empty without votes."""
+    """Kept pairs that were judged, by what verdicts make of them, see `Known`; empty without votes."""
     if judgments is None or kept is None:
         return {}
     votes = judgments.join(kept.select("pair_id").unique(), on="pair_id", how="semi")
-    ruled = verdicts(votes.select("pair_id", "judge", "order", "vote")).group_by("pair_id")
-    unsure = pl.when((pl.col("verdict") == "unsure").any()).then(pl.lit("unsure"))
-    known = unsure.when((pl.col("verdict") == "partial").all()).then(pl.lit("once"))
-    state = known.when((pl.col("verdict") == "invalid").any()).then(pl.lit("unread")).otherwise(pl.lit("both"))
-    return dict(ruled.agg(state=state).collect()["state"].value_counts(sort=True).iter_rows())
+    return dict(standing(verdicts(votes.select("pair_id", "judge", "order", "vote")).collect()))
 
 
 def _one(found: Health, rows: pl.DataFrame, pairs: pl.DataFrame, ruled: pl.DataFrame) -> JudgeFacts:

@@ -123,8 +123,7 @@ class RunFacts(Strict):
     balance: Balance | None = None
     judges: list[JudgeFacts] = Field(default_factory=list)
     kept_verdicts: dict[str, int] = Field(default_factory=dict)
-    """Of the kept pairs that judges voted on: `once` (no judge was asked in both orders), `unsure` (the verdict of one
-    turned with the order), `unread` (an answer of one could not be read), `both` (the rest)."""
+    """Of the kept pairs that judges voted on how many are `unsure`, `wrong`, `once`, `unread` and `right`."""
     prices: dict[str, tuple[float, float]] = Field(default_factory=dict)
     """Who was asked to what a million tokens sent, and received, cost, as the configuration says."""
     caveats: list[str] = Field(default_factory=list)

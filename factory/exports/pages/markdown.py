@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from factory.errors import percent as in_percent
 from factory.exports.facts import Share
 from principles.literal import TURNING
 
@@ -87,7 +88,7 @@ def number(value: float | None, digits: int = 0) -> Safe:
 
 def percent(value: float | None, digits: int = 1) -> Safe:
     """A share in percent, a dash for one that is not known."""
-    return Safe("–" if value is None else f"{100 * value:.{digits}f} %")
+    return Safe("–" if value is None else in_percent(value, digits))
 
 
 def span(interval: Sequence[float | None]) -> Safe:
@@ -95,7 +96,7 @@ def span(interval: Sequence[float | None]) -> Safe:
     low, high = interval
     if low is None or high is None:
         return Safe("")
-    ends = dict.fromkeys(f"{100 * end:.1f}" for end in (low, high))
+    ends = dict.fromkeys(in_percent(end).removesuffix(" %") for end in (low, high))
     return Safe(f"{'–'.join(ends)} %")
 
 

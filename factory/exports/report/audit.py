@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from markupsafe import Markup
 
-from factory.errors import number, span
+from factory.errors import number, percent, span
 from factory.exports.card.plots import CHOSEN, FAINT, INK, PALE, QUARTERS, REJECTED, quiet, save, share_dots
 from factory.exports.pages.charts import dot, scale, stack
 from factory.exports.pages.document import About, JudgedExample, examples_markdown
@@ -127,8 +127,8 @@ def _cell(value: Any) -> str:
 
 def figures(report: AuditReport) -> Markup:
     """The same as the PNG for a page, whose colours they take, in light and in dark."""
-    value = Markup('{:.1%} <span class="soft small">of {:,}</span>')
-    rows = [(label, dot(share, ends), value.format(share, n)) for label, share, ends, n in _groups(report)]
+    value = Markup('{} <span class="soft small">of {:,}</span>')
+    rows = [(label, dot(share, ends), value.format(percent(share), n)) for label, share, ends, n in _groups(report)]
     gaps = []
     for row in report.gaps:
         counts = {name: getattr(row, name) for name in _FILLS}

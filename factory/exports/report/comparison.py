@@ -131,7 +131,7 @@ def _side(run: RunFacts, root: Path) -> ComparedRun:
         kept=run.funnel.kept if run.funnel else None,
         prompts=None if prompts is None else prompts.select(pl.len()).collect().item(),
         lengths=run.kept_lengths,
-        tokens=total.prompt_tokens + total.completion_tokens,
+        tokens=total.tokens,
         cost=total.cost,
         seconds=sum(run.seconds.values()),
     )

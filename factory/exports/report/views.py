@@ -71,15 +71,15 @@ def figures(run: RunFacts) -> list[Figure]:
     kept = run.kept_lengths
     if kept:
         longer = kept.longer_chosen
-        more = f"; chosen is longer in {percent(longer.value)}" if longer else ""
+        more = f"; chosen is longer in {percent(longer.value)} of unequal length" if longer else ""
         note = f"characters of chosen on average, {kept.rejected:,.0f} of rejected{more}"
         found.append(Figure("Length", f"{kept.chosen:,.0f}", note))
     found += _bill(run)
     if run.finished:
         found.append(Figure("Made", run.finished, f"report written {today()}"))
     if run.quality and run.quality.kept:
-        note = f"{run.quality.once:,} kept pairs that a judge was asked about once"
-        found.append(Figure("Kept on one vote", str(percent(run.quality.once / run.quality.kept)), note))
+        note = f"{run.quality.once:,} kept pairs that some judge was asked about once"
+        found.append(Figure("On a single vote of a judge", str(percent(run.quality.once / run.quality.kept)), note))
     for last, chosen in run.likelihood("chosen")[-1:]:
         rejected = dict(run.likelihood("rejected")).get(last, float("nan"))
         note = f"chosen, iteration {last}; rejected {rejected:.2f}"
@@ -110,7 +110,7 @@ def _bill(run: RunFacts) -> list[Figure]:
     total, each = run.bill.total, run.bill.per_pair
     if not run.bill.rows:
         return []
-    tokens = f"{total.prompt_tokens + total.completion_tokens:,} tokens"
+    tokens = f"{total.tokens:,} tokens"
     if total.cost is None:
         return [Figure("Bill", tokens, f"{total.requests:,} answers; nothing has a price")]
     pair = f"{number(each)} for each kept pair, " if each is not None else ""
@@ -235,8 +235,10 @@ def time_by_step(run: RunFacts) -> dict[str, float]:
     return found
 
 
-def duration(seconds: float) -> str:
-    """A time as people say it."""
+def duration(seconds: float | None) -> str:
+    """A time as people say it, a dash for one that is not known."""
+    if seconds is None:
+        return "–"
     if seconds < 90:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)

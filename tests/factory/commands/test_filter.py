@@ -74,7 +74,8 @@ def test_what_a_sound_judge_says_of_the_pairs_it_kept(tmp_path: Path) -> None:
     assert quality["low"] < quality["agreement"] < quality["high"]
     assert found.more["quality"]["once"] == bare.more["judge_agrees"]["once"] > 100
     text = show.funnel(found)
-    assert text.startswith(f"{found.kept} pairs kept, {found.more['quality']['once']} of them on one vote; chosen is ")
+    once = found.more["quality"]["once"]
+    assert text.startswith(f"{found.kept} pairs kept, {once} of them on a single vote of some judge; chosen is ")
     assert "J agrees with" in text.splitlines()[1]
     assert "accura" not in text
     alone = Quality.model_validate(found.more["quality"] | {"kept": 1, "once": 0})
@@ -129,10 +130,12 @@ def test_of_recorded_votes_what_was_not_asked_is_not_called_unreadable_nor_the_o
     votes.write_parquet(tmp_path / "votes.parquet")
     config = FiltersConfig(filters=[{"use": "judge_agrees"}])
     found = filter_pairs(pairs(9), tmp_path / "out", config=config, judgments=tmp_path / "votes.parquet")
-    assert found.more["judge_agrees"] == {"kept": 9, "right": 3, "unsure": 0, "once": 3, "unread": 3}
+    assert found.more["judge_agrees"] == {"kept": 9, "right": 3, "unsure": 0, "wrong": 0, "once": 3, "unread": 3}
     (quality,) = found.more["quality"]["judges"]
     assert (quality["sampled"], quality["n"], quality["right"]) == (6, 3, 3)
-    assert "3 asked in one order alone, and 3 with an answer in one order that could" in show.funnel(found)
+    assert "3 asked in one order alone by some judge, and 3 with an answer in one order that could" in show.funnel(
+        found
+    )
     assert "3 unreadable beside them" in show.funnel(found)
 
 

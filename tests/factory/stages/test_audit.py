@@ -217,7 +217,7 @@ def test_without_labels_it_is_agreement_and_with_them_accuracy() -> None:
     assert found.wilson_low is not None
     assert found.estimate.low is not None
     assert found.estimate.low < found.wilson_low, "two pairs a prompt"
-    assert "63.2% (30.4% to 87.1%) is agreement: so often J" in found.meaning
+    assert "63.2 % (30.4 % to 87.1 %) is agreement: so often J" in found.meaning
     assert found.headline()["  95 % interval"] == "0.304 to 0.871"
     assert "no accuracy" in found.meaning
     assert [name for name in found.headline() if "accura" in name] == []

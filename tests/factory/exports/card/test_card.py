@@ -23,6 +23,8 @@ from factory.exports.facts import Share
 from factory.exports.facts.judges import kept_verdicts
 from factory.exports.facts.making import MAKINGS
 from factory.schema import ORDERS
+from factory.stages.id_set import IdSet
+from factory.stages.quality import Known, known
 from tests.markdown_tables import columns_without_a_value
 from tests.pairs import pair, pairs, table, user
 from tests.runs import NASTY, blind, run_folder
@@ -117,20 +119,24 @@ def test_how_often_kept_pairs_were_asked_about_and_prices_are_said(run: Path, tm
     votes = pl.read_parquet(run / "filtered/judgments.parquet")
     kept = pl.read_parquet(run / "filtered/kept.parquet")["pair_id"].unique()
     assert sum(counted.values()) == votes.filter(pl.col("pair_id").is_in(kept.implode()))["pair_id"].n_unique()
-    assert f"and {counted.get('once', 0)} were asked about in one order alone" in card(facts)
+    assert f"and {counted.get('once', 0)} were asked about in one order alone by some judge" in card(facts)
     priced = facts.run.model_copy(update={"prices": {"policy": (0.15, 0.6)}})
     assert "| policy | 0.15 | 0.60 |" in card(facts.model_copy(update={"run": priced}))
 
 
 def test_the_state_of_a_kept_pair_by_hand() -> None:
-    """a: one order of each judge; b: one judge's verdict turned; c: one asked both ways, for chosen; d: once unread."""
+    """a, f: a judge was asked once; b: a verdict turned; c: asked both ways, for chosen; d: unread; e: a judge against it."""
     one, two = ORDERS
     rows = [("a", "x", one, "chosen"), ("a", "y", two, "chosen"), ("b", "x", one, "chosen")]
     rows += [("b", "x", two, "rejected"), ("c", "x", one, "chosen"), ("c", "x", two, "chosen")]
     rows += [("gone", "x", one, "chosen"), ("d", "x", one, "chosen"), ("d", "x", two, None)]
+    rows += [(pair, "x", order, "chosen") for pair in "ef" for order in ORDERS]
+    rows += [("e", "y", one, "rejected"), ("e", "y", two, "rejected"), ("f", "y", one, "chosen")]
     votes = pl.DataFrame(rows, schema=["pair_id", "judge", "order", "vote"], orient="row").lazy()
-    kept = pl.LazyFrame({"pair_id": ["a", "b", "c", "d"]})
-    assert kept_verdicts(votes, kept) == {"once": 1, "unsure": 1, "both": 1, "unread": 1}
+    kept = pl.LazyFrame({"pair_id": list("abcdef")})
+    states = {"once": 2, "unsure": 1, "right": 1, "unread": 1, "wrong": 1}
+    assert kept_verdicts(votes, kept) == states
+    assert known([votes.collect()], IdSet(pl.LazyFrame({"pair_id": ["gone"]}))) == Known(kept=6, **states)
 
 
 def test_what_chose_the_features_adds_up(run: Path, tmp_path: Path) -> None:
@@ -147,10 +153,12 @@ def test_what_chose_the_features_adds_up(run: Path, tmp_path: Path) -> None:
 
 def test_an_unread_answer_is_said_and_not_called_standing(run: Path, tmp_path: Path) -> None:
     facts = facts_of(run, tmp_path)
-    told = facts.run.model_copy(update={"kept_verdicts": {"both": 5, "unread": 2}})
-    assert "in one order alone; of 2 an answer could not be read." in card(facts.model_copy(update={"run": told}))
+    told = facts.run.model_copy(update={"kept_verdicts": {"right": 5, "wrong": 3, "unread": 2}})
+    said = card(facts.model_copy(update={"run": told}))
+    assert "3 wrong by a judge that does not decide, and 0 were asked" in said
+    assert "in one order alone by some judge; of 2 an answer could not be read." in said
     assert "could not be read." not in card(
-        facts.model_copy(update={"run": told.model_copy(update={"kept_verdicts": {"both": 5}})})
+        facts.model_copy(update={"run": told.model_copy(update={"kept_verdicts": {"right": 5}})})
     )
 
 

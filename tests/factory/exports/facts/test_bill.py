@@ -43,7 +43,9 @@ def test_what_is_under_way_is_counted_by_its_journals(tmp_path: Path) -> None:
             factory.run(config(tmp_path, server, run={"max_cost": 6000}), check=False)
         found = factory.bill(tmp_path / "run")
     policy, lost = found.rows
-    assert (policy.name, lost.name, lost.requests) == ("policy", LOST, 0)
+    assert (policy.name, lost.name, lost.requests, lost.tokens) == ("policy", LOST, None, 0)
+    assert next(line for line in show.bill(found).splitlines() if LOST in line).count("–") == 4
+    assert found.total.requests == policy.requests
     assert policy.requests == len(server.asked) - 2
     assert (lost.cost or 0.0) + (policy.cost or 0.0) >= charged(server)
     assert found.kept is None

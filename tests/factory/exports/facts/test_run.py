@@ -224,6 +224,26 @@ def test_a_run_is_collected_whole(tmp_path: Path) -> None:
     assert (found.models[0].role, found.models[0].name) == ("policy", "bundled:smollm2-135m-instruct")
 
 
+@pytest.mark.parametrize("steps", [["length_balance", "length_gap"], ["length_balance", "duplicate", "length_balance"]])
+def test_what_reached_a_balance_is_told_only_where_the_tables_tell_it(steps: list[str], tmp_path: Path) -> None:
+    """What later steps dropped reached it too, and rows that two balances dropped do not say which did."""
+    path = run_folder(tmp_path / "demo", prompts=10) / "filtered/funnel.json"
+    assert run_facts(tmp_path / "demo").balance
+    told = [{"filter": name, "kept": 1, "rejected": 0} for name in steps]
+    path.write_text(json.dumps({"input": 1, "steps": told, "kept": 1}))
+    assert run_facts(tmp_path / "demo").balance is None
+
+
+def test_the_time_of_filtering_counts_once_under_a_target(tmp_path: Path) -> None:
+    """The stage that counts towards a target filters, and its time holds that of the filter."""
+    manifest = {"version": 1, "fingerprint": "", "inputs": {}, "outputs": {}, "facts": {}}
+    for name, seconds in (("iterations/1/passed", 3.0), ("filtered/filter", 2.5)):
+        path = tmp_path / f"{name}.manifest.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({**manifest, "stage": name, "seconds": seconds}))
+    assert run_facts(tmp_path).seconds == {"iterations/1/passed": 3.0}
+
+
 def test_an_empty_folder_has_no_facts(tmp_path: Path) -> None:
     found = run_facts(tmp_path)
     assert (found.iterations, found.funnel, found.judges, found.audit) == ([], None, [], None)

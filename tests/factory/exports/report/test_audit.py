@@ -73,7 +73,7 @@ def write_audit(out: Path, report: AuditReport) -> None:
 
 def test_every_part_of_an_audit_is_in_its_document() -> None:
     text = markdown(audited("Safety"))
-    assert "**Accuracy 100.0%: so many of all 6 pairs are labelled right, by 6 labels of people" in text
+    assert "**Accuracy 100.0 %: so many of all 6 pairs are labelled right, by 6 labels of people" in text
     assert "6 of 6 pairs are right, 0 unsure, 0 wrong (0 more could not be read)" in text
     assert (
         "accuracy"
@@ -110,7 +110,7 @@ def test_the_page_draws_in_its_own_colours_what_the_picture_shows(tmp_path: Path
     page = (tmp_path / "audit.html").read_text()
     assert "data:image" not in page
     assert "img-src" not in page
-    assert f'100.0% <span class="soft small">of {found.n}</span>' in page
+    assert f'100.0 % <span class="soft small">of {found.n}</span>' in page
     assert page.count('<svg class="bar"') == len(found.gaps) > 0
     for row in found.gaps:
         assert span(row.low, row.high, "+,") in page
