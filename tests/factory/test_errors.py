@@ -36,8 +36,7 @@ def test_a_range_whose_ends_read_alike_is_one_number(ends, spec, text):
 
 @pytest.mark.parametrize(
     ("share", "digits", "text"),
-    [(1, 0, "100 %"), (0.0, 1, "0.0 %"), (0.9996, 0, "99.96 %"), (0.9996, 1, "99.96 %"), (0.0004, 1, "0.04 %")]
-    + [(0.4625, 1, "46.2 %"), (0.994, 0, "99 %"), (1 - 1e-12, 1, "100.0 %")],
+    [(1, 0, "100 %"), (0.9996, 0, "99.96 %"), (0.9996, 1, "99.96 %"), (0.0004, 1, "0.04 %"), (1 - 1e-12, 1, "100.0 %")],
 )
 def test_a_share_reads_as_none_or_all_only_where_it_is(share, digits, text):
     assert errors.percent(share, digits) == text

@@ -125,7 +125,7 @@ def test_how_often_kept_pairs_were_asked_about_and_prices_are_said(run: Path, tm
 
 
 def test_the_state_of_a_kept_pair_by_hand() -> None:
-    """a, f: a judge was asked once; b: a verdict turned; c: asked both ways, for chosen; d: unread; e: a judge against it."""
+    """a, f: a judge was asked once; b: a verdict turned; c: asked both ways; d: unread; e: a judge against it."""
     one, two = ORDERS
     rows = [("a", "x", one, "chosen"), ("a", "y", two, "chosen"), ("b", "x", one, "chosen")]
     rows += [("b", "x", two, "rejected"), ("c", "x", one, "chosen"), ("c", "x", two, "chosen")]
