@@ -129,10 +129,9 @@ def known(votes: Iterable[pl.DataFrame], dropped: IdSet) -> Known:
 
 def standing(said: pl.DataFrame) -> Counter[str]:
     """Pairs by the first of STANDING that is so of them; `said` as `verdicts`."""
-    verdict = pl.col("verdict")
-    state = pl.when((verdict == "unsure").any()).then(pl.lit("unsure")).when((verdict == "wrong").any())
-    state = state.then(pl.lit("wrong")).when((verdict == "partial").any()).then(pl.lit("once"))
-    state = state.when((verdict == "invalid").any()).then(pl.lit("unread")).otherwise(pl.lit("right"))
+    found = [(pl.col("verdict") == verdict).any() for verdict in ("unsure", "wrong", "partial", "invalid")]
+    states = [pl.when(one).then(pl.lit(name)) for one, name in zip(found, STANDING, strict=False)]
+    state = pl.coalesce(*states, pl.lit(STANDING[-1]))
     return Counter(dict(said.group_by("pair_id").agg(state=state)["state"].value_counts().iter_rows()))
 
 
