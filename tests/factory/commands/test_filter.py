@@ -52,7 +52,7 @@ def filtered(folder: Path, count: int, engine: Any = "scripted", **judge: Any) -
 def test_a_judge_that_always_answers_the_second_slot_is_called_worthless(tmp_path: Path) -> None:
     found, votes = filtered(tmp_path, 30, script(tmp_path, "M"))
     assert found.kept == 30, "no verdict of it can drop a pair"
-    assert found.more["judge_agrees"] == {"kept": 30, "right": 0, "unsure": 30, "once": 0, "unread": 0}
+    assert found.more["judge_agrees"] == {"kept": 30, "right": 0, "unsure": 30, "wrong": 0, "once": 0, "unread": 0}
     (quality,) = found.more["quality"]["judges"]
     assert (quality["sampled"], quality["n"], quality["agreement"]) == (30, 30, 0.0)
     assert votes.height == 60
