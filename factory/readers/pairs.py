@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import polars as pl
 
@@ -11,7 +11,7 @@ from factory.readers.cells.unfold import content_key
 from factory.readers.cells.values import row_json
 from factory.readers.columns.extra_columns import extra_columns, fitting, own
 from factory.readers.detection import Detected, detect_layouts, no_layout
-from factory.readers.how import DECIDING, How
+from factory.readers.how import DECIDING, How, ReadOptions, how_to_read
 from factory.readers.inputs.annotated import answered, asked_about
 from factory.readers.inputs.opened import Opened, Skipped, UnclearError, alike, naming
 from factory.readers.inputs.sources import PairsLike, open_inputs
@@ -81,10 +81,11 @@ def read_pairs(inputs: PairsLike, source: str | None = None, how: How | None = N
         return PairsRead(stack(kept), rejected, (*told, *skipped.parts()), first)
 
 
-def load_pairs(inputs: PairsLike, source: str | None = None) -> pl.DataFrame:
-    """The usable pairs of `read_pairs`, in memory."""
+def load_pairs(inputs: PairsLike, source: str | None = None, **reading: Unpack[ReadOptions]) -> pl.DataFrame:
+    """The usable pairs of `read_pairs`, in memory; `reading` says how to read them, as everywhere."""
+    how = how_to_read(reading)
     with naming("the pairs"):
-        return read_pairs(inputs, source).kept.collect()
+        return read_pairs(inputs, source, how).kept.collect()
 
 
 def _read(opened: Opened, source: str | None, how: How, beside: Sequence[pl.LazyFrame]) -> Iterator[_Part]:

@@ -77,7 +77,7 @@ def talks(columns: Columns) -> list[str]:
     found = [name for name in named if is_messages(columns[name]) or (name == "prompt" and is_message(columns[name]))]
     # Without a prompt of its own, a context of messages is the conversation; beside one it is what came before.
     if found or any(is_texty(columns[name]) for name in columns.having("prompt")):
-        return found
+        return found[:1] if found[:1] == [_leading(columns)] else found
     rest = [*columns.having("context"), *columns.having("history")]
     return [name for name in rest if is_messages(columns[name])]
 
@@ -103,6 +103,8 @@ def asked(columns: Columns) -> FoundPrompt | None:
         ]
     if not (spoken or texts or extras or lists or objects):
         return None
+    if _leading(columns) in spoken:  # it alone is the prompt, row by row, and what stands beside it stays there
+        texts, extras, lists, objects = [], [], [], []
     # Everything below is null in a row that has nothing of the kind, so that coalesce takes what each row has.
     text = _joined_text(columns, texts, extras)
     earlier = _earlier(columns, spoken) if texts or extras else []
@@ -130,10 +132,16 @@ def asked(columns: Columns) -> FoundPrompt | None:
     )
 
 
-def _stated(columns: Columns) -> pl.Expr | None:
-    """Whether the column `prompt`, or the one that the user names for it, holds something; None without one."""
+def _leading(columns: Columns) -> str | None:
+    """The column `prompt`, or the one that the user names for it."""
     name = columns.first("prompt")
-    if name is None or name not in ("prompt", columns.named.get("prompt")):
+    return name if name in ("prompt", columns.named.get("prompt")) else None
+
+
+def _stated(columns: Columns) -> pl.Expr | None:
+    """Whether the leading column holds something; None without one."""
+    name = _leading(columns)
+    if name is None:
         return None
     # An empty prompt is no prompt, and must not be filled in from another column.
     length = {pl.String: pl.col(name).str.len_bytes(), pl.List: pl.col(name).list.len()}.get(columns[name].base_type())

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from factory.readers.columns.asked import FoundPrompt, asked, replies, reply
+from factory.readers.columns.asked import FoundPrompt, asked, replies, reply, talks
 from factory.readers.layouts.base import TIE, Columns, Layout, Parts
 from factory.readers.messages import is_text
 from factory.readers.names import VERDICTS
@@ -54,7 +54,13 @@ def _explicit(name: str, about: str, replies_are: str, claims: str | None, *, re
             return None
         return found.talked if claims == "talked" else found.given
 
-    return Layout(name, about, fits, lambda columns: _parts(columns, asked(columns)), rows, rest=rest)
+    def parts(columns: Columns) -> Parts:
+        found = asked(columns)
+        if found is not None and claims == "talked":  # no text that other rows ask with is a part of these
+            found = found._replace(columns={**found.columns, "prompt": tuple(talks(columns))})
+        return _parts(columns, found)
+
+    return Layout(name, about, fits, parts, rows, rest=rest)
 
 
 OWN = _explicit(

@@ -15,6 +15,7 @@ MORE: dict[str, dict[str, Any]] = {
     "reward_train": {"model": "no/model", "out": "out"},
     "reward_score": {"model": "no/model", "out": "out"},
     "look": {},
+    "load_pairs": {},
 }
 """What a function needs beside the pairs, where that is not `out` alone."""
 
@@ -41,3 +42,9 @@ def test_a_misspelt_option_is_refused(name: str, tmp_path: Path, monkeypatch: py
     with pytest.raises(TypeError, match="unexpected keyword argument 'sampel'"):
         getattr(factory, name)("pairs.parquet", **MORE.get(name, {"out": "out"}), sampel=5)
     assert [path.name for path in tmp_path.iterdir()] == ["pairs.parquet"]
+
+
+def test_pairs_in_memory_are_read_as_their_columns_are_said() -> None:
+    frame = pl.DataFrame({"a": ["q"], "b": ["x"], "c": ["y"]})
+    pairs = factory.load_pairs(frame, columns="prompt=a,chosen=b,rejected=c")
+    assert (pairs["chosen"][0], pairs["rejected"][0]) == ("x", "y")

@@ -138,6 +138,23 @@ def test_names_of_columns_are_matched_without_case():
     assert read_pairs(frame).kept.collect()["chosen"].to_list() == ["Tin."]
 
 
+@pytest.mark.parametrize(
+    ("talk", "beside"),
+    [
+        ("prompt", {"question": "1+1"}),
+        ("prompt", {"conversations": [user("Hm")]}),
+        ("messages", {"instruction": "Be brief"}),
+    ],
+)
+def test_what_stands_beside_a_prompt_of_messages_and_is_not_in_it_stays_with_the_pair(talk, beside):
+    """It had been told as a part of the prompt, was none, and was gone."""
+    found = read_pairs(pl.DataFrame([{talk: [user("Solve: 1+1")], "chosen": "2", "rejected": "3", **beside}]))
+    kept = found.kept.collect()
+    assert kept["prompt"].to_list() == [[user("Solve: 1+1")]]
+    assert kept.select(beside.keys()).to_dicts() == [beside]
+    assert found.parts[0].columns["prompt"] == (talk,)
+
+
 def test_a_file_that_fits_nothing_is_refused_in_a_sentence_that_can_be_read():
     with pytest.raises(InputError, match=r"id.*docs/formats\.md.*--columns") as caught:
         read_pairs(pl.DataFrame({"id": [1], "chosen": ["Tin."]}))
