@@ -1,6 +1,7 @@
 """Cells of text that hold more than a text: messages written out as JSON or as Python prints them, chat templates."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -67,13 +68,17 @@ def unfolded(frame: pl.LazyFrame, columns: Columns) -> list[Unfolded]:
     kinds = [_kinds(name) for name in found]
     # Kinds first, in one pass, and cells again afterwards: kinds are short, and the cells of a file would be held.
     groups = frame.select(kinds).group_by(pl.all()).len().collect(engine="streaming").sort(pl.all())
+    counts = Counter[tuple[str, str]]()
+    for *row, count in groups.iter_rows():
+        counts.update({(name, kind): count for name, kind in zip(found, row, strict=True) if kind})
+    # Of the file, not of the group: it is one to who reads this.
+    said += tuple(filter(None, (_remark(*cell, count) for cell, count in sorted(counts.items()))))
     parted = []
     for row in groups.iter_rows():
         # strict=False, since the row ends with the count of the group.
         same = [kind.eq_missing(pl.lit(value, dtype=pl.String)) for kind, value in zip(kinds, row, strict=False)]
         made = [_made(name, value) for name, value in zip(found, row, strict=False) if value]
-        remarks = [_remark(name, value, row[-1]) for name, value in zip(found, row, strict=False) if value]
-        parted.append(Unfolded(frame.filter(same).with_columns(made), (*said, *filter(None, remarks))))
+        parted.append(Unfolded(frame.filter(same).with_columns(made), said))
     return parted
 
 

@@ -92,6 +92,14 @@ def test_what_is_doubtful_is_a_warning(name, tmp_path):
     assert said in " ".join(only(found).warnings)
 
 
+def test_rows_that_differ_in_what_their_texts_carry_are_told_together(tmp_path):
+    """Told by each mixture of kinds, one file was read four times over, and each count was of a part of it."""
+    rows = [("a", "b"), ("c</s>", "d"), ("e", "f</s>"), ("g</s>", "h</s>")]
+    part = only(read_pairs(pl.DataFrame([{"prompt": "Hi", "chosen": c, "rejected": r} for c, r in rows])))
+    lost = "that carry a chat template (</s>) lose it"
+    assert part.warnings == (f"2 texts in chosen {lost}", f"2 texts in rejected {lost}")
+
+
 def test_columns_that_the_user_names(tmp_path):
     row = {"ask": "Hi", "rules": "Be brief.", "best": "a", "worst": "b", "s": 3, "prompt_id": "x"}
     named = how_to_read({"columns": "prompt=ask, system=rules,chosen=best,rejected=worst,score_chosen=s"})
