@@ -2,8 +2,9 @@
 
 import os
 import time
+from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from factory.errors import harmless
 from factory.progress import Progress, Silent
@@ -80,17 +81,47 @@ class LineProgress:
         """Nothing to take away."""
 
 
+class _Aside:
+    """A stream that no run ends for, though its reader, its terminal or the room on its disk be gone."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._tried(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._tried(self._stream.flush)
+
+    def _tried(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except OSError:
+            unheard(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def unheard(stream: TextIO) -> None:
+    """Have all that is still written to a stream go nowhere."""
+    # Python writes out what is left once more when it ends, and would say that this failed.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def for_stream(stream: TextIO | None) -> Progress:
     """Bars where the stream is a terminal that can move its cursor, lines where it is none."""
     # What Python has for a stream that was closed before it began, as cron and `2>&-` do.
     if stream is None:
         return Silent()
+    aside = cast(TextIO, _Aside(stream))
     # `dumb` is what editors and CI call the terminals in which a bar would be a line of its own at each step.
     if stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
         from factory.terminal.bars import bars
 
-        return bars(stream)
-    return LineProgress(stream)
+        return bars(aside)
+    return LineProgress(aside)
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,6 @@
 
 import atexit
 import gc
-import os
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -55,8 +54,7 @@ def _print(result: str) -> None:
     try:
         click.echo(result)
     except BrokenPipeError:
-        # Python writes out what is left once more when it ends, and would say that this failed.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        terminal.unheard(sys.stdout)
 
 
 class ReadsPairs(Command):

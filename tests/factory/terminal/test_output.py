@@ -15,6 +15,7 @@ from factory.__main__ import main
 from factory.terminal.show import as_json
 
 FULL = Path("/dev/full")
+LINUX = pytest.mark.skipif(not FULL.exists(), reason="Linux's disk that is always full")
 
 
 def run(stdout: int, *words: str) -> tuple[int, str]:
@@ -34,6 +35,23 @@ def test_a_reader_who_has_enough_hears_nothing(words: tuple[str, ...]) -> None:
         os.close(stdout)
     assert said == ""
     assert code == (words == ("--version",))
+
+
+@pytest.mark.parametrize("disk", [None, pytest.param(FULL, marks=LINUX)])
+def test_no_work_ends_as_its_log_cannot_be_written(disk: Path | None, tmp_path: Path) -> None:
+    """Its reader is gone, or the disk it goes to is full."""
+    pl.DataFrame({"prompt": ["a"], "chosen": ["b"], "rejected": ["c"]}).write_parquet(tmp_path / "p.parquet")
+    gone, log = (None, os.open(disk, os.O_WRONLY)) if disk else os.pipe()
+    if gone is not None:
+        os.close(gone)
+    command = [sys.executable, "-m", "factory", "filter", str(tmp_path / "p.parquet"), "--out", str(tmp_path / "out")]
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, check=False)
+    finally:
+        os.close(log)
+    assert done.returncode == 0
+    assert b"input" in done.stdout
+    assert (tmp_path / "out/kept.parquet").is_file()
 
 
 @pytest.mark.parametrize("words", [("explain", "scores.original"), ("run", "--help")])
@@ -72,7 +90,7 @@ def test_what_is_no_number_is_null_in_json() -> None:
     assert shown == {"a": None, "frame": [{"b": None}, {"b": 1.0}], "model": {"share": None}}
 
 
-@pytest.mark.skipif(not FULL.exists(), reason="Linux's disk that is always full")
+@LINUX
 @pytest.mark.parametrize("words", [("explain", "gamma"), ("--help",)])
 def test_what_cannot_be_written_is_one_sentence(words: tuple[str, ...]) -> None:
     with FULL.open("w") as full:

@@ -1,4 +1,5 @@
 import io
+import os
 import re
 import sys
 
@@ -91,6 +92,20 @@ def test_a_bar_fits_a_narrow_terminal_on_one_line_with_its_count():
         assert "1028/100000" in text
         assert width < 60 or "ETA" in text
         bar.finish()
+
+
+@pytest.mark.parametrize("kind", ["xterm", "dumb"])
+def test_no_work_ends_as_its_terminal_is_gone(kind, monkeypatch):
+    monkeypatch.setenv("TERM", kind)
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, "w") as stream:
+        progress = for_stream(stream)
+        os.close(ours)
+        progress.say("one")
+        progress.start("judge", 2, "requests")
+        progress.advance()
+        progress.finish()
+        progress.say("two")
 
 
 def test_cells_are_as_people_write_them():
