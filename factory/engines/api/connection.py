@@ -49,7 +49,8 @@ class Connection:
         try:
             return await self._send("POST", place, content, most)
         except aiohttp.ClientConnectorError as error:
-            raise transfer.UnreachedError(_reason(error)) from error
+            at = f" at the proxy {URL(place.proxy).origin()} of the environment" if place.proxy else ""
+            raise transfer.UnreachedError(f"{_reason(error)}{at}") from error
 
     async def close(self) -> None:
         """Close the connections."""

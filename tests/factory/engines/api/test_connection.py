@@ -71,6 +71,13 @@ def test_a_proxy_of_the_environment_is_used_but_for_hosts_it_is_not_for(
     assert len(server.log) == 1
 
 
+def test_a_proxy_that_is_not_there_is_named_without_its_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://me:pw@127.0.0.1:9")
+    told = r"^http://host.example/v1 cannot be reached \(Connection refused at the proxy http://127\.0\.0\.1:9 of the"
+    with pytest.raises(EngineError, match=told):
+        ask("http://host.example/v1")
+
+
 def test_a_redirect_in_a_circle_ends() -> None:
     with Loopback(other=lambda seen: Wire(307, b"", {"location": seen.path})) as server:
         assert ask(server.base_url).error == "it redirects more than 20 times (asked 1 times)"
