@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.engines.api.accounts import FILE as SPENDING
+from factory.files.json_text import read_object
 from factory.files.table_file import TableFile
 from factory.identity import digest
 from factory.progress import Progress
@@ -150,7 +151,7 @@ class RunFolder:
         if manifest is None:
             return None
         if manifest["fingerprint"] != fingerprint:
-            again = "; what was answered is not asked again" if (self.root / scratch.journal).is_file() else ""
+            again = "; answers that still fit are not asked again" if (self.root / scratch.journal).is_file() else ""
             self.progress.say(f"{name}: made again, because {_changed(manifest['inputs'], inputs)} changed{again}")
             return None
         outputs = {file: Output(*entry) for file, entry in manifest["outputs"].items()}
@@ -221,7 +222,7 @@ def preview_of(root: Path) -> Path:
 
 
 def adopted(root: Path) -> Record:
-    """The record of a folder that a version without records wrote: what its manifests list, and what lies beside."""
+    """The record of a run folder without one, of an old version or copied without hidden files: what manifests list."""
     record = Record(root, {SPENDING: OwnedFile(SPENDING)})
     for end in (".manifest.json", ".journal.jsonl", ".partial"):
         for path in root.rglob(f"*{end}"):
@@ -245,7 +246,7 @@ def adopted(root: Path) -> Record:
 def open_run(root: Path, progress: Progress, until: str | None = None) -> Iterator[RunFolder]:
     """Hold the lock of the run folder `root`, made if need be. StoreError when another process holds it."""
     # Asked before the lock is taken, which would make any folder look as if it had been ours before.
-    before = was_locked(root)
+    before = was_locked(root) or "sso_factory" in read_object(root / "run.json")
     with locked(root):
         known = (root / RECORD).exists() or not before
         yield RunFolder(root, progress, until, Record.read(root) if known else adopted(root))

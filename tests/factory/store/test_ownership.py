@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -351,6 +352,17 @@ def test_a_run_folder_of_a_version_without_records_goes_on(given: Path, tmp_path
     COMMANDS["run"](given, out)
     assert (out / "filtered/kept.parquet").is_file()
     assert not (out / "set-aside").exists()
+
+
+def test_a_run_folder_that_was_copied_without_hidden_files_goes_on(given: Path, tmp_path: Path) -> None:
+    COMMANDS["run"](given, tmp_path / "run")
+    out = tmp_path / "copy"
+    shutil.copytree(tmp_path / "run", out, ignore=shutil.ignore_patterns(".*"))
+    (out / "filtered/kept.parquet").write_text(FOREIGN)
+    COMMANDS["run"](given, out)
+    assert contents(out / "exports").keys() == contents(tmp_path / "run/exports").keys()
+    assert not (out / "set-aside/iterations").exists(), "what a manifest lists is the run's"
+    assert (out / "set-aside/filtered/kept.parquet").read_text() == FOREIGN
 
 
 def test_a_command_does_not_overwrite_what_another_one_wrote(given: Path, tmp_path: Path) -> None:
