@@ -45,13 +45,15 @@ def is_request(value: Any) -> bool:
 def turns_within(name: str, dtype: PolarsType) -> pl.Expr:
     """The prompt within the objects of a column as TURNS; one that holds none is no text, in REQUESTS it is null."""
     unknown = None if name in REQUESTS else [{"role": "user", "content": "", PROBLEM: NOT_TEXT}]
-    return by_cell(json_of(name, dtype), lambda text: _within(text) or unknown, "messages")
+    several = name in NAMES["turns"]
+    return by_cell(json_of(name, dtype), lambda text: _within(text, several=several) or unknown, "messages")
 
 
-def _within(text: str) -> list[dict[str, str | None]] | None:
+def _within(text: str, *, several: bool) -> list[dict[str, str | None]] | None:
+    """In an object, one that is alone in a list, or the first of `several` questions."""
     value = written_in(text)
-    alone = value[0] if isinstance(value, list) and len(value) == 1 else value
-    return _within_object(alone) if isinstance(alone, dict) else None
+    first = value[0] if isinstance(value, list) and (len(value) == 1 or (several and value)) else value
+    return _within_object(first) if isinstance(first, dict) else None
 
 
 def _within_object(value: Mapping[str, Any]) -> list[dict[str, str | None]] | None:
