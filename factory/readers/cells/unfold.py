@@ -69,8 +69,8 @@ def unfolded(frame: pl.LazyFrame, columns: Columns) -> list[Unfolded]:
     # Kinds first, in one pass, and cells again afterwards: kinds are short, and the cells of a file would be held.
     groups = frame.select(kinds).group_by(pl.all()).len().collect(engine="streaming").sort(pl.all())
     counts = Counter[tuple[str, str]]()
-    for *row, count in groups.iter_rows():
-        counts.update({(name, kind): count for name, kind in zip(found, row, strict=True) if kind})
+    for *each, count in groups.iter_rows():
+        counts.update({(name, kind): count for name, kind in zip(found, each, strict=True) if kind})
     # Of the file, not of the group: it is one to who reads this.
     said += tuple(filter(None, (_remark(*cell, count) for cell, count in sorted(counts.items()))))
     parted = []
