@@ -48,7 +48,16 @@ def read_csv(stream: BinaryIO, where: str, tabs: bool) -> Rows:
     rows = _row_by_row(text, where, separator, spaced=True) if spaced else _rows(text, where, separator)
     if not rows.frames[0].height:
         raise InputError(f"{where}: it holds no row; check that it is the file you mean")
-    return Rows(tuple(_typed(_without_nothing(frame)) for frame in rows.frames), rows.unread)
+    frame, again = _headed_once(rows.frames[0])
+    return Rows((_typed(_without_nothing(frame)),), pl.concat([rows.unread, again]))
+
+
+def _headed_once(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """`frame` without rows that are its header once more, as where files were put behind one another; and those."""
+    again = pl.all_horizontal(pl.col(name).eq_missing(pl.lit(name)) for name in frame.columns)
+    told = Unread("it is the header once more", ",".join(frame.columns))
+    count = frame.select(again.sum()).item() if frame.width > 1 else 0
+    return (frame.filter(~again), unread_frame([told] * count)) if count else (frame, unread_frame([]))
 
 
 def _rows(text: str, where: str, separator: str) -> Rows:

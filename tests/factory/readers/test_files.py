@@ -231,6 +231,15 @@ def test_a_row_of_a_csv_with_too_many_cells_is_set_aside(tmp_path):
     assert split.rejected.collect()["detail"].to_list() == ["line 4 has 4 cells and the header 3"]
 
 
+def test_a_header_within_a_csv_is_no_pair_of_its_names(tmp_path):
+    """As `cat a.csv b.csv` leaves it; a reply that is one of those words alone is a reply."""
+    file = tmp_path / "x.csv"
+    file.write_bytes(CSV + CSV + b"Which side?,chosen,rejected\n")
+    split = read_pairs(file)
+    assert split.kept.collect()["chosen"].to_list() == ["Because.", "Because.", "chosen"]
+    assert split.rejected.collect()["detail"].to_list() == ["it is the header once more"]
+
+
 MARKED = {
     "doubled": ('"say ""a, b"" now"', 'say "a, b" now'),
     "behind a backslash": (r'"say \"a, b\" now"', 'say "a, b" now'),
