@@ -54,7 +54,7 @@ class LineProgress:
         self._began = self._shown = time.monotonic()
 
     def say(self, text: str) -> None:
-        """The line as it is."""
+        """The line, harmless to a terminal."""
         self._stream.write(harmless(text) + "\n")
         self._stream.flush()
 
