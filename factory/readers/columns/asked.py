@@ -98,9 +98,8 @@ def asked(columns: Columns) -> FoundPrompt | None:
     lists = [name for name in columns.having("prompt") if columns[name] == _TEXTS]
     objects = [name for role in ("prompt", "context") for name in columns.having(role) if is_object(columns[name])]
     if not (spoken or texts or extras or lists or objects):
-        objects = [
-            name for name in REQUESTS if name in columns and (is_object(columns[name]) or is_text(columns[name]))
-        ]
+        known = [name for name in REQUESTS if name in columns]
+        objects = [name for name in known if is_object(columns[name]) or is_text(columns[name])]
     if not (spoken or texts or extras or lists or objects):
         return None
     if _leading(columns) in spoken:  # it alone is the prompt, row by row, and what stands beside it stays there
