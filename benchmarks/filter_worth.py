@@ -7,8 +7,8 @@
 --human is a file of pairs in any layout; --pairs and --verdicts are as in benchmarks/filter_rules.py, and the votes of
 their first judge on these very pairs are used. Each pair of --human borrows the votes on one of those, drawn anew by
 each seed. A seed draws which labels are wrong, the part of the prompts that is the test, and the head, the same for
-every arm; by it the pairs are mixed. What is trained is the last block and a head, as in benchmarks/reward.py, with as
-many steps in every arm.
+every arm; by it the pairs are mixed. Noisy and filtered are made at several shares of wrong labels. What is trained is
+the last block and a head, as in benchmarks/reward.py, with as many steps in every arm.
 """
 
 import argparse

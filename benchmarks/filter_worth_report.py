@@ -216,14 +216,18 @@ def tables(found: Mapping[str, Any]) -> Iterator[str]:
 
 def difference(one: Mapping[str, float]) -> str:
     """A difference with both intervals and its p."""
-    second, p = two_way_points(one)
-    return f"{points(one)} | {second.partition(' ')[2]} | {p}"
+    return f"{points(one)} | {two_way_ends(one)} | {chance(one['p'])}"
 
 
 def two_way_points(one: Mapping[str, float]) -> tuple[str, str]:
     """A difference in points with its two-way interval, and its p."""
-    ends = {"mean": one["mean"], "low": one["two_way_low"], "high": one["two_way_high"]}
-    return points(ends), chance(one["p"])
+    return f"{100 * one['mean']:+.1f} {two_way_ends(one)}", chance(one["p"])
+
+
+def two_way_ends(one: Mapping[str, float]) -> str:
+    """The two-way interval, in points."""
+    low, high = (100 * one[f"two_way_{end}"] for end in ("low", "high"))
+    return f"({low:+.1f} to {high:+.1f})"
 
 
 def chance(p: float) -> str:

@@ -8,9 +8,11 @@ from factory.progress import Progress
 from factory.readers.inputs.opened import InputTable
 from factory.readers.inputs.sources import PairsLike, PairSource, as_list, find
 
-_HELD = re.compile(r"(test|validation|valid|val|dev|eval)([_.-].*)?", re.IGNORECASE)
+_NAMES = "(test|validation|valid|val|dev|eval)"
+_HELD = re.compile(rf"{_NAMES}([_.-].*)?", re.IGNORECASE)
 """What a split is called that is not for training, such as test_prefs."""
-_FOLDER = re.compile(r"(?:split=)?(test|validation|valid|val|dev|eval)", re.IGNORECASE)
+_FOLDER = re.compile(rf"(?:split=)?{_NAMES}", re.IGNORECASE)
+"""The same of a folder, also as Spark writes it; of a longer name it is not certain."""
 
 
 class Splits(NamedTuple):
@@ -46,7 +48,6 @@ def _called(table: InputTable, given: PairSource) -> list[str]:
     """What says which split a table is: its own name and, within a folder that was given, that of its folder."""
     folder = Path(table.where).parent
     within = not table.named and isinstance(given, str | Path) and folder != Path(given)
-    # As Spark writes them, split=test; of a longer name it is not certain.
     inner = _FOLDER.fullmatch(folder.name) if within else None
     return [table.called or "", *([inner[1]] if inner else [])]
 

@@ -155,6 +155,12 @@ def test_what_stands_beside_a_prompt_of_messages_and_is_not_in_it_stays_with_the
     assert found.parts[0].columns["prompt"] == (talk,)
 
 
+def test_so_it_does_where_the_pair_is_made_of_replies_with_scores():
+    row = {"prompt": [user("Solve: 1+1")], "question": "1+1", "responses": ["2", "3"], "scores": [2.0, 1.0]}
+    kept = read_pairs(pl.DataFrame([row])).kept.collect()
+    assert kept.select("chosen", "question").rows() == [("2", "1+1")]
+
+
 def test_a_file_that_fits_nothing_is_refused_in_a_sentence_that_can_be_read():
     with pytest.raises(InputError, match=r"id.*docs/formats\.md.*--columns") as caught:
         read_pairs(pl.DataFrame({"id": [1], "chosen": ["Tin."]}))
