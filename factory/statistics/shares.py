@@ -87,7 +87,7 @@ def finite_interval(hits: int, drawn: int, pairs: int, confidence: float = CONFI
         low = min(low, float(gammaincinv(hits, 1 - confidence)) / drawn)
     if 1 <= misses <= few:
         high = max(high, 1 - float(gammaincinv(misses, 1 - confidence)) / drawn)
-    return Ends(max(low, hits / pairs), min(high, 1 - misses / pairs))  # those drawn are known
+    return Ends(max(low, hits / pairs), min(high, (pairs - misses) / pairs))  # those drawn are known
 
 
 def normal_quantile(confidence: float) -> float:

@@ -70,6 +70,13 @@ def test_labels_alone_are_the_finite_interval_of_the_finite_population() -> None
     assert (found.low, found.high) == finite_interval(8, 10, 200)
 
 
+def test_where_all_are_labelled_both_ends_are_the_share_itself() -> None:
+    """To the last bit: an end beyond it would be an interval without its own number."""
+    for pairs in range(1, 60):
+        for hits in range(pairs + 1):
+            assert finite_interval(hits, pairs, pairs) == (hits / pairs, hits / pairs)
+
+
 def test_without_labels_it_is_agreement() -> None:
     """Right 1, 1, 1, unsure 0.5, wrong 0, and one that could not be read: 3 of 5."""
     found = factory.estimate(votes({"J": np.array([1, 1, 1, 0.5, 0, np.nan])}))
