@@ -40,10 +40,6 @@ def _frame(given: Any) -> pl.LazyFrame:
     """A frame or file of any kind."""
     if isinstance(given, pl.DataFrame | pl.LazyFrame):
         return given.lazy()
-    # By name: pandas need not be installed, and takes long to import only to learn that a value is none of its.
-    if type(given).__module__.partition(".")[0] == "pandas":
-        frame: pl.DataFrame = pl.from_pandas(given)
-        return frame.lazy()
     inputs: PairsLike = given
     return pl.concat([frame for opened in open_inputs(inputs) for frame in opened.frames], how="diagonal_relaxed")
 

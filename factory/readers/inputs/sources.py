@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import polars as pl
 
@@ -18,21 +18,13 @@ from factory.files import at_home
 from factory.files.rows import ABOUT
 from factory.readers.inputs.annotated import rows_of
 from factory.readers.inputs.beside import columns_beside
-from factory.readers.inputs.class_names import by_name
 from factory.readers.inputs.files import open_file, stem_of, suffix_kind
+from factory.readers.inputs.in_memory import ArrowTable, Dataset, Table, tables_in
 from factory.readers.inputs.nested_trees import flattened
 from factory.readers.inputs.opened import InputTable, Opened, Skipped, naming
 from factory.readers.names import free
 
-
-class Dataset(Protocol):
-    """What is needed of a `datasets.Dataset`."""
-
-    def to_polars(self) -> Any:
-        """The rows as a polars frame."""
-
-
-PairSource: TypeAlias = str | Path | pl.DataFrame | pl.LazyFrame | Dataset | Mapping[str, Dataset] | InputTable
+PairSource: TypeAlias = str | Path | Table | Mapping[str, Dataset | ArrowTable] | InputTable
 """A path, a folder, a run folder, a URL, a Hub dataset id (ORG/NAME or ORG/NAME:SPLIT), or a table in memory; also one
 of the tables that `find` found in such."""
 PairsLike: TypeAlias = PairSource | Sequence[PairSource]
@@ -155,7 +147,7 @@ def find(given: PairSource, table: str = KEPT) -> list[InputTable]:
     if isinstance(given, pl.DataFrame | pl.LazyFrame):
         return [InputTable("the frame given", None, frame=given.lazy(), in_memory=isinstance(given, pl.DataFrame))]
     if not isinstance(given, str | Path):
-        return _in_dataset(given, "the dataset given", None)
+        return tables_in(given, "the dataset given", None)
     name = str(given)
     if isinstance(given, str) and _URL.match(given):
         return _once(given, lambda: _fetched(given))
@@ -271,7 +263,7 @@ def _on_hub(name: str, split: str | None) -> list[InputTable]:
     except faults as error:
         why = f"there is no such file, and as a dataset of the Hub it cannot be loaded ({first_line(error)})"
         raise InputError(f"{name}: {why}; check the name") from error
-    return _in_dataset(loaded, name, name, split)
+    return tables_in(loaded, name, name, split)
 
 
 def _saved(folder: Path) -> list[InputTable]:
@@ -279,16 +271,6 @@ def _saved(folder: Path) -> list[InputTable]:
     import datasets
 
     try:
-        return _in_dataset(datasets.load_from_disk(str(folder)), str(folder), folder.name)
+        return tables_in(datasets.load_from_disk(str(folder)), str(folder), folder.name)
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}: no dataset saved to disk can be read there ({first_line(error)})") from error
-
-
-def _in_dataset(data: Any, where: str, stem: str | None, split: str | None = None) -> list[InputTable]:
-    if isinstance(data, Mapping):
-        parts = data.items()
-        return [made for name, part in parts for made in _in_dataset(part, f"{where}, split {name}", stem, name)]
-    if not callable(getattr(data, "to_polars", None)):
-        kind = type(data).__name__
-        raise InputError(f"{where}: a {kind} is no table; give a path, a polars frame or a datasets.Dataset")
-    return [InputTable(where, stem, frame=by_name(data.to_polars().lazy(), data.features or {}), split=split)]

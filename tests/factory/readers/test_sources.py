@@ -7,6 +7,7 @@ from pathlib import Path
 
 import datasets
 import fsspec
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -120,18 +121,28 @@ def test_frames_and_datasets_are_read_as_files_are(tmp_path):
     for given, height in (
         (frame, 1),
         (frame.lazy(), 1),
+        (frame.to_pandas().set_index(pd.Index([7])), 1),
+        ({"train": frame.to_pandas(), "test": frame.to_arrow()}, 2),
+        (frame.to_arrow(), 1),
         (data, 2),
         (data.filter(lambda r: r["chosen"] == "x"), 1),
         (both, 3),
     ):
         assert load_pairs(given).height == height
         assert load_pairs([given], source="mine")["source"].unique().to_list() == ["mine"]
+    assert load_pairs(frame.to_pandas()).equals(load_pairs(frame))
     assert load_pairs(frame)["source"].to_list() == [None]
     both.save_to_disk(tmp_path / "saved")
     data.save_to_disk(tmp_path / "alone")
     assert load_pairs(tmp_path / "saved")["source"].unique().to_list() == ["saved"]
     assert load_pairs(tmp_path / "alone").height == 2
     assert load_pairs(data.to_iterable_dataset()).height == 2
+
+
+def test_a_frame_that_is_no_table_is_refused_with_the_cause():
+    mixed = pd.DataFrame({"prompt": ["what", 1], "chosen": ["a", "b"], "rejected": ["c", "d"]})
+    with pytest.raises(InputError, match="the dataset given: it cannot be read as a table"):
+        read_pairs(mixed)
 
 
 def test_a_hub_data_set_is_read_by_its_name(monkeypatch, tmp_path):
