@@ -1,5 +1,6 @@
-"""How much of a table polars has in hand as it streams."""
+"""How much of a table is in hand as it streams."""
 
+import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,16 @@ def compact(rows: pl.LazyFrame) -> pl.LazyFrame:
 def few(rows: pl.LazyFrame) -> pl.DataFrame:
     """`rows`, picked out of many, collected."""
     return compact(rows).collect(engine="streaming")
+
+
+def give_back() -> None:
+    """Hand the memory that Python has freed back to the system, where glibc keeps it.
+
+    Polars allocates beside it: after 100,000 judged pairs 0.28 of 0.61 GB were nobody's, and all came on top.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _copied(value: pl.Expr, kind: pl.DataType) -> pl.Expr:

@@ -81,6 +81,7 @@ def judge_into(
                     asking.turn()
             asking.settle(ids, names, rule, shares)
             votes.put(number, asking.votes)
+            del asking, rows  # before the next part comes
         # At the end once more: what 50 pairs leave open, all of them may show.
         if _follows_slot(votes, member.config.name):
             for number, part in enumerate(parts(pairs)):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from factory.files.streaming import compact
+from factory.files.streaming import compact, give_back
 from factory.files.table_file import ROW_GROUP, TableFile, sink
 
 AT_ONCE = 20_000
@@ -20,6 +20,8 @@ def parts(table: pl.LazyFrame) -> Iterator[pl.DataFrame]:
     # A slice of a scanned file reads the row groups that it lies in, and no others.
     while (part := table.slice(at, AT_ONCE).collect()).height or not at:
         yield part
+        del part
+        give_back()
         at += AT_ONCE
 
 

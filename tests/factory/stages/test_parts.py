@@ -67,6 +67,16 @@ def test_an_empty_table_is_one_part():
     assert [part.height for part in parts.parts(pl.LazyFrame({"a": [1] * parts.AT_ONCE}))] == [parts.AT_ONCE]
 
 
+def test_after_each_part_memory_is_given_back(monkeypatch):
+    given = []
+    monkeypatch.setattr(parts, "AT_ONCE", 2)
+    monkeypatch.setattr(parts, "give_back", lambda: given.append(1))
+    each = parts.parts(pl.LazyFrame({"a": [1, 2, 3]}))
+    assert (next(each).height, len(given)) == (2, 0)
+    assert (next(each).height, len(given)) == (1, 1)
+    assert (list(each), len(given)) == ([], 2)
+
+
 def test_rows_are_put_in_the_order_of_ids_each_once(tmp_path, monkeypatch):
     """Of `b`, which is there twice, the first row; `x` is not asked for, and `y` not there."""
     monkeypatch.setattr(parts, "AT_ONCE", 2)
