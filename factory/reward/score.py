@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -22,7 +23,8 @@ class Measured(NamedTuple):
     """The scores and what they come to."""
 
     scores: pl.DataFrame
-    """A row per reply: id, group, reply (from 0, right ones first), correct, score, tokens, cut, missing."""
+    """A row per reply: id, group, reply (from 0, right or best ones first), score, tokens, cut, missing; whether it is
+    correct, or its quality where that is told: the best of a prompt may be no good."""
     result: dict[str, Any]
 
 
@@ -31,6 +33,7 @@ SCORES = {
     "group": pl.String(),
     "reply": pl.Int64(),
     "correct": pl.Boolean(),
+    "quality": pl.Float64(),
     "score": pl.Float64(),
     "tokens": pl.Int64(),
     "cut": pl.Boolean(),
@@ -87,8 +90,8 @@ def measured(found: ScoredItems, rewards: Sequence[Reward], seed: int) -> Measur
 
 def _table(by_item: Sequence[tuple[ScoredItem, list[Reward]]]) -> pl.DataFrame:
     rows = [
-        (item.id, item.group, number, number < item.correct, *reward)
+        (item.id, item.group, number, None if item.quality else number < item.correct, quality, *reward)
         for item, rewards in by_item
-        for number, reward in enumerate(rewards)
+        for number, (reward, quality) in enumerate(zip_longest(rewards, item.quality))
     ]
     return pl.DataFrame(rows, schema=SCORES, orient="row")

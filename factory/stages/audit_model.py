@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from factory.errors import span
+from factory.errors import percent, span
 from factory.stages.estimated import Certificate, Estimated, Together
 from factory.stages.health import Health
 from factory.statistics.shares import Interval, widest
@@ -180,9 +180,9 @@ class AuditReport(Strict):
         """What the command line shows."""
         shown: dict[str, object] = {"judge": self.judge}
         if self.estimate is not None and self.gold is not None:
-            shown |= {"accuracy": self.estimate.accuracy}
+            shown |= {"accuracy": rate(self.estimate.accuracy)}
             source = "labels alone" if self.estimate.method == "labels" else "labels and votes"
-            shown |= {f"  95 % interval, from {source}": _span(self.estimate.low, self.estimate.high)}
+            shown |= {f"  95 % interval, from {source}": between(self.estimate.low, self.estimate.high)}
             shown |= {"  pairs that people labelled": self.gold.labelled}
         shown |= {
             "pairs with a verdict": self.n,
@@ -190,21 +190,21 @@ class AuditReport(Strict):
             "unsure": self.unsure,
             "wrong": self.wrong,
             "invalid, beside them": self.invalid,
-            "agreement with the judge: right / n": self.accuracy_without_unsure,
+            "agreement with the judge: right / n": rate(self.accuracy_without_unsure),
             **self._interval(),
-            "  where it decided: right / (right + wrong)": self.accuracy_decided,
-            "  unsure counted in: (right + unsure) / n": self.accuracy_with_unsure,
-            "flip rate": self.flip_rate,
-            "votes for the first slot": self.first_slot_rate,
-            "chosen is longer": self.longer_chosen_rate,
-            "how often 'always the longer' agrees": self.always_longer_accuracy,
+            "  where it decided: right / (right + wrong)": rate(self.accuracy_decided),
+            "  unsure counted in: (right + unsure) / n": rate(self.accuracy_with_unsure),
+            "flip rate": rate(self.flip_rate),
+            "votes for the first slot": rate(self.first_slot_rate),
+            "chosen is longer": rate(self.longer_chosen_rate),
+            "how often 'always the longer' agrees": rate(self.always_longer_accuracy),
             "requests": self.requests,
             "prompt tokens": self.prompt_tokens,
             "completion tokens": self.completion_tokens,
             "cost": self.cost,
         }
         if self.gold is not None:
-            shown["judge's accuracy on gold labels"] = self.gold.accuracy_without_unsure
+            shown["judge's accuracy on gold labels"] = rate(self.gold.accuracy_without_unsure)
         if self.together is not None:
             shown[f"independent judges that {len(self.together.judges)} are worth"] = self.together.effective_judges
         return shown
@@ -212,8 +212,14 @@ class AuditReport(Strict):
     def _interval(self) -> dict[str, object]:
         anytime = self.certificate is not None and self.certificate.measure == "agreement"
         label = "  each end at 95 %, at any time, unread wrong" if anytime else "  95 % interval"
-        return {label: _span(*self.interval)}
+        return {label: between(*self.interval)}
 
 
-def _span(low: float | None, high: float | None) -> str | None:
-    return None if low is None or high is None else span(low, high, ".3f")
+def rate(value: float | None) -> str | None:
+    """A share as people read it."""
+    return None if value is None else percent(value)
+
+
+def between(low: float | None, high: float | None) -> str | None:
+    """An interval of shares as people read it."""
+    return None if low is None or high is None else span(percent(low), percent(high))

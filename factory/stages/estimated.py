@@ -78,13 +78,13 @@ class Certificate(Strict):
         """The certificate in a sentence."""
         who = judge if self.measure == "agreement" else "people"
         looked = f"of {self.drawn:,} pairs {who} preferred the reply called chosen in {self.right:,}"
-        # All its digits: "at least 75.5%" is more than 75.49 % say.
-        share = f"{100 * self.share:.10g}%"
+        # All its digits: "at least 75.5 %" is more than 75.49 % say.
+        share = f"{100 * self.share:.10g} %"
         if self.verdict == "undecided":
             return f"Not certain whether the {self.measure} is at least {share} of all {self.pairs:,} pairs: {looked}"
         more = "at least" if self.verdict == "above" else "less than"
         return (
-            f"Certified at a risk of {self.risk:.0%}: the {self.measure} is {more} {share} of all"
+            f"Certified at a risk of {percent(self.risk, 0)}: the {self.measure} is {more} {share} of all"
             f" {self.pairs:,} pairs; {looked}"
         )
 

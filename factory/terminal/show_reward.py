@@ -40,11 +40,14 @@ def _models(result: Mapping[str, Any]) -> list[str]:
 
 
 def _members(kind: str, members: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A table for those of like measures, and what some are without."""
-    alike: dict[tuple[str, ...], list[list[Any]]] = {}
+    """A table of what all have, one for those with the same measures of their own, and what some are without."""
+    every = [*members.values()]
+    shared = tuple(column for column in every[0] if column != "absent" and all(column in one for one in every))
+    rows: dict[tuple[str, ...], list[list[Any]]] = {}
     for name, member in members.items():
-        columns = tuple(column for column in member if column != "absent")
-        alike.setdefault(columns, []).append([name, *(member[column] for column in columns)])
+        own = tuple(column for column in member if column not in ("absent", *shared))
+        for columns in filter(None, (shared, own)):
+            rows.setdefault(columns, []).append([name, *(member[column] for column in columns)])
     absent = {name: member["absent"] for name, member in members.items() if member.get("absent")}
-    tables = [table([kind, *columns], rows) for columns, rows in alike.items()]
+    tables = [table([kind, *columns], listed) for columns, listed in rows.items()]
     return [*tables, *(f"{name} is without {', '.join(missing)}" for name, missing in absent.items())]

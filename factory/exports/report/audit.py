@@ -12,7 +12,7 @@ from factory.exports.pages.charts import dot, scale, stack
 from factory.exports.pages.document import About, JudgedExample, examples_markdown
 from factory.exports.pages.html import as_html
 from factory.exports.pages.markdown import escaped, level
-from factory.stages.audit_model import AuditReport, GapRow, LengthRow, Stratum
+from factory.stages.audit_model import AuditReport, GapRow, LengthRow, Stratum, between, rate
 from factory.statistics.shares import widest, wilson
 from factory.store import write_json, write_text
 
@@ -54,7 +54,8 @@ def markdown(report: AuditReport, about: About, shown: Sequence[JudgedExample]) 
     if report.together:
         parts += ["## The judges together", _table(("measure", "value"), report.together.model_dump().items())]
     if report.gold is not None:
-        parts += ["## Against gold labels", _table(("measure", "value"), report.gold.model_dump().items())]
+        gold = [(name, rate(value) if isinstance(value, float) else value) for name, value in report.gold]
+        parts += ["## Against gold labels", _table(("measure", "value"), gold)]
     if report.said:
         parts += ["## What form gives away", "\n".join(f"- {_cell(one)}" for one in report.said)]
     if shown:
@@ -64,10 +65,9 @@ def markdown(report: AuditReport, about: About, shown: Sequence[JudgedExample]) 
 
 
 def _lengths(rows: Sequence[LengthRow]) -> str:
-    means = ("chosen_mean", "rejected_mean", "chosen_median", "rejected_median")
-    titles = ("verdict", "pairs", *(name.replace("_", ", ") for name in means), "chosen longer")
-    names = ("verdict", "pairs", *means, "longer_chosen_rate")
-    return _table(titles, [[getattr(row, name) for name in names] for row in rows])
+    names = ("verdict", "pairs", "chosen_mean", "rejected_mean", "chosen_median", "rejected_median")
+    titles = (*(name.replace("_", ", ") for name in names), "chosen longer")
+    return _table(titles, [[*(getattr(row, name) for name in names), rate(row.longer_chosen_rate)] for row in rows])
 
 
 _GLOSSARY = """Each pair is judged twice, the chosen reply shown first and shown second. Both votes for chosen make it
@@ -96,14 +96,14 @@ def _strata(strata: Sequence[Stratum]) -> str:
     headers = (*counts, "agreement", "95 % interval")
     rows = []
     for row in strata[:_MOST_ROWS]:
-        ends = span(_cell(row.wilson_low), _cell(row.wilson_high))
-        rows.append((*(getattr(row, name) for name in counts), row.accuracy_without_unsure, ends))
+        said = rate(row.accuracy_without_unsure), between(row.wilson_low, row.wilson_high)
+        rows.append((*(getattr(row, name) for name in counts), *said))
     more = f"\n\n{len(strata) - _MOST_ROWS:,} more are in audit.json." if len(strata) > _MOST_ROWS else ""
     return _table(headers, rows) + more
 
 
 def _agreement(report: AuditReport) -> str:
-    rows = [(" and ".join(row.judges), row.on, row.n, row.agreement, row.kappa) for row in report.agreement]
+    rows = [(" and ".join(row.judges), row.on, row.n, rate(row.agreement), row.kappa) for row in report.agreement]
     return _table(("judges", "on", "n", "agreement", "Cohen's kappa"), rows)
 
 

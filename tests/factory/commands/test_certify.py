@@ -44,22 +44,24 @@ def test_a_certificate_stops_asking(tmp_path: Path) -> None:
     assert found.certificate.low >= 0.75
     assert (found.certificate.drawn, found.requests) == (found.pairs, asked)
     assert asked == 2 * found.pairs <= 100
-    assert found.meaning.startswith("Certified at a risk of 5%: the agreement is at least 75% of all 200 pairs; of ")
+    assert found.meaning.startswith("Certified at a risk of 5 %: the agreement is at least 75 % of all 200 pairs; of ")
     assert "no accuracy" in found.meaning
     assert found.estimate is not None
     assert (found.estimate.low, found.estimate.high) == (found.certificate.low, found.certificate.high)
     assert less.certificate.verdict == "below"
     assert (unsure.certificate.verdict, unsure.certificate.drawn) == ("undecided", 20)
-    assert unsure.meaning.startswith("Not certain whether the agreement is at least 93% of all 200 pairs: of 20 pairs")
+    assert unsure.meaning.startswith("Not certain whether the agreement is at least 93 % of all 200 pairs: of 20 pairs")
     assert json.loads((tmp_path / "out" / "audit.json").read_text())["certificate"]["verdict"] == "above"
-    assert "Certified at a risk of 5%" in (tmp_path / "out" / "audit.md").read_text()
+    assert "Certified at a risk of 5 %" in (tmp_path / "out" / "audit.md").read_text()
 
 
 def test_no_more_is_said_to_be_certified_than_was() -> None:
     """One decimal would make 99.96 % 100.0 %, which is not so."""
     found = certificate(Certifier(5000, 0.9996), 4998, 5000, 5000, 0.9996, "agreement")
-    assert found.says("j").startswith("Certified at a risk of 5%: the agreement is at least 99.96% of all 5,000 pairs")
-    assert " 7% of all" in certificate(Certifier(100, 0.07), 1, 2, 100, 0.07, "agreement").says("j")
+    assert found.says("j").startswith(
+        "Certified at a risk of 5 %: the agreement is at least 99.96 % of all 5,000 pairs"
+    )
+    assert " 7 % of all" in certificate(Certifier(100, 0.07), 1, 2, 100, 0.07, "agreement").says("j")
 
 
 def test_a_stopped_certificate_goes_on_with_the_same_pairs(tmp_path: Path) -> None:
@@ -90,4 +92,4 @@ def test_labels_are_held_against_a_share(tmp_path: Path) -> None:
     assert found.certificate is not None
     assert (found.certificate.measure, found.certificate.verdict, found.certificate.drawn) == ("accuracy", "above", 30)
     assert found.pairs == 40
-    assert "the accuracy is at least 75% of all 40 pairs; of 30 pairs people preferred" in found.meaning
+    assert "the accuracy is at least 75 % of all 40 pairs; of 30 pairs people preferred" in found.meaning

@@ -186,3 +186,15 @@ def test_prompts_of_best_of_n_are_grouped_by_a_column_that_there_is(tmp_path: Pa
     assert [item.group for item in found.items] == ["0", "1"]
     with pytest.raises(ConfigError, match="no column 'nothing' to group by"):
         read_items(place, "auto", "nothing")
+
+
+def test_the_best_of_replies_that_are_all_wrong_is_not_called_correct(tmp_path: Path) -> None:
+    """A table of scores has the quality that was told, and says right or wrong only where that was told."""
+    rows = [FILES["best_of_n"][0], {**FILES["best_of_n"][1], "scores": [False] * 3}]
+    found = read_items(written(tmp_path, rows), "auto", None)
+    table = measured(found, [Reward(0.0, 1, cut=False, missing=None)] * 6, seed=1).scores
+    assert table["quality"].to_list() == [1, 1, 0, 0, 0, 0]
+    assert table["correct"].to_list() == [None] * 6
+    pairs = read_items(written(tmp_path, FILES["pairs"]), "auto", None)
+    told = measured(pairs, [Reward(0.0, 1, cut=False, missing=None)] * 2, seed=1).scores
+    assert (told["correct"].to_list(), told["quality"].to_list()) == ([True, False], [None, None])

@@ -218,7 +218,8 @@ def test_without_labels_it_is_agreement_and_with_them_accuracy() -> None:
     assert found.estimate.low is not None
     assert found.estimate.low < found.wilson_low, "two pairs a prompt"
     assert "63.2 % (30.4 % to 87.1 %) is agreement: so often J" in found.meaning
-    assert found.headline()["  95 % interval"] == "0.304 to 0.871"
+    assert found.headline()["  95 % interval"] == "30.4 % to 87.1 %"
+    assert found.headline()["agreement with the judge: right / n"] == "63.2 %", "said in one way"
     assert "no accuracy" in found.meaning
     assert [name for name in found.headline() if "accura" in name] == []
     gold = pairs.select("pair_id", gold=pl.Series(["chosen"] * 7 + ["rejected", "tie", "rejected"] + [None] * 15))

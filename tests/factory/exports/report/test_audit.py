@@ -81,7 +81,7 @@ def test_every_part_of_an_audit_is_in_its_document() -> None:
     )
     for heading in ("Measures", "By iteration and feature", "Lengths", "Agreement", "gold labels", "How to read"):
         assert f"\n## {heading}" in text or heading in text
-    assert "| 1 | Safety | 3 | 3 | 0 | 0 | 0 | 1.0000 | 0.4385 to 1.0000 |" in text
+    assert "| 1 | Safety | 3 | 3 | 0 | 0 | 0 | 100.0 % | 43.9 % to 100.0 % |" in text
     assert "| cost | – |" in text
     assert "\n## What form gives away\n\n- the longer reply is chosen in 100 % of pairs and rejected in 0 % (" in text
 
