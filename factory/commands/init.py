@@ -36,8 +36,15 @@ def init(directory: PathLike, preset: str = "quickstart") -> list[Path]:
             raise ConfigError(f"{path} is there already; choose another folder or remove it")
     require_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for path, text in texts.items():
-        # x, since somebody may have put a file there since it was looked for.
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    return list(texts)
+    made: list[Path] = []
+    try:
+        for path, text in texts.items():
+            # x, since somebody may have put a file there since it was looked for.
+            with path.open("x", encoding="utf-8") as file:
+                made.append(path)
+                file.write(text)
+    except OSError:  # half of them would be in the way of the same command
+        for path in made:
+            path.unlink()
+        raise
+    return made

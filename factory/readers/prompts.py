@@ -19,7 +19,7 @@ from factory.readers.layouts.base import UNREADABLE, Layout
 from factory.readers.layouts.trees import NEEDED
 from factory.readers.messages import before_last, is_messages, no_turns, plain, problem_of, said, turns_of
 from factory.readers.names import Columns
-from factory.readers.reading import Part, PromptsRead, part_of
+from factory.readers.reading import OWN_COLUMNS, Part, PromptsRead, part_of
 from factory.readers.table.ids import prompt_ids, turns_json
 from factory.readers.table.normal import (
     DETAIL,
@@ -153,7 +153,7 @@ def _from_columns(claim: Detected, opened: Opened) -> _Part:
     judged = rows.with_columns(verdict(*beside, *prompt_cases(pl.col(PROMPT), problem_of(pl.col(PROMPT)))))
     extra = extra_columns(own(columns), {name for names in found.columns.values() for name in names}, _TAKEN)
     made = _split(judged.with_columns(plain(pl.col(PROMPT)).alias(PROMPT)), schema, extra, opened.stem)
-    return _told(made, "prompts", found.columns, claim, opened)
+    return _told(made, OWN_COLUMNS, found.columns, claim, opened)
 
 
 def _asked(columns: Columns) -> FoundPrompt | None:

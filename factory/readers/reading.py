@@ -23,6 +23,8 @@ _MAY_BELONG = re.compile(
 )
 """Names of columns that may hold a part of a prompt, such as `passage` or `earlier_messages`."""
 SIDES = ("prompt", "chosen", "rejected")
+OWN_COLUMNS = "prompts"
+"""What stands for a layout where a file is read for the columns of its prompts alone."""
 
 
 class Part(NamedTuple):
@@ -88,7 +90,12 @@ def _arrows(part: Part, of: str) -> Iterator[str]:
         if names:
             yield f"{role} ← {' + '.join(names)}"
     if part.aside:
-        yield f"{'kept' if of == 'pair' else 'left'} aside: {_listed(part.aside, _MOST)}"
+        yield f"{_aside(part.layout, of)}: {_listed(part.aside, _MOST)}"
+
+
+def _aside(layout: str | None, of: str) -> str:
+    """What becomes of further columns: of pairs that are read for their prompts they would be another pair's too."""
+    return "kept aside" if of == "pair" or layout == OWN_COLUMNS else "left aside"
 
 
 def _listed(names: Sequence[str], most: int) -> str:
@@ -113,7 +120,7 @@ def part_of(
     chained = "id" in schema and all(schema.get(name) == pl.String for name in columns.get("prompt", ()))
     names = names | ({"parent_id"} if chained else set())
     meant = [name for name in aside if (name in names or _MAY_BELONG.search(name)) and _may_speak(schema[name])]
-    warnings = [f"{name} is kept aside, though by its name it may belong to the {of}" for name in meant]
+    warnings = [f"{name} is {_aside(layout, of)}, though by its name it may belong to the {of}" for name in meant]
     return Part(
         layout, (), {role: names for role, names in columns.items() if names}, tuple(aside), (*remarks, *warnings)
     )

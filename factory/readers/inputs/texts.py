@@ -231,6 +231,9 @@ def _listed(raw: Any) -> list[Any] | None:
     if any(raw.get("data") is table for table in tables):
         return list(raw["data"])
     known = _known(raw)
+    (nested, *others) = [value for value in raw.values() if isinstance(value, dict)] or [{}]
+    if not (known or others) and "train" in nested:  # the splits under a name of their own
+        return _listed(nested)
     # DataFrame.to_json(orient="split"), before columns: it may have as many rows as columns.
     if raw.keys() == {"columns", "index", "data"} and all(isinstance(row, list) for row in raw["data"]):
         return [dict(zip(raw["columns"], row, strict=False)) for row in raw["data"]]

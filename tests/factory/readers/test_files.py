@@ -73,6 +73,7 @@ READABLE = {
     "talks.json": json.dumps({side: [user("Why?"), assistant(ROW[side])] for side in ("chosen", "rejected")}).encode(),
     "ended_twice.csv": CSV.replace(b"\n", b"\r\r\n"),
     "splits.json": b'{"train": [' + LINE + b'], "test": [' + LINE + b"]}",
+    "splits_under_a_name.json": b'{"version": "1", "data": {"train": [' + LINE + b"]}}",
     "named.json": b'{"version": 1, "tags": [{"id": 3}], "examples": [' + LINE + b"]}",
     "server.json": b'{"features": [{"name": "prompt"}], "rows": [{"row_idx": 0, "row": '
     + LINE
