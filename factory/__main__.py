@@ -4,6 +4,7 @@ The package factory_boy installs a `factory` as well. In one environment the one
 over `factory/__init__.py` and `factory/errors.py` of the other.
 """
 
+import signal
 import sys
 from pathlib import Path
 
@@ -43,7 +44,11 @@ def main() -> None:
         from factory.cli import main as command
     except KeyboardInterrupt:  # in the tenths of a second before the command line is there to say it
         raise SystemExit(130) from None
-    command()
+    try:
+        command()
+    finally:
+        # All is said: a further Ctrl-C, while Python closes what is loaded, would end it in a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

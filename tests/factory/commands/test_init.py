@@ -8,6 +8,7 @@ import pytest
 from factory.commands.init import init
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux's disk that is always full")
 def test_where_one_file_cannot_be_written_none_stays_in_the_way_of_the_same_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from importlib.abc import MetaPathFinder
@@ -111,3 +112,16 @@ def test_ctrl_c_before_the_command_line_is_there_ends_in_silence(monkeypatch: py
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 130
+
+
+def test_ctrl_c_after_the_last_word_ends_in_silence_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While Python closes what is loaded, which takes a second after a training."""
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(sys, "argv", ["sso-factory", "--version"])
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 0
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
