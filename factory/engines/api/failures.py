@@ -115,7 +115,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         try:
             seconds = float(value) / unit
         except ValueError:
-            seconds = _until(value)
+            seconds = _until(value, headers.get("date"))
         if math.isfinite(seconds) and seconds > 0:
             # In bounds, as 0.001 would be asking all the time, and a year for ever.
             return min(max(seconds, _SHORTEST_WAIT), _LONGEST_WAIT)
@@ -130,8 +130,10 @@ def _delay(error: Mapping[str, Any]) -> float | None:
     return retry_after({"retry-after": waits[0]}) if waits else None
 
 
-def _until(date: str) -> float:
+def _until(date: str, now: str | None) -> float:
     try:
-        return parsedate_to_datetime(date).timestamp() - time.time()
+        # By the server's clock where it tells it, as this machine's may be hours off.
+        since = parsedate_to_datetime(now).timestamp() if now else time.time()
+        return parsedate_to_datetime(date).timestamp() - since
     except (TypeError, ValueError, OverflowError):
         return math.nan

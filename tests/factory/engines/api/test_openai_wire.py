@@ -28,6 +28,9 @@ REQUEST = Request("a", [{"role": "user", "content": "x"}], 5, choices=("m", "M")
         ({"retry-after": "0"}, None),
         ({"retry-after": "inf"}, None),
         ({"retry-after": "soon"}, None),
+        # The server's own clock, whatever this machine's says.
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT", "date": "Wed, 21 Oct 2015 07:27:30 GMT"}, 30.0),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT", "date": "today"}, None),
     ],
 )
 def test_retry_after_is_read_where_it_is_a_time_to_come(headers: dict[str, str], seconds: float | None) -> None:
