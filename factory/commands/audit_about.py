@@ -32,7 +32,10 @@ def about(
 ) -> About:
     """Of an audit of files, frames and folders."""
     named = [Path(given).name if isinstance(given, str | Path) else "DATA" for given in as_list(pairs)]
-    options = {"--judge": judge.name, "--sample": size, "--certify": certify, "--gold": gold and Path(gold).name}
+    kind = judge.engine.kind if judge.engine else None
+    engine = None if kind == "openai" else kind  # which runs a judge where no other is named
+    options = {"--judge": judge.name, "--engine": engine, "--sample": size, "--certify": certify}
+    options["--gold"] = gold and Path(gold).name
     words = [f"{option} {shlex.quote(str(value))}" for option, value in options.items() if value is not None]
     # Names of files without their folders, and quoted: it is shown to others, who paste it.
     command = " ".join(["sso-factory audit", *map(shlex.quote, named), *words, "--out DIR"])

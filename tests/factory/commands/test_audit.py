@@ -280,6 +280,9 @@ def test_the_document_names_what_was_audited_and_shows_verdicts_as_they_came(tmp
     )
     assert facts["command"] == "sso-factory audit pairs.jsonl --judge org/judge-1 --out DIR"
     assert facts["template"].startswith("judge, hash ")
+    audit(pairs, out=tmp_path / "made-up", judge="j", engine="scripted")
+    again = "sso-factory audit pairs.jsonl --judge j --engine scripted --out DIR"
+    assert f"| command | {again} |" in (tmp_path / "made-up" / "audit.md").read_text()
     assert facts["versions"].startswith("sso-factory ")
     assert facts["date"] == "2026-01-01"
     for title in ("### Right", "### Unsure", "### Wrong"):

@@ -174,6 +174,7 @@ def test_the_command_prints_both_and_writes_the_page(runs: dict[str, Path], tmp_
     page = (tmp_path / "two.html").read_text()
     assert "<h1>&lt;b&gt;Two&lt;/b&gt;</h1>" in page
     assert '<a href="#against">' in page
+    assert "The figures above and the sections below are of first alone." in page
     found = json.loads(CliRunner().invoke(main, [*asked, "--json"]).stdout)
     assert set(found["pairs"]["only_first"]) == kept(runs["first"]) - kept(runs["strict"])
     assert found["report"] == str(runs["first"] / "report.html")
