@@ -44,8 +44,8 @@ def markdown(report: AuditReport, about: About, shown: Sequence[JudgedExample]) 
         "![Agreement by iteration and feature, and verdicts along the length gap](audit.png)",
         "## Measures",
         _table(("measure", "value"), report.headline().items()),
-        "## By iteration and feature",
-        _strata(report.strata),
+        # A single one would say of all pairs again what stands above.
+        *(["## By iteration and feature", _strata(report.strata)] if len(report.strata) > 1 else []),
         "## Lengths, in characters",
         _lengths(report.lengths),
     ]
@@ -78,7 +78,8 @@ it is the wider one, for which a bootstrap draws whole prompts. Accuracy is said
 part of the pairs: the share of right labels among all of them, from labels and votes. The flip rate is the share of
 unsure verdicts. Without a bias for the first slot half of all votes go there. "Always the longer" says how often a
 judge that only liked length would have come to the same decided verdict. What form gives away is beyond chance at 95 %
-for all that was compared; a reward model may learn it as if it were quality."""
+for all that was compared; a reward model may learn it as if it were quality. Judges together are worth so many
+independent ones (effective\\_judges), told by their errors on labelled pairs, or by how far their votes agree."""
 
 
 def _summary(report: AuditReport) -> str:

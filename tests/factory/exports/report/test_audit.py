@@ -83,6 +83,8 @@ def test_every_part_of_an_audit_is_in_its_document() -> None:
         assert f"\n## {heading}" in text or heading in text
     assert "| 1 | Safety | 3 | 3 | 0 | 0 | 0 | 100.0 % | 43.9 % to 100.0 % |" in text
     assert "| cost | – |" in text
+    alone = markdown(audited("Safety", pairs=1))
+    assert "## By iteration" not in alone, "one interval of all pairs, and not two"
     assert "\n## What form gives away\n\n- the longer reply is chosen in 100 % of pairs and rejected in 0 % (" in text
 
 
