@@ -61,7 +61,7 @@ def test_the_line_ends_with_funnel_samples_and_places(made: Done) -> None:
 
 def test_a_second_run_reuses_every_stage(whole: Path) -> None:
     again = quickstart(whole)
-    assert again.exit_code == 0
+    assert again.exit_code == 0, again.output
     assert again.output.count("done before, reused") == len(list(whole.rglob("*.manifest.json")))
 
 
@@ -73,7 +73,7 @@ def test_a_changed_key_is_named_and_what_it_does_not_touch_is_reused(whole: Path
 
 def test_until_stops_after_a_stage(run_dir: Path) -> None:
     done = quickstart(run_dir, "--until", "1/triples")
-    assert done.exit_code == 0
+    assert done.exit_code == 0, done.output
     assert (run_dir / "iterations/1/triples.parquet").is_file()
     assert not (run_dir / "iterations/1/scores.parquet").exists()
 
@@ -81,14 +81,14 @@ def test_until_stops_after_a_stage(run_dir: Path) -> None:
 def test_status_lists_the_stages(run_dir: Path) -> None:
     quickstart(run_dir, "--until", "1/scores")
     shown = call("status", run_dir)
-    assert shown.exit_code == 0
+    assert shown.exit_code == 0, shown.output
     lines = [line.split()[0] for line in shown.output.splitlines() if "done" in line]
     assert lines == ["prompts", *(f"iterations/1/{name}" for name in ("features", "contrast", "triples", "scores"))]
 
 
 def test_a_dry_run_counts_and_leaves_nothing(run_dir: Path) -> None:
     done = quickstart(run_dir, "--dry-run")
-    assert done.exit_code == 0
+    assert done.exit_code == 0, done.output
     assert "15 prompts; nothing was sent" in done.output
     replies = [int(line.split()[2]) for line in done.output.splitlines() if line.startswith(" replies ")]
     assert (len(replies), sum(replies)) == (3, 45)
@@ -97,7 +97,7 @@ def test_a_dry_run_counts_and_leaves_nothing(run_dir: Path) -> None:
 
 def test_init_writes_a_configuration_that_runs(tmp_path: Path) -> None:
     made = call("init", tmp_path / "new")
-    assert made.exit_code == 0
+    assert made.exit_code == 0, made.output
     done = call("run", tmp_path / "new" / "sso.yaml", "--run-dir", tmp_path / "run", "--set", "engine.kind=scripted")
     assert done.exit_code == 0, done.output
     assert call("init", tmp_path / "new").exit_code == 2
