@@ -7,7 +7,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.statistics.shares import CONFIDENCE, RESAMPLES, Interval, cluster_worth, ratio, wilson
+from factory.statistics.shares import (
+    CONFIDENCE,
+    RESAMPLES,
+    Interval,
+    cluster_worth,
+    normal_quantile,
+    ratio,
+    student_quantile,
+    wilson,
+)
+
+_ROUNDING = 1e-9
 
 
 class GroupAccuracy(NamedTuple):
@@ -121,14 +132,19 @@ def resampled_part(values: NDArray[np.float64], random: np.random.Generator) -> 
 def bootstrapped(share: float, values: NDArray[np.float64], trials: int) -> Interval:
     """The 95 % interval of a share by its bootstrap: Wilson's, of as many trials as the variance of `values` says.
 
-    `trials` is how many it rests on. Percentiles would be a single point where all trials went well, and of a few of
-    them never reach far enough; they are taken of what is no share between 0 and 1.
+    `trials` is how many it rests on; of a few the variance is not well known, and Student's quantile takes the normal
+    one's place. Percentiles would be a single point where all trials went well, and of a few of them never reach far
+    enough; they are taken of what is no share between 0 and 1.
     """
     if not 0 <= share <= 1:
         return percentiles(values)
+    freedom = max(trials - 1, 1)
+    wider = student_quantile(CONFIDENCE, freedom) / normal_quantile(CONFIDENCE)
     # Resamples vary less than samples, by that many parts.
-    variance = float(values.var()) * trials / max(trials - 1, 1)
-    worth = share * (1 - share) / variance if variance and 0 < share < 1 else float(trials)
+    variance = float(values.var()) * trials / freedom * wider**2
+    # Means of what is all alike may differ by what rounding leaves of them.
+    varies = 0 < share < 1 and float(np.ptp(values)) > _ROUNDING
+    worth = share * (1 - share) / variance if varies else float(trials)
     return wilson(share * worth, worth)
 
 

@@ -49,6 +49,19 @@ def test_a_bootstrapped_share_holds_the_truth(prompts: int, share: float) -> Non
     assert held / 200 >= 0.9
 
 
+@pytest.mark.parametrize("prompts", [2, 3, 5])
+def test_the_mean_of_a_few_shares_holds_the_truth(prompts: int) -> None:
+    """Each prompt has a share of its own, as of the pairs of its replies; the normal quantile held it in 69 to 89 %."""
+    random, held = np.random.default_rng(prompts), 0
+    for _ in range(200):
+        values = random.beta(8, 8, prompts)
+        low, high = bootstrapped(float(values.mean()), resampled(values, random), prompts)
+        assert low is not None
+        assert high is not None
+        held += low <= 0.5 <= high
+    assert held / 200 >= 0.92
+
+
 @pytest.mark.parametrize(("large", "small"), [(0.9, 0.9), (0.95, 0.5), (0.98, 0.9)])
 def test_the_mean_of_large_groups_and_one_of_five_prompts_holds_the_truth(large: float, small: float) -> None:
     """Three groups of 100 prompts and one of five; five prompts that all went well held it in 43 to 88 % of draws."""
@@ -63,7 +76,7 @@ def test_the_mean_of_large_groups_and_one_of_five_prompts_holds_the_truth(large:
     assert held / 200 >= 0.91
 
 
-@pytest.mark.parametrize("value", [0.0, 0.75, 1.0])
+@pytest.mark.parametrize("value", [0.0, 1 / 3, 0.75, 1.0])
 def test_prompts_that_all_went_alike_leave_room(value: float) -> None:
     values = np.full(5, value)
     low, high = bootstrapped(value, resampled(values, np.random.default_rng(1)), 5)
