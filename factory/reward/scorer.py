@@ -85,8 +85,7 @@ class RewardModel:
                 read[key] = self._reader.ids(prompt, reply)
             except EngineError:
                 found[key] = Reward(None, None, cut=False, missing=REFUSED)
-        progress.start("score", len(found) + len(read), "replies")
-        progress.advance(len(found)) if found else None
+        progress.start("score", len(found) + len(read), "replies", done=len(found))
         for batch in self._batches(read):
             scores = self._forward([self._end(read[key]) for key in batch])
             scored = {key: self._reward(score, read[key]) for key, score in zip(batch, scores, strict=True)}

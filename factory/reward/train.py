@@ -112,8 +112,7 @@ def _optimise(trainer: PairTrainer, pairs: list[PairTokens], job: _Job) -> int:
     checkpoint = checkpoints.last(job.out)
     begun = checkpoints.step_of(checkpoint)
     trainer.watch(MetricsFile(job.out / "metrics.jsonl"), lambda tokens: job.progress.advance(1, tokens))
-    job.progress.start("reward train", trainer.args.max_steps, "steps")
-    job.progress.advance(begun) if begun else None
+    job.progress.start("reward train", trainer.args.max_steps, "steps", done=begun)
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except torch.cuda.OutOfMemoryError as error:

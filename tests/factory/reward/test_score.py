@@ -19,6 +19,7 @@ from factory.reward.official import ScoredItem, ScoredItems
 from factory.reward.rewardbench import SECTIONS
 from factory.reward.score import measured
 from factory.reward.scorer import Conversation, Reward, RewardModel, open_reward_model
+from tests.heard import Heard
 from tests.pairs import SYSTEM, assistant, pairs, user
 from tests.tiny import tiny_model_folder
 
@@ -281,8 +282,11 @@ def test_a_killed_scoring_goes_on_from_its_journal(
     monkeypatch.setattr(RewardModel, "_forward", dying)
     with pytest.raises(KeyboardInterrupt):
         reward_score(table, str(folder), tmp_path / "killed", sets=["batch_tokens=100"])
-    done = reward_score(table, str(folder), tmp_path / "killed", sets=["batch_tokens=100"])
+    heard = Heard()
+    done = reward_score(table, str(folder), tmp_path / "killed", sets=["batch_tokens=100"], progress=heard)
     assert sum(rows[:2] + rows[3:]) == 24
+    assert heard.started == [("score", 24, "replies", sum(rows[:2]))], "what is known is no part of the pace"
+    assert heard.done == sum(rows[3:])
     assert done.result == whole.result
     journal = (tmp_path / "killed" / "score.journal.jsonl").read_bytes()
     assert journal == (tmp_path / "whole" / "score.journal.jsonl").read_bytes()

@@ -88,7 +88,9 @@ def test_a_killed_training_goes_on_to_the_same_weights(
         patch.setattr(PairTrainer, "log", die)
         with pytest.raises(KeyboardInterrupt):
             reward_train(pairs(12), str(base), tmp_path / "killed", **options)
-    again = reward_train(pairs(12), str(base), tmp_path / "killed", **options)
+    heard = Heard()
+    again = reward_train(pairs(12), str(base), tmp_path / "killed", progress=heard, **options)
+    assert ("reward train", 5, "steps", 2) in heard.started
     assert again.facts["resumed_at"] == 2
     assert again.facts["steps"] == 5
     for name, tensor in weights(whole.model).items():
