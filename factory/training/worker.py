@@ -1,10 +1,14 @@
 """One of the processes that `launched` starts: `python -m factory.training.worker JOB`, under accelerate's launcher."""
 
 import json
+import os
+import signal
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import NoReturn, cast
 
 import polars as pl
@@ -17,6 +21,9 @@ from factory.store import write_json
 from factory.training import TrainingJob
 from factory.training.launched import FACTS, FAILURE, PAIRS, SETTINGS, TOLD
 from factory.training.processes import first_to_fail, leave, lost, rank
+
+_LOOK_SECONDS = 0.2
+"""How often to see whether the launcher is still there."""
 
 
 class Teller:
@@ -35,6 +42,7 @@ class Teller:
 
 def main() -> NoReturn:
     """Train along; process 0 tells progress and facts, whoever fails first says why."""
+    Thread(target=_end_with_launcher, args=(os.getppid(),), daemon=True).start()
     from factory.training.run import stage  # loads torch, which the process that starts this one need not have
 
     folder = Path(sys.argv[1])
@@ -54,6 +62,16 @@ def main() -> NoReturn:
     if rank() == 0:
         write_json(folder / FACTS, facts)
     leave(0)
+
+
+def _end_with_launcher(launcher: int) -> None:
+    """End, and what was started with it, once the launcher is gone: torch has each process lead a group of its own.
+
+    A kill of the launcher's group does not reach it there, and it would go on in a folder that a next run trains in.
+    """
+    while os.getppid() == launcher:
+        time.sleep(_LOOK_SECONDS)
+    os.killpg(0, signal.SIGKILL)
 
 
 def _told(error: Exception) -> FactoryError:

@@ -185,6 +185,19 @@ def test_started_processes_end_with_a_killed_command_and_training_goes_on(given,
     assert distance(alone, out) < 1e-5
 
 
+def test_started_processes_train_no_further_once_the_command_is_killed(given, tmp_path):
+    """Each leads a process group of its own, which the end of the launcher's does not reach."""
+    out = tmp_path / "out"
+    begun = list(command("alone", "factory.cli", *arguments(given, out, **STARTED, epochs="3000", save_steps="1000")))
+    with subprocess.Popen(begun, env=environment(), cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not list(out.glob(".train.partial/metrics.jsonl")):
+            time.sleep(0.05)
+        process.kill()
+    while workers(out):
+        time.sleep(0.05)
+    assert (out / ".train.partial/metrics.jsonl").read_text().count("\n") < 3000
+
+
 def workers(out):
     """Command lines of processes that train in `out`."""
     found = []
