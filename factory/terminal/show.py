@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from pydantic import BaseModel
 
-from factory.errors import number, one_line, short, span
+from factory.errors import number, one_line, percent, short, span
 from factory.terminal import describe_seconds
 from factory.terminal.tables import brief, table, width, words
 
@@ -155,7 +155,10 @@ def reviewed(found: "Reviewed") -> str:
     rows = [[each.annotator, each.chosen, each.rejected, each.tie, each.skip] for each in found.people]
     parts = [table(["reviewed by", "chosen is better", "rejected is better", "tie", "skipped"], rows)] if rows else []
     if found.agreement:
-        agreed = [[" and ".join(each.people), each.n, each.agreement, each.kappa] for each in found.agreement]
+        agreed = [
+            [" and ".join(each.people), each.n, None if each.agreement is None else percent(each.agreement), each.kappa]
+            for each in found.agreement
+        ]
         parts.append(table(["people", "pairs", "agreement", "Cohen's kappa"], agreed))
     return "\n\n".join([*parts, f"labels  {found.labels}"])
 

@@ -12,6 +12,7 @@ import pytest
 from factory.errors import ConfigError, StoreError
 from factory.reviewing.labels import BY, LABELS, Answers, journal_of, read_answers, reviewed, write_labels
 from factory.store.ownership import Record
+from factory.terminal import show
 
 
 def answered(path: Path, annotator: str, **given: str) -> None:
@@ -143,6 +144,7 @@ def test_kappa_between_people_leaves_skipped_pairs_out(tmp_path: Path) -> None:
     assert (agreed.people, agreed.n, agreed.agreement) == (("ana", "bo"), 8, 0.75)
     by_chance = (5 * 4 + 2 * 2 + 1 * 2) / 64
     assert agreed.kappa == pytest.approx((0.75 - by_chance) / (1 - by_chance))
+    assert " 75.0 % " in show.reviewed(found)
 
 
 ANSWERING = """
