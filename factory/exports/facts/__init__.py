@@ -110,6 +110,11 @@ def scan(path: Path) -> pl.LazyFrame | None:
     return pl.scan_parquet(path, glob=False) if path.is_file() else None
 
 
+def height(table: pl.LazyFrame | None) -> int | None:
+    """Rows of such a table."""
+    return None if table is None else int(table.select(pl.len()).collect().item())
+
+
 _NARROW = ("prompt_id", "feature", "iteration", "source", "policy", "feature_source")
 BINS = 40
 

@@ -7,7 +7,6 @@ import polars as pl
 from factory.exports.facts import Share, share
 from factory.stages.health import Health, first_votes, health
 from factory.stages.quality import standing
-from factory.statistics.shares import total
 from factory.strict import Strict
 from filters.votes import verdicts
 
@@ -15,10 +14,8 @@ from filters.votes import verdicts
 class JudgeFacts(Strict):
     """One judge's votes. Biases are measured on the vote asked first, whose order is a coin no rule has touched."""
 
-    name: str
-    votes: int
-    """Answers, readable or not."""
-    unread: int
+    health: Health
+    """What its votes lean to, tested."""
     for_chosen: Share | None
     """First votes that went to chosen; None, as the groups are empty, where they follow the slot: a coin's share."""
     first_slot: Share | None
@@ -27,19 +24,12 @@ class JudgeFacts(Strict):
     """First votes that went to the longer reply, among pairs of unequal length."""
     flips: float | None
     """Share of pairs whose vote turns with the order, each first vote weighed as often as it was given."""
-    flips_seen: int
-    """Pairs asked in both orders, on which that rests."""
-    health: Health
-    """What its votes lean to, tested."""
     verdicts: dict[str, int]
     """right, wrong, unsure, invalid, partial (asked in one order) to number of pairs."""
     by_iteration: dict[str, Share]
     """First votes for chosen, by iteration."""
     by_feature: dict[str, Share]
     """First votes for chosen, by feature."""
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    cost: float | None
 
 
 def judge_facts(judgments: pl.DataFrame, pairs: pl.DataFrame, authors: Collection[str] = ()) -> list[JudgeFacts]:
@@ -65,30 +55,22 @@ def kept_verdicts(judgments: pl.LazyFrame | None, kept: pl.LazyFrame | None) -> 
 def _one(found: Health, rows: pl.DataFrame, pairs: pl.DataFrame, ruled: pl.DataFrame) -> JudgeFacts:
     name = found.judge
     first = first_votes(rows, name).join(pairs, on="pair_id", how="left", maintain_order="left")
-    flips, seen = _flips(rows, first)
     # Votes that follow the slot say a coin's share of anything, which would read as a measure.
     telling = first.clear() if found.follows_slot else first
     mine = ruled.filter(pl.col("judge") == name)["verdict"].value_counts().sort("verdict")
     return JudgeFacts(
-        name=name,
-        votes=rows.height,
-        unread=rows["vote"].null_count(),
+        health=found,
         for_chosen=share(telling.filter(pl.col("vote") == "chosen").height, telling.height),
         first_slot=share(found.first_slot, found.first_votes),
         longer=share(found.longer or 0, found.unequal or 0),
-        flips=flips,
-        flips_seen=seen,
-        health=found,
+        flips=_flips(rows, first),
         verdicts=dict(mine.iter_rows()),
         by_iteration=_for_chosen(telling, "iteration"),
         by_feature=_for_chosen(telling, "feature"),
-        prompt_tokens=total(rows["prompt_tokens"]),
-        completion_tokens=total(rows["completion_tokens"]),
-        cost=total(rows["cost"]),
     )
 
 
-def _flips(rows: pl.DataFrame, first: pl.DataFrame) -> tuple[float | None, int]:
+def _flips(rows: pl.DataFrame, first: pl.DataFrame) -> float | None:
     """A rule may ask for the second order after one vote more often than after the other; weights undo that."""
     readable = rows.filter(pl.col("vote").is_not_null()).select("pair_id", "order", second="vote")
     both = first.select("pair_id", "order", "vote").join(readable, on="pair_id", suffix="_second")
@@ -98,9 +80,9 @@ def _flips(rows: pl.DataFrame, first: pl.DataFrame) -> tuple[float | None, int]:
         asked = both.filter(pl.col("vote") == vote)
         if not asked.height:
             # No second answer after such a vote: how often those turn cannot be told, nor then the whole.
-            return None, both.height
+            return None
         rate += n / first.height * asked.filter(pl.col("second") != vote).height / asked.height
-    return (rate if first.height else None), both.height
+    return rate if first.height else None
 
 
 def _for_chosen(first: pl.DataFrame, column: str) -> dict[str, Share]:

@@ -21,9 +21,6 @@ class IterationFacts(Strict):
 
     number: int
     prompts: int | None = None
-    features: dict[str, int] = Field(default_factory=dict)
-    fallback: int | None = None
-    """Features drawn because the answer could not be read."""
     pairs: int | None = None
     set_aside: dict[str, int] = Field(default_factory=dict)
     """Reason to number of triples that came to nothing."""
@@ -62,14 +59,9 @@ class AuditFacts(Strict, extra="ignore"):
     accuracy_with_unsure: float | None = None
     wilson_low: float | None = None
     wilson_high: float | None = None
-    flip_rate: float | None = None
     first_slot_rate: float | None = None
     longer_chosen_rate: float | None = None
     always_longer_accuracy: float | None = None
-    requests: int | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    cost: float | None = None
     bootstrap_low: float | None = None
     bootstrap_high: float | None = None
     health: Health | None = None

@@ -11,7 +11,18 @@ import polars as pl
 from pydantic import BaseModel, ValidationError
 
 from factory.config import Judge
-from factory.exports.facts import FunnelFacts, Lengths, Model, bin_width, counts, histogram, lengths, narrow, scan
+from factory.exports.facts import (
+    FunnelFacts,
+    Lengths,
+    Model,
+    bin_width,
+    counts,
+    height,
+    histogram,
+    lengths,
+    narrow,
+    scan,
+)
 from factory.exports.facts.bill import bill, prices_of
 from factory.exports.facts.caveats import caveats
 from factory.exports.facts.current import audited, rounds
@@ -133,13 +144,10 @@ def _iteration(folder: Path, number: int, kept: Mapping[str, int], config: Mappi
     features = scan(folder / "features.parquet") if maker_of(config) == PRINCIPLES else None
     triples = scan(folder / "triples.parquet")
     rejected = scan(folder / "triples.rejected.parquet")
-    found = features.select("feature", "feature_source").collect() if features is not None else None
     return IterationFacts(
         number=number,
-        prompts=found.height if found is not None else None,
-        features=counts(found, "feature") if found is not None else {},
-        fallback=int((found["feature_source"] == "fallback").sum()) if found is not None else None,
-        pairs=triples.select(pl.len()).collect().item() if triples is not None else None,
+        prompts=height(features),
+        pairs=height(triples),
         set_aside=_counts(rejected, "reason"),
         likelihood=_likelihood(scan(folder / "scores.parquet")),
         kept=kept.get(str(number), 0) if kept else None,
@@ -206,7 +214,7 @@ def _judges(judgments: pl.LazyFrame | None, pairs: pl.DataFrame, config: Mapping
     authors = [judge.name for judge in named if wrote(judge, [policy])]
     # Without the answers, which are nearly all of the table.
     found = judge_facts(judgments.select(pl.exclude("raw")).collect(), pairs, authors)
-    return [one.model_copy(update={"name": public_name(one.name), "health": _public(one.health)}) for one in found]
+    return [one.model_copy(update={"health": _public(one.health)}) for one in found]
 
 
 def _public(health: Health) -> Health:

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 from pydantic import Field
 
-from factory.exports.facts import FunnelStep, Lengths, scan
+from factory.exports.facts import FunnelStep, Lengths, height, scan
 from factory.exports.facts.models import RunFacts
 from factory.exports.facts.opinions import OpinionPair, opinion_pairs
 from factory.exports.facts.public import public_name
@@ -123,13 +123,12 @@ def compare(first: Path, second: Path) -> Comparison:
 
 
 def _side(run: RunFacts, root: Path) -> ComparedRun:
-    prompts = scan(root / "prompts.parquet")
     total = run.bill.total
     return ComparedRun(
         name=run.name,
         made=run.funnel.input if run.funnel else None,
         kept=run.funnel.kept if run.funnel else None,
-        prompts=None if prompts is None else prompts.select(pl.len()).collect().item(),
+        prompts=height(scan(root / "prompts.parquet")),
         lengths=run.kept_lengths,
         tokens=total.tokens,
         cost=total.cost,

@@ -152,7 +152,7 @@ def judge_dots(run: RunFacts) -> list[tuple[str, list[tuple[str, Share]]]]:
         rows += [(f"iteration {name}", share) for name, share in judge.by_iteration.items()]
         rows += list(judge.by_feature.items())
         if rows:
-            found.append((judge.name, rows))
+            found.append((judge.health.judge, rows))
     return found
 
 
