@@ -133,17 +133,7 @@ class ExportJob(NamedTuple):
                 pairs, options.mix, decontaminate=options.decontaminate, seed=self.seed, progress=self.progress
             )
         written = write_export(pairs, self.format, folder, options, self.seed, self.progress)
-        facts = card_facts(
-            written,
-            self.format,
-            run_root=self.root,
-            place=options.push_to_hub,
-            license=options.license,
-            language=options.language,
-            mixed=mixed,
-            options=options,
-            seed=self.seed,
-        )
+        facts = card_facts(written, self.format, options, run_root=self.root, mixed=mixed, seed=self.seed)
         if written.set_aside or written.left_out:
             self.progress.say(f"export {self.format}: {_stand(facts.pairs.lengths)}")
         return written, list(dict.fromkeys([*written.files, *write_card(facts, folder)]))

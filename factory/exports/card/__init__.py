@@ -10,7 +10,7 @@ import polars as pl
 
 from factory.exports.card.croissant import croissant
 from factory.exports.card.facts import CardFacts
-from factory.exports.card.licenses import hub_licenses
+from factory.exports.card.licenses import hub_licenses, license_key
 from factory.exports.card.plots import draw_plots
 from factory.exports.card.recipes import recipes
 from factory.exports.destinations.write import BY, CROISSANT, README, is_shard, may_write, staging_of
@@ -38,7 +38,7 @@ def write_card(facts: CardFacts, folder: Path) -> list[Path]:
     drawn = draw_plots(facts, staging / "plots")
     named = {path.stem: f"plots/{path.name}" for path in drawn}
     if may_write(record, README):
-        (staging / README).write_text(card(facts.model_copy(update={"plots": named})), encoding="utf-8")
+        (staging / README).write_text(card(facts._replace(plots=named)), encoding="utf-8")
     files = sorted(name for name in record.made_by(BY) if is_shard(name))
     if files:
         (staging / CROISSANT).write_text(croissant(facts, folder, files, _schema(folder / files[0])), encoding="utf-8")
@@ -79,23 +79,24 @@ def _template() -> "Template":
 
 def head(facts: CardFacts) -> dict[str, Any]:
     """The front matter as a mapping."""
-    values: dict[str, Any] = {"pretty_name": facts.title, **_license(facts)}
-    if facts.language:
-        values["language"] = facts.language
+    values: dict[str, Any] = {"pretty_name": facts.title, **_license(facts.options.license)}
+    if facts.options.language:
+        values["language"] = facts.options.language
     if facts.run is not None:
         values["annotations_creators"] = ["machine-generated"]
         values["language_creators"] = ["machine-generated"]
-    return {**values, **facts.metadata}
+    return {**values, **facts.written.metadata}
 
 
-def _license(facts: CardFacts) -> dict[str, str]:
+def _license(license: str | None) -> dict[str, str]:
     """The Hub takes its own identifiers; any other licence is `other` with its name."""
-    if not facts.license:
+    if not license:
         return {}
-    if facts.license_id in hub_licenses():
-        return {"license": str(facts.license_id)}
+    key = license_key(license)
+    if key in hub_licenses():
+        return {"license": str(key)}
     # The Hub takes an id there, not a name: letters, digits, dots and hyphens.
-    name = re.sub(r"[^a-z0-9.]+", "-", facts.license.lower()).strip("-.")
+    name = re.sub(r"[^a-z0-9.]+", "-", license.lower()).strip("-.")
     return {"license": "other", "license_name": name[:60] or "own-terms"}
 
 

@@ -64,16 +64,16 @@ def croissant(facts: CardFacts, folder: Path, files: Sequence[str], schema: pl.S
         "description": _description(facts),
         "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
         **({"citeAs": CITATION} if facts.run and facts.run.maker == PRINCIPLES else {}),
-        "license": facts.license or "no licence stated",
+        "license": facts.options.license or "no licence stated",
         "datePublished": day or today(),
         "version": "1.0.0",
-        "keywords": list(facts.metadata.get("tags", ())),
+        "keywords": facts.written.metadata["tags"],
         **({"url": f"https://huggingface.co/datasets/{facts.place}"} if hub else {}),
         **({"creator": {"@type": "sc:Organization", "name": facts.place.split("/")[0]}} if hub else {}),
         **provenance(facts),
         **responsible(facts),
         "distribution": [*(_file(folder, name, kind) for name in files), _files(files, kind)],
-        "recordSet": [_splits(facts.rows), _rows(schema, facts, kind)],
+        "recordSet": [_splits(facts.written.rows), _rows(schema, facts, kind)],
     }
     return json.dumps(described, indent=1, ensure_ascii=False) + "\n"
 
@@ -123,7 +123,6 @@ def _splits(rows: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _rows(schema: pl.Schema, facts: CardFacts, kind: str) -> dict[str, Any]:
-    meanings = {column.name: column.meaning for column in facts.columns}
     split = {
         "@type": "cr:Field",
         "@id": f"{_ROWS}/split",
@@ -138,12 +137,12 @@ def _rows(schema: pl.Schema, facts: CardFacts, kind: str) -> dict[str, Any]:
             "transform": {"regex": "^(?:.*/)?(train|test)[-.].*$"},
         },
     }
-    fields = [_field(name, dtype, meanings.get(name, ""), kind) for name, dtype in schema.items()]
+    fields = [_field(name, dtype, facts.columns.get(name, ""), kind) for name, dtype in schema.items()]
     return {
         "@type": "cr:RecordSet",
         "@id": _ROWS,
         "name": _ROWS,
-        "description": f"A row for each pair, {sum(facts.rows.values()):,} in all.",
+        "description": f"A row for each pair, {sum(facts.written.rows.values()):,} in all.",
         "field": [*([split] if "split" not in schema else []), *filter(None, fields)],
     }
 

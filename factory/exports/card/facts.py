@@ -1,18 +1,17 @@
 """What the dataset card is made from; an export of bare pair files has no run, and says so."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import polars as pl
-from pydantic import Field
 
 from factory.config import Export
 from factory.errors import excerpt
 from factory.exports import exporter
-from factory.exports.card.licenses import license_key
 from factory.exports.destinations.write import INFO, Exported
 from factory.exports.facts import PairFacts, pair_facts
 from factory.exports.facts.models import RunFacts
@@ -22,7 +21,6 @@ from factory.files.json_text import retold
 from factory.files.rows import rows
 from factory.identity import draw
 from factory.schema import SCORES
-from factory.strict import Strict
 from filters.confounds import confounds, sentences
 
 _CELL = 300
@@ -41,81 +39,57 @@ _OWN = {
 }
 
 
-class CardColumn(Strict):
-    """A column of the data set."""
-
-    name: str
-    meaning: str
-
-
-class CardFacts(Strict):
+class CardFacts(NamedTuple):
     """Everything a card says."""
 
     format: str
+    options: Export
     title: str
     place: str
     """Repository or folder, for the loading recipes."""
-    rows: dict[str, int]
-    left_out: dict[str, int] = Field(default_factory=dict)
-    set_aside: int = 0
-    renamed: dict[str, str] = Field(default_factory=dict)
-    metadata: dict[str, Any] = Field(default_factory=dict)
-    columns: list[CardColumn] = Field(default_factory=list)
-    example: str | None = None
+    written: Exported
+    columns: dict[str, str]
+    """Name to meaning."""
+    example: str
     """A row as JSON, long texts cut."""
     pairs: PairFacts
-    confounds: list[str] = Field(default_factory=list)
+    confounds: list[str]
     """What of the replies' form predicts chosen, a sentence each."""
-    mixed: dict[str, int] = Field(default_factory=dict)
+    mixed: Mapping[str, int]
     """File that was mixed in to the pairs taken from it."""
-    run: RunFacts | None = None
-    recipe: dict[str, Any] = Field(default_factory=dict)
+    run: RunFacts | None
+    recipe: dict[str, Any]
     """What makes the pairs again, as `factory.exports.facts.recipe` has it; empty without a run."""
-    license: str | None = None
-    language: list[str] = Field(default_factory=list)
-    plots: dict[str, str] = Field(default_factory=dict)
+    plots: Mapping[str, str] = MappingProxyType({})
     """Name to path within the folder."""
-
-    @property
-    def license_id(self) -> str | None:
-        """The licence as the Hub spells it."""
-        return license_key(self.license)
 
 
 def card_facts(
     written: Exported,
     format: str,
+    options: Export | None = None,
     *,
     run_root: Path | None = None,
-    place: str | None = None,
-    license: str | None = None,
-    language: Sequence[str] = (),
     mixed: Mapping[str, int] | None = None,
-    options: Export | None = None,
     seed: int = 42,
 ) -> CardFacts:
     """Collect what a card says of an export that was just written; the pairs are counted in its files."""
+    options = options or Export()
     run = run_facts(run_root) if run_root is not None else None
-    pairs = read_back(written, exporter(format).replies)
-    name = place.rsplit("/", 1)[-1] if place else run.name if run else "Preference pairs"
+    pairs, place = read_back(written, exporter(format).replies), options.push_to_hub
     return CardFacts(
         format=format,
-        title=f"{name} ({format})" if not place else name,
+        options=options,
+        title=place.rsplit("/", 1)[-1] if place else f"{run.name if run else 'Preference pairs'} ({format})",
         place=place or "PATH/TO/THIS/FOLDER",
-        rows=written.rows,
-        left_out=written.left_out,
-        set_aside=written.set_aside,
-        renamed=written.renamed,
-        metadata=written.metadata,
+        written=written,
         columns=_columns(written.columns, written.renamed),
         example=_example(written, seed),
         pairs=pair_facts(pairs),
         confounds=sentences(confounds(pairs)),
-        mixed=dict(mixed or {}),
+        mixed=mixed or {},
         run=run,
-        recipe=whole(run, format, options or Export()) if run else {},
-        license=license,
-        language=list(language),
+        recipe=whole(run, format, options) if run else {},
     )
 
 
@@ -138,7 +112,7 @@ def read_back(written: Exported, replies: tuple[str, str] = ("chosen", "rejected
     return frame.with_columns(**dict(zip(("chosen", "rejected"), texts, strict=True)))
 
 
-def _columns(names: list[str], renamed: Mapping[str, str]) -> list[CardColumn]:
+def _columns(names: list[str], renamed: Mapping[str, str]) -> dict[str, str]:
     # The card explains a column by the name that the user knows.
     back = {new: old for old, new in renamed.items()}
 
@@ -149,7 +123,7 @@ def _columns(names: list[str], renamed: Mapping[str, str]) -> list[CardColumn]:
             return SCORES.columns[name].meaning
         return f"from the input, there called {back[name]}" if name in back else "from the input"
 
-    return [CardColumn(name=name, meaning=meaning(name)) for name in names]
+    return {name: meaning(name) for name in names}
 
 
 def _example(written: Exported, seed: int) -> str | None:

@@ -5,25 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from factory.errors import ConfigError, InputError
+from factory.exports.check.rule_parts import Problem
 from factory.exports.check.rules import FORMAT_RULES, folder_problems, rules_for
 from factory.files import PathLike
 from factory.files.rows import rows
-
-
-class Problem(NamedTuple):
-    """A broken rule."""
-
-    file: Path
-    row: int | None
-    """From 1; None where the rule is about the folder."""
-    rule: str
-    """What the format asks for, and who asks."""
-    found: str
-    """What is there instead."""
-
-    def __str__(self) -> str:
-        place = f"{self.file}: row {self.row}" if self.row else str(self.file)
-        return f"{place}: {self.found}, but {self.rule}"
 
 
 class Checked(NamedTuple):
@@ -45,7 +30,7 @@ def check(path: PathLike, format: str, most: int = 20, *, keep_system: bool = Fa
     if format not in FORMAT_RULES:
         raise ConfigError(f"there is no check for the format {format!r}; there is one for {', '.join(FORMAT_RULES)}")
     where = Path(path)
-    problems = [Problem(found.file, None, found.rule, found.found) for found in folder_problems(where, format)]
+    problems = list(folder_problems(where, format))
     broken = len(problems)
     seen = 0
     for row in rows(where):

@@ -1,11 +1,28 @@
 """What rules are made of: a small function for each thing that the readers of a format ask, in words to be shown."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from factory.identity import pair_id, prompt_id
 
 Cells = Mapping[str, Any]
+
+
+class Problem(NamedTuple):
+    """A broken rule."""
+
+    file: Path
+    row: int | None
+    """From 1; None where the rule is about the folder."""
+    rule: str
+    """What the format asks for, and who asks."""
+    found: str
+    """What is there instead."""
+
+    def __str__(self) -> str:
+        place = f"{self.file}: row {self.row}" if self.row else str(self.file)
+        return f"{place}: {self.found}, but {self.rule}"
 
 
 class FormatRule(NamedTuple):
@@ -24,8 +41,8 @@ def has_columns(*names: str) -> FormatRule:
     """The columns are there."""
 
     def broken(cells: Cells) -> str | None:
-        absent = [name for name in names if name not in cells]
-        return f"there is no column {absent[0]} (there are {', '.join(map(str, cells))})" if absent else None
+        there = ", ".join(map(str, cells))
+        return next((f"there is no column {name} (there are {there})" for name in names if name not in cells), None)
 
     return FormatRule(f"the format has the columns {', '.join(names)}", broken)
 
@@ -46,21 +63,14 @@ def is_text(name: str, who: str, *, empty: bool = False, null: bool = False) -> 
 
 def is_flag(name: str, who: str) -> FormatRule:
     """A column is true or false."""
-
-    def broken(cells: Cells) -> str | None:
-        return None if isinstance(cells[name], bool) else f"{name} is {kind_of(cells[name])}"
-
-    return FormatRule(f"{name} is true or false ({who})", broken)
+    text = f"{name} is true or false ({who})"
+    return FormatRule(text, lambda row: None if isinstance(row[name], bool) else f"{name} is {kind_of(row[name])}")
 
 
 def not_there(names: tuple[str, ...], who: str) -> FormatRule:
     """No column has one of the names."""
-
-    def broken(cells: Cells) -> str | None:
-        there = [name for name in names if name in cells]
-        return f"there is a column {there[0]}" if there else None
-
-    return FormatRule(f"no column is called {' or '.join(names)}: {who}", broken)
+    text = f"no column is called {' or '.join(names)}: {who}"
+    return FormatRule(text, lambda row: next((f"there is a column {name}" for name in names if name in row), None))
 
 
 def message_problem(value: object, name: str) -> str | None:
@@ -118,10 +128,8 @@ def ends(name: str, role: str, why: str) -> FormatRule:
 def same_prompt(cells: Cells) -> str | None:
     """Where the two conversations part too early."""
     # Roles and texts alone: messages may carry keys of their own.
-    chosen, rejected = cells["chosen"][:-1], cells["rejected"][:-1]
-    if [(turn["role"], turn["content"]) for turn in chosen] == [(turn["role"], turn["content"]) for turn in rejected]:
-        return None
-    return "chosen and rejected part before the last turn"
+    asked = [[(turn["role"], turn["content"]) for turn in cells[side][:-1]] for side in ("chosen", "rejected")]
+    return None if asked[0] == asked[1] else "chosen and rejected part before the last turn"
 
 
 def has_reply(name: str) -> FormatRule:

@@ -43,7 +43,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def facts_of(run: Path, out: Path, name: str = "rm", **more: Any) -> CardFacts:
     written = export(pl.scan_parquet(run / "filtered/kept.parquet"), name, out)
-    return card_facts(written, name, run_root=run, **more)
+    return card_facts(written, name, Export(**more), run_root=run)
 
 
 @pytest.mark.parametrize("name", EXPORTERS)
@@ -62,7 +62,7 @@ def test_every_format_has_a_card_that_the_hub_reads_and_load_dataset_follows(
     assert read.data.size_categories == ["n<1K"]
     datasets.disable_progress_bars()
     found = datasets.load_dataset(str(tmp_path), cache_dir=str(tmp_path / "cache"))
-    assert {split: len(rows) for split, rows in found.items()} == facts.rows
+    assert {split: len(rows) for split, rows in found.items()} == facts.written.rows
     assert "How to load it" in read.text
 
 
@@ -91,7 +91,7 @@ def test_the_card_shows_the_run_s_own_numbers(run: Path, tmp_path: Path) -> None
 def test_the_card_says_the_method_that_was_used(method: str, run: Path, tmp_path: Path) -> None:
     facts = facts_of(run, tmp_path)
     told = facts.run.config | {"training": {"method": method}}
-    said = card(facts.model_copy(update={"run": facts.run.model_copy(update={"config": told})}))
+    said = card(facts._replace(run=facts.run.model_copy(update={"config": told})))
     assert ("with Self-Steering Optimization (SSO)" in said) == method.startswith("sso")
     assert ("with no training" in said) == (method == "none")
     assert ("the model is trained" in said) == (method != "none")
@@ -107,7 +107,7 @@ def test_no_table_has_a_column_that_nothing_stands_in(run: Path, tmp_path: Path)
     bare = facts.run.model_copy(
         update={"iterations": unmeasured, "bill": facts.run.bill.model_copy(update={"rows": free})}
     )
-    said = card(facts.model_copy(update={"run": bare}))
+    said = card(facts._replace(run=bare))
     assert columns_without_a_value(said) == []
     assert "| iteration | prompts | pairs | kept |\n" in said
     assert columns_without_a_value("| a | b |\n|---|---|\n| 1 | – |\n") == ["b"]
@@ -121,7 +121,7 @@ def test_how_often_kept_pairs_were_asked_about_and_prices_are_said(run: Path, tm
     assert sum(counted.values()) == votes.filter(pl.col("pair_id").is_in(kept.implode()))["pair_id"].n_unique()
     assert f"and {counted.get('once', 0)} were asked about in one order alone by some judge" in card(facts)
     priced = facts.run.model_copy(update={"prices": {"policy": (0.15, 0.6)}})
-    assert "| policy | 0.15 | 0.60 |" in card(facts.model_copy(update={"run": priced}))
+    assert "| policy | 0.15 | 0.60 |" in card(facts._replace(run=priced))
 
 
 def test_the_state_of_a_kept_pair_by_hand() -> None:
@@ -154,12 +154,10 @@ def test_what_chose_the_features_adds_up(run: Path, tmp_path: Path) -> None:
 def test_an_unread_answer_is_said_and_not_called_standing(run: Path, tmp_path: Path) -> None:
     facts = facts_of(run, tmp_path)
     told = facts.run.model_copy(update={"kept_verdicts": {"right": 5, "wrong": 3, "unread": 2}})
-    said = card(facts.model_copy(update={"run": told}))
+    said = card(facts._replace(run=told))
     assert "3 wrong by a judge that does not decide, and 0 were asked" in said
     assert "in one order alone by some judge; of 2 an answer could not be read." in said
-    assert "could not be read." not in card(
-        facts.model_copy(update={"run": told.model_copy(update={"kept_verdicts": {"right": 5}})})
-    )
+    assert "could not be read." not in card(facts._replace(run=told.model_copy(update={"kept_verdicts": {"right": 5}})))
 
 
 def test_the_language_is_said_where_it_is_given(run: Path, tmp_path: Path) -> None:
@@ -225,7 +223,7 @@ def test_a_card_says_how_these_pairs_were_made(maker: str, run: Path, tmp_path: 
     """And nothing of the other ways to make pairs."""
     facts = facts_of(run, tmp_path)
     assert facts.run is not None
-    said = card(facts.model_copy(update={"run": facts.run.model_copy(update={"maker": maker})}))
+    said = card(facts._replace(run=facts.run.model_copy(update={"maker": maker})))
     for name, making in MAKINGS.items():
         for words in (making.made, f"**{making.rejected}**", making.why, making.contrast):
             assert (words in said) == (name == maker), words
@@ -254,9 +252,9 @@ def test_data_cannot_speak_in_the_card(tmp_path: Path) -> None:
     evil = f"{NASTY} | # x\n\n# Heading\n```\n~~~ {{{{ 7 * 7 }}}} {links}"
     columns = {"feature": evil, "source": evil, "policy": evil, "method": evil, "mine`|": evil, "<b>": "x"}
     frame = pairs(8, **columns).with_columns(chosen=pl.col("chosen") + evil)
-    facts = card_facts(export(frame, "rm", tmp_path), "rm", place=f"u/{evil}", license=evil)
+    facts = card_facts(export(frame, "rm", tmp_path), "rm", Export(push_to_hub=f"u/{evil}", license=evil))
     assert facts.pairs.by_feature[0].name == evil
-    html = rendered(card(facts.model_copy(update={"plots": {"lengths": "plots/lengths.png"}})))
+    html = rendered(card(facts._replace(plots={"lengths": "plots/lengths.png"})))
     assert "<script" not in html
     assert "<b>" not in html
     assert html.count("<img") == 1
@@ -281,7 +279,7 @@ def test_data_cannot_speak_in_the_card(tmp_path: Path) -> None:
 def test_licences_are_written_as_the_hub_spells_them(
     given: str | None, expected: dict[str, str], tmp_path: Path
 ) -> None:
-    facts = card_facts(export(pairs(2), "rm", tmp_path), "rm", license=given)
+    facts = card_facts(export(pairs(2), "rm", tmp_path), "rm", Export(license=given))
     assert {key: value for key, value in head(facts).items() if "license" in key} == expected
 
 
