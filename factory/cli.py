@@ -145,7 +145,7 @@ def export(pairs: tuple[str, ...], fmt: str, out: str | None, **options: Any) ->
 @click.option("--max-length", type=click.IntRange(min=1), metavar="N", help="… at this length.")
 def check_data(files: tuple[str, ...], fmt: str, **options: Any) -> Shown:
     """Hold FILES, whoever wrote them, against the rules of a format; nothing is written."""
-    return factory.check_data(files, fmt, **options), terminal.show_checks.checked_data
+    return factory.check_data(files, fmt, **options), terminal.show.checked_data
 
 
 @main.command()
@@ -195,7 +195,9 @@ def explain(name: str | None, every: bool) -> Shown:
     if every == bool(name):
         raise click.UsageError("give a NAME, such as gamma or not_judged, or --all")
     if name is None:
-        return terminal.show.entries(), terminal.show.page
+        from factory.commands.explain import page, reference
+
+        return reference(), lambda known: page(known).rstrip("\n")
     return factory.explain(name), terminal.show.explained
 
 
@@ -215,7 +217,7 @@ def trace(run_or_export: Path, pair_id: str) -> Shown:
 def reproduce(card: Path, out: Path | None, sets: tuple[str, ...], dry_run: bool) -> Shown:
     """Run again what CARD (README.md of an export, or its folder) records; exit code 1 if other pairs come."""
     made = factory.reproduce(card, out, sets=sets, dry_run=dry_run, progress=for_stream(sys.stderr))
-    return made, terminal.show.plan if dry_run else terminal.show_checks.reproduction
+    return made, terminal.show.plan if dry_run else terminal.show.reproduction
 
 
 @main.group()

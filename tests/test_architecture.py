@@ -17,7 +17,6 @@ FLOORS = (
         "factory.terminal.comparison",
         "factory.terminal.schemas",
         "factory.terminal.show_reward",
-        "factory.terminal.show_checks",
     ),
     ("factory.runs", "factory.terminal.show"),
     ("factory.pipeline",),

@@ -56,8 +56,8 @@ class Answers:
             self._file.close()
             raise StoreError(f"{annotator} is reviewing into {labels} already; give --as another name") from error
         self.given = read_answers(self._path)
-        size = self._file.seek(0, os.SEEK_END)
-        if size and _last_byte(self._file) != b"\n":
+        held = self._path.read_bytes()
+        if held and not held.endswith(b"\n"):
             self._file.write(b"\n")  # what a kill tore stays a line of its own, and is passed over
 
     def __enter__(self) -> "Answers":
@@ -84,11 +84,6 @@ class Answers:
         # In one write, and flushed: a kill loses the answer under way, and tears no other.
         self._file.write(json.dumps(event).encode() + b"\n")
         self._file.flush()
-
-
-def _last_byte(file: BinaryIO) -> bytes:
-    file.seek(-1, os.SEEK_END)
-    return file.read(1)
 
 
 def read_answers(path: Path) -> dict[str, tuple[str, str]]:

@@ -1,6 +1,6 @@
 """The review's page: what it shows of a pair, as JSON; markdown as markup in which nothing of the data can act."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -38,7 +38,7 @@ def _pair(session: Session, item: ReviewItem) -> dict[str, Any]:
 
 def _last(session: Session, item: ReviewItem) -> dict[str, Any]:
     """What was answered last; where the review is not blind, also what the data say of that pair."""
-    label, sides = session.label_of(item), session.sides(item)
+    label, sides = session.answers.given[item.pair_id][0], session.sides(item)
     said = {sides.left_is: "left", "tie": "tie", "skip": "skip"}.get(label, "right")
     if session.blind:
         return {"answer": said}
@@ -61,22 +61,16 @@ def _renderer() -> MarkdownIt:
     # A link becomes a span that shows where it would lead, as nothing on the page may lead away from it.
     made = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("table").disable("image")
 
-    def opened(self: Any, tokens: Any, position: int, options: Any, env: Any) -> str:
-        return f'<span class="link" title="{escape(tokens[position].attrGet("href") or "")}">'
-
-    def closed(self: Any, tokens: Any, position: int, options: Any, env: Any) -> str:
-        return "</span>"
-
-    # markdown-it aligns cells by style attributes, which the page's policy refuses.
-    def cell(self: Any, tokens: Any, position: int, options: Any, env: Any) -> str:
-        return f"<{tokens[position].tag}>"
-
-    def fence(self: Any, tokens: Any, position: int, options: Any, env: Any) -> str:
-        return f"<pre><code>{escape(tokens[position].content)}</code></pre>\n"
-
-    for name, rule in (("link_open", opened), ("link_close", closed), ("th_open", cell), ("td_open", cell)):
-        made.add_render_rule(name, rule)
-    made.add_render_rule("fence", fence)
+    rules: dict[str, Callable[[Any], str]] = {
+        "link_open": lambda token: f'<span class="link" title="{escape(token.attrGet("href") or "")}">',
+        "link_close": lambda token: "</span>",
+        # markdown-it aligns cells by style attributes, which the page's policy refuses.
+        "th_open": lambda token: "<th>",
+        "td_open": lambda token: "<td>",
+        "fence": lambda token: f"<pre><code>{escape(token.content)}</code></pre>\n",
+    }
+    for name, rule in rules.items():
+        made.add_render_rule(name, lambda self, tokens, position, options, env, rule=rule: rule(tokens[position]))
     return made
 
 

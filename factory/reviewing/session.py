@@ -71,21 +71,9 @@ class Session:
         # The turn is how many are answered: an answer from an old tab names one that is past.
         if turn != self.done or (key != UNDO and (item is None or key not in KEYS)):
             raise StaleAnswerError
-        if item is None or key == UNDO:
-            self.undo()
-            return
-        self.answers.give(item.pair_id, self._label(item, key))
-
-    def undo(self) -> None:
-        """Take back the answer given last, if there is one."""
-        if self.last is not None:
+        if item is not None and key != UNDO:
+            left = self.sides(item).left_is
+            right = "rejected" if left == "chosen" else "chosen"
+            self.answers.give(item.pair_id, dict(zip(KEYS, (left, right, "tie", "skip"), strict=True))[key])
+        elif self.last is not None:
             self.answers.take_back(self.last.pair_id)
-
-    def label_of(self, item: ReviewItem) -> str:
-        """The answer on an answered item."""
-        return self.answers.given[item.pair_id][0]
-
-    def _label(self, item: ReviewItem, key: str) -> str:
-        left = self.sides(item).left_is
-        right = "rejected" if left == "chosen" else "chosen"
-        return dict(zip(KEYS, (left, right, "tie", "skip"), strict=True))[key]

@@ -15,6 +15,7 @@ from factory.terminal import describe_seconds
 from factory.terminal.tables import brief, table, width, words
 
 if TYPE_CHECKING:
+    from factory.commands.check_data import CheckedData
     from factory.commands.explain import Entry
     from factory.commands.look import Looked
     from factory.commands.status import StageStatus
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from factory.reviewing.labels import Reviewed
     from factory.runs.forecast import Plan
     from factory.runs.rates import Time
+    from factory.runs.reproduce import Reproduction
     from factory.stages.audit_model import AuditReport
     from factory.stages.audit_sample import AuditForecast
     from filters.decisions import Step
@@ -202,6 +204,31 @@ def _time(time: "Time") -> str:
     return ", ".join(filter(None, [describe_seconds(time.seconds), time.basis]))
 
 
+def checked_data(found: Sequence["CheckedData"]) -> str:
+    """What keeps the rules, and what each trainer makes of it."""
+    return "\n\n".join("\n".join([one.summary, *_predicted(one)]) for one in found)
+
+
+def _predicted(found: "CheckedData") -> list[str]:
+    if not found.predictions:
+        return []
+    rows = [[one.trainer, *one.effects.values(), one.version] for one in found.predictions]
+    firsts = [f"{one.trainer}: {one.first}" for one in found.predictions if one.affected]
+    return ["", table(["trainer", *found.predictions[0].effects, "as read in"], rows), "", *firsts]
+
+
+def reproduction(found: "Reproduction") -> str:
+    """Whether the same pairs came, and what may be behind a difference."""
+    counts = f"{found.same:,} the same, {found.missing:,} missing, {found.new:,} new"
+    said = "exactly the pairs of the card came again" if found.identical else "other pairs came than the card's"
+    some = [
+        f"{kind}, among them: {' '.join(ids)}"
+        for kind, ids in (("missing", found.missing_pairs), ("new", found.new_pairs))
+        if ids
+    ]
+    return "\n".join([f"{said}: {counts}", *some, *found.notes, f"the new run is {found.run}"])
+
+
 def training(found: Any) -> str:
     """Where the policy lies and how its training went."""
     return table(["measure", "value"], [[name, brief(value)] for name, value in found.facts.items()])
@@ -219,20 +246,6 @@ def begun(made: Sequence[Path], preset: str) -> str:
     run = f"sso-factory run {made[0]}"
     todo = f"next: put your prompts into {made[1]}; see what a run asks and costs, then run it"
     return f"{paths(made)}\n\n{todo}\n  {run} --dry-run\n  {run}\n{PRESETS[preset]}"
-
-
-def entries() -> list["Entry"]:
-    """All of the reference."""
-    from factory.commands.explain import reference
-
-    return reference()
-
-
-def page(known: Sequence["Entry"]) -> str:
-    """The reference page, without a line break at its end."""
-    from factory.commands import explain
-
-    return explain.page(known).rstrip("\n")
 
 
 def explained(found: Sequence["Entry"]) -> str:

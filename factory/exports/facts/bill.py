@@ -72,13 +72,17 @@ def bill(run_dir: PathLike) -> Bill:
     for stage, asker, used in _used(root):
         name = _name(stage, asker)
         if name:
-            parts.setdefault(name, []).append(Charge(name=name, **used))
-    rows = [_sum(name, charges) for name, charges in sorted(parts.items(), key=lambda part: _place(part[0]))]
+            known = {key: used[key] for key in Charge.model_fields if used.get(key)}
+            parts.setdefault(name, []).append(Charge(name=name, **known))
+    order = ("policy", "weaker", "judge", "audit")
+    names = sorted(parts, key=lambda name: (order.index(name.split(" ")[0]), name))
+    rows = [_sum(name, parts[name]) for name in names]
     # What was paid and is in no answer: the ledger has every request, the rows those whose answers are used.
     beside = spent_in(root) - sum(row.cost or 0.0 for row in rows)
     if beside > _CENT:
         rows.append(Charge(name=LOST, cost=beside, **dict.fromkeys(_COUNTS)))
-    return Bill(rows=rows, kept=_kept(root / "filtered" / "funnel.json"))
+    kept = read_object(root / "filtered/funnel.json").get("kept")
+    return Bill(rows=rows, kept=kept if isinstance(kept, int) else None)
 
 
 def prices_of(config: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
@@ -105,12 +109,9 @@ def _used(root: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
         if manifest is not None:
             # The journal of a finished stage is passed over: its manifest has the sum already.
             done.add(path.with_name(path.name.replace(".manifest.json", ".journal.jsonl")))
-            for asker, used in manifest.get("used", {}).items():
-                yield path.name, asker, {name: used[name] for name in Charge.model_fields if used.get(name)}
+            yield from ((path.name, asker, used) for asker, used in manifest.get("used", {}).items())
     for path in sorted(set(root.rglob("*.journal.jsonl")) - done):
-        for asker, counted in _journaled(path).items():
-            used = {name: getattr(counted, name) for name in Charge.model_fields if hasattr(counted, name)}
-            yield path.name, asker, {name: value for name, value in used.items() if value}
+        yield from ((path.name, asker, vars(counted)) for asker, counted in _journaled(path).items())
 
 
 def _journaled(path: Path) -> dict[str, Usage]:
@@ -123,9 +124,8 @@ def _journaled(path: Path) -> dict[str, Usage]:
                 answer = recorded_completion(parsed(line)["value"])
                 if answer is None:
                     continue
-                cost, request = answer.cost or 0.0, answer.id
-                used = found.setdefault(_asker(request), Usage())
-                used.cost += cost
+                used = found.setdefault(_asker(answer.id), Usage())
+                used.cost += answer.cost or 0.0
                 used.requests += 1
                 used.prompt_tokens += answer.prompt_tokens or 0
                 used.completion_tokens += answer.completion_tokens or 0
@@ -146,12 +146,3 @@ def _name(stage: str, asker: str) -> str | None:
     if kind == "judge":
         return f"{'audit' if stage.startswith('audit.') else 'judge'} {public_name(rest)}"
     return {"scores": None, "weaker": WEAKER}.get(kind, "policy")
-
-
-def _place(name: str) -> tuple[int, str]:
-    return ("policy", "weaker", "judge", "audit").index(name.split(" ")[0]), name
-
-
-def _kept(path: Path) -> int | None:
-    kept = read_object(path).get("kept")
-    return kept if isinstance(kept, int) else None

@@ -84,13 +84,11 @@ class AuditFacts(Strict, extra="ignore"):
         return {by: rows for by, rows in found.items() if len(rows) > 1}
 
 
-class Balance(Strict):
-    """Lengths of what reached the length balance and of what it kept."""
+class SpreadLengths(Strict):
+    """Lengths of some pairs, and how they spread."""
 
-    before: Lengths
-    after: Lengths
-    before_histogram: Histogram
-    after_histogram: Histogram
+    lengths: Lengths
+    histogram: Histogram
 
 
 class RunFacts(Strict):
@@ -112,7 +110,8 @@ class RunFacts(Strict):
     """The principle set in full, or None where none was used or it is not there any more."""
     iterations: list[IterationFacts] = Field(default_factory=list)
     funnel: FunnelFacts | None = None
-    balance: Balance | None = None
+    lengths: list[SpreadLengths] = Field(default_factory=list)
+    """Of what reached the length balance and of what it kept; of the kept pairs alone where nothing was balanced."""
     judges: list[JudgeFacts] = Field(default_factory=list)
     kept_verdicts: dict[str, int] = Field(default_factory=dict)
     """Of the kept pairs that judges voted on how many are `unsure`, `wrong`, `once`, `unread` and `right`."""
@@ -128,8 +127,6 @@ class RunFacts(Strict):
 
     bill: Bill = Bill()
     """What policy, judges and audit took."""
-    kept_lengths: Lengths | None = None
-    """Of the kept pairs."""
     finished: str | None = None
     """The day its last stage was finished."""
 
@@ -137,6 +134,11 @@ class RunFacts(Strict):
         """Iteration and mean e^{pi~} of a reply under no principle, where that was measured."""
         key = f"{reply}_plain"
         return [(it.number, it.likelihood[key]) for it in self.iterations if key in it.likelihood]
+
+    @property
+    def kept_lengths(self) -> Lengths | None:
+        """Of the kept pairs."""
+        return self.lengths[-1].lengths if self.lengths else None
 
     @property
     def warnings(self) -> list[str]:

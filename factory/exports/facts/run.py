@@ -13,7 +13,6 @@ from pydantic import BaseModel, ValidationError
 from factory.config import Judge
 from factory.exports.facts import (
     FunnelFacts,
-    Lengths,
     Model,
     bin_width,
     counts,
@@ -28,7 +27,7 @@ from factory.exports.facts.caveats import caveats
 from factory.exports.facts.current import audited, rounds
 from factory.exports.facts.judges import JudgeFacts, judge_facts, kept_verdicts
 from factory.exports.facts.making import MAKINGS, PRINCIPLES, UNKNOWN, maker_of
-from factory.exports.facts.models import AuditedGroup, AuditFacts, Balance, IterationFacts, RunFacts
+from factory.exports.facts.models import AuditedGroup, AuditFacts, IterationFacts, RunFacts, SpreadLengths
 from factory.exports.facts.public import public_config, public_name
 from factory.exports.facts.recipe import recipe
 from factory.files.json_text import parsed, read_object
@@ -66,7 +65,7 @@ def run_facts(root: Path) -> RunFacts:
         principles=_principles(config),
         iterations=[_iteration(root / "iterations" / str(number), number, kept_counts, config) for number in numbers],
         funnel=funnel,
-        balance=_balance(kept, rejected, funnel),
+        lengths=_lengths(kept, rejected, funnel),
         judges=_judges(judgments, everything, config),
         kept_verdicts=kept_verdicts(judgments, kept),
         prices=prices_of(config),
@@ -75,7 +74,6 @@ def run_facts(root: Path) -> RunFacts:
         audit=_audit(root / "audit/audit.json", config) if audited(root, config) else None,
         seconds=_seconds(root),
         bill=bill(root),
-        kept_lengths=_kept_lengths(kept),
         finished=_finished(root),
     )
 
@@ -230,26 +228,33 @@ def _quality(path: Path) -> Quality | None:
     return found.model_copy(update={"judges": shown})
 
 
-def _balance(kept: pl.LazyFrame | None, rejected: pl.LazyFrame | None, funnel: FunnelFacts | None) -> Balance | None:
-    if kept is None or rejected is None or not {"filter", "chosen"} <= set(rejected.collect_schema()):
-        return None
+def _lengths(
+    kept: pl.LazyFrame | None, rejected: pl.LazyFrame | None, funnel: FunnelFacts | None
+) -> list[SpreadLengths]:
+    after = narrow(kept) if kept is not None else None
+    if after is None or not after.height:
+        return []
+    tables = {**_balanced(after, rejected, funnel), "kept": after}
+    # Of the first table, which holds the pairs of the other one too.
+    width = bin_width(next(iter(tables.values())))
+    return [
+        SpreadLengths(lengths=lengths(table, name), histogram=histogram(table, width)) for name, table in tables.items()
+    ]
+
+
+def _balanced(
+    after: pl.DataFrame, rejected: pl.LazyFrame | None, funnel: FunnelFacts | None
+) -> dict[str, pl.DataFrame]:
+    """What reached the length balance, as `before`, where there was one that dropped pairs."""
     # Where filters follow it, or it comes twice, tables do not tell what it saw.
     steps = [step.filter for step in funnel.steps] if funnel else []
     if steps.count("length_balance") != 1 or steps[-1] != "length_balance":
-        return None
+        return {}
+    if rejected is None or not {"filter", "chosen"} <= set(rejected.collect_schema()):
+        return {}
     dropped = narrow(rejected.filter(pl.col("filter") == "length_balance"))
-    after = narrow(kept)
-    if not dropped.height or not after.height:
-        return None
     # What reached the balance is what it dropped and what it kept; relaxed, as rejected rows may lack a column.
-    before = pl.concat([dropped, after], how="diagonal_relaxed")
-    width = bin_width(before)
-    return Balance(
-        before=lengths(before, "before"),
-        after=lengths(after, "after"),
-        before_histogram=histogram(before, width),
-        after_histogram=histogram(after, width),
-    )
+    return {"before": pl.concat([dropped, after], how="diagonal_relaxed")} if dropped.height else {}
 
 
 def _audit(path: Path, config: Mapping[str, Any]) -> AuditFacts | None:
@@ -277,11 +282,6 @@ def _tallies(strata: list[dict[str, Any]], by: str) -> dict[str, AuditedGroup]:
         for key in group:
             group[key] += int(row.get(key) or 0)
     return {name: AuditedGroup(**counts) for name, counts in sums.items()}
-
-
-def _kept_lengths(kept: pl.LazyFrame | None) -> Lengths | None:
-    table = narrow(kept) if kept is not None else None
-    return lengths(table, "kept") if table is not None and table.height else None
 
 
 def _finished(root: Path) -> str | None:

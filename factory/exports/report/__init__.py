@@ -84,7 +84,7 @@ def report_html(root: Path, *, title: str | None = None, beside: Comparison | No
         "judge_dots": judge_dots(run),
         "likelihood": likelihood(run),
         "likelihood_rows": likelihood_rows(run),
-        "lengths": lengths(run, root),
+        "lengths": lengths(run),
         "training": training(run),
         "times": times,
         "longest": max(times.values(), default=0),

@@ -1,14 +1,12 @@
 """What the report shows of a run's numbers: sentences, figures and charts, section by section."""
 
-from pathlib import Path
 from pkgutil import resolve_name
 from typing import NamedTuple
 
 from markupsafe import Markup
 
 from factory.errors import number, span
-from factory.exports.facts import FunnelStep, Lengths, Share, histogram, narrow, scan
-from factory.exports.facts import lengths as measure
+from factory.exports.facts import FunnelStep, Lengths, Share
 from factory.exports.facts.judges import JudgeFacts
 from factory.exports.facts.models import AuditFacts, RunFacts
 from factory.exports.facts.opinions import Opinion, opinions
@@ -31,19 +29,12 @@ class Figure(NamedTuple):
     note: str = ""
 
 
-class HistogramPanel(NamedTuple):
-    """One histogram with its numbers."""
-
-    title: str
-    chart: Markup
-    row: Lengths
-
-
 class LengthView(NamedTuple):
     """The histograms, side by side."""
 
     note: str
-    panels: list[HistogramPanel]
+    panels: list[tuple[str, Markup, Lengths]]
+    """Title, drawing and numbers of each."""
 
 
 def summary(run: RunFacts) -> str:
@@ -119,20 +110,12 @@ def _bill(run: RunFacts) -> list[Figure]:
     ]
 
 
-class Dropped(NamedTuple):
-    """How many pairs a filter dropped for a reason, and what that means."""
-
-    n: int
-    token: str
-    meaning: str
-
-
-def reasons(step: FunnelStep) -> list[Dropped]:
-    """The reasons of a step, the most frequent first."""
+def reasons(step: FunnelStep) -> list[tuple[int, str, str]]:
+    """How many pairs a step dropped for each reason, and what that means, the most frequent first."""
     # A run may name a filter of a package that is not here.
     known = resolve_name(FILTERS[step.filter]).reasons if step.filter in FILTERS else {}
     listed = sorted(step.reasons.items(), key=lambda reason: (-reason[1], reason[0]))
-    return [Dropped(n, token, known.get(token, "")) for token, n in listed]
+    return [(n, token, known.get(token, "")) for token, n in listed]
 
 
 def audit_interval(audit: AuditFacts | None) -> tuple[float, float]:
@@ -180,26 +163,21 @@ def likelihood_rows(run: RunFacts) -> list[tuple[str, str]]:
     return [(key, label) for key, label in rows if key in known]
 
 
-def lengths(run: RunFacts, root: Path) -> LengthView | None:
+def lengths(run: RunFacts) -> LengthView | None:
     """Reply lengths before and after the balance; of the kept pairs alone where nothing was balanced."""
-    if run.balance:
-        before, after, note = run.balance.before, run.balance.after, "Both panels have the same scales; the last bin"
-        shown = [
-            (f"Before the length balance, {before.pairs:,} pairs", run.balance.before_histogram, before),
-            (f"After it, {after.pairs:,} pairs", run.balance.after_histogram, after),
-        ]
-    else:
-        kept = scan(root / "filtered/kept.parquet")
-        table = None if kept is None else narrow(kept)
-        if table is None or not table.height:
-            return None
-        note, shown = "The last bin", [("Kept pairs", histogram(table), measure(table, "kept"))]
+    if not run.lengths:
+        return None
+    note, titles = "The last bin", ["Kept pairs"]
+    if len(run.lengths) > 1:
+        note = "Both panels have the same scales; the last bin"
+        titles = ["Before the length balance, {:,} pairs", "After it, {:,} pairs"]
     # One scale for both panels, which are there to be compared.
-    top = max(max(found.chosen + found.rejected) for _, found, _ in shown)
+    top = max(max(found.histogram.chosen + found.histogram.rejected) for found in run.lengths)
     panels = []
-    for title, found, row in shown:
-        sides = [("chosen", "chosen", found.chosen), ("rejected", "rejected", found.rejected)]
-        panels.append(HistogramPanel(title, steps(sides, found.width, "characters", top), row))
+    for title, found in zip(titles, run.lengths, strict=True):
+        sides = [(side, side, getattr(found.histogram, side)) for side in ("chosen", "rejected")]
+        chart = steps(sides, found.histogram.width, "characters", top)
+        panels.append((title.format(found.lengths.pairs), chart, found.lengths))
     return LengthView(f"{note} holds all that is longer.", panels)
 
 

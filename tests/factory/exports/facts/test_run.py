@@ -209,8 +209,8 @@ def test_a_run_is_collected_whole(tmp_path: Path) -> None:
     assert all(len(it.metrics) == 40 for it in found.iterations), "the torn last line is left out"
     scores = pl.read_parquet(tmp_path / "demo/iterations/1/scores.parquet")
     assert found.iterations[0].likelihood["chosen_good"] == pytest.approx(scores["logp_chosen_good"].exp().mean())
-    assert found.balance.after.longer_chosen.value == pytest.approx(0.5, abs=0.02)
-    assert found.balance.before.pairs == found.funnel.steps[-2].kept
+    assert found.kept_lengths.longer_chosen.value == pytest.approx(0.5, abs=0.02)
+    assert found.lengths[0].lengths.pairs == found.funnel.steps[-2].kept
     assert sum(tally.n for tally in found.audit.by_feature.values()) == 360
     assert sum(tally.n for tally in found.audit.by_iteration.values()) == 360
     strata = [{"iteration": n, "feature": None, "n": 1, "right": 1} for n in (10, 1, 2)]
@@ -226,10 +226,10 @@ def test_a_run_is_collected_whole(tmp_path: Path) -> None:
 def test_what_reached_a_balance_is_told_only_where_the_tables_tell_it(steps: list[str], tmp_path: Path) -> None:
     """What later steps dropped reached it too, and rows that two balances dropped do not say which did."""
     path = run_folder(tmp_path / "demo", prompts=10) / "filtered/funnel.json"
-    assert run_facts(tmp_path / "demo").balance
+    assert len(run_facts(tmp_path / "demo").lengths) == 2
     told = [{"filter": name, "kept": 1, "rejected": 0} for name in steps]
     path.write_text(json.dumps({"input": 1, "steps": told, "kept": 1}))
-    assert run_facts(tmp_path / "demo").balance is None
+    assert len(run_facts(tmp_path / "demo").lengths) == 1
 
 
 def test_the_time_of_filtering_counts_once_under_a_target(tmp_path: Path) -> None:
