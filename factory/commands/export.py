@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, Unpack
+from typing import Any, Unpack
 
 import polars as pl
 
@@ -86,7 +86,7 @@ def export(
     if root is not None:
         require_as_strict(options.license, run_licenses(root))
         seed = run_seed(root) if seed is None else seed
-    job = ExportJob(format, options, DEFAULT_SEED if seed is None else seed, root, shown)
+    seed = DEFAULT_SEED if seed is None else seed
     url = url_of(out) if out is not None else None
     # Whatever may be in the way is looked for before anything is read, which may take an hour.
     if url is not None:
@@ -99,7 +99,7 @@ def export(
         require_free(folder, format)
         read = read_and_tell(pairs, how, shown).pairs
         tell_set_aside(read.reasons(), shown)
-        files = job.write(read.kept, folder)[1]
+        files = export_into(folder, read.kept, format, options, seed=seed, root=root, progress=shown)[1]
         addresses = send(folder, url) if url else []
         if options.push_to_hub:
             addresses.append(push(folder, options.push_to_hub, private=options.private, progress=shown))
@@ -115,28 +115,25 @@ def _options(config: Export | Mapping[str, Any] | None, said: Mapping[str, Any])
     return options
 
 
-class ExportJob(NamedTuple):
-    """One export with its settings."""
-
-    format: str
-    options: Export
-    seed: int
-    root: Path | None
-    progress: Progress
-
-    def write(self, pairs: pl.LazyFrame, folder: Path) -> tuple[Exported, list[Path]]:
-        """Mix, write, and describe."""
-        mixed: dict[str, int] = {}
-        options = self.options
-        if options.mix or options.decontaminate:
-            pairs, mixed = mix_in(
-                pairs, options.mix, decontaminate=options.decontaminate, seed=self.seed, progress=self.progress
-            )
-        written = write_export(pairs, self.format, folder, options, self.seed, self.progress)
-        facts = card_facts(written, self.format, options, run_root=self.root, mixed=mixed, seed=self.seed)
-        if written.set_aside or written.left_out:
-            self.progress.say(f"export {self.format}: {_stand(facts.pairs.lengths)}")
-        return written, list(dict.fromkeys([*written.files, *write_card(facts, folder)]))
+def export_into(
+    folder: Path,
+    pairs: pl.LazyFrame,
+    format: str,
+    options: Export,
+    *,
+    seed: int,
+    root: Path | None,
+    progress: Progress,
+) -> tuple[Exported, list[Path]]:
+    """Mix, write, and describe; `root` is the run that made the pairs."""
+    mixed: dict[str, int] = {}
+    if options.mix or options.decontaminate:
+        pairs, mixed = mix_in(pairs, options.mix, decontaminate=options.decontaminate, seed=seed, progress=progress)
+    written = write_export(pairs, format, folder, options, seed, progress)
+    facts = card_facts(written, format, options, run_root=root, mixed=mixed, seed=seed)
+    if written.set_aside or written.left_out:
+        progress.say(f"export {format}: {_stand(facts.pairs.lengths)}")
+    return written, list(dict.fromkeys([*written.files, *write_card(facts, folder)]))
 
 
 def _stand(lengths: Lengths) -> str:

@@ -64,28 +64,20 @@ def predict(path: Path, format: str, tokenizer: Tokenizer, max_length: int) -> l
                 found[trainer.name].append(
                     Affected(trainer.name, row.file, row.number, pair_id, effect, why, chosen, rejected)
                 )
-    return [Prediction(one.name, one.version, seen, _counted(found[one.name]), found[one.name]) for one in trainers]
-
-
-def _counted(affected: list[Affected]) -> dict[str, int]:
-    counts = Counter(one.effect for one in affected)
-    return {effect: counts[effect] for effect in EFFECTS}
+    counts = {name: Counter(one.effect for one in affected) for name, affected in found.items()}
+    effects = {name: {effect: counted[effect] for effect in EFFECTS} for name, counted in counts.items()}
+    return [Prediction(one.name, one.version, seen, effects[one.name], found[one.name]) for one in trainers]
 
 
 def _of(trainer: Trainer, cells: Cells, tokenizer: Tokenizer, max_length: int) -> Iterator[tuple[str, str, int, int]]:
-    refusals = _refusals()
+    from jinja2 import TemplateError
+
     try:
         made = trainer.prepare(cells, tokenizer, max_length)
-    except refusals as error:
+    # What a chat template, or a trainer, raises for a conversation that it does not know.
+    except (TemplateError, TypeError, ValueError) as error:
         yield FAILS, f"it ends there: {first_line(error)}", 0, 0
         return
     if made.effect != TRAINS:
         words = {"cut": f"cut to {max_length} tokens", "identical": "both sides are the same tokens"}
         yield made.effect, made.dropped or words[made.effect], len(made.chosen), len(made.rejected)
-
-
-def _refusals() -> tuple[type[Exception], ...]:
-    """What a chat template, or a trainer, raises for a conversation that it does not know."""
-    from jinja2 import TemplateError
-
-    return (TemplateError, TypeError, ValueError)

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import NamedTuple
 
 from factory.errors import ConfigError
-from factory.exports.destinations.write import BY, README
+from factory.exports.destinations.write import BY, README, exported, places_in
 from factory.store.ownership import ELSEWHERE, RECORD, Record, parsed
 
 Marks = Sequence[str]
@@ -57,6 +58,16 @@ class RemoteContents(NamedTuple):
                 raise ConfigError(f"{self.where}/{name} was changed since sso-factory wrote it; {ELSEWHERE}")
             if any(fnmatchcase(name, pattern) for pattern in patterns):
                 raise ConfigError(f"{self.where}/{name} was not written by sso-factory; {ELSEWHERE}")
+
+    def to_send(self, folder: Path) -> dict[str, Path]:
+        """The files of an export in `folder` as they go there, README.md last; without it where that is not one's own.
+
+        ConfigError where a file that no export left there is in the way.
+        """
+        files = sorted(exported(folder), key=lambda path: (path.name == README, path.as_posix()))
+        sent = {path.relative_to(folder).as_posix(): path for path in files if path.name != RECORD}
+        self.require_free([*sent, *places_in(sent)])
+        return {name: path for name, path in sent.items() if name != README or self.owns(README)}
 
     def stale(self, names: Iterable[str]) -> list[str]:
         """What an export left there and a new one, of the files given, does not hold."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from factory.errors import ConfigError, FactoryError, first_line
 from factory.exports import exporter
 from factory.exports.destinations.elsewhere import RemoteContents, record_text
-from factory.exports.destinations.write import README, exported, places_in, places_of
+from factory.exports.destinations.write import README, places_of
 from factory.progress import Progress, Silent
 from factory.store.ownership import RECORD, Record
 
@@ -158,20 +158,20 @@ def _commit(api: "HfApi", folder: Path, repo: str, private: bool, said: Progress
     # exist_ok: two pushes at once may both find it missing.
     address = str(api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True))
     there, latest = _standing(api, repo, private)
-    files = {path.relative_to(folder).as_posix(): path for path in exported(folder) if path.name != RECORD}
-    there.require_free([*files, *places_in(files)])
-    if README in files and not there.owns(README):
+    files = there.to_send(folder)
+    if README not in files and (folder / README).is_file():
         said.say(f"{repo}: its README.md is not the factory's, or was changed there, and is left as it is")
-        del files[README]
     record = record_text(Record.read(folder), {name: _marks(path) for name, path in files.items()}).encode()
-    operations: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = []
-    operations += [CommitOperationAdd(path_in_repo=name, path_or_fileobj=path) for name, path in files.items()]
-    operations += [CommitOperationAdd(path_in_repo=RECORD, path_or_fileobj=record)]
-    operations += [CommitOperationDelete(path_in_repo=name) for name in there.stale(files)]
+    operations: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = [
+        *(CommitOperationAdd(path_in_repo=name, path_or_fileobj=path) for name, path in files.items()),
+        CommitOperationAdd(path_in_repo=RECORD, path_or_fileobj=record),
+        *(CommitOperationDelete(path_in_repo=name) for name in there.stale(files)),
+    ]
     said.say(f"pushing {len(files)} files to {address}")
-    said_there = "Export of sso-factory"
     # On the commit that was looked at: one that somebody has made since is a conflict, and not overwritten.
-    api.create_commit(repo, operations, commit_message=said_there, repo_type="dataset", parent_commit=latest)
+    api.create_commit(
+        repo, operations, commit_message="Export of sso-factory", repo_type="dataset", parent_commit=latest
+    )
     return address
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from factory.errors import ConfigError, FactoryError, MissingExtraError
 from factory.exports import exporter
 from factory.exports.destinations.elsewhere import ANY, Marks, RemoteContents, record_text
-from factory.exports.destinations.write import README, exported, places_in, places_of
+from factory.exports.destinations.write import places_of
 from factory.readers.inputs.sources import refusals
 from factory.store.ownership import RECORD, Record
 
@@ -94,12 +94,7 @@ def _make_folder(system: "AbstractFileSystem", path: str) -> None:
 
 def _copy(folder: Path, system: "AbstractFileSystem", root: str, there: RemoteContents) -> list[str]:
     """The record goes first, so that what is there is known for an export's own however this ends."""
-    # README.md last: what it names is there once it is.
-    files = sorted(exported(folder), key=lambda path: (path.name == README, path.as_posix()))
-    sent = {path.relative_to(folder).as_posix(): path for path in files if path.name != RECORD}
-    there.require_free([*sent, *places_in(sent)])
-    if not there.owns(README):
-        sent.pop(README, None)
+    sent = there.to_send(folder)
     record, stale = Record.read(folder), there.stale(sent)
     _make_folder(system, root)
     system.pipe_file(f"{root}/{RECORD}", record_text(record, {**there.own, **dict.fromkeys(sent, (ANY,))}).encode())

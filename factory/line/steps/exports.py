@@ -4,7 +4,7 @@ from typing import Any
 
 import polars as pl
 
-from factory.commands.export import ExportJob
+from factory.commands.export import export_into
 from factory.config import Export
 from factory.errors import InputError
 from factory.exports.destinations.mix import without_benchmarks
@@ -41,8 +41,8 @@ def make(steps: Steps, work: Workspace, filtered: Stage, audit: Stage | None, na
     _require_kept(filtered)
     folder, run = work.path / name, steps.folder
     folder.mkdir(exist_ok=True)
-    job = ExportJob(name, steps.config.export, steps.seed, run.root, run.progress)
-    written, _ = job.write(pl.scan_parquet(filtered.folder / "kept.parquet", glob=False), folder)
+    kept, told = pl.scan_parquet(filtered.folder / "kept.parquet", glob=False), run.progress
+    written, _ = export_into(folder, kept, name, steps.config.export, seed=steps.seed, root=run.root, progress=told)
     left = sum(written.left_out.values()) + written.set_aside
     return {"rows": sum(written.rows.values()), "splits": written.rows, "left_out": left}
 
