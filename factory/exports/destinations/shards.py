@@ -1,8 +1,6 @@
 """Files of at most so many rows: Parquet of plain strings and lists, or JSON arrays; bytes depend on rows alone."""
 
 import io
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -43,46 +41,25 @@ def arrow(rows: pl.DataFrame) -> pa.Table:
     return table.cast(pa.schema([pa.field(field.name, arrow_type(field.type)) for field in table.schema]))
 
 
-class _Patient:
-    """A file to write to, whose errors wait until `check`.
+class _Held:
+    """What pyarrow writes, in memory until it is taken.
 
-    Where one comes to pyarrow while it parts pages by their content, it ends the process (a failed check in its
-    column_writer.cc): of a full disk nobody would be told.
+    Where an error of the disk comes to pyarrow while it parts pages by their content, it ends the process (a failed
+    check in its column_writer.cc): of a full disk nobody would be told.
     """
 
     closed = False
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("wb")
-        self._error: OSError | None = None
+    def __init__(self) -> None:
+        self.data = bytearray()
 
     def write(self, data: bytes) -> int:
-        """Append bytes, unless something went wrong before."""
-        self._try(lambda: self._file.write(data))
+        """Append bytes."""
+        self.data += data
         return len(data)
 
     def flush(self) -> None:
-        """Hand on what is buffered."""
-        self._try(self._file.flush)
-
-    def close(self) -> None:
-        """Close the file. Raises what went wrong, if anything did."""
-        self._try(self._file.flush)
-        with suppress(OSError):  # what is still buffered cannot be written either, and is told of already
-            self._file.close()
-        self.check()
-
-    def check(self) -> None:
-        """Raise what went wrong."""
-        if self._error is not None:
-            raise self._error
-
-    def _try(self, step: Callable[[], object]) -> None:
-        if self._error is None:
-            try:
-                step()
-            except OSError as error:
-                self._error = error
+        """Nothing to hand on."""
 
 
 class ParquetSink:
@@ -96,9 +73,9 @@ class ParquetSink:
         self._buffer = pl.DataFrame(schema=schema)
         self._group: list[pa.Table] = []
         kinds = arrow(self._buffer).schema
-        self._file = _Patient(path)
+        self._file, self._held = path.open("wb"), _Held()
         chunks = dict(PAGES)
-        self._writer = pq.ParquetWriter(self._file, kinds, compression="zstd", use_content_defined_chunking=chunks)
+        self._writer = pq.ParquetWriter(self._held, kinds, compression="zstd", use_content_defined_chunking=chunks)
 
     def write(self, rows: pl.DataFrame) -> None:
         """Append rows; full row groups go to disk."""
@@ -114,7 +91,11 @@ class ParquetSink:
         group, self._group = pa.concat_tables(self._group), []
         # One group: pyarrow would otherwise part it at its own million rows, or, of no rows, refuse the size 0.
         self._writer.write_table(group, row_group_size=max(1, group.num_rows))
-        self._file.check()
+        self._to_disk()
+
+    def _to_disk(self) -> None:
+        self._file.write(self._held.data)
+        self._held.data.clear()
 
     def close(self) -> None:
         """Write the last row group and the footer."""
@@ -123,6 +104,7 @@ class ParquetSink:
         if self._group:
             self._flush()
         self._writer.close()
+        self._to_disk()
         self._file.close()
 
 
