@@ -47,8 +47,8 @@ CONTEXT: Mapping[str, Any] = {
     "rai": "http://mlcommons.org/croissant/RAI/",
     "sc": "https://schema.org/",
 }
-_SPLITS = "splits"
-_ROWS = "default"
+_SPLITS, _ROWS, _FILES = "splits", "default", "files"
+_FROM_FILES = {"fileSet": {"@id": _FILES}}
 
 
 def croissant(facts: CardFacts, folder: Path, files: Sequence[str], schema: pl.Schema) -> str:
@@ -57,6 +57,7 @@ def croissant(facts: CardFacts, folder: Path, files: Sequence[str], schema: pl.S
     # Of a folder no address can be given; the place is then a stand-in for its path.
     hub = "/" in facts.place and facts.place == facts.place.strip() and not facts.place.startswith("PATH/")
     day = facts.run.finished if facts.run else None
+    together = _named("FileSet", _FILES, "All files of the data set.", encodingFormat=kind, includes=list(files))
     described: dict[str, Any] = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -72,7 +73,7 @@ def croissant(facts: CardFacts, folder: Path, files: Sequence[str], schema: pl.S
         **({"creator": {"@type": "sc:Organization", "name": facts.place.split("/")[0]}} if hub else {}),
         **provenance(facts),
         **responsible(facts),
-        "distribution": [*(_file(folder, name, kind) for name in files), _files(files, kind)],
+        "distribution": [*(_file(folder, name, kind) for name in files), together],
         "recordSet": [_splits(facts.written.rows), _rows(schema, facts, kind)],
     }
     return json.dumps(described, indent=1, ensure_ascii=False) + "\n"
@@ -83,39 +84,23 @@ def _description(facts: CardFacts) -> str:
     return f"{kept}, in the format {facts.format} of sso-factory: of two replies to a prompt chosen is the better one."
 
 
+def _named(kind: str, name: str, description: str | None = None, **more: Any) -> dict[str, Any]:
+    """A node that is called as its @id is."""
+    told = {} if description is None else {"description": description}
+    return {"@type": f"cr:{kind}", "@id": name, "name": name, **told, **more}
+
+
 def _file(folder: Path, name: str, kind: str) -> dict[str, Any]:
     path = folder / name
-    return {
-        "@type": "cr:FileObject",
-        "@id": name,
-        "name": name,
-        "contentUrl": name,
-        # A text with its unit, as schema.org has it.
-        "contentSize": f"{path.stat().st_size} B",
-        "encodingFormat": kind,
-        "sha256": source_of(path).sha256,
-    }
-
-
-def _files(files: Sequence[str], kind: str) -> dict[str, Any]:
-    return {
-        "@type": "cr:FileSet",
-        "@id": "files",
-        "name": "files",
-        "description": "All files of the data set.",
-        "encodingFormat": kind,
-        "includes": list(files),
-    }
+    # The size is a text with its unit, as schema.org has it.
+    facts = {"contentSize": f"{path.stat().st_size} B", "encodingFormat": kind, "sha256": source_of(path).sha256}
+    return _named("FileObject", name, contentUrl=name, **facts)
 
 
 def _splits(rows: Mapping[str, int]) -> dict[str, Any]:
     name = f"{_SPLITS}/name"
     return {
-        "@type": "cr:RecordSet",
-        "@id": _SPLITS,
-        "name": _SPLITS,
-        "description": "The splits; none shares a prompt with another.",
-        "dataType": "cr:Split",
+        **_named("RecordSet", _SPLITS, "The splits; none shares a prompt with another.", dataType="cr:Split"),
         "key": {"@id": name},
         "field": [{"@type": "cr:Field", "@id": name, "name": "name", "dataType": "sc:Text"}],
         "data": [{name: split} for split in rows],
@@ -131,35 +116,25 @@ def _rows(schema: pl.Schema, facts: CardFacts, kind: str) -> dict[str, Any]:
         "dataType": "sc:Text",
         "references": {"field": {"@id": f"{_SPLITS}/name"}},
         "source": {
-            "fileSet": {"@id": "files"},
+            **_FROM_FILES,
             "extract": {"fileProperty": "fullpath"},
             # data/train-00000-of-….parquet, train/train-….parquet or train.json, as an export names its files.
             "transform": {"regex": "^(?:.*/)?(train|test)[-.].*$"},
         },
     }
-    fields = [_field(name, dtype, facts.columns.get(name, ""), kind) for name, dtype in schema.items()]
-    return {
-        "@type": "cr:RecordSet",
-        "@id": _ROWS,
-        "name": _ROWS,
-        "description": f"A row for each pair, {sum(facts.written.rows.values()):,} in all.",
-        "field": [*([split] if "split" not in schema else []), *filter(None, fields)],
-    }
+    fields = [_field(name, dtype, facts.columns.get(name) or name, kind) for name, dtype in schema.items()]
+    said = f"A row for each pair, {sum(facts.written.rows.values()):,} in all."
+    return _named("RecordSet", _ROWS, said, field=[*([split] if "split" not in schema else []), *filter(None, fields)])
 
 
 def _field(name: str, dtype: pl.DataType, meaning: str, kind: str) -> dict[str, Any] | None:
     column = {"column": name} if kind.endswith("parquet") else {"jsonPath": f"$[*].{_step(name)}"}
-    source = {"fileSet": {"@id": "files"}, "extract": column}
+    source = {**_FROM_FILES, "extract": column}
     # A list of messages is a repeated field with sub-fields, and no type of its own.
     inner = dtype.inner if isinstance(dtype, pl.List) else dtype
-    found: dict[str, Any] = {
-        "@type": "cr:Field",
-        "@id": _id(name),
-        "name": name,
-        "description": meaning or name,
-    }
+    found: dict[str, Any] = {"@type": "cr:Field", "@id": _id(name), "name": name, "description": meaning}
     if isinstance(dtype, pl.List):
-        found |= {"repeated": True}
+        found["repeated"] = True
     if isinstance(inner, pl.Struct):
         found["subField"] = [
             {

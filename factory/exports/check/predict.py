@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from factory.errors import ConfigError, first_line
-from factory.exports.check.trainers import TRAINERS, trainers_of
+from factory.exports.check.trainers import TRAINERS
 from factory.exports.check.trainers.base import EFFECTS, FAILS, TRAINS, Cells, Tokenizer, Trainer
 from factory.files.rows import rows
 
@@ -49,7 +49,7 @@ def predict(path: Path, format: str, tokenizer: Tokenizer, max_length: int) -> l
 
     Raises ConfigError for a format that no trainer of which the reading is known reads.
     """
-    trainers = trainers_of(format)
+    trainers = [trainer for trainer in TRAINERS if format in trainer.formats]
     if not trainers:
         known = ", ".join(sorted({name for trainer in TRAINERS for name in trainer.formats}))
         raise ConfigError(f"what trainers make of {format} is not known; it is of {known}")

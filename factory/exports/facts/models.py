@@ -34,11 +34,11 @@ class IterationFacts(Strict):
 class AuditedGroup(Strict):
     """Verdicts on some of the audited pairs."""
 
-    n: int
-    right: int
-    unsure: int
-    wrong: int
-    invalid: int
+    n: int = 0
+    right: int = 0
+    unsure: int = 0
+    wrong: int = 0
+    invalid: int = 0
 
     @property
     def share(self) -> Share | None:
@@ -46,15 +46,10 @@ class AuditedGroup(Strict):
         return share(self.right, self.n)
 
 
-class AuditFacts(Strict, extra="ignore"):
+class AuditFacts(AuditedGroup, extra="ignore"):
     """audit.json, as far as it is there and is shown."""
 
     judge: str | None = None
-    n: int = 0
-    right: int = 0
-    unsure: int = 0
-    wrong: int = 0
-    invalid: int = 0
     accuracy_without_unsure: float | None = None
     accuracy_with_unsure: float | None = None
     wilson_low: float | None = None

@@ -21,13 +21,6 @@ class Line(NamedTuple):
     points: Sequence[tuple[float, float]]
 
 
-class Axis(NamedTuple):
-    """Ticks of an axis and what it measures."""
-
-    label: str
-    ticks: tuple[float, ...]
-
-
 def ticks(low: float, high: float, most: int = 5) -> tuple[float, ...]:
     """At most `most` + 1 round numbers that span [low, high]; one step apart where the two are equal."""
     if high <= low:
@@ -52,10 +45,13 @@ def lines(series: Sequence[Line], x_label: str, y_label: str, *, from_zero: bool
         return Markup("")
     xs = [x for line in drawn for x, _ in line.points]
     ys = [y for line in drawn for _, y in line.points]
-    across = Axis(x_label, _whole_ticks(min(xs), max(xs)))
-    up = Axis(y_label, ticks(0 if from_zero else min(ys), max(ys)))
-    plot = _Plot((min(xs), max(xs)), (up.ticks[0], up.ticks[-1]))
-    parts = [_frame(plot, across, up), *(_path(plot, line) for line in drawn), _names(plot, drawn)]
+    up = ticks(0 if from_zero else min(ys), max(ys))
+    plot = _Plot((min(xs), max(xs)), (up[0], up[-1]))
+    parts = [
+        _frame(plot, x_label, _whole_ticks(min(xs), max(xs)), up),
+        *(_path(plot, line) for line in drawn),
+        _names(plot, drawn),
+    ]
     title = f"{y_label} by {x_label}: " + "; ".join(f"{line.name} ends at {line.points[-1][1]:.3g}" for line in drawn)
     return _svg(title, parts)
 
@@ -65,10 +61,9 @@ def steps(series: Sequence[tuple[str, str, Sequence[int]]], width: float, x_labe
     bins = max((len(counts) for _, _, counts in series), default=0)
     if not bins or not y_top:
         return Markup("")
-    up = Axis("replies", ticks(0, y_top))
-    plot = _Plot((0, bins * width), (0, up.ticks[-1]))
-    across = Axis(x_label, tuple(tick for tick in ticks(0, bins * width, 4) if tick <= bins * width))
-    parts = [_frame(plot, across, up)]
+    up = ticks(0, y_top)
+    plot = _Plot((0, bins * width), (0, up[-1]))
+    parts = [_frame(plot, x_label, [tick for tick in ticks(0, bins * width, 4) if tick <= bins * width], up)]
     for _, kind, counts in series:
         corners = [(0.0, 0.0)]
         for slot, count in enumerate(counts):
@@ -151,17 +146,17 @@ def _svg(title: str, parts: Sequence[str]) -> Markup:
     return Markup(f"{head}{body}</svg>")
 
 
-def _frame(plot: _Plot, across: Axis, up: Axis) -> str:
+def _frame(plot: _Plot, x_label: str, across: Sequence[float], up: Sequence[float]) -> str:
     parts = []
-    for tick in up.ticks:
+    for tick in up:
         _, top = plot.at(plot.x[0], tick)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{top}" y2="{top}"/>')
         parts.append(f'<text class="tick" x="{_LEFT - 7}" y="{top + 4}" text-anchor="end">{_short(tick)}</text>')
-    for tick in across.ticks:
+    for tick in across:
         left, _ = plot.at(tick, plot.y[0])
         parts.append(f'<text class="tick" x="{left}" y="{HEIGHT - 17}" text-anchor="middle">{_short(tick)}</text>')
     middle = (_LEFT + WIDTH - _RIGHT) / 2
-    parts.append(f'<text class="axis" x="{middle}" y="{HEIGHT - 2}" text-anchor="middle">{escape(across.label)}</text>')
+    parts.append(f'<text class="axis" x="{middle}" y="{HEIGHT - 2}" text-anchor="middle">{escape(x_label)}</text>')
     return "".join(parts)
 
 

@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 
 from factory.errors import span
 from factory.exports.facts.models import RunFacts
+from factory.exports.facts.opinions import opinions
 from factory.exports.facts.public import public_name
 from factory.exports.facts.recipe import made_from
 from factory.exports.facts.run import run_facts
@@ -22,7 +23,6 @@ from factory.exports.pages.markdown import environment, level, runs_left
 from factory.exports.report.comparison import Comparison
 from factory.exports.report.pairs import LONGEST, Packed, packed_pairs
 from factory.exports.report.views import (
-    audit_interval,
     biases,
     duration,
     figures,
@@ -68,14 +68,15 @@ def report_html(root: Path, *, title: str | None = None, beside: Comparison | No
     """
     run = run_facts(root)
     packed = packed_pairs(root, run.seed or 0)
-    times = time_by_step(run)
+    known = opinions(run)
+    audited = [(said.low, said.high) for said in known if (said.measure, said.of) == ("agreement", "audited pairs")]
     style, script = asset("report.css"), asset("difference.js") + asset("report.js")
     values: dict[str, Any] = {
         "run": run,
         "title": title or (f"{run.name} against {beside.second.name}" if beside else run.name),
         "beside": beside,
         "audit": run.audit if run.audit and run.audit.accuracy_without_unsure is not None else None,
-        "audit_interval": audit_interval(run.audit),
+        "audit_interval": next(iter(audited), None),
         "summary": summary(run),
         # Narrow columns would part a number from its sign.
         "figures": [one._replace(note=one.note.replace(" %", "\N{NO-BREAK SPACE}%")) for one in figures(run)],
@@ -86,8 +87,7 @@ def report_html(root: Path, *, title: str | None = None, beside: Comparison | No
         "likelihood_rows": likelihood_rows(run),
         "lengths": lengths(run),
         "training": training(run),
-        "times": times,
-        "longest": max(times.values(), default=0),
+        "times": time_by_step(run),
         "blocks": [Markup(block) for block in packed.blocks] if packed else [],
         "pairs_note": _note(run, packed) if packed else "",
         "selects": _selects(packed.pairs) if packed else [],

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from factory.errors import number, span
 from factory.exports.facts import FunnelStep, Lengths, Share
 from factory.exports.facts.judges import JudgeFacts
-from factory.exports.facts.models import AuditFacts, RunFacts
+from factory.exports.facts.models import RunFacts
 from factory.exports.facts.opinions import Opinion, opinions
 from factory.exports.pages.charts import Line, lines, steps
 from factory.exports.pages.document import today
@@ -116,15 +116,6 @@ def reasons(step: FunnelStep) -> list[tuple[int, str, str]]:
     known = resolve_name(FILTERS[step.filter]).reasons if step.filter in FILTERS else {}
     listed = sorted(step.reasons.items(), key=lambda reason: (-reason[1], reason[0]))
     return [(n, token, known.get(token, "")) for token, n in listed]
-
-
-def audit_interval(audit: AuditFacts | None) -> tuple[float, float]:
-    """The interval of the audit's agreement, the point itself where it has none."""
-    if audit is None or audit.accuracy_without_unsure is None:
-        return 0.0, 0.0
-    low, high = audit.interval
-    right = audit.accuracy_without_unsure
-    return (right if low is None else low), (right if high is None else high)
 
 
 def judge_dots(run: RunFacts) -> list[tuple[str, list[tuple[str, Share]]]]:

@@ -11,8 +11,3 @@ TRAINERS: tuple[Trainer, ...] = (
     *(REWARDBENCH, PAIRWISE, AXOLOTL, VERL),
 )
 """Those whose preprocessing is known. A new one is a function and a member here."""
-
-
-def trainers_of(format: str) -> list[Trainer]:
-    """Those that read the format."""
-    return [trainer for trainer in TRAINERS if format in trainer.formats]
