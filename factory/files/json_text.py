@@ -1,7 +1,8 @@
 """JSON that may be anything: what cannot be parsed is a ValueError, however deep it is nested."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,17 @@ def read_object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects in a file of JSON lines, if there is one; other lines, such as a torn one, are passed over."""
+    if path.is_file():
+        with path.open("rb") as file:
+            for line in file:
+                with suppress(ValueError):
+                    found = parsed(line)
+                    if isinstance(found, dict):
+                        yield found
 
 
 def retold(value: Any, tell: Callable[[str], Any]) -> Any:

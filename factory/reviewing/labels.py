@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import polars as pl
 
 from factory.errors import ConfigError, StoreError
-from factory.files.json_text import parsed
+from factory.files.json_text import read_lines
 from factory.statistics.shares import cohens_kappa
 from factory.store.ownership import Record
 from factory.strict import Strict
@@ -93,12 +93,9 @@ def read_answers(path: Path) -> dict[str, tuple[str, str]]:
 
 def _events(path: Path) -> Iterator[tuple[str, Any, str]]:
     """All that a journal says, in order: pair_id, label, time; torn and garbled lines are passed over."""
-    for line in path.read_bytes().splitlines():
-        try:
-            event = parsed(line)
+    for event in read_lines(path):
+        if {"pair_id", "label"} <= event.keys():
             yield str(event["pair_id"]), event["label"], str(event.get("time"))
-        except (ValueError, KeyError, TypeError):
-            continue
 
 
 def _last(events: Iterable[tuple[str, Any, str]]) -> dict[str, tuple[str, str]]:

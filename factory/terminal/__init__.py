@@ -48,9 +48,7 @@ class LineProgress:
 
     def __init__(self, stream: TextIO, every: float = LINE_SECONDS) -> None:
         self._stream, self._every = stream, every
-        self._name, self._total, self._unit = "", 0, ""
-        self._before, self._done, self._tokens, self._cost = 0, 0, 0, 0.0
-        self._began = self._shown = time.monotonic()
+        self.start("", 0, "")
 
     def say(self, text: str) -> None:
         """The line, harmless to a terminal."""

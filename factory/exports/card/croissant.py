@@ -57,12 +57,14 @@ def croissant(facts: CardFacts, folder: Path, files: Sequence[str], schema: pl.S
     # Of a folder no address can be given; the place is then a stand-in for its path.
     hub = "/" in facts.place and facts.place == facts.place.strip() and not facts.place.startswith("PATH/")
     day = facts.run.finished if facts.run else None
+    kept = f"{facts.pairs.pairs:,} preference pairs over {facts.pairs.prompts:,} prompts"
     together = _named("FileSet", _FILES, "All files of the data set.", encodingFormat=kind, includes=list(files))
     described: dict[str, Any] = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "name": facts.title,
-        "description": _description(facts),
+        "description": f"{kept}, in the format {facts.format} of sso-factory: of two replies to a prompt chosen is the "
+        "better one.",
         "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
         **({"citeAs": CITATION} if facts.run and facts.run.maker == PRINCIPLES else {}),
         "license": facts.options.license or "no licence stated",
@@ -77,11 +79,6 @@ def croissant(facts: CardFacts, folder: Path, files: Sequence[str], schema: pl.S
         "recordSet": [_splits(facts.written.rows), _rows(schema, facts, kind)],
     }
     return json.dumps(described, indent=1, ensure_ascii=False) + "\n"
-
-
-def _description(facts: CardFacts) -> str:
-    kept = f"{facts.pairs.pairs:,} preference pairs over {facts.pairs.prompts:,} prompts"
-    return f"{kept}, in the format {facts.format} of sso-factory: of two replies to a prompt chosen is the better one."
 
 
 def _named(kind: str, name: str, description: str | None = None, **more: Any) -> dict[str, Any]:

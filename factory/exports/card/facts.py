@@ -113,17 +113,10 @@ def read_back(written: Exported, replies: tuple[str, str] = ("chosen", "rejected
 
 
 def _columns(names: list[str], renamed: Mapping[str, str]) -> dict[str, str]:
+    known = {name: column.meaning for name, column in SCORES.columns.items()} | _OWN
     # The card explains a column by the name that the user knows.
-    back = {new: old for old, new in renamed.items()}
-
-    def meaning(name: str) -> str:
-        if name in _OWN:
-            return _OWN[name]
-        if name in SCORES.columns:
-            return SCORES.columns[name].meaning
-        return f"from the input, there called {back[name]}" if name in back else "from the input"
-
-    return {name: meaning(name) for name in names}
+    called = {new: f", there called {old}" for old, new in renamed.items()}
+    return {name: known.get(name, f"from the input{called.get(name, '')}") for name in names}
 
 
 def _example(written: Exported, seed: int) -> str | None:

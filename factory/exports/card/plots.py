@@ -21,7 +21,9 @@ QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 def draw_plots(facts: CardFacts, folder: Path) -> list[Path]:
     """Draw what there are numbers for; returns the files, named after what they show."""
     run = facts.run
-    jobs: dict[str, tuple[Any, Any, float]] = {"lengths": (_lengths, facts.pairs.histogram, 2.6)}
+    jobs: dict[str, tuple[Any, Any, float]] = {}
+    if facts.pairs.pairs:
+        jobs["lengths"] = (_lengths, facts.pairs.histogram, 2.6)
     if run and run.funnel and run.funnel.steps:
         jobs["funnel"] = (funnel_bars, run.funnel, 0.6 + 0.38 * (len(run.funnel.steps) + 1))
     if run and run.likelihood("chosen"):
@@ -30,8 +32,6 @@ def draw_plots(facts: CardFacts, folder: Path) -> list[Path]:
     if run and run.audit and run.audit.groups:
         rows = sum(len(values) for values in run.audit.groups.values())
         jobs["agreement"] = (_agreement, run.audit, 0.9 + 0.3 * rows)
-    if facts.pairs.pairs == 0:
-        del jobs["lengths"]
     folder.mkdir(exist_ok=True)
     return [_draw(folder / f"{name}.png", *job) for name, job in sorted(jobs.items())]
 

@@ -5,7 +5,6 @@ from typing import Any
 import factory
 from factory.errors import percent, span
 from factory.exports.card.facts import CardFacts
-from factory.exports.facts import Model
 from factory.exports.facts.making import Making, making_of
 from factory.exports.facts.models import RunFacts
 from factory.exports.facts.opinions import opinions
@@ -29,9 +28,12 @@ def provenance(facts: CardFacts) -> dict[str, Any]:
         export = {"@type": "prov:Activity", "prov:label": "export of pairs that were read from files"}
         return {"prov:wasGeneratedBy": {**export, "prov:wasAssociatedWith": tool}, "prov:wasAttributedTo": tool}
     run = facts.run
-    agents = [_agent(model) for model in run.models]
-    sources = [_entity("prompts", run.prompts_license, f"prompts of the run {run.name}")]
-    sources += [_entity(f"mixed/{name}", None, f"{n:,} pairs mixed in from {name}") for name, n in facts.mixed.items()]
+    agents = [
+        {"@type": "prov:SoftwareAgent", "prov:label": f"{model.role}: {model.name}", **_licence(model.license)}
+        for model in run.models
+    ]
+    sources = [{**_entity("prompts", f"prompts of the run {run.name}"), **_licence(run.prompts_license)}]
+    sources += [_entity(f"mixed/{name}", f"{n:,} pairs mixed in from {name}") for name, n in facts.mixed.items()]
     made: dict[str, Any] = {
         "@type": "prov:Activity",
         "prov:label": f"run {run.name} of sso-factory, seed {run.seed}",
@@ -47,15 +49,13 @@ def provenance(facts: CardFacts) -> dict[str, Any]:
     }
 
 
-def _agent(model: Model) -> dict[str, Any]:
-    licence = {"sc:license": model.license} if model.license else {}
-    return {"@type": "prov:SoftwareAgent", "prov:label": f"{model.role}: {model.name}", **licence}
+def _licence(name: str | None) -> dict[str, str]:
+    return {"sc:license": name} if name else {}
 
 
-def _entity(name: str, licence: str | None, label: str) -> dict[str, Any]:
-    stated = {"sc:license": licence} if licence else {}
+def _entity(name: str, label: str) -> dict[str, Any]:
     # An @id is an IRI, in which no space may stand.
-    return {"@type": "prov:Entity", "@id": f"urn:sso-factory:{'-'.join(name.split())}", "prov:label": label, **stated}
+    return {"@type": "prov:Entity", "@id": f"urn:sso-factory:{'-'.join(name.split())}", "prov:label": label}
 
 
 def _steps(run: RunFacts) -> list[dict[str, Any]]:

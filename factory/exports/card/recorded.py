@@ -47,7 +47,10 @@ def recorded(card: Path) -> Recorded:
     inputs, versions, export = (said.get(name) or {} for name in (INPUTS, VERSIONS, "export"))
     try:
         # Through the recipe itself, which lets public keys pass and no other: a card is a stranger's text.
-        clean = recipe(said) | {"export": _export(export)}
+        mixed = [some(one, MIXED) for one in export.get("mix") or []]
+        clean = recipe(said) | {
+            "export": some(export, ("formats", "one_per_prompt")) | ({"mix": mixed} if mixed else {})
+        }
         texts = [{str(key): str(value) for key, value in given.items()} for given in (inputs, versions)]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: what stands under Configuration was changed and is none now ({error})") from error
@@ -70,11 +73,6 @@ def _said(card: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InputError(f"{card} does not say how its pairs were made, as cards of a run's exports do")
     return found
-
-
-def _export(said: Mapping[str, Any]) -> dict[str, Any]:
-    mixed = [some(one, MIXED) for one in said.get("mix") or []]
-    return some(said, ("formats", "one_per_prompt")) | ({"mix": mixed} if mixed else {})
 
 
 def _plain(clean: Mapping[str, Any]) -> dict[str, Any]:

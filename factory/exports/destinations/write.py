@@ -114,7 +114,8 @@ def export(
     columns = extra_columns(table.collect_schema(), target.fields)
     # One array cannot be read in parts, so that beyond a shard it is Parquet.
     as_json = target.json and max(todo.counts.values()) <= options.shard_rows
-    rows = _rows(table, target, columns)
+    fields = [expression.alias(name) for name, expression in target.fields.items()]
+    rows = table.select(*fields, *(pl.col(name).alias(new) for name, new in columns.items()))
     # Here, as pyarrow is not needed to look at what an export would be.
     from factory.exports.destinations.shards import Shards, json_columns
 
@@ -143,11 +144,6 @@ def shape_of(format: str, options: Export) -> Format:
     target = exporter(format)
     kept = target.system_kept if options.keep_system else None
     return target if kept is None else replace(target, fields=kept)
-
-
-def _rows(table: pl.LazyFrame, target: Format, columns: Mapping[str, str]) -> pl.LazyFrame:
-    fields = [expression.alias(name) for name, expression in target.fields.items()]
-    return table.select(*fields, *(pl.col(name).alias(new) for name, new in columns.items()))
 
 
 def _only(table: pl.LazyFrame, todo: ExportPlan) -> pl.LazyFrame:

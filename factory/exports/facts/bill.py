@@ -11,7 +11,7 @@ from factory.engines.api.accounts import spent_in
 from factory.engines.base import recorded_completion
 from factory.exports.facts.public import public_name
 from factory.files import PathLike
-from factory.files.json_text import parsed, read_object
+from factory.files.json_text import read_lines, read_object
 from factory.statistics.shares import total
 from factory.store import read_manifest
 from factory.store.journal import Usage
@@ -117,18 +117,16 @@ def _used(root: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
 def _journaled(path: Path) -> dict[str, Usage]:
     """What the answers of a journal used, by asker. Scores, which have no text, are left out."""
     found: dict[str, Usage] = {}
-    with path.open("rb") as file:
-        for line in file:
-            # A journal may end in the middle of a line, which a kill has torn.
-            with suppress(ValueError, KeyError, TypeError, RecursionError):
-                answer = recorded_completion(parsed(line)["value"])
-                if answer is None:
-                    continue
-                used = found.setdefault(_asker(answer.id), Usage())
-                used.cost += answer.cost or 0.0
-                used.requests += 1
-                used.prompt_tokens += answer.prompt_tokens or 0
-                used.completion_tokens += answer.completion_tokens or 0
+    for line in read_lines(path):
+        with suppress(ValueError, KeyError, TypeError):
+            answer = recorded_completion(line["value"])
+            if answer is None:
+                continue
+            used = found.setdefault(_asker(answer.id), Usage())
+            used.cost += answer.cost or 0.0
+            used.requests += 1
+            used.prompt_tokens += answer.prompt_tokens or 0
+            used.completion_tokens += answer.completion_tokens or 0
     return found
 
 

@@ -1,6 +1,6 @@
 """A run folder's numbers, collected once for card and report. What the folder does not hold is left out."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from math import isfinite
@@ -30,7 +30,7 @@ from factory.exports.facts.making import MAKINGS, PRINCIPLES, UNKNOWN, maker_of
 from factory.exports.facts.models import AuditedGroup, AuditFacts, IterationFacts, RunFacts, SpreadLengths
 from factory.exports.facts.public import public_config, public_name
 from factory.exports.facts.recipe import recipe
-from factory.files.json_text import parsed, read_object
+from factory.files.json_text import read_lines, read_object
 from factory.schema import REPLIES, VIEWS, logp_column
 from factory.stages import order
 from factory.stages.audit_sample import wrote
@@ -170,7 +170,7 @@ def _likelihood(scores: pl.LazyFrame | None) -> dict[str, float]:
 
 
 def _metrics(path: Path) -> list[dict[str, float | None]]:
-    lines = list(_lines(path))
+    lines = list(read_lines(path))
     # Rounded up, so that at most _POINTS are left; the last line is kept whatever the stride.
     stride = max(1, -(-len(lines) // _POINTS))
     thin = [line for at, line in enumerate(lines) if at % stride == 0 or at == len(lines) - 1]
@@ -180,15 +180,6 @@ def _metrics(path: Path) -> list[dict[str, float | None]]:
 def _number(value: object) -> bool:
     # JSON as Python writes it has NaN and Infinity, as of a gradient that overflowed; a chart has no place for them.
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value))
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a file of JSON lines; others are passed over, as is a last line that a kill has torn."""
-    for line in path.read_bytes().splitlines() if path.is_file() else ():
-        with suppress(ValueError):
-            value = parsed(line)
-            if isinstance(value, dict):
-                yield value
 
 
 def _as(model: type[_Model], values: object) -> _Model | None:

@@ -78,9 +78,8 @@ def _drawn(frame: pl.LazyFrame, count: int, seed: int, by: Sequence[str], room: 
     cut = [_cut_expr(name, room.longest) for name in texts]
     cut += [pl.col(name).str.len_chars().alias(_SIZE + name) for name in texts]
     rows = frame.select(wanted).with_row_index(_ROW).filter(pl.col(_ROW).is_in(picked.implode())).with_columns(cut)
-    # The same type on both sides: polars joins no column of 32 bits with one of 64.
-    place = pl.LazyFrame({_ROW: picked, "place": range(len(picked))}, schema_overrides={_ROW: picked.dtype})
-    return rows.join(place, on=_ROW).sort("place").drop(_ROW, "place").collect(engine="streaming").to_dicts()
+    found = {row.pop(_ROW): row for row in rows.collect(engine="streaming").to_dicts()}
+    return [found[at] for at in picked]
 
 
 def _cut_expr(name: str, longest: int) -> pl.Expr:
