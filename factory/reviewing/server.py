@@ -74,12 +74,8 @@ def _routes(root: str, session: Session, landed: Callable[[], object], finished:
         finished.set()
         return web.json_response({})
 
-    gets = {"": show, "state": now}
-    posts = {"answer": answer, "finish": finish}
-    return [
-        *(web.get(f"{root}/{name}", handler) for name, handler in gets.items()),
-        *(web.post(f"{root}/{name}", handler) for name, handler in posts.items()),
-    ]
+    pages = [web.get(f"{root}/", show), web.get(f"{root}/state", now)]
+    return [*pages, web.post(f"{root}/answer", answer), web.post(f"{root}/finish", finish)]
 
 
 async def _said(request: web.Request) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def check(found: Sequence["CheckResult"]) -> str:
 def bill(found: "Bill") -> str:
     """What policy, judges and audit took, and what each kept pair cost."""
     rows = [
-        [row.name, *(row.requests, row.prompt_tokens, row.completion_tokens), _seconds(row.seconds), row.cost]
+        [row.name, row.requests, row.prompt_tokens, row.completion_tokens, _seconds(row.seconds), row.cost]
         for row in (*found.rows, found.total)
     ]
     shown = table(["for", "answers", "prompt tokens", "completion tokens", "time", "cost"], rows)

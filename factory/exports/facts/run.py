@@ -11,17 +11,7 @@ import polars as pl
 from pydantic import BaseModel, ValidationError
 
 from factory.config import Judge
-from factory.exports.facts import (
-    FunnelFacts,
-    Model,
-    bin_width,
-    counts,
-    height,
-    histogram,
-    lengths,
-    narrow,
-    scan,
-)
+from factory.exports.facts import FunnelFacts, Model, bin_width, counts, height, histogram, lengths, narrow, scan
 from factory.exports.facts.bill import bill, prices_of
 from factory.exports.facts.caveats import caveats
 from factory.exports.facts.current import audited, rounds
@@ -50,6 +40,7 @@ def run_facts(root: Path) -> RunFacts:
     kept, rejected = scan(root / "filtered/kept.parquet"), scan(root / "filtered/rejected.parquet")
     numbers = rounds(root, config)
     everything = _narrow_all(root, numbers)
+    manifests = [found for path in sorted(root.rglob("*.manifest.json")) if (found := read_manifest(path)) is not None]
     kept_counts = _counts(kept, "iteration")
     judgments, funnel = scan(root / "filtered/judgments.parquet"), _funnel(root / "filtered/funnel.json")
     return RunFacts(
@@ -72,9 +63,9 @@ def run_facts(root: Path) -> RunFacts:
         caveats=caveats(config.get("policy") or {}, config.get("engine") or {}, kept) if kept is not None else [],
         quality=_quality(root / "filtered/funnel.json"),
         audit=_audit(root / "audit/audit.json", config) if audited(root, config) else None,
-        seconds=_seconds(root),
+        seconds=_seconds(manifests),
         bill=bill(root),
-        finished=_finished(root),
+        finished=_finished(manifests),
     )
 
 
@@ -139,14 +130,11 @@ def _principles(config: Mapping[str, Any]) -> dict[str, Any] | None:
 def _iteration(folder: Path, number: int, kept: Mapping[str, int], config: Mapping[str, Any]) -> IterationFacts:
     # What pairs made otherwise, or a training that is off by now, have left is none of the run's.
     trained = (config.get("training") or {}).get("method") != "none"
-    features = scan(folder / "features.parquet") if maker_of(config) == PRINCIPLES else None
-    triples = scan(folder / "triples.parquet")
-    rejected = scan(folder / "triples.rejected.parquet")
     return IterationFacts(
         number=number,
-        prompts=height(features),
-        pairs=height(triples),
-        set_aside=_counts(rejected, "reason"),
+        prompts=height(scan(folder / "features.parquet")) if maker_of(config) == PRINCIPLES else None,
+        pairs=height(scan(folder / "triples.parquet")),
+        set_aside=_counts(scan(folder / "triples.rejected.parquet"), "reason"),
         likelihood=_likelihood(scan(folder / "scores.parquet")),
         kept=kept.get(str(number), 0) if kept else None,
         metrics=_metrics(folder / "metrics.jsonl") if trained else [],
@@ -275,20 +263,16 @@ def _tallies(strata: list[dict[str, Any]], by: str) -> dict[str, AuditedGroup]:
     return {name: AuditedGroup(**counts) for name, counts in sums.items()}
 
 
-def _finished(root: Path) -> str | None:
-    """The day the youngest file of a stage was written, as the manifests have it."""
-    made = [read_manifest(path) or {"outputs": {}} for path in root.rglob("*.manifest.json")]
+def _finished(manifests: Iterable[Mapping[str, Any]]) -> str | None:
+    """The day the youngest file of a stage was written."""
     # The files' own times, as a manifest holds them: a folder that is copied gets new ones.
-    times = [written for manifest in made for _, written, _ in manifest["outputs"].values()]
+    times = [written for manifest in manifests for _, written, _ in manifest["outputs"].values()]
     return datetime.fromtimestamp(max(times) / 1e9, UTC).date().isoformat() if times else None
 
 
-def _seconds(root: Path) -> dict[str, float]:
-    found = {}
-    for path in sorted(root.rglob("*.manifest.json")):
-        manifest = read_manifest(path)
-        if manifest and isinstance(manifest.get("seconds"), int | float):
-            found[str(manifest["stage"])] = float(manifest["seconds"])
+def _seconds(manifests: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    known = [(str(one["stage"]), one.get("seconds")) for one in manifests]
+    found = {stage: float(seconds) for stage, seconds in known if isinstance(seconds, int | float)}
     # Filtering is part of counting towards a target.
     if any(name.endswith("/passed") for name in found):
         found.pop("filtered/filter", None)
