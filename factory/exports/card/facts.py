@@ -119,7 +119,7 @@ def _columns(names: list[str], renamed: Mapping[str, str]) -> dict[str, str]:
     return {name: known.get(name, f"from the input{called.get(name, '')}") for name in names}
 
 
-def _example(written: Exported, seed: int) -> str | None:
+def _example(written: Exported, seed: int) -> str:
     """One of the first rows, by draw, as it is in the file but for long texts and empty cells."""
     first = [row.cells for row in islice(rows(written.files[0]), 50)]
     # By a draw of the pair, so that formats which hold it among their first rows show the same one.

@@ -132,7 +132,8 @@ def export(
         info = dataset_info({split: pattern.partition("/")[0] for split, pattern in patterns.items()})
         (staging / INFO).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
     files = _publish({patterns[split]: made.paths for split, made in shards.items()}, front_matter(head), record)
-    held = None if set(target.replies) <= set(target.fields) else _only(table, todo)
+    taken = table.with_row_index(ROW).join(todo.rows.lazy().select(ROW), on=ROW, how="semi").drop(ROW)
+    held = None if set(target.replies) <= set(target.fields) else taken
     renamed = {name: new for name, new in columns.items() if name != new}
     result = Exported(files, counts, todo.left_out, todo.set_aside, renamed, schema.names(), head, held)
     _tell(result, target, options, said)
@@ -144,10 +145,6 @@ def shape_of(format: str, options: Export) -> Format:
     target = exporter(format)
     kept = target.system_kept if options.keep_system else None
     return target if kept is None else replace(target, fields=kept)
-
-
-def _only(table: pl.LazyFrame, todo: ExportPlan) -> pl.LazyFrame:
-    return table.with_row_index(ROW).join(todo.rows.lazy().select(ROW), on=ROW, how="semi").drop(ROW)
 
 
 def _write(
