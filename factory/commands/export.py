@@ -22,8 +22,9 @@ from factory.exports.destinations.remote import send, url_of
 from factory.exports.destinations.write import Exported, require_free
 from factory.exports.destinations.write import export as write_export
 from factory.exports.facts import Lengths
-from factory.exports.facts.run import run_licenses, run_seed
+from factory.exports.facts.run import licenses
 from factory.files import PathLike
+from factory.files.json_text import read_object
 from factory.files.streaming import small_morsels
 from factory.identity import DEFAULT_SEED
 from factory.progress import Progress, Silent
@@ -84,8 +85,9 @@ def export(
         raise ConfigError("export needs a place to write to: give --out DIR or --push-to-hub USER/NAME")
     root, how = _run_root(pairs), how_to_read(reading)
     if root is not None:
-        require_as_strict(options.license, run_licenses(root))
-        seed = run_seed(root) if seed is None else seed
+        head = read_object(root / "run.json")
+        require_as_strict(options.license, licenses(head.get("config") or {}))
+        seed = head.get("seed") if seed is None and isinstance(head.get("seed"), int) else seed
     seed = DEFAULT_SEED if seed is None else seed
     url = url_of(out) if out is not None else None
     # Whatever may be in the way is looked for before anything is read, which may take an hour.

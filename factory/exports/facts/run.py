@@ -69,20 +69,9 @@ def run_facts(root: Path) -> RunFacts:
     )
 
 
-def run_licenses(root: Path) -> dict[str, str | None]:
-    """The licences of the prompts and of the model that wrote the replies of the run in `root`, as it names them."""
-    return licenses(read_object(root / "run.json").get("config") or {})
-
-
 def licenses(config: Mapping[str, Any]) -> dict[str, str | None]:
-    """The same as a configuration names them."""
+    """The licences of the prompts and of the model that wrote the replies, as a run's configuration names them."""
     return {part: (config.get(part) or {}).get("license") for part in ("prompts", "policy")}
-
-
-def run_seed(root: Path) -> int | None:
-    """The seed of the run in `root`; None where its run.json names none."""
-    seed = read_object(root / "run.json").get("seed")
-    return seed if isinstance(seed, int) else None
 
 
 def _narrow_all(root: Path, numbers: Iterable[int]) -> pl.DataFrame:
