@@ -137,8 +137,7 @@ def bill(found: "Bill") -> str:
 
 def status(stages: Sequence["StageStatus"], found: "Bill") -> str:
     """A row per stage, and the bill so far."""
-    rows = [[stage.name, stage.state, stage.rows, stage.rejected, stage.journaled, stage.seconds] for stage in stages]
-    made = table(["stage", "state", "rows", "rejected", "answers journaled", "seconds"], rows)
+    made = table(["stage", "state", "rows", "rejected", "answers journaled", "seconds"], stages)
     return "\n\n".join(filter(None, [made, bill(found)]))
 
 

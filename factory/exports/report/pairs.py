@@ -22,8 +22,8 @@ KEPT, REJECTED = 20_000, 250
 LONGEST = 20_000
 """Characters of a text that are carried; replies are rarely longer."""
 _ROW, _SIZE = "__row", "__size_"
-_PLAIN = ("pair_id", "iteration", "feature", "source", "policy", "system_good", "system_bad", *REPLIES)
-_MARKS = ("filter", "reason", "detail", "flags")
+_SYSTEMS = ("system_good", "system_bad")
+_PLAIN = ("pair_id", "iteration", "feature", "source", "policy", *_SYSTEMS, "filter", "reason", "detail", "flags")
 
 
 class Room(NamedTuple):
@@ -90,8 +90,7 @@ def _cut_expr(name: str, longest: int) -> pl.Expr:
 
 def _plain(row: dict[str, Any], longest: int) -> dict[str, Any]:
     cells = {name: row[name] for name in REPLIES if row.get(name) not in (None, "")}
-    named = (name for name in (*_PLAIN, *_MARKS) if name not in REPLIES and row.get(name) not in (None, [], ""))
-    cells |= {name: _shortened(row[name], longest) for name in named}
+    cells |= {name: _shortened(row[name], longest) for name in _PLAIN if row.get(name) not in (None, [], "")}
     if "policy" in cells:
         cells["policy"] = public_name(cells["policy"])
     if isinstance(row.get("prompt"), list):
@@ -132,11 +131,8 @@ def _votes(root: Path, pair_ids: Sequence[str]) -> Mapping[str | None, list[dict
             continue
         # Votes of the pairs that are shown, as those of a million do not fit a page, nor the memory of a report.
         rows = table.filter(pl.col("pair_id").is_in(wanted)).select("pair_id", "judge", "order", "vote").collect()
-        given = (
-            rows.sort("pair_id", "judge", "order")
-            .group_by("pair_id", "judge", maintain_order=True)
-            .agg("order", "vote")
-        )
+        ordered = rows.sort("pair_id", "judge", "order")
+        given = ordered.group_by("pair_id", "judge", maintain_order=True).agg("order", "vote")
         ruled = given.join(verdicts(rows).collect(), on=["pair_id", "judge"], maintain_order="left")
         for row in ruled.iter_rows(named=True):
             votes = dict(zip(row["order"], row["vote"], strict=True))
@@ -196,23 +192,17 @@ def packed_pairs(root: Path, seed: int, budget: int = BUDGET) -> Packed | None:
 
 def _letters(pairs: Sequence[Mapping[str, Any]], room: Room) -> float:
     """About how many characters of texts these pairs have in a room, and one that they have in any."""
-    names = ("chosen", "rejected", "original") if room.original else ("chosen", "rejected")
+    names = REPLIES[: 2 + room.original]
     turns = (turn["content"] for pair in pairs for turn in pair.get("prompt", ()))
     texts = (pair[name] for pair in pairs for name in names if name in pair)
     return 1 + sum(min(len(text), room.longest) for text in chain(turns, texts)) * min(1, room.kept / len(pairs))
 
 
-def _blocks(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
+def _blocks(pairs: Sequence[dict[str, Any]]) -> list[str]:
     """Principles that several pairs were written under stand in the index once, and in the pairs as their number."""
-    systems = Counter(pair[key] for pair in pairs for key in ("system_good", "system_bad") if key in pair)
+    systems = Counter(pair[key] for pair in pairs for key in _SYSTEMS if key in pair)
     shared = {text: number for number, text in enumerate(text for text, n in systems.items() if n > 1)}
-    rows = [
-        {
-            key: shared.get(value, value) if key in ("system_good", "system_bad") else value
-            for key, value in pair.items()
-        }
-        for pair in pairs
-    ]
+    rows = [pair | {key: shared.get(pair[key], pair[key]) for key in _SYSTEMS if key in pair} for pair in pairs]
     index = {"size": BLOCK, "systems": list(shared), "pairs": [_entry(pair) for pair in pairs]}
     parts = (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
     return [_pack(index), *map(_pack, parts)]
