@@ -135,7 +135,7 @@ def test_nothing_is_said_of_what_an_earlier_configuration_left(tmp_path: Path) -
     (tmp_path / "run/iterations/1/metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\n')  # as a real engine's
     longer = told(tmp_path / "run")
     first = longer.iterations[0]
-    assert (len(longer.iterations), bool(longer.audit), len(first.metrics), bool(first.features)) == (2, True, 1, True)
+    assert (len(longer.iterations), bool(longer.audit), len(first.metrics), bool(first.prompts)) == (2, True, 1, True)
     factory.run(factory.load_config(QUICKSTART, after), tmp_path / "run")
     factory.run(factory.load_config(QUICKSTART, after), tmp_path / "fresh/run")
     assert told(tmp_path / "run") == told(tmp_path / "fresh/run")
