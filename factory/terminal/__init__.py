@@ -115,9 +115,11 @@ def for_stream(stream: TextIO | None) -> Progress:
     aside = cast(TextIO, _Aside(stream))
     # `dumb` is what editors and CI call the terminals in which a bar would be a line of its own at each step.
     if stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
-        from factory.terminal.bars import bars
+        from rich.console import Console
 
-        return bars(aside)
+        from factory.terminal.bars import LiveProgress
+
+        return LiveProgress(Console(file=aside))
     return LineProgress(aside)
 
 

@@ -1,7 +1,5 @@
 """Live bars on a terminal."""
 
-from typing import TextIO
-
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
@@ -69,8 +67,3 @@ class LiveProgress:
         if self._bars is not None:
             self._bars.stop()
         self._bars = self._task = None
-
-
-def bars(stream: TextIO) -> LiveProgress:
-    """Bars on the terminal that `stream` is."""
-    return LiveProgress(Console(file=stream))

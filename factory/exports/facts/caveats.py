@@ -8,7 +8,8 @@ import polars as pl
 from factory.config import BUNDLED_MODEL
 from factory.schema import REPLIES
 
-_MADE_UP = ("no model was asked: the scripted engine makes replies and votes up, which shows the process alone",)
+_MADE_UP = "no model was asked: the scripted engine makes replies and votes up, which shows the process alone"
+_SMALL = "the bundled model has 135 million parameters: this shows the process, not what the data is worth"
 
 
 def caveats(policy: Mapping[str, Any], engine: Mapping[str, Any], kept: pl.LazyFrame) -> list[str]:
@@ -17,7 +18,8 @@ def caveats(policy: Mapping[str, Any], engine: Mapping[str, Any], kept: pl.LazyF
     `policy` and `engine` are the blocks of the run's configuration, `kept` is a pairs table.
     """
     inner = engine.get("engine") or engine
-    return [*_truncated(kept), *(_MADE_UP if inner.get("kind") == "scripted" else _small(policy.get("model")))]
+    small = [_SMALL] if policy.get("model") == BUNDLED_MODEL else []
+    return [*_truncated(kept), *([_MADE_UP] if inner.get("kind") == "scripted" else small)]
 
 
 def _truncated(kept: pl.LazyFrame) -> list[str]:
@@ -33,9 +35,3 @@ def _truncated(kept: pl.LazyFrame) -> list[str]:
         f"{ended:,} of {pairs:,} kept pairs hold a reply that the length limit cut, so that a reward model may learn "
         "where replies were cut: raise sampling.max_new_tokens, or drop them with the filter truncated"
     ]
-
-
-def _small(model: str | None) -> list[str]:
-    if model != BUNDLED_MODEL:
-        return []
-    return ["the bundled model has 135 million parameters: this shows the process, not what the data is worth"]

@@ -1,5 +1,6 @@
 """A run folder's numbers, collected once for card and report. What the folder does not hold is left out."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -240,16 +241,13 @@ def _audit(path: Path, config: Mapping[str, Any]) -> AuditFacts | None:
 
 def _tallies(strata: list[dict[str, Any]], by: str) -> dict[str, AuditedGroup]:
     """The strata, which are iterations crossed with features, added up over one of the two."""
-    sums: dict[str, dict[str, int]] = {}
-    known = [
-        (row[by] if isinstance(row[by], int) else 0, str(row[by]), row) for row in strata if row.get(by) is not None
-    ]
+    sums: dict[str, Counter[str]] = {}
+    known = [row for row in strata if row.get(by) is not None]
     # Numbers by value: iteration 10 comes after 2.
-    for _, name, row in sorted(known, key=lambda one: one[:2]):
-        group = sums.setdefault(name, dict.fromkeys(AuditedGroup.model_fields, 0))
-        for key in group:
-            group[key] += int(row.get(key) or 0)
-    return {name: AuditedGroup(**counts) for name, counts in sums.items()}
+    for row in sorted(known, key=lambda row: (row[by] if isinstance(row[by], int) else 0, str(row[by]))):
+        counted = {key: int(row.get(key) or 0) for key in AuditedGroup.model_fields}
+        sums.setdefault(str(row[by]), Counter()).update(counted)
+    return {name: AuditedGroup(**counted) for name, counted in sums.items()}
 
 
 def _finished(manifests: Iterable[Mapping[str, Any]]) -> str | None:
