@@ -103,7 +103,9 @@ def export(
     Raises ConfigError for an unknown format or a foreign file in the way, InputError when no pair can be written.
     """
     options, said = config or Export(), progress or Silent()
-    target, record = shape_of(format, options), require_free(out, format)
+    target, record = exporter(format), require_free(out, format)
+    if options.keep_system and target.system_kept:
+        target = replace(target, fields=target.system_kept)
     table = with_pairs_columns(pairs.lazy())
     # Which rows go where is decided before any is written: a narrow pass, after which the texts stream through once.
     todo = plan(table, target, options, seed)
@@ -138,13 +140,6 @@ def export(
     result = Exported(files, counts, todo.left_out, todo.set_aside, renamed, schema.names(), head, held)
     _tell(result, target, options, said)
     return result
-
-
-def shape_of(format: str, options: Export) -> Format:
-    """The format as the options would have it."""
-    target = exporter(format)
-    kept = target.system_kept if options.keep_system else None
-    return target if kept is None else replace(target, fields=kept)
 
 
 def _write(

@@ -47,13 +47,21 @@ def recipe(config: Mapping[str, Any], root: Path | None = None) -> dict[str, Any
 
 
 def whole(run: RunFacts, format: str, options: Export) -> dict[str, Any]:
-    """The recipe of one export of a run, with the versions that it was made by; empty where the run's is not known."""
+    """The recipe of one export of a run, with the versions that it was made by; empty where the run's is not known.
+
+    It has which of the kept pairs the export takes, what it was mixed with, and fingerprints of that.
+    """
     if not run.recipe:
         return {}
-    mine = of_export(format, options)
+    held = options.model_dump(mode="json")
+    # In place of paths, which say nothing elsewhere, what lies there is named by its hash.
+    mixed = [some(one, MIXED) | {NOT_SHOWN: ["path"]} for one in held["mix"]]
+    export = {"formats": [format], **some(held, ("one_per_prompt",)), **({"mix": mixed} if mixed else {})}
+    if options.decontaminate:
+        export[NOT_SHOWN] = ["decontaminate"]
     versions = some({"sso_factory": run.version, **run.versions}, ("sso_factory", *run.versions))
-    inputs = {**run.recipe.get(INPUTS, {}), **mine[INPUTS]}
-    return {**run.recipe, "export": mine["export"], INPUTS: inputs, VERSIONS: versions}
+    inputs = {**run.recipe.get(INPUTS, {}), **mixed_in(options)}
+    return {**run.recipe, "export": export, INPUTS: inputs, VERSIONS: versions}
 
 
 def engine(block: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -88,17 +96,6 @@ def made_from(root: Path, stage: str) -> dict[str, Any]:
 def model_of(judge: str) -> str:
     """What the fingerprint of a judge's model, which lies in a folder, is called among what was read."""
     return f"model of judge {judge}"
-
-
-def of_export(format: str, options: Export) -> dict[str, Any]:
-    """Which of the kept pairs an export takes, what it was mixed with, and fingerprints of that."""
-    held = options.model_dump(mode="json")
-    # In place of paths, which say nothing elsewhere, what lies there is named by its hash.
-    mixed = [some(one, MIXED) | {NOT_SHOWN: ["path"]} for one in held["mix"]]
-    block = {"formats": [format], **some(held, ("one_per_prompt",)), **({"mix": mixed} if mixed else {})}
-    if options.decontaminate:
-        block[NOT_SHOWN] = ["decontaminate"]
-    return {"export": block, INPUTS: mixed_in(options)}
 
 
 def mixed_in(options: Export) -> dict[str, str]:

@@ -172,17 +172,13 @@ def _document(run: RunFacts, root: Path) -> list[tuple[str, str]]:
     if run.funnel:
         found.append(("pairs, and kept ones", f"{run.funnel.input:,} and {run.funnel.kept:,}"))
     for stage, part in (("filtered/filter", "judge"), ("audit/audit", "auditor")):
-        found += [(f"template of {part} {name}", f"hash {made}") for name, made in _templates(root, stage)]
+        inputs = made_from(root, stage)
+        judges = [*(inputs.get("judges") or []), *([inputs["judge"]] if inputs.get("judge") else [])]
+        known = [judge for judge in judges if {"name", "template"} <= judge.keys()]
+        found += [(f"template of {part} {public_name(one['name'])}", f"hash {one['template']}") for one in known]
     if run.audit is not None:
         found.append(("pairs audited", f"{run.audit.n + run.audit.invalid:,}"))
     return [*found, ("report written", today())]
-
-
-def _templates(root: Path, stage: str) -> list[tuple[str, str]]:
-    """Judge and hash of its template, as the stage's manifest has them."""
-    inputs = made_from(root, stage)
-    listed = [*(inputs.get("judges") or []), *([inputs["judge"]] if inputs.get("judge") else [])]
-    return [(public_name(judge["name"]), judge["template"]) for judge in listed if {"name", "template"} <= judge.keys()]
 
 
 def _verdict_examples(root: Path, seed: int) -> tuple[str, list[JudgedExample]] | None:
