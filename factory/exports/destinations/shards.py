@@ -137,11 +137,12 @@ class Shards:
         self._folder, self._split, self._size, self._schema = folder, split, shard_rows, schema
         self._sink_type: type[ParquetSink | JsonSink] = JsonSink if json else ParquetSink
         self._sink: ParquetSink | JsonSink | None = None
-        self._room = 0
+        self._room = self.rows = 0
         self.paths: list[Path] = []
 
     def write(self, rows: pl.DataFrame) -> None:
         """Append rows, opening files as they fill."""
+        self.rows += rows.height
         while rows.height:
             if self._sink is None or not self._room:
                 self.close()
@@ -158,22 +159,14 @@ class Shards:
         self._sink = None
 
 
-_NAMED = (pl.String, pl.Int64, pl.Float64, pl.Boolean)
-
-
 def json_columns(rows: pl.LazyFrame) -> pl.LazyFrame:
     """`rows` with whole numbers in 64 bits, empty columns as text, and as text what is no text, number or list of them.
 
     Bytes are written as hexadecimal digits, objects as JSON.
     """
-    return rows.select(_column(name, dtype).alias(name) for name, dtype in rows.collect_schema().items())
-
-
-def _column(name: str, dtype: pl.DataType) -> pl.Expr:
-    kind = _kind(dtype)
-    if kind is None:
-        return text_of(name, dtype)
-    return pl.col(name) if kind == dtype else pl.col(name).cast(kind)
+    kinds = [(name, dtype, _kind(dtype)) for name, dtype in rows.collect_schema().items()]
+    cells = {name: text_of(name, dtype) if kind is None else pl.col(name).cast(kind) for name, dtype, kind in kinds}
+    return rows.select(**cells)
 
 
 def _kind(dtype: PolarsType) -> pl.DataType | None:
@@ -183,7 +176,7 @@ def _kind(dtype: PolarsType) -> pl.DataType | None:
         return None if inner is None else pl.List(inner)
     if dtype == pl.Null:
         return pl.String()
-    if dtype in _NAMED:
+    if dtype in (pl.String, pl.Int64, pl.Float64, pl.Boolean):
         return dtype if isinstance(dtype, pl.DataType) else dtype()
     if dtype.is_float():
         return pl.Float64()

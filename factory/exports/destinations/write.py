@@ -127,7 +127,8 @@ def export(
     staging = staging_of(record)
     (staging / WRITING).mkdir()
     shards = {s: Shards(staging / WRITING, s, options.shard_rows, schema, json=as_json) for s in todo.counts}
-    counts = _write(rows, todo, shards, target.apart)
+    _write(rows, todo, shards, target.apart)
+    counts = {split: made.rows for split, made in shards.items()}
     patterns = {s: f"{s}.json" if as_json else f"{s if target.json else 'data'}/{s}-*" for s in shards}
     head = metadata(patterns, sum(counts.values()), features(schema) if as_json else None)
     if target.json:
@@ -142,11 +143,9 @@ def export(
     return result
 
 
-def _write(
-    rows: pl.LazyFrame, todo: ExportPlan, shards: Mapping[str, "Shards"], apart: Sequence[str]
-) -> dict[str, int]:
-    """Fill the shards of each split; returns the rows in each."""
-    counts, seen = dict.fromkeys(shards, 0), 0
+def _write(rows: pl.LazyFrame, todo: ExportPlan, shards: Mapping[str, "Shards"], apart: Sequence[str]) -> None:
+    """Fill the shards of each split."""
+    seen = 0
     spread = {name: _Spread(apart) for name in shards}
     # In order: the plan names rows by their number.
     for batch in rows.collect_batches(chunk_size=BATCH, maintain_order=True, engine="streaming"):
@@ -154,17 +153,12 @@ def _write(
         for name, split in shards.items():
             mine = wanted.filter(wanted["test"] == (name == "test"))
             part = batch[mine[ROW] - seen]
-            part = spread[name].add(part) if apart else part
-            counts[name] += part.height
-            split.write(part)
+            split.write(spread[name].add(part) if apart else part)
         seen += batch.height
     for name, split in shards.items():
         if apart:
-            rest = spread[name].held.drop(_PLACE)
-            counts[name] += rest.height
-            split.write(rest)
+            split.write(spread[name].held.drop(_PLACE))
         split.close()
-    return counts
 
 
 class _Spread:
