@@ -165,8 +165,9 @@ def json_columns(rows: pl.LazyFrame) -> pl.LazyFrame:
     Bytes are written as hexadecimal digits, objects as JSON.
     """
     kinds = [(name, dtype, _kind(dtype)) for name, dtype in rows.collect_schema().items()]
-    cells = {name: text_of(name, dtype) if kind is None else pl.col(name).cast(kind) for name, dtype, kind in kinds}
-    return rows.select(**cells)
+    return rows.select(
+        (text_of(name, dtype) if kind is None else pl.col(name).cast(kind)).alias(name) for name, dtype, kind in kinds
+    )
 
 
 def _kind(dtype: PolarsType) -> pl.DataType | None:
