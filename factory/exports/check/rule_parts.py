@@ -41,8 +41,8 @@ def has_columns(*names: str) -> FormatRule:
     """The columns are there."""
 
     def broken(cells: Cells) -> str | None:
-        there = ", ".join(map(str, cells))
-        return next((f"there is no column {name} (there are {there})" for name in names if name not in cells), None)
+        absent = [name for name in names if name not in cells]
+        return f"there is no column {absent[0]} (there are {', '.join(map(str, cells))})" if absent else None
 
     return FormatRule(f"the format has the columns {', '.join(names)}", broken)
 
