@@ -78,8 +78,28 @@ def push(folder: Path, repo: str, *, private: bool = False, progress: Progress |
     only what has not arrived. The token is read from HF_TOKEN, the address from HF_ENDPOINT. Raises ConfigError without
     a token, for a name that is none, or a foreign file in the way, FactoryError when the Hub refuses.
     """
+    said = progress or Silent()
     with _asking(repo) as api:
-        return _commit(api, folder, repo, private, progress or Silent())
+        from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
+
+        # exist_ok: two pushes at once may both find it missing.
+        address = str(api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True))
+        there, latest = _standing(api, repo, private)
+        files = there.to_send(folder)
+        if README not in files and (folder / README).is_file():
+            said.say(f"{repo}: its README.md is not the factory's, or was changed there, and is left as it is")
+        record = record_text(Record.read(folder), {name: _marks(path) for name, path in files.items()}).encode()
+        operations: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = [
+            *(CommitOperationAdd(path_in_repo=name, path_or_fileobj=path) for name, path in files.items()),
+            CommitOperationAdd(path_in_repo=RECORD, path_or_fileobj=record),
+            *(CommitOperationDelete(path_in_repo=name) for name in there.stale(files)),
+        ]
+        said.say(f"pushing {len(files)} files to {address}")
+        # On the commit that was looked at: one that somebody has made since is a conflict, and not overwritten.
+        api.create_commit(
+            repo, operations, commit_message="Export of sso-factory", repo_type="dataset", parent_commit=latest
+        )
+        return address
 
 
 def _hub_for(repo: str) -> "HfApi":
@@ -150,29 +170,6 @@ def _marks(path: Path) -> list[str]:
             git.update(block)
             large.update(block)
     return [git.hexdigest(), large.hexdigest()]
-
-
-def _commit(api: "HfApi", folder: Path, repo: str, private: bool, said: Progress) -> str:
-    from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
-
-    # exist_ok: two pushes at once may both find it missing.
-    address = str(api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True))
-    there, latest = _standing(api, repo, private)
-    files = there.to_send(folder)
-    if README not in files and (folder / README).is_file():
-        said.say(f"{repo}: its README.md is not the factory's, or was changed there, and is left as it is")
-    record = record_text(Record.read(folder), {name: _marks(path) for name, path in files.items()}).encode()
-    operations: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = [
-        *(CommitOperationAdd(path_in_repo=name, path_or_fileobj=path) for name, path in files.items()),
-        CommitOperationAdd(path_in_repo=RECORD, path_or_fileobj=record),
-        *(CommitOperationDelete(path_in_repo=name) for name in there.stale(files)),
-    ]
-    said.say(f"pushing {len(files)} files to {address}")
-    # On the commit that was looked at: one that somebody has made since is a conflict, and not overwritten.
-    api.create_commit(
-        repo, operations, commit_message="Export of sso-factory", repo_type="dataset", parent_commit=latest
-    )
-    return address
 
 
 def _network_errors() -> tuple[type[Exception], ...]:

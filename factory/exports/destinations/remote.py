@@ -42,8 +42,22 @@ def send(folder: Path, url: str) -> list[str]:
     the place refuses.
     """
     with _asking(url) as (system, root):
-        names = _copy(folder, system, root, _standing(system, root, url))
-        return [f"{url.split('://', 1)[0]}://{root.lstrip('/')}/{name}" for name in names]
+        there = _standing(system, root, url)
+        sent, record = there.to_send(folder), Record.read(folder)
+        _make_folder(system, root)
+        # The record goes first, so that what is there is known for an export's own however this ends.
+        coming = {**there.own, **dict.fromkeys(sent, (ANY,))}
+        system.pipe_file(f"{root}/{RECORD}", record_text(record, coming).encode())
+        for name, path in sent.items():
+            _make_folder(system, f"{root}/{name}".rsplit("/", 1)[0])
+            system.put_file(str(path), f"{root}/{name}")
+        for name in there.stale(sent):
+            system.rm_file(f"{root}/{name}")
+        system.invalidate_cache()
+        # What a store calls contents, its ETag, is known only once they lie there.
+        now = _listed(system, root)
+        system.pipe_file(f"{root}/{RECORD}", record_text(record, {name: now[name] for name in sent}).encode())
+        return [f"{url.split('://', 1)[0]}://{root.lstrip('/')}/{name}" for name in sent]
 
 
 @contextmanager
@@ -90,21 +104,3 @@ def _make_folder(system: "AbstractFileSystem", path: str) -> None:
     protocols = {system.protocol} if isinstance(system.protocol, str) else set(system.protocol)
     if not protocols & _OBJECT_STORES:
         system.makedirs(path, exist_ok=True)
-
-
-def _copy(folder: Path, system: "AbstractFileSystem", root: str, there: RemoteContents) -> list[str]:
-    """The record goes first, so that what is there is known for an export's own however this ends."""
-    sent = there.to_send(folder)
-    record, stale = Record.read(folder), there.stale(sent)
-    _make_folder(system, root)
-    system.pipe_file(f"{root}/{RECORD}", record_text(record, {**there.own, **dict.fromkeys(sent, (ANY,))}).encode())
-    for name, path in sent.items():
-        _make_folder(system, f"{root}/{name}".rsplit("/", 1)[0])
-        system.put_file(str(path), f"{root}/{name}")
-    for name in stale:
-        system.rm_file(f"{root}/{name}")
-    system.invalidate_cache()
-    # What a store calls contents, its ETag, is known only once they lie there.
-    now = _listed(system, root)
-    system.pipe_file(f"{root}/{RECORD}", record_text(record, {name: now[name] for name in sent}).encode())
-    return list(sent)
