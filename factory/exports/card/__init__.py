@@ -13,10 +13,9 @@ from factory.exports.card.facts import CardFacts
 from factory.exports.card.licenses import hub_licenses, license_key
 from factory.exports.card.plots import draw_plots
 from factory.exports.card.recipes import recipes
-from factory.exports.destinations.write import BY, CROISSANT, README, is_shard, may_write, staging_of
+from factory.exports.destinations.write import BY, CROISSANT, README, front_matter, is_shard, may_write, staging_of
 from factory.exports.facts.making import CITATION, making_of
 from factory.exports.facts.public import public_name
-from factory.exports.pages.frontmatter import front_matter
 from factory.exports.pages.markdown import Safe, environment, level, without_empty_columns
 from factory.files.rows import rows
 from factory.store.ownership import Record

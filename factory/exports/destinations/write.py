@@ -1,4 +1,4 @@
-"""Writing an export: a folder that `datasets.load_dataset(folder)` loads as it is."""
+"""Writing an export: a folder, with the head of its README.md, that `datasets.load_dataset(folder)` loads as it is."""
 
 import json
 import os
@@ -7,9 +7,10 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
+import yaml
 
 from factory.config import Export
 from factory.errors import InputError
@@ -17,7 +18,6 @@ from factory.exports import exporter
 from factory.exports.base import Format, extra_columns, with_pairs_columns
 from factory.exports.destinations.plan import ROW, ExportPlan, plan
 from factory.exports.formats.llamafactory import dataset_info
-from factory.exports.pages.frontmatter import features, front_matter, metadata
 from factory.progress import Progress, Silent
 from factory.store.ownership import RECORD, Record
 
@@ -31,6 +31,9 @@ INFO = "dataset_info.json"
 _OURS = re.compile(r"(train|test)(-\d{5}-of-\d{5}\.parquet|\.json)")
 BY = "export"
 WRITING = ".writing"
+_SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
+_TYPES: Mapping[type, str] = {pl.String: "string", pl.Int64: "int64", pl.Float64: "float64", pl.Boolean: "bool"}
+"""What `json_columns` leaves, beside lists of it, to the name that `datasets` has for it."""
 _PLACE, _FAR = "__place", 64
 PLOTS = ("agreement", "funnel", "lengths", "likelihood")
 
@@ -234,3 +237,39 @@ def _tell(result: Exported, target: Format, options: Export, said: Progress) -> 
         said.say(f"export {target.name}: {count} pairs left out: {reason}")
     for name, new in result.renamed.items():
         said.say(f"export {target.name}: your column {name} is written as {new}, as trainers read {name}")
+
+
+def features(schema: pl.Schema) -> list[dict[str, Any]]:
+    """The `features` entry for JSON files: a name and a type for each column."""
+    # JSON has no types: `datasets` would take a column that is empty in its first rows for one of nulls.
+    return [{"name": name, **_feature(kind)} for name, kind in schema.items()]
+
+
+def _feature(kind: object) -> dict[str, Any]:
+    if isinstance(kind, pl.List):
+        inner = _feature(kind.inner)
+        # As the Hub writes it: the bare name of a type in place of a mapping that holds nothing else.
+        return {"sequence": inner.get("dtype", inner)}
+    return {"dtype": _TYPES[type(kind)]}
+
+
+def front_matter(values: Mapping[str, Any]) -> str:
+    """A README.md head between its two lines of dashes."""
+    # width: a line that YAML folds is the same to a reader of YAML, and two to whoever looks for one.
+    body = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=1000)
+    return f"---\n{body}---\n"
+
+
+def metadata(
+    patterns: Mapping[str, str], rows: int, types: Sequence[Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """What the head of every export says, card or not; `patterns`: split to the glob of its files."""
+    size = next((name for power, name in enumerate(_SIZES, 3) if rows < 10**power), _SIZES[-1])
+    files = [{"split": split, "path": pattern} for split, pattern in patterns.items()]
+    return {
+        "task_categories": ["text-generation"],
+        "tags": ["preference", "reward-model", "rlhf", "dpo", "synthetic", "sso-factory"],
+        "size_categories": [size],
+        "configs": [{"config_name": "default", "data_files": files}],
+        **({"dataset_info": {"features": list(types)}} if types else {}),
+    }

@@ -1,1 +1,1 @@
-"""What the pages that people read are made of: Markdown, HTML, drawings, heads."""
+"""What the pages that people read are made of: Markdown, HTML, drawings."""
