@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from factory.config import Config, Judge
 from factory.config.engines import EngineBlock
-from factory.exports.pages.document import About, Source, source_of
+from factory.exports.pages.document import SAMPLED, About, Source, source_of
 from factory.readers import PairsLike, fingerprint
 from factory.readers.inputs.sources import as_list, find
 from factory.stages.asked_models import judge_block, judge_model
@@ -62,16 +62,15 @@ def sources(pairs: PairsLike) -> list[Source]:
 def _about(
     read: list[Source], seen: Seen, judge: Judge, seed: int, command: str, run_engine: EngineBlock | None
 ) -> About:
-    return About(
-        sources=read,
-        rows=seen.rows,
-        left_out=seen.left_out,
-        sampled=seen.sampled,
-        seed=seed,
-        judge=judge.name,
-        model=judge_model(judge),
-        engine=judge_block(judge, run_engine).kind,
-        template=Path(judge.template).name,
-        template_digest=template_of("judge", judge.template).digest,
-        command=command,
-    )
+    facts = {
+        "usable pairs": seen.rows,
+        "rows left out": seen.left_out,
+        SAMPLED: seen.sampled,
+        "seed": seed,
+        "judge": judge.name,
+        "model behind it": judge_model(judge),
+        "engine": judge_block(judge, run_engine).kind,
+        "template": f"{Path(judge.template).name}, hash {template_of('judge', judge.template).digest}",
+        "command": command,
+    }
+    return About(read, facts)

@@ -9,7 +9,7 @@ import polars as pl
 
 from factory.commands.audit_about import Seen
 from factory.errors import EngineError
-from factory.exports.pages.document import About, examples
+from factory.exports.pages.document import SAMPLED, About, examples
 from factory.exports.report.audit import write_audit
 from factory.files.table_file import sink
 from factory.identity import draw
@@ -80,7 +80,7 @@ def _report(
     if subject.reading is not None:
         found = found.model_copy(update={"reading": subject.reading.to_dict()})
     sink(votes.scan(), out / "judgments.parquet")
-    told = told.model_copy(update={"sampled": found.pairs})
+    told = About(told.sources, {**told.facts, SAMPLED: found.pairs})
     write_audit(out, found, told, examples(pairs, (part.lazy() for part in votes.parts()), name, seed))
     return found
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -20,6 +20,7 @@ from filters.votes import verdicts
 KINDS = ("right", "unsure", "wrong", "invalid")
 EACH = 2
 """Examples of each kind of verdict."""
+SAMPLED = "pairs sampled"
 _LONGEST = 1_500
 _MEANING = {
     "right": "Right: chosen preferred in both orders",
@@ -36,41 +37,18 @@ class Source(Strict):
     sha256: str
 
 
-class About(Strict):
+class About(NamedTuple):
     """What was audited, by what, when."""
 
     sources: list[Source]
-    rows: int
-    """Usable pairs in them."""
-    left_out: int
-    """Rows that are no usable pairs."""
-    sampled: int
-    seed: int
-    judge: str
-    model: str
-    engine: str
-    """What answered for the model."""
-    template: str
-    template_digest: str
-    command: str
+    facts: Mapping[str, object]
+    """What is told of it, by name, in order; SAMPLED is among the names."""
 
     def table(self) -> list[tuple[str, object]]:
         """Name and value of each fact, those of this moment and this machine at the end."""
         listed = [(f"file {source.name}", f"SHA-256 {source.sha256}") for source in self.sources]
-        return [
-            *listed,
-            ("usable pairs", self.rows),
-            ("rows left out", self.left_out),
-            ("pairs sampled", self.sampled),
-            ("seed", self.seed),
-            ("judge", self.judge),
-            ("model behind it", self.model),
-            ("engine", self.engine),
-            ("template", f"{self.template}, hash {self.template_digest}"),
-            ("command", self.command),
-            ("versions", ", ".join([f"sso-factory {factory.__version__}", *map(" ".join, versions().items())])),
-            ("date", today()),
-        ]
+        made_by = ", ".join([f"sso-factory {factory.__version__}", *map(" ".join, versions().items())])
+        return [*listed, *self.facts.items(), ("versions", made_by), ("date", today())]
 
 
 class Vote(Strict):

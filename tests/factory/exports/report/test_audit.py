@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from factory.errors import span
-from factory.exports.pages.document import About, JudgedExample, Source, Vote
+from factory.exports.pages.document import SAMPLED, About, JudgedExample, Source, Vote
 from factory.exports.report import audit as audit_report
 from factory.schema import JUDGMENTS, conform
 from factory.stages.audit import report
@@ -44,17 +44,8 @@ def audited(feature: str | None = None, judge: str = "J", gold: bool = True, pai
 
 
 ABOUT = About(
-    sources=[Source(name=HOSTILE, sha256="0")],
-    rows=6,
-    left_out=0,
-    sampled=6,
-    seed=1,
-    judge=HOSTILE,
-    model="m",
-    engine="openai",
-    template="judge",
-    template_digest="1",
-    command="sso-factory audit",
+    [Source(name=HOSTILE, sha256="0")],
+    {"usable pairs": 6, SAMPLED: 6, "judge": HOSTILE, "template": "judge, hash 1", "command": "sso-factory audit"},
 )
 SAID = [
     Vote(order="chosen_first", vote=None, raw=f"```\n{HOSTILE}"),
