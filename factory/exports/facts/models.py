@@ -64,19 +64,13 @@ class AuditFacts(AuditedGroup, extra="ignore"):
     estimate: Estimated | None = None
     """The share of right labels, where people labelled pairs."""
     agreement: list[JudgeAgreement] = Field(default_factory=list)
-    by_iteration: dict[str, AuditedGroup] = Field(default_factory=dict)
-    by_feature: dict[str, AuditedGroup] = Field(default_factory=dict)
+    groups: dict[str, dict[str, AuditedGroup]] = Field(default_factory=dict)
+    """By iteration and by feature, as far as there is more than one."""
 
     @property
     def interval(self) -> Interval:
         """Of the agreement: the wider one, as the pairs of a prompt are right or wrong together."""
         return widest(self.wilson_low, self.wilson_high, self.bootstrap_low, self.bootstrap_high)
-
-    @property
-    def groups(self) -> dict[str, dict[str, AuditedGroup]]:
-        """What the verdicts are counted by, as far as there is more than one group."""
-        found = {"iteration": self.by_iteration, "feature": self.by_feature}
-        return {by: rows for by, rows in found.items() if len(rows) > 1}
 
 
 class SpreadLengths(Strict):

@@ -232,8 +232,9 @@ def _audit(path: Path, config: Mapping[str, Any]) -> AuditFacts | None:
         return None
     strata = [row for row in found.get("strata") or [] if isinstance(row, dict)]
     judge = found.get("judge") or ((config.get("audit") or {}).get("judge") or {}).get("name")
-    groups = {f"by_{name}": _tallies(strata, name) for name in ("iteration", "feature")}
-    audit = _as(AuditFacts, {**found, **groups, "judge": public_name(judge) if judge else None})
+    tallies = {by: _tallies(strata, by) for by in ("iteration", "feature")}
+    groups = {by: rows for by, rows in tallies.items() if len(rows) > 1}
+    audit = _as(AuditFacts, {**found, "groups": groups, "judge": public_name(judge) if judge else None})
     if audit is None or audit.health is None:
         return audit
     return audit.model_copy(update={"health": _public(audit.health)})

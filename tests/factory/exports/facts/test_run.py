@@ -211,11 +211,11 @@ def test_a_run_is_collected_whole(tmp_path: Path) -> None:
     assert found.iterations[0].likelihood["chosen_good"] == pytest.approx(scores["logp_chosen_good"].exp().mean())
     assert found.kept_lengths.longer_chosen.value == pytest.approx(0.5, abs=0.02)
     assert found.lengths[0].lengths.pairs == found.funnel.steps[-2].kept
-    assert sum(tally.n for tally in found.audit.by_feature.values()) == 360
-    assert sum(tally.n for tally in found.audit.by_iteration.values()) == 360
+    assert sum(tally.n for tally in found.audit.groups["feature"].values()) == 360
+    assert sum(tally.n for tally in found.audit.groups["iteration"].values()) == 360
     strata = [{"iteration": n, "feature": None, "n": 1, "right": 1} for n in (10, 1, 2)]
     (tmp_path / "demo/audit/audit.json").write_text(json.dumps({"n": 3, "right": 3, "unsure": 0, "strata": strata}))
-    assert list(run_facts(tmp_path / "demo").audit.by_iteration) == ["1", "2", "10"]
+    assert list(run_facts(tmp_path / "demo").audit.groups["iteration"]) == ["1", "2", "10"]
     votes = pl.read_parquet(tmp_path / "demo/filtered/judgments.parquet")
     assert found.bill.total.cost == pytest.approx(3 * 0.3 + 1.29 + votes["cost"].sum())
     assert list(found.seconds)[-2:] == ["filtered/filter", "audit/audit"]
