@@ -4,7 +4,6 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 from aiohttp import web
 
@@ -62,9 +61,10 @@ def _routes(root: str, session: Session, landed: Callable[[], object], finished:
         return web.json_response(state(session))
 
     async def answer(request: web.Request) -> web.Response:
-        said = await _said(request)
         try:
+            said = await request.json()
             session.answer(int(said["turn"]), str(said["answer"]))
+        # What is no JSON, or no object, is no answer to the current pair either.
         except (KeyError, TypeError, ValueError, StaleAnswerError):
             return web.json_response({**state(session), "stale": True}, status=409)
         landed()
@@ -76,14 +76,6 @@ def _routes(root: str, session: Session, landed: Callable[[], object], finished:
 
     pages = [web.get(f"{root}/", show), web.get(f"{root}/state", now)]
     return [*pages, web.post(f"{root}/answer", answer), web.post(f"{root}/finish", finish)]
-
-
-async def _said(request: web.Request) -> dict[str, Any]:
-    try:
-        said = await request.json()
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}
 
 
 @web.middleware
