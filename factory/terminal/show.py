@@ -205,15 +205,13 @@ def _time(time: "Time") -> str:
 
 def checked_data(found: Sequence["CheckedData"]) -> str:
     """What keeps the rules, and what each trainer makes of it."""
-    return "\n\n".join("\n".join([one.summary, *_predicted(one)]) for one in found)
-
-
-def _predicted(found: "CheckedData") -> list[str]:
-    if not found.predictions:
-        return []
-    rows = [[one.trainer, *one.effects.values(), one.version] for one in found.predictions]
-    firsts = [f"{one.trainer}: {one.first}" for one in found.predictions if one.affected]
-    return ["", table(["trainer", *found.predictions[0].effects, "as read in"], rows), "", *firsts]
+    parts = []
+    for each in found:
+        rows = [[one.trainer, *one.effects.values(), one.version] for one in each.predictions]
+        firsts = [f"{one.trainer}: {one.first}" for one in each.predictions if one.affected]
+        told = ["", table(["trainer", *each.predictions[0].effects, "as read in"], rows), "", *firsts] if rows else []
+        parts.append("\n".join([each.summary, *told]))
+    return "\n\n".join(parts)
 
 
 def reproduction(found: "Reproduction") -> str:

@@ -74,18 +74,14 @@ def _drawn(frame: pl.LazyFrame, count: int, seed: int, by: Sequence[str], room: 
     order = narrow.sort("coin", _ROW).with_columns(turn=turn).sort("turn", "coin", _ROW).head(count)
     picked = order[_ROW]
     wanted = [name for name in known if room.original or name != "original"]
-    texts = [name for name in REPLIES if name in wanted and known[name] == pl.String]
-    cut = [_cut_expr(name, room.longest) for name in texts]
-    cut += [pl.col(name).str.len_chars().alias(_SIZE + name) for name in texts]
+    cut = []
+    for name in (name for name in REPLIES if name in wanted and known[name] == pl.String):
+        text, size = pl.col(name), pl.col(name).str.len_chars()
+        short = text.str.slice(0, room.longest) + pl.format(" … ({} characters)", size)
+        cut += [pl.when(size > room.longest).then(short).otherwise(text).alias(name), size.alias(_SIZE + name)]
     rows = frame.select(wanted).with_row_index(_ROW).filter(pl.col(_ROW).is_in(picked.implode())).with_columns(cut)
     found = {row.pop(_ROW): row for row in rows.collect(engine="streaming").to_dicts()}
     return [found[at] for at in picked]
-
-
-def _cut_expr(name: str, longest: int) -> pl.Expr:
-    text, size = pl.col(name), pl.col(name).str.len_chars()
-    ending = pl.format(" … ({} characters)", size)
-    return pl.when(size > longest).then(text.str.slice(0, longest) + ending).otherwise(text).alias(name)
 
 
 def _plain(row: dict[str, Any], longest: int) -> dict[str, Any]:
