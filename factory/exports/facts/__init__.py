@@ -160,8 +160,6 @@ def lengths(table: pl.DataFrame, name: str) -> Lengths:
 
 def grouped(table: pl.DataFrame, column: str) -> list[Lengths]:
     """Lengths per value of a column, in the order of the values; pairs without one are left out."""
-    if column not in table.columns:
-        return []
     parts = table.filter(pl.col(column).is_not_null()).partition_by(column, as_dict=True)
     return [lengths(part, str(key[0])) for key, part in sorted(parts.items(), key=lambda item: item[0])]
 
