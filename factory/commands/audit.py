@@ -18,7 +18,7 @@ from factory.config.engines import EngineBlock, ScriptedEngine
 from factory.config.load import as_config
 from factory.engines import open_generator
 from factory.engines.api.accounts import Spending
-from factory.engines.api.prices import priced
+from factory.engines.api.spending import priced
 from factory.errors import InputError
 from factory.files import PathLike
 from factory.files.streaming import small_morsels

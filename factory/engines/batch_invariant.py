@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from factory.models.kernels import attention
+from factory.models.shared_prompt import attention
 
 KERNEL = "aligned_rows"
 CHUNK = 16

@@ -5,14 +5,14 @@ sequence per reply (the prompt's queries, keys and values are repeated, not reco
 apply and no mask of the length squared is ever built.
 """
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-from factory.models.kernels import attention
 
 KERNEL = "shared_prompt"
 
@@ -80,3 +80,16 @@ def segments_of(spans: list[tuple[int, int, list[tuple[int, int]]]], total: int)
         # A prompt token stands in several rows; whichever is written last serves, since all of them compute the same.
         scatter[row] = torch.arange(number * longest, number * longest + len(row))
     return Segments(gather, scatter)
+
+
+@contextmanager
+def attention(model: Any, name: str, function: Callable[..., Any]) -> Iterator[None]:
+    """Give the transformers model `model` the attention `function`, registered as `name`, while the block runs."""
+    before = model.config._attn_implementation
+    # Global to the process and the same each time; what is switched on and off is the model's choice of it.
+    AttentionInterface.register(name, function)
+    model.set_attn_implementation(name)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)

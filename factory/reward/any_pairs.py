@@ -1,7 +1,12 @@
-"""Pairs of any layout, counted apart by a column where one is named."""
+"""Pairs of any layout, counted apart by a column where one is named; JudgeBench are such pairs by category."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
+import polars as pl
+
+from factory.errors import InputError
 from factory.identity import digest
 from factory.readers.inputs.splits import splits
 from factory.readers.told import read_and_tell, tell_set_aside
@@ -44,19 +49,49 @@ def beyond(scored: Scored, seed: int) -> dict[str, Any]:
     return {**by_length(pairs, seed), "calibration": calibration(pairs)}
 
 
-def whole(scored: Scored, seed: int) -> dict[str, Any]:
-    """The counts of all pairs together."""
-    return _tally(scored, seed)._asdict()
-
-
 def _tally(scored: Scored, seed: int) -> GroupAccuracy:
     return tally([(s[0], s[1]) for _, s in scored], [digest(item.prompt) for item, _ in scored], seed)
 
 
-def result(scored: Scored, seed: int) -> dict[str, Any]:
-    """Counts of all pairs, and of each group where there are groups."""
+def _result(key: str, scored: Scored, seed: int) -> dict[str, Any]:
+    """Counts of all pairs, and under `key` those of each group where there are groups."""
     groups = {name: one._asdict() for name, one in tallies(scored, seed).items()}
-    return {**whole(scored, seed), "groups": {} if list(groups) == [ALL] else groups, **beyond(scored, seed)}
+    whole = _tally(scored, seed)._asdict()
+    return {**whole, key: {} if list(groups) == [ALL] else groups, **beyond(scored, seed)}
 
 
-PAIRS = Benchmark(lambda frames: True, read, result, grouped=True, as_pairs=True)
+PAIRS = Benchmark(lambda frames: True, read, partial(_result, "groups"), grouped=True, as_pairs=True)
+
+CATEGORIES = {
+    "mmlu-pro": "Knowledge",
+    "livebench-reasoning": "Reasoning",
+    "livebench-math": "Math",
+    "livecodebench": "Coding",
+}
+"""What `source` begins with in JudgeBench (Tan et al. 2024), and the category of such questions."""
+_COLUMNS = ("source", "question", "response_A", "response_B", "label")
+
+
+def _is_judgebench(frames: Sequence[pl.LazyFrame]) -> bool:
+    """All have its columns."""
+    return bool(frames) and all(set(frame.collect_schema()) >= {*_COLUMNS} for frame in frames)
+
+
+def _read_judgebench(asked: ItemsAsked) -> ReadItems:
+    """Pairs, by category; the source itself where it is of none. Raises InputError for a file in another layout."""
+    for opened in asked.opened():
+        if not _is_judgebench(opened.frames):
+            listed = ", ".join(_COLUMNS)
+            raise InputError(
+                f"{opened.where}: JudgeBench has the columns {listed}; check the file, or say --benchmark pairs"
+            )
+    found = read(asked._replace(group="source"))
+    return found._replace(items=[item._replace(group=_category(item.group)) for item in found.items])
+
+
+def _category(source: str) -> str:
+    return next((name for start, name in CATEGORIES.items() if source.startswith(start)), source)
+
+
+JUDGEBENCH = Benchmark(_is_judgebench, _read_judgebench, partial(_result, "categories"), as_pairs=True)
+"""`accuracy` is over pairs, as JudgeBench counts."""

@@ -15,7 +15,7 @@ from factory.config.apis import ApiEngine
 from factory.config.engines import EngineBlock, ScriptedEngine
 from factory.config.load import as_config
 from factory.engines.api.accounts import ENGINE
-from factory.engines.api.prices import priced
+from factory.engines.api.spending import priced
 from factory.engines.base import ScoreRequest
 from factory.files import PathLike
 from factory.identity import Messages

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from factory.config.apis import ApiEngine
 from factory.config.engines import EngineBlock
-from factory.store.manifest import read_manifest
+from factory.store.outputs import read_manifest
 
 _ITERATION = re.compile(r" \d+$")
 MEASURED, CEILING = "measured", "by limits"

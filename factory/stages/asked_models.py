@@ -8,7 +8,7 @@ from factory.config import Config, Judge
 from factory.config.apis import ApiBlock, ApiEngine, OpenaiEngine
 from factory.config.engines import EngineBlock, TransformersEngine
 from factory.engines.api.accounts import ENGINE, WEAK
-from factory.engines.api.prices import priced
+from factory.engines.api.spending import priced
 from factory.models.ref import ModelRef
 from factory.stages.judge import BY_FEATURE, JudgeWithEngine
 from factory.stages.pool import EnginePool

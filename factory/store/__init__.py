@@ -19,9 +19,8 @@ from factory.progress import Progress
 from factory.schema import REJECTED, Split
 from factory.store.journal import Journal
 from factory.store.lock import locked, was_locked
-from factory.store.manifest import MANIFEST_VERSION
-from factory.store.manifest import read_manifest as read_manifest
-from factory.store.outputs import Output, digest_of, problem, scratch_of, tables_of
+from factory.store.outputs import MANIFEST_VERSION, Output, digest_of, problem, scratch_of, tables_of
+from factory.store.outputs import read_manifest as read_manifest
 from factory.store.outputs import write_json as write_json
 from factory.store.outputs import write_text as write_text
 from factory.store.ownership import RECORD, Content, OwnedFile, Record

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TRAINERS: Mapping[str, str] = {
     "transformers": "factory.training.run:stage",
     "launched": "factory.training.launched:stage",
-    "scripted": "factory.training.scripted:stage",
+    "scripted": "factory.training.passing:stage",
 }
 """How a policy is trained: here, in processes of its own, or not at all."""
 

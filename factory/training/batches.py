@@ -4,14 +4,14 @@ A step is a fixed set of pairs whose mean loss is minimised. How it is cut into 
 processes, changes nothing about that mean: each pair has the weight one over the pairs of the step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from factory.identity import draw
-from factory.models.layout import Layout, buckets
+from factory.models.layout import Encoded, Layout, buckets
 from factory.training.conditionals import PLAIN, Conditional
 from factory.training.data import TrainingExample
 from factory.training.methods import Method
@@ -146,3 +146,45 @@ def scored(
         conditional: Scored(policy, tokens, given)
         for conditional, (policy, tokens), given in zip(needed, columns, references, strict=True)
     }
+
+
+class TrainingPass(NamedTuple):
+    """What goes through the model together."""
+
+    items: list[Encoded]
+    at: Tensor
+    """[R] int64: the place of each reply among all conditionals of the micro-batch."""
+    gradient: bool
+    """False for numbers alone."""
+
+
+def passes(method: Method, micro: MicroBatch, by_view: bool) -> list[TrainingPass]:
+    """The passes of `micro` in their order.
+
+    When one of `by_view` has its gradient taken, the log-probabilities that this gradient depends on are known.
+    """
+    views = method.views[: max(len(example.items) for example in micro.examples)]
+    if not by_view or len(views) == 1:
+        return [_pass(micro, range(len(views)), gradient=True)]
+    # W multiplies what it weighs: the gradient of each view needs its value before that view's own pass.
+    weighing = [views.index(view) for view in method.weighing]
+    others = [place for place in range(len(views)) if place not in weighing]
+    return [
+        *(_pass(micro, [place], gradient=False) for place in weighing),
+        # G is known once these are through, and the weight's own views can be told what they weigh.
+        *(_pass(micro, [place], gradient=True) for place in [*others, *weighing]),
+    ]
+
+
+def _pass(micro: MicroBatch, places: Collection[int], gradient: bool) -> TrainingPass:
+    items: list[Encoded] = []
+    at: list[int] = []
+    reached = 0
+    for example in micro.examples:
+        for place, item in enumerate(example.items):
+            following = reached + len(item.replies)
+            if place in places:
+                items.append(item)
+                at += range(reached, following)
+            reached = following
+    return TrainingPass(items, torch.tensor(at), gradient)

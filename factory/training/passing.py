@@ -1,4 +1,4 @@
-"""Which pairs a training block takes, and what of the block changes the weights."""
+"""Which pairs a training block takes, what of it changes the weights, and the training of the scripted engine."""
 
 from typing import Any, NamedTuple
 
@@ -6,8 +6,10 @@ import polars as pl
 
 from factory.config import Training
 from factory.errors import ConfigError
+from factory.identity import digest
 from factory.schema import REJECTED, LazySplit
-from factory.training import SAME_WEIGHTS
+from factory.store import write_json
+from factory.training import SAME_WEIGHTS, TrainingJob
 from filters import build
 from filters.funnel import FLAGS, apply
 
@@ -36,3 +38,15 @@ def deciding(config: Training) -> dict[str, Any]:
     filters = [one.fingerprint() for one in build(config.filters)]
     known = config.model_dump(mode="json", exclude={*SAME_WEIGHTS, "filters"})
     return {**known, **({"filters": filters} if filters else {})}
+
+
+def stage(job: TrainingJob) -> dict[str, Any]:
+    """For the scripted engine: policy.json of a policy without weights, and an empty metrics.jsonl."""
+    if not len(job.pairs):
+        raise ConfigError("there is no pair to train on")
+    passed = passing(job.pairs, job.config)
+    data, count = digest(sorted(passed.pairs["pair_id"])), len(passed.pairs)
+    made = digest([job.policy.identity, data, deciding(job.config), job.seed])
+    write_json(job.out / "policy" / "policy.json", {**job.record(data, count), "fingerprint": made})
+    (job.out / "metrics.jsonl").write_text("", "utf-8")
+    return {"policy": "policy", "fingerprint": made, "pairs": count, "dropped": passed.dropped, "steps": 0}

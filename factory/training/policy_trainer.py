@@ -17,10 +17,9 @@ from factory.models.exact import exact
 from factory.models.layout import Encoded, TensorBatch, layout
 from factory.models.sequences import SequencePlan, reply_logps, unwrapped
 from factory.training.activation_checkpointing import Keeping, keep_up_to
-from factory.training.batches import MicroBatch, computed, micro_batches
+from factory.training.batches import MicroBatch, computed, micro_batches, passes
 from factory.training.data import TrainingExample
 from factory.training.methods import Method
-from factory.training.passes import passes
 from factory.training.stats import NAMES, MetricsFile, means, measured
 
 

@@ -14,7 +14,7 @@ from factory.config.engines import TransformersEngine
 from factory.engines import vllm
 from factory.engines.base import Request
 from factory.engines.transformers import TransformersModel
-from factory.engines.vllm_process import Process
+from factory.engines.vllm import Process
 from factory.models.ref import ModelRef
 from factory.pipeline import Outcome
 from tests.groups import lives

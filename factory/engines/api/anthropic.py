@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from factory.config.apis import AnthropicEngine
-from factory.engines.api.dialects import Dialect
-from factory.engines.api.wire import VendorAnswer, part, system_apart, texts
+from factory.engines.api.wire import Dialect, VendorAnswer, part, system_apart, texts
 from factory.engines.base import Request, bounded_count
 
 _OVERLOADED = 529

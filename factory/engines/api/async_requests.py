@@ -9,12 +9,11 @@ from queue import SimpleQueue
 from typing import Any
 
 from factory.config.apis import ApiEngine
-from factory.engines.api.dialects import BodyFields
 from factory.engines.api.endpoint import Endpoint
 from factory.engines.api.failures import Failure
 from factory.engines.api.rate_limiter import Clock, RateLimiter, Slot, Stopped, backoff
 from factory.engines.api.spending import EngineSpending, Size, size_of
-from factory.engines.api.wire import completion
+from factory.engines.api.wire import BodyFields, completion
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.identity import draw

@@ -8,8 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from factory.config.apis import OpenaiEngine
-from factory.engines.api.batch_client import BatchClient, ServerBatch
-from factory.engines.api.batch_state import BatchFolder, Sent, folder_of
+from factory.engines.api.batch_client import BatchClient, BatchFolder, Sent, ServerBatch, folder_of
 from factory.engines.api.endpoint import Endpoint
 from factory.engines.api.failures import Failure, short_line
 from factory.engines.api.openai import RequestFields, request_fields

@@ -10,9 +10,9 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import factory
 from factory.config.apis import ApiEngine
 from factory.engines.api import transfer
-from factory.engines.api.dialects import dialect_of
 from factory.engines.api.failures import AskedServer, Failure, error_of, judge_status, short_line
 from factory.engines.api.intake import UnreadableError, parsed, scrubber, text_or_value
+from factory.engines.api.wire import dialect_of
 from factory.errors import ConfigError, EngineError
 from factory.models.ref import ModelRef
 

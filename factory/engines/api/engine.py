@@ -10,8 +10,8 @@ from factory.engines.api.async_requests import AsyncRequests
 from factory.engines.api.batch import Batches
 from factory.engines.api.cache import Cached
 from factory.engines.api.endpoint import Endpoint
-from factory.engines.api.prices import priced
 from factory.engines.api.rate_limiter import Clock
+from factory.engines.api.spending import priced
 from factory.engines.api.wire import estimate_tokens
 from factory.engines.base import Completion, Request
 from factory.errors import ConfigError

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
-from factory.engines.api.dialects import Dialect
 from factory.engines.api.wire import (
     FEWER_LOGPROBS,
     MOST_LOGPROBS,
+    Dialect,
     VendorAnswer,
     first,
     likeliest,

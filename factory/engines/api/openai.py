@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from factory.config.apis import OpenaiEngine
-from factory.engines.api.dialects import Dialect
 from factory.engines.api.failures import too_long
-from factory.engines.api.wire import FEWER_LOGPROBS, MOST_LOGPROBS, VendorAnswer, first, likeliest, part, texts
+from factory.engines.api.wire import FEWER_LOGPROBS, MOST_LOGPROBS, Dialect, VendorAnswer, first, likeliest, part, texts
 from factory.engines.base import Request, bounded_count
 
 _TOKEN_PARAMETERS = ("max_completion_tokens", "max_tokens")

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from factory.config.engines import VllmEngine
-from factory.engines import vllm_process
+from factory.engines import vllm
 from factory.engines.base import Reply, Request, ScoreRequest
 from factory.engines.vllm import VllmModel, arguments
 from factory.errors import EngineError
@@ -29,7 +29,7 @@ def ref(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def fake(monkeypatch):
-    monkeypatch.setattr(vllm_process, "WORKER", "tests.fake_vllm_worker")
+    monkeypatch.setattr(vllm, "WORKER", "tests.fake_vllm_worker")
 
 
 def engine(ref, behaviour=None, **values):
@@ -111,7 +111,7 @@ def test_a_process_that_dies_leaves_its_last_words(ref):
 
 
 def test_closing_ends_the_process_even_a_stubborn_one(ref, monkeypatch):
-    monkeypatch.setattr(vllm_process, "CLOSE_SECONDS", 0.5)
+    monkeypatch.setattr(vllm, "CLOSE_SECONDS", 0.5)
     for behaviour in (None, "stubborn"):
         model = engine(ref, behaviour)
         pid = model._process._child.group

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.store import offsets
-from factory.store.offsets import Offsets
+from factory.store import journal
+from factory.store.journal import Offsets
 
 KEYS = st.integers(0, 30).map(lambda number: number.to_bytes(8, "little") * 2)
 
@@ -14,7 +14,7 @@ KEYS = st.integers(0, 30).map(lambda number: number.to_bytes(8, "little") * 2)
 def test_offsets_are_those_of_a_dictionary(recent, records):
     found, plain = Offsets(), {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(offsets, "_RECENT", recent)
+        patch.setattr(journal, "_RECENT", recent)
         for offset, key in enumerate(records):
             found[key] = plain[key] = offset
     assert len(found) == len(plain)

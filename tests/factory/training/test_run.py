@@ -420,8 +420,8 @@ def test_progress_is_told(policy, tmp_path):
 
 
 def test_the_engine_decides_how_training_is_done(tmp_path):
+    from factory.training.passing import stage as scripted
     from factory.training.run import stage
-    from factory.training.scripted import stage as scripted
 
     assert training.trainer(TransformersEngine(), Training()) is stage
     assert training.trainer(ScriptedEngine(), Training()) is scripted

@@ -22,7 +22,7 @@ from factory.config import Config
 from factory.config.apis import OpenaiEngine, Prices
 from factory.engines.api.accounts import FILE, Account, Spending, spent_in
 from factory.engines.api.engine import ApiGenerator
-from factory.engines.api.prices import priced
+from factory.engines.api.spending import priced
 from factory.engines.base import Request
 from factory.errors import ConfigError, EngineError, StoreError
 from factory.models.ref import ModelRef

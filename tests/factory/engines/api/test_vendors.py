@@ -11,10 +11,10 @@ from click.testing import CliRunner
 import factory
 from factory.cli import main
 from factory.config.apis import AnthropicEngine, ApiBlock, ApiEngine, GeminiEngine, Prices
-from factory.engines.api.dialects import DIALECTS
 from factory.engines.api.endpoint import Endpoint
 from factory.engines.api.engine import ApiGenerator
-from factory.engines.api.prices import priced
+from factory.engines.api.spending import priced
+from factory.engines.api.wire import DIALECTS
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.models.ref import ModelRef
