@@ -103,6 +103,7 @@ def run_sso(model: str, table: list[dict[str, Any]], pairs: int, out: str, share
     from factory.models.ref import ModelRef
     from factory.progress import Silent
     from factory.schema import LOGPS, MESSAGES, SCORES, conform
+    from factory.training import TrainingJob
     from factory.training.run import train
 
     clock = Clock()
@@ -114,7 +115,7 @@ def run_sso(model: str, table: list[dict[str, Any]], pairs: int, out: str, share
     frame = conform(pl.DataFrame(table, schema_overrides={"prompt": MESSAGES}), SCORES)
     scored = frame.with_columns(pl.lit(-5.0).alias(name) for name in LOGPS)
     config = Training(batch_pairs=pairs, steering_share=share)
-    train(scored, ModelRef(model), Path(out), config, seed=0, iteration=1, progress=Ticking())
+    train(TrainingJob(scored, ModelRef(model), Path(out), config, seed=0, iteration=1, progress=Ticking()))
     return clock.per_pair(pairs)
 
 

@@ -37,6 +37,7 @@ from factory.config.engines import TransformersEngine
 from factory.identity import draw
 from factory.models.ref import ModelRef
 from factory.store import write_json
+from factory.training import TrainingJob
 from factory.training.run import train
 
 MAIN: dict[str, dict[str, Any]] = {
@@ -166,7 +167,11 @@ def trained(
             "save_steps": 1000,
             **ARMS[arm],
         }
-        train(pairs, policy, out, Training(**settings), seed=draw(seed, "train", iteration), iteration=iteration)
+        train(
+            TrainingJob(
+                pairs, policy, out, Training(**settings), seed=draw(seed, "train", iteration), iteration=iteration
+            )
+        )
     return ModelRef(str(out / "policy"), fingerprint=json.loads(done.read_text("utf-8"))["fingerprint"])
 
 

@@ -52,10 +52,20 @@ def training(model: str, out: Path, dtype: str) -> str:
     from factory.config import Training
     from factory.models.ref import ModelRef
     from factory.schema import MESSAGES, SCORES, conform
+    from factory.training import TrainingJob
     from factory.training.run import train
 
     pairs = conform(pl.DataFrame(rows(2, 10), schema_overrides={"prompt": MESSAGES}), SCORES)
-    train(pairs, ModelRef(model), out, Training.model_validate({"batch_pairs": 2, "dtype": dtype}), seed=0, iteration=1)
+    train(
+        TrainingJob(
+            pairs,
+            ModelRef(model),
+            out,
+            Training.model_validate({"batch_pairs": 2, "dtype": dtype}),
+            seed=0,
+            iteration=1,
+        )
+    )
     return "1 step"
 
 

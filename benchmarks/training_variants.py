@@ -113,7 +113,7 @@ def run_plain(pairs: int, steps: int, half: bool) -> Measured:
     from factory.models.load import load_model, load_tokenizer
     from factory.models.ref import ModelRef
     from factory.training.data import PairReader, encode
-    from factory.training.methods import method_of
+    from factory.training.sso import method_of
 
     method, ref = method_of(Training()), ModelRef(MODEL)
     model = load_model(ref, "cpu", torch.float32).train()
@@ -164,7 +164,7 @@ def rounding(pairs: int) -> list[float]:
     from factory.models.load import load_model, load_tokenizer
     from factory.models.ref import ModelRef
     from factory.training.data import PairReader, encode
-    from factory.training.methods import method_of
+    from factory.training.sso import method_of
 
     ref = ModelRef(MODEL)
     reader = PairReader(method_of(Training()).needed, load_tokenizer(ref), False, 8192)
@@ -187,6 +187,7 @@ def run_ours(pairs: int, steps: int, half: bool, **options: Any) -> Measured:
     from factory.models.ref import ModelRef
     from factory.progress import Silent
     from factory.schema import LOGPS, MESSAGES, SCORES, conform
+    from factory.training import TrainingJob
     from factory.training.run import train
 
     clock = StepClock(pairs)
@@ -204,7 +205,7 @@ def run_ours(pairs: int, steps: int, half: bool, **options: Any) -> Measured:
     seed = even_seed(rows["pair_id"].to_list(), pairs, config.steering_share)
     table = conform(rows, SCORES).with_columns(pl.lit(-2.0).alias(name) for name in LOGPS)
     with tempfile.TemporaryDirectory() as out:
-        train(table, ModelRef(MODEL), Path(out), config, seed=seed, iteration=1, progress=Ticking())
+        train(TrainingJob(table, ModelRef(MODEL), Path(out), config, seed=seed, iteration=1, progress=Ticking()))
         lines = [json.loads(line) for line in (Path(out) / "metrics.jsonl").read_text().splitlines()]
     return clock.best(tokens=sum(line["tokens"] for line in lines) / sum(line["pairs"] for line in lines))
 

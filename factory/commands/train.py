@@ -64,7 +64,9 @@ def train(
     if settings.launch and world() > 1:
         raise ConfigError("training.launch starts processes, and this is one of several; give one or the other")
     group = ProcessGroup()
-    job = _Job(ModelRef.by_content(policy), settings, seed, Silent() if rank() else progress or Silent())
+    shown = Silent() if rank() else progress or Silent()
+    # Its pairs are put in once they are read.
+    job = TrainingJob(pl.DataFrame(), ModelRef.by_content(policy), Path(out), settings, seed, progress=shown)
     if rank():
         # The folder is announced by process 0 once it holds the lock; none where the stage was done before.
         work = group.wait()
@@ -72,34 +74,27 @@ def train(
         if work is not None:
             # In silence: process 0 has told how the pairs are read.
             table = read_pairs(splits(pairs).train, how=how).kept.collect()
-            facts = job.run(table, work)
+            facts = _trained(job._replace(pairs=table, out=work))
         return Trained(Path(out) / "policy", facts)
     with group.rank_zero_first():
-        stage = _lead(group, pairs, how, Path(out), job)
+        stage = _lead(group, pairs, how, job)
     return Trained(stage.folder / "policy", dict(stage.facts))
 
 
-class _Job(NamedTuple):
-    policy: ModelRef
-    settings: Training
-    seed: int
-    progress: Progress
-
-    def run(self, table: pl.DataFrame, work: Path) -> dict[str, Any]:
-        """Train in `work`. Raises TrainingError when another process is gone."""
-        trainer = training.trainer(TransformersEngine(), self.settings)
-        try:
-            return trainer(TrainingJob(table, self.policy, work, self.settings, self.seed, progress=self.progress))
-        except RuntimeError as error:
-            # torch tells of a process that is gone by a RuntimeError, as of much else.
-            gone = lost(error)
-            if gone is None:
-                raise
-            raise gone from error
+def _trained(job: TrainingJob) -> dict[str, Any]:
+    """The facts of a training. Raises TrainingError when another process is gone."""
+    try:
+        return training.trainer(TransformersEngine(), job.config)(job)
+    except RuntimeError as error:
+        # torch tells of a process that is gone by a RuntimeError, as of much else.
+        gone = lost(error)
+        if gone is None:
+            raise
+        raise gone from error
 
 
-def _lead(group: ProcessGroup, pairs: PairsLike, how: How, out: Path, job: _Job) -> Stage:
-    require_apart(out, [*places(pairs), job.policy.name])
+def _lead(group: ProcessGroup, pairs: PairsLike, how: How, job: TrainingJob) -> Stage:
+    require_apart(job.out, [*places(pairs), job.policy.name])
     split = read_and_tell(without_tests(pairs, job.progress).train, how, job.progress).pairs
 
     def build(work: Workspace) -> dict[str, Any]:
@@ -108,14 +103,14 @@ def _lead(group: ProcessGroup, pairs: PairsLike, how: How, out: Path, job: _Job)
         tell_set_aside(reasons, job.progress)
         # Once it is read here: what is wrong with the files is said by this process alone.
         group.announce(work.path)
-        return {**job.run(table, work.path), "unread": sum(reasons.values())}
+        return {**_trained(job._replace(pairs=table, out=work.path)), "unread": sum(reasons.values())}
 
     inputs = {
         "pairs": fingerprint(pairs),
         "policy": job.policy.identity,
-        "training": deciding(job.settings),
+        "training": deciding(job.config),
         "seed": job.seed,
         **how.fingerprint(),
     }
-    with open_run(out, job.progress) as folder:
+    with open_run(job.out, job.progress) as folder:
         return folder.stage("train", inputs, build, STAGES["train"].files())

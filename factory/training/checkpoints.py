@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from factory.store import write_json
 from factory.training.stats import MetricsFile
@@ -22,26 +24,27 @@ def claim(out: Path, identity: str) -> None:
         metrics.unlink(missing_ok=True)
         write_json(owner, {"training": identity})
     else:
-        MetricsFile(metrics).rewind(step_of(last(out)))
+        MetricsFile(metrics).rewind(last(out).step)
 
 
-def last(out: Path) -> Path | None:
+class Checkpoint(NamedTuple):
+    """Where a training goes on from."""
+
+    folder: str | None
+    """None: it begins."""
+    step: int
+    """Optimiser steps that are done."""
+
+
+def last(out: Path) -> Checkpoint:
     """The latest whole checkpoint; its state file is written last, so one without it is torn and not used."""
+    folders = {}
+    for path in out.glob("checkpoint-*"):
+        with suppress(OSError, ValueError, KeyError):
+            folders[int(json.loads((path / "trainer_state.json").read_text("utf-8"))["global_step"])] = str(path)
     # By their steps, not their names: checkpoint-10 comes after checkpoint-9.
-    whole = [path for path in out.glob("checkpoint-*") if _step(path) is not None]
-    return max(whole, key=lambda path: _step(path) or 0, default=None)
-
-
-def step_of(checkpoint: Path | None) -> int:
-    """Optimiser steps done at `checkpoint`; 0 without one."""
-    return 0 if checkpoint is None else _step(checkpoint) or 0
-
-
-def _step(path: Path) -> int | None:
-    try:
-        return int(json.loads((path / "trainer_state.json").read_text("utf-8"))["global_step"])
-    except (OSError, ValueError, KeyError):
-        return None
+    step = max(folders, default=0)
+    return Checkpoint(folders.get(step), step)
 
 
 def clear(out: Path) -> None:

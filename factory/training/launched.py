@@ -22,6 +22,7 @@ from factory.errors import ConfigError, FactoryError, TrainingError, one_line
 from factory.progress import Progress
 from factory.store import write_json
 from factory.training import TrainingJob
+from factory.training.processes import failure
 
 JOB = ".job"
 """Folder of the files; its name begins with a dot, so that it is no part of what the stage leaves."""
@@ -109,10 +110,7 @@ def _follow(children: Sequence[Child], told: Path, shown: Progress) -> None:
 
 def _failure(path: Path, ended: Child) -> FactoryError:
     if path.is_file():
-        said = json.loads(path.read_text("utf-8"))
-        error = FactoryError(said["error"])
-        error.exit_code = int(said["exit_code"])
-        return error
+        return failure(json.loads(path.read_text("utf-8")))
     code, words = ended.exit_code() or 0, ended.last_words()
     return TrainingError(
         one_line(f"training.launch: the processes ended (exit code {code}) and left no policy{words}")

@@ -19,7 +19,7 @@ from factory.models.sequences import SequencePlan, reply_logps, unwrapped
 from factory.training.activation_checkpointing import Keeping, keep_up_to
 from factory.training.batches import MicroBatch, computed, micro_batches, passes
 from factory.training.data import TrainingExample
-from factory.training.methods import Method
+from factory.training.sso import Method
 from factory.training.stats import NAMES, MetricsFile, means, measured
 
 
@@ -98,6 +98,8 @@ class PolicyTrainer(Trainer):
         objective, counts = self.objective, micro.counts.to(self.accelerator.device)
         reference = self._reference_sums(micro, counts)
         sums = torch.zeros(len(counts), device=counts.device)
+        # Else DeepSpeed divides by its own count of micro-batches, and the loss is a mean over pairs already.
+        options = {"scale_wrt_gas": False} if self.accelerator.distributed_type == DistributedType.DEEPSPEED else {}
         made, tokens = passes(objective.method, micro, objective.keeping.by_view), 0
         for number, one in enumerate(made, 1):
             batch = self._batch(one.items)
@@ -112,7 +114,7 @@ class PolicyTrainer(Trainer):
                 terms, on_policy = computed(objective.method, micro, sums, counts, reference)
                 if one.gradient:
                     tokens += batch.input_ids.numel()
-                    self.accelerator.backward(terms.loss.sum() * scale, **self._backward_options())
+                    self.accelerator.backward(terms.loss.sum() * scale, **options)
         return terms.loss.detach().sum(), measured(terms, on_policy, tokens)
 
     def measure(self, examples: Sequence[TrainingExample]) -> Mapping[str, tuple[float, ...]]:
@@ -155,10 +157,6 @@ class PolicyTrainer(Trainer):
             return nullcontext()
         context: AbstractContextManager[None] = self.accelerator.no_sync(model)
         return context
-
-    def _backward_options(self) -> dict[str, bool]:
-        # Else DeepSpeed divides by its own count of micro-batches, and the loss is a mean over pairs already.
-        return {"scale_wrt_gas": False} if self.accelerator.distributed_type == DistributedType.DEEPSPEED else {}
 
     def _sum_dtype(self) -> torch.dtype:
         # Apple's GPUs know no float64.

@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -66,9 +66,9 @@ class ProcessGroup:
         if self._store is None or self._told:
             return
         self._told = True
-        said = {"work": None if work is None else str(work.resolve())}
+        said: dict[str, Any] = {"work": None if work is None else str(work.resolve())}
         if error is not None:
-            said |= {"error": str(error), "code": str(error.exit_code)}
+            said |= told(error)
         self._store.set(self._word, json.dumps(said))
 
     def wait(self) -> Path | None:
@@ -81,10 +81,20 @@ class ProcessGroup:
         except RuntimeError as error:
             raise TrainingError("process 0 is gone; start the same command again") from error
         if "error" in said:
-            failure = FactoryError(said["error"])
-            failure.exit_code = int(said["code"])
-            raise failure
+            raise failure(said)
         return None if said["work"] is None else Path(said["work"])
+
+
+def told(error: FactoryError) -> dict[str, Any]:
+    """An error as JSON values, for another process."""
+    return {"error": str(error), "exit_code": error.exit_code}
+
+
+def failure(said: Mapping[str, Any]) -> FactoryError:
+    """The error that another process told."""
+    error = FactoryError(said["error"])
+    error.exit_code = int(said["exit_code"])
+    return error
 
 
 def lost(error: RuntimeError) -> TrainingError | None:

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from math import exp
-from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -12,27 +11,24 @@ import polars as pl
 from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 
-from factory.config import Training
 from factory.errors import ConfigError
 from factory.identity import digest
 from factory.models.attention import positions
 from factory.models.load import load_tokenizer
-from factory.models.ref import ModelRef, fingerprint
+from factory.models.ref import fingerprint
 from factory.models.sequences import plan_for, same_in_training, unwrapped
 from factory.models.shared_prompt import kernel
-from factory.progress import Progress, Silent
 from factory.store import write_json
 from factory.training import TrainingJob, checkpoints
 from factory.training.activation_checkpointing import activation_checkpointing
 from factory.training.arguments import arguments, quiet_and_seeded
 from factory.training.batches import steps, thinned
 from factory.training.data import Encoding, PairReader, TrainingExample, encode
-from factory.training.dropout import dropout
-from factory.training.methods import Method, method_of
 from factory.training.passing import deciding, passing
-from factory.training.policy import require_even, require_known, save, trainable
+from factory.training.policy import dropout, require_even, require_known, save, trainable
 from factory.training.policy_trainer import Objective, PolicyTrainer, Watch
 from factory.training.reference import complete, store_for
+from factory.training.sso import Method, method_of
 from factory.training.stats import MetricsFile
 
 _UNLIMITED = 10**9
@@ -60,32 +56,23 @@ class TrainReport(NamedTuple):
     seconds: float
 
 
-def train(
-    pairs: pl.DataFrame,
-    policy: ModelRef,
-    out: Path,
-    config: Training,
-    *,
-    seed: int,
-    iteration: int | None = None,
-    progress: Progress | None = None,
-) -> TrainReport:
-    """Train `policy` on `pairs` and leave `out`/policy, `out`/metrics.jsonl and, where measured, the reference.
+def train(job: TrainingJob) -> TrainReport:
+    """Train the policy on the pairs and leave `out`/policy, `out`/metrics.jsonl and, where measured, the reference.
 
-    `pairs` is a SCORES table. With `iteration` its `logp_*` columns are this policy's and serve as the reference; with
-    None (offline) only where the pair's `policy` column names this policy. What is missing is measured once and kept.
+    With `iteration` the `logp_*` columns of the pairs are this policy's and serve as the reference; with None (offline)
+    only where the pair's `policy` column names this policy. What is missing is measured once and kept.
     When `out` holds a checkpoint of the same training, it goes on from there to the same weights. Under `accelerate
     launch` every process makes the same call. Raises ConfigError when no pair can be used, TrainingError when the loss
     is lost.
     """
-    job = TrainingJob(pairs, policy, out, config, seed, iteration, progress or Silent())
+    policy, out, config, seed = job.policy, job.out, job.config, job.seed
     began = time.monotonic()
     with quiet_and_seeded(seed):
         args = arguments(config, out, seed)
         tokenizer = load_tokenizer(policy)
         model = trainable(policy, config.lora)
         method = method_of(config)
-        passed = passing(pairs, config)
+        passed = passing(job.pairs, config)
         found = encode(_with_trusted_scores(passed.pairs, job), _reader(method, model, tokenizer, job))
         found = found._replace(dropped={**found.dropped, **passed.dropped})
         require_known(model, tokenizer, found.examples)
@@ -170,17 +157,16 @@ def _optimise(trainer: PolicyTrainer, examples: Sequence[TrainingExample], job: 
     if trainer.is_world_process_zero():
         checkpoints.claim(job.out, _identity(examples, job))
     trainer.accelerator.wait_for_everyone()
-    checkpoint = checkpoints.last(job.out)
-    begun = checkpoints.step_of(checkpoint)
+    begun = checkpoints.last(job.out)
     # Inside `train`, because only there is the model wrapped, and before a step, because it must be the starting
     # policy.
     trainer.before_first_step = lambda: _fill_reference(trainer, examples, job)
-    job.progress.start("train", len(trainer.train_dataset), "steps", done=begun)
+    job.progress.start("train", len(trainer.train_dataset), "steps", done=begun.step)
     core = unwrapped(trainer.model)
     with kernel(core, trainer.objective.plan.layout == "flat"):
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        trainer.train(resume_from_checkpoint=begun.folder)
     job.progress.finish()
-    return begun
+    return begun.step
 
 
 def _fill_reference(trainer: PolicyTrainer, examples: Sequence[TrainingExample], job: TrainingJob) -> None:
@@ -222,4 +208,4 @@ def _on_policy(
 
 def stage(job: TrainingJob) -> dict[str, Any]:
     """`train`, returning its report as the plain facts that a stage's manifest holds."""
-    return train(**job._asdict())._asdict()
+    return train(job)._asdict()

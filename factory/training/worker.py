@@ -20,7 +20,7 @@ from factory.progress import Progress, Silent
 from factory.store import write_json
 from factory.training import TrainingJob
 from factory.training.launched import FACTS, FAILURE, PAIRS, SETTINGS, TOLD
-from factory.training.processes import first_to_fail, leave, lost, rank
+from factory.training.processes import first_to_fail, leave, lost, rank, told
 
 _LOOK_SECONDS = 0.2
 """How often to see whether the launcher is still there."""
@@ -54,11 +54,11 @@ def main() -> NoReturn:
         job = TrainingJob(pairs, policy, Path(settings["out"]), config, settings["seed"], settings["iteration"], shown)
         facts = stage(job)
     except (FactoryError, RuntimeError, OSError) as error:
-        told = _told(error)
+        ours = _ours(error)
         if first_to_fail():
-            write_json(folder / FAILURE, {"error": str(told), "exit_code": told.exit_code})
+            write_json(folder / FAILURE, told(ours))
         # The launcher ends the others as soon as one has ended so.
-        leave(told.exit_code)
+        leave(ours.exit_code)
     if rank() == 0:
         write_json(folder / FACTS, facts)
     leave(0)
@@ -74,7 +74,7 @@ def _end_with_launcher(launcher: int) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _told(error: Exception) -> FactoryError:
+def _ours(error: Exception) -> FactoryError:
     if isinstance(error, FactoryError):
         return error
     gone = lost(error) if isinstance(error, RuntimeError) else None

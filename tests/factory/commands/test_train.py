@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 import factory
 from factory.commands import train as command
 from factory.commands.train import Trained
 from factory.readers.inputs.splits import splits
+from factory.training import TrainingJob
 from tests.heard import Heard
 from tests.pairs import pair, table, user
 from tests.tiny import tiny_model_folder
@@ -28,13 +28,13 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The prompts that came to be trained on; no model is."""
     prompts: list[str] = []
 
-    def job(its: object, rows: pl.DataFrame, work: Path) -> dict[str, object]:
-        (work / "policy").mkdir()
-        (work / "policy" / "policy.json").write_text("{}")
-        prompts.extend(turns[0]["content"] for turns in rows["prompt"])
+    def trained(job: TrainingJob) -> dict[str, object]:
+        (job.out / "policy").mkdir()
+        (job.out / "policy" / "policy.json").write_text("{}")
+        prompts.extend(turns[0]["content"] for turns in job.pairs["prompt"])
         return {}
 
-    monkeypatch.setattr(command._Job, "run", job)
+    monkeypatch.setattr(command, "_trained", trained)
     return prompts
 
 

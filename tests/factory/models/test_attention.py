@@ -13,6 +13,7 @@ from factory.errors import ConfigError
 from factory.models.attention import even_up_to, evenly, possible_window
 from factory.models.layout import Encoded
 from factory.models.ref import ModelRef
+from factory.training import TrainingJob
 from factory.training.run import train
 from tests.tiny import tiny_model_folder
 from tests.training_pairs import scored_pairs
@@ -120,11 +121,11 @@ def test_scores_do_not_depend_on_what_is_scored_beside(phi3):
 def test_training_beyond_it_is_refused_and_within_it_packed(phi3, tmp_path):
     pairs = scored_pairs(4)
     config = Training(method="annotated", learning_rate=1e-3)
-    report = train(pairs, phi3, tmp_path / "short", config, seed=1, iteration=1)
+    report = train(TrainingJob(pairs, phi3, tmp_path / "short", config, seed=1, iteration=1))
     assert report.layout == "flat"
     long = pairs.with_columns(chosen=pl.lit("A storm at sea " * 40))
     with pytest.raises(ConfigError, match=r"beyond 64 tokens Phi3ForCausalLM .*; set max_length to 64 or less"):
-        train(long, phi3, tmp_path / "long", config, seed=1, iteration=1)
+        train(TrainingJob(long, phi3, tmp_path / "long", config, seed=1, iteration=1))
 
 
 def test_such_a_model_would_indeed_differ(phi3):

@@ -18,13 +18,11 @@ def test_the_latest_whole_checkpoint_is_taken(tmp_path):
     latest = checkpoint(tmp_path, 10)
     checkpoint(tmp_path, 11, whole=False)
     (checkpoint(tmp_path, 12) / "trainer_state.json").write_text('{"global_st')
-    assert checkpoints.last(tmp_path) == latest
-    assert checkpoints.step_of(latest) == 10
+    assert checkpoints.last(tmp_path) == (str(latest), 10)
 
 
 def test_without_checkpoints_a_training_begins_at_step_0(tmp_path):
-    assert checkpoints.last(tmp_path) is None
-    assert checkpoints.step_of(None) == 0
+    assert checkpoints.last(tmp_path) == (None, 0)
 
 
 def test_another_trainings_checkpoints_are_removed_and_steps_that_are_done_again_forgotten(tmp_path):
@@ -33,16 +31,16 @@ def test_another_trainings_checkpoints_are_removed_and_steps_that_are_done_again
     (tmp_path / "out" / "metrics.jsonl").write_text('{"step": 5}\n{"step": 6}\n{"st')
     checkpoints.claim(tmp_path / "out", "first")
     assert (tmp_path / "out" / "metrics.jsonl").read_text() == '{"step": 5}\n'
-    assert checkpoints.step_of(checkpoints.last(tmp_path / "out")) == 5
+    assert checkpoints.last(tmp_path / "out").step == 5
     checkpoints.claim(tmp_path / "out", "second")
-    assert checkpoints.last(tmp_path / "out") is None
+    assert checkpoints.last(tmp_path / "out").folder is None
     assert not (tmp_path / "out" / "metrics.jsonl").exists()
 
 
 def test_unclaimed_ones_are_removed_too(tmp_path):
     checkpoint(tmp_path, 5)
     checkpoints.claim(tmp_path, "mine")
-    assert checkpoints.last(tmp_path) is None
+    assert checkpoints.last(tmp_path).folder is None
 
 
 def test_clearing_leaves_the_rest(tmp_path):

@@ -9,8 +9,8 @@ from factory.config import Lora, Training
 from factory.errors import ConfigError
 from factory.models.ref import ModelRef
 from factory.models.sequences import same_in_training
-from factory.training.dropout import dropout
-from factory.training.policy import trainable
+from factory.training import TrainingJob
+from factory.training.policy import dropout, trainable
 from factory.training.run import train
 from factory.training.stats import MetricsFile
 from tests.tiny import tiny_model_folder
@@ -53,7 +53,7 @@ def test_no_architecture_drops_anything(arch):
 
 
 def first_margin(policy, out, **options):
-    train(scored_pairs(6), policy, out, FAST.model_copy(update=options), seed=1, iteration=1)
+    train(TrainingJob(scored_pairs(6), policy, out, FAST.model_copy(update=options), seed=1, iteration=1))
     return MetricsFile(out / "metrics.jsonl").read()[0]["margin"]
 
 

@@ -204,7 +204,7 @@ def workers(out):
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             words = path.read_bytes().split(b"\0")
-            found += [words] if b"factory.training.launched" in words and str(out).encode() in b" ".join(words) else []
+            found += [words] if b"factory.training.worker" in words and str(out).encode() in b" ".join(words) else []
     return found
 
 

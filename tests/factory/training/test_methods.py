@@ -8,8 +8,7 @@ import torch
 
 from factory.config import METHODS, Training
 from factory.training.conditionals import PRESETS, Conditional
-from factory.training.methods import method_of
-from factory.training.sso import Scored
+from factory.training.sso import Scored, method_of
 
 
 def needed(**options):

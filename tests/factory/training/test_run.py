@@ -19,6 +19,7 @@ from factory.models.chat import prompt_ids, reply_ids
 from factory.models.load import load_model, merged_path
 from factory.models.ref import ModelRef
 from factory.models.sequences import plan_for
+from factory.training import TrainingJob
 from factory.training.policy_trainer import PolicyTrainer
 from factory.training.run import train
 from factory.training.stats import MetricsFile
@@ -56,7 +57,7 @@ def distance(one, other):
 
 
 def trained(policy, out, config=FAST, pairs=PAIRS, **options):
-    report = train(pairs, policy, out, config, seed=1, iteration=1, **options)
+    report = train(TrainingJob(pairs, policy, out, config, seed=1, iteration=1, **options))
     return report, weights(out)
 
 
@@ -191,7 +192,7 @@ def test_a_model_that_also_sees_is_trained_and_kept_whole(tmp_path):
     AutoModelForCausalLM.from_config(config).save_pretrained(ref.name)
     (Path(ref.name) / "preprocessor_config.json").write_text("{}")
     for name, lora in {"whole": None, "adapted": Lora(r=4, target_modules=["q_proj"], merge=False)}.items():
-        train(PAIRS, ref, tmp_path / name, changed(epochs=1, lora=lora), seed=1)
+        train(TrainingJob(PAIRS, ref, tmp_path / name, changed(epochs=1, lora=lora), seed=1))
         assert (tmp_path / name / "policy" / "preprocessor_config.json").read_text() == "{}"
     found = weights(tmp_path / "whole")
     before = load_file(Path(ref.name) / "model.safetensors")
@@ -254,7 +255,7 @@ def test_given_log_probabilities_are_the_reference_and_are_not_measured_again(po
 
 def _examples(policy):
     from factory.training.data import PairReader, encode
-    from factory.training.methods import method_of
+    from factory.training.sso import method_of
 
     reader = PairReader(method_of(FAST).needed, AutoTokenizer.from_pretrained(policy.name), False, 512)
     return encode(PAIRS, reader).examples
@@ -265,10 +266,10 @@ def test_offline_another_policys_log_probabilities_are_no_reference(policy, tmp_
     scores = {f"logp_{r}_{v}": pl.lit(-9.0 if r == "chosen" else -1.0) for r in ("chosen", "rejected", "original")
               for v in ("plain", "good", "bad")}  # fmt: skip
     pairs = PAIRS.with_columns(**scores, policy=pl.lit("another"))
-    train(pairs, policy, tmp_path / "a", FAST, seed=1)
+    train(TrainingJob(pairs, policy, tmp_path / "a", FAST, seed=1))
     assert lines(tmp_path / "a")[0]["margin"] == pytest.approx(0, abs=1e-5)
     own = pairs.with_columns(policy=pl.lit(policy.name))
-    train(own, policy, tmp_path / "b", FAST, seed=1)
+    train(TrainingJob(own, policy, tmp_path / "b", FAST, seed=1))
     assert abs(lines(tmp_path / "b")[0]["margin"]) > 1
 
 
@@ -315,7 +316,7 @@ def test_an_adapter_merged_and_kept_say_the_same(policy, adapted, tmp_path):
     base = load_file(Path(policy.name) / "model.safetensors")
     assert distance(merged, base) > 1e-4
     assert (merged["model.embed_tokens.weight"] == base["model.embed_tokens.weight"]).all(), "only layers are adapted"
-    train(PAIRS, policy, tmp_path / "kept", changed(lora=Lora(r=4, merge=False)), seed=1, iteration=1)
+    train(TrainingJob(PAIRS, policy, tmp_path / "kept", changed(lora=Lora(r=4, merge=False)), seed=1, iteration=1))
     folder = tmp_path / "kept" / "policy"
     assert (folder / "adapter_model.safetensors").exists()
     assert not (folder / "model.safetensors").exists()
@@ -330,7 +331,7 @@ def test_an_adapters_first_step_is_measured_against_itself_switched_off(adapted)
 
 def test_a_kept_adapter_can_be_trained_on(policy, tmp_path):
     lora = Lora(r=4, merge=False)
-    train(PAIRS, policy, tmp_path / "a", changed(lora=lora), seed=1, iteration=1)
+    train(TrainingJob(PAIRS, policy, tmp_path / "a", changed(lora=lora), seed=1, iteration=1))
     second = ModelRef(str(tmp_path / "a" / "policy"))
     report, found = trained(second, tmp_path / "b")
     assert report.steps == 6

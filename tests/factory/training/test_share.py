@@ -12,10 +12,11 @@ from factory.errors import ConfigError
 from factory.models.layout import layout
 from factory.models.load import load_model
 from factory.models.sequences import plan_for, reply_logps
+from factory.training import TrainingJob
 from factory.training.batches import MicroBatch, computed, micro_batches, steps, thinned
 from factory.training.data import PairReader, encode
-from factory.training.methods import method_of
 from factory.training.run import train
+from factory.training.sso import method_of
 from factory.training.stats import MetricsFile
 from tests.factory.training.test_methods import by_the_paper
 from tests.training_pairs import scored_pairs, tiny_policy
@@ -142,7 +143,11 @@ def test_a_share_trains_the_same_pairs_with_fewer_tokens(policy, tmp_path):
     config = Training(learning_rate=1e-4, batch_pairs=6, epochs=2, steering_share=0.25)
     found = {}
     for share in (1.0, 0.25):
-        train(PAIRS, policy, tmp_path / str(share), config.model_copy(update={"steering_share": share}), seed=1)
+        train(
+            TrainingJob(
+                PAIRS, policy, tmp_path / str(share), config.model_copy(update={"steering_share": share}), seed=1
+            )
+        )
         found[share] = MetricsFile(tmp_path / str(share) / "metrics.jsonl").read()
     assert found[0.25][0]["margin"] == pytest.approx(0, abs=1e-6)
     assert sum(line["tokens"] for line in found[0.25]) < 0.75 * sum(line["tokens"] for line in found[1.0])
