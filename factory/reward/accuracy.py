@@ -41,9 +41,9 @@ class GroupAccuracy(NamedTuple):
 class WeightedMean(NamedTuple):
     """A weighted mean of accuracies."""
 
-    score: float | None
-    low: float | None
-    high: float | None
+    score: float | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 class Weighted(NamedTuple):
@@ -99,7 +99,7 @@ def mean(parts: Sequence[Weighted]) -> WeightedMean:
     proportional to n it is the number of trials. Where the groups' own variances make it less, it is that.
     """
     if not parts:
-        return WeightedMean(None, None, None)
+        return WeightedMean()
     # fsum, so that the order of the subsets changes nothing.
     total = fsum(part.weight for part in parts)
     score = fsum(part.weight * part.share for part in parts) / total

@@ -25,10 +25,10 @@ from factory.reward.official import (
     Columns,
     ItemsAsked,
     OfficialLayout,
-    ReadItems,
     Scored,
     ScoredItem,
-    Scores,
+    ScoredItems,
+    complete,
     is_prompt,
     read_rows,
 )
@@ -74,7 +74,7 @@ _LAYOUT = OfficialLayout(
 )
 
 
-def read(asked: ItemsAsked) -> ReadItems:
+def read(asked: ItemsAsked) -> ScoredItems:
     """Every prompt with its replies, the best first; replies without a text or a score are left out, and counted."""
     left = Counter[str]()
     found = read_rows(asked, _LAYOUT, lambda row: _item(row, asked.group, left))
@@ -155,7 +155,7 @@ def result(scored: Scored, seed: int) -> dict[str, Any]:
     groups: dict[str, list[Candidates]] = {}
     missing = 0
     for item, scores in scored:
-        known = _known(scores)
+        known = complete(scores)
         missing += known is None
         if known is not None:
             groups.setdefault(item.group, []).append(Candidates(item.quality, known))
@@ -168,11 +168,6 @@ def result(scored: Scored, seed: int) -> dict[str, Any]:
         "best_of": _curve(every, random),
         "groups": {} if list(groups) in ([], [ALL]) else shown,
     }
-
-
-def _known(scores: Scores) -> tuple[float, ...] | None:
-    known = tuple(score for score in scores if score is not None)
-    return known if len(known) == len(scores) else None
 
 
 def _measures(group: Sequence[Candidates], random: np.random.Generator) -> dict[str, Any]:

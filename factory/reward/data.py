@@ -7,7 +7,7 @@ import polars as pl
 from factory.errors import InputError
 from factory.exports.destinations.plan import held_out
 from factory.progress import Progress, Silent
-from factory.readers import How, PairsLike, PairSource
+from factory.readers import How, PairsLike
 from factory.readers.inputs.splits import without_tests
 from factory.readers.told import read_and_tell, tell_set_aside
 
@@ -39,11 +39,10 @@ def read_data(
     """
     how, shown = how or How(), progress or Silent()
     given = without_tests(inputs, shown)
-    train = _collected(given.train, how, shown)
-    pairs, unread = train.kept, train.unread
+    pairs, unread = collected(given.train, how, shown)
     if given.test:
-        held = _collected(given.test, how, shown)
-        test, unread = held.kept, unread + held.unread
+        test, more = collected(given.test, how, shown)
+        unread += more
     else:
         # As one list (implode): polars takes a column of as many values for one to compare row by row.
         test = pairs.filter(pl.col("prompt_id").is_in(held_out(pairs["prompt_id"], test_share, seed).implode()))
@@ -54,13 +53,9 @@ def read_data(
     return Data(kept, test, unread, pairs.height - kept.height if given.test else 0)
 
 
-class _Collected(NamedTuple):
-    kept: pl.DataFrame
-    unread: int
-
-
-def _collected(pairs: list[PairSource], how: How, progress: Progress) -> _Collected:
-    found = read_and_tell(pairs, how, progress).pairs
+def collected(inputs: PairsLike, how: How, progress: Progress) -> tuple[pl.DataFrame, int]:
+    """The pairs of `inputs`, and how many rows are none; how they are read is said."""
+    found = read_and_tell(inputs, how, progress).pairs
     kept, reasons = found.kept.collect(), found.reasons()
     tell_set_aside(reasons, progress)
-    return _Collected(kept, sum(reasons.values()))
+    return kept, sum(reasons.values())

@@ -46,8 +46,7 @@ def read_items(
     if asked.how != How() and not BENCHMARKS[found].as_pairs:
         options = "--columns, --layout, --pairs and --skip-unreadable"
         raise ConfigError(f"{found} has columns of its own; leave out {options}, or say --benchmark pairs")
-    items, unread = BENCHMARKS[found].read(asked)
-    return ScoredItems(found, items, unread)
+    return BENCHMARKS[found].read(asked)._replace(benchmark=found)
 
 
 def _guess(asked: ItemsAsked) -> str:

@@ -34,16 +34,31 @@ class ScoredItem(NamedTuple):
 class ScoredItems(NamedTuple):
     """What one scoring is about."""
 
-    benchmark: str
     items: list[ScoredItem]
-    unread: int
+    unread: int = 0
     """Rows that are no pairs."""
+    benchmark: str = ""
+    """Its name, once it is known."""
 
 
 Columns = Mapping[str, pl.DataType]
 Scores = Sequence[float | None]
 """Of the replies of an item, in their order; None where one has no score."""
 Scored = Sequence[tuple[ScoredItem, Scores]]
+
+
+def by_group(scored: Scored) -> dict[str, list[tuple[ScoredItem, Scores]]]:
+    """What was scored of each group, by name in order."""
+    groups: dict[str, list[tuple[ScoredItem, Scores]]] = {}
+    for item, scores in scored:
+        groups.setdefault(item.group, []).append((item, scores))
+    return dict(sorted(groups.items()))
+
+
+def complete(scores: Scores) -> tuple[float, ...] | None:
+    """The scores, or None where one is missing."""
+    known = tuple(score for score in scores if score is not None)
+    return known if len(known) == len(scores) else None
 
 
 class ItemsAsked(NamedTuple):
@@ -60,19 +75,12 @@ class ItemsAsked(NamedTuple):
         return open_inputs(self.inputs, skipped=Skipped(allowed=self.how.skip_unreadable))
 
 
-class ReadItems(NamedTuple):
-    """Items, and how many rows are none."""
-
-    items: list[ScoredItem]
-    unread: int = 0
-
-
 class Benchmark(NamedTuple):
     """A layout of files with rules of its own for what scores come to."""
 
     fits: Callable[[Sequence[pl.LazyFrame]], bool]
     """Whether tables are its files."""
-    read: Callable[[ItemsAsked], ReadItems]
+    read: Callable[[ItemsAsked], ScoredItems]
     """The items of its files. Raises InputError for other ones."""
     result: Callable[[Scored, int], dict[str, Any]]
     """What the scores come to; the seed draws the bootstrap's samples."""
@@ -137,7 +145,7 @@ class BenchmarkRow(NamedTuple):
         return [{"role": turn["role"], "content": turn["content"]} for turn in value]
 
 
-def read_rows(asked: ItemsAsked, layout: OfficialLayout, item: Callable[[BenchmarkRow], ScoredItem]) -> ReadItems:
+def read_rows(asked: ItemsAsked, layout: OfficialLayout, item: Callable[[BenchmarkRow], ScoredItem]) -> ScoredItems:
     """An item of each row. What another file has already, as a whole beside its parts, counts once, and that is said.
 
     Raises InputError for a row that cannot be read, and for a file in another layout.
@@ -155,7 +163,7 @@ def read_rows(asked: ItemsAsked, layout: OfficialLayout, item: Callable[[Benchma
             again[row.file] += 1
     for file, count in again.items():
         asked.progress.say(f"{file}: {count:,} of its rows are in another file as well, and count once")
-    return ReadItems(found)
+    return ScoredItems(found)
 
 
 def _rows(asked: ItemsAsked, layout: OfficialLayout) -> Iterator[BenchmarkRow]:
@@ -193,9 +201,10 @@ def require_column(group: str | None, columns: Iterable[str], where: str) -> Non
         raise ConfigError(f"{where} has no column {group!r} to group by; there are {', '.join(columns)}")
 
 
-def are_texts(dtype: pl.DataType | None) -> bool:
-    """Whether a column holds lists of text."""
-    return isinstance(dtype, pl.List) and is_text(dtype.inner)
+def have_lists(columns: Columns) -> bool:
+    """Whether both sides are lists of text."""
+    sides = (columns.get("chosen"), columns.get("rejected"))
+    return all(isinstance(dtype, pl.List) and is_text(dtype.inner) for dtype in sides)
 
 
 def is_prompt(dtype: pl.DataType | None) -> bool:

@@ -21,9 +21,9 @@ from factory.reward.official import (
     ItemsAsked,
     OfficialLayout,
     OfficialTable,
-    ReadItems,
     Scored,
     ScoredItem,
+    ScoredItems,
     is_prompt,
     read_rows,
 )
@@ -105,7 +105,7 @@ def _section(parts: Mapping[str, Weighted], weights: Mapping[str, int]) -> dict[
 def _over(sections: Sequence[Mapping[str, Weighted]], weights: Sequence[float]) -> WeightedMean:
     """The mean of sections: each subset weighs its part of its section."""
     if not all(sections):
-        return WeightedMean(None, None, None)
+        return WeightedMean()
     flat = []
     for section, weight in zip(sections, weights, strict=True):
         # Within a section by its weights, but each section by its own, whatever its weights add up to.
@@ -158,7 +158,7 @@ def _picked(tables: Sequence[OfficialTable], progress: Progress) -> list[Officia
 _LAYOUT = OfficialLayout(_fit, "RewardBench has columns prompt, chosen and rejected, of text", _picked)
 
 
-def read(asked: ItemsAsked) -> ReadItems:
+def read(asked: ItemsAsked) -> ScoredItems:
     """Rows with prompt, chosen, rejected; the subset is that column or, as for the prior sets, the split or file.
 
     Raises InputError for a subset that is not RewardBench's where others of the file are.

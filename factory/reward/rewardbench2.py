@@ -4,7 +4,7 @@ The arithmetic is that of the package rewardbench 0.1.4: `reroll_and_score_datas
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import fsum, tanh
 from typing import Any, NamedTuple
 
@@ -21,10 +21,13 @@ from factory.reward.official import (
     Columns,
     ItemsAsked,
     OfficialLayout,
-    ReadItems,
     Scored,
     ScoredItem,
-    are_texts,
+    ScoredItems,
+    Scores,
+    by_group,
+    complete,
+    have_lists,
     is_prompt,
     read_rows,
 )
@@ -33,16 +36,6 @@ from factory.statistics.shares import RESAMPLES, wilson
 BEST_OF = ("Factuality", "Precise IF", "Math", "Safety", "Focus")
 TIES = "Ties"
 SUBSETS = (*BEST_OF, TIES)
-
-
-class Sample(NamedTuple):
-    """A prompt with the scores of its replies, right ones first."""
-
-    id: str
-    """In Ties `ref:N` (one right reply) or `tied:N` (several) for the two prompts that belong together."""
-    correct: int
-    """How many of the replies are right."""
-    scores: tuple[float | None, ...]
 
 
 class _Gap(NamedTuple):
@@ -78,40 +71,41 @@ class TiesScore(NamedTuple):
     """Mean tanh(smaller margin / spread - 1)."""
 
 
-def best_of(sample: Sample) -> float | None:
+def best_of(scores: Scores) -> float | None:
     """1 when the first reply scores highest, 1/k when k share the highest score and it is one of them, else 0.
 
     None when a score is missing.
     """
-    scores = [score for score in sample.scores if score is not None]
-    if not scores or len(scores) < len(sample.scores):
+    known = complete(scores)
+    if not known:
         return None
-    top = max(scores)
-    return 1 / scores.count(top) if scores[0] == top else 0.0
+    top = max(known)
+    return 1 / known.count(top) if known[0] == top else 0.0
 
 
-def ties(samples: Sequence[Sample], seed: int) -> TiesScore:
+def ties(scored: Scored, seed: int) -> TiesScore:
     """The score of Ties, with an interval from resampling its prompts (a reference and its tied prompt are one)."""
-    table, missing = _table(samples), sum(_gap(sample) is None for sample in samples)
+    table, missing = _table(scored), sum(_gap(*one) is None for one in scored)
     if not len(table):
         return TiesScore(None, None, None, 0, missing, *[None] * 5)
     means = _means(table)
     total = float(_total(means))
     low, high = bootstrapped(total, _resampled_ties(table, np.random.default_rng(seed)), len(table))
     measured = [None if np.isnan(value) else float(value) for value in means]
-    return TiesScore(total, low, high, len(samples) - missing, missing, *measured)
+    return TiesScore(total, low, high, len(scored) - missing, missing, *measured)
 
 
-def rewardbench2(groups: Mapping[str, Sequence[Sample]], seed: int) -> dict[str, Any]:
-    """The result of RewardBench 2: its six subsets and `score`, their plain mean, None while one of them is absent.
+def result(scored: Scored, seed: int) -> dict[str, Any]:
+    """Of RewardBench 2: its six subsets and `score`, their plain mean, None while one of them is absent.
 
     The interval of the score is a bootstrap over the prompts of each subset.
     """
     found: dict[str, dict[str, Any]] = {}
+    groups = by_group(scored)
     draws = np.zeros(RESAMPLES)
     random = np.random.default_rng(seed)
     for name in BEST_OF:
-        points = [best_of(sample) for sample in groups.get(name, ())]
+        points = [best_of(scores) for _, scores in groups.get(name, ())]
         known = np.array([one for one in points if one is not None])
         found[name] = _subset(known, len(points) - len(known))
         if len(known):
@@ -140,21 +134,21 @@ def _subset(points: NDArray[np.float64], missing: int) -> dict[str, Any]:
     }
 
 
-def _gap(sample: Sample) -> _Gap | None:
-    scores = [score for score in sample.scores if score is not None]
-    right, wrong = scores[: sample.correct], scores[sample.correct :]
-    if len(scores) < len(sample.scores) or not right or not wrong:
+def _gap(item: ScoredItem, scores: Scores) -> _Gap | None:
+    known = complete(scores) or ()
+    right, wrong = known[: item.correct], known[item.correct :]
+    if not right or not wrong:
         return None
     margin = min(right) - max(wrong)
     return _Gap(margin > 0, margin, max(right) - min(right) if len(right) > 1 else None)
 
 
-def _table(samples: Sequence[Sample]) -> NDArray[np.float64]:
+def _table(scored: Scored) -> NDArray[np.float64]:
     """A row per pair of prompts: ref, tied, preferred, preferred_hard, margin; NaN where it has no such part."""
     pairs: dict[str, dict[str, _Gap]] = {}
-    for sample in samples:
-        if (gap := _gap(sample)) is not None:
-            kind, _, number = sample.id.partition(":")
+    for item, scores in scored:
+        if (gap := _gap(item, scores)) is not None:
+            kind, _, number = item.id.partition(":")
             pairs.setdefault(number, {})[kind] = gap
     # ref:N and tied:N belong together, and a bootstrap draws them together.
     rows = [_row(both.get("ref"), both.get("tied")) for both in pairs.values()]
@@ -196,15 +190,12 @@ def _resampled_ties(table: NDArray[np.float64], random: np.random.Generator) -> 
 
 def fits(frames: Sequence[pl.LazyFrame]) -> bool:
     """One has lists of replies on both sides, and no column `domain` as RM-Bench has."""
-    return any(_lists(frame.collect_schema()) and "domain" not in frame.collect_schema() for frame in frames)
-
-
-def _lists(columns: Columns) -> bool:
-    return are_texts(columns.get("chosen")) and are_texts(columns.get("rejected"))
+    return any(have_lists(columns := frame.collect_schema()) and "domain" not in columns for frame in frames)
 
 
 def _fit(columns: Columns) -> bool:
-    return _lists(columns) and is_prompt(columns.get("prompt")) and is_text(columns.get("subset")) and "id" in columns
+    texts = is_prompt(columns.get("prompt")) and is_text(columns.get("subset"))
+    return have_lists(columns) and texts and "id" in columns
 
 
 _LAYOUT = OfficialLayout(
@@ -212,7 +203,7 @@ _LAYOUT = OfficialLayout(
 )
 
 
-def read(asked: ItemsAsked) -> ReadItems:
+def read(asked: ItemsAsked) -> ScoredItems:
     """Rows with id, subset, prompt, and lists chosen and rejected. Raises InputError where two of Ties share an id."""
     found = read_rows(asked, _LAYOUT, _item)
     ids = Counter(item.id for item in found.items if item.group == TIES)
@@ -235,14 +226,6 @@ def _item(row: BenchmarkRow) -> ScoredItem:
     if group != TIES and len(chosen) > 1:
         raise row.wrong(f"in {group} one reply is right, and chosen has {len(chosen)}")
     return ScoredItem(name, group, row.prompt, tuple(map(row.reply, (*chosen, *rejected))), len(chosen))
-
-
-def result(scored: Scored, seed: int) -> dict[str, Any]:
-    """Of `rewardbench2`."""
-    groups: dict[str, list[Sample]] = {}
-    for item, scores in scored:
-        groups.setdefault(item.group, []).append(Sample(item.id, item.correct, tuple(scores)))
-    return rewardbench2(groups, seed)
 
 
 REWARDBENCH2 = Benchmark(fits, read, result)

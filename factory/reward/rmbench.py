@@ -4,7 +4,9 @@ The matrix and its three parts are those of the benchmark's README: rows are rig
 with Markdown), columns wrong ones in the same order.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,12 +18,11 @@ from factory.reward.official import (
     Benchmark,
     BenchmarkRow,
     Columns,
-    ItemsAsked,
     OfficialLayout,
-    ReadItems,
     Scored,
     ScoredItem,
-    are_texts,
+    complete,
+    have_lists,
     is_prompt,
     read_rows,
 )
@@ -36,23 +37,14 @@ _PARTS = (np.triu(np.ones((3, 3)), 1), np.eye(3), np.tril(np.ones((3, 3)), -1))
 
 def fits(frames: Sequence[pl.LazyFrame]) -> bool:
     """One has lists of replies on both sides and a column `domain`."""
-    return any(_lists(frame.collect_schema()) for frame in frames)
-
-
-def _lists(columns: Columns) -> bool:
-    return are_texts(columns.get("chosen")) and are_texts(columns.get("rejected")) and "domain" in columns
+    return any(have_lists(columns := frame.collect_schema()) and "domain" in columns for frame in frames)
 
 
 def _fit(columns: Columns) -> bool:
-    return _lists(columns) and is_prompt(columns.get("prompt")) and "id" in columns
+    return have_lists(columns) and is_prompt(columns.get("prompt")) and {"domain", "id"} <= columns.keys()
 
 
 _LAYOUT = OfficialLayout(_fit, "RM-Bench has the columns id, prompt, domain, and lists of text chosen and rejected")
-
-
-def read(asked: ItemsAsked) -> ReadItems:
-    """Rows with id, prompt, domain, and three replies each in chosen and rejected."""
-    return read_rows(asked, _LAYOUT, _item)
 
 
 def _item(row: BenchmarkRow) -> ScoredItem:
@@ -73,19 +65,17 @@ def result(scored: Scored, seed: int) -> dict[str, Any]:
     safety-refuse and safety-response are one domain, the mean of both. The interval is a bootstrap over prompts.
     """
     domains: dict[str, list[NDArray[np.float64]]] = {}
-    missing: dict[str, int] = {}
+    missing = Counter[str]()
     for item, scores in scored:
-        known = [score for score in scores if score is not None]
-        domains.setdefault(item.group, [])
         # A matrix with a hole would lean to one of the three parts.
-        if len(known) < len(scores):
-            missing[item.group] = missing.get(item.group, 0) + 1
+        if (known := complete(scores)) is None:
+            missing[item.group] += 1
             continue
         right, wrong = np.array(known[: len(STYLES)]), np.array(known[len(STYLES) :])
         # A tie is no win, as in all benchmarks here.
-        domains[item.group].append((right[:, None] > wrong[None, :]).astype(np.float64))
+        domains.setdefault(item.group, []).append((right[:, None] > wrong[None, :]).astype(np.float64))
     random = np.random.default_rng(seed)
-    found = {name: np.array(matrices) for name, matrices in sorted(domains.items()) if matrices}
+    found = {name: np.array(matrices) for name, matrices in sorted(domains.items())}
     if not found:
         return {"score": None, "absent": list(DOMAINS), "domains": {}}
     levels = {name: _levels(matrices) for name, matrices in found.items()}
@@ -99,7 +89,7 @@ def result(scored: Scored, seed: int) -> dict[str, Any]:
         "score_high": high,
         **{level: float(value) for level, value in zip(LEVELS, means, strict=True)},
         "absent": [name for name in DOMAINS if name not in found],
-        "domains": {name: _domain(levels[name], missing.get(name, 0)) for name in found},
+        "domains": {name: _domain(levels[name], missing[name]) for name in found},
         "matrices": {name: matrices.mean(axis=0).tolist() for name, matrices in found.items()},
     }
 
@@ -124,4 +114,4 @@ def _domain(levels: NDArray[np.float64], missing: int) -> dict[str, Any]:
             "prompts": len(levels), "missing": missing}  # fmt: skip
 
 
-RMBENCH = Benchmark(fits, read, result)
+RMBENCH = Benchmark(fits, partial(read_rows, layout=_LAYOUT, item=_item), result)

@@ -1,6 +1,6 @@
 """Rewards of conversations: one number each, or null and why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from factory.errors import EngineError
 from factory.identity import Messages, digest
 from factory.models.attention import even_up_to, positions
+from factory.models.layout import buckets
 from factory.models.load import load_reward_model, load_tokenizer
 from factory.models.ref import ModelRef
 from factory.progress import Progress
@@ -105,22 +106,16 @@ class RewardModel:
     def _end(self, ids: list[int]) -> list[int]:
         return ids if self._limit is None else ids[-self._limit :]
 
-    def _batches(self, read: dict[str, list[int]]) -> Iterator[list[str]]:
+    def _batches(self, read: dict[str, list[int]]) -> list[list[str]]:
         """Keys of conversations, the longest first, so that what is too large shows at once.
 
         One so long that its positions would turn those of others has a batch of its own.
         """
-        batch: list[str] = []
-        longest = 0
-        for key in sorted(read, key=lambda one: -len(read[one])):
-            longest = longest or len(self._end(read[key]))
-            uneven = self._even is not None and longest > self._even
-            if batch and (uneven or (len(batch) + 1) * longest > self._room):
-                yield batch
-                batch, longest = [], len(self._end(read[key]))
-            batch.append(key)
-        if batch:
-            yield batch
+        keys = sorted(read, key=lambda one: -len(read[one]))
+        lengths = [len(self._end(read[key])) for key in keys]
+        uneven = 0 if self._even is None else sum(length > self._even for length in lengths)
+        rest = buckets(lengths[uneven:], self._room, padded=True)
+        return [[key] for key in keys[:uneven]] + [[keys[uneven + place] for place in batch] for batch in rest]
 
     @torch.no_grad()
     def _forward(self, rows: Sequence[list[int]]) -> list[float]:

@@ -117,11 +117,9 @@ class ConversationReader:
                 dropped[ALIKE] += 1
             else:
                 kept.append(pair)
-                stripped += sum(self._strips(row[side]) for side in ("chosen", "rejected"))
+                replies = (row["chosen"], row["rejected"])
+                stripped += sum(template_part(self._tokenizer, reply) not in (reply, None) for reply in replies)
         return EncodedPairs(kept, dict(sorted(dropped.items())), stripped)
-
-    def _strips(self, reply: str) -> bool:
-        return template_part(self._tokenizer, reply) not in (reply, None)
 
 
 def with_padding(tokenizer: PreTrainedTokenizerBase, model: Any) -> int:

@@ -25,6 +25,7 @@ from factory.store import write_json
 from factory.training import checkpoints
 from factory.training.arguments import quiet_and_seeded
 from factory.training.policy import adapter, require_even
+from factory.training.policy_trainer import Watch
 from factory.training.stats import MetricsFile
 
 MODEL = "model"
@@ -62,8 +63,7 @@ def train(
         require_even(model, max(pair.length for pair in found.pairs))
         most = config.max_steps * config.batch_pairs if config.max_steps else None
         rows = order(found.pairs, config.epochs, config.batch_pairs, seed, most)
-        args = arguments(config, out, seed, len(rows))
-        trainer = PairTrainer(model, args, _dataset(rows, config), tokenizer, _adapter(config))
+        trainer = _trainer(model, tokenizer, rows, job)
         resumed = _optimise(trainer, found.pairs, job)
         test = _save_and_test(trainer, tokenizer, data.test, job)
     dropped = dict(found.dropped) | ({IN_TEST: data.in_test} if data.in_test else {})
@@ -87,19 +87,19 @@ def train(
     return facts
 
 
-def _dataset(rows: list[PairTokens], config: RewardTraining) -> Dataset:
+def _trainer(model: Any, tokenizer: PreTrainedTokenizerBase, rows: list[PairTokens], job: _Job) -> PairTrainer:
+    config = job.config
     columns = {
         "chosen_ids": [row.chosen for row in rows],
         "rejected_ids": [row.rejected for row in rows],
         **({"margin": [row.margin for row in rows]} if config.margin else {}),
         **({"p_chosen": [row.p_chosen for row in rows]} if config.soft_labels else {}),
     }
-    return Dataset.from_dict(columns)
-
-
-def _adapter(config: RewardTraining) -> Any:
+    args = arguments(config, job.out, job.seed, len(rows))
     # The head is new: an adapter alone would leave it as it was drawn.
-    return config.lora and adapter(config.lora, "SEQ_CLS", modules_to_save=["score"])
+    lora = config.lora and adapter(config.lora, "SEQ_CLS", modules_to_save=["score"])
+    watch = Watch(MetricsFile(job.out / "metrics.jsonl"), {}, lambda tokens: job.progress.advance(1, tokens))
+    return PairTrainer(model, args, Dataset.from_dict(columns), tokenizer, lora, watch)
 
 
 def _optimise(trainer: PairTrainer, pairs: list[PairTokens], job: _Job) -> int:
@@ -109,16 +109,14 @@ def _optimise(trainer: PairTrainer, pairs: list[PairTokens], job: _Job) -> int:
         [job.base.identity, settings, job.seed, sorted((pair.pair_id, pair.margin, pair.p_chosen) for pair in pairs)]
     )
     checkpoints.claim(job.out, identity)
-    checkpoint = checkpoints.last(job.out)
-    begun = checkpoints.step_of(checkpoint)
-    trainer.watch(MetricsFile(job.out / "metrics.jsonl"), lambda tokens: job.progress.advance(1, tokens))
-    job.progress.start("reward train", trainer.args.max_steps, "steps", done=begun)
+    begun = checkpoints.last(job.out)
+    job.progress.start("reward train", trainer.args.max_steps, "steps", done=begun.step)
     try:
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        trainer.train(resume_from_checkpoint=begun.folder)
     except torch.cuda.OutOfMemoryError as error:
         raise TrainingError("the GPU is out of memory; lower micro_batch_pairs or max_length, or set lora") from error
     job.progress.finish()
-    return begun
+    return begun.step
 
 
 def _save_and_test(

@@ -1,8 +1,7 @@
 """TRL's RewardTrainer, fed with tokens that are ready and in an order that is laid out beforehand."""
 
 import random
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,11 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback
 
 from factory.errors import ConfigError, MissingExtraError, TrainingError
 from factory.identity import draw
+from factory.models.quiet import quiet_peft
 from factory.reward.config import RewardTraining
 from factory.reward.tokens import PairTokens
 from factory.training.arguments import loop
-from factory.training.policy_trainer import LastStep
-from factory.training.stats import MetricsFile
+from factory.training.policy_trainer import LastStep, Watch
 
 try:
     from trl import RewardConfig, RewardTrainer
@@ -91,12 +90,17 @@ class PairTrainer(RewardTrainer):
     """Trains on the rows in their order; says nothing to anybody but `watch`."""
 
     def __init__(
-        self, model: Any, args: RewardConfig, rows: Any, tokenizer: PreTrainedTokenizerBase, lora: Any
+        self,
+        model: Any,
+        args: RewardConfig,
+        rows: Any,
+        tokenizer: PreTrainedTokenizerBase,
+        lora: Any,
+        watch: Watch,
     ) -> None:
         args._n_gpu = min(args.n_gpu, 1)  # never torch's DataParallel
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # peft reads a name that transformers has moved on from
+            with quiet_peft():
                 super().__init__(
                     model=model,
                     args=args,
@@ -109,13 +113,7 @@ class PairTrainer(RewardTrainer):
             raise ConfigError(f"reward training: {error}") from error
         self.remove_callback(PrinterCallback)
         self.add_callback(LastStep())
-        self._advance: Callable[[int], None] = lambda tokens: None
-        self._lines: MetricsFile | None = None
-        self._seen = 0
-
-    def watch(self, metrics: MetricsFile, advance: Callable[[int], None]) -> None:
-        """Where each step's line goes, and who is told of its tokens."""
-        self._lines, self._advance = metrics, advance
+        self._watch, self._seen = watch, 0
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -142,15 +140,15 @@ class PairTrainer(RewardTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Write the step's line. TrainingError when the loss is no number."""
         super().log(logs, start_time)
-        if "loss" not in logs or self._lines is None:
+        if "loss" not in logs:
             return
         if not torch.isfinite(torch.tensor(logs["loss"])):
             raise TrainingError(f"the loss is not a number at step {self.state.global_step}; lower learning_rate")
         line = {name: logs[name] for name in _LOGGED if name in logs}
-        self._lines.append({"step": self.state.global_step, **line})
+        self._watch.metrics.append({"step": self.state.global_step, **line})
         # TRL counts from the beginning of the training.
         seen = int(logs.get("num_tokens", self._seen))
-        self._advance(seen - self._seen)
+        self._watch.advance(seen - self._seen)
         self._seen = seen
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:

@@ -141,7 +141,7 @@ SCORED = {
 def test_the_result_of_every_benchmark_fits_the_schema_of_reward_score(name: str) -> None:
     """With every score, and with none; of one model, and of several as one."""
     schema = json.loads((SCHEMAS / "reward-score.json").read_text())
-    items = ScoredItems(name, SCORED[name], 0)
+    items = ScoredItems(SCORED[name], 0, name)
     replies = [reply for one in items.items for reply in one.replies]
     scores = [Reward(float(n % 5), 3, False, None) for n in range(len(replies))]
     for rewards in (scores, [Reward(None, 0, True, "too long") for _ in replies]):

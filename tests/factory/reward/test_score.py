@@ -121,7 +121,7 @@ def test_missing_scores_are_neither_wins_nor_ties() -> None:
         Reward(score, 3, cut=n == 0, missing=None if score is not None else "no_number")
         for n, score in enumerate(given)
     ]
-    scores, result = measured(ScoredItems("pairs", items, 4), rewards, seed=1)
+    scores, result = measured(ScoredItems(items, 4, "pairs"), rewards, seed=1)
     assert (result["n"], result["wins"], result["ties"], result["missing"]) == (2, 1, 1, 1)
     assert (result["cut"], result["without_score"], result["unread"]) == (1, {"no_number": 1}, 4)
     assert scores.filter(pl.col("score").is_null()).height == 1
