@@ -6,14 +6,11 @@ before. On CPUs whose bfloat16 products are exact row by row, a request then get
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
-
-from factory.models.shared_prompt import attention
 
 KERNEL = "aligned_rows"
 CHUNK = 16
@@ -74,8 +71,3 @@ def _grouped(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: f
     out = scaled_dot_product_attention(packed, key, value, attn_mask=mask.repeat(1, 1, groups, 1), scale=scaling)
     # No view: each kernel has a memory order of its own, and CUDA's for float32 puts position before head.
     return out.reshape(rows, heads, length, value.shape[3])
-
-
-def batch_invariant_attention(model: Any) -> AbstractContextManager[None]:
-    """Give `model` this attention while the block runs."""
-    return attention(model, KERNEL, aligned_attention)

@@ -224,7 +224,7 @@ class Decoder:
             self._rows = [row]
             self._take(self._cache.step([row.last]))
         finally:
-            self._cache, self._rows = self._cache.empty(), []
+            self._cache, self._rows = type(self._cache)(self.model, self.pad), []
 
     def _make_room(self) -> None:
         """Send the youngest rows back to the queue while one more token each would exceed the budget."""
@@ -240,7 +240,7 @@ class Decoder:
         waiting = list(self._queue)[len(group) :]
         # The rows in flight too: a pass that failed half way has written some layers of the cache and not others.
         struck = [*group, *self._rows]
-        self._cache, self._rows, self._queue = self._cache.empty(), [], deque(waiting)
+        self._cache, self._rows, self._queue = type(self._cache)(self.model, self.pad), [], deque(waiting)
         # What failed may be held by cycles, whose memory the next pass needs at once.
         gc.collect()
         if torch.cuda.is_available():

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from factory.engines.batch_invariant import CHUNK, Span, batch_invariant_attention
+from factory.engines.batch_invariant import CHUNK, KERNEL, Span, aligned_attention
 from factory.models.attention import positions
+from factory.models.shared_prompt import attention
 
 COLUMNS = 64
 """The width of a cache is a multiple of this."""
@@ -95,11 +96,7 @@ class InPlaceKVCache:
 
     def attention(self) -> AbstractContextManager[None]:
         """The attention that fits the layout."""
-        return batch_invariant_attention(self.model)
-
-    def empty(self) -> "InPlaceKVCache":
-        """An empty cache."""
-        return InPlaceKVCache(self.model, self.pad)
+        return attention(self.model, KERNEL, aligned_attention)
 
     @torch.inference_mode()
     def start(self, rows: Sequence[list[int]], shared: int) -> None:
@@ -244,10 +241,6 @@ class ModelKVCache:
     def attention(self) -> AbstractContextManager[None]:
         """The model's own."""
         return nullcontext()
-
-    def empty(self) -> "ModelKVCache":
-        """No rows, no cache."""
-        return ModelKVCache(self.model, self.pad)
 
     @torch.inference_mode()
     def start(self, rows: Sequence[list[int]], shared: int) -> None:

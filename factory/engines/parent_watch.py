@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 
 
 def main() -> None:
@@ -17,7 +18,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which goes to the whole group: the command ends first
     try:
         # An ignored signal stays ignored across exec, so that the command's handling is set back before it starts.
-        process = subprocess.Popen(command, preexec_fn=_heed)
+        process = subprocess.Popen(command, preexec_fn=partial(signal.signal, signal.SIGTERM, signal.SIG_DFL))
     except OSError as error:
         sys.stderr.write(f"{command[0]} cannot be started: {error.strerror}\n")
         sys.exit(127)
@@ -26,11 +27,6 @@ def main() -> None:
     os.killpg(0, signal.SIGTERM)  # what it left behind
     # As shells tell it: a process ended by signal N exits with 128 + N.
     sys.exit(code if code >= 0 else 128 - code)
-
-
-def _heed() -> None:
-    """In the command's process: SIGTERM means what it always does."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _end_with_starter(pipe: int) -> None:

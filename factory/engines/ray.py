@@ -74,7 +74,9 @@ class RayModel:
         if not requests:
             return
         block = self._block
-        _silence()
+        # Progress is the stage's to show.
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = context.print_on_execution_start = False
         data = ray.data.from_items(
             # As bytes: Ray would make Arrow columns of a request's fields, in which missing and empty become one.
             [{COLUMN: pickle.dumps(request)} for request in requests],
@@ -140,12 +142,6 @@ def _local(block: RayEngine, model: ModelRef) -> Engine:
     elif isinstance(engine, TransformersEngine):
         engine = engine.model_copy(update={"device": "cpu"})
     return cast(Engine, resolve_engine(engine)(engine, model))
-
-
-def _silence() -> None:
-    """Progress is the stage's to show."""
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = context.print_on_execution_start = False
 
 
 def _join(block: RayEngine) -> bool:

@@ -75,7 +75,7 @@ class TransformersModel:
 
     def score(self, requests: Sequence[ScoreRequest]) -> Iterator[Score]:
         """Mean log-probability of each reply under its prompt, end-of-turn token included where it finished."""
-        model = self._load(self._scoring_dtype())
+        model = self._load(DTYPES.get(self._block.dtype, torch.float32))
         if self._plan is None:
             self._plan = plan_for(model)
         items: list[tuple[ScoreRequest, Encoded]] = []
@@ -113,9 +113,6 @@ class TransformersModel:
         if self._block.dtype != "auto":
             return DTYPES[self._block.dtype]
         return torch.bfloat16 if _computes_bfloat16(self._device) else torch.float32
-
-    def _scoring_dtype(self) -> torch.dtype:
-        return DTYPES.get(self._block.dtype, torch.float32)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self._block.dtype == "auto" and self._device.startswith("cuda"):

@@ -10,6 +10,7 @@ from torch import Tensor
 from factory.models.shared_prompt import Segments, segments_of
 
 Layout = Literal["flat", "masked", "separate"]
+_Spans = tuple[int, int, list[tuple[int, int]]]
 
 
 class Encoded(NamedTuple):
@@ -93,18 +94,13 @@ def layout(items: Sequence[Encoded], kind: Layout) -> TensorBatch:
     width = sum(lengths) if kind == "flat" else max(lengths)
     starts = [0, *accumulate(lengths if kind == "flat" else [width] * len(rows))][:-1]
     padded = [list(chain.from_iterable(rows))] if kind == "flat" else [_pad(row, width) for row in rows]
-    at, targets, owner, counts = _targets(items, starts)
+    spans = [_spans(item, start) for item, start in zip(items, starts, strict=True)]
     return TensorBatch(
         torch.tensor(padded),
         None if kind == "separate" else _positions(items, kind, width),
         None if kind == "flat" else _mask(items, kind, width),
-        segments_of([_spans(item, start) for item, start in zip(items, starts, strict=True)], width)
-        if kind == "flat"
-        else None,
-        at,
-        targets,
-        owner,
-        counts,
+        segments_of(spans, width) if kind == "flat" else None,
+        *_targets(items, spans),
     )
 
 
@@ -112,7 +108,7 @@ def _pad(row: list[int], width: int, fill: int = 0) -> list[int]:
     return row + [fill] * (width - len(row))
 
 
-def _spans(item: Encoded, start: int) -> tuple[int, int, list[tuple[int, int]]]:
+def _spans(item: Encoded, start: int) -> _Spans:
     """[start, stop) of the prompt, and of each reply behind it."""
     stop = place = start + len(item.prompt)
     replies = []
@@ -122,13 +118,12 @@ def _spans(item: Encoded, start: int) -> tuple[int, int, list[tuple[int, int]]]:
     return start, stop, replies
 
 
-def _targets(items: Sequence[Encoded], starts: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _targets(items: Sequence[Encoded], spans: Sequence[_Spans]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     at: list[int] = []
     targets: list[int] = []
     counts: list[int] = []
-    for item, start in zip(items, starts, strict=True):
-        _, stop, spans = _spans(item, start)
-        for reply, (first, last) in zip(item.replies, spans, strict=True):
+    for item, (_, stop, parts) in zip(items, spans, strict=True):
+        for reply, (first, last) in zip(item.replies, parts, strict=True):
             # The prompt's last state predicts the first token of every reply.
             at += [stop - 1, *range(first, last - 1)] if reply else []
             targets += reply

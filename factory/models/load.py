@@ -50,7 +50,7 @@ def resolve(name: str) -> str:
 
 def load_tokenizer(ref: ModelRef) -> PreTrainedTokenizerBase:
     """The tokenizer with its chat template. Raises EngineError when there is none of either."""
-    tokenizer = _read(AutoTokenizer, ref, resolve(ref.name), trust_remote_code=ref.trust_remote_code)
+    tokenizer = _read(AutoTokenizer, ref)
     if not tokenizer.chat_template:
         raise EngineError(f"the tokenizer of {ref.name} has no chat template; use an instruction-tuned model")
     return tokenizer
@@ -61,8 +61,7 @@ def context_length(ref: ModelRef) -> int | None:
     path = resolve(ref.name)
     if _is_adapter(path):
         return context_length(ref._replace(name=_base_of(Path(path))))
-    config = _read(AutoConfig, ref, path, trust_remote_code=ref.trust_remote_code)
-    return positions(config)
+    return positions(_read(AutoConfig, ref))
 
 
 def load_model(ref: ModelRef, device: str = "cpu", dtype: torch.dtype | str = "auto") -> PreTrainedModel:
@@ -75,10 +74,7 @@ def load_model(ref: ModelRef, device: str = "cpu", dtype: torch.dtype | str = "a
     if _is_adapter(path):
         return _with_adapter(ref, Path(path), device, dtype)
     # Safetensors alone: the older files are pickles, which run what code they hold.
-    model = _read(
-        AutoModelForCausalLM, ref, path, dtype=dtype, use_safetensors=True, trust_remote_code=ref.trust_remote_code
-    )
-    return _place(model, ref, device)
+    return _place(_read(AutoModelForCausalLM, ref, dtype=dtype, use_safetensors=True), ref, device)
 
 
 def load_reward_model(
@@ -89,19 +85,11 @@ def load_reward_model(
     `new_head` begins one on any language model: a head that the checkpoint lacks is drawn from torch's generator.
     Without it EngineError is raised for a checkpoint that has no such head, or one of several outputs.
     """
-    path = resolve(ref.name)
-    if _is_adapter(path):
+    if _is_adapter(resolve(ref.name)):
         raise EngineError(f"{ref.name} is an adapter; give a folder in which it is merged into its base model")
     options: dict[str, object] = {"num_labels": 1} if new_head else {}
     model, found = _read(
-        AutoModelForSequenceClassification,
-        ref,
-        path,
-        dtype=dtype,
-        use_safetensors=True,
-        output_loading_info=True,
-        trust_remote_code=ref.trust_remote_code,
-        **options,
+        AutoModelForSequenceClassification, ref, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
     )
     # A head that the checkpoint lacks is drawn at random, and would give rewards without a complaint.
     if not new_head and (found["missing_keys"] or model.config.num_labels != 1):
@@ -112,7 +100,8 @@ def load_reward_model(
     return _place(model, ref, device)
 
 
-def _read(loader: Any, ref: ModelRef, path: str, **options: object) -> Any:
+def _read(loader: Any, ref: ModelRef, **options: object) -> Any:
+    path, options = resolve(ref.name), {"trust_remote_code": ref.trust_remote_code, **options}
     try:
         with quiet():
             if Path(path).is_dir():

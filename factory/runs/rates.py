@@ -30,7 +30,7 @@ class Taken(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """By kind of asker (`replies`, `judge J`, `audit J`) and setting (`journal.Used`)."""
+    """By kind of asker (`replies`, `judge J`, `audit J`) and setting (`journal.Usage`)."""
 
     per_second: dict[tuple[str, str], float]
     """Answers per second."""
@@ -98,9 +98,6 @@ def kind_of(name: str) -> str:
 
 
 def _at_ceilings(block: ApiEngine, requests: int, tokens: int) -> float | None:
-    minutes = []
-    if block.requests_per_minute:
-        minutes.append(requests / block.requests_per_minute)
-    if block.tokens_per_minute:
-        minutes.append(tokens / block.tokens_per_minute)
+    ceilings = ((requests, block.requests_per_minute), (tokens, block.tokens_per_minute))
+    minutes = [count / ceiling for count, ceiling in ceilings if ceiling]
     return max(minutes) * 60 if minutes else None

@@ -36,7 +36,7 @@ class Stage:
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the stage reports beside its files: counts, metrics."""
     used: Mapping[str, Any] = field(default_factory=dict)
-    """What each asker (`replies 1`, `judge J`) got of its engine: the fields of journal.Used."""
+    """What each asker (`replies 1`, `judge J`) got of its engine: the fields of journal.Usage."""
 
     @property
     def digest(self) -> str:
@@ -44,13 +44,9 @@ class Stage:
         return digest_of(self.outputs)
 
     @property
-    def _leaf(self) -> str:
-        return self.name.rsplit("/", 1)[-1]
-
-    @property
     def path(self) -> Path:
         """The stage's table."""
-        return self.folder / f"{self._leaf}.parquet"
+        return self.folder / tables_of(self.name)[0]
 
     def scan(self) -> pl.LazyFrame:
         """The table, lazily."""
@@ -62,7 +58,7 @@ class Stage:
 
     def rejected(self) -> pl.LazyFrame:
         """The rows that the stage rejected, lazily."""
-        name = f"{self._leaf}.rejected.parquet"
+        name = tables_of(self.name)[1]
         return pl.scan_parquet(self.folder / name, glob=False) if name in self.outputs else REJECTED.empty().lazy()
 
 
@@ -105,9 +101,8 @@ class RunFolder:
         """
 
         def write(work: Workspace) -> dict[str, Any]:
-            leaf = name.rsplit("/", 1)[-1]
-            kept = TableFile(work.path / f"{leaf}.parquet", count)
-            rejected = TableFile(work.path / f"{leaf}.rejected.parquet", "reason")
+            files = [work.path / file for file in tables_of(name)]
+            kept, rejected = TableFile(files[0], count), TableFile(files[1], "reason")
             for part in build(work.journal):
                 kept.add(part.kept)
                 if len(part.rejected):

@@ -169,7 +169,7 @@ class Asker(NamedTuple):
     progress: Progress
     name: str
     setting: str = ""
-    """What answers, as `Used.setting`."""
+    """What answers, as `Usage.setting`."""
 
 
 def journaled(

@@ -29,7 +29,7 @@ def digest_of(outputs: Mapping[str, Output]) -> str:
 
 def tables_of(name: str) -> tuple[str, ...]:
     """The files of a stage that makes a table."""
-    leaf = name.rsplit("/", 1)[-1]
+    leaf = Path(name).name
     return f"{leaf}.parquet", f"{leaf}.rejected.parquet"
 
 
@@ -44,7 +44,7 @@ class Scratch(NamedTuple):
 
 def scratch_of(name: str) -> Scratch:
     """That of the stage `name`."""
-    folder, leaf = Path(name).parent, name.rsplit("/", 1)[-1]
+    folder, leaf = Path(name).parent, Path(name).name
     files = (f"{leaf}.manifest.json", f"{leaf}.journal.jsonl", f".{leaf}.partial")
     return Scratch(*((folder / file).as_posix() for file in files))
 
