@@ -57,7 +57,8 @@ class TransformersModel:
 
         Raises EngineError when the weights cannot be loaded, or nothing at all can be run with them.
         """
-        model = self._load(self._generation_dtype())
+        auto = torch.bfloat16 if _computes_bfloat16(self._device) else torch.float32
+        model = self._load(DTYPES.get(self._block.dtype, auto))
         ends = end_ids(self._renderer.tokenizer, model)
         rows: dict[DecodingRow, Request] = {}
         for request in requests:
@@ -108,11 +109,6 @@ class TransformersModel:
             self.close()
             self._model = load_model(self._ref, self._device, dtype)
         return self._model
-
-    def _generation_dtype(self) -> torch.dtype:
-        if self._block.dtype != "auto":
-            return DTYPES[self._block.dtype]
-        return torch.bfloat16 if _computes_bfloat16(self._device) else torch.float32
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self._block.dtype == "auto" and self._device.startswith("cuda"):

@@ -113,11 +113,15 @@ class Journal:
 
     def append(self, key: str, value: dict[str, Any]) -> None:
         """Write the record and hand it to the operating system before returning, so that a kill cannot lose it."""
-        self._write({bytes.fromhex(key): _line_of(key, value)})
+        self.extend({key: value})
 
     def extend(self, records: Mapping[str, dict[str, Any]]) -> None:
         """Write records of which a kill leaves all or none: at once, as a write to a file is not torn by a signal."""
-        self._write({bytes.fromhex(key): _line_of(key, value) for key, value in records.items()})
+        lines = {}
+        for key, value in records.items():
+            line = json.dumps({"key": key, "value": value}, separators=(",", ":"))
+            lines[bytes.fromhex(key)] = line.encode() + b"\n"
+        self._write(lines)
 
     def _write(self, lines: Mapping[bytes, bytes]) -> None:
         self._file.seek(0, os.SEEK_END)
@@ -142,10 +146,6 @@ class Journal:
         # A full disk has been told by the write that failed; a second error here would hide the first.
         with suppress(OSError):
             self.close()
-
-
-def _line_of(key: str, value: dict[str, Any]) -> bytes:
-    return json.dumps({"key": key, "value": value}, separators=(",", ":")).encode() + b"\n"
 
 
 def _key_of(line: bytes) -> bytes | None:

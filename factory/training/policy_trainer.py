@@ -58,11 +58,9 @@ class PolicyTrainer(Trainer):
         args.use_cache = getattr(unwrapped(model).config, "use_cache", True)
         super().__init__(model=model, args=args, train_dataset=list(steps), callbacks=[LastStep()])
         _exact_sharding(self)
-        self.add_callback(FirstStep(self))
         self.remove_callback(PrinterCallback)
         self.objective, self.watch = objective, watch
         self.reference: Mapping[str, tuple[float, ...]] = {}
-        self.before_first_step: Callable[[], None] = lambda: None
         self._sums = torch.zeros(len(NAMES), dtype=torch.float64)
 
     def get_train_dataloader(self) -> DataLoader[list[TrainingExample]]:
@@ -183,12 +181,12 @@ class Watch(NamedTuple):
 class FirstStep(TrainerCallback):
     """Runs what must happen with the wrapped model before it changes."""
 
-    def __init__(self, trainer: PolicyTrainer) -> None:
-        self._trainer = trainer
+    def __init__(self, before: Callable[[], None]) -> None:
+        self._before = before
 
     def on_train_begin(self, *_: object, **__: object) -> None:
         """The model is wrapped and nothing is trained yet, or the checkpoint's weights are in place."""
-        self._trainer.before_first_step()
+        self._before()
 
 
 class LastStep(TrainerCallback):

@@ -26,7 +26,7 @@ from factory.training.batches import steps, thinned
 from factory.training.data import Encoding, PairReader, TrainingExample, encode
 from factory.training.passing import deciding, passing
 from factory.training.policy import dropout, require_even, require_known, save, trainable
-from factory.training.policy_trainer import Objective, PolicyTrainer, Watch
+from factory.training.policy_trainer import FirstStep, Objective, PolicyTrainer, Watch
 from factory.training.reference import complete, store_for
 from factory.training.sso import Method, method_of
 from factory.training.stats import MetricsFile
@@ -160,7 +160,7 @@ def _optimise(trainer: PolicyTrainer, examples: Sequence[TrainingExample], job: 
     begun = checkpoints.last(job.out)
     # Inside `train`, because only there is the model wrapped, and before a step, because it must be the starting
     # policy.
-    trainer.before_first_step = lambda: _fill_reference(trainer, examples, job)
+    trainer.add_callback(FirstStep(lambda: _fill_reference(trainer, examples, job)))
     job.progress.start("train", len(trainer.train_dataset), "steps", done=begun.step)
     core = unwrapped(trainer.model)
     with kernel(core, trainer.objective.plan.layout == "flat"):
