@@ -131,7 +131,7 @@ def read(asked: ItemsAsked) -> ScoredItems:
 
 def tallies(scored: Scored, seed: int) -> dict[str, GroupAccuracy]:
     """The counts of each group, by name."""
-    return {name: _tally(group, seed) for name, group in by_group(scored).items()}
+    return {name: _tally(group, seed) for name, group in sorted(by_group(scored).items())}
 
 
 def beyond(scored: Scored, seed: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from math import comb, isfinite, sqrt
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -28,6 +28,7 @@ from factory.reward.official import (
     Scored,
     ScoredItem,
     ScoredItems,
+    by_group,
     complete,
     is_prompt,
     read_rows,
@@ -38,11 +39,8 @@ _REPLY = re.compile(r"response_(\d+)")
 MOST = 1 << 10
 
 
-class Candidates(NamedTuple):
-    """The replies to one prompt."""
-
-    quality: tuple[float, ...]
-    scores: tuple[float, ...]
+_Known = Sequence[tuple[ScoredItem, tuple[float, ...]]]
+"""Prompts of which every reply has a score."""
 
 
 def _replies(columns: Mapping[str, pl.DataType]) -> list[str]:
@@ -120,28 +118,28 @@ def _numbers(value: Any) -> list[float | None] | None:
         return None
 
 
-def best_of(candidates: Candidates, n: int) -> float:
+def best_of(quality: Sequence[float], scores: Sequence[float], n: int) -> float:
     """Expected quality of the highest scoring of n of the candidates, drawn without replacement.
 
     The candidate of rank i (from 0) is it with probability C(N - 1 - i, n - 1) / C(N, n); candidates of equal scores
     share theirs.
     """
-    order = sorted(zip(candidates.scores, candidates.quality, strict=True), key=lambda one: -one[0])
+    order = sorted(zip(scores, quality, strict=True), key=lambda one: -one[0])
     total, rank, size = 0.0, 0, len(order)
     for _, tied in groupby(order, key=lambda one: one[0]):
-        alike = [quality for _, quality in tied]
+        alike = [value for _, value in tied]
         chance = sum(comb(size - 1 - place, n - 1) for place in range(rank, rank + len(alike)))
         total += sum(alike) / len(alike) * chance / comb(size, n)
         rank += len(alike)
     return total
 
 
-def told_apart(candidates: Candidates) -> float | None:
+def told_apart(quality: Sequence[float], scores: Sequence[float]) -> float | None:
     """Share of pairs of unlike quality in which the better one scores higher, a tie being half; None without one."""
-    quality, scores = np.array(candidates.quality), np.array(candidates.scores)
+    good, said = np.array(quality), np.array(scores)
     # [replies, replies], so that every two are compared at once.
-    better = quality[:, None] > quality[None, :]
-    won = (scores[:, None] > scores[None, :]) + 0.5 * (scores[:, None] == scores[None, :])
+    better = good[:, None] > good[None, :]
+    won = (said[:, None] > said[None, :]) + 0.5 * (said[:, None] == said[None, :])
     return float(won[better].mean()) if better.any() else None
 
 
@@ -152,40 +150,34 @@ def result(scored: Scored, seed: int) -> dict[str, Any]:
     mean quality of all. Prompts with fewer replies than n have no part in it. Intervals are over prompts: where every
     quality lies between 0 and 1, as of a share; else Student's, and None of one prompt.
     """
-    groups: dict[str, list[Candidates]] = {}
-    missing = 0
-    for item, scores in scored:
-        known = complete(scores)
-        missing += known is None
-        if known is not None:
-            groups.setdefault(item.group, []).append(Candidates(item.quality, known))
+    groups = by_group([(item, known) for item, scores in scored if (known := complete(scores)) is not None])
     random = np.random.default_rng(seed)
     every = [one for group in groups.values() for one in group]
     shown = {name: _measures(groups[name], random) for name in sorted(groups)}
     return {
         **_measures(every, random),
-        "missing": missing,
+        "missing": len(scored) - len(every),
         "best_of": _curve(every, random),
         "groups": {} if list(groups) in ([], [ALL]) else shown,
     }
 
 
-def _measures(group: Sequence[Candidates], random: np.random.Generator) -> dict[str, Any]:
-    apart = np.array([share for one in group if (share := told_apart(one)) is not None])
+def _measures(group: _Known, random: np.random.Generator) -> dict[str, Any]:
+    apart = np.array([share for item, scores in group if (share := told_apart(item.quality, scores)) is not None])
     share = float(apart.mean()) if len(apart) else None
     low, high = (None, None) if share is None else bootstrapped(share, resampled(apart, random), len(apart))
     return {"pair_accuracy": share, "low": low, "high": high, "n": len(group), "prompts_told_apart": len(apart)}
 
 
-def _curve(group: Sequence[Candidates], random: np.random.Generator) -> dict[str, Any]:
-    most = max((len(one.quality) for one in group), default=0)
-    shares = all(0 <= value <= 1 for one in group for value in one.quality)
+def _curve(group: _Known, random: np.random.Generator) -> dict[str, Any]:
+    most = max((len(item.quality) for item, _ in group), default=0)
+    shares = all(0 <= value <= 1 for item, _ in group for value in item.quality)
     curve = {}
     for n in (1 << power for power in range(MOST.bit_length()) if 1 << power <= most):
-        enough = [one for one in group if len(one.quality) >= n]
-        worth = np.array([best_of(one, n) for one in enough])
+        enough = [(item.quality, scores) for item, scores in group if len(item.quality) >= n]
+        worth = np.array([best_of(quality, scores, n) for quality, scores in enough])
         # Of a model whose scores are the qualities themselves.
-        limit = float(np.mean([best_of(one._replace(scores=one.quality), n) for one in enough]))
+        limit = float(np.mean([best_of(quality, quality, n) for quality, _ in enough]))
         curve[str(n)] = {
             **_mean("by_model", worth, random if shares else None),
             "at_best": limit,

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import polars as pl
 
@@ -45,14 +45,15 @@ Columns = Mapping[str, pl.DataType]
 Scores = Sequence[float | None]
 """Of the replies of an item, in their order; None where one has no score."""
 Scored = Sequence[tuple[ScoredItem, Scores]]
+_S = TypeVar("_S", bound=Scores)
 
 
-def by_group(scored: Scored) -> dict[str, list[tuple[ScoredItem, Scores]]]:
-    """What was scored of each group, by name in order."""
-    groups: dict[str, list[tuple[ScoredItem, Scores]]] = {}
+def by_group(scored: Sequence[tuple[ScoredItem, _S]]) -> dict[str, list[tuple[ScoredItem, _S]]]:
+    """What was scored of each group, in the order in which they come."""
+    groups: dict[str, list[tuple[ScoredItem, _S]]] = {}
     for item, scores in scored:
         groups.setdefault(item.group, []).append((item, scores))
-    return dict(sorted(groups.items()))
+    return groups
 
 
 def complete(scores: Scores) -> tuple[float, ...] | None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from factory.errors import ConfigError, InputError
 from factory.reward.any_pairs import CATEGORIES
-from factory.reward.best_of_n import BEST_OF_N, Candidates, best_of, told_apart
+from factory.reward.best_of_n import BEST_OF_N, best_of, told_apart
 from factory.reward.items import BENCHMARKS, read_items
 from factory.reward.official import ScoredItem
 from factory.reward.score import measured
@@ -156,13 +156,13 @@ def test_best_of_is_the_mean_over_all_draws(replies: list[tuple[int, int]], data
         top = max(score for _, score in drawn)
         quality = [one for one, score in drawn if score == top]
         picks.append(sum(quality) / len(quality))
-    candidates = Candidates(tuple(float(q) for q, _ in replies), tuple(float(s) for _, s in replies))
-    assert best_of(candidates, n) == pytest.approx(sum(picks) / len(picks))
+    quality, scores = zip(*replies, strict=True)
+    assert best_of(quality, scores, n) == pytest.approx(sum(picks) / len(picks))
 
 
 def test_candidates_of_one_quality_cannot_be_told_apart() -> None:
-    assert told_apart(Candidates((1.0, 1.0), (0.0, 1.0))) is None
-    assert told_apart(Candidates((1.0, 0.0, 0.0), (1.0, 1.0, 0.0))) == 0.75
+    assert told_apart((1.0, 1.0), (0.0, 1.0)) is None
+    assert told_apart((1.0, 0.0, 0.0), (1.0, 1.0, 0.0)) == 0.75
 
 
 @pytest.mark.parametrize(
