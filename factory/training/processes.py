@@ -53,11 +53,9 @@ class ProcessGroup:
         """What process 0 does in the block the others hear the end of, be it that nothing was left to train."""
         try:
             yield
-        except FactoryError as error:
-            self.announce(None, error)
-            raise
-        except BaseException:
-            self.announce(None, TrainingError("process 0 has stopped; the same command goes on from here"))
+        except BaseException as error:
+            stopped = TrainingError("process 0 has stopped; the same command goes on from here")
+            self.announce(None, error if isinstance(error, FactoryError) else stopped)
             raise
         self.announce(None)
 
