@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from factory.engines.batch_invariant import pick
 from factory.engines.kv_cache import KVCache, kv_cache_for
 from factory.engines.lone_failures import LoneFailures
-from factory.engines.sampling import pick
 from factory.errors import named_line
 from factory.models.exact import exact_device
 

@@ -1,6 +1,6 @@
 import torch
 
-from factory.engines.sampling import pick
+from factory.engines.batch_invariant import pick
 
 
 def tokens(probabilities, uniforms, temperature=1.0, top_p=1.0):

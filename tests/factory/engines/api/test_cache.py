@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from factory.config.apis import OpenaiEngine, Prices
-from factory.engines.api.cache import FILE, Cached
-from factory.engines.api.engine import ApiGenerator
+from factory.engines.api.engine import FILE, ApiGenerator, Cached
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError
 from factory.models.ref import ModelRef
