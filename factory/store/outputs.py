@@ -57,14 +57,10 @@ def described(folder: Path) -> dict[str, Output]:
         # empty.
         with path.open("rb+") as file:
             os.fsync(file.fileno())
-        found[path.relative_to(folder).as_posix()] = describe(path)
+        stat = path.stat()
+        output = Output(stat.st_size, stat.st_mtime_ns, file_digest(path))
+        found[path.relative_to(folder).as_posix()] = output
     return found
-
-
-def describe(path: Path) -> Output:
-    """The file as a manifest knows it."""
-    stat = path.stat()
-    return Output(stat.st_size, stat.st_mtime_ns, file_digest(path))
 
 
 def file_digest(path: Path) -> str:

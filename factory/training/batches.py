@@ -42,8 +42,6 @@ def steps(examples: Sequence[TrainingExample], seed: int, epochs: int, pairs: in
 
 def thinned(made: Sequence[list[TrainingExample]], seed: int, share: float) -> list[list[TrainingExample]]:
     """The pairs of each step, with their steered views for a share of them, drawn by seed, step and pair."""
-    if share == 1:
-        return list(made)
     return [
         [
             example if draw(seed, "steering", step, example.pair_id) < share * 2**63 else example.plain

@@ -40,8 +40,8 @@ def parsed(content: bytes, scrub: Scrub) -> Any:
         raise UnreadableError("the answer is empty")
     try:
         # Python turns a number of 4,300 digits into an error, and NaN or 1e999 into floats that no table of ours may
-        # hold.
-        value = json.loads(content, parse_int=_integer, parse_float=_real, parse_constant=_nothing)
+        # hold: all of them are missing.
+        value = json.loads(content, parse_int=_integer, parse_float=_real, parse_constant=lambda _: None)
     except ValueError:
         streamed = content.lstrip().startswith((b"data:", b"event:", b": "))
         raise UnreadableError("it streams, unasked" if streamed else "the answer is broken JSON") from None
@@ -80,10 +80,6 @@ def _integer(digits: str) -> int | None:
 def _real(digits: str) -> float | None:
     value = float(digits)
     return value if math.isfinite(value) else None
-
-
-def _nothing(_: str) -> None:
-    """NaN and the infinities, which are no JSON."""
 
 
 _TOO_DEEP = "the answer is nested too deeply"

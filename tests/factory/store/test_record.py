@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.store.outputs import describe
+from factory.store.outputs import described
 from factory.store.ownership import RECORD, Content, Record
 
 
@@ -21,7 +21,7 @@ def test_a_file_is_known_before_it_is_put_in_place(tmp_path: Path) -> None:
     (tmp_path / "work/a").write_text("old")
     Record.read(tmp_path).publish(tmp_path / "work", tmp_path, "x")
     (tmp_path / "new").write_text("new")
-    Record.read(tmp_path).announce({"a": Content.of(describe(tmp_path / "new"))}, "x")
+    Record.read(tmp_path).announce({"a": Content.of(described(tmp_path)["new"])}, "x")
     assert Record.read(tmp_path).owns("a", "x")
     (tmp_path / "new").replace(tmp_path / "a")
     assert Record.read(tmp_path).owns("a", "x")
@@ -64,7 +64,7 @@ def test_a_record_names_nothing_outside_its_folder(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("x")
     out = tmp_path / "out"
     out.mkdir()
-    known = [list(describe(tmp_path / "mine"))[::2]]
+    known = [list(described(tmp_path)["mine"])[::2]]
     files = {name: {"by": "x", "contents": known} for name in ("../mine", str(tmp_path / "mine"))}
     (out / RECORD).write_text(json.dumps({"version": 1, "made_by": "sso-factory", "files": files}))
     (out / "work").mkdir()
