@@ -1,10 +1,16 @@
-"""The calls of the Batch API: each kept up while the server is in trouble, for as long as patience lasts."""
+"""The Batch API: what is known here of batches, and its calls, each kept up while the server is in trouble."""
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from factory.config.apis import OpenaiEngine
 from factory.engines.api import transfer
@@ -12,19 +18,19 @@ from factory.engines.api.endpoint import Endpoint
 from factory.engines.api.intake import UnreadableError, lines, parsed
 from factory.engines.api.rate_limiter import Clock, Patience, backoff
 from factory.errors import EngineError
+from factory.files import cache_folder
 
 if TYPE_CHECKING:
     from openai import OpenAI
-import json
-import os
-from collections.abc import Set
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field, TypeAdapter, ValidationError
+_METADATA = "sso_factory"
+_ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+_LOOK_BACK = 1000
+"""Batches of the account among which one is looked for whose id was not written down before a kill."""
+_PAGE = 100
 
-from factory.files import cache_folder
+_T = TypeVar("_T")
+_Call = Callable[["OpenAI"], AbstractContextManager[Any]]
 
 
 @dataclass
@@ -97,16 +103,6 @@ def _read(path: Path) -> Sent | None:
     except (OSError, ValidationError):
         return None
     return sent if sent.mark == path.stem else None
-
-
-_METADATA = "sso_factory"
-_ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
-_LOOK_BACK = 1000
-"""Batches of the account among which one is looked for whose id was not written down before a kill."""
-_PAGE = 100
-
-_T = TypeVar("_T")
-_Call = Callable[["OpenAI"], AbstractContextManager[Any]]
 
 
 class ServerBatch(NamedTuple):
