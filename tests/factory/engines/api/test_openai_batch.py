@@ -18,7 +18,7 @@ from factory.errors import EngineError
 from factory.identity import digest
 from factory.models.ref import ModelRef
 from tests.fake_clock import FakeClock
-from tests.loopback import CRASH, Loopback, Seen, Spoken, Wire, error
+from tests.loopback import CRASH, HANG, RESET, Loopback, Seen, Spoken, Wire, error
 from tests.loopback_batch import BatchDesk
 
 
@@ -377,6 +377,37 @@ def test_after_trouble_a_batch_is_looked_for_before_it_is_made_again() -> None:
     with Loopback(other=handle) as server:
         assert len(ask(server, some(2))) == 2
     assert len(desk.batches) == 1
+
+
+@pytest.mark.parametrize("call", ["/v1/files", "/v1/batches/batch-0", "/v1/files/file-1/content"])
+def test_a_call_that_is_never_answered_or_broken_off_is_made_again(call: str) -> None:
+    """Once the server hangs, and once it closes the connection."""
+    desk, trouble = BatchDesk(), [RESET, HANG]
+
+    def handle(seen: Seen) -> Wire | None:
+        return trouble.pop() if trouble and seen.path == call else desk.handle(seen)
+
+    with Loopback(other=handle) as server:
+        # long enough that a good answer never looks hung on a loaded machine
+        assert len(ask(server, some(3), timeout=2.0)) == 3
+    assert trouble == []
+    assert len(desk.batches) == 1
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_file_is_sent_whole_to_where_the_same_host_redirects(status: int) -> None:
+    desk = BatchDesk()
+
+    def moved(seen: Seen) -> Wire | None:
+        here = seen.path.startswith("/v1/")
+        return desk.handle(seen) if here else Wire(status, b"", {"location": f"/v1{seen.path}"})
+
+    with Loopback(other=moved) as server:
+        block = OpenaiEngine(base_url=server.base_url.removesuffix("/v1"), batch=True)
+        engine = ApiGenerator(block, ModelRef("m"), clock=FakeClock())
+        assert len(list(engine.generate(some(3)))) == 3
+        engine.close()
+    assert len(desk.lines(0)) == 3
 
 
 def test_a_batch_is_found_by_its_mark_on_a_later_page() -> None:
