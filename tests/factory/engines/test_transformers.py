@@ -6,7 +6,7 @@ import torch
 
 from factory.config import Judge
 from factory.config.engines import TransformersEngine
-from factory.engines import open_generator, open_scorer
+from factory.engines import open_generator, open_scorer, transformers
 from factory.engines.base import Reply, Request, ScoreRequest
 from factory.engines.decoding import DecodingRow
 from factory.engines.kv_cache import InPlaceKVCache
@@ -17,6 +17,7 @@ from factory.identity import digest
 from factory.models.chat import prompt_ids, reply_ids
 from factory.models.load import load_model, load_tokenizer
 from factory.models.ref import ModelRef
+from factory.models.sequences import SequencePlan
 from factory.stages.judge import JudgeWithEngine, judge
 from tests.tiny import tiny_model_folder
 
@@ -265,6 +266,29 @@ def test_scores_are_mean_log_probabilities_of_the_reply(folders, arch):
                 logps = model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
             true = logps[torch.arange(len(ids)), torch.tensor(ids)].mean()
             assert math.isclose(mean, float(true), abs_tol=1e-4)
+
+
+@pytest.mark.parametrize("layout", ["flat", "masked", "separate"])
+def test_a_scoring_pass_holds_no_more_tokens_than_there_is_room_for(layout, folders, monkeypatch):
+    """In every layout, padding included; on a CPU no more than CPU_SCORING_TOKENS either."""
+    passes, measured = [], transformers.reply_logps
+    plan = SequencePlan(layout, None)
+    monkeypatch.setattr(transformers, "plan_for", lambda model: plan)
+    monkeypatch.setattr(transformers, "CPU_SCORING_TOKENS", 220)
+
+    def watched(model, batch, plan):
+        passes.append(batch.input_ids.numel())
+        return measured(model, batch, plan)
+
+    monkeypatch.setattr(transformers, "reply_logps", watched)
+    replies = tuple(Reply("It is baked. " * times, True) for times in (1, 2, 3))
+    requests = [ScoreRequest(r.id, r.messages, replies) for r in asked() if len(r.messages[0]["content"]) < 100]
+    ref = ModelRef(str(folders["llama"]))
+    for room, most in ((200, 200), (4096, 220)):
+        passes.clear()
+        with open_scorer(block(batch_tokens=room), ref) as scorer:
+            assert len(list(scorer.score(requests))) == len(requests) == 5
+        assert max(passes) <= most < sum(passes)
 
 
 def test_generating_between_scores_changes_neither(folders):
