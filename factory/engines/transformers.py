@@ -18,7 +18,7 @@ from factory.models.attention import even_up_to, evenly
 from factory.models.chat import end_ids
 from factory.models.exact import exact
 from factory.models.layout import Encoded, buckets, layout
-from factory.models.load import context_length, load_model
+from factory.models.load import context_length, device_of, load_model
 from factory.models.ref import ModelRef
 from factory.models.sequences import SequencePlan, plan_for, reply_logps
 
@@ -39,7 +39,7 @@ class TransformersModel:
     def __init__(self, block: TransformersEngine, model: ModelRef) -> None:
         """Load the tokenizer. Raises EngineError when there is no such model or device."""
         self._block, self._ref = block, model
-        self._device = _device(block.device)
+        self._device = device_of(block.device)
         self._renderer = Renderer(model)
         self._model: Any = None
         self._plan: SequencePlan | None = None
@@ -168,14 +168,6 @@ class TransformersModel:
         sums, counts = (torch.cat(part) for part in zip(*found, strict=True))
         # At least one token, as an empty reply has none; its mean is replaced by None where counts are read.
         return (exact(sums) / exact(counts.clamp(min=1))).tolist(), counts.tolist()
-
-
-def _device(name: str) -> str:
-    if name != "auto":
-        return name
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _computes_bfloat16(device: str) -> bool:

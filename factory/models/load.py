@@ -48,6 +48,15 @@ def resolve(name: str) -> str:
     return name
 
 
+def device_of(name: str) -> str:
+    """The device called so; `auto` is a GPU that torch calls cuda, else Apple's, else the CPU."""
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
 def load_tokenizer(ref: ModelRef) -> PreTrainedTokenizerBase:
     """The tokenizer with its chat template. Raises EngineError when there is none of either."""
     tokenizer = _read(AutoTokenizer, ref)

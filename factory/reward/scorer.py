@@ -11,7 +11,7 @@ from factory.errors import EngineError
 from factory.identity import Messages, digest
 from factory.models.attention import even_up_to, positions
 from factory.models.layout import buckets
-from factory.models.load import load_reward_model, load_tokenizer
+from factory.models.load import device_of, load_reward_model, load_tokenizer
 from factory.models.ref import ModelRef
 from factory.progress import Progress
 from factory.reward.config import RewardScoring
@@ -40,11 +40,9 @@ class Reward(NamedTuple):
 
 def open_reward_model(ref: ModelRef, config: RewardScoring) -> "RewardModel":
     """The reward model `ref`, loaded. Raises EngineError when it is none or cannot be had."""
-    device = config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = load_tokenizer(ref)
-    return RewardModel(load_reward_model(ref, device, getattr(torch, config.dtype)), tokenizer, config)
+    model = load_reward_model(ref, device_of(config.device), getattr(torch, config.dtype))
+    return RewardModel(model, tokenizer, config)
 
 
 class RewardModel:
