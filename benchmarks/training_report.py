@@ -32,7 +32,7 @@ def floor() -> Floor:
     from factory.models.load import load_model, load_tokenizer
     from factory.models.ref import ModelRef
     from factory.training.data import PairReader, encode
-    from factory.training.sso import method_of
+    from factory.training.methods import method_of
 
     model = load_model(ModelRef(MODEL), "cpu", torch.float32)
     config, reader = (

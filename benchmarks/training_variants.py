@@ -113,7 +113,7 @@ def run_plain(pairs: int, steps: int, half: bool) -> Measured:
     from factory.models.load import load_model, load_tokenizer
     from factory.models.ref import ModelRef
     from factory.training.data import PairReader, encode
-    from factory.training.sso import method_of
+    from factory.training.methods import method_of
 
     method, ref = method_of(Training()), ModelRef(MODEL)
     model = load_model(ref, "cpu", torch.float32).train()
@@ -164,7 +164,7 @@ def rounding(pairs: int) -> list[float]:
     from factory.models.load import load_model, load_tokenizer
     from factory.models.ref import ModelRef
     from factory.training.data import PairReader, encode
-    from factory.training.sso import method_of
+    from factory.training.methods import method_of
 
     ref = ModelRef(MODEL)
     reader = PairReader(method_of(Training()).needed, load_tokenizer(ref), False, 8192)

@@ -19,7 +19,7 @@ from factory.engines import ENGINES
 from factory.errors import ConfigError
 from factory.exports import EXPORTERS
 from factory.readers.layouts import layouts
-from factory.training.sso import method_of
+from factory.training.methods import method_of
 from filters import FILTERS
 
 PAGE = (Path(__file__).parent.parent / "docs/plugins.md").read_text(encoding="utf-8")

@@ -14,7 +14,8 @@ from factory.identity import draw
 from factory.models.layout import Encoded, Layout, buckets
 from factory.training.conditionals import PLAIN, Conditional
 from factory.training.data import TrainingExample
-from factory.training.sso import Method, PairLogps, Scored, Terms
+from factory.training.methods import Method
+from factory.training.sso import PairLogps, Scored, Terms
 
 
 class MicroBatch(NamedTuple):

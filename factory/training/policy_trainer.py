@@ -19,7 +19,7 @@ from factory.models.sequences import SequencePlan, reply_logps, unwrapped
 from factory.training.activation_checkpointing import Keeping, keep_up_to
 from factory.training.batches import MicroBatch, computed, micro_batches, passes
 from factory.training.data import TrainingExample
-from factory.training.sso import Method
+from factory.training.methods import Method
 from factory.training.stats import NAMES, MetricsFile, means, measured
 
 

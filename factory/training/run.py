@@ -24,11 +24,11 @@ from factory.training.activation_checkpointing import activation_checkpointing
 from factory.training.arguments import arguments, quiet_and_seeded
 from factory.training.batches import steps, thinned
 from factory.training.data import Encoding, PairReader, TrainingExample, encode
+from factory.training.methods import Method, method_of
 from factory.training.passing import deciding, passing
 from factory.training.policy import dropout, require_even, require_known, save, trainable
 from factory.training.policy_trainer import FirstStep, Objective, PolicyTrainer, Watch
 from factory.training.reference import complete, store_for
-from factory.training.sso import Method, method_of
 from factory.training.stats import MetricsFile
 
 _UNLIMITED = 10**9

@@ -10,7 +10,7 @@ from factory.config import Training
 from factory.models.layout import Encoded, layout
 from factory.models.sequences import plan_for, reply_logps
 from factory.training.batches import scored
-from factory.training.sso import method_of
+from factory.training.methods import method_of
 from tests.pairs import assistant
 from tests.training_pairs import scored_pairs, tiny_policy
 

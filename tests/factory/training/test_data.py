@@ -7,7 +7,7 @@ from factory.config import Training
 from factory.errors import ConfigError
 from factory.models.chat import frame_of, prompt_ids
 from factory.training.data import PairReader, encode
-from factory.training.sso import method_of
+from factory.training.methods import method_of
 from principles.views import view_messages
 from tests.tiny import tiny_tokenizer
 from tests.training_pairs import scored_pairs

@@ -8,7 +8,7 @@ import torch
 from factory.config import Training
 from factory.config.training import LOSSES
 from factory.training.losses import Dpo, Hinge, Ipo, Simpo
-from factory.training.sso import method_of
+from factory.training.methods import method_of
 
 BY_HAND = {
     # beta 0.2: 1 / (2 * 0.2) = 2.5; (0 - 2.5)^2 = 6.25, (2.5 - 2.5)^2 = 0, (-1 - 2.5)^2 = 12.25

@@ -8,7 +8,8 @@ import torch
 
 from factory.config import METHODS, Training
 from factory.training.conditionals import PRESETS, Conditional
-from factory.training.sso import Scored, method_of
+from factory.training.methods import method_of
+from factory.training.sso import Scored
 
 
 def needed(**options):

@@ -7,7 +7,7 @@ from transformers import AutoTokenizer
 from factory.config import Training
 from factory.training.batches import MicroBatch, computed, passes
 from factory.training.data import PairReader, encode
-from factory.training.sso import method_of
+from factory.training.methods import method_of
 from tests.training_pairs import scored_pairs, tiny_policy
 
 VARIANTS = [

@@ -255,7 +255,7 @@ def test_given_log_probabilities_are_the_reference_and_are_not_measured_again(po
 
 def _examples(policy):
     from factory.training.data import PairReader, encode
-    from factory.training.sso import method_of
+    from factory.training.methods import method_of
 
     reader = PairReader(method_of(FAST).needed, AutoTokenizer.from_pretrained(policy.name), False, 512)
     return encode(PAIRS, reader).examples

@@ -15,8 +15,8 @@ from factory.models.sequences import plan_for, reply_logps
 from factory.training import TrainingJob
 from factory.training.batches import MicroBatch, computed, micro_batches, steps, thinned
 from factory.training.data import PairReader, encode
+from factory.training.methods import method_of
 from factory.training.run import train
-from factory.training.sso import method_of
 from factory.training.stats import MetricsFile
 from tests.factory.training.test_methods import by_the_paper
 from tests.training_pairs import scored_pairs, tiny_policy
