@@ -79,7 +79,7 @@ class Certificate(Strict):
         who = judge if self.measure == "agreement" else "people"
         looked = f"of {self.drawn:,} pairs {who} preferred the reply called chosen in {self.right:,}"
         # All its digits: "at least 75.5 %" is more than 75.49 % say.
-        share = f"{100 * self.share:.10g} %"
+        share = percent(self.share, len(f"{100 * self.share:.10g}".partition(".")[2]))
         if self.verdict == "undecided":
             return f"Not certain whether the {self.measure} is at least {share} of all {self.pairs:,} pairs: {looked}"
         more = "at least" if self.verdict == "above" else "less than"

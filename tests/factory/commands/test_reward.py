@@ -67,7 +67,7 @@ def test_subsets_of_unlike_measures_stand_in_tables_of_their_own_and_absent_ones
         {"score": None, "subsets": {"Math": math, "Focus": math, "Ties": {"score": 0.1, "tied": 0.25}}}
     )
     heads = [line.split() for line in shown.splitlines() if line.split()[:1] == ["subsets"]]
-    assert heads == [["subsets", "score", "prompts"], ["subsets", "score", "tied"]]
+    assert heads == [["subsets", "score"], ["subsets", "prompts"], ["subsets", "tied"]]
     shown = show_reward.reward({"sections": {"Chat": {"score": 0.5, "absent": ["mt-bench-easy", "mt-bench-med"]}}})
     assert "Chat is without mt-bench-easy, mt-bench-med" in shown
 

@@ -1,14 +1,19 @@
 """What `reward score` prints."""
 
-from factory.reward.rewardbench2 import SUBSETS, Sample, rewardbench2
+from factory.reward.official import ScoredItem
+from factory.reward.rewardbench2 import SUBSETS, result
 from factory.terminal.show_reward import reward
 
 
 def test_measures_that_all_subsets_have_stand_in_one_table_and_no_number_is_folded() -> None:
-    groups = {name: [Sample("1", 1, (0.5, 0.1)), Sample("2", 1, (0.1, 0.5))] for name in SUBSETS}
-    groups["Ties"] = [Sample(f"{kind}:{n}", 1 + (kind == "tied"), (0.3, 0.2 + n / 71, 0.1))
-                      for n in range(3) for kind in ("ref", "tied")]  # fmt: skip
-    found = rewardbench2(groups, 1)
+    best = [
+        (ScoredItem(str(n), name, [], (), 1), scores)
+        for name in SUBSETS
+        for n, scores in enumerate([(0.5, 0.1), (0.1, 0.5)])
+    ]
+    kinds = [(f"{kind}:{n}", count, n) for n in range(3) for kind, count in (("ref", 1), ("tied", 2))]
+    ties = [(ScoredItem(name, "Ties", [], (), count), (0.3, 0.2 + n / 71, 0.1)) for name, count, n in kinds]
+    found = result([*(one for one in best if one[0].group != "Ties"), *ties], 1)
     lines = reward(found).splitlines()
     start = next(n for n, line in enumerate(lines) if line.split()[:3] == ["subsets", "score", "low"])
     assert [line.split()[0] for line in lines[start + 2 : start + 8]] == [name.split()[0] for name in SUBSETS]
