@@ -83,7 +83,7 @@ def training() -> list[str]:
     text = section("docs/benchmarks.md", "Training")
     ours = ("(c)", "(c) steering_share: 0.25")
     whole, drawn = (row(tables(text)[1], f"{one} / (a) computing whole layers again") for one in ours)
-    assert value(whole[3]) == 1
+    assert value(whole[3]) <= 1
     return [f"{value(whole[1]):.1f}", f"{value(drawn[1]):.1f}", "0.25"]
 
 

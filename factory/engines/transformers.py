@@ -24,7 +24,7 @@ from factory.models.sequences import SequencePlan, plan_for, reply_logps
 
 Item = tuple[ScoreRequest, Encoded]
 CPU_SCORING_TOKENS = 2048
-"""Most tokens in a scoring pass on a CPU: of 16,384 its caches hold too little, and each takes a fifth longer."""
+"""Most tokens in a scoring pass on a CPU: of 16,384 its caches hold too little, and each takes a third longer."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
