@@ -188,7 +188,7 @@ def test_the_formulas_give_what_a_run_asks(run_dir: Path) -> None:
 
 
 def test_training_reads_six_replies_under_three_views() -> None:
-    methods = pytest.importorskip("factory.training.sso")
+    methods = pytest.importorskip("factory.training.methods")
     needed = methods.method_of(Training()).needed
     assert (len(needed), len({each.view for each in needed})) == (6, 3)
     letters = LETTERS | dict.fromkeys(("P", "S"), 0.0)
