@@ -167,11 +167,7 @@ def trained(
             "save_steps": 1000,
             **ARMS[arm],
         }
-        train(
-            TrainingJob(
-                pairs, policy, out, Training(**settings), seed=draw(seed, "train", iteration), iteration=iteration
-            )
-        )
+        train(TrainingJob(pairs, policy, out, Training(**settings), draw(seed, "train", iteration), iteration))
     return ModelRef(str(out / "policy"), fingerprint=json.loads(done.read_text("utf-8"))["fingerprint"])
 
 

@@ -56,16 +56,8 @@ def training(model: str, out: Path, dtype: str) -> str:
     from factory.training.run import train
 
     pairs = conform(pl.DataFrame(rows(2, 10), schema_overrides={"prompt": MESSAGES}), SCORES)
-    train(
-        TrainingJob(
-            pairs,
-            ModelRef(model),
-            out,
-            Training.model_validate({"batch_pairs": 2, "dtype": dtype}),
-            seed=0,
-            iteration=1,
-        )
-    )
+    config = Training.model_validate({"batch_pairs": 2, "dtype": dtype})
+    train(TrainingJob(pairs, ModelRef(model), out, config, seed=0, iteration=1))
     return "1 step"
 
 

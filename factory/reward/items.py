@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from factory.errors import ConfigError
 from factory.progress import Progress, Silent
 from factory.readers import How, PairsLike
-from factory.reward.any_pairs import JUDGEBENCH, PAIRS
+from factory.reward.any_pairs import PAIRS
 from factory.reward.best_of_n import BEST_OF_N
+from factory.reward.judgebench import JUDGEBENCH
 from factory.reward.official import Benchmark, ItemsAsked, ScoredItems
 from factory.reward.rewardbench import REWARDBENCH
 from factory.reward.rewardbench2 import REWARDBENCH2

@@ -11,9 +11,10 @@ from jsonschema import ValidationError, validate
 
 from factory import terminal
 from factory.cli import main
+from factory.reward.ensemble import apart
 from factory.reward.items import BENCHMARKS
 from factory.reward.official import ScoredItem, ScoredItems
-from factory.reward.score import apart, measured
+from factory.reward.score import measured
 from factory.reward.scorer import Reward
 from factory.terminal.schemas import write
 from tests.pairs import user

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.errors import ConfigError, InputError
-from factory.reward.any_pairs import CATEGORIES
 from factory.reward.best_of_n import BEST_OF_N, best_of, told_apart
 from factory.reward.items import BENCHMARKS, read_items
+from factory.reward.judgebench import CATEGORIES
 from factory.reward.official import ScoredItem
 from factory.reward.score import measured
 from factory.reward.scorer import Reward

@@ -3,7 +3,7 @@
 import pytest
 
 from factory.reward.config import RewardScoring
-from factory.reward.score import ENSEMBLES, apart, joined
+from factory.reward.ensemble import ENSEMBLES, apart, joined
 from factory.reward.scorer import Reward
 
 

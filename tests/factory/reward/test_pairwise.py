@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.reward.any_pairs import ScoredPair, by_length, calibration, sigmoid
+from factory.reward.pairwise import ScoredPair, by_length, calibration, sigmoid
 
 PROMPTS = count()
 

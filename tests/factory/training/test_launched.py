@@ -173,13 +173,7 @@ def test_a_configuration_that_is_not_there_is_told_before_anything_is_started(gi
 
 def test_started_processes_end_with_a_killed_command_and_training_goes_on(given, alone, tmp_path):
     out = tmp_path / "out"
-    begun = list(command("alone", "factory.cli", *arguments(given, out, **STARTED, save_steps="1")))
-    with subprocess.Popen(begun, env=environment(), cwd=ROOT, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not list(out.glob(".train.partial/**/checkpoint-*")):
-            time.sleep(0.05)
-        process.kill()
-    while workers(out):
-        time.sleep(0.05)
+    kill_at(".train.partial/**/checkpoint-*", given, out, save_steps="1")
     again = run("alone", "factory.cli", *arguments(given, out, **STARTED))
     assert again.returncode == 0, again.stderr[-3000:]
     assert distance(alone, out) < 1e-5
@@ -188,14 +182,19 @@ def test_started_processes_end_with_a_killed_command_and_training_goes_on(given,
 def test_started_processes_train_no_further_once_the_command_is_killed(given, tmp_path):
     """Each leads a process group of its own, which the end of the launcher's does not reach."""
     out = tmp_path / "out"
-    begun = list(command("alone", "factory.cli", *arguments(given, out, **STARTED, epochs="3000", save_steps="1000")))
+    kill_at(".train.partial/metrics.jsonl", given, out, epochs="3000", save_steps="1000")
+    assert (out / ".train.partial/metrics.jsonl").read_text().count("\n") < 3000
+
+
+def kill_at(made, given, out, **values):
+    """Kill the command once a file of that pattern is there, and wait until all that it started are gone."""
+    begun = list(command("alone", "factory.cli", *arguments(given, out, **STARTED, **values)))
     with subprocess.Popen(begun, env=environment(), cwd=ROOT, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not list(out.glob(".train.partial/metrics.jsonl")):
+        while process.poll() is None and not list(out.glob(made)):
             time.sleep(0.05)
         process.kill()
     while workers(out):
         time.sleep(0.05)
-    assert (out / ".train.partial/metrics.jsonl").read_text().count("\n") < 3000
 
 
 def workers(out):
