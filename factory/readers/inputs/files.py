@@ -1,6 +1,7 @@
 """Opening one file, whatever it is called: what is inside decides, its name only where that leaves a choice."""
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -39,6 +40,10 @@ _FOREIGN = {
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _HEAD = 4096
 _KNOWN = frozenset({"prompt", "chosen", "rejected", "instruction", "question", "input"})
+_OBJECT = re.compile(
+    rf"""\[?\s*\{{(?=\s*")\s*[^\n]*"(?:{"|".join(sorted(_KNOWN))}|messages|conversations)"\s*:""".encode()
+)
+"""A JSON object, alone or first in a list, whose first line has a column that is known."""
 
 
 def suffix_kind(path: str | Path) -> str | None:
@@ -107,7 +112,7 @@ def _kind(path: Path, head: bytes, where: str) -> str:
     _refuse_foreign(head, where)
     named, start = suffix_kind(path), head.removeprefix(b"\xef\xbb\xbf").lstrip()
     # Before the looks at its first letter: a prompt may begin with < or [.
-    if named == "lines":
+    if named == "lines" and not _OBJECT.match(start):
         return named
     if start[:1] == b"<":
         raise InputError(f"{where}: is a web page or XML; fetch the data file itself")

@@ -127,10 +127,10 @@ def test_of_equal_prompts_one_is_kept(tmp_path):
 
 def test_each_line_of_text_is_a_prompt(tmp_path):
     file = tmp_path / "list.txt"
-    file.write_bytes(b"\xef\xbb\xbfHi\r\n\n  Why? \nca\xe9\n{not json}\n")
+    file.write_bytes(b"\xef\xbb\xbfHi\r\n\n  Why? \nca\xe9\n{not json}\n{\"a\": \"prompt\"}\n")
     split = read_prompts(file)
-    assert [row[0]["content"] for row in split.kept["prompt"]] == ["Hi", "Why?", "{not json}"]
-    assert split.kept["source"].to_list() == ["list"] * 3
+    assert [row[0]["content"] for row in split.kept["prompt"]] == ["Hi", "Why?", "{not json}", '{"a": "prompt"}']
+    assert split.kept["source"].to_list() == ["list"] * 4
     assert split.rejected.select("reason", "detail").rows() == [("unreadable", "line 4 is not UTF-8 text")]
     file.write_bytes(b"\n \n")
     with pytest.raises(InputError, match="it holds no line"):
