@@ -4,6 +4,7 @@ VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
 LOWEST_VENV ?= .venv-lowest
 PIP_FLAGS ?= --quiet --disable-pip-version-check
+PARALLEL = -n auto --dist worksteal
 
 .PHONY: demo test test-all coverage unit test-lowest test-vllm check docs bench clean
 
@@ -11,17 +12,17 @@ demo: $(VENV)/.demo
 	$(VENV)/bin/sso-factory run examples/quickstart.yaml --set principles.set=short
 
 test: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest -q -n auto -m 'not slow'
+	$(VENV)/bin/python -m pytest -q $(PARALLEL) -m 'not slow'
 
 # With those that kill runs in dozens of places, start many processes or train the bundled model.
 test-all: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest -q -n auto
+	$(VENV)/bin/python -m pytest -q $(PARALLEL)
 
 # The tests of `make test`, and the share of lines that they run: below the floor in pyproject.toml it fails.
 # On Python 3.12 or newer.
 coverage: $(VENV)/.dev
 	$(VENV)/bin/coverage erase
-	$(VENV)/bin/coverage run -m pytest -q -n auto -m 'not slow'
+	$(VENV)/bin/coverage run -m pytest -q $(PARALLEL) -m 'not slow'
 	$(VENV)/bin/coverage combine -q
 	$(VENV)/bin/coverage report --skip-covered
 
@@ -31,11 +32,11 @@ UNIT = tests/filters tests/principles tests/factory/test_*.py \
 	$(addprefix tests/factory/training/test_,losses.py sso.py methods.py)
 
 unit: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest -q -n auto $(UNIT) --ignore=tests/factory/test_cli.py
+	$(VENV)/bin/python -m pytest -q $(PARALLEL) $(UNIT) --ignore=tests/factory/test_cli.py
 
 # The core on the oldest versions that pyproject.toml admits; warnings that these give are not ours to mend.
 test-lowest: $(LOWEST_VENV)/.done
-	$(LOWEST_VENV)/bin/python -m pytest -q -n auto -W default tests/filters tests/factory/readers tests/factory/exports/destinations/test_hub.py
+	$(LOWEST_VENV)/bin/python -m pytest -q $(PARALLEL) -W default tests/filters tests/factory/readers tests/factory/exports/destinations/test_hub.py
 
 # vLLM's CPU build, in an environment of its own: it needs an older transformers.
 test-vllm: $(VLLM_VENV)/.done
