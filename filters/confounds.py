@@ -183,7 +183,7 @@ def _kind_tallies(frame: pl.DataFrame, kind: str) -> pl.DataFrame:
     sums = long.filter("apart").group_by("value", "prompt").agg(pl.col("sign").sum())
     squares = sums.group_by("value").agg(squares=(pl.col("sign").cast(pl.Int64) ** 2).sum())
     named = common.join(squares, on="value", how="left").with_columns(pl.col("squares").fill_null(0))
-    named = named.select(pl.format(f"{kind}: {{}}", "value").alias("name"), *_COUNTS)
+    named = named.select(pl.concat_str(pl.lit(f"{kind}: "), "value").alias("name"), *_COUNTS)
     return named.select(pl.col(name).cast(dtype) for name, dtype in _TALLY.items())
 
 

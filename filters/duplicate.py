@@ -114,7 +114,7 @@ class Duplicate(Filter):
         other = pl.when(ids == ids.min()).then(ids.max()).otherwise(ids.min()).over("turned")
         if self.contradictions == "drop":
             return both.select(ROW, detail=other, reason=pl.lit("contradiction"))
-        detail = pl.format("contradicts {}", other)
+        detail = pl.concat_str(pl.lit("contradicts "), other)
         return both.select(ROW, detail=detail, reason=pl.lit(None, pl.String), flag=pl.lit("contradiction"))
 
 

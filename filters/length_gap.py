@@ -29,7 +29,7 @@ class LengthGap(Filter):
         # Lengths are unsigned in polars: a shorter chosen would be four thousand million longer.
         gap = pl.col("chars_chosen").cast(pl.Int64) - pl.col("chars_rejected").cast(pl.Int64)
         over = gap.abs() > self.max_chars
-        detail = pl.when(over).then(pl.format("{} characters", gap.abs()))
+        detail = pl.when(over).then(pl.concat_str(gap.abs(), pl.lit(" characters")))
         return rows.with_columns(reason=first_of((over, "gap")), detail=detail)
 
 

@@ -40,8 +40,8 @@ ROLES = {
 }
 """Other names of the roles."""
 _THOUGHT_KEYS = ("reasoning_content", "thinking", "reasoning")
-THINKING = "<think>\n{}\n</think>\n\n"
-"""How a reply's reasoning stands before it: as the chat templates of reasoning models write it."""
+_THINK, _THOUGHT = "<think>\n", "\n</think>\n\n"
+"""What stands around a reply's reasoning, before it: as the chat templates of reasoning models write it."""
 TOOL_ROLES = ("tool", "function", "observation", "function_call", "function_response", "ipython")
 TOOL_TURNS, NOT_TEXT, BAD_ROLES = "tool_turns", "not_text", "bad_roles"
 
@@ -66,7 +66,7 @@ def turn(raw: Mapping[str, Any]) -> dict[str, str | None]:
         problem, content = NOT_TEXT, json.dumps(content, ensure_ascii=False)
     else:
         thought = next((raw[key] for key in _THOUGHT_KEYS if isinstance(raw.get(key), str) and raw[key].strip()), None)
-        content = content if thought is None else THINKING.format(thought.strip()) + content
+        content = content if thought is None else f"{_THINK}{thought.strip()}{_THOUGHT}{content}"
     return {"role": role, "content": content, PROBLEM: problem}
 
 
@@ -146,7 +146,8 @@ def _turn(message: pl.Expr, dtype: pl.Struct) -> pl.Expr:
     # From the last, since the outermost `when` wins: the first key that says something is to.
     for key in reversed([key for key in _THOUGHT_KEYS if fields.get(key) == pl.String]):
         thought = message.struct.field(key).str.strip_chars()
-        content = pl.when(blank(thought)).then(content).otherwise(pl.format(THINKING + "{}", thought, content))
+        thinking = pl.concat_str(pl.lit(_THINK), thought, pl.lit(_THOUGHT), content)
+        content = pl.when(blank(thought)).then(content).otherwise(thinking)
     tool = role.is_in(TOOL_ROLES).fill_null(value=False)
     for key in _TOOL_KEYS:
         tool = tool | _filled(message, key, fields.get(key))

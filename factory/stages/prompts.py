@@ -89,13 +89,9 @@ def within_context(prompts: pl.DataFrame, counter: TokenCounter, room: int, extr
     counted = prompts.with_columns(lengths.alias("__tokens"))
     tokens = pl.col("__tokens")
     fits = tokens + extra + needed <= context
-    detail = pl.format(
-        "the prompt has {} tokens, system messages up to {}, a reply needs {}, the context is {}",
-        pl.when(tokens <= context).then(tokens.cast(pl.String)).otherwise(pl.format("{} or more", tokens)),
-        pl.lit(extra),
-        pl.lit(needed),
-        pl.lit(context),
-    )
+    more = pl.when(tokens > context).then(pl.lit(" or more")).otherwise(pl.lit(""))
+    rest = f" tokens, system messages up to {extra}, a reply needs {needed}, the context is {context}"
+    detail = pl.concat_str(pl.lit("the prompt has "), tokens, more, pl.lit(rest))
     too_long = rejected(counted.filter(~fits), TOO_LONG, detail).drop("__tokens")
     return Split(counted.filter(fits).drop("__tokens"), too_long)
 

@@ -263,4 +263,5 @@ def _fates(root: Path) -> pl.LazyFrame:
     rejected = scan(root / "filtered/rejected.parquet")
     if rejected is None or not {"pair_id", "filter", "reason"} <= set(rejected.collect_schema()):
         return pl.LazyFrame(schema={"pair_id": pl.String, "there": pl.String})
-    return rejected.select("pair_id", there=pl.format("rejected by {}: {}", "filter", "reason"))
+    there = pl.concat_str(pl.lit("rejected by "), "filter", pl.lit(": "), "reason")
+    return rejected.select("pair_id", there=there)

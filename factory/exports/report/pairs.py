@@ -77,7 +77,7 @@ def _drawn(frame: pl.LazyFrame, count: int, seed: int, by: Sequence[str], room: 
     cut = []
     for name in (name for name in REPLIES if name in wanted and known[name] == pl.String):
         text, size = pl.col(name), pl.col(name).str.len_chars()
-        short = text.str.slice(0, room.longest) + pl.format(" … ({} characters)", size)
+        short = text.str.slice(0, room.longest) + pl.concat_str(pl.lit(" … ("), size, pl.lit(" characters)"))
         cut += [pl.when(size > room.longest).then(short).otherwise(text).alias(name), size.alias(_SIZE + name)]
     rows = frame.select(wanted).with_row_index(_ROW).filter(pl.col(_ROW).is_in(picked.implode())).with_columns(cut)
     found = {row.pop(_ROW): row for row in rows.collect(engine="streaming").to_dicts()}

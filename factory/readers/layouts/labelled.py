@@ -159,7 +159,8 @@ def _parts(columns: Columns) -> Parts:
         one, two = (pl.col(name) for name in _TALKS)
     sign, names = pl.col(_BETTER), verdicts_in(columns, pair)
     second = sign == -1
-    says = pl.format("{} says {}, which names no reply", pl.lit(", ".join(names)), pl.col(_SAID).fill_null("nothing"))
+    said = pl.col(_SAID).fill_null("nothing")
+    says = pl.concat_str(pl.lit(f"{', '.join(names)} says "), said, pl.lit(", which names no reply"))
     return Parts(
         None if found is None or turned else found.turns,
         pl.when(second).then(two).otherwise(one),

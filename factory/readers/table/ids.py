@@ -15,8 +15,13 @@ _SLICE = 1_024
 def turns_json(prompt: pl.Expr) -> pl.Expr:
     """A MESSAGES expression as the JSON that ids are hashes of: as Python's json module has it, ensure_ascii off."""
     role, content = (pl.element().struct.field(name) for name in ("role", "content"))
-    turn = pl.format("[{},{}]", json_text(role), json_text(content))
-    return pl.format("[{}]", prompt.list.eval(turn).list.join(","))
+    turn = _listed(json_text(role), json_text(content))
+    return _listed(prompt.list.eval(turn).list.join(","))
+
+
+def _listed(*items: pl.Expr) -> pl.Expr:
+    """JSON texts as the JSON of a list of them."""
+    return pl.concat_str(pl.lit("["), pl.concat_str(items, separator=","), pl.lit("]"))
 
 
 def prompt_ids(turns: pl.Expr) -> pl.Expr:
@@ -26,7 +31,7 @@ def prompt_ids(turns: pl.Expr) -> pl.Expr:
 
 def pair_ids(turns: pl.Expr, chosen: pl.Expr, rejected: pl.Expr) -> pl.Expr:
     """`identity.pair_id` of each row, of what `turns_json` gives and the two texts."""
-    return _hashed(pl.format("[{},{},{}]", turns, json_text(chosen), json_text(rejected)))
+    return _hashed(_listed(turns, json_text(chosen), json_text(rejected)))
 
 
 def _digests(texts: pl.Series) -> pl.Series:

@@ -169,7 +169,7 @@ def prompt_cases(prompt: pl.Expr, problem: pl.Expr) -> tuple[RejectCase, ...]:
     return (
         RejectCase(problem.is_not_null(), problem, looked_up(problem, _SAYS, pl.String)),
         RejectCase(prompt.list.len() == 0, EMPTY_PROMPT, "there is no turn before the reply"),
-        RejectCase(out_of_order(roles), BAD_ROLES, pl.format("the turns are {}", roles)),
+        RejectCase(out_of_order(roles), BAD_ROLES, pl.concat_str(pl.lit("the turns are "), roles)),
         RejectCase(blank(last), EMPTY_PROMPT, "the last turn is empty"),
         RejectCase(_gone(last), EMPTY_PROMPT, "the text of the last turn was deleted"),
         RejectCase(_shows(last), NOT_TEXT, "the last turn has the place of a picture or sound, which is not there"),

@@ -39,3 +39,12 @@ def test_ids_are_right_beyond_one_slice_of_rows():
     made = frame.select(prompt_ids(turns_json(pl.col("prompt")))).to_series()
     assert made.n_unique() == 20_000
     assert made[19_999] == prompt_id([{"role": "user", "content": "19999"}])
+
+
+def test_ids_are_made_of_rows_whose_first_piece_in_memory_was_filtered_away():
+    rows = [([{"role": "user", "content": str(n)}], f"So {n}.", f"No {n}.") for n in range(10)]
+    frames = [pl.DataFrame(part, ["prompt", "chosen", "rejected"], orient="row") for part in (rows[:3], rows[3:])]
+    # So lie the late copies in a long file of JSON or CSV; polars' own `format` panics at them.
+    late = pl.concat(frames, rechunk=False).filter(pl.int_range(10) > 2).lazy()
+    ids = pair_ids(turns_json(pl.col("prompt")), pl.col("chosen"), pl.col("rejected"))
+    assert late.select(made=ids).collect(engine="streaming")["made"].to_list() == [pair_id(*row) for row in rows[3:]]
