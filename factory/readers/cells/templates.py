@@ -103,8 +103,8 @@ def turns_in(text: str) -> list[dict[str, str | None]] | None:
     for template in TEMPLATES:
         if template.marker in body:
             found = _split(body, template)
-            # A text may quote a template: only one that makes a conversation is taken for one.
-            return found if found and _alternating(found) else None
+            # A text may quote a template: only one that makes a conversation, and says something, is taken for one.
+            return found if found and any(turn["content"] for turn in found) and _alternating(found) else None
     return None
 
 

@@ -94,7 +94,7 @@ def test_no_folder_of_a_machine_is_told(tmp_path: Path) -> None:
     run = run_folder(tmp_path / "demo", prompts=20)
     for name, column in (("judgments", "judge"), ("kept", "policy")):
         table = pl.read_parquet(run / f"filtered/{name}.parquet")
-        table.with_columns(pl.format("/home/me/{}", column).alias(column)).write_parquet(
+        table.with_columns(pl.concat_str(pl.lit("/home/me/"), column).alias(column)).write_parquet(
             run / f"filtered/{name}.parquet"
         )
     page = report_html(run)
