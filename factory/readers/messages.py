@@ -50,7 +50,13 @@ _ALTERNATING = "^(system,)?(user,assistant,)*user$"
 
 def message_kind(raw: Any) -> bool:
     """Whether a JSON value is a chat message."""
-    return isinstance(raw, dict) and any(isinstance(raw.get(key), str) for key in _ROLE_KEYS)
+    named = isinstance(raw, dict) and any(isinstance(raw.get(key), str) for key in _ROLE_KEYS)
+    return named and any(key in raw for key in (*_TEXT_KEYS, *_TOOL_KEYS))
+
+
+def spoken_by(raw: Mapping[str, Any]) -> bool:
+    """Whether a chat message is one for sure: by a speaker that is known, or with nothing beside it and its text."""
+    return turn(raw)["role"] in {*ROLES.values(), *TOOL_ROLES} or len(raw) == len(("role", "content"))
 
 
 def turn(raw: Mapping[str, Any]) -> dict[str, str | None]:

@@ -34,27 +34,31 @@ def is_open(text: pl.Expr) -> pl.Expr:
     """Whether a text is such a dialogue that waits for the assistant, or begins as one."""
     waits = text.str.strip_chars_end().str.ends_with(_ASSISTANT).fill_null(value=False)
     may = text.str.contains(_HUMAN.lstrip(), literal=True).fill_null(value=False)  # quick, and false of most texts
-    opens = text.str.starts_with(_HUMAN).fill_null(value=False)  # also a first turn alone, which nobody has answered
+    opens = (
+        text.str.strip_chars_start("\n").str.starts_with(_HUMAN.lstrip()).fill_null(value=False)
+    )  # also a first turn alone, which nobody has answered
     return pl.when(may).then(opens | is_transcript(text) | (is_led(text) & waits)).otherwise(pl.lit(value=False))
 
 
-_LINES = r"(?s)\A\s*(?:Human|User):.*\n\s*Assistant:\s*\z"
-"""Such a dialogue without blank lines, which is told from other texts by how it begins and ends."""
+_LINES = r"(?s)\A\s*(?:Human|User):.*\n\s*Assistant:"
+"""Such a dialogue whose turns are lines, or whose people are called users, which is told by how it begins."""
 
 
 def spaced(text: pl.Expr) -> pl.Expr:
-    """Texts, of which dialogues without blank lines between the turns get them."""
+    """Texts, of which such dialogues are written as hh-rlhf does."""
     # A function of the whole column, as each expression that names a text makes polars plan for longer.
     return text.map_batches(_spaced, return_dtype=pl.String, is_elementwise=True)
 
 
 def _spaced(texts: pl.Series) -> pl.Series:
-    # With blank lines there, a line within a turn may begin so.
-    lines = texts.str.contains(_LINES) & ~texts.str.contains(_ASSISTANT, literal=True)
-    if not lines.any():
+    found = texts.str.contains(_LINES).fill_null(value=False)
+    if not found.any():
         return texts
     made = texts.str.replace_all(r"(?:\A|\n)\s*(?:Human|User):", _HUMAN).str.replace_all(r"\n\s*Assistant:", _ASSISTANT)
-    return made.zip_with(lines.fill_null(value=False), texts)
+    # With blank lines there, a line within a turn may begin so.
+    blank_lines = texts.str.contains(_ASSISTANT, literal=True).fill_null(value=False)
+    users = texts.str.replace_all(r"(?:\A\s*|\n\n)User:", _HUMAN).zip_with(texts.str.contains(r"\A\s*User:"), texts)
+    return users.zip_with(blank_lines, made).zip_with(found, texts)
 
 
 def turns(text: pl.Expr) -> pl.Expr:

@@ -12,7 +12,7 @@ from factory.readers.cells.objects import is_request
 from factory.readers.cells.records import Value, by_cell, value_of
 from factory.readers.cells.templates import SUSPECT, marker_in, turns_in, without_end
 from factory.readers.cells.values import json_in
-from factory.readers.messages import is_text, reply_turn
+from factory.readers.messages import is_text, reply_turn, spoken_by
 from factory.readers.names import ASKED, REPLIES, SPOKEN, Columns
 from factory.schema import MESSAGES, PAIRS
 
@@ -210,6 +210,10 @@ def _reply(value: Any) -> dict[str, str | None] | None:
 def _parsed(text: str) -> Value:
     """The value that `text` writes out as JSON or as Python does."""
     try:
-        return value_of(literal(text))
+        raw = literal(text)
+        found = value_of(raw)
     except RecursionError:
         return Value(None, None)
+    # An answer in JSON may say from where to where, or a person's role.
+    said = found.kind not in ("message", "messages") or all(map(spoken_by, raw if isinstance(raw, list) else [raw]))
+    return found if said else Value("json", text)

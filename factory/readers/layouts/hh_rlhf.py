@@ -2,7 +2,7 @@ r"""hh-rlhf: two whole dialogues as texts, `\n\nHuman: …\n\nAssistant: …`, t
 
 import polars as pl
 
-from factory.readers.cells.transcripts import is_led, is_transcript, lead, turns
+from factory.readers.cells.transcripts import is_led, is_transcript, lead, spaced, turns
 from factory.readers.columns.asked import replies, reply
 from factory.readers.layouts.base import Columns, Layout, Parts
 
@@ -15,7 +15,7 @@ def _fits(columns: Columns) -> bool:
 def _rows(columns: Columns) -> pl.Expr:
     pair = replies(columns)
     assert pair is not None
-    one, other = reply(columns, pair.chosen), reply(columns, pair.rejected)
+    one, other = (spaced(reply(columns, name)) for name in (pair.chosen, pair.rejected))
     # A text before the dialogue counts as the system's where both replies have the same.
     led = is_led(one) & is_led(other) & (lead(one) == lead(other)).fill_null(value=False)
     return (is_transcript(one) & is_transcript(other)) | led
@@ -24,7 +24,7 @@ def _rows(columns: Columns) -> pl.Expr:
 def _parts(columns: Columns) -> Parts:
     pair = replies(columns)
     assert pair is not None
-    chosen, rejected = (turns(reply(columns, name)) for name in (pair.chosen, pair.rejected))
+    chosen, rejected = (turns(spaced(reply(columns, name))) for name in (pair.chosen, pair.rejected))
     both = (pair.chosen, pair.rejected)
     used = {"prompt": both, "chosen": both[:1], "rejected": both[1:]}
     return Parts(None, chosen, rejected, used, conversations=True)

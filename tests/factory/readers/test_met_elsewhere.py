@@ -199,6 +199,9 @@ def test_steps_may_stand_where_lists_of_replies_do_and_the_reading_says_so():
 DIALOGUES = {
     "Human: Hi\nAssistant: Yo\nHuman: Ho\nAssistant:": ["Hi", "Yo", "Ho"],
     "User:Hi\nAssistant:": ["Hi"],
+    "Human: Hi\nAssistant: Yo\nHuman: Ho": ["Hi", "Yo", "Ho"],
+    "Human: Hi": ["Hi"],
+    "User:\nHi\nUser: Yo\n\nAssistant: So\n\nUser: Ho": ["Hi\nUser: Yo", "So", "Ho"],
     "\n\nHuman: Read:\nUser: Hi\nAssistant: Yo\n\nAssistant:": ["Read:\nUser: Hi\nAssistant: Yo"],
     "User: Hi": ["User: Hi"],
 }
@@ -208,6 +211,21 @@ DIALOGUES = {
 def test_a_prompt_that_is_a_dialogue_of_lines_is_taken_apart(text):
     (pair,) = read_pairs(pl.DataFrame([{"prompt": text, "chosen": "a", "rejected": "b"}])).kept.collect().to_dicts()
     assert [turn["content"] for turn in pair["prompt"]] == DIALOGUES[text]
+
+
+def test_two_dialogues_of_lines_are_read_as_those_with_blank_lines(tmp_path):
+    kept, _ = read(tmp_path, {side: f"Human: Hi?\nAssistant: {side}" for side in ("chosen", "rejected")})
+    assert [(row["prompt"][0]["content"], row["chosen"], row["rejected"]) for row in kept] == [
+        ("Hi?", "chosen", "rejected")
+    ]
+
+
+@pytest.mark.parametrize("rest", ['"to": "Al"}', '"to": "Al", "message": "Hi"}'])
+@pytest.mark.parametrize("key", ["from", "role"])
+def test_an_answer_in_json_with_a_key_of_chat_messages_is_the_text_that_it_is(key, rest):
+    sides = {side: f'{{"{key}": "{side}", {rest}' for side in ("chosen", "rejected")}
+    (pair,) = read_pairs(pl.DataFrame([{"prompt": "Why?", **sides}])).kept.collect().to_dicts()
+    assert {side: pair[side] for side in sides} == sides
 
 
 def test_a_translated_speaker_is_no_part_of_the_replies(tmp_path):
