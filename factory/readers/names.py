@@ -13,6 +13,7 @@ SIDES = (
     ("response_chosen", "response_rejected"),
     ("preferred_output", "non_preferred_output"),
     ("chosen", "reject"),
+    ("selected", "rejected"),
     ("chosen_messages", "rejected_messages"),
     ("chosen_conversations", "rejected_conversations"),
     ("chosen_answer", "rejected_answer"),
@@ -85,7 +86,7 @@ LONE_REPLIES = ("completion", "response", "output", "answer", "reply", "generati
 """Columns that hold the one reply of a row."""
 REPLY_STEMS = (
     *("response", "output", "answer", "completion", "conversation", "conv", "reply"),
-    *("human_ref", "orig_response", "summary", "messages", "text"),
+    *("human_ref", "orig_response", "summary", "messages", "text", "candidate"),
 )
 REPLY_ENDINGS = (("1", "2"), ("0", "1"), ("a", "b"), ("A", "B"))
 """How the names of the columns of two replies begin and end, such as response_1 and response_2."""

@@ -44,9 +44,15 @@ def is_request(value: Any) -> bool:
 
 def turns_within(name: str, dtype: PolarsType) -> pl.Expr:
     """The prompt within the objects of a column as TURNS; one that holds none is no text, in REQUESTS it is null."""
-    unknown = None if name in REQUESTS else [{"role": "user", "content": "", PROBLEM: NOT_TEXT}]
+    nothing: dict[str, str | None] = {"role": "user", "content": "", PROBLEM: NOT_TEXT}
+    unknown = None if name in REQUESTS else [nothing]
     several = name in NAMES["turns"]
-    return by_cell(json_of(name, dtype), lambda text: _within(text, several=several) or unknown, "messages")
+
+    def read(text: str) -> list[dict[str, str | None]] | None:
+        plain = name == "request" and written_in(text) is None  # what was asked, in plain words
+        return (_within_object({"text": text}) if plain else _within(text, several=several)) or unknown
+
+    return by_cell(json_of(name, dtype), read, "messages")
 
 
 def _within(text: str, *, several: bool) -> list[dict[str, str | None]] | None:

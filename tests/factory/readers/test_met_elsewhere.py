@@ -213,6 +213,23 @@ def test_a_prompt_that_is_a_dialogue_of_lines_is_taken_apart(text):
     assert [turn["content"] for turn in pair["prompt"]] == DIALOGUES[text]
 
 
+def test_a_request_in_plain_words_is_the_prompt():
+    (pair,) = read_pairs(pl.DataFrame([{"request": "Why?", "chosen": "a", "rejected": "b"}])).kept.collect().to_dicts()
+    assert [turn["content"] for turn in pair["prompt"]] == ["Why?"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "Why?", "candidate_a": "a", "candidate_b": "b", "winner": "a"},
+        {"prompt": "Why?", "selected": "a", "rejected": "b"},
+    ],
+)
+def test_candidates_and_what_was_selected_are_replies(row):
+    (pair,) = read_pairs(pl.DataFrame([row])).kept.collect().to_dicts()
+    assert (pair["chosen"], pair["rejected"]) == ("a", "b")
+
+
 def test_two_dialogues_of_lines_are_read_as_those_with_blank_lines(tmp_path):
     kept, _ = read(tmp_path, {side: f"Human: Hi?\nAssistant: {side}" for side in ("chosen", "rejected")})
     assert [(row["prompt"][0]["content"], row["chosen"], row["rejected"]) for row in kept] == [
