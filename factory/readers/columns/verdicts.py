@@ -79,9 +79,10 @@ def better(frame: pl.LazyFrame, columns: Columns, replies: tuple[str, str]) -> B
     remarks = tuple(remark for vote in votes for remark in vote.remarks)
     if len(votes) == 1:
         return Better(votes[0].sign, said, (*remarks, *_contradictions(frame, votes[0], columns, replies)))
-    # Who named no reply counts for neither.
-    total = pl.sum_horizontal(vote.sign.fill_null(0).cast(pl.Int64) for vote in votes)
-    return Better(total.sign().cast(pl.Int8), said, remarks)
+    # Who said nothing counts for neither; a tie is a verdict too, which a lone vote does not outweigh.
+    one, two, tie = (pl.sum_horizontal((vote.sign == way).cast(pl.Int64) for vote in votes) for way in (1, -1, 0))
+    most = pl.when(pl.max_horizontal(one, two) > tie).then((one - two).sign()).otherwise(0)
+    return Better(most.cast(pl.Int8), said, remarks)
 
 
 def _higher(names: Sequence[str]) -> pl.Expr:

@@ -61,6 +61,15 @@ def test_scores_votes_and_flags_say_which_reply_is_better(tmp_path):
     assert [row["reason"] for row in split[1]] == ["tie"]
 
 
+def test_a_lone_vote_does_not_outweigh_most_annotators_who_said_tie(tmp_path):
+    both = {"prompt": "Hi", "response1": "Tin.", "response2": "Wood."}
+    votes = [(0, 0, 2), (0, 2, 2), (1, 0, 0), (1, 1, 2)]
+    rows = [{**both, **{f"annotator{n}": vote for n, vote in enumerate(three, 1)}} for three in votes]
+    kept, rejected = read(tmp_path, *rows)
+    assert [pair["chosen"] for pair in kept] == ["Wood.", "Tin."]
+    assert [row["reason"] for row in rejected] == ["tie", "tie"]
+
+
 @pytest.mark.parametrize("labels", [[True, False], [0, 1, 2], [-1, 1]])
 def test_labels_that_can_be_meant_in_two_ways_are_refused_with_the_question(labels, tmp_path):
     with pytest.raises(InputError, match=r"x\.jsonl: the column label .*write 1 for the first"):
