@@ -50,13 +50,13 @@ _ALTERNATING = "^(system,)?(user,assistant,)*user$"
 
 def message_kind(raw: Any) -> bool:
     """Whether a JSON value is a chat message."""
-    named = isinstance(raw, dict) and any(isinstance(raw.get(key), str) for key in _ROLE_KEYS)
-    return named and any(key in raw for key in (*_TEXT_KEYS, *_TOOL_KEYS))
+    return isinstance(raw, dict) and any(isinstance(raw.get(key), str) for key in _ROLE_KEYS)
 
 
 def spoken_by(raw: Mapping[str, Any]) -> bool:
-    """Whether a chat message is one for sure: by a speaker that is known, or with nothing beside it and its text."""
-    return turn(raw)["role"] in {*ROLES.values(), *TOOL_ROLES} or len(raw) == len(("role", "content"))
+    """Whether a chat message is one for sure: it has a text, and a speaker that is known or nothing else beside."""
+    told = any(key in raw for key in (*_TEXT_KEYS, *_TOOL_KEYS))
+    return told and (turn(raw)["role"] in {*ROLES.values(), *TOOL_ROLES} or len(raw) == len(("role", "content")))
 
 
 def turn(raw: Mapping[str, Any]) -> dict[str, str | None]:

@@ -215,5 +215,5 @@ def _parsed(text: str) -> Value:
     except RecursionError:
         return Value(None, None)
     # An answer in JSON may say from where to where, or a person's role.
-    said = found.kind not in ("message", "messages") or all(map(spoken_by, raw if isinstance(raw, list) else [raw]))
+    said = found.kind not in ("message", "messages") or any(map(spoken_by, raw if isinstance(raw, list) else [raw]))
     return found if said else Value("json", text)
