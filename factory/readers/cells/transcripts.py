@@ -34,9 +34,8 @@ def is_open(text: pl.Expr) -> pl.Expr:
     """Whether a text is such a dialogue that waits for the assistant, or begins as one."""
     waits = text.str.strip_chars_end().str.ends_with(_ASSISTANT).fill_null(value=False)
     may = text.str.contains(_HUMAN.lstrip(), literal=True).fill_null(value=False)  # quick, and false of most texts
-    opens = (
-        text.str.strip_chars_start("\n").str.starts_with(_HUMAN.lstrip()).fill_null(value=False)
-    )  # also a first turn alone, which nobody has answered
+    # Also a first turn alone, which nobody has answered.
+    opens = text.str.strip_chars_start("\n").str.starts_with(_HUMAN.lstrip()).fill_null(value=False)
     return pl.when(may).then(opens | is_transcript(text) | (is_led(text) & waits)).otherwise(pl.lit(value=False))
 
 
