@@ -127,7 +127,7 @@ def test_of_equal_prompts_one_is_kept(tmp_path):
 
 def test_each_line_of_text_is_a_prompt(tmp_path):
     file = tmp_path / "list.txt"
-    file.write_bytes(b"\xef\xbb\xbfHi\r\n\n  Why? \nca\xe9\n{not json}\n{\"a\": \"prompt\"}\n")
+    file.write_bytes(b'\xef\xbb\xbfHi\r\n\n  Why? \nca\xe9\n{not json}\n{"a": "prompt"}\n')
     split = read_prompts(file)
     assert [row[0]["content"] for row in split.kept["prompt"]] == ["Hi", "Why?", "{not json}", '{"a": "prompt"}']
     assert split.kept["source"].to_list() == ["list"] * 4
