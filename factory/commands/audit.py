@@ -21,7 +21,7 @@ from factory.engines.api.accounts import Spending
 from factory.engines.api.spending import priced
 from factory.errors import InputError
 from factory.files import PathLike
-from factory.files.streaming import small_morsels
+from factory.files.streaming import height, small_morsels
 from factory.identity import DEFAULT_SEED, draw
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
@@ -186,7 +186,7 @@ def _subject(
         raise InputError("there are no pairs to audit in what was given")
     if labels is not None:
         _tell_labels(labels, drawn, shown)
-    rows = split.kept.select(pl.len()).collect(engine="streaming").item()
+    rows = height(split.kept)
     seen = Seen(rows, sum(reasons.values()), len(drawn))
     told = reading._replace(set_aside=reasons)
     ordered = random_order(drawn, draw(seed, "audit")) if whole else drawn

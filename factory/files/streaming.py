@@ -49,6 +49,12 @@ def few(rows: pl.LazyFrame) -> pl.DataFrame:
     return compact(rows).collect(engine="streaming")
 
 
+def height(rows: pl.LazyFrame) -> int:
+    """The number of rows, counted batch by batch: polars' own count of a million pairs as read held 0.9 GB of them."""
+    first = rows.select(rows.collect_schema().names()[0])
+    return sum(batch.height for batch in first.collect_batches(engine="streaming"))
+
+
 def give_back() -> None:
     """Hand the memory that Python has freed back to the system, where glibc keeps it.
 

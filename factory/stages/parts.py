@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from factory.files.streaming import compact, give_back
+from factory.files.streaming import compact, give_back, height
 from factory.files.table_file import ROW_GROUP, TableFile, sink
 
 AT_ONCE = 20_000
@@ -81,7 +81,7 @@ def _placed(rows: pl.LazyFrame, ids: pl.Series) -> pl.LazyFrame:
     joined = rows.select("pair_id").with_row_index(_ROW).join(wanted, on="pair_id").select(_ROW, _PLACE)
     found = joined.collect(engine="streaming")
     # An array, in which a row looks its place up; -1 is none.
-    places = np.full(rows.select(pl.len()).collect(engine="streaming").item(), -1, dtype=np.int64)
+    places = np.full(height(rows), -1, dtype=np.int64)
     places[found[_ROW].to_numpy()] = found[_PLACE].to_numpy()
     # is_elementwise, or polars would gather the whole column before it asks.
     place = pl.col(_ROW).map_batches(lambda row: pl.Series(places[row.to_numpy()]), pl.Int64, is_elementwise=True)

@@ -114,9 +114,15 @@ def _new_ids(clashes: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _renamed(frame: pl.LazyFrame, fixes: pl.DataFrame) -> pl.LazyFrame:
-    """By a join: `replace_strict` is no part of polars' streaming, which would hold all texts until it has every id."""
+    """Each looked up by its row: a join may hold the texts of all rows where somebody asks for another column."""
     if not fixes.height:
         return frame
-    new = fixes.lazy().select(_ROW, _BASE)
-    named = frame.with_row_index(_ROW).join(new, on=_ROW, how="left", maintain_order="left")
-    return named.with_columns(pl.coalesce(_BASE, _ID).alias(_ID)).drop(_ROW, _BASE)
+    fixes = fixes.sort(_ROW)
+    numbers, new = fixes[_ROW], fixes[_BASE]
+
+    def look_up(rows: pl.Series) -> pl.Series:
+        at = pl.Series(numbers.search_sorted(rows)).clip(upper_bound=len(numbers) - 1)
+        return new.gather(at).set(numbers.gather(at) != rows, None)
+
+    base = pl.col(_ROW).map_batches(look_up, pl.String, is_elementwise=True)
+    return frame.with_row_index(_ROW).with_columns(pl.coalesce(base, _ID).alias(_ID)).drop(_ROW)
