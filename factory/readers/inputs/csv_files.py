@@ -158,10 +158,10 @@ def _without_nothing(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _typed(frame: pl.DataFrame) -> pl.DataFrame:
     """The factory's own number columns as numbers, where every cell is one; all else stays text."""
-    numbers = {name: c.dtype for name, c in {**PAIRS.columns, **LOGPS}.items() if c.dtype.is_numeric()}
-    # A cell that is no number would become null: one such, and the column stays text.
-    for name in set(frame.columns) & set(numbers):
-        cast = frame[name].cast(numbers[name], strict=False)
+    numbers = {name for name, column in {**PAIRS.columns, **LOGPS}.items() if column.dtype.is_numeric()}
+    # A cell that is no number would become null: one such, and the column stays text. Whole ones are found later.
+    for name in set(frame.columns) & numbers:
+        cast = frame[name].cast(pl.Float64, strict=False)
         if cast.null_count() == frame[name].null_count():
             frame = frame.with_columns(cast)
     return frame

@@ -23,6 +23,7 @@ from factory.readers.inputs.in_memory import ArrowTable, Dataset, Table, tables_
 from factory.readers.inputs.nested_trees import flattened
 from factory.readers.inputs.opened import InputTable, Opened, Skipped, naming
 from factory.readers.names import free
+from factory.schema import PAIRS
 
 PairSource: TypeAlias = str | Path | Table | Mapping[str, Dataset | ArrowTable] | InputTable
 """A path, a folder, a run folder, a URL, a Hub dataset id (ORG/NAME or ORG/NAME:SPLIT), or a table in memory; also one
@@ -96,11 +97,25 @@ def _plain(frame: pl.LazyFrame) -> Iterator[pl.LazyFrame]:
 
 
 def _usual(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """`frame` with lists that are all of one length as any lists, and categories as the texts that they are."""
+    """`frame` with lists of one length as any lists, categories as texts, and whole numbers as such."""
+    frame = _whole(frame)
     kinds = frame.collect_schema().items()
     lists = [pl.col(name).arr.to_list() for name, kind in kinds if isinstance(kind, pl.Array)]
     texts = [pl.col(name).cast(pl.String) for name, kind in kinds if isinstance(kind, pl.Categorical | pl.Enum)]
     return frame.with_columns(*lists, *texts) if lists or texts else frame
+
+
+def _whole(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """`frame` with our columns of whole numbers as such, which pandas has as 1.0 wherever a row has none."""
+    kinds = frame.collect_schema().items()
+    floats = [name for name, kind in kinds if PAIRS.dtypes.get(name) == pl.Int64 and kind.is_float()]
+    if not floats:
+        return frame
+    numbers = [pl.col(name).fill_nan(None) for name in floats]
+    same = [number.cast(pl.Int64, strict=False).eq_missing(number).all() for number in numbers]
+    held = frame.select(same).collect(engine="streaming").row(0)
+    whole = [number.cast(pl.Int64) for number, holds in zip(numbers, held, strict=True) if holds]
+    return frame.with_columns(whole)
 
 
 def _apart(frame: pl.LazyFrame) -> pl.LazyFrame:

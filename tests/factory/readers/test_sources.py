@@ -223,3 +223,16 @@ def test_a_web_address_without_its_package_says_so(monkeypatch):
         read_pairs("s3://bucket/x.parquet")
     with pytest.raises(InputError, match="gs://bucket/x: Install s3fs"):
         read_pairs("gs://bucket/x")
+
+
+def test_whole_numbers_that_pandas_has_as_floats_are_whole_numbers(tmp_path):
+    row = {"prompt": "q", "chosen": "a", "rejected": "b"}
+    frame = pd.DataFrame([{**row, "iteration": number, "tokens_chosen": 2.5} for number in (1, None, 9)])
+    frame.to_csv(tmp_path / "pairs.csv")
+    frame.to_parquet(tmp_path / "pairs.parquet")
+    frame.to_json(tmp_path / "pairs.jsonl", orient="records", lines=True)
+    for given in (frame, *(tmp_path / f"pairs.{kind}" for kind in ("csv", "parquet", "jsonl"))):
+        read = load_pairs(given)
+        assert read["iteration"].to_list() == [1, None, 9]
+        assert read["tokens_chosen"].is_null().all(), "what is no whole number is not made one"
+        assert read["given_tokens_chosen"].to_list() == [2.5, 2.5, 2.5]
