@@ -57,7 +57,8 @@ class Account:
         self._move(-known, money)
 
     def _move(self, spent: float, in_flight: float) -> None:
-        self.spent, self.in_flight = max(0.0, self.spent + spent), max(0.0, self.in_flight + in_flight)
+        # Rounded far below a token's price: what was set aside and has come back leaves a last bit, which was told.
+        self.spent, self.in_flight = max(0.0, self.spent + spent), max(0.0, round(self.in_flight + in_flight, 12))
         if self._kept and (spent or in_flight):
             self._kept(self)
 

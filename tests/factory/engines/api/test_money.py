@@ -314,3 +314,12 @@ def test_known_models_have_prices_and_the_users_own_win() -> None:
 def test_the_api_preset_shows_money(tmp_path: Path) -> None:
     factory.init(tmp_path, "api")
     assert all(stage.cost for stage in factory.plan(tmp_path / "sso.yaml").stages)
+
+
+def test_nothing_is_under_way_once_all_that_was_set_aside_has_come_back() -> None:
+    account = Account("run")
+    for money in (0.1, 0.2, 0.3):
+        account.reserve(money)
+    for money in (0.3, 0.2, 0.1):
+        account.settle(money, money)
+    assert account.in_flight == 0
