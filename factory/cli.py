@@ -72,7 +72,8 @@ def status(run_dir: Path) -> Shown:
 @DRY_RUN
 def filter_(pairs: tuple[str, ...], out: Path, **options: Any) -> Shown:
     """Filter PAIRS (files, folders, runs, Hub ids) into kept and rejected."""
-    return factory.filter(pairs, out, progress=for_stream(sys.stderr), **options), terminal.show.funnel
+    funnel = factory.filter(pairs, out, progress=for_stream(sys.stderr), **options)
+    return funnel, lambda found: terminal.show.funnel(found, None if options["dry_run"] else out)
 
 
 @main.command(cls=ReadsPairs)
@@ -99,7 +100,7 @@ def look(pairs: tuple[str, ...], rows: int, prompts: bool, **options: Any) -> Sh
 def audit(pairs: tuple[str, ...], out: Path, dry_run: bool, **options: Any) -> Shown:
     """Measure PAIRS with a judge asked in both orders: agreement, or with --gold accuracy."""
     result = factory.audit(pairs, out=out, dry_run=dry_run, progress=for_stream(sys.stderr), **options)
-    return result, terminal.show.audit
+    return result, lambda found: terminal.show.audit(found, None if dry_run else out / "audit.html")
 
 
 @main.command(cls=ReadsPairs)
@@ -184,7 +185,7 @@ def report(run_dir: Path, out: Path | None, against: Path | None, title: str | N
 def train(pairs: tuple[str, ...], policy: str, out: Path, sets: tuple[str, ...], **options: Any) -> Shown:
     """Train POLICY on PAIRS; --set takes keys of the training block. Also under accelerate launch."""
     done = factory.train(pairs, policy, out, sets=sets, progress=for_stream(sys.stderr), **options)
-    return done, terminal.show.training
+    return done, terminal.show_reward.training
 
 
 @main.command()
@@ -235,7 +236,7 @@ def reward() -> None:
 def reward_train(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str, ...], **options: Any) -> Shown:
     """Train a reward model on PAIRS, any files or an exported folder; --set takes keys such as epochs or lora.r."""
     done = factory.reward_train(pairs, model, out, sets=sets, progress=for_stream(sys.stderr), **options)
-    return done, terminal.show.training
+    return done, terminal.show_reward.training
 
 
 @reward.command(name="score", cls=ReadsPairs)

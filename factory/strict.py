@@ -86,8 +86,9 @@ def _sentence(fault: ErrorDetails, block: type[BaseModel]) -> str:
     if fault["type"] == "union_tag_invalid":
         return f"{key}.kind: there is no {context['tag']!r}; known are {context['expected_tags']}"
     given = fault["input"]
-    shown = f", and is {given!r}" if isinstance(given, str | int | float | bool | None) else ""
     said = said_of(fault)
+    plain = isinstance(given, str | int | float | bool | None) and repr(given) not in said
+    shown = f", and is {given!r}" if plain else ""
     return f"{key}: {said}{shown}" if key else said
 
 

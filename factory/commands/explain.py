@@ -15,6 +15,7 @@ from factory.config.training import LOSSES
 from factory.errors import ConfigError, FactoryError
 from factory.exports import EXPORTERS
 from factory.readers.layouts import layouts
+from factory.reward.config import RewardTraining
 from factory.strict import blocks_in, descriptions
 from filters import FILTERS, PRESETS
 
@@ -46,12 +47,12 @@ class Entry(NamedTuple):
         return f"{self.name}  ({self.kind})\n  {self.meaning}{facts}"
 
     def answers_to(self, name: str) -> bool:
-        """Whether `name` is its name, the last part of it, a longer path to it, or one of the values it may take."""
+        """Whether `name` is its name, the last parts of it, a longer path to it, or one of the values it may take."""
         # As they are shown, so that what the reference lists can be looked up.
         values = self.facts.get("one of", "").split(", ")
-        short = (self.name, self.name.rpartition(".")[2], self.name.rpartition(": ")[2])
+        last = self.name.endswith((f".{name}", f": {name}"))
         # A longer path too: `judges.0.engine.timeout` is the `timeout` of every engine.
-        return name in (*short, *values) or name.endswith(f".{self.name}")
+        return last or name in (self.name, *values) or name.endswith(f".{self.name}")
 
 
 def explain(name: str) -> list[Entry]:
@@ -67,7 +68,18 @@ def explain(name: str) -> list[Entry]:
         near = get_close_matches(wanted, sorted(names), n=_NEAREST, cutoff=0.6)
         hint = f"did you mean {' or '.join(near)}?" if near else "the reference, docs/reference.md, lists all there is"
         raise ConfigError(f"nothing is called {name!r}; {hint}")
-    return found
+    return [_with_members(entry, known) for entry in found]
+
+
+def _with_members(entry: Entry, known: Sequence[Entry]) -> Entry:
+    """Of a block its keys, and of a filter its options and reasons, by name."""
+    member = {CONFIG_KEY: (CONFIG_KEY,), FILTER: (OPTION, REASON)}.get(entry.kind, ())
+    within = [one for one in known if one.kind in member]
+    facts = dict(entry.facts)
+    for label, mark in ((f"{member[0]}s" if member else "", "."), ("reasons", ": ")):
+        names = [one.name.rpartition(mark)[2] for one in within if one.name.rpartition(mark)[0] == entry.name]
+        facts |= {label: ", ".join(dict.fromkeys(names))} if names else {}
+    return entry._replace(facts=facts)
 
 
 def reference() -> list[Entry]:
@@ -97,6 +109,7 @@ def _keys() -> Iterator[Entry]:
     told = descriptions(FiltersConfig)
     for name, field in FiltersConfig.model_fields.items():
         yield Entry(CONFIG_KEY, f"FILTERS.yaml: {name}", _meaning(told.get(name), ()), _typed(field, ()))
+    yield from _keys_of(RewardTraining, "reward train: ")
 
 
 def _keys_of(block: type[BaseModel], before: str, among: Mapping[str, str] | None = None) -> Iterator[Entry]:

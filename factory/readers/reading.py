@@ -95,7 +95,7 @@ def _arrows(part: Part, of: str) -> Iterator[str]:
 
 def _aside(layout: str | None, of: str) -> str:
     """What becomes of further columns: of pairs that are read for their prompts they would be another pair's too."""
-    return "kept aside" if of == "pair" or layout == OWN_COLUMNS else "left aside"
+    return "carried along" if of == "pair" or layout == OWN_COLUMNS else "left aside"
 
 
 def _listed(names: Sequence[str], most: int) -> str:

@@ -61,7 +61,10 @@ class Plan(NamedTuple):
         """What the expectation assumes."""
         if self.measured:
             return "lengths and votes as measured before in this run or its preview"
-        return f"guesses: replies of up to {LENGTHS['replies']} tokens, readable judges; run --preview measures them"
+        return (
+            f"guesses: replies of up to {LENGTHS['replies']} tokens, or sampling.max_new_tokens if fewer, "
+            "readable judges; run --preview measures them"
+        )
 
     @property
     def total(self) -> StagePlan:

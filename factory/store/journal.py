@@ -191,7 +191,7 @@ def journaled(
     keys = {request.id: request.key(identity) for request in requests}
     known = [request for request in requests if keys[request.id] in journal]
     missing = [request for request in requests if keys[request.id] not in journal]
-    if known:
+    if known and missing:
         progress.say(f"  {len(known):,} of {len(requests):,} answers are in the journal")
     for request in known:
         # One at a time from the disk: all answers of a stage at once would be the largest thing in memory.

@@ -18,7 +18,7 @@ LINE_SECONDS = 5.0
 
 
 def describe_rate(done: float, left: float, seconds: float, unit: str, tokens: int, cost: float) -> str:
-    """`3.2 requests/s · 410 tokens/s · 0.42 spent, about 1.30 in all · ETA 3m10s`, leaving out what there is none of.
+    """`0.42 spent, about 1.30 in all · 3.2 requests/s · 410 tokens/s · ETA 3m10s`, leaving out what there is none of.
 
     `done` units in `seconds` with `tokens` and `cost`; `left` are to come.
     """
@@ -29,7 +29,7 @@ def describe_rate(done: float, left: float, seconds: float, unit: str, tokens: i
     if tokens:
         parts.append(f"{tokens / seconds:,.0f} tokens/s")
     if cost:
-        parts.append(f"{cost:,.2f} spent, about {cost / done * (done + left):,.2f} in all")
+        parts.insert(0, f"{cost:,.2f} spent, about {cost / done * (done + left):,.2f} in all")
     return " · ".join([*parts, f"ETA {describe_seconds(left / pace)}"])
 
 

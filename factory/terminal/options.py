@@ -33,6 +33,14 @@ class Command(click.Command):
         self.params.append(click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON."))
         self.params.append(click.Option(["-v", "--verbose"], is_flag=True, help="Print long errors whole."))
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, which of an option given twice takes the last without a word: that is refused here."""
+        given = self.make_parser(ctx).parse_args(list(args))[2]
+        for option in given:
+            if isinstance(option, click.Option) and not (option.multiple or option.is_flag) and given.count(option) > 1:
+                raise ConfigError(f"{option.opts[0]} takes one value and is given twice; run the command once for each")
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> None:
         """Call the function and print what it returns."""
         # Taken out, as the functions of commands know neither.

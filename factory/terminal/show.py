@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from factory.errors import number, one_line, percent, short, span
 from factory.terminal import describe_seconds
-from factory.terminal.tables import brief, table, width, words
+from factory.terminal.tables import places, table, width, words
 
 if TYPE_CHECKING:
     from factory.commands.check_data import CheckedData
@@ -36,8 +36,8 @@ _SHOWN = 160
 _MOST_PAIRS = 20
 
 
-def funnel(found: "Funnel") -> str:
-    """What the judges are like and how good the kept pairs are, where judges voted; then a row per step."""
+def funnel(found: "Funnel", folder: Path | None = None) -> str:
+    """What the judges are like and how good the kept pairs are, where judges voted; a row per step; where pairs lie."""
     from factory.stages.quality import opening
 
     rows: list[list[Any]] = [["input", found.input, None, ""]]
@@ -48,7 +48,12 @@ def funnel(found: "Funnel") -> str:
         rows.append([step.filter, step.kept, step.rejected, reasons])
     steps = table(["step", "kept", "rejected", "reasons"], rows)
     told = ("\n".join(part) for part in opening(found.more) if part)
-    return "\n\n".join([*told, steps, *_most_dropped(found), *_form(found.said)])
+    lie = [places(_filtered_in(folder))] if folder else []
+    return "\n\n".join([*told, steps, *_most_dropped(found), *_form(found.said), *lie])
+
+
+def _filtered_in(folder: Path) -> dict[str, Path | str]:
+    return {"kept pairs": folder / "kept.parquet", "rejected pairs, with reasons": folder / "rejected.parquet"}
 
 
 def _most_dropped(found: "Funnel") -> list[str]:
@@ -100,13 +105,11 @@ def outcome(found: "Outcome", pairs: int = 3) -> str:
         *filter(None, [bill(found.bill)]),
         *(_sample(row) for row in kept.iter_rows(named=True)),
     ]
-    places: list[tuple[str, Path | str]] = [("kept pairs", found.filtered.folder / "kept.parquet")]
-    places += [("rejected pairs, with reasons", found.filtered.folder / "rejected.parquet")]
-    places += [(f"export {stage.name.rsplit('/', 1)[-1]}", found.root / stage.name) for stage in found.exports]
-    places += [("report", found.report)] if found.report else []
-    places += [("on the Hub", found.pushed)] if found.pushed else []
-    width = max(len(name) for name, _ in places)
-    parts.append("\n".join(f"{name:<{width}}  {path}" for name, path in places))
+    there: dict[str, Path | str] = _filtered_in(found.filtered.folder)
+    there |= {f"export {stage.name.rsplit('/', 1)[-1]}": found.root / stage.name for stage in found.exports}
+    there |= {"report": found.report} if found.report else {}
+    there |= {"on the Hub": found.pushed} if found.pushed else {}
+    parts.append(places(there))
     parts += found.caveats
     return "\n\n".join(parts)
 
@@ -141,14 +144,14 @@ def status(stages: Sequence["StageStatus"], found: "Bill") -> str:
     return "\n\n".join(filter(None, [made, bill(found)]))
 
 
-def audit(found: "AuditReport | AuditForecast") -> str:
-    """The headline numbers of an audit, or of its estimate."""
+def audit(found: "AuditReport | AuditForecast", page: Path | None = None) -> str:
+    """The headline numbers of an audit, or of its estimate; where its page lies."""
     headline = table(["measure", "value"], [[name, value] for name, value in found.headline().items()])
     says = getattr(found, "meaning", "")
     meaning = textwrap.fill(f"{says}.", width()) if says else ""
-    warnings = "\n".join(getattr(found, "warnings", []))
-    parts = [warnings, headline, meaning, *_form(getattr(found, "said", []))]
-    return "\n\n".join(part for part in parts if part)
+    lies = places({"report": page}) if page else ""
+    parts = ["\n".join(getattr(found, "warnings", [])), headline, meaning, *_form(getattr(found, "said", [])), lies]
+    return "\n\n".join(filter(None, parts))
 
 
 def reviewed(found: "Reviewed") -> str:
@@ -226,11 +229,6 @@ def reproduction(found: "Reproduction") -> str:
     return "\n".join([f"{said}: {counts}", *some, *found.notes, f"the new run is {found.run}"])
 
 
-def training(found: Any) -> str:
-    """Where the policy lies and how its training went."""
-    return table(["measure", "value"], [[name, brief(value)] for name, value in found.facts.items()])
-
-
 def paths(found: Sequence[Path | str]) -> str:
     """One a line."""
     return "\n".join(str(path) for path in found)
@@ -260,8 +258,7 @@ def trace(found: "Trace") -> str:
         parts += ["\n".join([title, *lines])] if lines else []
     parts += ["\n".join(["policies", *(f"  {one_line(line)}" for line in found.policies)])] if found.policies else []
     told = (("requests", found.requests), ("replies", found.replies), ("votes", found.votes))
-    parts += [_facts(title, rows) for title, rows in told if rows]
-    parts += [_facts("measures of the filters", found.measures)] if found.measures else []
+    parts += [_facts(title, rows) for title, rows in (*told, ("measures of the filters", found.measures)) if rows]
     return "\n\n".join(parts)
 
 

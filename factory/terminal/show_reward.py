@@ -1,4 +1,4 @@
-"""What a reward model reached, as text a person reads."""
+"""How training went and what a reward model reached, as text a person reads."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +8,12 @@ from factory.terminal.tables import brief, table
 
 _KINDS = ("sections", "subsets", "domains", "categories", "best_of", "groups", "by_length")
 _ELSEWHERE = (*_KINDS, "absent", "calibration", "matrices", "models", "over_models")
+
+
+def training(found: Any) -> str:
+    """Where a policy or reward model lies, and how its training went."""
+    made = found._asdict()  # which the facts name by its place in the folder
+    return table(["measure", "value"], [[name, made.get(name, brief(value))] for name, value in found.facts.items()])
 
 
 def reward(result: Mapping[str, Any]) -> str:

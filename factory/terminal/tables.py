@@ -67,6 +67,12 @@ def cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
+def places(named: Mapping[str, object]) -> str:
+    """Where each thing lies, a line each."""
+    longest = max(map(len, named))
+    return "\n".join(f"{name:<{longest}}  {place}" for name, place in named.items())
+
+
 def words(value: Any) -> str:
     """A cell in which lists and mappings, such as counts by reason, are written as people write them."""
     if isinstance(value, Mapping):

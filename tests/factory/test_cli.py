@@ -140,6 +140,9 @@ def test_filter_writes_kept_rejected_and_funnel(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "no judge" in done.output
     funnel = json.loads((tmp_path / "out" / "funnel.json").read_text())
+    assert [line.split()[-1] for line in done.stdout.splitlines()[-2:]] == [
+        str(tmp_path / "out" / f"{name}.parquet") for name in ("kept", "rejected")
+    ]
     assert funnel["input"] == 4
     assert funnel["kept"] == 2
     rejected = pl.read_parquet(tmp_path / "out" / "rejected.parquet")
@@ -192,6 +195,28 @@ def test_export_of_a_run_is_listed(made: Done, tmp_path: Path) -> None:
     done = call("export", made.run_dir, "--format", "dpo", "--out", tmp_path / "dpo")
     assert done.exit_code == 0, done.output
     assert (tmp_path / "dpo" / "README.md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("twice", "command"),
+    [
+        ("--format", ("export", "no-such-file", "--format", "rm", "--out", "x", "--format", "dpo")),
+        ("--judge", ("audit", "no-such-file", "--judge", "a", "--out", "x", "--judge", "b")),
+        ("--seed", ("reward", "train", "no-such-file", "--model", "m", "--out", "x", "--seed", "1", "--seed=2")),
+    ],
+)
+def test_an_option_of_one_value_is_not_given_twice(twice: str, command: tuple[str, ...]) -> None:
+    done = call(*command)
+    assert done.exit_code == 2
+    assert f"{twice} takes one value and is given twice" in done.output
+    assert call("explain", "gamma", "--json", "--json").exit_code == 0
+
+
+def test_an_audit_says_where_its_page_lies(tmp_path: Path) -> None:
+    source = write(tmp_path / "pairs.jsonl", json.dumps({"prompt": "a", "chosen": "yes", "rejected": "no"}))
+    done = call("audit", source, "--judge", "j", "--engine", "scripted", "--out", tmp_path / "out")
+    assert done.stdout.splitlines()[-1].split() == ["report", str(tmp_path / "out" / "audit.html")]
+    assert "audit.html" not in call("audit", source, "--judge", "j", "--out", tmp_path / "dry", "--dry-run").output
 
 
 def test_a_portion_without_prompts_leaves_the_policy_as_it_is(tmp_path: Path) -> None:

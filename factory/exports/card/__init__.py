@@ -13,7 +13,16 @@ from factory.exports.card.facts import CardFacts
 from factory.exports.card.licenses import hub_licenses, license_key
 from factory.exports.card.plots import draw_plots
 from factory.exports.card.recipes import recipes
-from factory.exports.destinations.write import BY, CROISSANT, README, front_matter, is_shard, may_write, staging_of
+from factory.exports.destinations.write import (
+    BY,
+    CROISSANT,
+    README,
+    TAGS,
+    front_matter,
+    is_shard,
+    may_write,
+    staging_of,
+)
 from factory.exports.facts.making import CITATION, making_of
 from factory.exports.facts.public import public_name
 from factory.exports.pages.markdown import Safe, environment, level, without_empty_columns
@@ -81,10 +90,11 @@ def head(facts: CardFacts) -> dict[str, Any]:
     values: dict[str, Any] = {"pretty_name": facts.title, **_license(facts.options.license)}
     if facts.options.language:
         values["language"] = facts.options.language
-    if facts.run is not None:
-        values["annotations_creators"] = ["machine-generated"]
-        values["language_creators"] = ["machine-generated"]
-    return {**values, **facts.written.metadata}
+    if facts.run is None:
+        return {**values, **facts.written.metadata}
+    values["annotations_creators"] = ["machine-generated"]
+    values["language_creators"] = ["machine-generated"]
+    return {**values, **facts.written.metadata, "tags": [*TAGS, "synthetic"]}
 
 
 def _license(license: str | None) -> dict[str, str]:

@@ -31,6 +31,7 @@ INFO = "dataset_info.json"
 _OURS = re.compile(r"(train|test)(-\d{5}-of-\d{5}\.parquet|\.json)")
 BY = "export"
 WRITING = ".writing"
+TAGS = ("preference", "reward-model", "rlhf", "dpo", "sso-factory")
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
 _TYPES: Mapping[type, str] = {pl.String: "string", pl.Int64: "int64", pl.Float64: "float64", pl.Boolean: "bool"}
 """What `json_columns` leaves, beside lists of it, to the name that `datasets` has for it."""
@@ -268,7 +269,7 @@ def metadata(
     files = [{"split": split, "path": pattern} for split, pattern in patterns.items()]
     return {
         "task_categories": ["text-generation"],
-        "tags": ["preference", "reward-model", "rlhf", "dpo", "synthetic", "sso-factory"],
+        "tags": [*TAGS],
         "size_categories": [size],
         "configs": [{"config_name": "default", "data_files": files}],
         **({"dataset_info": {"features": list(types)}} if types else {}),

@@ -22,7 +22,7 @@ _CENT = 1e-6
 _COUNTS = ("requests", "prompt_tokens", "completion_tokens", "seconds")
 WEAKER = "weaker model"
 """Who writes the rejected replies, where that is another model than the policy."""
-LOST = "checks and lost answers"
+LOST = "checks and unused answers"
 """Money beside the answers in use: the questions of `check`, what came amiss, what was under way at a kill, answers to
 earlier settings."""
 

@@ -52,7 +52,7 @@ MAKINGS: Mapping[str, Making] = {
         },
         trained="so that both stay close to what it would say anyway",
         rejected="The rejected replies are bad on purpose.",
-        why="Each was written under an instruction to be dull, wrong, incomplete, illogical or unsafe.",
+        why="Each was written under an instruction to be bad in the feature that its row names.",
         labels="how a reply was asked for",
         contrast="The contrast is the one the principles describe. A reward model that has seen nothing else learns "
         "these features and may overlook other faults.",

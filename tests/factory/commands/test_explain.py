@@ -44,10 +44,24 @@ def test_every_key_of_a_configuration_is_there():
         ("axolotl", "axolotl"),
         ("sharegpt", "sharegpt"),
         ("130", "130"),
+        ("lora.r", "training.lora.r"),
+        ("batch_pairs", "reward train: batch_pairs"),
     ],
 )
 def test_a_name_is_found_in_full_or_by_its_last_part(asked, found):
     assert found in [entry.name for entry in explain(asked)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "fact", "names"),
+    [
+        ("judges", "configuration keys", {"name", "model", "engine"}),
+        ("length_gap", "filter options", {"max_chars"}),
+        ("judge_agrees", "reasons", {"invalid", "prefers_rejected"}),
+    ],
+)
+def test_a_block_names_its_keys_and_a_filter_its_options_and_reasons(asked, fact, names):
+    assert names <= {*explain(asked)[0].facts[fact].split(", ")}
 
 
 @pytest.mark.parametrize("maker", PAIR_MAKERS)

@@ -27,7 +27,15 @@ def file(tmp_path):
 def test_look_shows_the_reading_and_the_first_pairs(file):
     done = CliRunner().invoke(main, ["look", str(file), "--columns", NAMED])
     assert done.exit_code == 0, done.output
-    for said in ("1 pairs", "read as plain", "prompt ← ask", "kept aside: tag", "identical 1", "Name a metal.", "Tin."):
+    for said in (
+        "1 pairs",
+        "read as plain",
+        "prompt ← ask",
+        "carried along: tag",
+        "identical 1",
+        "Name a metal.",
+        "Tin.",
+    ):
         assert said in done.output
     found = json.loads(CliRunner().invoke(main, ["look", str(file), "--columns", NAMED, "--json"]).stdout)
     assert found == factory.look(file, columns=NAMED).to_dict()
@@ -69,7 +77,12 @@ def test_columns_that_are_named_for_look_serve_export_too(file, tmp_path):
 
 
 PROMPTS = [{"Instruction": "Name a metal.", "context": "Ores.", "id": 1}, {"Instruction": "", "context": "", "id": 2}]
-SAID = ("read as prompts: prompt ← instruction + context", "aside: id", "1 rows are no prompts", "the first prompt: ")
+SAID = (
+    "read as prompts: prompt ← instruction + context",
+    "carried along: id",
+    "1 rows are no prompts",
+    "the first prompt: ",
+)
 
 
 @pytest.fixture

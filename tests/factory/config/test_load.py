@@ -272,6 +272,11 @@ def test_a_typo_in_an_override_is_blamed_on_the_override(written, sets, blamed):
     assert str(caught.value).startswith(blamed)
 
 
+def test_a_value_that_the_sentence_names_is_not_named_again(written):
+    with pytest.raises(ConfigError, match=r"there is no base loss 'dpoo'; did you mean dpo or ipo\?$"):
+        load_config(written("prompts: p.txt\ntraining: {loss: dpoo}\n"))
+
+
 def test_a_typo_in_the_file_is_blamed_on_the_file_whatever_is_overridden(written):
     path = written("prompts: p.txt\nsampling: {temprature: 1}\n")
     with pytest.raises(ConfigError) as caught:

@@ -97,7 +97,7 @@ def test_numbers_and_marks_that_are_called_as_pictures_are_none(tmp_path):
 def test_a_column_that_may_belong_to_a_prompt_and_is_not_in_it_is_named_in_a_warning(name):
     frame = pl.DataFrame({"prompt": ["Hi"], name: ["A tale."], **{side: [text] for side, text in REPLIES.items()}})
     [warning] = read_pairs(frame).reading.parts[0].warnings
-    assert warning == f"{name} is kept aside, though by its name it may belong to the pair"
+    assert warning == f"{name} is carried along, though by its name it may belong to the pair"
 
 
 @pytest.mark.parametrize("prompt", ["messages", "conversations"])

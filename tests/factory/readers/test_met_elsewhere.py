@@ -299,4 +299,4 @@ def test_replies_that_annotators_preferred_both_ways_are_counted_in_a_warning():
 def test_what_may_go_before_the_prompt_is_named(more, named):
     said = read_pairs(pl.DataFrame([{"chosen": "a", "rejected": "b", **more}])).parts[0].warnings
     wanted = [name for name in more if name != "prompt"] if named is None else named
-    assert said == tuple(f"{name} is kept aside, though by its name it may belong to the pair" for name in wanted)
+    assert said == tuple(f"{name} is carried along, though by its name it may belong to the pair" for name in wanted)

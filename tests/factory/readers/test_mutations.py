@@ -9,7 +9,7 @@ from factory.readers import read_pairs
 from tests.factory.readers.test_layouts import CASES, TALK, flat, turns_for
 
 OPTIONAL = {"system", "history", "messages", "score_chosen"}
-"""What a pair may go without: called otherwise, such a column is kept aside, and the reading says so."""
+"""What a pair may go without: called otherwise, such a column is carried along, and the reading says so."""
 ALIKE = "Sure, here is one:\n\n"
 """What both replies begin with, as if it were a prompt."""
 

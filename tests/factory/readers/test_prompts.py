@@ -149,11 +149,11 @@ def test_columns_of_the_user_follow_and_give_way(tmp_path):
 def test_what_is_said_of_further_columns_is_what_becomes_of_them(tmp_path):
     """Beside a prompt they follow it; those of a pair that is read for its prompt do not."""
     for row, name, said in (
-        ({"prompt": "Hi", "title": "t"}, "title", "kept aside"),
+        ({"prompt": "Hi", "title": "t"}, "title", "carried along"),
         ({"prompt": "Hi", "chosen": "a", "rejected": "b", "title": "t"}, "title", "left aside"),
     ):
         found = read(tmp_path, row)
-        assert (name in found.kept.columns) == (said == "kept aside")
+        assert (name in found.kept.columns) == (said == "carried along")
         lines = list(found.reading.lines())
         assert lines[0].endswith(f"; {said}: {name}")
         assert lines[1] == f"warning: {name} is {said}, though by its name it may belong to the prompt"

@@ -77,7 +77,7 @@ WARNINGS = {
         {"prompt": "Hi", "answers": [{"answer": "a", "rank": 2}, {"answer": "b", "rank": 1}]},
         "replies are told apart by rank: the lower the better",
     ),
-    "meaning left": ({**ROW, "reasoning_content": "Hm."}, "reasoning_content is kept aside"),
+    "meaning left": ({**ROW, "reasoning_content": "Hm."}, "reasoning_content is carried along"),
     "reasoning kept": (
         {"prompt": [user("Hi")], "chosen": [{**assistant("a"), "thinking": "Hm."}], "rejected": [assistant("b")]},
         "reasoning",
@@ -219,7 +219,7 @@ def test_every_role_is_of_a_layout():
 
 
 def test_names_of_columns_steer_no_terminal():
-    part = Part("flat", ("a\x1b[2J.csv",), {"prompt": ("q\x07",)}, ("x\x1b]0;t\x07",), ("\x1b is kept aside",))
+    part = Part("flat", ("a\x1b[2J.csv",), {"prompt": ("q\x07",)}, ("x\x1b]0;t\x07",), ("\x1b is carried along",))
     lines = list(Reading((part,), {"empty\x1b": 1}, None).lines())
     assert len(lines) == 3
     assert all(line.isprintable() for line in lines)

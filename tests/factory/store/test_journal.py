@@ -150,6 +150,7 @@ def test_what_is_in_the_journal_was_done_before(tmp_path: Path) -> None:
     ask(Counting(), tmp_path / "j", "abcde", heard)
     ask(Counting(), tmp_path / "j", "abc", heard)
     assert heard.started == [("test", 5, "requests", 2)]
+    assert heard.lines == ["  2 of 5 answers are in the journal"]  # nothing where there is nothing to ask
     assert (heard.done, heard.finished) == (3, 1)
 
 

@@ -1,8 +1,11 @@
-"""What `reward score` prints."""
+"""What `reward train` and `reward score` print."""
 
+from pathlib import Path
+
+from factory.commands.reward import RewardTrained
 from factory.reward.official import ScoredItem
 from factory.reward.rewardbench2 import SUBSETS, result
-from factory.terminal.show_reward import reward
+from factory.terminal.show_reward import reward, training
 
 
 def test_measures_that_all_subsets_have_stand_in_one_table_and_no_number_is_folded() -> None:
@@ -20,3 +23,8 @@ def test_measures_that_all_subsets_have_stand_in_one_table_and_no_number_is_fold
     (own,) = [line.split() for line in lines if "preferred_hard" in line]
     assert own == ["subsets", "ref", "tied", "preferred", "preferred_hard", "margin"]
     assert f"{found['subsets']['Ties']['margin']:.4g}" in reward(found)
+
+
+def test_a_trained_model_is_named_by_its_path() -> None:
+    shown = training(RewardTrained(Path("out/model"), {"model": "model", "pairs": 3}))
+    assert [line.split() for line in shown.splitlines()[2:]] == [["model", "out/model"], ["pairs", "3"]]

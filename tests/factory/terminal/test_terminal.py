@@ -19,7 +19,7 @@ from factory.terminal.tables import cell, table
         ((0, 5, 3.0, "requests", 0, 0.0), "ETA unknown"),
         ((10, 5, 5.0, "requests", 0, 0.0), "2.0 requests/s · ETA 2s"),
         ((1, 3, 20.0, "prompts", 400, 0.0), "0.05 prompts/s · 20 tokens/s · ETA 1m00s"),
-        ((100, 300, 10.0, "calls", 5000, 0.5), "10.0 calls/s · 500 tokens/s · 0.50 spent, about 2.00 in all · ETA 30s"),
+        ((100, 300, 10.0, "calls", 5000, 0.5), "0.50 spent, about 2.00 in all · 10.0 calls/s · 500 tokens/s · ETA 30s"),
     ],
 )
 def test_rate_total_and_time_left(given, text):

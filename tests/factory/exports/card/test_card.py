@@ -216,6 +216,15 @@ def test_a_bare_export_claims_nothing_it_does_not_know(tmp_path: Path) -> None:
     for heading in ("## Principles", "## How far a judge agrees", "## From what", "## Configuration", "## Iterations"):
         assert heading not in text
     assert "Self-Steering Optimization (SSO): a chat model" not in text
+    assert "synthetic" not in text
+
+
+def test_of_a_run_alone_it_is_said_what_does_not_hold_of_mixed_pairs(run: Path, tmp_path: Path) -> None:
+    bare = card_facts(export(pairs(6), "rm", tmp_path / "bare"), "rm", mixed={"sky.jsonl": 2})
+    made = facts_of(run, tmp_path / "made")._replace(mixed={"sky.jsonl": 2})
+    assert "2 pairs were mixed in from sky.jsonl.\n" in card(bare)
+    assert "2 pairs were mixed in from sky.jsonl; what is said of the run does not hold" in card(made)
+    assert "- synthetic" in card(made)
 
 
 @pytest.mark.parametrize("maker", MAKINGS)
