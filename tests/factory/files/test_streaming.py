@@ -12,7 +12,7 @@ import pytest
 
 import factory
 from factory.exports.destinations.shards import SLICE, ParquetSink
-from factory.files.streaming import AHEAD, GROUPS_AHEAD, ROWS, compact, few, give_back, small_morsels
+from factory.files.streaming import AHEAD, GROUPS_AHEAD, ROWS, compact, few, give_back, height, small_morsels
 from filters.confounds import _drawn
 
 MANY, LONG, EVERY = 2_000, 500, 100
@@ -33,6 +33,12 @@ def pairs() -> pl.LazyFrame:
 
 def picked(pairs: pl.LazyFrame) -> pl.LazyFrame:
     return pairs.filter(pl.col("pair_id").str.to_integer() % EVERY == 0)
+
+
+@pytest.mark.parametrize("rows", [0, 1, MANY])
+def test_rows_of_a_plan_are_counted_rightly(rows: int, pairs: pl.LazyFrame) -> None:
+    assert height(pairs.head(rows)) == rows
+    assert height(picked(pairs.head(rows))) == -(-rows // EVERY)
 
 
 def test_rows_picked_out_of_many_hold_their_own_texts_alone(pairs: pl.LazyFrame) -> None:

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.identity import pair_id, prompt_id
+from factory.readers.pairs import read_pairs
 from factory.readers.table.ids import pair_ids, prompt_ids, turns_json
 from factory.schema import MESSAGES
 
@@ -48,3 +49,11 @@ def test_ids_are_made_of_rows_whose_first_piece_in_memory_was_filtered_away():
     late = pl.concat(frames, rechunk=False).filter(pl.int_range(10) > 2).lazy()
     ids = pair_ids(turns_json(pl.col("prompt")), pl.col("chosen"), pl.col("rejected"))
     assert late.select(made=ids).collect(engine="streaming")["made"].to_list() == [pair_id(*row) for row in rows[3:]]
+
+
+def test_pairs_whose_ids_are_given_anew_are_read_without_a_join():
+    rows = [{"prompt": f"Why {n % 6}?", "chosen": "So.", "rejected": "No."} for n in range(9)]
+    kept = read_pairs([pl.DataFrame(rows)]).kept
+    assert kept.collect()["pair_id"].n_unique() == len(rows) and kept.collect()["pair_id"][:6].n_unique() == 6
+    # Of a join polars held the texts of all rows where another column than the id was asked for.
+    assert "JOIN" not in kept.explain()
