@@ -54,6 +54,6 @@ def test_ids_are_made_of_rows_whose_first_piece_in_memory_was_filtered_away():
 def test_pairs_whose_ids_are_given_anew_are_read_without_a_join():
     rows = [{"prompt": f"Why {n % 6}?", "chosen": "So.", "rejected": "No."} for n in range(9)]
     kept = read_pairs([pl.DataFrame(rows)]).kept
-    assert kept.collect()["pair_id"].n_unique() == len(rows) and kept.collect()["pair_id"][:6].n_unique() == 6
+    assert kept.collect()["pair_id"].n_unique() == len(rows)
     # Of a join polars held the texts of all rows where another column than the id was asked for.
     assert "JOIN" not in kept.explain()
