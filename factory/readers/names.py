@@ -61,7 +61,10 @@ NAMES: dict[str, tuple[str, ...]] = {
         "user_message",
         "user_query",
     ),
-    "conversation": ("messages", "conversations", "conversation", "trajectory", "dialogue", "dialog", "contents"),
+    "conversation": (
+        *("messages", "conversations", "conversation", "conversation_input"),
+        *("trajectory", "dialogue", "dialog", "contents"),
+    ),
     "context": ("input", "context"),
     "history": ("history", "conversation_history", "chat_history"),
     "system": ("system", "system_prompt", "system_message", "system_instruction"),
@@ -86,7 +89,7 @@ LONE_REPLIES = ("completion", "response", "output", "answer", "reply", "generati
 """Columns that hold the one reply of a row."""
 REPLY_STEMS = (
     *("response", "output", "answer", "completion", "conversation", "conv", "reply"),
-    *("human_ref", "orig_response", "summary", "messages", "text", "candidate"),
+    *("human_ref", "orig_response", "summary", "messages", "text", "candidate", "generation"),
 )
 REPLY_ENDINGS = (("1", "2"), ("0", "1"), ("a", "b"), ("A", "B"))
 """How the names of the columns of two replies begin and end, such as response_1 and response_2."""

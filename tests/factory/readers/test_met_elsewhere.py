@@ -223,6 +223,8 @@ def test_a_request_in_plain_words_is_the_prompt():
     [
         {"prompt": "Why?", "candidate_a": "a", "candidate_b": "b", "winner": "a"},
         {"prompt": "Why?", "selected": "a", "rejected": "b"},
+        {"prompt": "Why?", "generation_1": "b", "generation_2": "a", "winner": "generation_2"},
+        {"conversation_input": [{"role": "user", "content": "Why?"}], "chosen": "a", "rejected": "b"},
     ],
 )
 def test_candidates_and_what_was_selected_are_replies(row):
