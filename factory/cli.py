@@ -185,7 +185,7 @@ def report(run_dir: Path, out: Path | None, against: Path | None, title: str | N
 def train(pairs: tuple[str, ...], policy: str, out: Path, sets: tuple[str, ...], **options: Any) -> Shown:
     """Train POLICY on PAIRS; --set takes keys of the training block. Also under accelerate launch."""
     done = factory.train(pairs, policy, out, sets=sets, progress=for_stream(sys.stderr), **options)
-    return done, terminal.show_reward.training
+    return done, terminal.show_training.training
 
 
 @main.command()
@@ -236,7 +236,7 @@ def reward() -> None:
 def reward_train(pairs: tuple[str, ...], model: str, out: Path, sets: tuple[str, ...], **options: Any) -> Shown:
     """Train a reward model on PAIRS, any files or an exported folder; --set takes keys such as epochs or lora.r."""
     done = factory.reward_train(pairs, model, out, sets=sets, progress=for_stream(sys.stderr), **options)
-    return done, terminal.show_reward.training
+    return done, terminal.show_training.training
 
 
 @reward.command(name="score", cls=ReadsPairs)
@@ -258,7 +258,7 @@ def reward_score(
 ) -> Shown:
     """Score PAIRS with a reward model: a benchmark's own files, or any pairs."""
     done = factory.reward_score(pairs, model, out, sets=sets, progress=for_stream(sys.stderr), **options)
-    return done.result, terminal.show_reward.reward
+    return done.result, terminal.show_training.reward
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ FLOORS = (
     (
         "factory.terminal.comparison",
         "factory.terminal.schemas",
-        "factory.terminal.show_reward",
+        "factory.terminal.show_training",
     ),
     ("factory.runs", "factory.terminal.show"),
     ("factory.pipeline",),

@@ -26,6 +26,11 @@ KINDS = (CONFIG_KEY, FILTER, OPTION, REASON, COLUMN, FORMAT, LAYOUT, EXIT_CODE)
 _TABLES = (schema.PROMPTS, schema.FEATURES, schema.CONTRAST, schema.SCORES, schema.JUDGMENTS, schema.REJECTED)
 _ONE_OF = {key: {"one of": ", ".join(names)} for key, names in (("pairs.from", PAIR_MAKERS), ("training.loss", LOSSES))}
 """The names that a key of a registry may take; its type says only that they are text."""
+_MEMBERS = {
+    CONFIG_KEY: ((CONFIG_KEY, ".", "configuration keys"),),
+    FILTER: ((OPTION, ".", "filter options"), (REASON, ": ", "reasons")),
+}
+"""Of what has members: their kind, what parts their name from its own, and what they are called together."""
 _NEAREST = 4
 
 
@@ -73,11 +78,10 @@ def explain(name: str) -> list[Entry]:
 
 def _with_members(entry: Entry, known: Sequence[Entry]) -> Entry:
     """Of a block its keys, and of a filter its options and reasons, by name."""
-    member = {CONFIG_KEY: (CONFIG_KEY,), FILTER: (OPTION, REASON)}.get(entry.kind, ())
-    within = [one for one in known if one.kind in member]
     facts = dict(entry.facts)
-    for label, mark in ((f"{member[0]}s" if member else "", "."), ("reasons", ": ")):
-        names = [one.name.rpartition(mark)[2] for one in within if one.name.rpartition(mark)[0] == entry.name]
+    for kind, mark, label in _MEMBERS.get(entry.kind, ()):
+        parted = (one.name.rpartition(mark) for one in known if one.kind == kind)
+        names = [name for of, _, name in parted if of == entry.name]
         facts |= {label: ", ".join(dict.fromkeys(names))} if names else {}
     return entry._replace(facts=facts)
 

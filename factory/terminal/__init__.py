@@ -12,7 +12,7 @@ from factory.progress import Progress, Silent
 if TYPE_CHECKING:  # Looked up on first use, below: a help text needs neither tables nor bars.
     from factory.terminal import comparison as comparison
     from factory.terminal import show as show
-    from factory.terminal import show_reward as show_reward
+    from factory.terminal import show_training as show_training
 
 LINE_SECONDS = 5.0
 
@@ -124,6 +124,6 @@ def for_stream(stream: TextIO | None) -> Progress:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("comparison", "show", "show_reward"):
+    if name not in ("comparison", "show", "show_training"):
         raise AttributeError(f"module 'factory.terminal' has no attribute {name!r}")
     return import_module(f"factory.terminal.{name}")

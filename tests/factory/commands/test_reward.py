@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 import factory
 from factory.cli import main
 from factory.commands.reward import reward_score, reward_train
-from factory.terminal import show_reward
+from factory.terminal import show_training
 from tests.pairs import pairs
 from tests.tiny import tiny_model_folder
 
@@ -57,18 +57,18 @@ def test_each_seed_makes_a_model_and_their_ensemble_scores_by_the_mean(tmp_path:
     assert both.result["model"] == [str(folder) for folder in folders]
     mean = sum(one.result["accuracy"] for one in each) / 2
     assert both.result["over_models"]["accuracy"]["mean"] == pytest.approx(mean)
-    shown = show_reward.reward(both.result)
+    shown = show_training.reward(both.result)
     assert [line.split()[0] for line in shown.splitlines()[-5:]][-4:] == ["1", "2", "mean", "deviation"]
 
 
 def test_subsets_of_unlike_measures_stand_in_tables_of_their_own_and_absent_ones_are_named() -> None:
     math = {"score": 0.5, "prompts": 3}
-    shown = show_reward.reward(
+    shown = show_training.reward(
         {"score": None, "subsets": {"Math": math, "Focus": math, "Ties": {"score": 0.1, "tied": 0.25}}}
     )
     heads = [line.split() for line in shown.splitlines() if line.split()[:1] == ["subsets"]]
     assert heads == [["subsets", "score"], ["subsets", "prompts"], ["subsets", "tied"]]
-    shown = show_reward.reward({"sections": {"Chat": {"score": 0.5, "absent": ["mt-bench-easy", "mt-bench-med"]}}})
+    shown = show_training.reward({"sections": {"Chat": {"score": 0.5, "absent": ["mt-bench-easy", "mt-bench-med"]}}})
     assert "Chat is without mt-bench-easy, mt-bench-med" in shown
 
 

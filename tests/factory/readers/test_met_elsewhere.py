@@ -227,7 +227,7 @@ def test_a_request_in_plain_words_is_the_prompt():
         {"conversation_input": [{"role": "user", "content": "Why?"}], "chosen": "a", "rejected": "b"},
     ],
 )
-def test_candidates_and_what_was_selected_are_replies(row):
+def test_columns_by_these_names_are_the_prompt_and_its_replies(row):
     (pair,) = read_pairs(pl.DataFrame([row])).kept.collect().to_dicts()
     assert (pair["chosen"], pair["rejected"]) == ("a", "b")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from factory.commands.reward import RewardTrained
 from factory.reward.official import ScoredItem
 from factory.reward.rewardbench2 import SUBSETS, result
-from factory.terminal.show_reward import reward, training
+from factory.terminal.show_training import reward, training
 
 
 def test_measures_that_all_subsets_have_stand_in_one_table_and_no_number_is_folded() -> None:
