@@ -76,7 +76,7 @@ def open_file(path: Path, where: str | None = None, *, named: bool = True) -> Op
         if kind == "arrow":
             frame = _read_arrow(stream)
             return Opened(place, stem_of(path), (frame.lazy(),))
-        rows = _READERS[kind](stream, place)
+        rows = read_json(stream, place, named=named) if kind == "json" else _READERS[kind](stream, place)
         if rows is None and not named:
             return None
         if rows is None:
@@ -87,9 +87,8 @@ def open_file(path: Path, where: str | None = None, *, named: bool = True) -> Op
         return Opened(place, stem_of(path), tuple(frame.lazy() for frame in rows.frames), rows.unread)
 
 
-_READERS: dict[str, Callable[[BinaryIO, str], Rows | None]] = {
+_READERS: dict[str, Callable[[BinaryIO, str], Rows]] = {
     "jsonl": read_jsonl,
-    "json": read_json,
     "csv": lambda stream, where: read_csv(stream, where, tabs=False),
     "tsv": lambda stream, where: read_csv(stream, where, tabs=True),
     "lines": read_lines,

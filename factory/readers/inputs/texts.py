@@ -11,16 +11,15 @@ import polars as pl
 from factory.errors import InputError, first_line
 from factory.identity import replace_surrogates
 from factory.readers.cells.records import Value, cell, frames_of
-from factory.readers.inputs.annotated import is_record
+from factory.readers.inputs.documents import prompts_in, rows_in, unwrapped
 from factory.readers.inputs.nested_trees import messages_in
 from factory.readers.inputs.opened import Unread, naming, unread_frame
 from factory.readers.inputs.paddle import in_turns
 from factory.readers.messages import message_kind
-from factory.readers.names import KNOWN, plainly
+from factory.readers.names import KNOWN
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _BOM = b"\xef\xbb\xbf"
-_AROUND_A_ROW = {"row", "row_idx", "truncated_cells"}
 
 
 class Rows(NamedTuple):
@@ -96,13 +95,16 @@ class _Records:
         return Rows(frames, unread_frame(self.unread))
 
     def _records(self, raws: Iterable[_Raw]) -> Iterator[Mapping[str, Value]]:
-        for place, raw, text in raws:
+        for place, value, text in raws:
+            # A conversation may be written as its messages alone.
+            talk = isinstance(value, list) and value and all(map(message_kind, value))
+            raw = {"messages": value} if talk else value
             if not isinstance(raw, dict):
                 shown = _json_text(raw) if text is None else text
                 self._set_aside(f"{place} holds {_kind(raw)} where an object must be", shown)
                 continue
             try:
-                for record in messages_in(raw) or (in_turns(_unwrapped(raw)),):
+                for record in messages_in(raw) or (in_turns(unwrapped(raw)),):
                     yield {self._name(name): cell(name, value) for name, value in record.items()}
             except RecursionError:
                 self._set_aside(f"{place} is nested too deeply", _json_text(raw) if text is None else text)
@@ -149,8 +151,11 @@ def _lines(stream: BinaryIO) -> Iterable[bytes]:
     yield from stream
 
 
-def read_json(stream: BinaryIO, where: str) -> Rows | None:
-    """JSON: a list of objects, an object that holds one, or columns. None for an object that is no table."""
+def read_json(stream: BinaryIO, where: str, *, named: bool = False) -> Rows | None:
+    """JSON: a list of objects, an object that holds one, or columns. None for an object that is no table.
+
+    Where the user named the file, prompts are looked for too, which a manifest beside the data may hold.
+    """
     data = stream.read()
     text = decoded(data, where)
     try:
@@ -167,7 +172,9 @@ def read_json(stream: BinaryIO, where: str) -> Rows | None:
             raise InputError(f"{where}: nested too deeply or with numbers too long to be read as JSON") from error
         records = _Records(where)
         return records.rows(records.parse((f"row {place}", piece) for place, piece in enumerate(pieces, 1)))
-    rows = _listed(raw)
+    rows = rows_in(raw)
+    if named and (rows is None or rows is raw):
+        rows = prompts_in(raw) or rows
     if rows and isinstance(rows[0], dict) and _more_than_once(rows, text):
         try:
             json.loads(text, object_pairs_hook=_once)
@@ -219,58 +226,6 @@ def _first_line_is_json(text: str) -> bool:
         return isinstance(json.loads(line), dict)
     except (ValueError, RecursionError):
         return False
-
-
-def _listed(raw: Any) -> list[Any] | None:
-    if isinstance(raw, list):
-        return raw
-    if not isinstance(raw, dict) or not raw:
-        return None
-    lists = [value for value in raw.values() if isinstance(value, list)]
-    tables = [value for value in lists if value and all(isinstance(row, dict) for row in value)]
-    if any(raw.get("data") is table for table in tables):
-        return list(raw["data"])
-    known = _known(raw)
-    (nested, *others) = [value for value in raw.values() if isinstance(value, dict)] or [{}]
-    if not (known or others) and "train" in nested:  # the splits under a name of their own
-        return _listed(nested)
-    # DataFrame.to_json(orient="split"), before columns: it may have as many rows as columns.
-    if raw.keys() == {"columns", "index", "data"} and all(isinstance(row, list) for row in raw["data"]):
-        return [dict(zip(raw["columns"], row, strict=False)) for row in raw["data"]]
-    if len(tables) == len(raw) and not known:  # the splits of a data set, by name
-        return [row for table in tables for row in table]
-    talks = all(message_kind(turn) for value in tables for turn in value)  # of one row, each a conversation
-    if len(lists) == len(raw) > 1 and len({len(value) for value in lists}) == 1 and not (lists == tables and talks):
-        return [dict(zip(raw, values, strict=True)) for values in zip(*lists, strict=True)]
-    if not known and (rows := _under_a_name(raw, tables)):
-        return rows
-    # DataFrame.to_json as it comes: a column is an object from row number to cell.
-    cells = [value for value in raw.values() if isinstance(value, dict)]
-    if known and len(cells) == len(raw) > 1 and all(value.keys() == cells[0].keys() for value in cells):
-        return [{name: value[row] for name, value in raw.items()} for row in cells[0]]  # as pandas writes a table
-    return [raw] if _known(raw, 2) else None
-
-
-def _known(row: Mapping[str, Any], least: int = 1) -> bool:
-    return sum(plainly(name) in KNOWN for name in row) >= least
-
-
-def _under_a_name(raw: Mapping[str, Any], tables: Sequence[list[Any]]) -> list[Any] | None:
-    """The rows that stand in an object beside what is said of them, as a list or each under its id; None without any.
-
-    Only where two columns are known by their names, as a manifest may hold lists of objects too.
-    """
-    found = [table for table in tables if all(_known(_unwrapped(row), 2) for row in table)]
-    if len(found) == 1:
-        return found[0]
-    by_id = all(isinstance(row, dict) and (_known(row, 2) or is_record(row)) for row in raw.values())
-    return list(raw.values()) if by_id else None
-
-
-def _unwrapped(raw: dict[str, Any]) -> dict[str, Any]:
-    """A row that the Hub's server of rows wrote, without its number."""
-    inner = raw.get("row")
-    return inner if isinstance(inner, dict) and raw.keys() <= _AROUND_A_ROW else raw
 
 
 def read_lines(stream: BinaryIO, where: str) -> Rows:
