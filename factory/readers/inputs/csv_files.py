@@ -47,7 +47,8 @@ def read_csv(stream: BinaryIO, where: str, tabs: bool) -> Rows:
         )
     rows = _row_by_row(text, where, separator, spaced=True) if spaced else _rows(text, where, separator)
     if not rows.frames[0].height:
-        raise InputError(f"{where}: it holds no row; check that it is the file you mean")
+        why = f"no row of it can be read: {rows.unread['detail'][0]}" if rows.unread.height else "it holds no row"
+        raise InputError(f"{where}: {why}; check that it is the file you mean")
     frame, again = _headed_once(rows.frames[0])
     return Rows((_typed(_without_nothing(frame)),), pl.concat([rows.unread, again]))
 
