@@ -78,14 +78,23 @@ def _within_object(value: Mapping[str, Any]) -> list[dict[str, str | None]] | No
 
 def spoken(frame: pl.LazyFrame) -> pl.LazyFrame:
     """`frame` with such objects as messages and as texts. A column that none, or not every system message, is stays."""
-    made = []
-    for name, dtype in frame.collect_schema().items():
+    made, schema = [], frame.collect_schema()
+    if {"instruction", "instances"} <= {*schema} and "input" not in schema:  # the tasks of Self-Instruct
+        made.append(_read("instances", schema["instances"], _first_input, "text").alias("input"))
+    for name, dtype in schema.items():
         # All of them, as one that is not read would leave its row without the message that it was asked under.
         if name in NAMES["system"] and dtype.is_nested() and _share(frame, name, dtype, system_text) == 1:
             made.append(_read(name, dtype, system_text, "text"))
         elif name in REPLIES and is_object(dtype) and _share(frame, name, dtype, reply_turn) > 0:
             made.append(_read(name, dtype, lambda raw: reply_turn(raw) or _UNCLEAR, "message"))
     return frame.with_columns(made) if made else frame
+
+
+def _first_input(value: Any) -> str | None:
+    """What is asked about in the first of a task's instances."""
+    first = value[0] if isinstance(value, list) and value else None
+    told = first.get("input") if isinstance(first, dict) else None
+    return told if isinstance(told, str) else None
 
 
 def _share(frame: pl.LazyFrame, name: str, dtype: pl.DataType, read: Callable[[Any], Any]) -> float:

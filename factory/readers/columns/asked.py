@@ -96,9 +96,9 @@ def asked(columns: Columns) -> FoundPrompt | None:
     texts += [name for name in columns.having("history") if is_texty(columns[name]) and not texts]
     extras = [name for name in columns.having("context") if is_texty(columns[name])]
     lists = [name for name in columns.having("prompt") if columns[name] == _TEXTS]
-    objects = [name for role in ("prompt", "context") for name in columns.having(role) if is_object(columns[name])]
+    objects = [name for name in columns.having("prompt") if is_object(columns[name])]
     if not (spoken or texts or extras or lists or objects):
-        known = [name for name in REQUESTS if name in columns]
+        known = [*columns.having("context"), *(name for name in REQUESTS if name in columns)]
         objects = [name for name in known if is_object(columns[name]) or is_text(columns[name])]
     if not (spoken or texts or extras or lists or objects):
         return None

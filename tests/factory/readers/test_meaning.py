@@ -1,5 +1,7 @@
 """Columns that carry meaning end up in the pair, or the row is set aside with a reason; never another pair."""
 
+import json
+
 import polars as pl
 import pytest
 
@@ -38,6 +40,10 @@ PROMPTS = {
     "chat template": (
         {"prompt": "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"},
         [SYSTEM, HI],
+    ),
+    "a task of Self-Instruct": (
+        {"instruction": "Translate.", "instances": [{"input": "chat", "output": "cat"}]},
+        [user("Translate.\nchat")],
     ),
     "no pictures": ({"prompt": "Hi", "images": [], "tools": "[]"}, [HI]),
 }
@@ -98,6 +104,16 @@ def test_a_column_that_may_belong_to_a_prompt_and_is_not_in_it_is_named_in_a_war
     frame = pl.DataFrame({"prompt": ["Hi"], name: ["A tale."], **{side: [text] for side, text in REPLIES.items()}})
     [warning] = read_pairs(frame).reading.parts[0].warnings
     assert warning == f"{name} is carried along, though by its name it may belong to the pair"
+
+
+@pytest.mark.parametrize("name", ["context", "input"])
+def test_an_object_beside_a_question_stays_there_with_a_warning(name, tmp_path):
+    (tmp_path / "x.jsonl").write_text(json.dumps({"instruction": "Hi", name: {"tool": {"rows": 3}}}))
+    split = read_prompts(tmp_path / "x.jsonl")
+    assert (split.kept["prompt"].to_list(), name in split.kept) == ([[HI]], True)
+    (part,) = split.reading.parts
+    assert part.columns["prompt"] == ("instruction",)
+    assert part.warnings == (f"{name} is carried along, though by its name it may belong to the prompt",)
 
 
 @pytest.mark.parametrize("prompt", ["messages", "conversations"])
