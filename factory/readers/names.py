@@ -45,6 +45,8 @@ SIDES = (
     ("winner_response", "loser_response"),
     ("winning_completion", "losing_completion"),
     ("response_w", "response_l"),
+    ("answer_w", "answer_l"),
+    ("answer_winning", "answer_losing"),
     ("y_w", "y_l"),
 )
 """What the columns of the better and of the worse reply are called together, the first to look for first."""
@@ -124,7 +126,7 @@ VERDICTS = (
     *("preference_label", "human_preference", "judgment", "judgement", "comparison", "selected_response"),
 )
 """Columns that say which reply is better, those whose name says it before the many-sided `label`."""
-MARKS = ("label", "kto_tag", "is_good", "good", "desirable", "is_safe")
+MARKS = ("label", "kto_tag", "is_good", "good", "desirable", "is_desirable", "is_safe")
 """Columns that say whether the one reply of a row is good."""
 BOOLEAN_MARKS = ("chosen", "accepted", "preferred", "is_chosen", "is_preferred", "is_correct", "correct", "thumbs_up")
 """Columns that say so where they hold true and false, and another thing where they hold texts or numbers."""

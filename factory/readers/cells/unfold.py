@@ -22,7 +22,7 @@ _HOLDING: Mapping[str, tuple[str, ...]] = {
     "history": ("messages", "rounds"),
 }
 """Columns in which a cell may be a list or an object, and the kinds (of records) that it may be; all else is text."""
-_KEYS = "__keys"
+_KEYS, _AGAIN = "__keys", "__again"
 _LEFT = "left"
 """The kind of a text that holds a marker and is left as it is."""
 _OPENS = r"^\s*(?:[\[{]|Assistant:)"
@@ -56,12 +56,16 @@ def unfolded(frame: pl.LazyFrame, columns: Columns) -> list[Unfolded]:
         return [Unfolded(frame)]
     named, looked = columns.named, SPOKEN | REPLIES
     names = [name for name in columns if (name in looked or name in named.values()) and is_text(columns[name])]
-    found, keys = _screened(frame, names, columns)
+    found, keys, again = _screened(frame, names, columns)
+    said: tuple[str, ...] = ()
+    if again:
+        frame, keys = _shortened(frame, again), None
+        said += (f"{' and '.join(again[1:])} hold the dialogue of their prompt again, and lose it",)
     listed = _listed(frame, found, columns)
     if listed:
         frame, keys = frame.with_columns(by_cell(pl.col(name), _texts, "texts") for name in listed), None
         found = [name for name in found if name not in listed]
-    said: tuple[str, ...] = (f"{' and '.join(listed)} hold lists of replies, written out",) if listed else ()
+        said += (f"{' and '.join(listed)} hold lists of replies, written out",)
     if not found:
         return [Unfolded(frame, said, keys)]
     said += _left(frame, found, columns)
@@ -116,16 +120,39 @@ def _left(frame: pl.LazyFrame, found: Sequence[str], columns: Columns) -> tuple[
     return (f"{' and '.join(names)} are lists or objects written out as JSON in every row, and read as such texts",)
 
 
-def _screened(frame: pl.LazyFrame, names: Sequence[str], columns: Columns) -> tuple[list[str], pl.Series | None]:
-    """The columns that hold a text that may be more, and a number for each pair of replies, got in the same pass."""
+def _again(prompt: str, chosen: str, rejected: str) -> pl.Expr:
+    """Whether both replies of a row go on from its prompt, a dialogue that waits for the assistant."""
+    waits, replies = pl.col(prompt).str.ends_with("Assistant:"), (chosen, rejected)
+    return pl.all_horizontal(waits, *(pl.col(name).str.starts_with(pl.col(prompt)) for name in replies))
+
+
+def _shortened(frame: pl.LazyFrame, names: Sequence[str]) -> pl.LazyFrame:
+    """`frame`, such replies without their prompt; `names`: of the prompt and both replies."""
+    prompt, *replies = names
+    bare = {name: pl.col(name).str.strip_prefix(pl.col(prompt)).str.strip_chars() for name in replies}
+    return frame.with_columns(
+        pl.when(_again(*names)).then(text).otherwise(name).alias(name) for name, text in bare.items()
+    )
+
+
+def _screened(
+    frame: pl.LazyFrame, names: Sequence[str], columns: Columns
+) -> tuple[list[str], pl.Series | None, list[str]]:
+    """The columns that hold a text that may be more, and a number for each pair of replies, got in the same pass.
+
+    And, where replies hold the dialogue of their prompt again, the columns of the prompt and of both replies.
+    """
     looks = [_may_be_more(pl.col(name)).alias(name) for name in names]
     if not looks:
-        return [], None
+        return [], None, []
     chosen, rejected = columns.first("chosen"), columns.first("rejected")
     both = chosen in names and rejected in names
     keys = [content_key(chosen, rejected).alias(_KEYS)] if both and chosen and rejected else []
-    seen = frame.select(*looks, *keys).collect(engine="streaming")
-    return [name for name in names if seen[name].any()], seen[_KEYS] if keys else None
+    pair = [name for role in ("prompt", "chosen", "rejected") if (name := columns.first(role)) in names and name]
+    again = [_again(*pair).alias(_AGAIN)] if len(pair) == 3 else []
+    seen = frame.select(*looks, *keys, *again).collect(engine="streaming")
+    repeat = pair if again and seen[_AGAIN].any() else []
+    return [name for name in names if seen[name].any()], seen[_KEYS] if keys else None, repeat
 
 
 def _may_be_more(text: pl.Expr) -> pl.Expr:

@@ -64,10 +64,15 @@ def _names(columns: Columns) -> _Names | None:
         if name in columns and _may_list(columns[name]):
             beside = next((other for other in BESIDE if other in columns and other != name), None)
             named = columns.named.get("label")
+            pick = next((p for p in PICKS if p in columns and p != beside), None)
+            # A text with nothing beside it is one reply, though it may read as a list.
+            told = beside or pick or named or "candidates" in columns.named
+            if name == "output" and is_text(columns[name]) and not told:
+                continue
             if named is not None:
                 listed = isinstance(columns[named], pl.List)
                 return _Names((name,), named if listed else None, None if listed else named, told=True)
-            return _Names((name,), beside, next((p for p in PICKS if p in columns and p != beside), None))
+            return _Names((name,), beside, pick)
     return _in_columns(columns)
 
 

@@ -53,6 +53,13 @@ MET = {
     "models beside answers": Met(
         [asked(model_output="m", output="Tin.", rejected_output="Wood.", notes="n")], {("Tin.", "Wood.")}
     ),
+    "Turbo Alignment, KTO": Met(
+        [
+            {"context": talk("a")[:1], "answer": {"role": "bot", "content": text}, "is_desirable": good}
+            for text, good in (("Tin.", True), ("Wood.", False))
+        ],
+        {("Tin.", "Wood.")},
+    ),
     "Search Arena": Met([{"winner": "model_b", "messages_a": talk("a"), "messages_b": talk("b")}], {("b", "a")}),
     "HelpSteer 3, edits": Met(
         [{"context": talk("a")[:1], "good_edited_response": "Tin.", "bad_edited_response": "Wood."}],
@@ -189,6 +196,21 @@ def test_a_filled_template_is_not_followed_by_its_context_again():
     row = {"prompt": f"{context}\n\nHow large?", "context": context, "question": "How large?"}
     (pair,) = read_pairs(pl.DataFrame([{**row, "chosen": "a", "rejected": "b"}])).kept.collect().to_dicts()
     assert [turn["content"] for turn in pair["prompt"]] == [row["prompt"]]
+
+
+def test_outputs_that_read_as_lists_are_the_replies_that_they_are():
+    rows = [{"instruction": "Reverse.", "output": text} for text in ('["a", "b"]', "['a', 'b']", "Tin.")]
+    with pytest.raises(InputError, match="no pairs can be read from its columns"):
+        read_pairs(pl.DataFrame(rows))
+
+
+@pytest.mark.parametrize("before", ["", "\n\n", "Be kind.\n\n"])
+def test_replies_that_hold_the_dialogue_of_their_prompt_again_are_what_they_add(before):
+    prompt = f"{before}Human: Hi\n\nAssistant: Yo\n\nHuman: Why?\n\nAssistant:"
+    row = {"prompt": prompt, "chosen": f"{prompt} Tin.", "rejected": f"{prompt} Wood."}
+    (pair,) = read_pairs(pl.DataFrame([row])).kept.collect().to_dicts()
+    assert [turn["content"] for turn in pair["prompt"]][-3:] == ["Hi", "Yo", "Why?"]
+    assert (pair["chosen"], pair["rejected"]) == ("Tin.", "Wood.")
 
 
 def test_steps_may_stand_where_lists_of_replies_do_and_the_reading_says_so():
