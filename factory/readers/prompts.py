@@ -1,5 +1,6 @@
 """Reading prompts from whatever holds them: prompt files, chat data, pair files, lines of text."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -17,8 +18,8 @@ from factory.readers.inputs.opened import Opened, columns_of, naming
 from factory.readers.inputs.sources import PairsLike, open_inputs
 from factory.readers.layouts.base import UNREADABLE, Layout
 from factory.readers.layouts.trees import NEEDED
-from factory.readers.messages import before_last, is_messages, no_turns, plain, problem_of, said, turns_of
-from factory.readers.names import Columns
+from factory.readers.messages import before_last, is_messages, is_text, no_turns, plain, problem_of, said, turns_of
+from factory.readers.names import Columns, plainly
 from factory.readers.reading import OWN_COLUMNS, Part, PromptsRead, part_of
 from factory.readers.table.ids import prompt_ids, turns_json
 from factory.readers.table.normal import (
@@ -43,6 +44,10 @@ from factory.schema import FEATURES, MESSAGES, PROMPTS, REJECTED
 
 RUN_TABLE = "prompts.parquet"
 DUPLICATE, NOT_A_ROOT = "duplicate_prompt", "not_a_root"
+_CALLED = re.compile("prompt|question|instruction", re.IGNORECASE)
+"""What is in the name of a file whose texts are prompts though the column is called text, as in Vicuna's questions."""
+_LAST = ("question_text", "goal", "user")
+"""Columns of texts that are prompts where no other column is; `user` beside what the assistant says."""
 _TAKEN = frozenset({*KNOWN, *PROMPTS.columns, *FEATURES.columns, *REJECTED.columns, "row"})
 """Names that columns of the user's may not have beside a prompt: the line fills them in."""
 
@@ -84,13 +89,17 @@ def read_prompts(inputs: PairsLike, columns: Mapping[str, str] | None = None) ->
 def _without_echo(prompts: pl.DataFrame) -> pl.DataFrame:
     """Drop the file's own prompt_id where it is the content hash anyway, as in a table of ours."""
     given = "given_prompt_id"
-    return prompts.drop(given) if given in prompts and (prompts[given] == prompts["prompt_id"]).all() else prompts
+    same = prompts.schema.get(given) == pl.String and (prompts[given] == prompts["prompt_id"]).all()
+    return prompts.drop(given) if same else prompts
 
 
 def _read(opened: Opened, how: How) -> Iterator[_Part]:
     how = how.beside(opened.named, opened.names, opened.where)
     claims = detect_layouts(opened.frames, how)
     if not any(claim.layout or _asked(claim.columns) for claim in claims):
+        if "text" in opened.names and "prompt" not in how.columns and _CALLED.search(opened.stem or ""):
+            yield from _read(opened, how._replace(columns={**how.columns, "prompt": "text"}))
+            return
         wanted = "prompt, instruction, question, query, messages, conversations or turns"
         raise InputError(
             f"{opened.where}: no column holds prompts; it has {columns_of(opened)}, and needs {wanted}, "
@@ -159,9 +168,10 @@ def _from_columns(claim: Detected, opened: Opened) -> _Part:
 def _asked(columns: Columns) -> FoundPrompt | None:
     """Where prompts are: as in pairs, else the first of a list of turns."""
     found = asked(columns)
-    if found is None and {*NEEDED} <= {*columns}:
-        return FoundPrompt(said("user", pl.col("text")), {"prompt": ("text",)}, None, False, pl.lit(value=True))
     turns = columns.first("turns")
+    text = "text" if {*NEEDED} <= {*columns} else None if turns else _last(columns)
+    if found is None and text is not None:
+        return FoundPrompt(said("user", pl.col(text)), {"prompt": (text,)}, None, False, pl.lit(value=True))
     dtype = None if turns is None else columns[turns]
     if turns is None or not (is_messages(dtype) or is_object(dtype) or dtype == pl.List(pl.String)):
         return found
@@ -173,6 +183,11 @@ def _asked(columns: Columns) -> FoundPrompt | None:
         return FoundPrompt(first, {"prompt": (turns,)}, None, spoken=False, given=pl.col(turns).is_not_null())
     used = found.columns | {"prompt": (*found.columns["prompt"], turns)}
     return found._replace(turns=pl.coalesce(found.turns, first), columns=used)
+
+
+def _last(columns: Columns) -> str | None:
+    there = (name for name in columns if plainly(name) in _LAST and is_text(columns[name]))
+    return next((name for name in there if name != "user" or "assistant" in columns), None)
 
 
 def _unanswered(turns: pl.Expr) -> pl.Expr:

@@ -42,6 +42,9 @@ FORMS = {
     "root": ({"message_id": "1", "parent_id": None, "role": "prompter", "text": "Hi"}, [HI]),
     "arena": ({"conversation_a": [HI, assistant("a")], "conversation_b": [HI, assistant("b")], "winner": "tie"}, [HI]),
     "one reply": ({"prompt": "Hi", "chosen": "a"}, [HI]),
+    "user and assistant": ({"user": "Hi", "assistant": "Yo"}, [HI]),
+    "goal": ({"goal": "Hi", "target": "Sure"}, [HI]),
+    "question_text": ({"question_text": "Hi", "gold": "Yo"}, [HI]),
 }
 
 
@@ -173,6 +176,28 @@ def test_pairs_give_each_prompt_once():
 def test_a_table_without_prompts_is_refused_with_its_columns(tmp_path):
     with pytest.raises(InputError, match=r"no column holds prompts; it has text \(text\), label \(number\), and needs"):
         read(tmp_path, {"text": "Hi", "label": 1})
+
+
+def test_columns_that_may_be_prompts_are_none_beside_one(tmp_path):
+    """A user may be the name of one, and a goal what a prompt is for."""
+    (got,) = read(tmp_path, {"prompt": "Hi", "goal": "greet", "user": "Ann", "assistant": "Bob"}).kept.to_dicts()
+    assert (got["prompt"], got["goal"], got["user"]) == ([HI], "greet", "Ann")
+    with pytest.raises(InputError, match="no column holds prompts"):
+        read(tmp_path, {"user": "Ann", "level": 3})
+
+
+def test_texts_are_prompts_where_the_file_is_called_so(tmp_path):
+    row = json.dumps({"question_id": 1, "text": "Hi", "category": "generic"})
+    (tmp_path / "questions.jsonl").write_text(row)
+    (tmp_path / "answers.jsonl").write_text(row)
+    assert read_prompts(tmp_path / "questions.jsonl").kept["prompt"].to_list() == [[HI]]
+    with pytest.raises(InputError, match="no column holds prompts"):
+        read_prompts(tmp_path / "answers.jsonl")
+
+
+def test_ids_of_prompts_that_are_numbers_are_carried_along(tmp_path):
+    split = read(tmp_path, {"prompt_id": 3, "prompt": "Hi"}, {"prompt_id": 4, "prompt": "Why?"})
+    assert split.kept["given_prompt_id"].to_list() == [3, 4]
 
 
 def test_a_null_prompt_is_an_empty_prompt_whatever_else_is_filled(tmp_path):
