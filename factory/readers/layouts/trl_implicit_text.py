@@ -50,7 +50,7 @@ def _pieces(columns: Columns) -> pl.Expr:
 def _others(columns: Columns) -> list[str]:
     """Columns of texts that might be the prompt."""
     pair = replies(columns)
-    known = {*PAIRS.columns} | ({pair.chosen, pair.rejected} if pair else set())
+    known = {*PAIRS.columns} - {"source"} | ({pair.chosen, pair.rejected} if pair else set())
     return [name for name, dtype in columns.items() if is_texty(dtype) and name not in known]
 
 
@@ -66,7 +66,9 @@ def _rows(columns: Columns) -> pl.Expr:
         text = pl.col(name).cast(pl.String)
         # A name or an id is one word; a text that may be asked has several.
         several_words = text.str.contains(_WORDS) & ~text.str.contains(_WRITTEN_OUT)
-        shared = shared & ~several_words.any()
+        # Where rows are from is the same of many; what is to be translated is another text in each.
+        told = (text.n_unique() * 2 > text.len()) if name == "source" else pl.lit(value=True)
+        shared = shared & ~(several_words.any() & told)
     return shared.fill_null(value=False)
 
 

@@ -15,6 +15,7 @@ NO_PROMPT_IS_MADE_UP = {
     "a text of several words beside": [{**SHARING, "note": "Name a thing that is white."}],
     "an unknown list of messages": [{**SHARING, "talk": [{"role": "user", "content": "Hi"}]}],
     "a prompt that is a number": [{**SHARING, "prompt": 5}],
+    "a source that is another text in each row": [{**SHARING, "source": f"Name {n} white things."} for n in range(2)],
     "most replies share no line": [SHARING, *({"chosen": f"a{n}", "rejected": f"b{n}"} for n in range(2))],
 }
 
@@ -25,6 +26,11 @@ def test_no_prompt_is_made_of_what_replies_share(name, tmp_path):
     file.write_text("\n".join(map(json.dumps, NO_PROMPT_IS_MADE_UP[name])))
     with pytest.raises(InputError, match=r"no pairs can be read from its columns.*--columns prompt="):
         read_pairs(file)
+
+
+def test_where_rows_are_from_is_no_prompt(tmp_path):
+    kept, _ = read(tmp_path, *({**SHARING, "source": "a forum of cooks", "id": n} for n in range(2)))
+    assert [row["prompt"][0]["content"] for row in kept] == ["Sure, here:"] * 2
 
 
 def test_an_object_that_holds_no_prompt_is_no_text(tmp_path):
