@@ -110,8 +110,10 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
     names = _names(columns)
     assert names is not None
     # Refused for the whole file: nothing in a row could tell the better reply, whatever its texts are.
-    lists_alone = len(names.replies) == 1 and columns.get(names.replies[0]) == pl.List(pl.String)
-    if lists_alone and names.replies != ("output",) and not (names.beside or names.pick):
+    lists = len(names.replies) == 1 and columns.get(names.replies[0]) == pl.List(pl.String)
+    alone, few = lists and not (names.beside or names.pick), (pl.col(names.replies[0]).list.len() == 2).mean() < 0.5
+    # Of two outputs LLaMA-Factory's old way has the better one first; where most rows have not two, nothing tells.
+    if alone and (names.replies != ("output",) or frame.select(few).collect(engine="streaming").item()):
         raise UnclearError(
             f"{names.replies[0]} is a list of replies, and no column says which is better; "
             f"call the one that does {', '.join((*BESIDE, *PICKS))}"

@@ -204,6 +204,13 @@ def test_outputs_that_read_as_lists_are_the_replies_that_they_are():
         read_pairs(pl.DataFrame(rows))
 
 
+def test_two_outputs_are_a_pair_where_most_rows_have_two_and_refused_where_most_have_not():
+    rows = [{"instruction": f"Name {n}.", "output": ["a", "b", "c"][: n + 2]} for n in (0, 0, 1)]
+    assert read_pairs(pl.DataFrame(rows)).kept.collect().select("chosen", "rejected").rows() == [("a", "b")] * 2
+    with pytest.raises(InputError, match="output is a list of replies, and no column says which is better"):
+        read_pairs(pl.DataFrame([rows[0], rows[2], rows[2]]))
+
+
 @pytest.mark.parametrize("before", ["", "\n\n", "Be kind.\n\n"])
 def test_replies_that_hold_the_dialogue_of_their_prompt_again_are_what_they_add(before):
     prompt = f"{before}Human: Hi\n\nAssistant: Yo\n\nHuman: Why?\n\nAssistant:"
