@@ -16,9 +16,10 @@ _MAY_BELONG = re.compile(
     r"(^|_)(history|contexts?|system|persona|passages?|documents?|dialog(ue)?s?|conversations?|messages|instructions?)"
     r"(_(prompt|messages?|turns?|text|list|before|so_far))?$|^(chosen|rejected)_(reasoning|thinking)(_content)?$"
     r"|^(articles?|posts?|paragraphs?|excerpts?|premises?|evidence|knowledge|facts|background|scenario|story|abstract"
-    r"|title|body|text|source_text|options|choices|schema|tables?|((code|starter)_)?(code|snippets?)|prefix|constraints?"
+    r"|title|body|text|options|choices|schema|tables?|((code|starter)_)?(code|snippets?)|prefix|constraints?"
     r"|hints?|character|examples|few_shot(_examples)?|demonstrations|(previous|earlier|prior)_(turns|rounds|steps)|rounds"
-    r"|turns_before|partial_(solution|answer|response)|chat_template_kwargs|task_description|guidelines?|user_profile)$",
+    r"|turns_before|partial_(solution|answer|response)|chat_template_kwargs|task_description|guidelines?|user_profile"
+    r"|(options?|choices?|ans|opt)_?[a-e0-4]|op[a-d]|(source|document|passage|article)_(content|text))$",
     re.IGNORECASE,
 )
 """Names of columns that may hold a part of a prompt, such as `passage` or `earlier_messages`."""

@@ -98,7 +98,11 @@ def test_numbers_and_marks_that_are_called_as_pictures_are_none(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["article", "options", "schema", "title", "background", "few_shot_examples", "premise"]
+    "name",
+    [
+        *("article", "options", "schema", "title", "background", "few_shot_examples", "premise"),
+        *("option_a", "ans0", "choice3", "opa", "source_content"),
+    ],
 )
 def test_a_column_that_may_belong_to_a_prompt_and_is_not_in_it_is_named_in_a_warning(name):
     frame = pl.DataFrame({"prompt": ["Hi"], name: ["A tale."], **{side: [text] for side, text in REPLIES.items()}})
