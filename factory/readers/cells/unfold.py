@@ -13,7 +13,7 @@ from factory.readers.cells.records import Value, by_cell, value_of
 from factory.readers.cells.templates import SUSPECT, marker_in, turns_in, without_end
 from factory.readers.cells.values import json_in
 from factory.readers.messages import is_text, reply_turn, spoken_by
-from factory.readers.names import ASKED, REPLIES, SPOKEN, Columns
+from factory.readers.names import ASKED, NAMES, REPLIES, SPOKEN, Columns
 from factory.schema import MESSAGES, PAIRS
 
 _HOLDING: Mapping[str, tuple[str, ...]] = {
@@ -22,10 +22,10 @@ _HOLDING: Mapping[str, tuple[str, ...]] = {
     "history": ("messages", "rounds"),
 }
 """Columns in which a cell may be a list or an object, and the kinds (of records) that it may be; all else is text."""
-_KEYS, _AGAIN = "__keys", "__again"
+_KEYS, _AGAIN, _WAITS = "__keys", "__again", "__waits"
 _LEFT = "left"
 """The kind of a text that holds a marker and is left as it is."""
-_OPENS = r"^\s*(?:[\[{]|Assistant:)"
+_OPENS = r"^\s*(?:[\[{]|(?:Assistant|SYSTEM|System|USER|User):)"
 _TALK = r"""^\s*\[?\s*\{\s*['"]?(?:role|from|content|value)\b"""
 _TORN = "torn"
 """The kind of a text that begins as messages written out and cannot be read as such."""
@@ -33,6 +33,9 @@ _SPEAKER = re.compile(r"^\s*Assistant:\s*(?!.*\n\nHuman:)", re.DOTALL)
 _LIST = r"""^\s*\[\s*["']"""
 _BESIDE_A_REPLY = frozenset(("model", "score", "rating", "rank", "generator", "role", "finish_reason"))
 """Keys that an object has which is a reply with what is known of it, and that the reply itself would hardly have."""
+_SPEAKS = re.compile(r"\s*(?:SYSTEM|System|USER|User):(?!.*\n\s*Assistant:)", re.DOTALL)
+"""How a prompt begins that is a dialogue nobody can part for sure, as its other speaker goes by another name."""
+_TOKEN = re.compile(r"<\|\w+\|>")
 _SAMPLE = 100
 
 
@@ -56,11 +59,9 @@ def unfolded(frame: pl.LazyFrame, columns: Columns) -> list[Unfolded]:
         return [Unfolded(frame)]
     named, looked = columns.named, SPOKEN | REPLIES
     names = [name for name in columns if (name in looked or name in named.values()) and is_text(columns[name])]
-    found, keys, again = _screened(frame, names, columns)
-    said: tuple[str, ...] = ()
+    found, keys, again, said = _screened(frame, names, columns)
     if again:
         frame, keys = _shortened(frame, again), None
-        said += (f"{' and '.join(again[1:])} hold the dialogue of their prompt again, and lose it",)
     listed = _listed(frame, found, columns)
     if listed:
         frame, keys = frame.with_columns(by_cell(pl.col(name), _texts, "texts") for name in listed), None
@@ -121,9 +122,14 @@ def _left(frame: pl.LazyFrame, found: Sequence[str], columns: Columns) -> tuple[
 
 
 def _again(prompt: str, chosen: str, rejected: str) -> pl.Expr:
-    """Whether both replies of a row go on from its prompt, a dialogue that waits for the assistant."""
-    waits, replies = pl.col(prompt).str.ends_with("Assistant:"), (chosen, rejected)
-    return pl.all_horizontal(waits, *(pl.col(name).str.starts_with(pl.col(prompt)) for name in replies))
+    """Whether both replies of a row begin with its prompt, of several words."""
+    begun = (pl.col(name).str.starts_with(pl.col(prompt)) for name in (chosen, rejected))
+    return pl.all_horizontal(pl.col(prompt).str.contains(r"\S\s"), *begun)
+
+
+def _waits(prompt: str) -> pl.Expr:
+    """Whether a prompt is a dialogue that waits for the assistant."""
+    return pl.col(prompt).str.ends_with("Assistant:")
 
 
 def _shortened(frame: pl.LazyFrame, names: Sequence[str]) -> pl.LazyFrame:
@@ -131,32 +137,41 @@ def _shortened(frame: pl.LazyFrame, names: Sequence[str]) -> pl.LazyFrame:
     prompt, *replies = names
     bare = {name: pl.col(name).str.strip_prefix(pl.col(prompt)).str.strip_chars() for name in replies}
     return frame.with_columns(
-        pl.when(_again(*names)).then(text).otherwise(name).alias(name) for name, text in bare.items()
+        pl.when(_again(*names) & _waits(prompt)).then(text).otherwise(name).alias(name) for name, text in bare.items()
     )
 
 
 def _screened(
     frame: pl.LazyFrame, names: Sequence[str], columns: Columns
-) -> tuple[list[str], pl.Series | None, list[str]]:
+) -> tuple[list[str], pl.Series | None, list[str], tuple[str, ...]]:
     """The columns that hold a text that may be more, and a number for each pair of replies, got in the same pass.
 
-    And, where replies hold the dialogue of their prompt again, the columns of the prompt and of both replies.
+    And, where replies hold the dialogue of their prompt again, the columns of the prompt and of both replies; and what
+    is to be said of replies that hold their prompt again.
     """
     looks = [_may_be_more(pl.col(name)).alias(name) for name in names]
     if not looks:
-        return [], None, []
+        return [], None, [], ()
     chosen, rejected = columns.first("chosen"), columns.first("rejected")
     both = chosen in names and rejected in names
     keys = [content_key(chosen, rejected).alias(_KEYS)] if both and chosen and rejected else []
     pair = [name for role in ("prompt", "chosen", "rejected") if (name := columns.first(role)) in names and name]
-    again = [_again(*pair).alias(_AGAIN)] if len(pair) == 3 else []
+    again = [_again(*pair).alias(_AGAIN), _waits(pair[0]).alias(_WAITS)] if len(pair) == 3 else []
     seen = frame.select(*looks, *keys, *again).collect(engine="streaming")
-    repeat = pair if again and seen[_AGAIN].any() else []
-    return [name for name in names if seen[name].any()], seen[_KEYS] if keys else None, repeat
+    repeat: list[str] = []
+    said: tuple[str, ...] = ()
+    if again and seen[_AGAIN].any():
+        dialogues = int((seen[_AGAIN] & seen[_WAITS]).sum())
+        count, repeat = seen[_AGAIN].sum() - dialogues, pair if dialogues else []
+        lost = f"{' and '.join(pair[1:])} hold the dialogue of their prompt again, and lose it"
+        kept = f"both replies of {count:,} rows begin with the whole text of their prompt, and keep it"
+        said = tuple(text for text, is_so in ((lost, dialogues), (kept, count)) if is_so)
+    return [name for name in names if seen[name].any()], seen[_KEYS] if keys else None, repeat, said
 
 
 def _may_be_more(text: pl.Expr) -> pl.Expr:
-    return (text.str.contains(_OPENS) | text.str.contains_any(list(SUSPECT))).fill_null(value=False)
+    held = text.str.contains_any(list(SUSPECT)) | text.str.contains(_TOKEN.pattern)
+    return (text.str.contains(_OPENS) | held).fill_null(value=False)
 
 
 def content_key(chosen: str, rejected: str) -> pl.Expr:
@@ -191,9 +206,12 @@ def _cell(name: str, text: str) -> _Cell:
     marker = marker_in(text)
     if marker is None:
         bare = without_end(text) if name in REPLIES else text
+        if bare == text:
+            seen = _SPEAKS.match(text) if name in NAMES["prompt"] else None
+            left = seen[0].strip() if seen else "<|…|>" if _TOKEN.search(text) else None
+            return _Cell(left and f"{_LEFT} {left}", text)
         # Of each end token a kind of its own, so that the remark can name it.
-        end = text.rstrip().removeprefix(bare).strip()
-        return _Cell(None, text) if bare == text else _Cell(f"text {end}", bare)
+        return _Cell(f"text {text.rstrip().removeprefix(bare).strip()}", bare)
     return _templated(name, text, marker)
 
 

@@ -97,6 +97,31 @@ def test_a_text_that_speaks_of_a_template_is_left_as_it_is(text, tmp_path):
     assert [row["prompt"] for row in kept] == [[user(text)]]
 
 
+@pytest.mark.parametrize(
+    ("more", "warned"),
+    [
+        ({"prompt": "SYSTEM: Be Ann.\nUSER: Hi\nAnn: Yo\nUSER: Why?"}, "1 texts in prompt hold SYSTEM:, as if"),
+        ({"prompt": "User: Hi\\nAssistant: "}, "1 texts in prompt hold User:, as if"),
+        ({"prompt": "Hi", "chosen": "<|ANSWER|>Tin."}, "1 texts in chosen hold <|…|>, as if"),
+        (
+            {"prompt": "A white thing is", "chosen": "A white thing is tin.", "rejected": "A white thing is wood."},
+            "both replies of 1 rows begin with the whole text of their prompt",
+        ),
+    ],
+)
+def test_what_may_be_more_than_a_text_stays_one_with_a_warning(more, warned, tmp_path):
+    kept, _ = read(tmp_path, {**REPLIES, **more})
+    assert [(row["prompt"], row["chosen"]) for row in kept] == [([user(more["prompt"])], more.get("chosen", "Tin."))]
+    (warning,) = read_pairs(tmp_path).parts[0].warnings
+    assert warning.startswith(warned)
+
+
+@pytest.mark.parametrize("prompt", ["Who is the User: a person?", "User: Hi\n\nAssistant:", "Is a <| b |> c?"])
+def test_a_text_that_is_no_more_is_not_warned_of(prompt, tmp_path):
+    read(tmp_path, {"prompt": prompt, **REPLIES})
+    assert read_pairs(tmp_path).parts[0].warnings == ()
+
+
 def test_text_before_a_transcript_is_the_systems_where_both_replies_have_it(tmp_path):
     talk = "\n\nHuman: Hi\n\nAssistant: "
     both = {"chosen": f"Be brief.{talk}Tin.", "rejected": f"Be brief.{talk}Wood."}
