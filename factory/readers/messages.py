@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import polars as pl
 from polars.datatypes import DataTypeClass
 
-from factory.readers.names import TEXTS
+from factory.readers.names import ASKING, TEXTS
 from factory.schema import MESSAGE, MESSAGES
 
 PROBLEM = "__problem"
@@ -40,6 +40,8 @@ ROLES = {
 }
 """Other names of the roles."""
 _THOUGHT_KEYS = ("reasoning_content", "thinking", "reasoning")
+_READ = frozenset((*_ROLE_KEYS, *_TEXT_KEYS, *_TOOL_KEYS, *_THOUGHT_KEYS, *TEXTS, *ASKING, "title", "messages", "type"))
+"""Keys that are looked for in an object."""
 _THINK, _THOUGHT = "<think>\n", "\n</think>\n\n"
 """What stands around a reply's reasoning, before it: as the chat templates of reasoning models write it."""
 TOOL_ROLES = ("tool", "function", "observation", "function_call", "function_response", "ipython")
@@ -74,6 +76,11 @@ def turn(raw: Mapping[str, Any]) -> dict[str, str | None]:
         thought = next((raw[key] for key in _THOUGHT_KEYS if isinstance(raw.get(key), str) and raw[key].strip()), None)
         content = content if thought is None else f"{_THINK}{thought.strip()}{_THOUGHT}{content}"
     return {"role": role, "content": content, PROBLEM: problem}
+
+
+def left_of(raw: Mapping[str, Any]) -> list[str]:
+    """The keys of a message, or of another object that is read, which say something that is not."""
+    return [key for key, value in raw.items() if key not in _READ and value not in (None, "", [], {})]
 
 
 def reply_turn(raw: Any) -> dict[str, str | None] | None:
@@ -125,6 +132,13 @@ def is_messages(dtype: PolarsType | None) -> bool:
     """Whether a column of this type holds lists of chat messages."""
     # `inner` may be the bare class of a type; that of a Series is always an instance, whose fields can be asked.
     return isinstance(dtype, pl.List) and is_message(pl.Series(dtype=dtype.inner).dtype)
+
+
+def fields_left(dtype: PolarsType) -> list[str]:
+    """The fields of objects in a column of this type that are not read in messages."""
+    inner = pl.Series(dtype=dtype.inner if isinstance(dtype, pl.List) else dtype).dtype
+    fields = inner.to_schema().items() if isinstance(inner, pl.Struct) else ()
+    return [name for name, kind in fields if name not in {*_READ, *ODD.to_schema(), PROBLEM} and kind != pl.Null]
 
 
 def is_text(dtype: PolarsType | None) -> bool:

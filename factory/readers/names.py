@@ -100,6 +100,8 @@ LETTERS = ("A", "B")
 
 TEXTS = ("response", "text", "answer", "completion", "output", "content", "reply", "generation", "generated_text")
 """Keys of an object that hold the reply that it is."""
+ASKING = ("full_text", "post", "article", "text", "prompt", "question", "query", "instruction", "content", "value")
+"""Keys of an object that hold what is asked in it, the first to look in first."""
 
 _MOST_REPLIES = 64
 """Most replies in columns of their own, where they are numbered; as letters, those up to i."""

@@ -13,7 +13,7 @@ from factory.readers.columns.extra_columns import extra_columns, fitting, own
 from factory.readers.detection import Detected, detect_layouts, no_layout
 from factory.readers.how import DECIDING, How, ReadOptions, how_to_read
 from factory.readers.inputs.annotated import answered, asked_about
-from factory.readers.inputs.opened import Opened, Skipped, UnclearError, alike, naming
+from factory.readers.inputs.opened import Opened, Skipped, UnclearError, alike, naming, told_of
 from factory.readers.inputs.sources import PairsLike, open_inputs
 from factory.readers.layouts import require_layout
 from factory.readers.layouts.base import UNREADABLE, Layout, Parts, Reshaped
@@ -102,7 +102,7 @@ def _read(opened: Opened, source: str | None, how: How, beside: Sequence[pl.Lazy
         else:
             with _of_some(claim, alone=len(claims) == 1):
                 part = _fit(claim, claim.layout, source, how)
-        part = part._replace(told=part.told and part.told._replace(files=(opened.where,)))
+        part = part._replace(told=part.told and told_of(part.told, opened))
         yield _computed(part) if opened.in_memory else part
     if opened.unread.height:
         yield _Part(_no_pairs(), unread_rows(opened.unread, source))

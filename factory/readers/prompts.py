@@ -14,7 +14,7 @@ from factory.readers.columns.extra_columns import KNOWN, extra_columns, own
 from factory.readers.columns.verdicts import FLAGS
 from factory.readers.detection import Detected, detect_layouts
 from factory.readers.how import How, how_to_read
-from factory.readers.inputs.opened import Opened, columns_of, naming
+from factory.readers.inputs.opened import Opened, columns_of, naming, told_of
 from factory.readers.inputs.sources import PairsLike, open_inputs
 from factory.readers.layouts.base import UNREADABLE, Layout
 from factory.readers.layouts.trees import NEEDED
@@ -134,7 +134,7 @@ def _told(made: _Part, layout: str, columns: Mapping[str, tuple[str, ...]], clai
     """With how it was read: what the prompt and its system message are made of, and all that is left aside."""
     used = {role: columns.get(role, ()) for role in ("prompt", "system")}
     told = part_of(layout, used, claim.columns, claim.remarks, "prompt")
-    return made._replace(told=told._replace(files=(opened.where,)))
+    return made._replace(told=told_of(told, opened))
 
 
 def _from_columns(claim: Detected, opened: Opened) -> _Part:

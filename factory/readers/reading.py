@@ -127,6 +127,11 @@ def part_of(
     )
 
 
+def objects_hold(name: str, keys: Sequence[str]) -> str:
+    """The warning that objects of a column, or of several, hold more than is read of them."""
+    return f"objects in {name} also hold {_listed([*dict.fromkeys(keys)], _MOST)}, which are left out"
+
+
 def _may_speak(dtype: pl.DataType) -> bool:
     """Whether a column can hold what somebody says."""
     return not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null))

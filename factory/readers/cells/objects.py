@@ -21,9 +21,8 @@ from factory.readers.messages import (
     system_text,
     turn,
 )
-from factory.readers.names import NAMES, REPLIES, REQUESTS
+from factory.readers.names import ASKING, NAMES, REPLIES, REQUESTS
 
-_TEXTS = ("full_text", "post", "article", "text", "prompt", "question", "query", "instruction", "content", "value")
 _UNCLEAR = {"role": "assistant", "content": "", PROBLEM: NOT_TEXT}
 
 
@@ -68,7 +67,7 @@ def _within_object(value: Mapping[str, Any]) -> list[dict[str, str | None]] | No
         turns = [turn(item) for item in messages]
         # A request with tools may be answered by a call, which no reply of a pair is.
         return [{**turns[0], PROBLEM: TOOL_TURNS}, *turns[1:]] if value.get("tools") else turns
-    told = next((value[key] for key in _TEXTS if isinstance(value.get(key), str)), None)
+    told = next((value[key] for key in ASKING if isinstance(value.get(key), str)), None)
     if told is None:
         return None
     title = value.get("title")

@@ -12,8 +12,18 @@ import polars as pl
 
 from factory.files.json_text import retold
 from factory.identity import replace_surrogates
-from factory.readers.messages import ODD, TURN, message_kind, no_turns, reply_turn, system_text, turn
-from factory.readers.names import NAMES, REPLIES, SPOKEN, plainly
+from factory.readers.messages import (
+    ODD,
+    TURN,
+    left_of,
+    message_kind,
+    no_turns,
+    reply_turn,
+    spoken_by,
+    system_text,
+    turn,
+)
+from factory.readers.names import LISTS, NAMES, REPLIES, SPOKEN, plainly
 
 CHUNK = 20_000
 """Records held as Python objects at once."""
@@ -85,8 +95,13 @@ def _deeper(raw: Any, most: int) -> bool:
 def cell(name: str, raw: Any) -> Value:
     """`value_of` what stands in the column `name`; odd for what nobody can have said."""
     found = value_of(raw)
-    if found.kind not in ("json", "message", "messages") or (called := plainly(name)) not in _SPOKEN:
+    if found.kind not in ("json", "message", "messages"):
         return found
+    called = plainly(name)
+    if called not in _SPOKEN:
+        return (
+            found if found.kind == "json" or _talk(called, raw) else Value("json", json.dumps(raw, ensure_ascii=False))
+        )
     # A system message is wanted as text, whatever it is written as.
     if called in NAMES["system"] and (text := system_text(raw)) is not None:
         return Value("text", text)
@@ -94,6 +109,12 @@ def cell(name: str, raw: Any) -> Value:
         return found
     told = reply_turn(raw) if called in REPLIES else None
     return Value("message", told) if told else Value("odd", {"json": found.value})
+
+
+def _talk(called: str, raw: Any) -> bool:
+    """Whether what looks like chat messages is a conversation, and no annotation or candidate that has a `from`."""
+    every = raw if isinstance(raw, list) else [raw]
+    return all(spoken_by(one) and not (called in LISTS and left_of(one)) for one in every)
 
 
 def _list_of(raw: list[Any]) -> Value:

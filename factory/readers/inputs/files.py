@@ -84,7 +84,7 @@ def open_file(path: Path, where: str | None = None, *, named: bool = True) -> Op
             with open_unpacked(path, place) as again:
                 # An object over several lines is one row: without its line ends it is a line of JSONL.
                 rows = read_jsonl(io.BytesIO(b" ".join(again.read().split(b"\n"))), place)
-        return Opened(place, stem_of(path), tuple(frame.lazy() for frame in rows.frames), rows.unread)
+        return Opened(place, stem_of(path), tuple(frame.lazy() for frame in rows.frames), rows.unread, left=rows.left)
 
 
 _READERS: dict[str, Callable[[BinaryIO, str], Rows]] = {

@@ -1,7 +1,7 @@
 """What opening an input gives, before anything is known of its meaning."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +9,9 @@ from typing import NamedTuple
 import polars as pl
 
 from factory.errors import InputError, first_line
-from factory.readers.reading import Part
+from factory.readers.messages import fields_left
+from factory.readers.names import plainly
+from factory.readers.reading import SIDES, Part, objects_hold
 
 UNREAD = {"detail": pl.String(), "row": pl.String()}
 """Columns of a frame of rows that could not be read: why, and the row as it came."""
@@ -58,6 +60,8 @@ class Opened(NamedTuple):
     """Role to column, where a file beside it says so."""
     in_memory: bool = True
     """False for a file that is read bit by bit as it is needed."""
+    left: Mapping[str, Iterable[str]] = {}
+    """Column to the keys of its objects that were not read, where they are gone from its frames."""
     in_folder: bool = False
     """It was found in a folder that the user named."""
     split: str | None = None
@@ -67,6 +71,21 @@ class Opened(NamedTuple):
     def names(self) -> set[str]:
         """Every column that some of its rows have."""
         return {name for frame in self.frames for name in frame.collect_schema()}
+
+
+def told_of(part: Part, opened: Opened) -> Part:
+    """`part` as of this file, with a warning for each column of it whose objects hold more than is read."""
+    left = {plainly(name): [*keys] for name, keys in opened.left.items()}
+    for frame in opened.frames:
+        for name, dtype in frame.collect_schema().items():
+            left.setdefault(plainly(name), []).extend(fields_left(dtype))
+    used = {name for role in ("prompt", "system", *SIDES[1:]) for name in part.columns.get(role, ())}
+    # A list of candidates is of both sides, and its layout knows what it reads.
+    both = {*part.columns.get("chosen", ())} & {*part.columns.get("rejected", ())}
+    found = {name: tuple(dict.fromkeys(left.get(plainly(name), ()))) for name in sorted(used - both)}
+    alike = {keys: [name for name in found if found[name] == keys] for keys in found.values() if keys}
+    warnings = (objects_hold(" and ".join(names), keys) for keys, names in alike.items())
+    return part._replace(files=(opened.where,), warnings=(*part.warnings, *warnings))
 
 
 def alike(opened: Opened, every: Sequence[Opened]) -> list[pl.LazyFrame]:

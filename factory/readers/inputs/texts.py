@@ -15,7 +15,7 @@ from factory.readers.inputs.documents import prompts_in, rows_in, unwrapped
 from factory.readers.inputs.nested_trees import messages_in
 from factory.readers.inputs.opened import Unread, naming, unread_frame
 from factory.readers.inputs.paddle import in_turns
-from factory.readers.messages import message_kind
+from factory.readers.messages import left_of, message_kind
 from factory.readers.names import KNOWN
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -27,6 +27,8 @@ class Rows(NamedTuple):
 
     frames: tuple[pl.DataFrame, ...]
     unread: pl.DataFrame
+    left: Mapping[str, Iterable[str]] = {}
+    """See Opened."""
 
 
 class _Raw(NamedTuple):
@@ -62,6 +64,7 @@ class _Records:
     def __init__(self, where: str) -> None:
         self.where = where
         self.unread: list[Unread] = []
+        self.left: dict[str, dict[str, None]] = {}
         # Names come again in every row, so that each is cleaned once.
         self._names: dict[str, str] = {}
 
@@ -92,7 +95,7 @@ class _Records:
         if not frames:
             why = f"no row of it can be read: {self.unread[0].detail}" if self.unread else "it holds no row"
             raise InputError(f"{self.where}: {why}; check that it is the file you mean")
-        return Rows(frames, unread_frame(self.unread))
+        return Rows(frames, unread_frame(self.unread), self.left)
 
     def _records(self, raws: Iterable[_Raw]) -> Iterator[Mapping[str, Value]]:
         for place, value, text in raws:
@@ -105,9 +108,18 @@ class _Records:
                 continue
             try:
                 for record in messages_in(raw) or (in_turns(unwrapped(raw)),):
-                    yield {self._name(name): cell(name, value) for name, value in record.items()}
+                    yield {self._name(name): self._cell(name, value) for name, value in record.items()}
             except RecursionError:
                 self._set_aside(f"{place} is nested too deeply", _json_text(raw) if text is None else text)
+
+    def _cell(self, name: str, raw: Any) -> Value:
+        found = cell(name, raw)
+        if found.kind in ("message", "messages", "odd"):
+            for one in raw if isinstance(raw, list) else [raw]:
+                keys = left_of(one) if isinstance(one, dict) else ()
+                if keys:
+                    self.left.setdefault(name, {}).update(dict.fromkeys(keys))
+        return found
 
     def _set_aside(self, detail: str, text: str) -> None:
         self.unread.append(Unread(detail, replace_surrogates(text)))

@@ -19,6 +19,7 @@ from factory.readers.inputs.opened import UnclearError
 from factory.readers.layouts.base import UNREADABLE, Columns, How, Layout, Parts, Reshaped
 from factory.readers.layouts.ranking import (
     GOOD,
+    IDS,
     MADE,
     PAIR,
     CandidatePair,
@@ -32,8 +33,9 @@ from factory.readers.layouts.ranking import (
     place_of,
     table,
 )
-from factory.readers.messages import is_text
+from factory.readers.messages import is_text, left_of
 from factory.readers.names import BESIDE, GRADES, LISTS, LOWER, PICKS, RANKS, SCORES, free
+from factory.readers.reading import objects_hold
 
 _FIRST = "their order"
 GRADED = frozenset((*SCORES, *BESIDE)) - {*LOWER}
@@ -192,7 +194,10 @@ def _told_by(first: pl.DataFrame, names: _Names) -> tuple[str, ...]:
         return ()
     rest = {_FIRST: "the first is the better"}.get(said, "it names the best")
     meant = "the lower the better" if said in LOWER else "the higher the better" if said in GRADED else rest
-    return (f"replies are told apart by {said}: {meant}",)
+    known = {said, "model", *IDS}
+    left = [key for item in items if isinstance(item, dict) for key in left_of(item) if key not in known]
+    more = (objects_hold(names.replies[0], left),) if left else ()
+    return (f"replies are told apart by {said}: {meant}", *more)
 
 
 def _judge(

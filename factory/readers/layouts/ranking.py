@@ -9,12 +9,12 @@ import polars as pl
 
 from factory.readers.cells.records import column
 from factory.readers.layouts.base import ALONE, TIE, UNREADABLE, Parts
-from factory.readers.messages import PROBLEM, TURNS, message_kind, turn
+from factory.readers.messages import PROBLEM, TURNS, message_kind, spoken_by, turn
 from factory.readers.names import SCORES, TEXTS
 
 MADE = "__made"
 """Column of a pair, or of why there is none, that layouts of several replies give a row."""
-_IDS = ("id", "response_id", "answer_id", "completion_id")
+IDS = ("id", "response_id", "answer_id", "completion_id")
 """Keys of a candidate that what picks one may name it by."""
 GOOD = (
     *("chosen", "selected", "is_chosen", "preferred", "label", "good", "correct"),
@@ -69,7 +69,7 @@ def candidates_of(items: Sequence[Any], scores: Sequence[float | None]) -> list[
 
 
 def _reply(item: Any) -> list[dict[str, str | None]] | None:
-    if isinstance(item, dict) and not message_kind(item):
+    if isinstance(item, dict) and not (message_kind(item) and spoken_by(item)):
         return next((told for key in (*TEXTS, "message") if (told := said(item.get(key))) is not None), None)
     return said(item)
 
@@ -131,7 +131,7 @@ def place_of(pick: Any, items: list[Any], base: int | None) -> int | None:
 def ids_of(items: Any) -> list[list[str]]:
     """What the replies of a list are called, by each key that all of them have."""
     objects = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-    found = [[str(item[key]) for item in objects if item.get(key) is not None] for key in _IDS]
+    found = [[str(item[key]) for item in objects if item.get(key) is not None] for key in IDS]
     return [called for called in found if called and len(called) == len(items)]
 
 
