@@ -99,16 +99,15 @@ def cell(name: str, raw: Any) -> Value:
         return found
     called = plainly(name)
     if called not in _SPOKEN:
-        return (
-            found if found.kind == "json" or _talk(called, raw) else Value("json", json.dumps(raw, ensure_ascii=False))
-        )
+        told = found.kind == "json" or _talk(called, raw)
+        return found if told else Value("json", json.dumps(raw, ensure_ascii=False))
     # A system message is wanted as text, whatever it is written as.
     if called in NAMES["system"] and (text := system_text(raw)) is not None:
         return Value("text", text)
     if found.kind != "json":
         return found
-    told = reply_turn(raw) if called in REPLIES else None
-    return Value("message", told) if told else Value("odd", {"json": found.value})
+    reply = reply_turn(raw) if called in REPLIES else None
+    return Value("message", reply) if reply else Value("odd", {"json": found.value})
 
 
 def _talk(called: str, raw: Any) -> bool:

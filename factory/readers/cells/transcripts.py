@@ -5,9 +5,8 @@ import polars as pl
 from factory.readers.messages import PROBLEM, TURNS, blank, joined, said
 
 _HUMAN, _ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
-_MARK = "\uf8ff\ue0f3"
-"""Stands before each turn while the text is cut up: private-use characters that no text has side by side."""
 _SPEAKERS = {_HUMAN: "u", _ASSISTANT: "a"}
+"""The letter of each while the text is cut up; _HUMAN stands before both then, and nowhere else, so it comes first."""
 
 
 def is_transcript(text: pl.Expr) -> pl.Expr:
@@ -65,7 +64,7 @@ def turns(text: pl.Expr) -> pl.Expr:
     # A dialogue may begin without the blank lines before its first speaker.
     marked = pl.concat_str(pl.lit("\n\n"), text.str.strip_chars_start("\n"))
     for speaker, letter in _SPEAKERS.items():
-        marked = marked.str.replace_all(speaker, _MARK + letter, literal=True)
+        marked = marked.str.replace_all(speaker, _HUMAN + letter, literal=True)
     piece = pl.element()
     role = pl.when(piece.str.starts_with("u")).then(pl.lit("user")).when(piece.str.starts_with("a"))
     turn = pl.struct(
@@ -73,7 +72,7 @@ def turns(text: pl.Expr) -> pl.Expr:
         piece.str.slice(1).str.strip_chars().alias("content"),
         pl.lit(None, dtype=pl.String).alias(PROBLEM),
     )
-    pieces = marked.str.split(_MARK)
+    pieces = marked.str.split(_HUMAN)
     before = pieces.list.first().str.strip_chars()
     spoken = pieces.list.slice(1).list.eval(turn).cast(TURNS)
     return pl.when(blank(before)).then(spoken).otherwise(joined(said("system", before), spoken))

@@ -249,3 +249,11 @@ def test_of_several_objects_none_is_taken_for_the_prompt(tmp_path):
     talk = [{"speaker": "user", "text": "Hi"}, {"speaker": "bot", "text": "Yo"}, {"speaker": "user", "text": "Why?"}]
     assert [row["reason"] for row in read(tmp_path, {"prompt": talk, **REPLIES})[1]] == ["not_text"]
     assert [row["prompt"] for row in read(tmp_path, {"prompt": talk[:1], **REPLIES})[0]] == [[HI]]
+
+
+@pytest.mark.parametrize("text", ["\uf8ff\ue0f3a Yes", "u Human:", "a\n\nHuman", "\n\nHumanu: a", "\n\nAssistant"])
+def test_no_text_of_a_dialogue_is_taken_for_a_turn_of_it(text):
+    asked = f"\n\nHuman: Why {text}?\n\nAssistant:"
+    both = {"chosen": f"{asked} a", "rejected": f"{asked} b"}
+    (pair,) = read_pairs(pl.DataFrame([both])).kept.collect().to_dicts()
+    assert (pair["prompt"], pair["chosen"], pair["rejected"]) == ([user(f"Why {text}?")], "a", "b")
