@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from factory.readers.cells import repeated
 from factory.readers.cells.literals import literal, written_in
 from factory.readers.cells.objects import is_request
 from factory.readers.cells.records import Value, by_cell, value_of
@@ -22,7 +23,7 @@ _HOLDING: Mapping[str, tuple[str, ...]] = {
     "history": ("messages", "rounds"),
 }
 """Columns in which a cell may be a list or an object, and the kinds (of records) that it may be; all else is text."""
-_KEYS, _AGAIN, _WAITS = "__keys", "__again", "__waits"
+_KEYS = "__keys"
 _LEFT = "left"
 """The kind of a text that holds a marker and is left as it is."""
 _OPENS = r"^\s*(?:[\[{]|(?:Assistant|SYSTEM|System|USER|User):)"
@@ -59,9 +60,10 @@ def unfolded(frame: pl.LazyFrame, columns: Columns) -> list[Unfolded]:
         return [Unfolded(frame)]
     named, looked = columns.named, SPOKEN | REPLIES
     names = [name for name in columns if (name in looked or name in named.values()) and is_text(columns[name])]
-    found, keys, again, said = _screened(frame, names, columns)
-    if again:
-        frame, keys = _shortened(frame, again), None
+    look = _look(frame, names, columns)
+    shortened, said = repeated.without(frame, look.sides, look.seen)
+    found, keys = look.more, look.keys if shortened is frame else None
+    frame = shortened
     listed = _listed(frame, found, columns)
     if listed:
         frame, keys = frame.with_columns(by_cell(pl.col(name), _texts, "texts") for name in listed), None
@@ -121,52 +123,25 @@ def _left(frame: pl.LazyFrame, found: Sequence[str], columns: Columns) -> tuple[
     return (f"{' and '.join(names)} are lists or objects written out as JSON in every row, and read as such texts",)
 
 
-def _again(prompt: str, chosen: str, rejected: str) -> pl.Expr:
-    """Whether both replies of a row begin with its prompt, of several words."""
-    begun = (pl.col(name).str.starts_with(pl.col(prompt)) for name in (chosen, rejected))
-    return pl.all_horizontal(pl.col(prompt).str.contains(r"\S\s"), *begun)
+class _Look(NamedTuple):
+    """What one pass over the texts shows."""
+
+    seen: pl.DataFrame
+    more: list[str]
+    """The columns that hold a text that may be more."""
+    sides: list[str]
+    """The columns of the prompt and of both replies, those that are texts."""
+    keys: pl.Series | None
+    """A number for each pair of replies."""
 
 
-def _waits(prompt: str) -> pl.Expr:
-    """Whether a prompt is a dialogue that waits for the assistant."""
-    return pl.col(prompt).str.ends_with("Assistant:")
-
-
-def _shortened(frame: pl.LazyFrame, names: Sequence[str]) -> pl.LazyFrame:
-    """`frame`, such replies without their prompt; `names`: of the prompt and both replies."""
-    prompt, *replies = names
-    bare = {name: pl.col(name).str.strip_prefix(pl.col(prompt)).str.strip_chars() for name in replies}
-    return frame.with_columns(
-        pl.when(_again(*names) & _waits(prompt)).then(text).otherwise(name).alias(name) for name, text in bare.items()
-    )
-
-
-def _screened(
-    frame: pl.LazyFrame, names: Sequence[str], columns: Columns
-) -> tuple[list[str], pl.Series | None, list[str], tuple[str, ...]]:
-    """The columns that hold a text that may be more, and a number for each pair of replies, got in the same pass.
-
-    And, where replies hold the dialogue of their prompt again, the columns of the prompt and of both replies; and what
-    is to be said of replies that hold their prompt again.
-    """
+def _look(frame: pl.LazyFrame, names: Sequence[str], columns: Columns) -> _Look:
+    first = {role: name for role in ("prompt", "chosen", "rejected") if (name := columns.first(role)) in names and name}
+    keys = [content_key(first["chosen"], first["rejected"]).alias(_KEYS)] if {"chosen", "rejected"} <= {*first} else []
     looks = [_may_be_more(pl.col(name)).alias(name) for name in names]
-    if not looks:
-        return [], None, [], ()
-    chosen, rejected = columns.first("chosen"), columns.first("rejected")
-    both = chosen in names and rejected in names
-    keys = [content_key(chosen, rejected).alias(_KEYS)] if both and chosen and rejected else []
-    pair = [name for role in ("prompt", "chosen", "rejected") if (name := columns.first(role)) in names and name]
-    again = [_again(*pair).alias(_AGAIN), _waits(pair[0]).alias(_WAITS)] if len(pair) == 3 else []
-    seen = frame.select(*looks, *keys, *again).collect(engine="streaming")
-    repeat: list[str] = []
-    said: tuple[str, ...] = ()
-    if again and seen[_AGAIN].any():
-        dialogues = int((seen[_AGAIN] & seen[_WAITS]).sum())
-        count, repeat = seen[_AGAIN].sum() - dialogues, pair if dialogues else []
-        lost = f"{' and '.join(pair[1:])} hold the dialogue of their prompt again, and lose it"
-        kept = f"both replies of {count:,} rows begin with the whole text of their prompt, and keep it"
-        said = tuple(text for text, is_so in ((lost, dialogues), (kept, count)) if is_so)
-    return [name for name in names if seen[name].any()], seen[_KEYS] if keys else None, repeat, said
+    seen = frame.select(*looks, *keys, *repeated.looks([*first.values()])).collect(engine="streaming")
+    more = [name for name in names if seen[name].any()]
+    return _Look(seen, more, [*first.values()], seen[_KEYS] if keys else None)
 
 
 def _may_be_more(text: pl.Expr) -> pl.Expr:

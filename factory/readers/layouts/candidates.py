@@ -19,21 +19,22 @@ from factory.readers.inputs.opened import UnclearError
 from factory.readers.layouts.base import UNREADABLE, Columns, How, Layout, Parts, Reshaped
 from factory.readers.layouts.ranking import (
     GOOD,
-    IDS,
     MADE,
     PAIR,
     CandidatePair,
     candidates_of,
     grades_beside,
     ids_of,
+    left_in,
     made_parts,
     may_be_order,
     number,
     pairs_of,
     place_of,
+    require_some,
     table,
 )
-from factory.readers.messages import is_text, left_of
+from factory.readers.messages import is_text
 from factory.readers.names import BESIDE, GRADES, LISTS, LOWER, PICKS, RANKS, SCORES, free
 from factory.readers.reading import objects_hold
 
@@ -134,7 +135,7 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
     shown = frame.head(_SAMPLE).select(every.alias(MADE)).explode(MADE).unnest(MADE).collect()
     # Only where these say nothing are all rows asked, as that reads the file.
     if shown.height and shown["reason"].eq_missing(UNREADABLE).all():
-        _require_some(frame.select(every.alias(MADE)).explode(MADE), names)
+        require_some(frame.select(every.alias(MADE)).explode(MADE), names.replies, (names.beside, names.pick))
     kept = [
         name
         for name in shown.columns
@@ -168,17 +169,6 @@ def _values(row: Mapping[str, str | None], names: _Names) -> dict[str, Any]:
     return found
 
 
-def _require_some(made: pl.LazyFrame, names: _Names) -> None:
-    """Raise UnclearError where not one row says which reply is better: that is no row's fault, but the file's."""
-    reason = pl.col(MADE).struct.field("reason")
-    if made.select(reason.ne_missing(UNREADABLE).any()).collect(engine="streaming").item() is False:
-        told = " or ".join(filter(None, (names.beside, names.pick)))
-        raise UnclearError(
-            f"in no row does {told or 'a column'} say which reply of {' and '.join(names.replies)} is better by a "
-            f"score, rank, mark or place that is known; call the column that does one of {', '.join((*BESIDE, *PICKS))}"
-        )
-
-
 def _told_by(first: pl.DataFrame, names: _Names) -> tuple[str, ...]:
     """A remark on what says which reply is better, by the first row."""
     row = _values(first.item(), names) if first.height else {}
@@ -194,10 +184,8 @@ def _told_by(first: pl.DataFrame, names: _Names) -> tuple[str, ...]:
         return ()
     rest = {_FIRST: "the first is the better"}.get(said, "it names the best")
     meant = "the lower the better" if said in LOWER else "the higher the better" if said in GRADED else rest
-    known = {said, "model", *IDS}
-    left = [key for item in items if isinstance(item, dict) for key in left_of(item) if key not in known]
-    more = (objects_hold(names.replies[0], left),) if left else ()
-    return (f"replies are told apart by {said}: {meant}", *more)
+    left = left_in(items, said)
+    return (f"replies are told apart by {said}: {meant}", *([objects_hold(names.replies[0], left)] if left else []))
 
 
 def _judge(

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.readers.cells.records import column
+from factory.readers.inputs.opened import UnclearError
 from factory.readers.layouts.base import ALONE, TIE, UNREADABLE, Parts
-from factory.readers.messages import PROBLEM, TURNS, message_kind, spoken_by, turn
-from factory.readers.names import SCORES, TEXTS
+from factory.readers.messages import PROBLEM, TURNS, left_of, message_kind, spoken_by, turn
+from factory.readers.names import BESIDE, PICKS, SCORES, TEXTS
 
 MADE = "__made"
 """Column of a pair, or of why there is none, that layouts of several replies give a row."""
-IDS = ("id", "response_id", "answer_id", "completion_id")
+_IDS = ("id", "response_id", "answer_id", "completion_id")
 """Keys of a candidate that what picks one may name it by."""
 GOOD = (
     *("chosen", "selected", "is_chosen", "preferred", "label", "good", "correct"),
@@ -131,8 +132,25 @@ def place_of(pick: Any, items: list[Any], base: int | None) -> int | None:
 def ids_of(items: Any) -> list[list[str]]:
     """What the replies of a list are called, by each key that all of them have."""
     objects = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-    found = [[str(item[key]) for item in objects if item.get(key) is not None] for key in IDS]
+    found = [[str(item[key]) for item in objects if item.get(key) is not None] for key in _IDS]
     return [called for called in found if called and len(called) == len(items)]
+
+
+def left_in(items: Sequence[Any], said: str) -> list[str]:
+    """The keys of candidates that say something which is not read, where `said` tells them apart."""
+    objects = [item for item in items if isinstance(item, dict)]
+    return [key for item in objects for key in left_of(item) if key not in (said, "model", *_IDS)]
+
+
+def require_some(made: pl.LazyFrame, replies: Sequence[str], told: Sequence[str | None]) -> None:
+    """Raise UnclearError where in not one row `told` says which is better: that is no row's fault, but the file's."""
+    reason = pl.col(MADE).struct.field("reason")
+    if made.select(reason.ne_missing(UNREADABLE).any()).collect(engine="streaming").item() is False:
+        names = " or ".join(filter(None, told)) or "a column"
+        raise UnclearError(
+            f"in no row does {names} say which reply of {' and '.join(replies)} is better by a score, rank, mark or "
+            f"place that is known; call the column that does one of {', '.join((*BESIDE, *PICKS))}"
+        )
 
 
 def _grade(one: Mapping[str, Any]) -> float | None:
