@@ -123,6 +123,14 @@ def ending(turns, chosen, rejected):
     return {"messages": [*turns, said(chosen)], "rejected_response": rejected}
 
 
+def ending_whole(turns, chosen, rejected):
+    return {"messages": [*turns, said(chosen)], "rejected_messages": [*turns, said(rejected)]}
+
+
+def ending_alone(turns, chosen, rejected):
+    return {"messages": [*turns, said(chosen)], "rejected_messages": [said(rejected)]}
+
+
 def arena(turns, chosen, rejected):
     swap = len(chosen) % 2
     one, two = (rejected, chosen) if swap else (chosen, rejected)
@@ -323,6 +331,8 @@ CASES = {
     "choice": Case("candidates", picked),
     "lists": Case("candidates", lists),
     "ending": Case("ending", ending),
+    "ending, whole": Case("ending", ending_whole),
+    "ending, alone": Case("ending", ending_alone),
     "openai": Case("ultrafeedback", requested),
     "single": Case("single", single),
     "tree": Case("trees", tree, system=False),

@@ -4,7 +4,7 @@ import polars as pl
 
 from factory.readers.columns.asked import kind_of, reply, talks
 from factory.readers.layouts.base import Columns, Layout, Parts
-from factory.readers.messages import before_last, joined, said, turns_of
+from factory.readers.messages import before_last, joined, roles_of, said, turns_of
 
 
 def _fits(columns: Columns) -> bool:
@@ -21,6 +21,9 @@ def _parts(columns: Columns) -> Parts:
     if kind != "messages":
         answer = said("assistant", other) if kind == "text" else other
         other = pl.when(other.is_not_null()).then(joined(before_last(turns), answer))
+    else:  # the reply alone, or below the conversation again
+        alone = roles_of(other) == "assistant"
+        other = pl.when(alone).then(joined(before_last(turns), other)).otherwise(other)
     used = {"prompt": (talk,), "chosen": (talk,), "rejected": (rejected,)}
     return Parts(None, turns, other, used, conversations=True)
 
