@@ -4,12 +4,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions, entry_points
 from pkgutil import resolve_name
+from traceback import walk_tb
 from types import MappingProxyType
 from typing import Any
 
-from factory.errors import ConfigError, one_line
+from factory.errors import ConfigError, named_line, one_line
 
 _BROKEN = (ImportError, AttributeError, NameError, SyntaxError, TypeError, ValueError)
 """What importing a package that does not fit raises."""
@@ -82,6 +83,18 @@ def _others(group: str, _path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
             both = f"{_package(twin)} and {_package(point)}"
             raise ConfigError(f"the packages {both} both add {point.name} to {group}; remove one of them")
     return found
+
+
+def fault_of_a_part(error: BaseException) -> str | None:
+    """What to say of an error that came out of the code of another package's part; None for one that did not."""
+    points = ((dist.name, point) for dist in distributions() for point in dist.entry_points)
+    theirs = {each.module.partition(".")[0]: name for name, each in points if each.group.startswith("sso_factory.")}
+    for frame, line in reversed([*walk_tb(error.__traceback__)]):
+        package = theirs.get(str(frame.f_globals.get("__name__")).partition(".")[0])
+        if package is not None:
+            where = f"{frame.f_code.co_filename} line {line}, of the package {package}"
+            return f"{where}, failed ({named_line(error)}); mend it, then the same command goes on"
+    return None
 
 
 def _package(point: EntryPoint) -> str:

@@ -33,8 +33,8 @@ FILTERS = Registry(
         "margin": "filters.margin:Margin",
         "score_gap": "filters.score_gap:ScoreGap",
     },
-    lambda part: isinstance(part, type) and issubclass(part, Filter),
-    "subclass of filters.base.Filter",
+    lambda part: isinstance(part, type) and issubclass(part, Filter) and hasattr(part, "name"),
+    "subclass of filters.base.Filter with a name",
 )
 """Name to the class of each filter, ours and those of other packages."""
 

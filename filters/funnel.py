@@ -139,16 +139,20 @@ def _apply(
             # Once for all filters that need votes: they must decide from the same ones, and each answer is paid for.
             said = _judged(pairs.kept, ledger, judgments, one.name) if said is None else said
             rows = votes.join(rows, said)
-        ledger.record(one.name, _found(one.decide(rows, measures.look)))
+        ledger.record(one.name, _found(one.decide(rows, measures.look), one.name))
     steps = (*_early_steps(pairs.rejected, measures.size), *ledger.steps)
     total = steps[0].kept + steps[0].rejected if steps else measures.size
     kept = measures.scan().filter(ledger.alive(pl.col(ROW)))
     return Filtered(*_rows(pairs, ledger), Funnel(total, steps, ledger.kept)), _fingerprint(kept)
 
 
-def _found(judged: pl.LazyFrame) -> pl.DataFrame:
-    """[row, reason, detail, flag] of the rows a filter drops or remarks on."""
+def _found(judged: pl.LazyFrame, name: str) -> pl.DataFrame:
+    """[row, reason, detail, flag] of the rows a filter drops or remarks on. ConfigError where it gave no reasons."""
     there = judged.collect_schema()
+    if "reason" not in there:
+        raise ConfigError(
+            f"the filter {name} gives no column reason, which says of each pair why it is dropped, or null"
+        )
     texts = {name: pl.col(name) if name in there else pl.lit(None) for name in ("reason", "detail", "flag")}
     found = judged.select(ROW, **{name: text.cast(pl.String) for name, text in texts.items()})
     return found.filter(~pl.all_horizontal(pl.col("reason", "detail").is_null())).collect(engine="streaming")

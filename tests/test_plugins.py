@@ -171,3 +171,25 @@ def test_one_name_in_two_packages_is_refused(tmp_path, monkeypatch):
         monkeypatch.syspath_prepend(tmp_path / name)
     with pytest.raises(ConfigError, match=r"first-one and second-one|second-one and first-one"):
         factory.filter(PAIRS, out=tmp_path / "out", config={"filters": [{"use": "theirs"}]})
+
+
+def test_a_part_that_fails_at_work_is_one_sentence_with_its_place(tmp_path, monkeypatch):
+    """Whatever kind it is; an error of our own keeps its traceback."""
+    code = "from filters.base import Filter\nclass Odd(Filter):\n    name = 'odd'\n    def reason(self, rows):\n"
+    package(
+        tmp_path / "site",
+        "odd-parts",
+        {"odd_parts.py": f"{code}        raise RuntimeError('no card\\nat all')\n"},
+        {"sso_factory.filters": {"odd": "odd_parts:Odd"}},
+    )
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    PAIRS.write_parquet(tmp_path / "pairs.parquet")
+    (tmp_path / "filters.yaml").write_text("filters: [{use: odd}]\n")
+    call = ["filter", str(tmp_path / "pairs.parquet"), "--config", str(tmp_path / "filters.yaml")]
+    done = CliRunner().invoke(main, [*call, "--out", str(tmp_path / "out"), "-v"])
+    assert done.exit_code == 1
+    place = tmp_path / "site/odd_parts.py"
+    said = f"{place} line 5, of the package odd-parts, failed (RuntimeError: no card); mend it"
+    assert f"sso-factory: {said}" in done.output
+    monkeypatch.setattr("factory.filter", lambda *_, **__: 1 / 0)
+    assert isinstance(CliRunner().invoke(main, [*call, "--out", str(tmp_path / "other")]).exception, ZeroDivisionError)

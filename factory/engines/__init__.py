@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-from factory.config.engines import ENGINES, EngineBlock, RayEngine
+from factory.config.engines import ENGINES, EngineBlock
 from factory.engines.base import Engine, Scorer
 from factory.errors import EngineError, MissingExtraError
 from factory.models.ref import ModelRef
@@ -25,7 +25,7 @@ def open_generator(block: EngineBlock, model: ModelRef) -> Iterator[Engine]:
 
     Raises MissingExtraError when the engine's package is not installed, EngineError when the model cannot be loaded.
     """
-    with closing(_start(block, model)) as engine:
+    with closing(resolve_engine(block)(block, model)) as engine:
         yield engine
 
 
@@ -37,20 +37,26 @@ def open_scorer(block: EngineBlock, model: ModelRef) -> Iterator[Scorer]:
             f"engine {block.kind} cannot score replies: it gives no log-probabilities of given text; "
             "use engine transformers or vllm, or training.method: none"
         )
-    with closing(_start(block, model)) as engine:
+    with closing(resolve_engine(block)(block, model)) as engine:
         yield engine
 
 
 def resolve_engine(block: EngineBlock) -> Any:
-    """The class that runs `block`. Raises MissingExtraError when its package is not installed."""
-    extra, packages = NEEDS.get(block.runner, ("", ()))
-    for package in packages:
-        if find_spec(package) is None:
-            raise MissingExtraError(extra, package)
+    """The class that runs `block`. Raises as `require_engine`."""
+    require_engine(block)
     return ENGINES.load(block.runner)
 
 
-def _start(block: EngineBlock, model: ModelRef) -> Any:
-    if isinstance(block, RayEngine):
-        resolve_engine(block.engine)  # say here, not in a worker, that a package is missing
-    return resolve_engine(block)(block, model)
+def require_engine(block: EngineBlock) -> None:
+    """Raise MissingExtraError where a package that `block` needs is not installed, ConfigError where its class is none.
+
+    Of Ray's too, here and not in a worker.
+    """
+    for runner in (block.runner, block.inner.runner):
+        extra, packages = NEEDS.get(runner, ("", ()))
+        for package in packages:
+            if find_spec(package) is None:
+                raise MissingExtraError(extra, package)
+        # Ours are classes, and importing them takes long.
+        if runner not in ENGINES.own:
+            ENGINES.load(runner)

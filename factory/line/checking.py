@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from factory.config import Config
 from factory.config.apis import ApiEngine
 from factory.config.load import as_config
+from factory.config.training import LOSSES
+from factory.engines import require_engine
 from factory.engines.api.accounts import FILE as SPENDING
 from factory.engines.base import Completion, Request
 from factory.errors import EngineError, number
@@ -16,11 +18,12 @@ from factory.files import PathLike
 from factory.identity import digest
 from factory.line.preflight import preflight
 from factory.progress import Progress, Silent
-from factory.stages.asked_models import RemoteModel, remote_models
+from factory.stages.asked_models import RemoteModel, asked_models, remote_models
 from factory.stages.judge import Question, requests
-from factory.stages.pool import EnginePool
+from factory.stages.pool import EnginePool, scorer_block
 from factory.stages.verdict import read_verdict
 from factory.store import RunFolder, write_text
+from factory.store.outputs import scratch_of
 
 FILE = ".checked"
 """Names, in a run folder, what was checked there: the same command asks nothing twice."""
@@ -57,6 +60,7 @@ def check(
     """
     settings = as_config(config, Config)
     preflight(settings)
+    require_parts(settings)
     root = Path(run_dir or settings.run.dir)
     # No spending file: a check by itself has no run folder to keep it in, and asks next to nothing.
     with EnginePool(progress or Silent()) as engines:
@@ -65,6 +69,9 @@ def check(
 
 def check_once(config: Config, engines: EnginePool, folder: RunFolder) -> None:
     """`check` at the start of a run, said where something is amiss; not again for what was found well."""
+    # Not once it has begun: it may go on elsewhere, where what the stages that are done needed is not installed.
+    if not (folder.root / scratch_of("prompts").manifest).is_file():
+        require_parts(config)
     models = due(config, folder.root)
     if not models:
         return
@@ -77,6 +84,15 @@ def check_once(config: Config, engines: EnginePool, folder: RunFolder) -> None:
             folder.progress.say(f"check: {found.what}: {found.said}")
     # Last: a check that ended in an error is made again, and the models that answered are asked once more with it.
     write_text(folder.root / FILE, _mark(models))
+
+
+def require_parts(config: Config) -> None:
+    """Raise for an engine that cannot start, or another package's base loss that is none, before it is come to."""
+    scorer = scorer_block(config.engine, config.training.method != "none")
+    for block in [*(one.block for one in asked_models(config)), *([scorer] if scorer else [])]:
+        require_engine(block)
+    if config.training.loss not in LOSSES.own:
+        LOSSES.load(config.training.loss)
 
 
 def due(config: Config, root: Path) -> list[RemoteModel]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 import numpy as np
 
 from factory.engines.base import Completion, Request, Score, ScoreRequest
+from factory.errors import EngineError, short
 from factory.progress import Progress
 
 
@@ -41,6 +42,8 @@ class Usage:
         self.cost = round(self.cost + cost, 9)
 
 
+_CHARS = 80
+"""As much is shown of an answer that is none."""
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (Completion, Score)}
 
 
@@ -207,9 +210,14 @@ def journaled(
     began, before = time.monotonic(), used.seconds
     try:
         for answer in ask(missing):
+            # Once each: an answer that is none, or is nobody's, is a fault of another package's engine.
+            key = keys.pop(answer.id, None) if isinstance(answer, tuple(_FIELDS)) else None
+            if key is None:
+                said = short(repr(answer), _CHARS)
+                raise EngineError(f"{name}: the engine gave {said}, which answers nothing that it was asked; mend it")
             # Before it is handed on: whatever the stage does with it, even fail, it has been paid for and stays.
             if answer.error is None:
-                journal.append(keys[answer.id], {name: getattr(answer, name) for name in _FIELDS[type(answer)]})
+                journal.append(key, {name: getattr(answer, name) for name in _FIELDS[type(answer)]})
                 used.add(answer, new=True)
                 used.seconds = round(before + time.monotonic() - began, 3)
             prompt, completion, cost = _cost_of(answer)

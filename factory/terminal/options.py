@@ -12,6 +12,7 @@ import click
 
 from factory import terminal
 from factory.errors import ConfigError, FactoryError, InterruptedRunError, NotReproducedError, harmless, one_line
+from factory.registry import fault_of_a_part
 from factory.training import processes
 
 _WHOLE = "whole"
@@ -128,6 +129,11 @@ class Main(Group):
             code, sentence = 1, _of_disk(error)
         except _table_errors() as error:
             code, sentence = 1, f"a table cannot be read or written: {str(error).splitlines()[0]}; check the file"
+        except Exception as error:
+            # Others are ours, and a traceback says where.
+            if (fault := fault_of_a_part(error)) is None:
+                raise
+            code, sentence = 1, fault
         raise SystemExit(_failed(code, sentence, whole=ctx.meta.get(_WHOLE, False)))
 
 

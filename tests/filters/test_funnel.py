@@ -7,6 +7,7 @@ from factory.errors import ConfigError, InputError
 from factory.files.streaming import ROWS, small_morsels
 from factory.schema import REJECTED, LazySplit
 from filters import build, paper
+from filters.base import Filter
 from filters.decisions import Step
 from filters.funnel import Funnel, apply, run_funnel
 from filters.votes import by_pair, judges_of
@@ -241,3 +242,16 @@ def test_the_funnel_has_4000_rows_in_hand_also_where_others_have_fewer(tmp_path)
     with small_morsels():
         run_funnel(LazySplit(seen, REJECTED.empty().lazy()), build([{"use": "length_gap"}]), None, tmp_path)
     assert ROWS < max(sizes) <= 4_000
+
+
+def test_a_filter_that_gives_no_reasons_is_refused():
+    """One that leaves out the rows it does not want, as a frame is filtered elsewhere, would keep them all."""
+
+    class Few(Filter):
+        name = "few"
+
+        def reason(self, rows):
+            return rows.filter(pl.col("row") < 1)
+
+    with pytest.raises(ConfigError, match="the filter few gives no column reason"):
+        apply(lazily(table([row("a"), row("b")])), [Few()])

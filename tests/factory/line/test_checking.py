@@ -9,7 +9,7 @@ from click.testing import CliRunner
 import factory
 from factory.cli import main
 from factory.config import Config
-from factory.errors import ConfigError, EngineError, FactoryError
+from factory.errors import ConfigError, EngineError, FactoryError, MissingExtraError
 from factory.line.checking import FILE, due
 from factory.terminal import show
 from tests import loopback
@@ -165,3 +165,21 @@ def test_a_garbled_note_of_what_was_checked_is_none(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"\xff\xfe")
     with Loopback(speak) as server:
         assert len(due(config(tmp_path, server), tmp_path)) == 3
+
+
+def test_what_an_auditor_needs_is_told_before_a_prompt_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that has begun goes on where an engine of its later stages is not installed, up to these."""
+    there = {"torch", "transformers"}
+    monkeypatch.setattr("factory.engines.find_spec", lambda name: True if name in there else None)
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "hi"}\n{"prompt": "ho"}\n', encoding="utf-8")
+    raw = {"prompts": {"paths": [str(tmp_path / "prompts.jsonl")]}, "engine": "scripted", "run": {"iterations": 1}}
+    raw |= {"training": {"method": "none"}, "filters": [], "audit": {"judge": {"name": "J", "engine": "vllm"}}}
+    with pytest.raises(MissingExtraError, match="needs the package vllm"):
+        factory.check(raw)
+    with pytest.raises(MissingExtraError, match="needs the package vllm"):
+        factory.run(raw, tmp_path / "run")
+    assert not (tmp_path / "run/prompts.parquet").exists()
+    there.add("vllm")
+    factory.run(raw, tmp_path / "run", until="prompts")
+    there.remove("vllm")
+    factory.run(raw, tmp_path / "run", until="filter")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from factory.engines.base import Completion, Reply, Request, Score, ScoreRequest, recorded_completion, recorded_score
+from factory.errors import EngineError
 from factory.identity import digest
 from factory.progress import Progress, Silent
 from factory.store.journal import Asker, Journal, journaled
@@ -266,3 +267,29 @@ def test_a_record_whose_key_only_begins_alike_is_not_taken_for_another(tmp_path)
         assert journal.get(other) is None
         journal.append(other, {"text": "other"})
         assert journal.get(other) == {"text": "other"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [lambda r: "a text", lambda r: Completion(f"other/{r.id}", "x"), lambda r: (r.id, "x"), lambda r: None],
+    ids=["text", "another id", "tuple", "nothing"],
+)
+def test_what_answers_no_request_ends_the_stage_and_what_came_before_is_kept(tmp_path: Path, wrong: Any) -> None:
+    requests = [Request(f"q/{n}", [{"role": "user", "content": "?"}], 8) for n in range(2)]
+
+    def ask(asked: Sequence[Request]) -> Iterator[Any]:
+        yield Completion(asked[0].id, "well")
+        yield wrong(asked[1])
+
+    with Journal(tmp_path / "j") as journal, pytest.raises(EngineError, match="answers nothing that it was asked"):
+        list(journaled(ask, recorded_completion, "e", requests, Asker(journal, Silent(), "replies 1")))
+    with Journal(tmp_path / "j") as journal:
+        assert len(journal) == 1
+
+
+def test_a_second_answer_to_a_request_is_refused(tmp_path: Path) -> None:
+    """It would be counted twice, and a resumed run would have the other one."""
+    request = Request("q", [{"role": "user", "content": "?"}], 8)
+    twice = lambda asked: iter([Completion("q", "first"), Completion("q", "second")])  # noqa: E731
+    with Journal(tmp_path / "j") as journal, pytest.raises(EngineError, match="'second'"):
+        list(journaled(twice, recorded_completion, "e", [request], Asker(journal, Silent(), "replies 1")))
