@@ -76,7 +76,8 @@ def context_length(ref: ModelRef) -> int | None:
 def load_model(ref: ModelRef, device: str = "cpu", dtype: torch.dtype | str = "auto") -> PreTrainedModel:
     """The model in evaluation mode on `device`; dtype auto is the checkpoint's own.
 
-    Reads safetensors only. A folder with a LoRA adapter gives its base model with the adapter merged in.
+    Reads safetensors only. A folder with a LoRA adapter gives its base model with the adapter merged in, under auto in
+    float32, as a policy is saved whose adapter is merged.
     Raises EngineError naming the model when it cannot be had.
     """
     path = resolve(ref.name)
@@ -166,10 +167,14 @@ def _with_adapter(ref: ModelRef, path: Path, device: str, dtype: torch.dtype | s
         raise EngineError(f"the adapter in {path} has no adapter_model.safetensors; save it as safetensors")
     from peft import PeftModel  # only adapters need it
 
-    # On the CPU, so that the device never holds more than the merged weights.
-    model = load_model(ref._replace(name=_base_of(path)), "cpu", dtype)
+    # On the CPU, so that the device never holds more than the merged weights; in float32, since bfloat16 would swallow
+    # the small steps of one adapter upon another, which together are seen.
+    model = load_model(ref._replace(name=_base_of(path)), "cpu", torch.float32)
     with quiet_peft():
         merged = PeftModel.from_pretrained(model, str(path)).merge_and_unload()
+    if isinstance(dtype, torch.dtype):
+        for weight in merged.parameters():  # not the buffers, which models hold in float32
+            weight.data = weight.data.to(dtype)
     return _place(merged, ref, device)
 
 

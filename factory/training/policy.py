@@ -80,7 +80,9 @@ def save(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path, ref
 def _finish_adapter(folder: Path, ref: ModelRef, merge: bool) -> None:
     settings_path = folder / "adapter_config.json"
     settings = json.loads(settings_path.read_text("utf-8"))
-    settings["base_model_name_or_path"] = resolve(ref.name)
+    base = resolve(ref.name)
+    # Whole: the policy is used from other folders than the one that training was started in.
+    settings["base_model_name_or_path"] = str(Path(base).absolute()) if Path(base).is_dir() else base
     settings_path.write_text(json.dumps(settings, indent=2, sort_keys=True), "utf-8")
     if merge:
         # Loaded from the folder, as the model in hand may be sharded over processes.

@@ -104,6 +104,34 @@ def test_an_adapter_is_merged_into_its_base(folder, tmp_path):
     assert not torch.allclose(plain, expected, atol=1e-2)
 
 
+def test_small_steps_of_adapters_upon_adapters_are_seen_in_bfloat16(folder, tmp_path):
+    """Each moves every weight by a third of what bfloat16 tells apart, which by itself is rounded away; three do not.
+
+    The first column of the weights is 1.0, where a step of bfloat16 is 2**-7, and the adapters add 0.003 to it.
+    """
+    peft = pytest.importorskip("peft")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    name = "model.layers.0.mlp.up_proj"
+    model.get_submodule(name).weight.data[:, 0] = 1.0
+    model.save_pretrained(base := tmp_path / "base")
+    for number in range(3):
+        model = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+        with quiet_peft():
+            adapted = peft.get_peft_model(model, peft.LoraConfig(r=1, lora_alpha=1, target_modules=[name]))
+        layer = adapted.base_model.model.get_submodule(name)
+        layer.lora_A.default.weight.data = torch.eye(1, layer.in_features)
+        layer.lora_B.default.weight.data.fill_(0.003)
+        adapted.save_pretrained(adapter := tmp_path / f"adapter-{number}")
+        settings = json.loads((adapter / "adapter_config.json").read_text("utf-8"))
+        settings["base_model_name_or_path"], base = str(base), adapter
+        (adapter / "adapter_config.json").write_text(json.dumps(settings), "utf-8")
+    for dtype, expected in ((torch.float32, 1.009), (torch.bfloat16, 1.0078125), ("auto", 1.009)):
+        found = load.load_model(ModelRef(str(base)), dtype=dtype)
+        assert found.get_submodule(name).weight[:, 0].tolist() == pytest.approx([expected] * layer.out_features)
+        assert found.dtype == (dtype if isinstance(dtype, torch.dtype) else torch.float32)
+        assert found.model.rotary_emb.inv_freq.dtype == torch.float32
+
+
 @pytest.fixture
 def bundle(monkeypatch, tmp_path):
     """A distribution with the file, and a conversion that saves a tiny model instead."""

@@ -329,6 +329,15 @@ def test_an_adapters_first_step_is_measured_against_itself_switched_off(adapted)
     assert lines(adapted.out)[-1]["margin"] > 0.05
 
 
+def test_a_kept_adapter_is_found_from_every_folder(policy, tmp_path, monkeypatch):
+    """Its base was named relative to the folder in which training was started."""
+    monkeypatch.chdir(Path(policy.name).parent)
+    near = policy._replace(name=Path(policy.name).name)
+    train(TrainingJob(PAIRS, near, tmp_path / "a", changed(lora=Lora(r=4, merge=False)), seed=1, iteration=1))
+    monkeypatch.chdir(tmp_path)
+    assert load_model(ModelRef("./a/policy")).config.hidden_size == 32
+
+
 def test_a_kept_adapter_can_be_trained_on(policy, tmp_path):
     lora = Lora(r=4, merge=False)
     train(TrainingJob(PAIRS, policy, tmp_path / "a", changed(lora=lora), seed=1, iteration=1))
