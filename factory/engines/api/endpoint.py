@@ -32,6 +32,11 @@ class Endpoint:
         self.shown = urlunsplit((parts.scheme, host, parts.path, "", ""))
         if parts.scheme not in ("http", "https") or not host:
             raise ConfigError(f"base_url {self.shown!r} is no address; it looks like {block.home}")
+        if parts.query or parts.fragment:
+            # Not shown, as it may be a key.
+            raise ConfigError(
+                f"base_url {self.shown!r} goes on with ? or #, and paths are put at its end; leave that out"
+            )
         self.model = block.model or model.name
         self.most = int(block.max_answer_mb * 1e6)
         """Most bytes of an answer."""

@@ -111,6 +111,10 @@ def test_identity_tells_endpoints_and_extra_fields_apart_and_hides_passwords() -
 def test_a_wrong_address_and_max_cost_without_prices_are_config_errors() -> None:
     with pytest.raises(ConfigError, match="'localhost:8000/v1' is no address"):
         ApiGenerator(OpenaiEngine(base_url="localhost:8000/v1"), ModelRef("m"))
+    for end in ("?key=secret", "#secret"):
+        with pytest.raises(ConfigError, match=r"'http://one/v1' goes on with \? or #") as caught:
+            ApiGenerator(OpenaiEngine(base_url=f"http://one/v1{end}"), ModelRef("m"))
+        assert "secret" not in str(caught.value)
     with pytest.raises(ConfigError, match="max_cost needs prices"):
         ApiGenerator(OpenaiEngine(max_cost=1.0), ModelRef("m"))
 
