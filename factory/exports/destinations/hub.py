@@ -5,8 +5,6 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -16,6 +14,7 @@ from factory.exports import exporter
 from factory.exports.destinations.elsewhere import RemoteContents, record_text
 from factory.exports.destinations.write import README, places_of
 from factory.progress import Progress, Silent
+from factory.readers.inputs.sources import network_errors
 from factory.store.ownership import RECORD, Record
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def check_token(repo: str) -> str | None:
         if _status(error) in (401, 403):
             raise ConfigError(f"pushing to {repo}: {_WHAT_TO_DO[_status(error)]}") from None
         return f"the Hub did not say whose the token is ({first_line(error)})"
-    except _network_errors() as error:
+    except network_errors() as error:
         return f"the Hub cannot be asked now ({first_line(error)})"
     return None
 
@@ -128,7 +127,7 @@ def _asking(repo: str) -> Iterator["HfApi"]:
         raise FactoryError(f"pushing to {repo}: {_WHAT_TO_DO.get(_status(error), first_line(error))}") from None
     except HFValidationError as error:
         raise ConfigError(f"pushing to {repo}: {first_line(error)}") from None
-    except _network_errors() as error:
+    except network_errors() as error:
         said = first_line(error)
         what = f"the connection to {api.endpoint} failed ({said}); run it again, it goes on where it stopped"
         raise FactoryError(f"pushing to {repo}: {what}") from None
@@ -170,9 +169,3 @@ def _marks(path: Path) -> list[str]:
             git.update(block)
             large.update(block)
     return [git.hexdigest(), large.hexdigest()]
-
-
-def _network_errors() -> tuple[type[Exception], ...]:
-    """What huggingface_hub lets through when a connection fails; its HTTP client changed its name more than once."""
-    clients = [import_module(name) for name in ("httpx", "httpx2") if find_spec(name)]
-    return (OSError, RuntimeError, *(client.HTTPError for client in clients))

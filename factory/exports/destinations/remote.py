@@ -10,7 +10,7 @@ from factory.errors import ConfigError, FactoryError, MissingExtraError
 from factory.exports import exporter
 from factory.exports.destinations.elsewhere import ANY, Marks, RemoteContents, record_text
 from factory.exports.destinations.write import places_of
-from factory.readers.inputs.sources import refusals
+from factory.readers.inputs.sources import network_errors
 from factory.store.ownership import RECORD, Record
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _asking(url: str) -> Iterator[tuple["AbstractFileSystem", str]]:
         raise ConfigError(f"{url}: {error}") from None
     except ValueError as error:
         raise ConfigError(f"{url}: {error}") from None
-    except refusals() as error:
+    except network_errors() as error:
         raise FactoryError(f"{url}: cannot be written ({error}); check the address and your credentials") from None
 
 

@@ -4,6 +4,7 @@ import atexit
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -220,7 +221,6 @@ def _fetched(url: str) -> list[InputTable]:
     """Fetch a remote file, or every data file of a remote folder, into a folder that goes when the process ends."""
     import fsspec
 
-    faults: tuple[type[Exception], ...] = (*refusals(), ValueError)
     try:
         system, root = fsspec.core.url_to_fs(url)
         folder = system.isdir(root)
@@ -235,23 +235,25 @@ def _fetched(url: str) -> list[InputTable]:
             system.get_file(name, str(path))
     except ImportError as error:
         raise _missing(url, error) from error
-    except faults as error:
+    except network_errors() as error:
         raise InputError(f"{url}: cannot be fetched ({first_line(error)}); check address and access") from error
     if not copies:
         raise _nothing(url)
     scheme = url.split("://", 1)[0]
     return [
-        InputTable(f"{scheme}://{name.lstrip('/')}", stem_of(name), path, named=not folder) for name, path in copies
+        InputTable(name if "://" in name else f"{scheme}://{name.lstrip('/')}", stem_of(name), path, named=not folder)
+        for name, path in copies
     ]
 
 
-def refusals() -> tuple[type[Exception], ...]:
-    """What a remote file system raises when it refuses; botocore's own errors are no OSErrors."""
-    try:
-        from botocore.exceptions import BotoCoreError, ClientError
-    except ImportError:
-        return (OSError,)
-    return (OSError, BotoCoreError, ClientError)
+def network_errors() -> tuple[type[Exception], ...]:
+    """What a connection or a server that fails lets through what fetches from it: known once it has been raised."""
+    clients = [("httpx", "HTTPError"), ("httpx2", "HTTPError"), ("aiohttp", "ClientError")]
+    clients += [("botocore.exceptions", "BotoCoreError"), ("botocore.exceptions", "ClientError")]
+    # Of the modules that are loaded: no other one can have raised. huggingface_hub's has changed its name.
+    raised = (getattr(sys.modules[module], name) for module, name in clients if module in sys.modules)
+    # ValueError: an answer in JSON that is none, as of a page to log in at.
+    return (OSError, RuntimeError, ValueError, *raised)
 
 
 def is_path(name: str) -> bool:
@@ -272,10 +274,9 @@ def _on_hub(name: str, split: str | None) -> list[InputTable]:
     import datasets
     from huggingface_hub.errors import HfHubHTTPError
 
-    faults = (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError, HfHubHTTPError)
     try:
         loaded = datasets.load_dataset(name, split=split)
-    except faults as error:
+    except (*network_errors(), datasets.exceptions.DatasetsError, HfHubHTTPError) as error:
         why = f"there is no such file, and as a dataset of the Hub it cannot be loaded ({first_line(error)})"
         raise InputError(f"{name}: {why}; check the name") from error
     return tables_in(loaded, name, name, split)

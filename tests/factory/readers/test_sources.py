@@ -1,8 +1,12 @@
 """Everything that pairs can be given as: a path, a folder, a run, a link, a frame, a dataset, an address."""
 
 import gzip
+import importlib.util
 import json
 import os
+import socket
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import datasets
@@ -183,6 +187,37 @@ def test_files_and_folders_of_an_object_store_are_read():
         read_pairs("memory://box/gone.jsonl")
     with pytest.raises(InputError, match="nosuch://x/y: cannot be fetched"):
         read_pairs("nosuch://x/y")
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n{", b"HTTP/1.1 500 Oh\r\n\r\n"])
+def test_a_server_that_fails_at_a_file_is_one_sentence(head):
+    """It hangs up at once, in the middle of the file, or says that it has failed."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            with suppress(OSError):
+                while True:
+                    with server.accept()[0] as connection:
+                        connection.recv(9999)
+                        connection.sendall(head)
+
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/pairs.jsonl"
+        with pytest.raises(InputError, match=rf"^{address}: cannot be fetched"):
+            read_pairs(address)
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_connection_that_breaks_at_a_hub_data_set_is_one_sentence(monkeypatch, tmp_path):
+    client = importlib.import_module(next(name for name in ("httpx2", "httpx") if importlib.util.find_spec(name)))
+
+    def load(name, split=None):
+        raise client.RemoteProtocolError("Server disconnected")
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"org/name: .* cannot be loaded \(Server disconnected\)"):
+        read_pairs("org/name")
 
 
 def test_parquet_stays_on_disk(tmp_path):

@@ -125,6 +125,13 @@ def test_refusals_are_one_sentence(status: int, said: str, hub: Hub, tmp_path: P
     assert "\n" not in str(caught.value)
 
 
+def test_a_page_in_place_of_the_hubs_answer_is_one_sentence(hub: Hub, tmp_path: Path) -> None:
+    """As a network gives before one has logged in to it."""
+    hub.answer = lambda method, path, body: (200, b"<html>Log in</html>")  # type: ignore[method-assign]
+    with pytest.raises(FactoryError, match=r"pushing to someone/pairs: the connection to .* failed"):
+        push(exported(tmp_path), "someone/pairs")
+
+
 def test_a_public_repository_is_never_filled_with_what_was_to_be_private(hub: Hub, tmp_path: Path) -> None:
     push(exported(tmp_path), "someone/pairs")
     with pytest.raises(ConfigError, match="is public"):
