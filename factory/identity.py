@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 DEFAULT_SEED = 42
 """The seed of a run or command that names none."""
@@ -29,6 +30,18 @@ def digest(value: object) -> str:
     # Lone surrogates, which a file or a model may hold, have no UTF-8; they are hashed as the three bytes they would
     # be.
     return hashlib.blake2b(_CANONICAL.encode(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def model_fingerprint(folder: Path) -> str:
+    """Hash of all that decides what the model in `folder` says: weights, configuration, tokenizer, template."""
+    hashes = {}
+    for path in sorted(folder.iterdir()):
+        # These hold the fingerprint itself.
+        record = path.name in ("policy.json", "reward.json")
+        if path.suffix in (".safetensors", ".json", ".jinja", ".model", ".txt") and not record:
+            with path.open("rb") as file:
+                hashes[path.name] = hashlib.file_digest(file, "blake2b").hexdigest()
+    return digest(hashes)
 
 
 def draw(*parts: object) -> int:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from factory.errors import ConfigError, InputError
-from factory.files.streaming import compact, small_morsels
+from factory.files.streaming import compact, height, small_morsels
 from factory.files.table_file import ROW_GROUP, sink
 from factory.schema import REJECTED, LazySplit
 from filters import votes
@@ -139,20 +139,27 @@ def _apply(
             # Once for all filters that need votes: they must decide from the same ones, and each answer is paid for.
             said = _judged(pairs.kept, ledger, judgments, one.name) if said is None else said
             rows = votes.join(rows, said)
-        ledger.record(one.name, _found(one.decide(rows, measures.look), one.name))
+        ledger.record(one.name, _found(one, one.decide(rows, measures.look), ledger.kept))
     steps = (*_early_steps(pairs.rejected, measures.size), *ledger.steps)
     total = steps[0].kept + steps[0].rejected if steps else measures.size
     kept = measures.scan().filter(ledger.alive(pl.col(ROW)))
     return Filtered(*_rows(pairs, ledger), Funnel(total, steps, ledger.kept)), _fingerprint(kept)
 
 
-def _found(judged: pl.LazyFrame, name: str) -> pl.DataFrame:
-    """[row, reason, detail, flag] of the rows a filter drops or remarks on. ConfigError where it gave no reasons."""
+def _found(one: Filter, judged: pl.LazyFrame, given: int) -> pl.DataFrame:
+    """[row, reason, detail, flag] of the rows that a filter drops or remarks on, of those `given` to it.
+
+    Raises ConfigError where another package's filter gives no reasons, or leaves rows out, which would be kept.
+    """
     there = judged.collect_schema()
     if "reason" not in there:
         raise ConfigError(
-            f"the filter {name} gives no column reason, which says of each pair why it is dropped, or null"
+            f"the filter {one.name} gives no column reason, which says of each pair why it is dropped, or null"
         )
+    # Counted of others alone, as it takes a pass.
+    back = given if type(one).__module__.startswith(f"{__package__}.") else height(judged)
+    if back != given:
+        raise ConfigError(f"the filter {one.name} gives {back:,} of {given:,} pairs; a pair that it drops has a reason")
     texts = {name: pl.col(name) if name in there else pl.lit(None) for name in ("reason", "detail", "flag")}
     found = judged.select(ROW, **{name: text.cast(pl.String) for name, text in texts.items()})
     return found.filter(~pl.all_horizontal(pl.col("reason", "detail").is_null())).collect(engine="streaming")

@@ -1,6 +1,7 @@
 """docs/plugins.md: the package that it shows, made on the fly, adds every kind of part; what is said of bad ones."""
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from factory.exports import EXPORTERS
 from factory.readers.layouts import layouts
 from factory.training.methods import method_of
 from filters import FILTERS
+from tests.packages import package
 
 PAGE = (Path(__file__).parent.parent / "docs/plugins.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"`([\w/]+\.(?:py|toml))`:\n\n```\w+\n(.*?)```", PAGE, flags=re.DOTALL))
@@ -34,27 +36,15 @@ PAIRS = pl.DataFrame(
 )
 
 
-def package(folder: Path, name: str, files: dict[str, str], points: dict[str, dict[str, str]]) -> None:
-    """Lay out a package as pip would have installed it."""
-    for path, text in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text, encoding="utf-8")
-    about = folder / f"{name.replace('-', '_')}-1.0.dist-info"
-    about.mkdir(parents=True)
-    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", encoding="utf-8")
-    lines = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in each.items()) for group, each in points.items()]
-    (about / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
-
-
 @pytest.fixture
 def acme(tmp_path, monkeypatch):
     """The package of the page, importable; the modules are forgotten afterwards."""
     files = {path: text for path, text in FILES.items() if path.endswith(".py")}
     package(tmp_path / "site", "acme-sso", {**files, "acme/__init__.py": ""}, _points())
     monkeypatch.syspath_prepend(tmp_path / "site")
-    monkeypatch.delitem("sys.modules", "acme", raising=False)
+    monkeypatch.delitem(sys.modules, "acme", raising=False)
     for path in files:
-        monkeypatch.delitem("sys.modules", path.removesuffix(".py").replace("/", "."), raising=False)
+        monkeypatch.delitem(sys.modules, path.removesuffix(".py").replace("/", "."), raising=False)
     return tmp_path
 
 
@@ -153,7 +143,7 @@ def test_a_part_that_is_none_is_said_in_one_sentence(registry, tmp_path, monkeyp
     points = {"number": "odd:NUMBER", "gone": "odd:GONE", "broken": "odd.broken:part"}
     package(tmp_path, "odd-parts", code, {registry.group: points})
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem("sys.modules", "odd", raising=False)
+    monkeypatch.delitem(sys.modules, "odd", raising=False)
     for name, said in (
         ("number", "is odd:NUMBER, which is no "),
         ("gone", "cannot be loaded: AttributeError"),
@@ -173,23 +163,28 @@ def test_one_name_in_two_packages_is_refused(tmp_path, monkeypatch):
         factory.filter(PAIRS, out=tmp_path / "out", config={"filters": [{"use": "theirs"}]})
 
 
-def test_a_part_that_fails_at_work_is_one_sentence_with_its_place(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("raises", "why"),
+    [("RuntimeError('no card\\nat all')", "RuntimeError: no card"), ("SystemExit(0)", "SystemExit: 0")],
+)
+def test_a_part_that_fails_at_work_is_one_sentence_with_its_place(raises, why, tmp_path, monkeypatch):
     """Whatever kind it is; an error of our own keeps its traceback."""
     code = "from filters.base import Filter\nclass Odd(Filter):\n    name = 'odd'\n    def reason(self, rows):\n"
     package(
         tmp_path / "site",
         "odd-parts",
-        {"odd_parts.py": f"{code}        raise RuntimeError('no card\\nat all')\n"},
+        {"odd_parts.py": f"{code}        raise {raises}\n"},
         {"sso_factory.filters": {"odd": "odd_parts:Odd"}},
     )
     monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.delitem(sys.modules, "odd_parts", raising=False)
     PAIRS.write_parquet(tmp_path / "pairs.parquet")
     (tmp_path / "filters.yaml").write_text("filters: [{use: odd}]\n")
     call = ["filter", str(tmp_path / "pairs.parquet"), "--config", str(tmp_path / "filters.yaml")]
     done = CliRunner().invoke(main, [*call, "--out", str(tmp_path / "out"), "-v"])
     assert done.exit_code == 1
     place = tmp_path / "site/odd_parts.py"
-    said = f"{place} line 5, of the package odd-parts, failed (RuntimeError: no card); mend it"
+    said = f"{place} line 5, of the package odd-parts, failed ({why}); mend it"
     assert f"sso-factory: {said}" in done.output
     monkeypatch.setattr("factory.filter", lambda *_, **__: 1 / 0)
     assert isinstance(CliRunner().invoke(main, [*call, "--out", str(tmp_path / "other")]).exception, ZeroDivisionError)

@@ -1,10 +1,12 @@
 """The `engine:` block of a configuration: one class per engine, told apart by `kind`."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from factory.config.apis import ApiBlock, EngineBase, OpenaiEngine
+from factory.identity import model_fingerprint
 from factory.registry import Registry
 
 ENGINES = Registry(
@@ -69,6 +71,12 @@ class VllmEngine(EngineBase):
     """Send each request its own seed; null: on a GPU yes, on the CPU build (which crashes on them) no."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Further arguments to vllm.EngineArgs, as they are."""
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """As of every engine, the adapter by what is in it: one that is trained again lies in the same folder."""
+        adapter = Path(self.lora or "")
+        return super().fingerprint | ({"lora": model_fingerprint(adapter)} if self.lora and adapter.is_dir() else {})
 
 
 class ScriptedEngine(EngineBase):

@@ -1,11 +1,10 @@
 """How a model is named to whatever loads it."""
 
-import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
 from factory.files import at_home
-from factory.identity import digest
+from factory.identity import model_fingerprint
 
 
 class ModelRef(NamedTuple):
@@ -35,16 +34,4 @@ class ModelRef(NamedTuple):
     def by_content(cls, name: str) -> "ModelRef":
         """A model that is known by what is in its folder, where it lies in one, else by its name."""
         folder = Path(at_home(name))
-        return cls(name, fingerprint=fingerprint(folder) if folder.is_dir() else "")
-
-
-def fingerprint(folder: Path) -> str:
-    """Hash of all that decides what the model in `folder` says: weights, configuration, tokenizer, template."""
-    hashes = {}
-    for path in sorted(folder.iterdir()):
-        # These hold the fingerprint itself.
-        record = path.name in ("policy.json", "reward.json")
-        if path.suffix in (".safetensors", ".json", ".jinja", ".model", ".txt") and not record:
-            with path.open("rb") as file:
-                hashes[path.name] = hashlib.file_digest(file, "blake2b").hexdigest()
-    return digest(hashes)
+        return cls(name, fingerprint=model_fingerprint(folder) if folder.is_dir() else "")

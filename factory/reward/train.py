@@ -10,10 +10,10 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from factory.errors import InputError, TrainingError
-from factory.identity import digest
+from factory.identity import digest, model_fingerprint
 from factory.models.attention import positions
 from factory.models.load import load_reward_model, load_tokenizer
-from factory.models.ref import ModelRef, fingerprint
+from factory.models.ref import ModelRef
 from factory.progress import Progress
 from factory.reward.accuracy import tally
 from factory.reward.config import SAME_WEIGHTS, RewardScoring, RewardTraining
@@ -81,7 +81,7 @@ def train(
         "test": test,
         "seconds": round(time.monotonic() - began, 2),
     }
-    more = {"seed": seed, "config": config.model_dump(mode="json"), "fingerprint": fingerprint(out / MODEL)}
+    more = {"seed": seed, "config": config.model_dump(mode="json"), "fingerprint": model_fingerprint(out / MODEL)}
     write_json(out / MODEL / "reward.json", {**facts, **more})
     checkpoints.clear(out)
     return facts

@@ -12,10 +12,9 @@ from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from factory.errors import ConfigError
-from factory.identity import digest
+from factory.identity import digest, model_fingerprint
 from factory.models.attention import positions
 from factory.models.load import load_tokenizer
-from factory.models.ref import fingerprint
 from factory.models.sequences import plan_for, same_in_training, unwrapped
 from factory.models.shared_prompt import kernel
 from factory.store import write_json
@@ -188,7 +187,11 @@ def _save(trainer: PolicyTrainer, tokenizer: PreTrainedTokenizerBase, found: Enc
     save(trainer, tokenizer, folder, job.policy, job.config.lora)
     if trainer.is_world_process_zero():
         data = digest(sorted(example.key for example in found.examples))
-        facts = {"dropped": found.dropped, "reasoning_stripped": found.stripped, "fingerprint": fingerprint(folder)}
+        facts = {
+            "dropped": found.dropped,
+            "reasoning_stripped": found.stripped,
+            "fingerprint": model_fingerprint(folder),
+        }
         write_json(folder / "policy.json", {**job.record(data, len(found.examples)), **facts})
         checkpoints.clear(job.out)
 

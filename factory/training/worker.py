@@ -17,6 +17,7 @@ from factory.config import Training
 from factory.errors import FactoryError, TrainingError, first_line
 from factory.models.ref import ModelRef
 from factory.progress import Progress, Silent
+from factory.registry import fault_of_a_part
 from factory.store import write_json
 from factory.training import TrainingJob
 from factory.training.launched import FACTS, FAILURE, PAIRS, SETTINGS, TOLD
@@ -53,8 +54,9 @@ def main() -> NoReturn:
         config = Training.model_validate(settings["training"])
         job = TrainingJob(pairs, policy, Path(settings["out"]), config, settings["seed"], settings["iteration"], shown)
         facts = stage(job)
-    except (FactoryError, RuntimeError, OSError) as error:
-        ours = _ours(error)
+    except (Exception, SystemExit) as error:
+        if (ours := _ours(error)) is None:
+            raise
         if first_to_fail():
             write_json(folder / FAILURE, told(ours))
         # The launcher ends the others as soon as one has ended so.
@@ -74,11 +76,15 @@ def _end_with_launcher(launcher: int) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _ours(error: Exception) -> FactoryError:
+def _ours(error: BaseException) -> FactoryError | None:
+    """What is said of an error where the training was started; None for one of our own, whose traceback says where."""
     if isinstance(error, FactoryError):
         return error
+    if (fault := fault_of_a_part(error)) is not None:
+        return TrainingError(fault)
     gone = lost(error) if isinstance(error, RuntimeError) else None
-    return gone or TrainingError(f"training failed: {first_line(error)}")
+    known = isinstance(error, RuntimeError | OSError)
+    return gone or (TrainingError(f"training failed: {first_line(error)}") if known else None)
 
 
 if __name__ == "__main__":

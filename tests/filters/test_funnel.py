@@ -244,14 +244,17 @@ def test_the_funnel_has_4000_rows_in_hand_also_where_others_have_fewer(tmp_path)
     assert ROWS < max(sizes) <= 4_000
 
 
-def test_a_filter_that_gives_no_reasons_is_refused():
-    """One that leaves out the rows it does not want, as a frame is filtered elsewhere, would keep them all."""
+@pytest.mark.parametrize(
+    ("more", "said"), [([], "gives no column reason"), ([pl.lit(None).alias("reason")], "gives 1 of 2 pairs")]
+)
+def test_a_filter_that_leaves_rows_out_is_refused(more, said):
+    """As a frame is filtered elsewhere: it would keep them all."""
 
     class Few(Filter):
         name = "few"
 
         def reason(self, rows):
-            return rows.filter(pl.col("row") < 1)
+            return rows.filter(pl.col("row") < 1).with_columns(more)
 
-    with pytest.raises(ConfigError, match="the filter few gives no column reason"):
+    with pytest.raises(ConfigError, match=f"the filter few {said}"):
         apply(lazily(table([row("a"), row("b")])), [Few()])

@@ -72,3 +72,13 @@ def test_a_dumped_configuration_loads_as_itself():
 def test_what_is_missing_unknown_empty_or_too_small_is_refused(bad):
     with pytest.raises(ValidationError):
         Config.model_validate(bad)
+
+
+def test_an_adapter_that_is_trained_again_in_its_folder_is_another_engine(tmp_path):
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"one")
+    block = engine_blocks.VllmEngine(lora=str(tmp_path))
+    before = block.fingerprint
+    assert block.fingerprint == before
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"two")
+    assert block.fingerprint != before
+    assert engine_blocks.VllmEngine(lora="nowhere").fingerprint["lora"] == "nowhere"

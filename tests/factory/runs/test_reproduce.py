@@ -18,7 +18,7 @@ from factory.exports import EXPORTERS
 from factory.exports.card.recorded import pair_ids, recorded
 from factory.exports.destinations.write import export
 from factory.exports.facts.recipe import recipe
-from factory.models.ref import fingerprint
+from factory.identity import model_fingerprint
 from tests.pairs import pairs
 from tests.runs import run_folder
 
@@ -232,7 +232,7 @@ def test_models_that_lie_in_folders_are_known_by_their_content_whatever_they_are
     made = factory.run(config, tmp_path / "run")
     known = recorded(made.root / "exports/rm").inputs
     names = {"policy": policy, "pairs.weak": weak, "model of judge one": judge}
-    assert {name: known[name] for name in names} == {name: fingerprint(folder) for name, folder in names.items()}
+    assert {name: known[name] for name in names} == {name: model_fingerprint(folder) for name, folder in names.items()}
     for name, folder in names.items():
         was = (folder / "config.json").read_text()
         (folder / "config.json").write_text("{}")

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from factory.training.stats import MetricsFile
 from tests.launching import ROOT, command, environment, run
+from tests.packages import package
 from tests.training_pairs import scored_pairs, tiny_policy
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -155,6 +156,17 @@ def test_what_a_started_process_finds_wrong_is_the_command_s_error(given, tmp_pa
     assert done.returncode == 2
     (line,) = said(done)
     assert "no pair can be trained on" in line
+
+
+def test_what_fails_in_a_started_process_in_another_package_is_said_with_its_place(given, tmp_path):
+    code = "from factory.training.losses import Ipo\nclass Odd(Ipo):\n    def __call__(self, margin):\n        1 / 0\n"
+    site = tmp_path / "site"
+    package(site, "odd-loss", {"odd_loss.py": code}, {"sso_factory.losses": {"odd": "odd_loss:Odd"}})
+    path = f"{ROOT}{os.pathsep}{site}"
+    done = run("alone", "factory.cli", *arguments(given, tmp_path / "out", **STARTED, loss="odd"), PYTHONPATH=path)
+    assert done.returncode == 1
+    (line,) = said(done)
+    assert f"{site / 'odd_loss.py'} line 4, of the package odd-loss, failed (ZeroDivisionError" in line
 
 
 def test_a_launch_inside_a_launch_is_refused(given, tmp_path):
