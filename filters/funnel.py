@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from factory.errors import ConfigError, InputError
+from factory.errors import ConfigError, InputError, first_line
 from factory.files.streaming import compact, height, small_morsels
 from factory.files.table_file import ROW_GROUP, sink
 from factory.schema import REJECTED, LazySplit
@@ -149,9 +149,13 @@ def _apply(
 def _found(one: Filter, judged: pl.LazyFrame, given: int) -> pl.DataFrame:
     """[row, reason, detail, flag] of the rows that a filter drops or remarks on, of those `given` to it.
 
-    Raises ConfigError where another package's filter gives no reasons, or leaves rows out, which would be kept.
+    Raises ConfigError where another package's filter gives no reasons, asks for a column that is not there, or leaves
+    rows out, which would be kept.
     """
-    there = judged.collect_schema()
+    try:
+        there = judged.collect_schema()
+    except pl.exceptions.ColumnNotFoundError as error:
+        raise ConfigError(f"the filter {one.name} asks for a column that no pair has: {first_line(error)}") from error
     if "reason" not in there:
         raise ConfigError(
             f"the filter {one.name} gives no column reason, which says of each pair why it is dropped, or null"

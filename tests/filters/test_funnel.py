@@ -245,10 +245,15 @@ def test_the_funnel_has_4000_rows_in_hand_also_where_others_have_fewer(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("more", "said"), [([], "gives no column reason"), ([pl.lit(None).alias("reason")], "gives 1 of 2 pairs")]
+    ("more", "said"),
+    [
+        ([], "gives no column reason"),
+        ([pl.lit(None).alias("reason")], "gives 1 of 2 pairs"),
+        ([pl.col("nowhere").alias("reason")], "asks for a column that no pair has: .*nowhere"),
+    ],
 )
-def test_a_filter_that_leaves_rows_out_is_refused(more, said):
-    """As a frame is filtered elsewhere: it would keep them all."""
+def test_a_filter_of_another_package_that_gives_no_decision_on_every_pair_is_refused(more, said):
+    """One that leaves rows out, as a frame is filtered elsewhere, would keep them all."""
 
     class Few(Filter):
         name = "few"
