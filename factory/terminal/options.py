@@ -129,6 +129,8 @@ class Main(Group):
             code, sentence = 1, _of_disk(error)
         except _table_errors() as error:
             code, sentence = 1, f"a table cannot be read or written: {str(error).splitlines()[0]}; check the file"
+        except (click.exceptions.Exit, click.ClickException):  # a help text, a wrong option: click's own
+            raise
         except (Exception, SystemExit) as error:
             # Others are ours, and a traceback says where.
             if (fault := fault_of_a_part(error)) is None:
