@@ -145,7 +145,7 @@ NUMBERED = frozenset(
 """Columns of replies of which it is said elsewhere which is the better."""
 REPLIES = NUMBERED | {*NAMES["chosen"], *NAMES["rejected"], *LONE_REPLIES}
 """Columns that can be a reply, be it known or not yet which is the better."""
-PAIRED = REPLIES | {*LISTS} - {*LONE_REPLIES}
+PAIRED = (REPLIES | {*LISTS}) - {*LONE_REPLIES}
 """Those that are one of several replies, or hold all of them."""
 MEANT = (SPOKEN - {"response"}) | {name for role in ("steps", "media", "tools", "thinking") for name in NAMES[role]}
 """Columns that are never dropped in silence."""

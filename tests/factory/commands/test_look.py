@@ -101,6 +101,17 @@ def test_look_shows_how_prompts_are_read(prompts):
     assert (found["prompts"], list(found["first"][0])) == (1, ["prompt_id", "prompt"])
 
 
+@pytest.mark.parametrize("reply", ["output", "response", "answer", "completion"])
+def test_look_shows_prompts_whose_one_reply_can_make_no_pair(reply, tmp_path):
+    """As in instruction data."""
+    path = tmp_path / "instructions.jsonl"
+    path.write_text(json.dumps({"instruction": "Name a metal.", reply: "Tin."}))
+    done = CliRunner().invoke(main, ["look", str(path)])
+    assert done.exit_code == 0, done.output
+    for said in ("1 prompts", "prompt ← instruction", f"carried along: {reply}"):
+        assert said in done.output
+
+
 def test_pairs_that_cannot_be_read_are_not_shown_as_prompts(tmp_path):
     path = tmp_path / "pairs.jsonl"
     path.write_text(json.dumps({"prompt": "Hi", "response_1": "a", "response_2": "b"}) + "\n")
