@@ -50,5 +50,7 @@ def last(out: Path) -> Checkpoint:
 def clear(out: Path) -> None:
     """Remove the checkpoints and the claim."""
     for path in out.glob("checkpoint-*"):
+        # First, as it is what says that the others are there, and a kill may come at any of them.
+        (path / "trainer_state.json").unlink(missing_ok=True)
         shutil.rmtree(path)
     (out / _OWNER).unlink(missing_ok=True)

@@ -66,6 +66,10 @@ def save(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path, ref
     """
     if trainer.is_fsdp_enabled:
         trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
+    if trainer.is_world_process_zero():
+        # A merged model that a kill left half-way would be loaded in place of the adapter.
+        shutil.rmtree(folder, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
     trainer.save_model(str(folder), _internal_call=True)
     trainer.accelerator.wait_for_everyone()
     if not trainer.is_world_process_zero():

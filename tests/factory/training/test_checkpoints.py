@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from factory.training import checkpoints
 
 
@@ -40,6 +42,17 @@ def test_another_trainings_checkpoints_are_removed_and_steps_that_are_done_again
 def test_unclaimed_ones_are_removed_too(tmp_path):
     checkpoint(tmp_path, 5)
     checkpoints.claim(tmp_path, "mine")
+    assert checkpoints.last(tmp_path).folder is None
+
+
+def test_a_checkpoint_whose_removal_was_killed_is_not_gone_on_from(tmp_path, monkeypatch):
+    def killed(path):
+        raise KeyboardInterrupt
+
+    checkpoint(tmp_path, 5)
+    monkeypatch.setattr("shutil.rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.clear(tmp_path)
     assert checkpoints.last(tmp_path).folder is None
 
 

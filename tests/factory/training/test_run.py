@@ -305,6 +305,19 @@ def test_training_killed_in_the_middle_ends_in_the_same_weights(policy, tmp_path
     assert lines(tmp_path / "a") == lines(tmp_path / "b")
 
 
+def test_a_merged_policy_whose_saving_was_killed_is_saved_anew(policy, adapted, tmp_path, monkeypatch):
+    def killed(*_):
+        raise KillError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("factory.training.policy.save_processors", killed)
+        with pytest.raises(KillError):
+            trained(policy, tmp_path, changed(lora=Lora(r=4), save_steps=3))
+    assert (tmp_path / "policy" / "model.safetensors").exists()
+    _, saved = trained(policy, tmp_path, changed(lora=Lora(r=4), save_steps=3))
+    assert distance(saved, adapted.weights) == 0
+
+
 def test_a_checkpoint_of_another_training_is_not_gone_on_from(policy, tmp_path, monkeypatch):
     kill_after_four_steps(policy, tmp_path, changed(save_steps=3), monkeypatch)
     report, _ = trained(policy, tmp_path, changed(save_steps=3, beta=0.3))
