@@ -21,6 +21,7 @@ from factory.readers.inputs.annotated import rows_of
 from factory.readers.inputs.beside import columns_beside
 from factory.readers.inputs.files import open_file, stem_of, suffix_kind
 from factory.readers.inputs.in_memory import ArrowTable, Dataset, Table, tables_in
+from factory.readers.inputs.json_columns import unfolded
 from factory.readers.inputs.nested_trees import flattened
 from factory.readers.inputs.opened import InputTable, Opened, Skipped, naming
 from factory.readers.names import free
@@ -78,17 +79,17 @@ def open_inputs(inputs: PairsLike, *, table: str = KEPT, skipped: Skipped | None
 
 
 def _opened(found: InputTable) -> Opened | None:
+    frame = pl.LazyFrame() if found.frame is None else found.frame
+    opened: Opened | None = Opened(found.where, found.stem, (frame,), in_memory=found.in_memory, split=found.called)
     if found.path is not None:
         opened = open_file(found.path, found.where, named=found.named)
-        return opened and opened._replace(
-            stem=found.stem,
-            frames=tuple(one for frame in opened.frames for one in _plain(frame)),
-            named=found.named_columns,
-            in_folder=not found.named,
-            split=found.called,
+        opened = opened and opened._replace(
+            stem=found.stem, named=found.named_columns, in_folder=not found.named, split=found.called
         )
-    frame = pl.LazyFrame() if found.frame is None else found.frame
-    return Opened(found.where, found.stem, tuple(_plain(frame)), in_memory=found.in_memory, split=found.called)
+    if opened is None:
+        return None
+    opened = unfolded(opened)
+    return opened._replace(frames=tuple(one for frame in opened.frames for one in _plain(frame)))
 
 
 def _plain(frame: pl.LazyFrame) -> Iterator[pl.LazyFrame]:
@@ -278,7 +279,7 @@ def _on_hub(name: str, split: str | None) -> list[InputTable]:
         loaded = datasets.load_dataset(name, split=split)
     except (*network_errors(), datasets.exceptions.DatasetsError, HfHubHTTPError) as error:
         why = f"there is no such file, and as a dataset of the Hub it cannot be loaded ({first_line(error)})"
-        raise InputError(f"{name}: {why}; check the name") from error
+        raise InputError(f"{name}: {why}; check the name, or give a part of it, as hf://datasets/{name}/…") from error
     return tables_in(loaded, name, name, split)
 
 
@@ -288,5 +289,7 @@ def _saved(folder: Path) -> list[InputTable]:
 
     try:
         return tables_in(datasets.load_from_disk(str(folder)), str(folder), folder.name)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: no dataset saved to disk can be read there ({first_line(error)})") from error
+    # An IndexError is how it stumbles over a split without rows.
+    except (OSError, ValueError, IndexError) as error:
+        why = "a split has no row; give another's folder" if isinstance(error, IndexError) else first_line(error)
+        raise InputError(f"{folder}: no dataset saved to disk can be read there ({why})") from error

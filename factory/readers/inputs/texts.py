@@ -192,9 +192,12 @@ def read_json(stream: BinaryIO, where: str, *, named: bool = False) -> Rows | No
             json.loads(text, object_pairs_hook=_once)
         except _TwiceError as error:
             raise InputError(f"{where}: an object {error}; leave out one") from error
-    return (
-        None if rows is None else _Records(where).rows(_Raw(f"row {place}", row) for place, row in enumerate(rows, 1))
-    )
+    return None if rows is None else read_objects(rows, where)
+
+
+def read_objects(rows: Iterable[Mapping[str, Any]], where: str) -> Rows:
+    """Objects as the lines of a JSONL file that holds them are read."""
+    return _Records(where).rows(_Raw(f"row {place}", row) for place, row in enumerate(rows, 1))
 
 
 def _more_than_once(rows: Sequence[Any], text: str) -> bool:

@@ -175,6 +175,15 @@ def test_a_hub_data_set_is_read_by_its_name(monkeypatch, tmp_path):
     assert len(asked) == 3
 
 
+def test_a_saved_data_set_with_a_split_without_rows_is_one_sentence(tmp_path):
+    """`datasets` itself saves such and cannot load it."""
+    data = datasets.Dataset.from_list([ROW])
+    datasets.DatasetDict(train=data, test=data.select([])).save_to_disk(tmp_path / "saved")
+    with pytest.raises(InputError, match=r"saved: .* \(a split has no row"):
+        read_pairs(tmp_path / "saved")
+    assert load_pairs(tmp_path / "saved/train").height == 1
+
+
 def test_files_and_folders_of_an_object_store_are_read():
     memory = fsspec.filesystem("memory")
     with memory.open("/box/a.jsonl", "wb") as file:
