@@ -280,7 +280,7 @@ def _on_hub(name: str, split: str | None) -> list[InputTable]:
     except (*network_errors(), datasets.exceptions.DatasetsError, HfHubHTTPError) as error:
         why = f"there is no such file, and as a dataset of the Hub it cannot be loaded ({first_line(error)})"
         raise InputError(f"{name}: {why}; check the name, or give a part of it, as hf://datasets/{name}/…") from error
-    return tables_in(loaded, name, name, split)
+    return tables_in(loaded, name if split is None else f"{name}, split {split}", name, split)
 
 
 def _saved(folder: Path) -> list[InputTable]:

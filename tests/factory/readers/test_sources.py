@@ -161,7 +161,7 @@ def test_a_hub_data_set_is_read_by_its_name(monkeypatch, tmp_path):
     monkeypatch.setattr(datasets, "load_dataset", load)
     monkeypatch.chdir(tmp_path)
     assert load_pairs("org/some-name.v2")["source"].to_list() == ["org/some-name.v2"]
-    assert load_pairs("org/name:train_prefs").height == 1
+    assert read_pairs("org/name:train_prefs").parts[0].files == ("org/name, split train_prefs",)
     assert asked == [("org/some-name.v2", None), ("org/name", "train_prefs")]
     with pytest.raises(
         InputError, match=r"no/such: there is no such file, and as a dataset of the Hub .* doesn't exist"
