@@ -18,8 +18,9 @@ def unfolded(opened: Opened) -> Opened:
     if not any(map(len, frames)):
         return opened._replace(frames=tuple(pl.LazyFrame(schema=dict.fromkeys(f.columns, pl.Null())) for f in frames))
     rows = (
-        {name: _decoded(value, frame.schema[name]) for name, value in row.items()}
+        {name: _decoded(value, kinds[name]) for name, value in row.items()}
         for frame in frames
+        for kinds in [frame.schema]
         for row in frame.iter_rows(named=True)
     )
     read = read_objects(rows, opened.where)

@@ -68,7 +68,7 @@ def open_inputs(inputs: PairsLike, *, table: str = KEPT, skipped: Skipped | None
         tables, some = [], False
         for found in find(given, table):
             some = True
-            with skipped.passing(found.where):
+            with skipped.passing(found.where), naming(found.where):
                 tables.append(_opened(found))
         read = [one for one in tables if one is not None]
         # Of a folder's tables given one by one, what is no data is passed over as in the folder.
