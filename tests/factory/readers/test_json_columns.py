@@ -6,7 +6,9 @@ from pathlib import Path
 
 import datasets
 import polars as pl
+import pytest
 
+from factory.errors import InputError
 from factory.readers import read_pairs
 
 
@@ -47,3 +49,13 @@ def test_what_lies_beside_them_and_is_no_json_is_a_text(tmp_path: Path) -> None:
     _, data = _written(tmp_path)
     frame = data.to_polars().with_columns(at=pl.lit(datetime(2026, 1, 2)))
     assert read_pairs(frame).kept.collect()["at"].unique().to_list() == ["2026-01-02 00:00:00"]
+
+
+def test_a_damaged_file_of_them_is_named(tmp_path: Path) -> None:
+    _, data = _written(tmp_path)
+    file = tmp_path / "x.parquet"
+    data.to_parquet(file)
+    held = file.read_bytes()
+    file.write_bytes(held[:4] + b"\xff" * 36 + held[40:])
+    with pytest.raises(InputError, match=r"x\.parquet: cannot be read"):
+        read_pairs(file)
