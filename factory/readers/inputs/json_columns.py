@@ -10,7 +10,7 @@ from factory.readers.inputs.opened import Opened
 from factory.readers.inputs.texts import read_objects
 
 
-def unfolded(opened: Opened) -> Opened:
+def as_objects(opened: Opened) -> Opened:
     """`opened` with its rows as objects, where a column of them is JSON or holds such."""
     if not any(_holds_json(kind) for frame in opened.frames for kind in frame.collect_schema().values()):
         return opened

@@ -21,7 +21,7 @@ from factory.readers.inputs.annotated import rows_of
 from factory.readers.inputs.beside import columns_beside
 from factory.readers.inputs.files import open_file, stem_of, suffix_kind
 from factory.readers.inputs.in_memory import ArrowTable, Dataset, Table, tables_in
-from factory.readers.inputs.json_columns import unfolded
+from factory.readers.inputs.json_columns import as_objects
 from factory.readers.inputs.nested_trees import flattened
 from factory.readers.inputs.opened import InputTable, Opened, Skipped, naming
 from factory.readers.names import free
@@ -79,17 +79,22 @@ def open_inputs(inputs: PairsLike, *, table: str = KEPT, skipped: Skipped | None
 
 
 def _opened(found: InputTable) -> Opened | None:
-    frame = pl.LazyFrame() if found.frame is None else found.frame
-    opened: Opened | None = Opened(found.where, found.stem, (frame,), in_memory=found.in_memory, split=found.called)
-    if found.path is not None:
-        opened = open_file(found.path, found.where, named=found.named)
-        opened = opened and opened._replace(
-            stem=found.stem, named=found.named_columns, in_folder=not found.named, split=found.called
-        )
+    opened = _named(found)
     if opened is None:
         return None
-    opened = unfolded(opened)
+    opened = as_objects(opened)
     return opened._replace(frames=tuple(one for frame in opened.frames for one in _plain(frame)))
+
+
+def _named(found: InputTable) -> Opened | None:
+    """What is found, as it lies there, with what is known of it beside; None for a file that is no table."""
+    if found.path is None:
+        frame = pl.LazyFrame() if found.frame is None else found.frame
+        return Opened(found.where, found.stem, (frame,), in_memory=found.in_memory, split=found.called)
+    opened = open_file(found.path, found.where, named=found.named)
+    return opened and opened._replace(
+        stem=found.stem, named=found.named_columns, in_folder=not found.named, split=found.called
+    )
 
 
 def _plain(frame: pl.LazyFrame) -> Iterator[pl.LazyFrame]:
