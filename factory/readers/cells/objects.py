@@ -18,6 +18,7 @@ from factory.readers.messages import (
     is_messages,
     message_kind,
     reply_turn,
+    spoken_by,
     system_text,
     turn,
 )
@@ -67,6 +68,8 @@ def _within_object(value: Mapping[str, Any]) -> list[dict[str, str | None]] | No
         turns = [turn(item) for item in messages]
         # A request with tools may be answered by a call, which no reply of a pair is.
         return [{**turns[0], PROBLEM: TOOL_TURNS}, *turns[1:]] if value.get("tools") else turns
+    if message_kind(value) and not spoken_by(value):  # by somebody who may be anybody
+        return None
     told = next((value[key] for key in ASKING if isinstance(value.get(key), str)), None)
     if told is None:
         return None

@@ -99,8 +99,11 @@ def cell(name: str, raw: Any) -> Value:
         return found
     called = plainly(name)
     if called not in _SPOKEN:
-        told = found.kind == "json" or _talk(called, raw)
-        return found if told else Value("json", json.dumps(raw, ensure_ascii=False))
+        if found.kind == "json" or _talk(called, raw):
+            return found
+        whole = json.dumps(raw, ensure_ascii=False)
+        # Odd, as the user may name the column for a reply's, and nobody has said that.
+        return Value("json", whole) if called in LISTS else Value("odd", {"json": whole})
     # A system message is wanted as text, whatever it is written as.
     if called in NAMES["system"] and (text := system_text(raw)) is not None:
         return Value("text", text)

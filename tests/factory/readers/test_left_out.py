@@ -5,7 +5,8 @@ import json
 import polars as pl
 import pytest
 
-from factory.readers import read_pairs, read_prompts
+from factory.errors import InputError
+from factory.readers import how_to_read, read_pairs, read_prompts
 from tests.pairs import assistant, user
 
 SCORED = {"prompt": "Hi", "chosen": {"text": "Yo", "score": 4}, "rejected": {"text": "No", "score": 1}}
@@ -65,6 +66,23 @@ def test_an_object_with_a_speaker_that_is_no_message_is_carried_along_whole(tmp_
     row = {"prompt": "Hi", "chosen": "Yo", "rejected": "No", "votes": votes, "who": who}
     (pair,) = read_pairs(written(tmp_path, "jsonl", row)).kept.collect().to_dicts()
     assert (json.loads(pair["votes"]), json.loads(pair["who"])) == (votes, who)
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"ask": "Hi", "good": {"role": "a-model", "content": "Yo", "score": 1}, "bad": {"role": "b", "content": "No"}},
+        {"ask": [{"role": "customer", "content": "Hi", "when": 3}], "good": "Yo", "bad": "No"},
+    ],
+)
+def test_what_nobody_known_says_is_no_text_of_a_column_that_is_named(row, form, tmp_path):
+    how = how_to_read({"columns": "prompt=ask,chosen=good,rejected=bad"})
+    try:
+        read = read_pairs(written(tmp_path, form, row), how=how)
+    except InputError:
+        return
+    assert read.kept.collect().height == 0
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
