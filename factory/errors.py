@@ -1,5 +1,6 @@
 """The error vocabulary of sso-factory: whatever goes wrong, the user reads one sentence and what to do about it."""
 
+import sys
 from pathlib import Path
 
 _HARMLESS = "\n\u00a0\u3000"
@@ -115,3 +116,13 @@ def first_line(error: BaseException) -> str:
 def named_line(error: BaseException) -> str:
     """The same behind the kind of error, for those whose words say little without it."""
     return f"{type(error).__name__}: {first_line(error)}"
+
+
+def network_errors() -> tuple[type[Exception], ...]:
+    """What a connection or a server that fails lets through what fetches from it: known once it has been raised."""
+    clients = [("httpx", "HTTPError"), ("httpx2", "HTTPError"), ("aiohttp", "ClientError")]
+    clients += [("botocore.exceptions", "BotoCoreError"), ("botocore.exceptions", "ClientError")]
+    # Of the modules that are loaded: no other one can have raised. huggingface_hub's has changed its name.
+    raised = (getattr(sys.modules[module], name) for module, name in clients if module in sys.modules)
+    # ValueError: an answer in JSON that is none, as of a page to log in at.
+    return (OSError, RuntimeError, ValueError, *raised)

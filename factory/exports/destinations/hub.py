@@ -9,12 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from factory.errors import ConfigError, FactoryError, first_line
+from factory.errors import ConfigError, FactoryError, first_line, network_errors
 from factory.exports import exporter
 from factory.exports.destinations.elsewhere import RemoteContents, record_text
 from factory.exports.destinations.write import README, places_of
 from factory.progress import Progress, Silent
-from factory.readers.inputs.sources import network_errors
 from factory.store.ownership import RECORD, Record
 
 if TYPE_CHECKING:

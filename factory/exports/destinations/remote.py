@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from factory.errors import ConfigError, FactoryError, MissingExtraError
+from factory.errors import ConfigError, FactoryError, MissingExtraError, network_errors
 from factory.exports import exporter
 from factory.exports.destinations.elsewhere import ANY, Marks, RemoteContents, record_text
 from factory.exports.destinations.write import places_of
-from factory.readers.inputs.sources import network_errors
 from factory.store.ownership import RECORD, Record
 
 if TYPE_CHECKING:

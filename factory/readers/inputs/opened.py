@@ -83,8 +83,8 @@ def told_of(part: Part, opened: Opened) -> Part:
     # A list of candidates is of both sides, and its layout knows what it reads.
     both = {*part.columns.get("chosen", ())} & {*part.columns.get("rejected", ())}
     found = {name: tuple(dict.fromkeys(left.get(plainly(name), ()))) for name in sorted(used - both)}
-    alike = {keys: [name for name in found if found[name] == keys] for keys in found.values() if keys}
-    warnings = (objects_hold(" and ".join(names), keys) for keys, names in alike.items())
+    same = {keys: [name for name in found if found[name] == keys] for keys in found.values() if keys}
+    warnings = (objects_hold(" and ".join(names), keys) for keys, names in same.items())
     return part._replace(files=(opened.where,), warnings=(*part.warnings, *warnings))
 
 

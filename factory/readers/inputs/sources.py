@@ -4,7 +4,6 @@ import atexit
 import os
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from typing import TypeAlias, cast
 
 import polars as pl
 
-from factory.errors import FactoryError, InputError, MissingExtraError, first_line
+from factory.errors import FactoryError, InputError, MissingExtraError, first_line, network_errors
 from factory.files import at_home
 from factory.files.rows import ABOUT
 from factory.readers.inputs.annotated import rows_of
@@ -250,16 +249,6 @@ def _fetched(url: str) -> list[InputTable]:
         InputTable(name if "://" in name else f"{scheme}://{name.lstrip('/')}", stem_of(name), path, named=not folder)
         for name, path in copies
     ]
-
-
-def network_errors() -> tuple[type[Exception], ...]:
-    """What a connection or a server that fails lets through what fetches from it: known once it has been raised."""
-    clients = [("httpx", "HTTPError"), ("httpx2", "HTTPError"), ("aiohttp", "ClientError")]
-    clients += [("botocore.exceptions", "BotoCoreError"), ("botocore.exceptions", "ClientError")]
-    # Of the modules that are loaded: no other one can have raised. huggingface_hub's has changed its name.
-    raised = (getattr(sys.modules[module], name) for module, name in clients if module in sys.modules)
-    # ValueError: an answer in JSON that is none, as of a page to log in at.
-    return (OSError, RuntimeError, ValueError, *raised)
 
 
 def is_path(name: str) -> bool:

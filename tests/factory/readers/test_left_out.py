@@ -1,6 +1,7 @@
 """What objects hold beside the texts that are read of them: told, and not lost where nothing is read of them."""
 
 import json
+from contextlib import suppress
 
 import polars as pl
 import pytest
@@ -78,11 +79,10 @@ def test_an_object_with_a_speaker_that_is_no_message_is_carried_along_whole(tmp_
 )
 def test_what_nobody_known_says_is_no_text_of_a_column_that_is_named(row, form, tmp_path):
     how = how_to_read({"columns": "prompt=ask,chosen=good,rejected=bad"})
-    try:
-        read = read_pairs(written(tmp_path, form, row), how=how)
-    except InputError:
-        return
-    assert read.kept.collect().height == 0
+    kept = 0
+    with suppress(InputError):  # the whole file may be refused
+        kept = read_pairs(written(tmp_path, form, row), how=how).kept.collect().height
+    assert kept == 0
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
