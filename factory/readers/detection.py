@@ -17,7 +17,7 @@ from factory.readers.inputs.opened import Opened, columns_of
 from factory.readers.layouts import layouts
 from factory.readers.layouts.base import Layout
 from factory.readers.layouts.labelled import replies_beside
-from factory.readers.names import KNOWN, PAIRED, Columns, free, plainly
+from factory.readers.names import KNOWN, PAIRED, Columns, free, known_as, plainly
 
 _MANY = 5
 _DELETED = ("deleted", "is_deleted", "discarded", "is_discarded", "removed", "is_removed")
@@ -68,7 +68,7 @@ def _known(frame: pl.LazyFrame, how: How) -> pl.LazyFrame:
     new = {name: role for role, name in how.columns.items() if role in RENAMED and name in there and role != name}
     lowered = {name: known for name, known in _lowered(there, how).items() if known not in new.values()}
     away = {role: free(role, there) for role in new.values() if role in there}  # the one that the user names is meant
-    return spoken(frame.rename({**lowered, **away, **new}))
+    return spoken(frame.rename({**lowered, **away, **new}), known_as(how.columns))
 
 
 def _lowered(there: pl.Schema, how: How) -> dict[str, str]:

@@ -173,6 +173,11 @@ def plainly(name: str) -> str:
     return re.sub(r"[\s-]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip())).lower()
 
 
+def known_as(named: Mapping[str, str]) -> dict[str, str]:
+    """The columns that a user names, by role, and a name which means that the column is what it is said to be."""
+    return {column: {"first": "chosen", "second": "rejected"}.get(role, role) for role, column in named.items()}
+
+
 def free(name: str, columns: Collection[str]) -> str:
     """`given_NAME`, or with as many more `given_` as it takes to be none of `columns`."""
     new = f"given_{name}"

@@ -15,8 +15,9 @@ _MOST = 12
 _MAY_BELONG = re.compile(
     r"(^|_)(history|contexts?|system|persona|passages?|documents?|dialog(ue)?s?|conversations?|messages|instructions?)"
     r"(_(prompt|messages?|turns?|text|list|before|so_far))?$|^(chosen|rejected)_(reasoning|thinking)(_content)?$"
-    r"|^(articles?|posts?|paragraphs?|excerpts?|premises?|evidence|knowledge|facts|background|scenario|story|abstract"
-    r"|title|body|text|options|choices|schema|tables?|((code|starter)_)?(code|snippets?)|prefix|constraints?"
+    r"|^(articles?|posts?|sentences?|statements?|paragraphs?|excerpts?|premises?|evidence|knowledge|facts|background"
+    r"|scenario|story|abstract|title|body|text|options|choices|schema|tables?|((code|starter)_)?(code|snippets?)|prefix"
+    r"|constraints?"
     r"|hints?|character|examples|few_shot(_examples)?|demonstrations|(previous|earlier|prior)_(turns|rounds|steps)|rounds"
     r"|turns_before|partial_(solution|answer|response)|chat_template_kwargs|task_description|guidelines?|user_profile"
     r"|(options?|choices?|ans|opt)_?[a-e0-4]|op[a-d]|(source|document|passage|article)_(content|text))$",
@@ -119,7 +120,8 @@ def part_of(
     names = (MEANT if of == "pair" else PROMPTED) - beside
     # H2O LLM Studio: a row goes on from another one, unless its prompt is a conversation already.
     chained = "id" in schema and all(schema.get(name) == pl.String for name in columns.get("prompt", ()))
-    names = names | ({"parent_id"} if chained else set())
+    # With a third letter they are the choices of a question, as in MMLU; A and B alone are two replies.
+    names = names | ({"parent_id"} if chained else set()) | ({*"ABCDEFGHIJ"} if "C" in schema else set())
     meant = [name for name in aside if (name in names or _MAY_BELONG.search(name)) and _may_speak(schema[name])]
     warnings = [f"{name} is {_aside(layout, of)}, though by its name it may belong to the {of}" for name in meant]
     return Part(

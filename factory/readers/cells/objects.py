@@ -78,16 +78,20 @@ def _within_object(value: Mapping[str, Any]) -> list[dict[str, str | None]] | No
     return [{"role": "user", "content": whole, PROBLEM: None}]
 
 
-def spoken(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """`frame` with such objects as messages and as texts. A column that none, or not every system message, is stays."""
+def spoken(frame: pl.LazyFrame, called: Mapping[str, str]) -> pl.LazyFrame:
+    """`frame` with such objects as messages and as texts. A column that none, or not every system message, is stays.
+
+    `called` are columns that the user names, as in `known_as`.
+    """
     made, schema = [], frame.collect_schema()
     if {"instruction", "instances"} <= {*schema} and "input" not in schema:  # the tasks of Self-Instruct
         made.append(_read("instances", schema["instances"], _first_input, "text").alias("input"))
     for name, dtype in schema.items():
         # All of them, as one that is not read would leave its row without the message that it was asked under.
-        if name in NAMES["system"] and dtype.is_nested() and _share(frame, name, dtype, system_text) == 1:
+        known = called.get(name, name)
+        if known in NAMES["system"] and dtype.is_nested() and _share(frame, name, dtype, system_text) == 1:
             made.append(_read(name, dtype, system_text, "text"))
-        elif name in REPLIES and is_object(dtype) and _share(frame, name, dtype, reply_turn) > 0:
+        elif known in REPLIES and is_object(dtype) and _share(frame, name, dtype, reply_turn) > 0:
             made.append(_read(name, dtype, lambda raw: reply_turn(raw) or _UNCLEAR, "message"))
     return frame.with_columns(made) if made else frame
 

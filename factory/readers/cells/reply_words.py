@@ -53,6 +53,8 @@ _TIES = frozenset(
 MARK_WORDS = {
     **dict.fromkeys(("true", "yes", "good", "desirable", "chosen", "positive", "preferred"), 1.0),
     **dict.fromkeys(("false", "no", "bad", "undesirable", "rejected", "negative", "dispreferred"), 0.0),
+    **dict.fromkeys(("up", "thumbs_up", "thumbs up", "thumbsup", "upvote", "like", "👍"), 1.0),
+    **dict.fromkeys(("down", "thumbs_down", "thumbs down", "thumbsdown", "downvote", "dislike", "👎"), 0.0),
 }
 """Words that say of one reply that it is good, or bad."""
 _MARKS = "[](){}\"'`* "

@@ -13,8 +13,9 @@ from factory.readers.cells.objects import is_request
 from factory.readers.cells.records import Value, by_cell, value_of
 from factory.readers.cells.templates import SUSPECT, marker_in, turns_in, without_end
 from factory.readers.cells.values import json_in
-from factory.readers.messages import is_text, reply_turn, spoken_by
-from factory.readers.names import ASKED, NAMES, REPLIES, SPOKEN, Columns
+from factory.readers.messages import is_text, left_of, reply_turn, spoken_by
+from factory.readers.names import ASKED, NAMES, REPLIES, SPOKEN, Columns, known_as
+from factory.readers.reading import objects_hold
 from factory.schema import MESSAGES, PAIRS
 
 _HOLDING: Mapping[str, tuple[str, ...]] = {
@@ -62,6 +63,7 @@ def unfolded(frame: pl.LazyFrame, columns: Columns) -> list[Unfolded]:
     names = [name for name in columns if (name in looked or name in named.values()) and is_text(columns[name])]
     look = _look(frame, names, columns)
     shortened, said = repeated.without(frame, look.sides, look.seen)
+    called = known_as(named)
     found, keys = look.more, look.keys if shortened is frame else None
     frame = shortened
     listed = _listed(frame, found, columns)
@@ -71,8 +73,8 @@ def unfolded(frame: pl.LazyFrame, columns: Columns) -> list[Unfolded]:
         said += (f"{' and '.join(listed)} hold lists of replies, written out",)
     if not found:
         return [Unfolded(frame, said, keys)]
-    said += _left(frame, found, columns)
-    kinds = [_kinds(name) for name in found]
+    said += (*_left(frame, found, columns), *_objects(frame, found, called))
+    kinds = [_kinds(name, called.get(name, name)) for name in found]
     # Kinds first, in one pass, and cells again afterwards: kinds are short, and the cells of a file would be held.
     groups = frame.select(kinds).group_by(pl.all()).len().collect(engine="streaming").sort(pl.all())
     counts = Counter[tuple[str, str]]()
@@ -84,7 +86,7 @@ def unfolded(frame: pl.LazyFrame, columns: Columns) -> list[Unfolded]:
     for row in groups.iter_rows():
         # strict=False, since the row ends with the count of the group.
         same = [kind.eq_missing(pl.lit(value, dtype=pl.String)) for kind, value in zip(kinds, row, strict=False)]
-        made = [_made(name, value) for name, value in zip(found, row, strict=False) if value]
+        made = [_made(name, called.get(name, name), value) for name, value in zip(found, row, strict=False) if value]
         parted.append(Unfolded(frame.filter(same).with_columns(made), said))
     return parted
 
@@ -117,10 +119,21 @@ def _left(frame: pl.LazyFrame, found: Sequence[str], columns: Columns) -> tuple[
     if len(names) < 2:
         return ()
     cells = frame.select(names).head(_SAMPLE).drop_nulls().collect(engine="streaming")
-    every = [(name, text) for name in names for text in cells[name]]
-    if not all(_cell(name, text).kind is None and isinstance(json_in(text), dict | list) for name, text in every):
+    every = [text for name in names for text in cells[name]]
+    if not all(_cell("chosen", text).kind is None and isinstance(json_in(text), dict | list) for text in every):
         return ()
     return (f"{' and '.join(names)} are lists or objects written out as JSON in every row, and read as such texts",)
+
+
+def _objects(frame: pl.LazyFrame, found: Sequence[str], called: Mapping[str, str]) -> tuple[str, ...]:
+    """A remark on objects, written out, that hold more than is read of them, by the first rows."""
+    cells = frame.select(found).head(_SAMPLE).collect(engine="streaming")
+    held: dict[tuple[str, ...], list[str]] = {}
+    for name in found:
+        texts = [text for text in cells[name].drop_nulls() if _cell(called.get(name, name), text).kind == "message"]
+        keys = tuple(dict.fromkeys(key for text in texts for key in left_of(written_in(text))))
+        held.setdefault(keys, []).append(name)
+    return tuple(objects_hold(" and ".join(names), keys) for keys, names in held.items() if keys)
 
 
 class _Look(NamedTuple):
@@ -201,13 +214,13 @@ def _templated(name: str, text: str, marker: str) -> _Cell:
     return _Cell(f"text {marker}", bare) if left is None else _Cell(f"{_LEFT} {left}", text)
 
 
-def _kinds(name: str) -> pl.Expr:
-    return by_cell(pl.col(name), lambda text: _cell(name, text).kind, "text").alias(f"__kind_{name}")
+def _kinds(name: str, called: str) -> pl.Expr:
+    return by_cell(pl.col(name), lambda text: _cell(called, text).kind, "text").alias(f"__kind_{name}")
 
 
-def _made(name: str, kind: str) -> pl.Expr:
+def _made(name: str, called: str, kind: str) -> pl.Expr:
     bare = kind.split(" ", 1)[0].replace(_LEFT, "text").replace(_TORN, "text")
-    return by_cell(pl.col(name), lambda text: _cell(name, text).value, bare)
+    return by_cell(pl.col(name), lambda text: _cell(called, text).value, bare)
 
 
 def _remark(name: str, kind: str, count: int) -> str | None:

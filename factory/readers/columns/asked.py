@@ -1,6 +1,7 @@
 """Where a row's prompt lies: every column that belongs to it, joined as turns."""
 
 from collections.abc import Sequence
+from itertools import permutations
 from typing import NamedTuple
 
 import polars as pl
@@ -93,7 +94,9 @@ def asked(columns: Columns) -> FoundPrompt | None:
     texts = sorted(
         (name for name in columns.having("prompt") if is_texty(columns[name])), key=lambda name: name not in _LEADING
     )
-    texts += [name for name in columns.having("history") if is_texty(columns[name]) and not texts]
+    # chat_history and its like came, by their names, before a question that is somewhere else.
+    alone = [name for name in columns.having("history") if name in ("history", columns.named.get("history"))]
+    texts = texts or [name for name in alone if is_texty(columns[name])]
     extras = [name for name in columns.having("context") if is_texty(columns[name])]
     lists = [name for name in columns.having("prompt") if columns[name] == _TEXTS]
     objects = [name for name in columns.having("prompt") if is_object(columns[name])]
@@ -115,8 +118,8 @@ def asked(columns: Columns) -> FoundPrompt | None:
     every = [*written, *said_so] if first else [*said_so, *written]
     every += [_single(name) for name in lists] + [turns_within(name, columns[name]) for name in objects]
     stated = _stated(columns)
-    alone = len({*spoken, *texts, *extras, *lists, *objects}) < 2  # the column prompt itself: null where it is null
-    turns = pl.coalesce(every) if stated is None or alone else pl.when(stated).then(pl.coalesce(every))
+    one = len({*spoken, *texts, *extras, *lists, *objects}) < 2  # the column prompt itself: null where it is null
+    turns = pl.coalesce(every) if stated is None or one else pl.when(stated).then(pl.coalesce(every))
     system = system_in(columns)
     any_talk = pl.any_horizontal(pl.col(name).is_not_null() for name in spoken) if spoken else pl.lit(value=False)
     any_given = pl.any_horizontal(pl.col(name).is_not_null() for name in [*spoken, *texts, *extras, *lists, *objects])
@@ -170,13 +173,25 @@ def _joined_text(columns: Columns, texts: Sequence[str], extras: Sequence[str]) 
     text = questions[0] if questions else pl.lit(None, dtype=pl.String)
     for more in questions[1:]:
         text = _both(text, more)
+    template = _is_template(questions)
     for name in extras:
         extra = text_in(name, columns[name])
         # A filled template holds its context; a word or two may be there by chance.
-        held = text.str.contains(extra.str.strip_chars(), literal=True) & (extra.str.len_chars() > _CHANCE)
+        sure = template | (extra.str.len_chars() > _CHANCE)
+        held = text.str.contains(extra.str.strip_chars(), literal=True) & sure
         both = pl.when(held).then(text).otherwise(pl.concat_str(text, pl.lit("\n"), extra))
         text = pl.when(blank(extra)).then(text.fill_null(extra)).when(blank(text)).then(extra).otherwise(both)
     return text
+
+
+def _is_template(questions: Sequence[pl.Expr]) -> pl.Expr:
+    """Whether one of several questions holds a shorter one, as a template does that has been filled in."""
+    # By the columns themselves: what they are joined to is long, and would be planned once more for each name of it.
+    holds = (
+        ~blank(one) & (one.str.len_bytes() < other.str.len_bytes()) & other.str.contains(one, literal=True)
+        for one, other in permutations([question.str.strip_chars() for question in questions], 2)
+    )
+    return pl.any_horizontal(pl.lit(value=False), *holds)
 
 
 def _both(text: pl.Expr, more: pl.Expr) -> pl.Expr:

@@ -23,6 +23,8 @@ _SIGNED_BESIDE = frozenset(("individual_preference", "preference_statement", "al
 _ANNOTATOR = re.compile(r"annotator_?\d+")
 FLAGS = ("winner_model_a", "winner_model_b")
 """A mark for each reply of the arena's files of 55,000, whose cells are lists of texts written out."""
+_TOO = re.compile("_(winner|verdict|preferred|preference|choice)$")
+"""How columns are called that may be verdicts too, such as judge_verdict; of these none decides by itself."""
 _WAY = "name the column that says it, as in --columns label=…"
 
 
@@ -95,6 +97,8 @@ def _higher(names: Sequence[str]) -> pl.Expr:
 def _contradictions(frame: pl.LazyFrame, vote: Better, columns: Columns, replies: tuple[str, str]) -> tuple[str, ...]:
     """A remark for each further verdict column, or pair of scores, that names the other reply in some rows."""
     taken, *others = _verdict_columns(columns) or ("",)
+    flat = [name for name in columns if taken and not columns[name].is_nested() and _TOO.search(plainly(name))]
+    others += [name for name in flat if name not in (taken, *others, *replies)]
     against: dict[str, pl.Expr] = {}
     for name in others:
         with suppress(UnclearError):  # nothing hangs on a column that is not taken

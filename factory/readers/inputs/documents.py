@@ -81,7 +81,8 @@ def _texts(value: Any) -> bool:
 
 
 def _asks(row: Mapping[str, Any]) -> bool:
-    return any(plainly(name) in _ASKS for name in row)
+    # As in BIG-bench: an input alone may be anybody's, and beside its target is a question.
+    return any(plainly(name) in _ASKS for name in row) or {"input", "target"} <= row.keys()
 
 
 def unwrapped(raw: dict[str, Any]) -> dict[str, Any]:

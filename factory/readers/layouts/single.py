@@ -30,8 +30,9 @@ class _Placed(NamedTuple):
 
 
 def _reply(columns: Columns) -> str | None:
-    names = [*columns.having("completion"), *LONE_REPLIES]
-    return next((name for name in names if name in columns and kind_of(columns[name]) in _KINDS), None)
+    # An answer that is empty in every row is that of a question nobody has answered yet.
+    there = (name for name in (*columns.having("completion"), *LONE_REPLIES) if columns.get(name, pl.Null()) != pl.Null)
+    return next((name for name in there if kind_of(columns[name]) in _KINDS), None)
 
 
 def _mark(columns: Columns) -> str | None:
@@ -53,9 +54,8 @@ def _flat(dtype: pl.DataType) -> bool:
 def _values(frame: pl.LazyFrame, name: str) -> pl.Expr:
     """A mark as 1 or 0, a score as the number it is; null where nothing stands. UnclearError for another word."""
     number = pl.col(name).cast(pl.Float64, strict=False).fill_nan(None)
-    if name in (*SCORES, *RANKS):
-        if not frame.select(number.is_not_null().any()).collect(engine="streaming").item():
-            raise UnclearError(f"the column {name} holds no number; name the one with the scores, --columns score=…")
+    # A rating without a number is a thumb up or down, or another mark.
+    if name in (*SCORES, *RANKS) and frame.select(number.is_not_null().any()).collect(engine="streaming").item():
         return -number if name in RANKS else number
     text = pl.col(name).cast(pl.String).str.strip_chars().str.to_lowercase()
     mark = pl.coalesce(number, looked_up(text, MARK_WORDS, pl.Float64))

@@ -18,6 +18,10 @@ DOCUMENTS = {
     "prompts beside what is said of them": {"metadata": {"version": 1}, "prompts": SAID},
     "questions": {"version": 1, "items": [{"id": 1, "question": "Hi"}, {"id": 2, "question": "Why?"}]},
     "answers that name their prompts": {"config": {"seed": 3}, "responses": [{**row, "reply": "a"} for row in SAID]},
+    "inputs and their targets": {
+        "canary": "x",
+        "examples": [{"input": "Hi", "target": "Yo"}, {"input": "Why?", "target": "So."}],
+    },
     "by name": {"greeting": {"prompt": "Hi"}, "doubt": {"prompt": "Why?"}},
 }
 

@@ -39,6 +39,11 @@ def written(tmp_path, form, *rows):
     file = tmp_path / f"x.{form}"
     if form == "jsonl":
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif form == "csv":
+        cells = [
+            {name: cell if isinstance(cell, str) else json.dumps(cell) for name, cell in row.items()} for row in rows
+        ]
+        pl.DataFrame(cells).write_csv(file)
     else:
         pl.DataFrame(rows).write_parquet(file)
     return file
@@ -53,6 +58,27 @@ def test_what_objects_hold_beside_their_texts_is_told(what, form, tmp_path):
     assert (pair["chosen"], pair["rejected"]) == ("Yo", "No")
     (part,) = read.reading.parts
     assert part.warnings == said
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("names", [("chosen", "rejected"), ("apt", "poor")])
+def test_replies_that_are_objects_are_read_alike_in_columns_known_and_named(names, form, tmp_path):
+    one, other = names
+    file = written(tmp_path, form, {"prompt": "Hi", one: SCORED["chosen"], other: SCORED["rejected"]})
+    read = read_pairs(file, how=how_to_read({"columns": {"chosen": one, "rejected": other}}))
+    (pair,) = read.kept.collect().to_dicts()
+    assert (pair["chosen"], pair["rejected"]) == ("Yo", "No")
+    (part,) = read.reading.parts
+    assert part.warnings == (f"objects in {one} and {other} also hold score, which are left out",)
+
+
+@pytest.mark.parametrize(("letters", "told"), [("ABCD", [*"ABCD"]), ("AB", [])])
+def test_the_choices_of_a_question_that_stand_beside_it_are_told(letters, told, tmp_path):
+    row = {"question": "Which is a metal?", **dict(zip(letters, ["Tin", "Wood", "Wool", "Wax"], strict=False))}
+    read = read_prompts(written(tmp_path, "csv", row))
+    assert read.kept["prompt"].to_list() == [[user("Which is a metal?")]]
+    (part,) = read.reading.parts
+    assert part.warnings == tuple(f"{x} is carried along, though by its name it may belong to the prompt" for x in told)
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])

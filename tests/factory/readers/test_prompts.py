@@ -186,6 +186,21 @@ def test_columns_that_may_be_prompts_are_none_beside_one(tmp_path):
         read(tmp_path, {"user": "Ann", "level": 3})
 
 
+def test_a_template_that_holds_its_short_input_is_the_prompt_alone(tmp_path):
+    """Of an instruction that is only said twice, a word of it may be the input as well."""
+    filled, twice = "Name the colour.\n\nInput: sky\nOutput:", "Name the sky."
+    rows = [{"instruction": filled[:16], "prompt": filled}, {"instruction": twice, "prompt": twice}]
+    split = read(tmp_path, *({**row, "input": "sky"} for row in rows))
+    assert [turns[0]["content"] for turns in split.kept["prompt"].to_list()] == [filled, "Name the sky.\nsky"]
+
+
+def test_what_came_before_a_question_that_is_not_found_is_no_prompt(tmp_path):
+    row = {"The question": "Why?", "Chat History": "User: Hi"}
+    with pytest.raises(InputError, match="no column holds prompts; it has The question"):
+        read(tmp_path, row)
+    assert read(tmp_path, {"history": "Hi"}).kept["prompt"].to_list() == [[HI]]
+
+
 def test_texts_are_prompts_where_the_file_is_called_so(tmp_path):
     row = json.dumps({"question_id": 1, "text": "Hi", "category": "generic"})
     (tmp_path / "questions.jsonl").write_text(row)

@@ -77,7 +77,7 @@ def test_labels_that_can_be_meant_in_two_ways_are_refused_with_the_question(labe
 
 
 @pytest.mark.parametrize("first", ["winner", "choice", "better_response_id", "verdict"])
-@pytest.mark.parametrize("other", ["label", "preference", "labels"])
+@pytest.mark.parametrize("other", ["label", "preference", "labels", "judge_verdict"])
 def test_a_column_that_names_the_better_one_wins_over_a_label_and_contradictions_are_counted(first, other):
     replies = {"prompt": ["Hi", "Yo"], "response_a": ["Tin.", "Tin!"], "response_b": ["Wood.", "Wood!"]}
     found = read_pairs(pl.DataFrame({other: ["b", "a"], **replies, first: ["a", "a"]}))
@@ -161,11 +161,14 @@ def test_a_label_that_the_user_names_says_which_of_the_two_named_columns_is_bett
         (1, 0),
         ("1", "0"),
         ("yes", "no"),
+        ("up", "down"),
+        ("👍", "👎"),
         (True, False),
     ],
 )
-def test_marks_of_single_replies_are_read_in_words_and_numbers(marks):
-    frame = pl.DataFrame({"prompt": ["Hi", "Hi"], "completion": ["Tin.", "Wood."], "label": list(marks)})
+@pytest.mark.parametrize("name", ["label", "rating"])
+def test_marks_of_single_replies_are_read_in_words_and_numbers(name, marks):
+    frame = pl.DataFrame({"prompt": ["Hi", "Hi"], "completion": ["Tin.", "Wood."], name: list(marks)})
     assert read_pairs(frame).kept.collect().select("chosen", "rejected").rows() == [("Tin.", "Wood.")]
 
 
@@ -180,8 +183,16 @@ def test_true_and_false_say_which_single_replies_are_good_whatever_texts_would_b
 def test_an_unknown_mark_is_refused_by_name_and_scores_written_as_texts_are_numbers():
     frame = pl.DataFrame({"prompt": ["Hi", "Hi"], "response": ["Tin.", "Wood."], "helpfulness": ["10", "9"]})
     assert read_pairs(frame).kept.collect()["chosen"].to_list() == ["Tin."]
-    with pytest.raises(InputError, match="the column label holds 'meh'"):
-        read_pairs(frame.rename({"helpfulness": "label"}).with_columns(label=pl.lit("meh")))
+    for name in ("label", "rating"):
+        with pytest.raises(InputError, match=f"the column {name} holds 'meh'; write true for a good reply"):
+            read_pairs(frame.rename({"helpfulness": name}).with_columns(pl.lit("meh").alias(name)))
+
+
+def test_questions_that_nobody_has_answered_yet_are_no_replies():
+    """Their label is the choice that is right, and no mark of a reply."""
+    frame = pl.DataFrame({"question": ["Hi", "Why?"], "answer": [None, None], "label": ["A", "C"]})
+    with pytest.raises(InputError, match="no pairs can be read from its columns"):
+        read_pairs(frame)
 
 
 @pytest.mark.parametrize("name", ["ranking", "losses", "ranks"])
