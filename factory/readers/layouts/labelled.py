@@ -157,6 +157,8 @@ def _parts(columns: Columns) -> Parts:
     turned = _TALKS[0] in columns
     if turned:
         one, two = (pl.col(name) for name in _TALKS)
+    # The lists of questions are in the conversations already.
+    told = {"prompt": tuple(columns.having("prompt")[:1])} if turned else found.columns if found else {}
     sign, names = pl.col(_BETTER), verdicts_in(columns, pair)
     second = sign == -1
     said = pl.col(_SAID).fill_null("nothing")
@@ -165,7 +167,7 @@ def _parts(columns: Columns) -> Parts:
         None if found is None or turned else found.turns,
         pl.when(second).then(two).otherwise(one),
         pl.when(second).then(one).otherwise(two),
-        ({} if found is None or turned else found.columns) | {"chosen": pair, "rejected": pair, role_of(names): names},
+        told | {"chosen": pair, "rejected": pair, role_of(names): names},
         conversations=turned or kind != "text",
         aside=(
             (UNREADABLE, pl.when(sign.is_null()).then(says)),

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from factory.errors import short
 from factory.readers.cells.reply_words import MARK_WORDS
 from factory.readers.cells.values import looked_up
 from factory.readers.columns.asked import asked, kind_of, reply, system_in, talks, under
@@ -20,6 +21,8 @@ from factory.readers.names import BOOLEAN_MARKS, LONE_REPLIES, MARKS, RANKS, SCO
 
 _KINDS = ("text", "message", "messages")
 _TURNS = "__turns"
+_SHOWN = 80
+"""Letters of a mark that a question shows."""
 
 
 class _Placed(NamedTuple):
@@ -64,8 +67,8 @@ def _values(frame: pl.LazyFrame, name: str) -> pl.Expr:
     seen = frame.filter(odd).select(pl.col(name).cast(pl.String)).head(1).collect(engine="streaming")
     if seen.height:
         raise UnclearError(
-            f"the column {name} holds {seen.item()!r}; write true for a good reply and false for a bad one, or name a "
-            "column of scores, as in --columns score=…"
+            f"the column {name} holds {short(seen.item(), _SHOWN)!r}; write true for a good reply and false for a bad "
+            "one, or name a column of scores, as in --columns score=…"
         )
     return mark
 

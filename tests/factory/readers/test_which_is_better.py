@@ -1,5 +1,7 @@
 """What says which reply is better: labels, scores, votes, ranks, marks, and what leaves it open."""
 
+import json
+
 import polars as pl
 import pytest
 
@@ -184,8 +186,19 @@ def test_an_unknown_mark_is_refused_by_name_and_scores_written_as_texts_are_numb
     frame = pl.DataFrame({"prompt": ["Hi", "Hi"], "response": ["Tin.", "Wood."], "helpfulness": ["10", "9"]})
     assert read_pairs(frame).kept.collect()["chosen"].to_list() == ["Tin."]
     for name in ("label", "rating"):
-        with pytest.raises(InputError, match=f"the column {name} holds 'meh'; write true for a good reply"):
-            read_pairs(frame.rename({"helpfulness": name}).with_columns(pl.lit("meh").alias(name)))
+        with pytest.raises(InputError, match=f"the column {name} holds 'meh m.*…'; write true for a good reply"):
+            read_pairs(frame.rename({"helpfulness": name}).with_columns(pl.lit("meh " * 99).alias(name)))
+
+
+def test_questions_and_answers_in_lists_are_told_as_prompt_and_replies():
+    """As the arena's files of 55,000 have them; where earlier answers differ the replies are to other prompts."""
+    rounds = [["Hi"], ["Hi", "Why?"]], [["Tin."], ["Yo", "So."]], [["Wood."], ["Ho", "No."]]
+    cells = ([json.dumps(texts) for texts in column] for column in rounds)
+    frame = pl.DataFrame(dict(zip(("prompt", "response_a", "response_b"), cells, strict=True)) | {"winner": ["a", "b"]})
+    found = read_pairs(frame)
+    assert found.kept.collect().select("chosen", "rejected").rows() == [("Tin.", "Wood.")]
+    assert found.reasons() == {"prompts_differ": 1}
+    assert found.reading.parts[0].columns["prompt"] == ("prompt",)
 
 
 def test_questions_that_nobody_has_answered_yet_are_no_replies():
