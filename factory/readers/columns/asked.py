@@ -91,12 +91,7 @@ def asked(columns: Columns) -> FoundPrompt | None:
     Where the column `prompt` is empty the row has no prompt, whatever stands in others.
     """
     spoken = talks(columns)
-    texts = sorted(
-        (name for name in columns.having("prompt") if is_texty(columns[name])), key=lambda name: name not in _LEADING
-    )
-    # chat_history and its like came, by their names, before a question that is somewhere else.
-    alone = [name for name in columns.having("history") if name in ("history", columns.named.get("history"))]
-    texts = texts or [name for name in alone if is_texty(columns[name])]
+    texts = _questions(columns)
     extras = [name for name in columns.having("context") if is_texty(columns[name])]
     lists = [name for name in columns.having("prompt") if columns[name] == _TEXTS]
     objects = [name for name in columns.having("prompt") if is_object(columns[name])]
@@ -118,8 +113,8 @@ def asked(columns: Columns) -> FoundPrompt | None:
     every = [*written, *said_so] if first else [*said_so, *written]
     every += [_single(name) for name in lists] + [turns_within(name, columns[name]) for name in objects]
     stated = _stated(columns)
-    one = len({*spoken, *texts, *extras, *lists, *objects}) < 2  # the column prompt itself: null where it is null
-    turns = pl.coalesce(every) if stated is None or one else pl.when(stated).then(pl.coalesce(every))
+    alone = len({*spoken, *texts, *extras, *lists, *objects}) < 2  # the column prompt itself: null where it is null
+    turns = pl.coalesce(every) if stated is None or alone else pl.when(stated).then(pl.coalesce(every))
     system = system_in(columns)
     any_talk = pl.any_horizontal(pl.col(name).is_not_null() for name in spoken) if spoken else pl.lit(value=False)
     any_given = pl.any_horizontal(pl.col(name).is_not_null() for name in [*spoken, *texts, *extras, *lists, *objects])
@@ -132,6 +127,14 @@ def asked(columns: Columns) -> FoundPrompt | None:
         any_given if stated is None else stated,
         turns,
     )
+
+
+def _questions(columns: Columns) -> list[str]:
+    """The columns of texts that ask, an instruction first; without any, the history, as in SHP."""
+    found = [name for name in columns.having("prompt") if is_texty(columns[name])]
+    # chat_history and its like came, by their names, before a question that is somewhere else.
+    alone = [name for name in columns.having("history") if name in ("history", columns.named.get("history"))]
+    return sorted(found, key=lambda name: name not in _LEADING) or [n for n in alone if is_texty(columns[n])]
 
 
 def _leading(columns: Columns) -> str | None:
