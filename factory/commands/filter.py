@@ -180,8 +180,8 @@ def _judged(
     """The votes on the live pairs, each of which is judged once however often it is there."""
     rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    shown = [name for name in ("pair_id", "prompt", "chosen", "rejected", "feature") if name in live.collect_schema()]
-    sink(live.select(shown), scratch / "pairs.parquet", row_group_size=ROW_GROUP)
+    shown = live.select("pair_id", "prompt", "chosen", "rejected", "feature")
+    sink(shown, scratch / "pairs.parquet", row_group_size=ROW_GROUP)
     table = pl.scan_parquet(scratch / "pairs.parquet", glob=False)
     first = table.select("pair_id").collect()["pair_id"].is_first_distinct()
     if not first.all():

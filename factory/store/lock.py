@@ -44,8 +44,11 @@ def locked(root: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not os.path.samestat(os.fstat(lock.fileno()), path.stat()):
                 raise BlockingIOError  # whoever held it took it away, and another one has made its own
+        except (BlockingIOError, FileNotFoundError) as error:
+            who = holder.strip() or "another process"
+            raise StoreError(f"{root} is in use by {who}; wait for it or stop it") from error
         except OSError as error:
-            raise StoreError(f"{root} is in use by {holder.strip()}; wait for it or stop it") from error
+            raise StoreError(f"{root}: its file system has no locks ({error.strerror}); choose another one") from error
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         lock.flush()

@@ -132,9 +132,11 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
 
     every = texts.map_batches(make, return_dtype=pl.List(PAIR), is_elementwise=True)
     # A look at a few rows tells which columns of scores and models there will be, without a pass over all.
-    shown = frame.head(_SAMPLE).select(every.alias(MADE)).explode(MADE).unnest(MADE).collect()
-    # Only where these say nothing are all rows asked, as that reads the file.
-    if shown.height and shown["reason"].eq_missing(UNREADABLE).all():
+    shown = _pairs(frame.head(_SAMPLE), every)
+    # Only where these are no pairs are all rows asked, as that reads the file.
+    if shown.is_empty():
+        shown = _pairs(frame, every)
+    if shown.is_empty():
         require_some(frame.select(every.alias(MADE)).explode(MADE), names.replies, (names.beside, names.pick))
     kept = [
         name
@@ -145,6 +147,12 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
     field = pl.col(MADE).struct.field
     extra = [field(name).alias(name if name not in columns else free(name, columns)) for name in kept]
     return Reshaped(rows.with_columns(extra), _told_by(frame.select(texts).head(1).collect(), names))
+
+
+def _pairs(frame: pl.LazyFrame, every: pl.Expr) -> pl.DataFrame:
+    """The first few pairs."""
+    made = frame.select(every.alias(MADE)).explode(MADE).unnest(MADE)
+    return made.filter(pl.col("reason").is_null()).head(_SAMPLE).collect(engine="streaming")
 
 
 def _texts(columns: Columns, names: _Names) -> pl.Expr:

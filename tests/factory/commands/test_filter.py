@@ -140,8 +140,10 @@ def test_of_recorded_votes_what_was_not_asked_is_not_called_unreadable_nor_the_o
 
 
 def test_without_a_judge_no_word_is_said_of_one(tmp_path: Path) -> None:
-    found = filter_pairs(pairs(5), tmp_path / "out", config=FiltersConfig(filters=[{"use": "duplicate"}]))
+    twice = pl.concat([pairs(5)] * 2)
+    found = filter_pairs(twice, tmp_path / "out", config=FiltersConfig(filters=[{"use": "duplicate"}]))
     assert set(found.more) == {"reading"}
+    assert (found.kept, found.more["reading"]["set_aside"]) == (5, {}), "what a filter drops could be read"
     assert show.funnel(found).startswith(" step")
 
 

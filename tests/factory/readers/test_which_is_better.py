@@ -216,6 +216,12 @@ def test_ranks_beside_replies_and_replies_that_nothing_ranks(name):
         read_pairs(frame.drop(name))
 
 
+def test_scores_are_known_though_a_file_begins_with_many_ties():
+    texts = [[{"text": "Tin.", "score": 3}, {"text": "Wood.", "score": score}] for score in (*[3] * 30, 1)]
+    found = read_pairs(pl.DataFrame({"prompt": ["Hi"] * 31, "completions": texts}))
+    assert found.kept.collect().select("score_chosen", "score_rejected").rows() == [(3.0, 1.0)]
+
+
 @pytest.mark.parametrize("names", [("score_chosen", "score_rejected"), ("chosen-rating", "rejected-rating")])
 @pytest.mark.parametrize(("low", "said"), [([1, 1, 5], 2), ([1, 5, 5], 0)])
 def test_scores_that_speak_for_most_rejected_replies_are_warned_of(names, low, said):

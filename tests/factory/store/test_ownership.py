@@ -1,10 +1,12 @@
 """Laws over every command that writes: what the factory did not write is never overwritten, removed or read into."""
 
+import errno
 import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -392,6 +394,14 @@ def test_a_second_command_on_one_folder_is_told_who_holds_it(name: str, given: P
     with locked(tmp_path / "out"), pytest.raises(StoreError, match=f"in use by process {os.getpid()}"):
         command(given, tmp_path / "out")
     assert contents(tmp_path / "out") == {}
+
+
+def test_a_file_system_without_locks_is_told_from_a_folder_in_use(
+    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fcntl.flock", Mock(side_effect=OSError(errno.ENOSYS, "Function not implemented")))
+    with pytest.raises(StoreError, match=r"its file system has no locks \(Function not implemented\)"):
+        COMMANDS["filter"](given, tmp_path / "out")
 
 
 def test_a_lock_that_is_another_programs_is_left_alone(given: Path, tmp_path: Path) -> None:
