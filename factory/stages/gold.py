@@ -8,7 +8,7 @@ import polars as pl
 from factory.errors import InputError
 
 CHOSEN, REJECTED, TIE = "chosen", "rejected", "tie"
-_ANSWERS = {"1": CHOSEN, "2": REJECTED, CHOSEN: CHOSEN, REJECTED: REJECTED, TIE: TIE}
+_ANSWERS = dict.fromkeys((CHOSEN, "1", "1.0"), CHOSEN) | dict.fromkeys((REJECTED, "2", "2.0"), REJECTED) | {TIE: TIE}
 RIGHT = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 """What a cell of a column `right` may say, wherever one is read; anything else is refused."""
 _SKIPPED = "skip"

@@ -6,6 +6,7 @@ It is written ahead of the files, so that it holds after a kill at any moment.
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
@@ -238,10 +239,13 @@ def _there(root: Path, name: str) -> Iterator[str]:
 
 
 def require_folder(root: Path) -> None:
-    """Raise ConfigError where a file, or a link that leads nowhere, stands where the folder `root` is to be."""
+    """Raise ConfigError where a file, or a link that leads nowhere, stands where `root` is to be, or it is no path."""
     if root.parts[:1] == ("~",):
         # A folder that is called so is the home to polars and to shells, the one of `rm -r ~` among them.
         raise ConfigError(f"{root} begins with ~, which the shell has left as it is; write the path out")
+    if re.match(r"[A-Za-z][\w+.-]+:(/|$)", str(root)):
+        # As a folder of that name it would lie here, where nobody looks for it, and polars would look elsewhere.
+        raise ConfigError(f"{root} is a URL, and the output is a folder of this disk; give its path")
     if replace_surrogates(str(root)) != str(root):
         raise ConfigError(
             f"{replace_surrogates(str(root))}: its name is not UTF-8, and polars writes to no such folder; {ELSEWHERE}"

@@ -10,7 +10,13 @@ from factory.stages.gold import from_answers, from_column, is_file, right
 
 @pytest.mark.parametrize(
     "labels",
-    [["chosen", "rejected", "tie", None], ["1", " 2 ", "TIE", ""], [True, False, None, None], [1, 2, None, None]],
+    [
+        ["chosen", "rejected", "tie", None],
+        ["1", " 2 ", "TIE", ""],
+        [True, False, None, None],
+        [1, 2, None, None],
+        [1.0, 2.0, None, None],
+    ],
 )
 def test_labels_of_a_column_are_read_in_every_spelling(labels: list[object]) -> None:
     pairs = pl.DataFrame({"pair_id": list("abcd"), "best": labels}, strict=False)

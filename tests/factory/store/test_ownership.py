@@ -210,15 +210,16 @@ def test_an_input_at_home_is_read_there(given: Path, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, *OF_MODELS])
-def test_no_folder_is_made_that_is_called_like_the_home(
+def test_no_folder_is_made_that_is_called_like_the_home_or_a_url(
     name: str, given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half of what wrote there would write at home, and `rm -r ~` would be how to be rid of the other."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     command = {**COMMANDS, **{name: command for name, (command, _) in OF_MODELS.items()}}[name]
-    with pytest.raises(ConfigError, match="begins with ~"):
-        command(given, Path("~/out"))
+    for out, why in (("~/out", "begins with ~"), ("file:///out", "is a URL")):
+        with pytest.raises(ConfigError, match=why):
+            command(given, Path(out))
     assert not list(tmp_path.iterdir())
 
 
