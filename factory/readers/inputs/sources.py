@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -229,7 +229,7 @@ def _fetched(url: str) -> list[InputTable]:
     try:
         system, root = fsspec.core.url_to_fs(url)
         folder = system.isdir(root)
-        names = sorted(name for name in system.find(root) if suffix_kind(name)) if folder else [root]
+        names = _data_in(system.find(root), root) if folder else [root]
         local = Path(tempfile.mkdtemp(prefix="sso-factory-"))
         # At exit, since lazy frames read these files long after this function has returned.
         atexit.register(shutil.rmtree, local, ignore_errors=True)
@@ -249,6 +249,12 @@ def _fetched(url: str) -> list[InputTable]:
         InputTable(name if "://" in name else f"{scheme}://{name.lstrip('/')}", stem_of(name), path, named=not folder)
         for name, path in copies
     ]
+
+
+def _data_in(names: Iterable[str], root: str) -> list[str]:
+    """As of a folder of this disk: without hidden files, and without text files beside data."""
+    found = [name for name in sorted(names) if suffix_kind(name) and "/." not in name.removeprefix(root)]
+    return [name for name in found if suffix_kind(name) != "lines"] or found
 
 
 def is_path(name: str) -> bool:

@@ -191,6 +191,7 @@ def test_files_and_folders_of_an_object_store_are_read():
     with memory.open("/box/deep/b.parquet", "wb") as file:
         file.write(parquet())
     assert load_pairs("memory://box/a.jsonl")["source"].to_list() == ["a"]
+    memory.pipe({"/box/.cache/c.jsonl": LINE, "/box/LICENSE.txt": b"As is."})
     assert load_pairs("memory://box")["source"].to_list() == ["a", "b"]
     with pytest.raises(InputError, match=r"memory://box/gone\.jsonl: cannot be fetched"):
         read_pairs("memory://box/gone.jsonl")
