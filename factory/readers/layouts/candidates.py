@@ -138,11 +138,8 @@ def _reshape(frame: pl.LazyFrame, columns: Columns, how: How) -> Reshaped:
         shown = _pairs(frame, every)
     if shown.is_empty():
         require_some(frame.select(every.alias(MADE)).explode(MADE), names.replies, (names.beside, names.pick))
-    kept = [
-        name
-        for name in shown.columns
-        if name.startswith(("score_", "model_")) and shown[name].null_count() < shown.height
-    ]
+    told = shown.select(pl.col("^(score|model)_.*$"))
+    kept = [one.name for one in told if one.null_count() < told.height]
     rows = frame.with_columns(every.alias(MADE)).explode(MADE)
     field = pl.col(MADE).struct.field
     extra = [field(name).alias(name if name not in columns else free(name, columns)) for name in kept]
@@ -257,7 +254,8 @@ def _base(frame: pl.LazyFrame, columns: Columns, names: _Names) -> int | None:
     texts = _texts(columns, names)
     first = [_values(row, names)[reply] for row in frame.select(texts).head(1).collect().to_series()]
     called = any(map(ids_of, first))
-    if not low and not called:
+    shortest = min((len(one) for one in first if isinstance(one, list)), default=0)
+    if not low and not called and (high or 0) < shortest:
         return 0
     # Of every row, as lists may differ in length; most files are told by their lowest place.
     same = [one for one in every if one.collect_schema().get(reply) == columns[reply]]
@@ -265,10 +263,11 @@ def _base(frame: pl.LazyFrame, columns: Columns, names: _Names) -> int | None:
     said = [row for row in rows if row[pick] is not None and in_words(str(row[pick]).lower()) != 0]
     if called and said and all(place_of(row[pick], row[reply], None) is not None for row in said):
         return None
-    # The last of as many replies is named by its number: counted from 1.
-    if low and any(isinstance(row[reply], list) and number(row[pick]) == len(row[reply]) for row in said):
+    # The last of as many replies is named by its number: counted from 1, and who knows what 0 is then.
+    last = any(isinstance(row[reply], list) and 0 < len(row[reply]) == number(row[pick]) for row in said)
+    if low and last:
         return 1
-    if not low or pick == "choice":
+    if not last and (not low or pick == "choice"):
         return 0
     raise UnclearError(
         f"the column {pick} holds {span(low, high, 'g')}, and may be counted from 0 or from 1; count from 0"

@@ -212,8 +212,32 @@ def test_questions_that_nobody_has_answered_yet_are_no_replies():
 def test_ranks_beside_replies_and_replies_that_nothing_ranks(name):
     frame = pl.DataFrame({"prompt": ["Hi"], "responses": [["So.", "Tin.", "Wood."]], name: [[2, 1, 3]]})
     assert read_pairs(frame).kept.collect().select("chosen", "rejected").rows() == [("Tin.", "Wood.")]
+    assert not {"score_chosen", "model_chosen"} & {*read_pairs(frame).kept.collect_schema()}, "nobody gave any"
     with pytest.raises(InputError, match="responses is a list of replies, and no column says which is better"):
         read_pairs(frame.drop(name))
+
+
+def test_a_place_behind_the_last_of_a_list_beside_a_zero_is_refused_with_the_question():
+    frame = pl.DataFrame({"prompt": ["Hi"] * 3, "responses": [["Tin.", "Wood."]] * 3, "label": [1, 0, 2]})
+    with pytest.raises(InputError, match="the column label holds 0 to 2, and may be counted from 0 or from 1"):
+        read_pairs(frame)
+
+
+@pytest.mark.parametrize(
+    ("how", "pick", "chosen"), [({}, 0, "Wood."), ({"label": "best"}, 0, "Tin."), ({}, "t", "Tin.")]
+)
+def test_a_choice_that_is_named_wins_over_scores_and_a_tie_is_no_id(how, pick, chosen):
+    replies = [{"text": "Tin.", "id": "t", "score": 1}, {"text": "Wood.", "id": "w", "score": 5}]
+    replies = [{**one, "score": None} if pick == "t" else one for one in replies]
+    frame = pl.DataFrame({"prompt": ["Hi", "Ho"], "responses": [replies] * 2, "best": [pick, "tie" if pick else 0]})
+    assert {*read_pairs(frame, how=How(columns=how)).kept.collect()["chosen"]} == {chosen}
+
+
+def test_replies_in_three_columns_are_told_of_and_carried_along_no_more():
+    row = {f"{name}_{n}": value for n in (1, 2, 3) for name, value in (("response", "Tin." * n), ("score", n))}
+    found = read_pairs(pl.DataFrame([{"prompt": "Hi", **row}]))
+    assert found.reading.parts[0].columns["chosen"] == ("response_1", "response_2", "response_3")
+    assert "response_1" not in found.kept.collect_schema()
 
 
 def test_scores_are_known_though_a_file_begins_with_many_ties():
