@@ -145,7 +145,8 @@ def left_in(items: Sequence[Any], said: str) -> list[str]:
 def require_some(made: pl.LazyFrame, replies: Sequence[str], told: Sequence[str | None]) -> None:
     """Raise UnclearError where in not one row `told` says which is better: that is no row's fault, but the file's."""
     reason = pl.col(MADE).struct.field("reason")
-    if made.select(reason.ne_missing(UNREADABLE).any()).collect(engine="streaming").item() is False:
+    # max, which is null of no rows at all.
+    if made.select(reason.ne_missing(UNREADABLE).max()).collect(engine="streaming").item() is False:
         names = " or ".join(filter(None, told)) or "a column"
         raise UnclearError(
             f"in no row does {names} say which reply of {' and '.join(replies)} is better by a score, rank, mark or "
