@@ -24,9 +24,9 @@ PAGES = {"min_chunk_size": 64 << 10, "max_chunk_size": 256 << 10, "norm_level": 
 
 def arrow_type(kind: pa.DataType) -> pa.DataType:
     """The Arrow type with 32-bit offsets, which is what Hub data sets are made of and concatenate with."""
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+    if pa.types.is_large_string(kind):
         return pa.string()
-    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+    if pa.types.is_large_binary(kind):
         return pa.binary()
     if pa.types.is_large_list(kind) or pa.types.is_list(kind):
         return pa.list_(arrow_type(kind.value_type))
@@ -170,7 +170,7 @@ def json_columns(rows: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _kind(dtype: PolarsType) -> pl.DataType | None:
+def _kind(dtype: PolarsType) -> PolarsType | None:
     """The type that a column is cast to; None for one that becomes a text."""
     if isinstance(dtype, pl.List | pl.Array):
         inner = _kind(dtype.inner)
@@ -178,7 +178,7 @@ def _kind(dtype: PolarsType) -> pl.DataType | None:
     if dtype == pl.Null:
         return pl.String()
     if dtype in (pl.String, pl.Int64, pl.Float64, pl.Boolean):
-        return dtype if isinstance(dtype, pl.DataType) else dtype()
+        return dtype
     if dtype.is_float():
         return pl.Float64()
     # What 64 bits with a sign do not hold goes as text, digit by digit.

@@ -167,13 +167,14 @@ def test_a_row_group_is_full_by_rows_or_bytes_and_the_same_whatever_the_batches(
 
 
 def test_shards_are_full_and_types_are_plain(tmp_path: Path) -> None:
-    done = export(pairs(25), "rm", tmp_path / "out", Export(shard_rows=20, test_share=0))
+    table = pairs(25).with_columns(mark=pl.lit(b"\xff"))
+    done = export(table, "rm", tmp_path / "out", Export(shard_rows=20, test_share=0))
     names = [path.name for path in done.files if path.suffix == ".parquet"]
     assert names == [f"train-{n:05d}-of-00003.parquet" for n in range(3)]
     assert [len(pl.read_parquet(tmp_path / "out" / "data" / name)) for name in names] == [20, 20, 10]
     kinds = loaded(tmp_path / "out", tmp_path / "cache")["train"].features
     assert kinds["chosen"] == datasets.List({"role": datasets.Value("string"), "content": datasets.Value("string")})
-    assert kinds["source"] == datasets.Value("string")
+    assert (kinds["source"], kinds["mark"]) == (datasets.Value("string"), datasets.Value("binary"))
 
 
 def test_rows_keep_the_order_of_the_table(tmp_path: Path) -> None:

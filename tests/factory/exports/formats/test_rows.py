@@ -227,9 +227,9 @@ def test_neighbours_in_kto_reply_to_different_prompts(tmp_path: Path) -> None:
 
 
 def test_tpo_imitates_the_chosen_reply_and_sdft_tells_the_teacher_the_good_system_message(tmp_path: Path) -> None:
-    export(pairs(2, 1), "tpo", tmp_path / "tpo", Export(test_share=0))
-    row = rows(tmp_path / "tpo", tmp_path)[1]
-    assert row["prompt"] == [user("question 1")]
+    export(pairs(2, 2), "tpo", tmp_path / "tpo", Export(test_share=0))
+    *_, row = every = rows(tmp_path / "tpo", tmp_path)
+    assert (len(every), row["prompt"]) == (4, [user("question 1")])
     assert row["reference"] == row["chosen"] != row["rejected"]
     unsteered = table([pair([user("q")], "a", "b")])
     done = export(pl.concat([pairs(2, 1), unsteered], how="diagonal"), "sdft", tmp_path / "sdft", Export(test_share=0))
