@@ -66,8 +66,6 @@ def trace(run_or_export: PathLike, pair_id: str) -> Trace:
 
 def _find(root: Path, wanted: str) -> tuple[dict[str, Any], str]:
     """The pair's row and what became of it."""
-    if len(wanted) < _SHORTEST:
-        raise ConfigError(f"{wanted!r} is too short for a pair_id; give {_SHORTEST} of its letters at least")
     tables = [
         (folder / f"{name}.parquet", name) for folder in (root / "filtered", root) for name in ("kept", "rejected")
     ]
@@ -77,20 +75,25 @@ def _find(root: Path, wanted: str) -> tuple[dict[str, Any], str]:
     seen = [(path, name) for path, name in tables if path.is_file()]
     if not seen:
         raise InputError(f"{root} holds no pairs; give a run folder, one that filter wrote, or an export in Parquet")
+    short, column = len(wanted) < _SHORTEST, pl.col("pair_id")
+    meant = column == wanted if short else column.str.starts_with(wanted)
+    hits: list[tuple[int, str, Path, str]] = []
     for path, name in seen:
         scan = pl.scan_parquet(path, glob=False)
-        if "pair_id" not in scan.collect_schema():
-            continue
-        named = scan.select("pair_id").with_row_index(_AT).filter(pl.col("pair_id").str.starts_with(wanted))
-        found = named.collect(engine="streaming")  # ids alone: the texts of the others are not read
-        ids = found["pair_id"].unique()
-        if len(ids) > 1:
-            raise InputError(
-                f"{wanted} fits {len(ids)} pairs of {path}, such as {ids[0]} and {ids[1]}; give more of it"
-            )
-        if found.height:
-            row = scan.slice(found[_AT][0], 1).collect(engine="streaming").row(0, named=True)
-            return row, f"rejected by {row['filter']}: {row['reason']}" if name == "rejected" else name
+        if "pair_id" in scan.collect_schema():
+            # Ids alone: the texts of the others are not read.
+            named = scan.select("pair_id").with_row_index(_AT).filter(meant).collect(engine="streaming")
+            hits += [(at, one, path, name) for at, one in named.iter_rows()]
+    # A whole id first: one that is the user's own may begin another.
+    hits = [hit for hit in hits if hit[1] == wanted] or hits
+    ids = list(dict.fromkeys(hit[1] for hit in hits))
+    if len(ids) > 1:
+        raise InputError(f"{wanted} fits {len(ids)} pairs of {root}, such as {ids[0]} and {ids[1]}; give more of it")
+    for at, _, path, name in hits[:1]:
+        row = pl.scan_parquet(path, glob=False).slice(at, 1).collect(engine="streaming").row(0, named=True)
+        return row, f"rejected by {row['filter']}: {row['reason']}" if name == "rejected" else name
+    if short:
+        raise ConfigError(f"{wanted!r} is too short for a pair_id; give {_SHORTEST} of its letters at least")
     raise InputError(f"{root} holds no pair {wanted}; `pair_id` in its tables, or a report, names those it holds")
 
 

@@ -96,6 +96,10 @@ def test_an_id_that_fits_none_or_several_is_told(run, tmp_path):
         factory.trace(run, "a")
     with pytest.raises(InputError, match="holds no pairs"):
         factory.trace(tmp_path, "abcdef")
-    pl.DataFrame({"pair_id": ["abcd1", "abcd2"]}).write_parquet(tmp_path / "kept.parquet")
+    pl.DataFrame({"pair_id": ["abcd1", "wxyz1"]}).write_parquet(tmp_path / "kept.parquet")
+    others = {"pair_id": ["abcd", "wxyz2", "7"], "filter": "near", "reason": "copy"}
+    pl.DataFrame(others).write_parquet(tmp_path / "rejected.parquet")
     with pytest.raises(InputError, match="fits 2 pairs"):
-        factory.trace(tmp_path, "abcd")
+        factory.trace(tmp_path, "wxyz")
+    for whole in ("abcd", "abcd1", "7"):
+        assert factory.trace(tmp_path, whole).pair_id == whole
