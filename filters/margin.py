@@ -42,7 +42,7 @@ class Margin(Filter):
         chosen, rejected = (
             number(logp_column(reply, "good")) - number(logp_column(reply, "bad")) for reply in ("chosen", "rejected")
         )
-        return {"margin": chosen - rejected}
+        return {"margin": (chosen - rejected).fill_nan(None)}
 
     def reason(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """`small` with the margin as detail, or `unknown`."""

@@ -75,4 +75,5 @@ class ScoreGap(Filter):
 
 
 def _gap(chosen: str, rejected: str | None = None) -> pl.Expr:
-    return pl.col(chosen) - pl.col(rejected) if rejected else pl.col(chosen)
+    # Two infinite scores of one sign are no number apart.
+    return (pl.col(chosen) - pl.col(rejected)).fill_nan(None) if rejected else pl.col(chosen)

@@ -28,7 +28,7 @@ def test_a_benchmark_is_read_from_every_kind_of_table(tmp_path, kind, packed):
     elif kind == "csv":
         path.write_text('prompt,id\nfirst,1\n"",2\nthird,3\n')
     else:
-        path.write_text(json.dumps(ROWS) if kind == "json" else "\n".join(json.dumps(row) for row in ROWS))
+        path.write_text(json.dumps(ROWS) if kind == "json" else "\n".join(json.dumps(row) for row in ROWS) + "\n")
     if packed:
         raw, path = path.read_bytes(), tmp_path / f"b.{kind}.gz"
         path.write_bytes(gzip.compress(raw))
@@ -38,7 +38,7 @@ def test_a_benchmark_is_read_from_every_kind_of_table(tmp_path, kind, packed):
 def test_every_way_to_write_a_prompt(tmp_path):
     rows = [
         {"instruction": "add", "input": "1 and 2", "prompt": None},
-        {"question": "why?"},
+        {"question": "why?", "input": "no"},
         {"turns": ["one", "two"]},
         {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "no"}]},
         {"prompt": [{"from": "human", "value": "hey"}, {"from": "gpt", "value": "no"}]},

@@ -13,6 +13,7 @@ def test_the_margin_by_log_probabilities_is_the_one_by_hand():
         "wide": (-1.0, -1.4, -1.2, -1.0),
         "turned": (-1.0, -1.1, -1.0, -1.2),
         "quarter": (-1.0, -1.25, -1.0, -1.0),
+        "endless": (float("-inf"), float("-inf"), -1.0, -1.0),
     }
     pairs = table(
         [row(tag, **dict(zip(names, logps, strict=True))) for tag, logps in values.items()] + [row("unscored")]
@@ -22,6 +23,7 @@ def test_the_margin_by_log_probabilities_is_the_one_by_hand():
         "turned": "small",
         "quarter": None,
         "unscored": "unknown",
+        "endless": "unknown",
     }
     strict = run({"use": "margin", "by": "logprobs", "min": 0.25}, pairs)
     assert (strict.reasons["quarter"], strict.details["turned"]) == (None, "-0.1")

@@ -3,7 +3,16 @@ import pytest
 from factory.errors import InputError
 from tests.filters.table import row, run, table
 
-SCORED = {"wide": (5, 2), "near": (4.5, 4), "tie": (3, 3), "turned": (1, 4), "half": (2, None), "none": (None, None)}
+INFINITE = float("-inf")
+SCORED = {
+    "wide": (5, 2),
+    "near": (4.5, 4),
+    "tie": (3, 3),
+    "turned": (1, 4),
+    "half": (2, None),
+    "none": (None, None),
+    "endless": (INFINITE, INFINITE),
+}
 
 
 def scored(chosen="score_chosen", rejected="score_rejected", kind=float):
@@ -15,7 +24,8 @@ def scored(chosen="score_chosen", rejected="score_rejected", kind=float):
     )
 
 
-WANTED = {"wide": None, "near": None, "tie": "tie", "turned": "inverted", "half": "unscored", "none": "unscored"}
+UNSCORED = dict.fromkeys(("half", "none", "endless"), "unscored")
+WANTED = {"wide": None, "near": None, "tie": "tie", "turned": "inverted", **UNSCORED}
 
 
 @pytest.mark.parametrize("names", [("score_chosen", "score_rejected"), ("chosen_rating", "rejected_rating")])
@@ -24,7 +34,7 @@ def test_ties_and_inversions_are_dropped_with_their_reasons(names, kind):
     found = run({"use": "score_gap"}, scored(*names, kind))
     assert found.reasons == WANTED
     assert found.details["turned"] == "-3.0"
-    assert found.step.reasons == {"inverted": 1, "tie": 1, "unscored": 2}
+    assert found.step.reasons == {"inverted": 1, "tie": 1, "unscored": 3}
 
 
 def test_the_least_gap_and_the_columns_can_be_chosen():

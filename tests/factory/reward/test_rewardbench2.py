@@ -62,6 +62,19 @@ def test_ties_by_hand() -> None:
     assert found.score == pytest.approx(1 + 0.01 * 0.9640275800758169)
 
 
+def test_a_part_of_ties_that_no_prompt_has_is_none() -> None:
+    """A tie is not accurate, one right reply has no spread, and right replies of one score none to measure by."""
+
+    def parts(*items: tuple[ScoredItem, Scores]) -> tuple[float | None, ...]:
+        return ties(items, seed=1)[5:]
+
+    ref, tied = scored("ref:1", 1, (3.0, 1.0)), scored("tied:1", 2, (2.0, 2.0, 0.0))
+    assert parts(scored("ref:1", 1, (1.0, 1.0))) == (0.0, None, None, None, None)
+    assert parts(tied) == (None, 1.0, None, None, None)
+    assert parts(ref, scored("tied:1", 1, (2.0, 0.0))) == (1.0, 1.0, None, None, None)
+    assert parts(ref, tied) == (1.0, 1.0, 1.0, 1.0, None)
+
+
 def test_a_prompt_without_all_its_scores_is_missing() -> None:
     assert best_of((1.0, None, 0.0)) is None
     holed = [(item, (None, *scores[1:])) for item, scores in ties_samples(range(5, 6))]
@@ -69,7 +82,7 @@ def test_a_prompt_without_all_its_scores_is_missing() -> None:
     found = ties([*rest, *holed], seed=1)
     assert (found.prompts, found.missing) == (46, 2)
     assert found.score == ties(rest, seed=1).score
-    assert ties(holed, seed=1).score is None
+    assert ties(holed, seed=1)[:5] == (None, None, None, 0, 2)
 
 
 def test_the_score_is_the_mean_of_the_six_and_none_without_one() -> None:

@@ -49,6 +49,7 @@ from factory.stages.verdict import Verdict, read_text, read_verdict
         '{{"best": "{}"}}',
         "<think>m or M? Not sure.</think>{}",
         "I'm sure of it.\n{}",
+        "I'm sure of it.\n{}\n---",
     ],
 )
 @pytest.mark.parametrize("identifier", ["m", "M"])
@@ -89,6 +90,7 @@ def test_an_identifier_is_read_in_every_dress(form: str, identifier: str) -> Non
         "Ask M for help with this",
         "The replies are equal",
         "<think>m is better, M is not",
+        "<think>\nM is better",
         "A",
         "1",
         "The first one",

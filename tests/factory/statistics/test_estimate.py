@@ -13,7 +13,7 @@ import factory
 from factory.errors import InputError
 from factory.schema import ORDERS
 from factory.statistics.estimate import Estimate, fit
-from factory.statistics.shares import finite_interval, normal_quantile, student_quantile, wilson
+from factory.statistics.shares import finite_interval, normal_quantile, score_interval, student_quantile, wilson
 
 PAIRS = [f"pair {number:03}" for number in range(200)]
 
@@ -58,6 +58,7 @@ def test_the_estimate_is_the_one_by_hand() -> None:
     assert (found.low, found.high) == (pytest.approx(centre - half, abs=1e-5), pytest.approx(centre + half, abs=1e-5))
     assert (found.method, found.n, found.n_gold) == ("prediction_powered", 200, 20)
     assert found.worth == round(1 / (spread / 1.959964**2 + 1 / 200)) - 20
+    assert found.needed == 41, "with the quantile at 61 - 2 degrees of freedom"
 
 
 def test_labels_alone_are_the_finite_interval_of_the_finite_population() -> None:
@@ -83,6 +84,8 @@ def test_without_labels_it_is_agreement() -> None:
     assert (found.method, found.n, found.n_gold, found.worth, found.needed) == ("agreement", 6, 0, 0, None)
     assert found.accuracy == pytest.approx(3 / 5)
     assert (found.low, found.high) == pytest.approx(tuple(wilson(3, 5)))
+    once = factory.estimate(votes({"J": np.array([1, 1, 0, 0, 1])}, ORDERS[:1]))
+    assert once.accuracy == 3 / 5, "of single votes, where no pair was asked in both orders"
 
 
 def test_every_pair_labelled_is_the_share_itself() -> None:
@@ -142,13 +145,12 @@ def test_judges_who_say_of_all_what_they_say_of_the_labelled_move_nothing() -> N
     assert found.share == pytest.approx(right[:100].mean(), abs=1e-12)
 
 
-def test_needed_labels_halve_the_interval() -> None:
-    right, scores = judged()
-    found = factory.estimate(votes({"J": scores}), gold(right, np.arange(40)))
-    assert found.low is not None
-    assert found.high is not None
-    assert found.needed is not None
-    assert 40 < found.needed < 160
+def test_needed_labels_are_the_fewest_that_halve_the_interval() -> None:
+    """8 of 10 labels right out of 200 pairs, and a judge that tosses coins."""
+    found = factory.estimate(votes({"J": np.tile([1.0, 0.0], 100)}), gold(np.arange(10) < 8))
+    ends = [score_interval(0.8, normal_quantile(0.95) ** 2 * (1 / labels - 1 / 200)) for labels in range(10, 201)]
+    widths = [high - low for low, high in ends]
+    assert found.needed == next(more for more, width in enumerate(widths) if width <= widths[0] / 2) == 29
 
 
 def test_student_s_quantiles_are_those_of_the_table() -> None:

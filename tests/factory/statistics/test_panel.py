@@ -71,5 +71,6 @@ def test_labels_tell_whom_to_hear() -> None:
     assert rate(vote.p_right) <= 0.6
     assert told.p_right.min() >= 0
     assert told.p_right.max() <= 1
-    assert combined(both, np.where(np.arange(400) < 20, right, np.nan)).method == VOTE, "too few labels for three"
+    assert combined(both, np.where(np.arange(400) < 29, right, np.nan)).method == VOTE, "too few labels for three"
+    assert combined(both, np.where(np.arange(400) < 30, right, np.nan)).method == CALIBRATED
     assert combined(1 - both[:, :1], known).method == VOTE, "a judge that errs more than not is not worth hearing"
