@@ -142,7 +142,7 @@ def fit(
     alone = _spread(1.0, m, n, pairs, None, confidence)
     share, spread, unexplained, weights = float(labels.mean()), alone, 1.0, 0
     low, high = finite_interval(int(labels.sum()), m, pairs, confidence)
-    assisted = _assisted(_predictors(scores, m), known, labels, confidence, pairs) if 0 < share < 1 and m < n else None
+    assisted = _assisted(_predictors(scores, m), known, labels, confidence, pairs) if 0 < share < 1 else None
     worth = _worth(assisted[1], pairs, m, confidence) if assisted else 0
     if assisted and worth and _width(*assisted[:2]) < _width(share, spread):
         share, spread, unexplained, weights = assisted

@@ -117,7 +117,7 @@ def test_ends_hold_the_share_and_are_never_wider_than_labels_alone(labels: int, 
     assert found.high - found.low <= alone.high - alone.low + 1e-12
     assert found.needed is not None
     assert 0 <= found.needed <= 200 - labels
-    assert found.worth >= 0
+    assert found.worth >= (found.method == "prediction_powered"), "a judge that is worth no label is not used"
     assert (found.n, found.n_gold) == (200, labels)
     assert 1 <= found.effective_judges <= len(said) + 1e-9
     if case in ("unread", "all right", "all wrong") or labels < 10:
@@ -143,6 +143,8 @@ def test_judges_who_say_of_all_what_they_say_of_the_labelled_move_nothing() -> N
     found = fit(np.concatenate([scores, scores]), np.concatenate([right[:100], np.full(100, np.nan)]))
     assert found.weights > 1
     assert found.share == pytest.approx(right[:100].mean(), abs=1e-12)
+    few = fit(np.concatenate([scores, scores]), np.concatenate([right[:29], np.full(171, np.nan)]))
+    assert few.weights == 1, "ten labels a judge, or their mean is heard"
 
 
 def test_needed_labels_are_the_fewest_that_halve_the_interval() -> None:
