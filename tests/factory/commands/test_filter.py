@@ -78,8 +78,11 @@ def test_what_a_sound_judge_says_of_the_pairs_it_kept(tmp_path: Path) -> None:
     assert text.startswith(f"{found.kept} pairs kept, {once} of them on a single vote of some judge; chosen is ")
     assert "J agrees with" in text.splitlines()[1]
     assert "accura" not in text
-    alone = Quality.model_validate(found.more["quality"] | {"kept": 1, "once": 0})
-    assert alone.lines[0].startswith("1 pair kept; ")
+    nothing = {"kept": 1, "once": 0, "unequal": 0, "longer_chosen": 0, "judges": [quality | {"n": 0}]}
+    assert Quality.model_validate(nothing).lines == [
+        "1 pair kept",
+        "J gave no verdict on the kept pairs that was asked for, and can be read, in both orders",
+    ]
 
 
 def test_the_sample_is_drawn_by_seed_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
