@@ -91,14 +91,17 @@ def test_few_votes_prove_nothing() -> None:
 
 def test_length_unread_answers_and_self_judging() -> None:
     rows = first_votes([0, 1, 0, 1])
-    lengths = pl.DataFrame({"pair_id": [row[0] for row in rows], "chosen": [9, 9, 9, 5], "rejected": [5, 5, 5, 5]})
+    lengths = pl.DataFrame({"pair_id": [row[0] for row in rows], "chosen": [9, 9, 5, 5], "rejected": [5, 5, 9, 5]})
     found = one(rows, lengths=lengths, authors=[J])
-    chosen = sum(vote == "chosen" for _, _, vote in rows[:3])
-    assert (found.unequal, found.longer) == (3, chosen)
+    longer = sum(vote == side for (_, _, vote), side in zip(rows, ("chosen", "chosen", "rejected"), strict=False))
+    assert (found.unequal, found.longer) == (3, longer)
     assert found.warnings == ["J judges replies of its own model"]
     unread = one([(pair, order, None) for pair, order, _ in rows])
     assert (unread.first_votes, unread.p_value, unread.first_slot_rate) == (0, None, None)
     assert unread.warnings == ["J gave no readable answer to 4 of 4 questions"]
+    (pair, order, _), *read = first_votes([0, 1] * 5)
+    for many, warned in ((9, 0), (8, 1)):
+        assert len(one([(pair, order, None), *read[:many]]).warnings) == warned, "of more than a tenth"
 
 
 def test_the_worst_judge_is_told_first() -> None:

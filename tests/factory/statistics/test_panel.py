@@ -42,6 +42,7 @@ def test_effective_judges_by_hand() -> None:
     found = effective_judges(table, ["score.a", "score.b"])
     assert found.judges == pytest.approx(2 / (1 + correlation))
     assert found.measured_on == "errors"
+    assert [effective_judges(table.head(n), ["score.a", "score.b"]).measured_on for n in (9, 10)] == ["votes", "errors"]
     copies = table.with_columns(pl.col("score.a").alias("score.b"), pl.col("score.a").alias("score.c"))
     assert effective_judges(copies, ["score.a", "score.b", "score.c"]).judges == pytest.approx(1)
     unlabelled = copies.with_columns(right=pl.lit(None, pl.Float64))

@@ -9,6 +9,7 @@ from factory.statistics.shares import (
     Interval,
     Kappa,
     cluster_bootstrap,
+    cluster_worth,
     cohens_kappa,
     finite_interval,
     ratio,
@@ -42,11 +43,14 @@ def test_an_interval_of_a_finite_population_by_hand() -> None:
     """8 of 10 out of 200: 1/10 - 1/200 = 0.095, as 10.526316 of ever so many; but 2 misses end at 1 - 0.355362 / 10.
 
     0.355362 = a mean of which a Poisson count is 2 or more in 5 % of cases: 1 - (1 + a) exp(-a) = 0.05. Of three misses
-    Wilson's end stands. One miss: exp(-a) = 0.95, a = 0.051293. Where all are drawn both ends are the share.
+    Wilson's end stands, up to 50 drawn: beyond, 0.817691 is the mean of which a count is 3 or more in 5 % of cases. One
+    miss: exp(-a) = 0.95, a = 0.051293. Where all are drawn both ends are the share.
     """
     assert finite_interval(8, 10, 200) == pytest.approx((wilson(8 / 0.95, 10 / 0.95).low, 1 - 0.0355362), abs=1e-6)
     assert finite_interval(7, 10, 200) == pytest.approx(wilson(7 / 0.95, 10 / 0.95))
     assert finite_interval(1, 10, 200) == pytest.approx((0.0051293, wilson(1 / 0.95, 10 / 0.95).high), abs=1e-6)
+    assert finite_interval(3, 50, 10**9) == pytest.approx(wilson(3, 50), abs=1e-6)
+    assert finite_interval(3, 51, 10**9).low == pytest.approx(0.817691 / 51, abs=1e-6)
     assert finite_interval(0, 10, 200)[0] == 0
     assert finite_interval(7, 10, 11) == pytest.approx((7 / 11, 8 / 11)), "7 are known to be right, 3 to be wrong"
     assert finite_interval(9, 10, 10) == (0.9, 0.9)
@@ -99,6 +103,17 @@ def test_bootstrap_is_wider_where_prompts_hang_together() -> None:
     clustered = cluster_bootstrap(np.array([10] * 8 + [0] * 2), np.full(10, 10), seed=1)
     assert clustered.low is not None
     assert clustered.low <= 0.55
+
+
+def test_what_prompts_that_hang_together_are_worth_by_hand() -> None:
+    """Ten prompts of ten pairs, 8 all right: variance 0.16 / 10 x 10 / 9, worth 9, by t at 9 and 99 degrees 6.92.
+
+    Prompts that differ less than chance has it make no interval narrower: 40 pairs are 40, by t at 9 and 39 31.98.
+    """
+    worth = cluster_worth(np.array([10] * 8 + [0] * 2), np.full(10, 10), seed=1)
+    assert worth == pytest.approx(9 / (2.262157 / 1.984217) ** 2, rel=0.05)
+    alike = cluster_worth(np.array([2] * 9 + [3]), np.full(10, 4), seed=1)
+    assert alike == pytest.approx(40 / (2.262157 / 2.022691) ** 2, rel=1e-5)
 
 
 @pytest.mark.parametrize("prompts", [5, 30])
