@@ -58,6 +58,13 @@ def test_each_trait_is_found_where_it_is_and_nowhere_else(name):
     assert found[0]["name"] in {one["name"] for one in table.iter_rows(named=True) if abs(one["low"]) > 0.5}
 
 
+def test_a_value_beside_none_is_a_difference_and_intervals_hold_for_all_that_differ():
+    """Length and first word differ, and no trailing space does: each interval holds by 1 - 0.05 / 2, so z is 2.241403."""
+    found = row(confounds(frame(["Sure! "] * 40, ["?! "] * 40)), "first_word: Sure")
+    forty, none = np.array([40.0]), np.array([0.0])
+    assert found["low"] == pytest.approx(paired_limit(forty, none, forty, 2.241403)[0], abs=1e-6)
+
+
 def test_how_often_the_longer_reply_is_chosen_is_said():
     """Three of four pairs of unequal length; the equal one counts on neither side."""
     table = confounds(frame(["long", "long", "long", "b", "cc"], ["a", "a", "a", "long", "dd"]))
@@ -123,6 +130,9 @@ def test_pairs_of_one_prompt_are_not_many_witnesses():
     together = confounds(frame(chosen, rejected, prompt_id=[str(n) for n in range(10) for _ in range(20)]))
     assert sentences(together) == []
     assert len(sentences(confounds(frame(chosen, rejected)))) == 2
+    turns = frame(["Sure", "Well"] * 20, ["Well", "Sure"] * 20)
+    held = confounds(turns.with_columns(prompt_id=(pl.int_range(40) // 2).cast(pl.String)))
+    assert held.equals(confounds(turns)), "pairs that differ more than chance has it are no more witnesses"
 
 
 def test_pairs_without_a_reply_are_left_out_and_no_pairs_give_no_rows():
