@@ -1,6 +1,5 @@
 """Scores: how likely the policy finds each reply of a pair under each view, pi~ of eq. 4."""
 
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -77,6 +76,4 @@ def _measured(asked: ScoreCall, answer: Score | None) -> dict[str, float | None]
     # An error beside some numbers is of the replies that have none.
     if answer is None or (answer.error is not None and not answer.logps):
         return {}
-    pairs = zip(asked.columns, answer.logps, strict=True)
-    # A NaN in a column of numbers would be the mean of all that is averaged with it.
-    return {column: logp for column, logp in pairs if logp is not None and math.isfinite(logp)}
+    return dict(zip(asked.columns, answer.logps, strict=True))

@@ -9,9 +9,6 @@ from factory.engines.base import Completion
 IDENTIFIERS = ("m", "M")
 """Shown first, shown second. Told apart by case alone, so that neither reads as better."""
 
-_ROUNDING = 1e-3
-"""A log-probability of 0 may have been rounded to just above."""
-
 ENOUGH_MASS = 0.5
 """Below this the identifiers were unlikely first tokens, and a text that can be read says more than they do."""
 
@@ -33,7 +30,7 @@ def read_verdict(answer: Completion) -> Verdict:
     their probability: that of an engine which picks the likelier identifier does so always. A dead heat decides
     nothing; a number that is no log-probability (NaN, or above 0) counts as missing.
     """
-    known = {name: value for name, value in (answer.choice_logprobs or {}).items() if value <= _ROUNDING}
+    known = answer.choice_logprobs or {}
     from_text = Verdict(read_text(answer.text or "", cut=answer.finish == "length"))
     if not all(name in known for name in IDENTIFIERS):
         return from_text

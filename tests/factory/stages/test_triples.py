@@ -132,7 +132,7 @@ def test_the_order_of_the_input_does_not_matter():
 
 
 REJECTIONS = [
-    ({"good": ""}, "empty_chosen", None),
+    ({"good": "", "bad": "As a dull answer, this is it."}, "empty_chosen", None),
     ({"bad": " \n\t"}, "empty_rejected", None),
     ({"plain": "\u00a0"}, "empty_original", None),
     ({"good": "Engaging response: "}, "empty_chosen", None),
@@ -162,19 +162,20 @@ def test_a_leak_of_the_original_or_of_another_feature_is_none():
 
 
 @pytest.mark.parametrize("view", ["good", "bad", "plain"])
-@pytest.mark.parametrize("answer", ["error", "nothing"])
+@pytest.mark.parametrize("answer", ["error", "half", "nothing"])
 def test_a_failed_request_costs_its_triple_alone(view, answer):
     reply = {"good": "chosen", "bad": "rejected", "plain": "original"}[view]
 
     def failing(request):
         if request.tags["view"] == view and request.messages[-1]["content"] == "b":
-            return Completion(request.id, None, error="the server said no") if answer == "error" else None
+            half = "A half" if answer == "half" else None
+            return None if answer == "nothing" else Completion(request.id, half, error="the server said no")
         return USUAL[request.tags["view"]]
 
     split, _, _ = run(failing, "a", "b", "c")
     assert split.kept.height == 2
     (row,) = split.rejected.to_dicts()
-    error = "the server said no" if answer == "error" else "the engine gave no answer"
+    error = "the engine gave no answer" if answer == "nothing" else "the server said no"
     assert (row["reason"], row["detail"]) == ("failed", f"{reply}: {error}")
     assert row[reply] is None
     assert row["prompt"] == [{"role": "user", "content": "b"}]

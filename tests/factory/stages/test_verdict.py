@@ -137,6 +137,7 @@ def test_unlikely_identifiers_keep_their_probability_where_the_text_says_what_th
 def test_one_identifier_alone_is_no_comparison() -> None:
     assert read_verdict(answer("M", m=0.9)) == Verdict("M")
     assert read_verdict(answer("hm", m=0.9)) == Verdict(None)
+    assert read_verdict(Completion("a", "M", choice_logprobs={"m": 2.0, "M": math.nan})) == Verdict("M")
 
 
 def test_a_dead_heat_decides_nothing() -> None:
