@@ -59,7 +59,7 @@ def test_each_trait_is_found_where_it_is_and_nowhere_else(name):
 
 
 def test_a_value_beside_none_is_a_difference_and_intervals_hold_for_all_that_differ():
-    """Length and first word differ, and no trailing space does: each interval holds by 1 - 0.05 / 2, so z is 2.241403."""
+    """Length and first word differ, and trailing space does not: each interval holds by 1 - 0.05 / 2, z 2.241403."""
     found = row(confounds(frame(["Sure! "] * 40, ["?! "] * 40)), "first_word: Sure")
     forty, none = np.array([40.0]), np.array([0.0])
     assert found["low"] == pytest.approx(paired_limit(forty, none, forty, 2.241403)[0], abs=1e-6)

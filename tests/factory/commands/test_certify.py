@@ -55,6 +55,15 @@ def test_a_certificate_stops_asking(tmp_path: Path) -> None:
     assert "Certified at a risk of 5 %" in (tmp_path / "out" / "audit.md").read_text()
 
 
+def test_a_pair_is_not_right_where_the_verdict_turns_with_the_order(tmp_path: Path) -> None:
+    with Loopback(judging(lambda first, second: 1.0)) as server:
+        pairs = pairs_file(tmp_path, right=30, wrong=10)
+        found = audit(pairs, out=tmp_path / "out", base_url=server.base_url, certify=0.5)
+    assert isinstance(found, AuditReport)
+    assert found.certificate is not None
+    assert (found.certificate.right, found.certificate.verdict) == (0, "below")
+
+
 def test_no_more_is_said_to_be_certified_than_was() -> None:
     """One decimal would make 99.96 % 100.0 %, which is not so."""
     found = certificate(Certifier(5000, 0.9996), 4998, 5000, 5000, 0.9996, "agreement")
