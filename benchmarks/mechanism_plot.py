@@ -35,14 +35,15 @@ def plot_methods(results: "Results", path: Path, gammas: Mapping[str, str]) -> N
 
 def plot_iterations(every: Sequence["Results"], path: Path) -> None:
     """The same differences after each iteration: a panel for each method, with the measures side by side."""
-    figure, axes = _figure(len(OTHERS))
-    for axis, other in zip(axes, OTHERS, strict=True):
+    contrasts = every[0].contrasts
+    figure, axes = _figure(len(contrasts))
+    for axis, (first, other, _) in zip(axes, contrasts, strict=True):
         for measure, shift in zip(TITLES, (-0.15, 0.0, 0.15), strict=True):
             for place, results in enumerate(every):
                 label = f"after {results.iteration}"
-                _points(axis, results, measure, {label: ("sso", other)}, place + shift, marked=place == 0)
+                _points(axis, results, measure, {label: (first, other)}, place + shift, marked=place == 0)
         axis.set_xticks(range(len(every)), [f"after {results.iteration}" for results in every])
-        axis.set_title(f"sso less {other}", fontsize=9)
+        axis.set_title(f"{first} less {other}", fontsize=9)
     axes[0].legend(fontsize=8, loc="best")
     _save(figure, axes, path)
 
@@ -53,7 +54,8 @@ def _figure(panels: int) -> tuple[Any, Any]:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    return pyplot.subplots(1, panels, figsize=(3.25 * panels, 3.4))
+    figure, axes = pyplot.subplots(1, panels, figsize=(3.25 * panels, 3.4), squeeze=False)
+    return figure, axes[0]
 
 
 def _save(figure: Any, axes: Any, path: Path) -> None:

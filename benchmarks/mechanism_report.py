@@ -10,11 +10,21 @@ import numpy as np
 
 from benchmarks.mechanism_behaviour import behaviours, collect_behaviour, shown
 from benchmarks.mechanism_plot import plot_iterations, plot_methods
-from benchmarks.mechanism_statistics import CONTRASTS, Cell, Estimate, by_seed, difference, estimate, holm, over_seeds
+from benchmarks.mechanism_statistics import (
+    AT_GAMMA_1,
+    CONTRASTS,
+    Cell,
+    Estimate,
+    by_seed,
+    difference,
+    estimate,
+    holm,
+    over_seeds,
+)
 
 RESULTS = Path(__file__).parent / "results"
 NAME, END = "mechanism", "<!-- end of what is made -->"
-METHODS = ("sso", "sso_no_w", "sso_no_g", "pbaa")
+METHODS = ("sso", "gamma_1", "sso_no_w", "sso_no_g", "pbaa")
 AFTER = ("one iteration", "two iterations", "three iterations")
 
 
@@ -30,6 +40,9 @@ class Results:
         self.rates: Sequence[Cell] = found["rates"]
         self.behaviour = behaviours(found.get("behaviour"), iteration)
         self.arms = {cell["arm"] for cell in self.cells}
+        self.contrasts = CONTRASTS if "sso" in self.arms else AT_GAMMA_1
+        compared = {arm for *both, _ in self.contrasts for arm in both} & self.arms
+        self.methods = [arm for arm in METHODS if arm in compared]
 
     def of(self, arm: str, measure: str, seeds: set[int] | None = None) -> Estimate:
         """The measure of an arm."""
@@ -82,17 +95,16 @@ def rates(out: Path) -> list[dict[str, Any]]:
 def methods(results: Results) -> list[str]:
     """A line for each method: how far each measure moved."""
     lines = [f"| method | S | P | M | {LENGTHS} |", "|---" * 8 + "|"]
-    for arm in METHODS:
-        if arm in results.arms:
-            values = " | ".join(shown(results.of(arm, measure)) for measure in ("S", "P", "M"))
-            lines.append(f"| `{arm}` | {values} | {results.lengths(arm)} |")
+    for arm in results.methods:
+        values = " | ".join(shown(results.of(arm, measure)) for measure in ("S", "P", "M"))
+        lines.append(f"| `{arm}` | {values} | {results.lengths(arm)} |")
     return lines
 
 
 def contrasts(results: Results) -> list[str]:
     """The three contrasts, and M under the same ones; "7 of 7" are the seeds in which the difference is above 0."""
     rows = []
-    for first, second, needed in CONTRASTS:
+    for first, second, needed in results.contrasts:
         if len(results.seeds(first) & results.seeds(second)) > 1:
             found = [results.difference(first, second, measure) for measure in needed]
             rows.append((first, second, needed, found, max(one.p for one in found)))
@@ -180,7 +192,9 @@ def pairs_written(results: Results) -> list[str]:
         "| pairs written by | seeds | right / even / wrong | tokens of y+, y-, y° | e^{pi~} of y+, y- under x |",
         "|---|---|---|---|---|",
     ]
-    found = {arm: {cell["seed"]: cell["made"] for cell in results.cells if cell["arm"] == arm} for arm in METHODS}
+    found = {
+        arm: {cell["seed"]: cell["made"] for cell in results.cells if cell["arm"] == arm} for arm in results.methods
+    }
     for arm, made in found.items():
         if made:
             verdicts = [sum(one["verdicts"][name] for one in made.values()) for name in ("right", "even", "wrong")]
@@ -192,7 +206,7 @@ def pairs_written(results: Results) -> list[str]:
             lines.append(f"| `{arm}` | {len(made)} | {' | '.join(columns)} | {sure[0]:.3f}, {sure[1]:.3f} |")
     lines += ["", "| contrast | e^{pi~} of y+ | e^{pi~} of y- | share of right pairs less that of wrong ones |"]
     lines.append("|---|---|---|---|")
-    for first, second, _ in CONTRASTS:
+    for first, second, _ in results.contrasts:
         if both := sorted(found[first].keys() & found[second].keys()):
             sides = [(told(found[first][seed]), told(found[second][seed])) for seed in both]
             each = [over_seeds([one[k] - other[k] for one, other in sides]) for k in range(3)]
@@ -209,11 +223,10 @@ def told(made: Mapping[str, Any]) -> tuple[float, float, float]:
 def parts_of_steering(results: Results) -> list[str]:
     """How far each method moved the two parts of S, and what `sso` moved them more than another."""
     lines = [f"| | {HEADS['good']} | {HEADS['bad']} |", "|---|---|---|"]
-    for arm in METHODS:
-        if arm in results.arms:
-            found = " | ".join(counted(results.of(arm, part)) for part in ("good", "bad"))
-            lines.append(f"| `{arm}` | {found} |")
-    for first, second, _ in CONTRASTS:
+    for arm in results.methods:
+        found = " | ".join(counted(results.of(arm, part)) for part in ("good", "bad"))
+        lines.append(f"| `{arm}` | {found} |")
+    for first, second, _ in results.contrasts:
         if results.seeds(first) & results.seeds(second):
             found = " | ".join(counted(results.difference(first, second, part)) for part in ("good", "bad"))
             lines.append(f"| `{first}` - `{second}` | {found} |")
@@ -230,7 +243,7 @@ def block(found: Mapping[str, Any]) -> str:
         parts += ["", *parts_of_steering(results)]
         if results.iteration > 1:
             parts += ["", *pairs_written(results)]
-        if results.arms - {*METHODS}:
+        if results.arms.difference(results.methods):
             parts += ["### Doses", *doses(results)]
     for results in every:
         if results.behaviour:
