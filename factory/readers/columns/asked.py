@@ -75,10 +75,11 @@ def _utf8(data: bytes) -> str | None:
 def talks(columns: Columns) -> list[str]:
     """The columns whose cells are a prompt of several messages, the first to look in first."""
     named = [*columns.having("prompt"), *columns.having("conversation")]
-    found = [name for name in named if is_messages(columns[name]) or (name == "prompt" and is_message(columns[name]))]
+    leading = _leading(columns)
+    found = [name for name in named if is_messages(columns[name]) or (name == leading and is_message(columns[name]))]
     # Without a prompt of its own, a context of messages is the conversation; beside one it is what came before.
     if found or any(is_texty(columns[name]) for name in columns.having("prompt")):
-        return found[:1] if found[:1] == [_leading(columns)] else found
+        return found[:1] if found[:1] == [leading] else found
     rest = [*columns.having("context"), *columns.having("history")]
     return [name for name in rest if is_messages(columns[name])]
 

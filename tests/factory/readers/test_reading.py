@@ -100,8 +100,9 @@ def test_rows_that_differ_in_what_their_texts_carry_are_told_together(tmp_path):
     assert part.warnings == (f"2 texts in chosen {lost}", f"2 texts in rejected {lost}")
 
 
-def test_columns_that_the_user_names(tmp_path):
-    row = {"ask": "Hi", "rules": "Be brief.", "best": "a", "worst": "b", "s": 3, "prompt_id": "x"}
+@pytest.mark.parametrize("ask", ["Hi", user("Hi"), [user("Hi")]])
+def test_columns_that_the_user_names(ask, tmp_path):
+    row = {"ask": ask, "rules": "Be brief.", "best": "a", "worst": "b", "s": 3, "prompt_id": "x"}
     named = how_to_read({"columns": "prompt=ask, system=rules,chosen=best,rejected=worst,score_chosen=s"})
     for given in (jsonl(tmp_path / "x.jsonl", row), pl.DataFrame([row])):
         (pair,) = read_pairs(given, how=named).kept.collect().to_dicts()
