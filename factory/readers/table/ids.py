@@ -76,6 +76,8 @@ def with_unique_ids(frames: Sequence[Identified]) -> list[pl.LazyFrame]:
         # Again until none is shared, since an id that is given may be one that a file has.
         clashes = [_clashing(frame, shared) for frame in pairs]
         fixes = _new_ids(clashes)
+        if fixes.is_empty():  # two ids of one hash
+            break
         pairs = [_renamed(frame, fixes.filter(pl.col(_FRAME) == place)) for place, frame in enumerate(pairs)]
         shared = _shared(pairs)
     return pairs
@@ -97,7 +99,6 @@ def _repeated(numbers: Sequence[pl.LazyFrame]) -> pl.Series:
 
 def _clashing(frame: pl.LazyFrame, shared: pl.Series) -> pl.DataFrame:
     content = pair_ids(turns_json(pl.col("prompt")), pl.col("chosen"), pl.col("rejected"))
-    # Two ids of one hash are looked at in vain, and no more.
     rows = frame.with_row_index(_ROW).filter(pl.col(_ID).hash().is_in(shared.implode()))
     return rows.select(_ROW, _ID, content.alias(_CONTENT)).collect(engine="streaming")
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from factory.identity import pair_id, prompt_id
 from factory.readers.pairs import read_pairs
+from factory.readers.table import ids
 from factory.readers.table.ids import pair_ids, prompt_ids, turns_json
 from factory.schema import MESSAGES
 
@@ -47,8 +48,8 @@ def test_ids_are_made_of_rows_whose_first_piece_in_memory_was_filtered_away():
     frames = [pl.DataFrame(part, ["prompt", "chosen", "rejected"], orient="row") for part in (rows[:3], rows[3:])]
     # So lie the late copies in a long file of JSON or CSV; polars' own `format` panics at them.
     late = pl.concat(frames, rechunk=False).filter(pl.int_range(10) > 2).lazy()
-    ids = pair_ids(turns_json(pl.col("prompt")), pl.col("chosen"), pl.col("rejected"))
-    assert late.select(made=ids).collect(engine="streaming")["made"].to_list() == [pair_id(*row) for row in rows[3:]]
+    made = pair_ids(turns_json(pl.col("prompt")), pl.col("chosen"), pl.col("rejected"))
+    assert late.select(made=made).collect(engine="streaming")["made"].to_list() == [pair_id(*row) for row in rows[3:]]
 
 
 def test_pairs_whose_ids_are_given_anew_are_read_without_a_join():
@@ -57,3 +58,10 @@ def test_pairs_whose_ids_are_given_anew_are_read_without_a_join():
     assert kept.collect()["pair_id"].n_unique() == len(rows)
     # Of a join polars held the texts of all rows where another column than the id was asked for.
     assert "JOIN" not in kept.explain()
+
+
+def test_two_ids_of_one_hash_are_left_as_they_are(monkeypatch):
+    hashes = pl.select(pl.lit("a").hash()).to_series()
+    monkeypatch.setattr(ids, "_shared", lambda _frames: hashes)  # as if another id had the hash of this one
+    rows = [{"pair_id": name, "prompt": name, "chosen": "So.", "rejected": "No."} for name in "ab"]
+    assert read_pairs([pl.DataFrame(rows)]).kept.collect()["pair_id"].to_list() == ["a", "b"]
