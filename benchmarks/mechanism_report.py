@@ -24,7 +24,7 @@ from benchmarks.mechanism_statistics import (
 
 RESULTS = Path(__file__).parent / "results"
 NAME, END = "mechanism", "<!-- end of what is made -->"
-METHODS = ("sso", "gamma_1", "sso_no_w", "sso_no_g", "pbaa")
+METHODS = ("sso", "gamma_1", "sso_no_w", "no_w_gamma_1", "sso_no_g", "pbaa")
 AFTER = ("one iteration", "two iterations", "three iterations")
 
 
@@ -40,8 +40,10 @@ class Results:
         self.rates: Sequence[Cell] = found["rates"]
         self.behaviour = behaviours(found.get("behaviour"), iteration)
         self.arms = {cell["arm"] for cell in self.cells}
-        self.contrasts = CONTRASTS if "sso" in self.arms else AT_GAMMA_1
-        compared = {arm for *both, _ in self.contrasts for arm in both} & self.arms
+        asked = (CONTRASTS,) if "sso" in self.arms else AT_GAMMA_1
+        self.families = [[one for one in family if {*one[:2]} <= self.arms] for family in asked]
+        self.contrasts = [one for family in self.families for one in family]
+        compared = {arm for family in asked for *both, _ in family for arm in both} & self.arms
         self.methods = [arm for arm in METHODS if arm in compared]
 
     def of(self, arm: str, measure: str, seeds: set[int] | None = None) -> Estimate:
@@ -102,20 +104,17 @@ def methods(results: Results) -> list[str]:
 
 
 def contrasts(results: Results) -> list[str]:
-    """The three contrasts, and M under the same ones; "7 of 7" are the seeds in which the difference is above 0."""
-    rows = []
-    for first, second, needed in results.contrasts:
-        if len(results.seeds(first) & results.seeds(second)) > 1:
-            found = [results.difference(first, second, measure) for measure in needed]
-            rows.append((first, second, needed, found, max(one.p for one in found)))
+    """The contrasts, and M under the same ones; "7 of 7" are the seeds in which the difference is above 0."""
     lines = ["| contrast | measure | difference | p | p after Holm | M, for comparison |", "|---|---|---|---|---|---|"]
-    adjusted = holm([row[-1] for row in rows])
-    for (first, second, needed, found, p), after in zip(rows, adjusted, strict=True):
-        differences = "; ".join(f"{name} {counted(one)}" for name, one in zip(needed, found, strict=True))
-        beside = counted(results.difference(first, second, "M"))
-        lines.append(
-            f"| `{first}` - `{second}` | {' and '.join(needed)} | {differences} | {p:.4f} | {after:.4f} | {beside} |"
-        )
+    for family in results.families:
+        shared = [one for one in family if len(results.seeds(one[0]) & results.seeds(one[1])) > 1]
+        found = [[results.difference(*both, measure) for measure in needed] for *both, needed in shared]
+        ps = [max(one.p for one in each) for each in found]
+        for (first, second, needed), each, p, after in zip(shared, found, ps, holm(ps), strict=True):
+            differences = "; ".join(f"{name} {counted(one)}" for name, one in zip(needed, each, strict=True))
+            beside = counted(results.difference(first, second, "M"))
+            names = f"`{first}` - `{second}` | {' and '.join(needed)}"
+            lines.append(f"| {names} | {differences} | {p:.4f} | {after:.4f} | {beside} |")
     return lines
 
 

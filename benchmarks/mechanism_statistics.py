@@ -17,8 +17,11 @@ ALPHA = 0.66
 """Share of the chosen reply in P, the same for all arms."""
 CONTRASTS = (("sso", "sso_no_g", ("S",)), ("sso", "sso_no_w", ("P",)), ("sso", "pbaa", ("S", "P")))
 """The primary endpoint: what is compared, and the measures in all of which the first must be ahead."""
-AT_GAMMA_1 = (("gamma_1", "pbaa", ("S", "P")),)
-"""The same where `sso` was trained at gamma 1 alone."""
+AT_GAMMA_1 = (
+    (("gamma_1", "pbaa", ("S", "P")),),
+    (("gamma_1", "sso_no_g", ("S",)), ("gamma_1", "no_w_gamma_1", ("P",))),
+)
+"""Where `sso` was trained at gamma 1 alone: the primary endpoint, then which term does it, each with its own Holm."""
 
 
 class Estimate(NamedTuple):
