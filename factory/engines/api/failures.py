@@ -47,7 +47,8 @@ _NO_MONEY = frozenset(
 )
 _GIVEN_UP = (408, 504, 524)
 """Of a gateway that waited too long: the model behind it went on."""
-_LINE_CHARS = 500
+LINE_CHARS = 500
+"""Of what a server says, how much is kept."""
 _LOOKS = "base_url looks like"
 
 
@@ -64,7 +65,7 @@ def error_of(body: Any) -> dict[str, Any]:
 
 def short_line(message: object) -> str:
     """`message` on one line, of a length that may stand in a table and on a terminal."""
-    return short(str(message), _LINE_CHARS)
+    return short(str(message), LINE_CHARS)
 
 
 class AskedServer(NamedTuple):

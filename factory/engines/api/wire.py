@@ -6,8 +6,9 @@ from pkgutil import resolve_name
 from typing import Any, NamedTuple, Protocol, Self
 
 from factory.config.apis import ApiEngine, Prices
-from factory.engines.api.failures import Failure, error_of
+from factory.engines.api.failures import LINE_CHARS, Failure, error_of
 from factory.engines.base import Completion, Request, bounded_logprob
+from factory.errors import short
 from factory.identity import Messages
 
 MOST_LOGPROBS = 20
@@ -51,7 +52,7 @@ def completion(read: ReadAnswer, request: Request, payload: Any, prices: Prices 
         completion_tokens=answer.received,
         cost=cost(prices, answer.sent, answer.received),
         choice_logprobs=_choice_logprobs(request.choices, answer.likely),
-        error=answer.withheld,
+        error=answer.withheld and short(answer.withheld, LINE_CHARS),
     )
 
 

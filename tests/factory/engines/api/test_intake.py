@@ -109,6 +109,7 @@ def test_any_answer_of_a_server_is_completions_or_one_sentence(kind: str) -> Non
     @FUZZ
     @given(body=bodies, status=st.sampled_from([200, 200, 200, 400, 401, 403, 429, 500, 304]), headers=HEADERS)
     @example(body=WORST[0], status=500, headers={})
+    @example(body=json.dumps({"promptFeedback": {"blockReason": "x" * 2000}}).encode(), status=200, headers={})
     @example(body=b'{"error": {"message": "m", "details": [{"reason": []}]}}', status=400, headers={})
     @example(body=gzip.compress(json.dumps(GOOD).encode())[:20], status=200, headers={"content-encoding": "gzip"})
     def fuzz(body: bytes, status: int, headers: dict[str, str]) -> None:
